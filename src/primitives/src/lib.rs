@@ -1,0 +1,55 @@
+//! The nouns of the network: hashes, keys, amounts, transactions, blocks, votes, certificates, and time.
+//!
+//! Knows: canonical bytes for everything that is hashed, signed or stored, and the traits by which cores reach a clock and a
+//! disk. Must not know: frames, rules of validity, a runtime, a real clock, a socket. It imports nothing of ours.
+//!
+//! Start reading in [`transaction`] and [`block`]; [`keys`] says how signatures are checked.
+
+pub mod address;
+pub mod amount;
+pub mod block;
+pub mod disk;
+pub mod hash;
+pub mod keys;
+pub mod merkle;
+pub mod number;
+pub mod time;
+pub mod transaction;
+pub mod validator;
+pub mod vote;
+
+pub use address::{Address, AddressError, Network};
+pub use amount::{Amount, AmountError};
+pub use block::{Block, BlockId, Header};
+pub use disk::{Disk, DiskFile, MemoryDisk};
+pub use hash::{Domain, Hash};
+pub use keys::{KeyError, PublicKey, SecretKey, Signature, SignedItem, verify_batch};
+pub use number::{ChainId, Height, Round};
+pub use time::{Clock, Instant, UnixTime};
+pub use transaction::{
+    KeyHash, Lock, OutPoint, Transaction, TransactionBody, TxFullId, TxId, TxInput, TxOutput, Witness,
+};
+pub use validator::{Validator, ValidatorSet, ValidatorSetError};
+pub use vote::{
+    CommitCertificate, CommitSignature, PolkaCertificate, Proposal, RoundCertificate, RoundSignature, Vote, VoteKind,
+};
+
+/// Canonical bytes of a value: borsh, one encoding per value, no maps.
+///
+/// Panics: never; writing to memory cannot fail and every length of ours fits 32 bits by the size limits of its type.
+pub fn encode<T: borsh::BorshSerialize>(value: &T) -> Vec<u8> {
+    borsh::to_vec(value).expect("writing to a vector cannot fail and lengths are bounded")
+}
+
+/// Reads a value from its canonical bytes; trailing bytes are an error.
+///
+/// # Errors
+/// [`DecodeError`] when the bytes are not the canonical encoding of a `T`.
+pub fn decode<T: borsh::BorshDeserialize>(bytes: &[u8]) -> Result<T, DecodeError> {
+    borsh::from_slice(bytes).map_err(DecodeError)
+}
+
+/// The bytes are not the canonical encoding of the wanted type.
+#[derive(Debug, thiserror::Error)]
+#[error("not a canonical encoding: {0}")]
+pub struct DecodeError(#[source] std::io::Error);

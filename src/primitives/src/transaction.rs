@@ -1,0 +1,183 @@
+//! Transactions: spend outputs, make outputs.
+//!
+//! The id covers the body only, so nobody can change it by changing a signature; Merkle leaves, announcements and reject caches
+//! use the full id, which covers the witnesses too.
+
+use crate::amount::Amount;
+use crate::hash::{Domain, Hash};
+use crate::hash_newtype;
+use crate::keys::{PublicKey, SecretKey, Signature, SignedItem};
+use crate::number::ChainId;
+use borsh::{BorshDeserialize, BorshSerialize};
+use std::fmt;
+
+hash_newtype! {
+    /// Name of a transaction: hash of its body, without witnesses.
+    TxId
+}
+hash_newtype! {
+    /// Name of a transaction with exactly these witnesses.
+    TxFullId
+}
+hash_newtype! {
+    /// Hash of a public key, to which an output can be locked.
+    KeyHash
+}
+
+impl KeyHash {
+    /// The hash that locks outputs to `key`.
+    pub fn of(key: &PublicKey) -> Self {
+        Self(Hash::of(Domain::KeyHash, &key.0))
+    }
+}
+
+/// Names an output: the transaction that made it and its position there.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+pub struct OutPoint {
+    /// The transaction that made the output.
+    pub txid: TxId,
+    /// Position among its outputs, from 0.
+    pub index: u32,
+}
+
+impl fmt::Display for OutPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.txid, self.index)
+    }
+}
+
+impl fmt::Debug for OutPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.txid.short(), self.index)
+    }
+}
+
+/// Condition for spending an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+pub enum Lock {
+    /// A signature by the key with this hash.
+    KeyHash(KeyHash),
+}
+
+/// An amount and who may spend it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
+pub struct TxOutput {
+    /// How much.
+    pub amount: Amount,
+    /// Who may spend it.
+    pub lock: Lock,
+}
+
+/// Spends an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
+pub struct TxInput {
+    /// The output that is spent.
+    pub previous: OutPoint,
+}
+
+/// Everything of a transaction that its id and its signatures cover.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct TransactionBody {
+    /// Format; 1 today.
+    pub version: u16,
+    /// The chain it is for.
+    pub chain_id: ChainId,
+    /// What it spends; at least one.
+    pub inputs: Vec<TxInput>,
+    /// What it makes; at least one.
+    pub outputs: Vec<TxOutput>,
+}
+
+/// The format this software writes and accepts.
+pub const TRANSACTION_VERSION: u16 = 1;
+
+impl TransactionBody {
+    /// The transaction's id.
+    pub fn id(&self) -> TxId {
+        TxId(Hash::of(Domain::TransactionId, &crate::encode(self)))
+    }
+
+    /// What the owner of each spent output signs. It commits to the chain through the body.
+    pub fn signing_message(&self) -> [u8; 32] {
+        Hash::of(Domain::TransactionSignature, &crate::encode(self)).0
+    }
+
+    /// Signs the body with one key per input, in order.
+    pub fn sign(self, keys: &[&SecretKey]) -> Transaction {
+        let message = self.signing_message();
+        let witnesses = keys.iter().map(|key| Witness { key: key.public(), signature: key.sign(&message) }).collect();
+        Transaction { body: self, witnesses }
+    }
+}
+
+/// Proof of the right to spend one input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
+pub struct Witness {
+    /// The key whose hash is in the lock.
+    pub key: PublicKey,
+    /// Its signature over [`TransactionBody::signing_message`].
+    pub signature: Signature,
+}
+
+/// A body with one witness per input.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Transaction {
+    /// What is done.
+    pub body: TransactionBody,
+    /// Why it may be done: one per input, in order.
+    pub witnesses: Vec<Witness>,
+}
+
+impl Transaction {
+    /// The id, which witnesses cannot change.
+    pub fn id(&self) -> TxId {
+        self.body.id()
+    }
+
+    /// The id with witnesses.
+    pub fn full_id(&self) -> TxFullId {
+        TxFullId(Hash::of(Domain::TransactionFullId, &crate::encode(self)))
+    }
+
+    /// Size of the canonical encoding. Unit: bytes.
+    pub fn size_bytes(&self) -> usize {
+        crate::encode(self).len()
+    }
+
+    /// The signatures to check, one per witness.
+    pub fn signed_items(&self) -> impl Iterator<Item = SignedItem> + '_ {
+        let message = self.body.signing_message();
+        self.witnesses.iter().map(move |w| SignedItem { key: w.key, message: message.to_vec(), signature: w.signature })
+    }
+
+    /// The outputs it makes, with their names.
+    pub fn outputs(&self) -> impl Iterator<Item = (OutPoint, TxOutput)> + '_ {
+        let txid = self.id();
+        (0u32..).zip(&self.body.outputs).map(move |(index, output)| (OutPoint { txid, index }, *output))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn witnesses_change_the_full_id_only() {
+        let key = SecretKey::development("test", 1);
+        let body = TransactionBody {
+            version: TRANSACTION_VERSION,
+            chain_id: ChainId(7),
+            inputs: vec![TxInput { previous: OutPoint { txid: TxId::default(), index: 3 } }],
+            outputs: vec![TxOutput { amount: Amount::ONE, lock: Lock::KeyHash(KeyHash::of(&key.public())) }],
+        };
+        let good = body.clone().sign(&[&key]);
+        let mut other = good.clone();
+        other.witnesses[0].signature.0[0] ^= 1;
+        assert_eq!(good.id(), other.id());
+        assert_ne!(good.full_id(), other.full_id());
+        assert!(good.signed_items().all(|i| i.key.verify(&i.message, &i.signature)));
+        let elsewhere = TransactionBody { chain_id: ChainId(8), ..body };
+        assert_ne!(elsewhere.signing_message(), good.body.signing_message());
+        assert_eq!(crate::decode::<Transaction>(&crate::encode(&good)).unwrap(), good);
+    }
+}

@@ -1,0 +1,1 @@
+//! timed-store
