@@ -1,1 +1,13 @@
-//! timed-wire
+//! What travels between nodes: messages, their kinds, bounds and lanes, and the frames that carry them.
+//!
+//! Knows: how a message is written and read, how large it may be, in which lane it goes. Must not know: what a message means, who
+//! the peer is, whether anything in it is true; blocks, transactions, votes and certificates pass through as canonical bytes.
+//!
+//! Start reading in [`message`]; [`frame`] turns messages into frames and back.
+
+pub mod message;
+
+pub use message::{
+    BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Holdings, Kind, Lane, MempoolMessage, Message, WireHash,
+    WireKey,
+};
