@@ -5,8 +5,14 @@
 //!
 //! Start reading in [`message`]; [`frame`] turns messages into frames and back.
 
-pub mod message;
+#![deny(clippy::indexing_slicing, clippy::as_conversions)]
 
+pub mod body;
+pub mod frame;
+pub mod message;
+pub mod sample;
+
+pub use frame::{DecodeError, EncodeError, Encoded, FrameCodec, Incoming};
 pub use message::{
     BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Holdings, Kind, Lane, MempoolMessage, Message, WireHash,
     WireKey,

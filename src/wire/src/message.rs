@@ -65,6 +65,7 @@ pub struct Hello {
     /// Number of the chain.
     pub chain_id: u64,
     /// Hash of the chain's genesis.
+    #[serde(with = "serde_bytes")]
     pub genesis: WireHash,
     /// Name and version of the software, for people. Bound: 64 bytes of printable ASCII.
     pub agent: String,
@@ -88,6 +89,7 @@ pub struct Hello {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ValidatorClaim {
     /// The consensus key.
+    #[serde(with = "serde_bytes")]
     pub key: WireKey,
     /// 64 bytes of signature.
     #[serde(with = "serde_bytes")]
@@ -205,6 +207,34 @@ pub enum Lane {
     Consensus,
     /// Transactions and decided blocks.
     Bulk,
+}
+
+impl Lane {
+    /// Every lane, first served first.
+    pub const ALL: [Self; 3] = [Self::Control, Self::Consensus, Self::Bulk];
+
+    /// The number in chunks.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Control => 0,
+            Self::Consensus => 1,
+            Self::Bulk => 2,
+        }
+    }
+
+    /// The lane with this number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|lane| lane.number() == number)
+    }
+
+    /// Lower-case name for logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Consensus => "consensus",
+            Self::Bulk => "bulk",
+        }
+    }
 }
 
 /// Number of a message on the wire, with its name for logs and metrics.
@@ -378,6 +408,34 @@ impl Message {
             },
         }
     }
+}
+
+impl Message {
+    /// The height whose decision makes the message worthless, so that a full queue may drop it first: that of votes, proposals,
+    /// certificates of rounds and blocks under decision. `None` for all else, and for bytes too short to tell.
+    pub fn height(&self) -> Option<u64> {
+        match self {
+            Self::Consensus(m) => match m {
+                ConsensusMessage::Vote(bytes) => height_at(bytes, VOTE_HEIGHT_AT),
+                ConsensusMessage::Proposal(bytes)
+                | ConsensusMessage::Polka(bytes)
+                | ConsensusMessage::RoundCertificate(bytes) => height_at(bytes, 0),
+                ConsensusMessage::Block(bytes) => height_at(bytes, BLOCK_HEIGHT_AT),
+                ConsensusMessage::Holdings(holdings) => Some(holdings.height),
+                ConsensusMessage::GetBlock { height, .. } => Some(*height),
+            },
+            Self::Control(_) | Self::Mempool(_) | Self::BlockSync(_) => None,
+        }
+    }
+}
+
+/// Where the canonical bytes of a vote have the height: behind its kind.
+const VOTE_HEIGHT_AT: usize = 1;
+/// Where the canonical bytes of a block have the height: behind version and chain id.
+const BLOCK_HEIGHT_AT: usize = 2 + 8;
+
+fn height_at(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk().map(|b| u64::from_le_bytes(*b))
 }
 
 impl From<ControlMessage> for Message {
