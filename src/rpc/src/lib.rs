@@ -1,1 +1,20 @@
-//! timed-rpc
+//! JSON-RPC 2.0 over HTTP, with Bitcoin's method names where the meaning is the same.
+//!
+//! Knows: the methods, their parameters and results, error codes, authentication, and what of a request may cost. Must not know:
+//! actors, the ledger, how an answer is found. It asks a [`Node`], which the daemon implements.
+//!
+//! ```text
+//! HTTP ─► server (limits, Host, authentication) ─► protocol (JSON-RPC 2.0 and 1.0, batches)
+//!             └─► /health /ready /metrics              └─► dispatch (parameters by the method table) ─► Node
+//! ```
+//!
+//! Start reading in [`node`] (what is asked), then [`method`] (the table of methods).
+
+pub mod error;
+pub mod node;
+pub mod result;
+pub mod text;
+
+pub use error::RpcError;
+pub use node::{BlockAt, BlockFacts, Node, Place, Readiness, TransactionFacts, TransactionState, Unspent};
+pub use text::{Coins, Text};

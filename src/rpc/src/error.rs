@@ -1,0 +1,147 @@
+//! Why a call has no result, and the number that says so.
+
+use serde_json::Value;
+use timed_primitives::{Amount, BlockId, Height, OutPoint, TxId};
+
+/// Why a call failed. The text is for people and says what to do; [`RpcError::code`] is for programs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RpcError {
+    /// The body is not JSON.
+    #[error("the request is not JSON: {0}")]
+    Parse(String),
+    /// JSON, but not a call.
+    #[error("not a JSON-RPC request: {0}")]
+    InvalidRequest(String),
+    /// No method has this name.
+    #[error("unknown method {name:?}{}; `help` lists all methods", nearest_text(*nearest))]
+    UnknownMethod {
+        /// What was asked for, shortened.
+        name: String,
+        /// The known method whose name is closest.
+        nearest: Option<&'static str>,
+    },
+    /// A parameter is missing, superfluous or of the wrong kind.
+    #[error("{method}: parameter {param}: expected {expected}, got {got}")]
+    InvalidParams {
+        /// The method called.
+        method: &'static str,
+        /// Which parameter.
+        param: String,
+        /// What it should have been.
+        expected: String,
+        /// What it was, shortened.
+        got: String,
+    },
+    /// The body or the batch is larger than a request may be.
+    #[error("{what} is too large: {size}, at most {max}")]
+    TooLarge {
+        /// Body or batch.
+        what: &'static str,
+        /// Its size, or the part of it that was read. Unit: bytes or calls.
+        size: usize,
+        /// The limit. Unit: as `size`.
+        max: usize,
+    },
+    /// As many calls as allowed are in progress.
+    #[error("busy: {0} calls are in progress; try again in a moment")]
+    Busy(usize),
+    /// The node did not answer within the limit for one call.
+    #[error("the node did not answer within {0} s; see its log, or `getconsensusinfo` for what it waits for")]
+    Timeout(u64),
+    /// A part of the node that should answer does not.
+    #[error("{0}")]
+    Internal(String),
+    /// The node is starting up or shutting down.
+    #[error("{0}")]
+    Warmup(String),
+    /// The text is no address, or one of another network.
+    #[error("invalid address {address:?}: {reason}")]
+    Address {
+        /// The text.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No such transaction in a block or in the mempool.
+    #[error("no transaction {0} in any block or in the mempool of this node")]
+    TransactionUnknown(TxId),
+    /// No such block.
+    #[error("no block {0} on this node")]
+    BlockUnknown(BlockId),
+    /// Above the tip, or genesis, which has no block.
+    #[error("no block at height {height}: blocks are 1 to {tip}")]
+    HeightUnknown {
+        /// What was asked for.
+        height: Height,
+        /// The height of the last block.
+        tip: Height,
+    },
+    /// A value that is well-formed and makes no sense here.
+    #[error("{0}")]
+    InvalidParameter(String),
+    /// Hex that is not the encoding of a transaction.
+    #[error("not a transaction: {0}")]
+    TransactionEncoding(String),
+    /// It spends what does not exist or is spent already.
+    #[error("transaction refused: output {0} does not exist or is already spent")]
+    MissingInput(OutPoint),
+    /// It spends what another transaction in the mempool spends.
+    #[error("transaction refused: output {output} is already spent by {by}, which waits in the mempool")]
+    Conflict {
+        /// The output.
+        output: OutPoint,
+        /// Who came first.
+        by: TxId,
+    },
+    /// It breaks a rule of the chain or of this node's mempool.
+    #[error("transaction refused: {0}")]
+    Rejected(String),
+    /// It is in a block.
+    #[error("transaction {0} is already in a block")]
+    AlreadyInChain(TxId),
+    /// The wallet cannot pay this.
+    #[error("insufficient funds: {needed} TIME needed with fee, {available} TIME can be spent now")]
+    InsufficientFunds {
+        /// Amount and fee.
+        needed: Amount,
+        /// What can be spent at once.
+        available: Amount,
+    },
+    /// The node has no wallet, or it failed.
+    #[error("wallet: {0}")]
+    Wallet(String),
+}
+
+impl RpcError {
+    /// The number of the error: of JSON-RPC 2.0 (section 5.1) for faults of the request, Bitcoin's (`rpc/protocol.h`) where the
+    /// meaning is the same, else of the range that JSON-RPC leaves to servers.
+    pub fn code(&self) -> i32 {
+        match self {
+            Self::Parse(_) => -32700,
+            Self::InvalidRequest(_) | Self::TooLarge { .. } => -32600,
+            Self::UnknownMethod { .. } => -32601,
+            Self::InvalidParams { .. } => -32602,
+            Self::Internal(_) => -32603,
+            Self::Busy(_) => -32005,
+            Self::Timeout(_) => -32004,
+            Self::Wallet(_) => -4,
+            Self::Address { .. } | Self::TransactionUnknown(_) | Self::BlockUnknown(_) => -5,
+            Self::InsufficientFunds { .. } => -6,
+            Self::HeightUnknown { .. } | Self::InvalidParameter(_) => -8,
+            Self::TransactionEncoding(_) => -22,
+            Self::MissingInput(_) => -25,
+            Self::Conflict { .. } | Self::Rejected(_) => -26,
+            Self::AlreadyInChain(_) => -27,
+            Self::Warmup(_) => -28,
+        }
+    }
+
+    /// The error as JSON-RPC shows it.
+    pub fn to_json(&self) -> Value {
+        serde_json::json!({ "code": self.code(), "message": self.to_string() })
+    }
+}
+
+fn nearest_text(nearest: Option<&'static str>) -> String {
+    nearest.map(|name| format!(", did you mean {name:?}?")).unwrap_or_default()
+}

@@ -1,0 +1,298 @@
+//! The shapes of results. Fields have Bitcoin's names where the meaning is the same; times are seconds since 1970 unless their name
+//! ends in `_ms`, ratios and durations are seconds as decimal numbers.
+
+use crate::text::{Coins, Text};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use timed_primitives::{BlockId, Hash, PublicKey, TxFullId, TxId};
+
+/// `getblockchaininfo`: where the chain stands on this node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BlockchainInfo {
+    /// `mainnet`, `testnet` or `devnet`.
+    pub chain: String,
+    /// Number of the chain, in everything that is signed.
+    pub chain_id: u64,
+    /// Hash of the genesis.
+    pub genesis: Text<Hash>,
+    /// Height of the last block; each one is final.
+    pub blocks: u64,
+    /// The greatest height a peer has told of, or our own.
+    pub headers: u64,
+    /// Id of the last block; zeros before the first.
+    pub bestblockhash: Text<BlockId>,
+    /// Time of the last block.
+    pub time: u64,
+    /// Time of the last block in milliseconds.
+    pub time_ms: u64,
+    /// `blocks` of `headers`, from 0 to 1.
+    pub verificationprogress: f64,
+    /// True while blocks are fetched from peers.
+    pub initialblockdownload: bool,
+    /// Progress of fetching blocks; absent when there is nothing to fetch.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sync: Option<SyncInfo>,
+    /// Commitment to the state after the last block.
+    pub state_commitment: Text<Hash>,
+    /// All money: the sum of unspent outputs.
+    pub supply: Coins,
+    /// How many unspent outputs there are.
+    pub utxos: u64,
+    /// What an operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// Progress of fetching blocks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SyncInfo {
+    /// The height that is aimed at.
+    pub target: u64,
+    /// From 0 to 100.
+    pub percent: f64,
+    /// Blocks applied in the last seconds. Unit: blocks/s.
+    pub blocks_per_second: f64,
+    /// Time left at this rate, when there is one. Unit: seconds.
+    pub eta_seconds: Option<u64>,
+    /// Why nothing moves, when nothing does.
+    pub stalled: Option<String>,
+}
+
+/// `getnetworkinfo`: this node among its peers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NetworkInfo {
+    /// Name and version of the software, as peers see it.
+    pub subversion: String,
+    /// Version of the software.
+    pub version: String,
+    /// Version of the protocol between nodes.
+    pub protocolversion: u16,
+    /// Key by which peers know this node.
+    pub node_key: Text<PublicKey>,
+    /// Where it listens.
+    pub listen: String,
+    /// The address it announces, when one is configured.
+    pub external: Option<String>,
+    /// Connected peers.
+    pub connections: u32,
+    /// Of these, they dialled.
+    pub connections_in: u32,
+    /// Of these, we dialled.
+    pub connections_out: u32,
+    /// Of these, proved to be validators.
+    pub connections_validators: u32,
+    /// Most inbound connections.
+    pub inbound_max: u32,
+    /// Most outbound connections.
+    pub outbound_max: u32,
+    /// Least fee this node relays. Unit: TIME per 1,000 bytes.
+    pub relayfee: Coins,
+    /// What an operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// One row of `getpeerinfo`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerInfo {
+    /// Number of the session, unique in this run of the node.
+    pub id: u64,
+    /// Observed IP with the announced port.
+    pub addr: String,
+    /// Key of the peer.
+    pub node_key: Text<PublicKey>,
+    /// Its consensus key, when it proved to hold one.
+    pub validator: Option<Text<PublicKey>>,
+    /// True when it dialled us.
+    pub inbound: bool,
+    /// When the session began.
+    pub conntime: u64,
+    /// Name and version of its software.
+    pub subver: String,
+    /// Version of its protocol.
+    pub version: u16,
+    /// Height it last told of.
+    pub height: u64,
+    /// Smoothed round-trip time of pings. Unit: seconds.
+    pub pingtime: Option<f64>,
+    /// Least round-trip time seen. Unit: seconds.
+    pub minping: Option<f64>,
+    /// How long the ping in flight has waited. Unit: seconds.
+    pub pingwait: Option<f64>,
+    /// When we last sent something.
+    pub lastsend: u64,
+    /// When something last arrived.
+    pub lastrecv: u64,
+    /// All bytes sent.
+    pub bytessent: u64,
+    /// All bytes received.
+    pub bytesrecv: u64,
+    /// Bytes sent, by kind of message.
+    pub bytessent_per_msg: BTreeMap<String, u64>,
+    /// Bytes received, by kind of message.
+    pub bytesrecv_per_msg: BTreeMap<String, u64>,
+    /// Penalty points; 100 end the session.
+    pub penalty: u32,
+}
+
+/// `getmempoolinfo`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MempoolInfo {
+    /// Transactions waiting.
+    pub size: u64,
+    /// Their size. Unit: bytes.
+    pub bytes: u64,
+    /// Most bytes it holds.
+    pub maxmempool: u64,
+    /// Sum of their fees.
+    pub total_fee: Coins,
+    /// Least fee to enter now: it rises while the pool is full. Unit: TIME per 1,000 bytes.
+    pub mempoolminfee: Coins,
+    /// Least fee ever. Unit: TIME per 1,000 bytes.
+    pub minrelaytxfee: Coins,
+}
+
+/// One value of `getrawmempool` with `verbose`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MempoolEntry {
+    /// The transaction.
+    pub txid: Text<TxId>,
+    /// Its id with witnesses.
+    pub fullid: Text<TxFullId>,
+    /// Unit: bytes.
+    pub size: u64,
+    /// What it pays.
+    pub fee: Coins,
+    /// When it entered.
+    pub time: u64,
+    /// Parents that wait in the mempool too.
+    pub depends: Vec<Text<TxId>>,
+}
+
+/// One row of `testmempoolaccept`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MempoolAcceptance {
+    /// The transaction.
+    pub txid: Text<TxId>,
+    /// Whether it would enter.
+    pub allowed: bool,
+    /// Unit: bytes.
+    pub size: u64,
+    /// What it pays, when it would enter.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fee: Option<Coins>,
+    /// Why it would not.
+    #[serde(rename = "reject-reason", skip_serializing_if = "Option::is_none", default)]
+    pub reject_reason: Option<String>,
+}
+
+/// What somebody owns. `getbalance` answers with `spendable`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Balance {
+    /// Final and not about to be spent.
+    pub spendable: Coins,
+    /// Final, but spent by a transaction that waits in the mempool.
+    pub locked: Coins,
+    /// To be received from transactions in the mempool.
+    pub pending: Coins,
+}
+
+/// `getconsensusinfo`: what is being decided, and who is missing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConsensusInfo {
+    /// The height being decided.
+    pub height: u64,
+    /// The attempt, from 0.
+    pub round: u32,
+    /// `propose`, `prevote`, `precommit`, `commit`, or `idle` while there is nothing to decide.
+    pub step: String,
+    /// Who proposes in this round.
+    pub proposer: Option<Text<PublicKey>>,
+    /// The block voted on, when one is known.
+    pub proposal: Option<Text<BlockId>>,
+    /// One sentence: why this height is not decided yet.
+    pub why: String,
+    /// All voting power of this height.
+    pub voting_power: u64,
+    /// The least power that decides: strictly more than two thirds.
+    pub quorum_power: u64,
+    /// Power of this node and the validators connected to it.
+    pub connected_power: u64,
+    /// Whether `connected_power` reaches `quorum_power`.
+    pub has_quorum: bool,
+    /// Each validator and its votes of this round, in order of key.
+    pub validators: Vec<ValidatorVotes>,
+    /// This node's consensus key, when it has one.
+    pub validator: Option<Text<PublicKey>>,
+    /// Whether this node signs votes.
+    pub signing: bool,
+    /// Why it does not.
+    pub signing_off_reason: Option<String>,
+    /// Since when this height is being decided. Unit: milliseconds since 1970.
+    pub since_ms: u64,
+}
+
+/// A validator in the round that is being decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ValidatorVotes {
+    /// Consensus key.
+    pub key: Text<PublicKey>,
+    /// What people call it: `node 3` on a devnet.
+    pub name: Option<String>,
+    /// Voting power.
+    pub power: u64,
+    /// Whether it is this node, or connected to it.
+    pub connected: bool,
+    /// First vote: absent (null), `nil`, or a block's id.
+    pub prevote: Option<String>,
+    /// Second vote, as `prevote`.
+    pub precommit: Option<String>,
+}
+
+/// One row of `masternodelist`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MasternodeInfo {
+    /// Consensus key.
+    pub key: Text<PublicKey>,
+    /// What people call it: `node 3` on a devnet.
+    pub name: Option<String>,
+    /// Voting power.
+    pub power: u64,
+    /// Part of all voting power. Unit: percent.
+    pub power_percent: f64,
+    /// Whether it is this node.
+    pub is_self: bool,
+    /// Whether it is connected to this node.
+    pub connected: bool,
+    /// Where it is, when connected.
+    pub addr: Option<String>,
+    /// Its node key, when connected.
+    pub node_key: Option<Text<PublicKey>>,
+    /// Last height whose certificate has its precommit, among the last 100.
+    pub last_signed: Option<u64>,
+    /// How many of the last 100 certificates have its precommit. Unit: percent.
+    pub signed_percent: Option<f64>,
+}
+
+/// `waitfornewblock`: the tip.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TipInfo {
+    /// Its id.
+    pub hash: Text<BlockId>,
+    /// Its height.
+    pub height: u64,
+}
+
+/// `validateaddress`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AddressInfo {
+    /// Whether this node's network can pay it.
+    pub isvalid: bool,
+    /// The address in its usual form.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub address: Option<String>,
+    /// The network it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub network: Option<String>,
+    /// What is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+}
