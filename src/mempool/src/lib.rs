@@ -1,1 +1,35 @@
-//! timed-mempool
+//! Transactions that are not yet decided: which are kept, which go into the next block, and how they travel between nodes.
+//!
+//! Knows: transactions, fees, conflicts, bounds, and which peer announced what. Must not know: rules of validity (they come through
+//! [`Chain`]), signature checking (the caller verifies [`Candidate::signed_items`] between the two steps), sockets, frames, the ledger.
+//!
+//! ```text
+//!  announce ─► Relay ─► request ─► transaction ─► Pool::pre_check ─► signatures (elsewhere) ─► Pool::admit ─► Relay announces
+//!                                                                                                 │
+//!                        block committed ─► Pool::on_committed ◄── build_payload ─► proposal ◄────┘
+//! ```
+//!
+//! Start reading in [`Pool`]; [`Relay`] stands beside it and never looks inside.
+
+mod chain;
+mod event;
+mod fee;
+mod graph;
+mod info;
+mod lifecycle;
+mod limits;
+mod payload;
+mod pool;
+mod reject;
+mod relay;
+mod seen;
+mod waiting;
+
+pub use chain::Chain;
+pub use event::{Conflict, Event, OutputState, RemovalReason, Removed};
+pub use fee::FeeRate;
+pub use info::{EntryInfo, PoolInfo};
+pub use limits::{Limits, RelayLimits};
+pub use pool::{Admitted, Candidate, Pool, Source};
+pub use reject::Reject;
+pub use relay::{Receipt, Relay, RelayAction, RelayStats};

@@ -1,0 +1,304 @@
+//! The transactions of the pool, who spends from whom, and the orders kept over them.
+//!
+//! Invariants: at most one transaction spends an output; a child has a higher sequence number than its parents, so sorting by
+//! sequence puts parents first; totals of ancestors and descendants include the transaction itself and follow every change.
+
+use crate::fee::FeeRate;
+use crate::pool::Source;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use timed_primitives::{Amount, BlockId, Height, Instant, OutPoint, PublicKey, Transaction, TxFullId, TxId, TxOutput};
+
+/// Sums over a set of transactions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) count: usize,
+    pub(crate) size: u64,
+    pub(crate) fee: u64,
+}
+
+impl Totals {
+    fn plus(self, other: Self) -> Self {
+        Self { count: self.count + other.count, size: self.size + other.size, fee: self.fee.saturating_add(other.fee) }
+    }
+
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self {
+            count: self.count.saturating_sub(other.count),
+            size: self.size.saturating_sub(other.size),
+            fee: self.fee.saturating_sub(other.fee),
+        }
+    }
+
+    pub(crate) fn rate(self) -> FeeRate {
+        FeeRate::new(Amount(self.fee), self.size)
+    }
+}
+
+/// Place in an order by fee rate: the last is best, the first worst. Among equals the older is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) rate: FeeRate,
+    older: Reverse<u64>,
+    pub(crate) id: TxId,
+}
+
+impl Place {
+    pub(crate) fn new(rate: FeeRate, sequence: u64, id: TxId) -> Self {
+        Self { rate, older: Reverse(sequence), id }
+    }
+}
+
+/// How far the deciding of a transaction has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stage {
+    #[default]
+    Waiting,
+    Proposed(BlockId),
+    Decided(BlockId, Height),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) transaction: Arc<Transaction>,
+    pub(crate) id: TxId,
+    pub(crate) full_id: TxFullId,
+    pub(crate) own: Totals,
+    pub(crate) arrived: Instant,
+    pub(crate) sequence: u64,
+    pub(crate) source: Source,
+    pub(crate) parents: BTreeSet<TxId>,
+    pub(crate) children: BTreeSet<TxId>,
+    pub(crate) with_ancestors: Totals,
+    pub(crate) with_descendants: Totals,
+    pub(crate) stage: Stage,
+}
+
+impl Entry {
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = OutPoint> + '_ {
+        self.transaction.body.inputs.iter().map(|input| input.previous)
+    }
+
+    fn payload_place(&self) -> Place {
+        Place::new(self.with_ancestors.rate(), self.sequence, self.id)
+    }
+
+    /// A rich descendant protects its ancestors, a poor one does not harm them.
+    fn eviction_place(&self) -> Place {
+        Place::new(self.own.rate().max(self.with_descendants.rate()), self.sequence, self.id)
+    }
+}
+
+/// A transaction about to enter.
+pub(crate) struct Arrival {
+    pub(crate) transaction: Arc<Transaction>,
+    pub(crate) id: TxId,
+    pub(crate) full_id: TxFullId,
+    pub(crate) size: usize,
+    pub(crate) fee: Amount,
+    pub(crate) arrived: Instant,
+    pub(crate) source: Source,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Graph {
+    entries: BTreeMap<TxId, Entry>,
+    full_ids: BTreeMap<TxFullId, TxId>,
+    spends: BTreeMap<OutPoint, TxId>,
+    by_payload: BTreeSet<Place>,
+    by_eviction: BTreeSet<Place>,
+    by_sequence: BTreeMap<u64, TxId>,
+    peer_bytes: BTreeMap<PublicKey, usize>,
+    bytes: usize,
+    fees: u64,
+    next_sequence: u64,
+}
+
+impl Graph {
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn fees(&self) -> Amount {
+        Amount(self.fees)
+    }
+
+    pub(crate) fn peer_bytes(&self, peer: &PublicKey) -> usize {
+        self.peer_bytes.get(peer).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn get(&self, id: &TxId) -> Option<&Entry> {
+        self.entries.get(id)
+    }
+
+    pub(crate) fn set_stage(&mut self, id: &TxId, stage: Stage) -> Option<&Entry> {
+        let entry = self.entries.get_mut(id)?;
+        entry.stage = stage;
+        Some(entry)
+    }
+
+    pub(crate) fn by_full_id(&self, id: &TxFullId) -> Option<&Entry> {
+        self.entries.get(self.full_ids.get(id)?)
+    }
+
+    pub(crate) fn spender(&self, outpoint: &OutPoint) -> Option<TxId> {
+        self.spends.get(outpoint).copied()
+    }
+
+    /// An output made by a transaction of the pool.
+    pub(crate) fn output(&self, outpoint: &OutPoint) -> Option<TxOutput> {
+        let outputs = &self.entries.get(&outpoint.txid)?.transaction.body.outputs;
+        outputs.get(usize::try_from(outpoint.index).ok()?).copied()
+    }
+
+    /// Parents first.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = &Entry> {
+        self.by_sequence.values().filter_map(|id| self.entries.get(id))
+    }
+
+    pub(crate) fn oldest(&self) -> Option<&Entry> {
+        self.in_order().next()
+    }
+
+    /// Best first, each by its fee rate together with its ancestors.
+    pub(crate) fn payload_order(&self) -> impl Iterator<Item = &Place> {
+        self.by_payload.iter().rev()
+    }
+
+    /// Worst first.
+    pub(crate) fn eviction_order(&self) -> impl Iterator<Item = &Place> {
+        self.by_eviction.iter()
+    }
+
+    /// The transactions of the pool from which this one spends directly.
+    pub(crate) fn parents(&self, transaction: &Transaction) -> BTreeSet<TxId> {
+        let made_here = |id: &TxId| self.entries.contains_key(id);
+        transaction.body.inputs.iter().map(|input| input.previous.txid).filter(made_here).collect()
+    }
+
+    /// `parents` and everything they spend from in the pool. Stops at `max` with what was found so far.
+    pub(crate) fn ancestors(&self, parents: &BTreeSet<TxId>, max: usize) -> BTreeSet<TxId> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<TxId> = parents.iter().copied().collect();
+        while let Some(id) = open.pop() {
+            if found.len() >= max {
+                break;
+            }
+            if let (true, Some(entry)) = (found.insert(id), self.entries.get(&id)) {
+                open.extend(&entry.parents);
+            }
+        }
+        found
+    }
+
+    /// Everything that spends from `id`, without itself, parents first.
+    pub(crate) fn descendants(&self, id: &TxId) -> Vec<TxId> {
+        let mut found = BTreeMap::new();
+        let mut open: Vec<&Entry> = self.entries.get(id).into_iter().collect();
+        while let Some(entry) = open.pop() {
+            for child in entry.children.iter().filter_map(|child| self.entries.get(child)) {
+                if found.insert(child.sequence, child.id).is_none() {
+                    open.push(child);
+                }
+            }
+        }
+        found.into_values().collect()
+    }
+
+    /// Adds a transaction. The caller has checked that it is not here and conflicts with nothing.
+    pub(crate) fn insert(&mut self, arrival: Arrival) {
+        let own = Totals { count: 1, size: u64::try_from(arrival.size).unwrap_or(u64::MAX), fee: arrival.fee.0 };
+        let parents = self.parents(&arrival.transaction);
+        let ancestors = self.ancestors(&parents, usize::MAX);
+        let mut with_ancestors = own;
+        for ancestor in &ancestors {
+            if let Some(entry) = self.entries.get_mut(ancestor) {
+                with_ancestors = with_ancestors.plus(entry.own);
+                self.by_eviction.remove(&entry.eviction_place());
+                entry.with_descendants = entry.with_descendants.plus(own);
+                self.by_eviction.insert(entry.eviction_place());
+                if parents.contains(ancestor) {
+                    entry.children.insert(arrival.id);
+                }
+            }
+        }
+        let entry = Entry {
+            transaction: arrival.transaction,
+            id: arrival.id,
+            full_id: arrival.full_id,
+            own,
+            arrived: arrival.arrived,
+            sequence: self.next_sequence,
+            source: arrival.source,
+            parents,
+            children: BTreeSet::new(),
+            with_ancestors,
+            with_descendants: own,
+            stage: Stage::Waiting,
+        };
+        self.next_sequence += 1;
+        self.bytes += arrival.size;
+        self.fees = self.fees.saturating_add(own.fee);
+        if let Source::Peer(peer) = entry.source {
+            *self.peer_bytes.entry(peer).or_default() += arrival.size;
+        }
+        self.spends.extend(entry.inputs().map(|outpoint| (outpoint, entry.id)));
+        self.full_ids.insert(entry.full_id, entry.id);
+        self.by_payload.insert(entry.payload_place());
+        self.by_eviction.insert(entry.eviction_place());
+        self.by_sequence.insert(entry.sequence, entry.id);
+        self.entries.insert(entry.id, entry);
+    }
+
+    /// Takes out one transaction and leaves its relatives, who no longer count it.
+    ///
+    /// Called for those without ancestors here (included in a block) or without descendants here (all others, from the leaves up).
+    pub(crate) fn remove(&mut self, id: &TxId) -> Option<Entry> {
+        let descendants = self.descendants(id);
+        let entry = self.entries.remove(id)?;
+        for ancestor in self.ancestors(&entry.parents, usize::MAX) {
+            if let Some(ancestor) = self.entries.get_mut(&ancestor) {
+                self.by_eviction.remove(&ancestor.eviction_place());
+                ancestor.with_descendants = ancestor.with_descendants.minus(entry.own);
+                self.by_eviction.insert(ancestor.eviction_place());
+                ancestor.children.remove(id);
+            }
+        }
+        for descendant in &descendants {
+            if let Some(descendant) = self.entries.get_mut(descendant) {
+                self.by_payload.remove(&descendant.payload_place());
+                descendant.with_ancestors = descendant.with_ancestors.minus(entry.own);
+                self.by_payload.insert(descendant.payload_place());
+                descendant.parents.remove(id);
+            }
+        }
+        self.forget(&entry);
+        Some(entry)
+    }
+
+    fn forget(&mut self, entry: &Entry) {
+        let size = usize::try_from(entry.own.size).unwrap_or(usize::MAX);
+        self.bytes = self.bytes.saturating_sub(size);
+        self.fees = self.fees.saturating_sub(entry.own.fee);
+        if let Source::Peer(peer) = entry.source
+            && let Some(bytes) = self.peer_bytes.get_mut(&peer)
+        {
+            *bytes = bytes.saturating_sub(size);
+            if *bytes == 0 {
+                self.peer_bytes.remove(&peer);
+            }
+        }
+        for outpoint in entry.inputs() {
+            self.spends.remove(&outpoint);
+        }
+        self.full_ids.remove(&entry.full_id);
+        self.by_payload.remove(&entry.payload_place());
+        self.by_eviction.remove(&entry.eviction_place());
+        self.by_sequence.remove(&entry.sequence);
+    }
+}

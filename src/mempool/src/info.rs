@@ -1,0 +1,161 @@
+//! What onlookers may ask of the pool.
+
+use crate::event::{Conflict, Event};
+use crate::graph::{Entry, Stage};
+use crate::pool::{Pool, Source};
+use std::sync::Arc;
+use timed_primitives::{Amount, BlockId, Height, Instant, Transaction, TxFullId, TxId};
+
+/// State of the pool, for `getmempoolinfo` and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolInfo {
+    /// Transactions.
+    pub count: usize,
+    /// Most transactions.
+    pub count_max: usize,
+    /// Bytes in canonical encoding.
+    pub bytes: usize,
+    /// Most bytes.
+    pub bytes_max: usize,
+    /// Estimate of the memory used. Unit: bytes.
+    pub usage: usize,
+    /// Sum of the fees.
+    pub fees: Amount,
+    /// Fee for 1,000 bytes below which nothing is taken now.
+    pub fee_floor: Amount,
+    /// Height of the last block applied here.
+    pub height: Height,
+    /// Remembered refusals.
+    pub rejects: usize,
+    /// Transactions evicted since the start.
+    pub evicted: u64,
+    /// Transactions expired since the start.
+    pub expired: u64,
+    /// Second spends seen since the start.
+    pub conflicts: u64,
+    /// Events dropped because nobody took them in time.
+    pub events_dropped: u64,
+}
+
+/// One transaction of the pool, for lists and `getmempoolentry`.
+#[derive(Clone, Debug)]
+pub struct EntryInfo {
+    /// The transaction.
+    pub transaction: Arc<Transaction>,
+    /// Its id.
+    pub txid: TxId,
+    /// Its id with witnesses.
+    pub full_id: TxFullId,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its fee.
+    pub fee: Amount,
+    /// When it entered.
+    pub arrived: Instant,
+    /// Where it came from.
+    pub source: Source,
+    /// How many unconfirmed transactions it needs, itself included, with their bytes and fees.
+    pub ancestors: (usize, u64, Amount),
+    /// How many in the pool need it, itself included, with their bytes and fees.
+    pub descendants: (usize, u64, Amount),
+    /// Transactions of the pool it spends from directly.
+    pub depends: Vec<TxId>,
+    /// Transactions of the pool that spend from it directly.
+    pub spent_by: Vec<TxId>,
+    /// The proposed or decided block that holds it.
+    pub block: Option<BlockId>,
+}
+
+/// Memory of an entry beside its bytes: the parsed form, five indices, links. Measured order of magnitude. Unit: bytes.
+const ENTRY_OVERHEAD: usize = 1_024;
+
+impl Pool {
+    /// What happened since the last call, in order.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        self.events.drain(..).collect()
+    }
+
+    /// Second spends seen, oldest first.
+    pub fn conflicts(&self) -> impl Iterator<Item = &Conflict> {
+        self.conflicts.iter()
+    }
+
+    /// The transaction, if it is here.
+    pub fn transaction(&self, id: &TxId) -> Option<&Arc<Transaction>> {
+        self.graph.get(id).map(|entry| &entry.transaction)
+    }
+
+    /// The transaction with these witnesses, if it is here: answers a peer's request.
+    pub fn transaction_by_full_id(&self, id: &TxFullId) -> Option<&Arc<Transaction>> {
+        self.graph.by_full_id(id).map(|entry| &entry.transaction)
+    }
+
+    /// All transactions, parents before children: to be kept over a restart and submitted again in this order.
+    pub fn transactions(&self) -> impl Iterator<Item = &Arc<Transaction>> {
+        self.graph.in_order().map(|entry| &entry.transaction)
+    }
+
+    /// Full ids, best fee rate first: what a new peer is told.
+    pub fn full_ids(&self) -> impl Iterator<Item = TxFullId> + '_ {
+        self.graph.payload_order().filter_map(|place| self.graph.get(&place.id)).map(|entry| entry.full_id)
+    }
+
+    /// All entries, oldest first.
+    pub fn entries(&self) -> impl Iterator<Item = EntryInfo> + '_ {
+        self.graph.in_order().map(entry_info)
+    }
+
+    /// One entry.
+    pub fn entry(&self, id: &TxId) -> Option<EntryInfo> {
+        self.graph.get(id).map(entry_info)
+    }
+
+    /// Height of the last block applied here.
+    pub fn height(&self) -> Height {
+        self.height
+    }
+
+    /// True when no transaction waits.
+    pub fn is_empty(&self) -> bool {
+        self.graph.len() == 0
+    }
+
+    /// State for onlookers.
+    pub fn info(&self, now: Instant) -> PoolInfo {
+        PoolInfo {
+            count: self.graph.len(),
+            count_max: self.limits.count_max,
+            bytes: self.graph.bytes(),
+            bytes_max: self.limits.bytes_max,
+            usage: self.graph.bytes() + self.graph.len() * ENTRY_OVERHEAD,
+            fees: self.graph.fees(),
+            fee_floor: self.floor_rate(now).for_kilobyte(),
+            height: self.height,
+            rejects: self.rejects.len(),
+            evicted: self.evicted,
+            expired: self.expired,
+            conflicts: self.conflicts_seen,
+            events_dropped: self.events_dropped,
+        }
+    }
+}
+
+fn entry_info(entry: &Entry) -> EntryInfo {
+    EntryInfo {
+        transaction: Arc::clone(&entry.transaction),
+        txid: entry.id,
+        full_id: entry.full_id,
+        size: entry.own.size,
+        fee: Amount(entry.own.fee),
+        arrived: entry.arrived,
+        source: entry.source,
+        ancestors: (entry.with_ancestors.count, entry.with_ancestors.size, Amount(entry.with_ancestors.fee)),
+        descendants: (entry.with_descendants.count, entry.with_descendants.size, Amount(entry.with_descendants.fee)),
+        depends: entry.parents.iter().copied().collect(),
+        spent_by: entry.children.iter().copied().collect(),
+        block: match entry.stage {
+            Stage::Waiting => None,
+            Stage::Proposed(block) | Stage::Decided(block, _) => Some(block),
+        },
+    }
+}

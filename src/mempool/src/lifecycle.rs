@@ -1,0 +1,221 @@
+//! From proposed to confirmed, and every way out of the pool.
+
+use crate::chain::Chain;
+use crate::event::{Conflict, Event, OutputState, RemovalReason, Removed};
+use crate::graph::{Entry, Stage};
+use crate::pool::Pool;
+use std::time::Duration;
+use timed_primitives::{BlockId, Height, Instant, OutPoint, Transaction, TxId};
+
+/// How long an included transaction is not asked for again when late announcements arrive.
+const INCLUDED_FOR: Duration = Duration::from_secs(120);
+
+impl Pool {
+    /// A block with these transactions was proposed for `height`. Those not in the pool are passed over.
+    pub fn on_proposed(&mut self, block: BlockId, height: Height, transactions: impl IntoIterator<Item = TxId>) {
+        if height <= self.height || self.proposed.contains_key(&block) {
+            return;
+        }
+        while self.proposed.len() >= self.limits.proposed_max.max(1) {
+            let Some(oldest) = self.proposed_order.front().copied() else { break };
+            self.on_not_decided(oldest);
+        }
+        let held: Vec<TxId> = transactions.into_iter().filter(|id| self.graph.get(id).is_some()).collect();
+        for id in &held {
+            self.set_stage(id, Stage::Proposed(block));
+        }
+        self.proposed.insert(block, (height, held));
+        self.proposed_order.push_back(block);
+    }
+
+    /// The block will not be decided. Its transactions wait again, unless another proposed block holds them.
+    pub fn on_not_decided(&mut self, block: BlockId) {
+        self.proposed_order.retain(|other| *other != block);
+        let Some((_, held)) = self.proposed.remove(&block) else { return };
+        for id in held {
+            if self.graph.get(&id).is_some_and(|entry| entry.stage == Stage::Proposed(block)) {
+                let other = self
+                    .proposed_order
+                    .iter()
+                    .rev()
+                    .find(|other| self.proposed.get(*other).is_some_and(|(_, others)| others.contains(&id)));
+                let stage = other.map_or(Stage::Waiting, |other| Stage::Proposed(*other));
+                self.set_stage(&id, stage);
+            }
+        }
+    }
+
+    /// The block is decided and will be applied: what it spends is final. It must have been proposed here before.
+    pub fn on_decided(&mut self, block: BlockId) {
+        let Some((height, held)) = self.proposed.get(&block).cloned() else { return };
+        for id in held {
+            self.set_stage(&id, Stage::Decided(block, height));
+        }
+    }
+
+    /// The block at `height` is applied. Takes out what it holds, and what spends the same outputs with its descendants; keeps the
+    /// rest. To be called for every height in order; after a gap call [`Pool::revalidate`].
+    pub fn on_committed(&mut self, now: Instant, height: Height, transactions: &[Transaction]) -> Vec<Removed> {
+        let mut removed = Vec::new();
+        for transaction in transactions {
+            let id = transaction.id();
+            let full_id = self.graph.get(&id).map_or_else(|| transaction.full_id(), |entry| entry.full_id);
+            self.included.insert(full_id, now + INCLUDED_FOR);
+            removed.extend(self.take_included(&id, height));
+            for outpoint in transaction.body.inputs.iter().map(|input| input.previous) {
+                if let Some(loser) = self.graph.spender(&outpoint) {
+                    let reason = RemovalReason::Conflict { with: id, outpoint, height };
+                    removed.extend(self.remove_with_descendants(&loser, reason));
+                    self.report_conflict(Conflict { outpoint, first: loser, second: id, source: None, seen: now });
+                }
+                self.remember_confirmed(outpoint, id, height);
+            }
+        }
+        self.height = self.height.max(height);
+        let over = |(block, (at, _)): (&BlockId, &(Height, Vec<TxId>))| (*at <= height).then_some(*block);
+        let over: Vec<BlockId> = self.proposed.iter().filter_map(over).collect();
+        for block in over {
+            self.end_proposal(block);
+        }
+        self.included.expire(now);
+        removed
+    }
+
+    /// Checks all inputs against the chain again: after a gap in [`Pool::on_committed`]. `height` is the chain's.
+    pub fn revalidate<C: Chain>(&mut self, height: Height, chain: &C) -> Vec<Removed> {
+        self.height = self.height.max(height);
+        let all: Vec<TxId> = self.graph.in_order().map(|entry| entry.id).collect();
+        let mut removed = Vec::new();
+        for id in all {
+            if chain.is_known(&id) {
+                removed.extend(self.take_included(&id, height));
+                continue;
+            }
+            let Some(entry) = self.graph.get(&id) else { continue };
+            let gone = |outpoint: &OutPoint| self.graph.output(outpoint).is_none() && chain.output(outpoint).is_none();
+            let missing = entry.inputs().find(gone);
+            if let Some(outpoint) = missing {
+                removed.extend(self.remove_with_descendants(&id, RemovalReason::InputGone { outpoint }));
+            }
+        }
+        removed
+    }
+
+    /// Drops what has waited too long. To be called at [`Pool::next_wake`].
+    pub fn on_wake(&mut self, now: Instant) -> Vec<Removed> {
+        let mut removed = Vec::new();
+        while let Some(entry) = self.graph.oldest() {
+            if now < entry.arrived + self.limits.expiry {
+                break;
+            }
+            let id = entry.id;
+            removed.extend(self.remove_with_descendants(&id, RemovalReason::Expired));
+        }
+        self.expired = self.expired.saturating_add(u64::try_from(removed.len()).unwrap_or(u64::MAX));
+        removed
+    }
+
+    /// When [`Pool::on_wake`] has something to do.
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.graph.oldest().map(|entry| entry.arrived + self.limits.expiry)
+    }
+
+    /// Where an output stands; `None` when it never existed, or was spent longer ago than is remembered here.
+    pub fn output_state<C: Chain>(&self, outpoint: &OutPoint, chain: &C) -> Option<OutputState> {
+        if let Some(spender) = self.graph.spender(outpoint).and_then(|id| self.graph.get(&id)) {
+            return Some(spent_state(spender));
+        }
+        if let Some((by, height)) = self.confirmed.get(outpoint) {
+            return Some(OutputState::Confirmed { by: *by, height: *height });
+        }
+        let exists = self.graph.output(outpoint).is_some() || chain.output(outpoint).is_some();
+        exists.then_some(OutputState::Unspent)
+    }
+
+    /// Takes out a transaction of a decided block. Ancestors still here must have been decided before, unnoticed.
+    fn take_included(&mut self, id: &TxId, height: Height) -> Vec<Removed> {
+        let Some(entry) = self.graph.get(id) else { return Vec::new() };
+        let mut included: Vec<(u64, TxId)> = vec![(entry.sequence, *id)];
+        let ancestors = self.graph.ancestors(&entry.parents, usize::MAX);
+        included.extend(ancestors.iter().filter_map(|id| self.graph.get(id)).map(|entry| (entry.sequence, entry.id)));
+        included.sort_unstable();
+        let mut removed = Vec::new();
+        for (_, id) in included {
+            if let Some(entry) = self.graph.remove(&id) {
+                for outpoint in entry.inputs() {
+                    self.remember_confirmed(outpoint, id, height);
+                }
+                removed.push(self.report_removed(id, RemovalReason::Included { height }));
+            }
+        }
+        removed
+    }
+
+    /// Takes out a transaction and what spends from it, leaves first; reported parents first.
+    pub(crate) fn remove_with_descendants(&mut self, id: &TxId, reason: RemovalReason) -> Vec<Removed> {
+        let mut package = vec![*id];
+        package.extend(self.graph.descendants(id));
+        let mut removed = Vec::new();
+        for member in package.iter().rev() {
+            if let Some(entry) = self.graph.remove(member) {
+                for outpoint in entry.inputs() {
+                    self.emit(Event::Output { outpoint, state: OutputState::Unspent });
+                }
+                let reason = if member == id { reason } else { RemovalReason::AncestorRemoved { ancestor: *id } };
+                removed.push(self.report_removed(*member, reason));
+            }
+        }
+        removed.reverse();
+        removed
+    }
+
+    fn report_removed(&mut self, txid: TxId, reason: RemovalReason) -> Removed {
+        let removed = Removed { txid, reason };
+        self.emit(Event::Removed(removed));
+        removed
+    }
+
+    fn remember_confirmed(&mut self, outpoint: OutPoint, by: TxId, height: Height) {
+        if self.limits.confirmed_max == 0 || self.confirmed.insert(outpoint, (by, height)).is_some() {
+            return;
+        }
+        self.confirmed_order.push_back(outpoint);
+        if self.confirmed_order.len() > self.limits.confirmed_max
+            && let Some(oldest) = self.confirmed_order.pop_front()
+        {
+            self.confirmed.remove(&oldest);
+        }
+        self.emit(Event::Output { outpoint, state: OutputState::Confirmed { by, height } });
+    }
+
+    /// Its height is decided: forget the proposal; whatever of it is still here waits again.
+    fn end_proposal(&mut self, block: BlockId) {
+        let still = |stage: &Stage| matches!(stage, Stage::Proposed(b) | Stage::Decided(b, _) if *b == block);
+        let held = self.proposed.remove(&block).map(|(_, held)| held).unwrap_or_default();
+        self.proposed_order.retain(|other| *other != block);
+        for id in held {
+            if self.graph.get(&id).is_some_and(|entry| still(&entry.stage)) {
+                self.set_stage(&id, Stage::Waiting);
+            }
+        }
+    }
+
+    fn set_stage(&mut self, id: &TxId, stage: Stage) {
+        if let Some(entry) = self.graph.set_stage(id, stage) {
+            let state = spent_state(entry);
+            let inputs: Vec<OutPoint> = entry.inputs().collect();
+            for outpoint in inputs {
+                self.emit(Event::Output { outpoint, state });
+            }
+        }
+    }
+}
+
+fn spent_state(spender: &Entry) -> OutputState {
+    let by = spender.id;
+    match spender.stage {
+        Stage::Waiting => OutputState::Locked { by },
+        Stage::Proposed(block) => OutputState::SpentPending { by, block },
+        Stage::Decided(block, height) => OutputState::SpentFinalized { by, block, height },
+    }
+}

@@ -1,0 +1,100 @@
+//! What goes into the next block.
+
+use crate::graph::{Entry, Place, Totals};
+use crate::pool::Pool;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use timed_primitives::{Transaction, TxId};
+
+/// After so many packages in a row that do not fit, the block counts as full. Bounds the search when large ones are left.
+const MISFITS_MAX: usize = 200;
+
+/// State of one choice.
+#[derive(Default)]
+struct Choice {
+    chosen: Vec<Arc<Transaction>>,
+    bytes: u64,
+    taken: BTreeSet<TxId>,
+    /// Did not fit with what they still need.
+    refused: BTreeSet<TxId>,
+    /// Descendants of taken ones: what they still need, and their place by that.
+    changed: BTreeMap<TxId, Totals>,
+    changed_order: BTreeSet<Place>,
+}
+
+impl Choice {
+    /// An ancestor of `entry` was taken.
+    fn no_longer_needs(&mut self, entry: &Entry, ancestor: Totals) {
+        if self.taken.contains(&entry.id) {
+            return;
+        }
+        self.refused.remove(&entry.id);
+        let needs = self.needs(entry);
+        self.changed_order.remove(&Place::new(needs.rate(), entry.sequence, entry.id));
+        let needs = needs.minus(ancestor);
+        self.changed_order.insert(Place::new(needs.rate(), entry.sequence, entry.id));
+        self.changed.insert(entry.id, needs);
+    }
+
+    fn needs(&self, entry: &Entry) -> Totals {
+        self.changed.get(&entry.id).copied().unwrap_or(entry.with_ancestors)
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        let needs = self.needs(entry);
+        if self.changed.remove(&entry.id).is_some() {
+            self.changed_order.remove(&Place::new(needs.rate(), entry.sequence, entry.id));
+        }
+        self.refused.remove(&entry.id);
+        self.taken.insert(entry.id);
+        self.bytes += entry.own.size;
+        self.chosen.push(Arc::clone(&entry.transaction));
+    }
+}
+
+impl Pool {
+    /// The best transactions for a block: by fee rate together with the ancestors they need, parents before children, at most
+    /// `bytes_max` bytes and `count_max` transactions. The same pool gives the same answer.
+    ///
+    /// The order is kept up to date as transactions come and go, so the cost is about that of what is taken: it does not grow with
+    /// the pool.
+    pub fn build_payload(&self, bytes_max: usize, count_max: usize) -> Vec<Arc<Transaction>> {
+        let bytes_max = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+        let mut choice = Choice::default();
+        let mut order = self.graph.payload_order().copied().peekable();
+        let mut misfits = 0;
+        while choice.chosen.len() < count_max && misfits < MISFITS_MAX {
+            let passed =
+                |id: &TxId| choice.taken.contains(id) || choice.refused.contains(id) || choice.changed.contains_key(id);
+            while order.next_if(|place| passed(&place.id)).is_some() {}
+            let Some(best) = order.peek().copied().max(choice.changed_order.last().copied()) else { break };
+            let Some(entry) = self.graph.get(&best.id) else { break };
+            let needs = choice.needs(entry);
+            if choice.bytes + needs.size > bytes_max || choice.chosen.len() + needs.count > count_max {
+                misfits += 1;
+                choice.changed_order.remove(&best);
+                choice.refused.insert(best.id);
+                continue;
+            }
+            misfits = 0;
+            self.take_package(&mut choice, entry);
+        }
+        choice.chosen
+    }
+
+    /// Takes a transaction with the ancestors it still needs, which fit.
+    fn take_package(&self, choice: &mut Choice, entry: &Entry) {
+        let ancestors = self.graph.ancestors(&entry.parents, usize::MAX);
+        let missing = ancestors.iter().filter(|id| !choice.taken.contains(id)).filter_map(|id| self.graph.get(id));
+        let mut package: Vec<&Entry> = missing.chain([entry]).collect();
+        package.sort_by_key(|member| member.sequence);
+        for member in package {
+            choice.take(member);
+            for id in self.graph.descendants(&member.id) {
+                if let Some(descendant) = self.graph.get(&id) {
+                    choice.no_longer_needs(descendant, member.own);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! How transactions travel: announce, request from one announcer, after a time-out from the next.
+//!
+//! Driven by events: an announcement is answered by a request at once, an admission by an announcement within a few milliseconds.
+
+use crate::limits::RelayLimits;
+use crate::waiting::Waiting;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use timed_primitives::{Instant, PublicKey, Transaction, TxFullId, TxId};
+
+/// What the caller must do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum RelayAction {
+    /// Send `Request` to one peer.
+    Request {
+        /// The peer.
+        to: PublicKey,
+        /// What to ask for; at most [`RelayLimits::message_ids_max`].
+        ids: Vec<TxFullId>,
+    },
+    /// Send `Announce` to one peer.
+    Announce {
+        /// The peer.
+        to: PublicKey,
+        /// What we have; at most [`RelayLimits::message_ids_max`].
+        ids: Vec<TxFullId>,
+    },
+    /// A transaction whose parent was missing may be admitted now: submit it again as from this peer.
+    Retry {
+        /// Who sent it.
+        from: PublicKey,
+        /// The transaction.
+        transaction: Arc<Transaction>,
+    },
+}
+
+/// Whether a transaction that arrived was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Receipt {
+    /// We wanted it from this peer: check it.
+    Wanted,
+    /// We did not, or no longer: drop it.
+    Unwanted,
+}
+
+/// Counters and levels, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RelayStats {
+    /// Transactions asked for and not yet here.
+    pub wanted: usize,
+    /// Children that wait for a parent.
+    pub waiting_for_parent: usize,
+    /// Ids asked for.
+    pub requested: u64,
+    /// Ids announced.
+    pub announced: u64,
+    /// Requests that a peer did not answer in time.
+    pub timed_out: u64,
+    /// Ids given up because no announcer delivered.
+    pub given_up: u64,
+    /// Transactions that arrived unasked.
+    pub unwanted: u64,
+    /// Announced ids ignored because a bound was reached.
+    pub ignored: u64,
+}
+
+/// A transaction that was announced and is not here.
+#[derive(Debug)]
+struct Want {
+    /// Asked now, until when.
+    asked: PublicKey,
+    deadline: Instant,
+    /// To ask next, in order of announcement.
+    next: VecDeque<PublicKey>,
+    /// Asked before, in vain; their late answer is welcome.
+    before: Vec<PublicKey>,
+}
+
+impl Want {
+    fn involves(&self, peer: &PublicKey) -> bool {
+        self.asked == *peer || self.next.contains(peer) || self.before.contains(peer)
+    }
+}
+
+/// What one peer has, and what it is to be told.
+#[derive(Debug, Default)]
+struct PeerState {
+    known: BTreeSet<TxFullId>,
+    known_order: VecDeque<TxFullId>,
+    /// Not yet announced to it.
+    queue: Vec<TxFullId>,
+    /// It is asked, or remembered as one to ask, for these.
+    wanted: BTreeSet<TxFullId>,
+}
+
+impl PeerState {
+    fn learn(&mut self, id: TxFullId, max: usize) {
+        if self.known.insert(id) {
+            self.known_order.push_back(id);
+            if self.known_order.len() > max
+                && let Some(oldest) = self.known_order.pop_front()
+            {
+                self.known.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// Who has what, who is asked for what, who is told what. Knows ids and peers only; what is in the pool it is told.
+#[derive(Debug)]
+pub struct Relay {
+    limits: RelayLimits,
+    peers: BTreeMap<PublicKey, PeerState>,
+    wants: BTreeMap<TxFullId, Want>,
+    deadlines: BTreeSet<(Instant, TxFullId)>,
+    waiting: Waiting,
+    flush_at: Option<Instant>,
+    stats: RelayStats,
+}
+
+impl Relay {
+    /// A relay without peers.
+    pub fn new(limits: RelayLimits) -> Self {
+        Self {
+            limits,
+            peers: BTreeMap::new(),
+            wants: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            waiting: Waiting::default(),
+            flush_at: None,
+            stats: RelayStats::default(),
+        }
+    }
+
+    /// A peer connected: it is told what the pool holds, best first, as much as we can remember of it.
+    pub fn on_peer_up(&mut self, peer: PublicKey, pool: impl IntoIterator<Item = TxFullId>) -> Vec<RelayAction> {
+        let state = self.peers.entry(peer).or_default();
+        let ids: Vec<TxFullId> = pool.into_iter().take(self.limits.known_per_peer_max).collect();
+        for id in &ids {
+            state.learn(*id, self.limits.known_per_peer_max);
+        }
+        self.stats.announced += count(ids.len());
+        let chunks = ids.chunks(self.limits.message_ids_max.max(1));
+        chunks.map(|ids| RelayAction::Announce { to: peer, ids: ids.to_vec() }).collect()
+    }
+
+    /// A peer is gone: what it was asked for is asked from the next announcer.
+    pub fn on_peer_down(&mut self, now: Instant, peer: &PublicKey) -> Vec<RelayAction> {
+        let Some(state) = self.peers.remove(peer) else { return Vec::new() };
+        let mut requests = Requests::default();
+        for id in state.wanted {
+            let Some(want) = self.wants.get_mut(&id) else { continue };
+            want.next.retain(|other| other != peer);
+            want.before.retain(|other| other != peer);
+            if want.asked == *peer {
+                self.ask_next(now, id, &mut requests);
+            }
+        }
+        self.send(requests)
+    }
+
+    /// A peer announced ids. Those that are neither known (`is_known`: in the pool, refused or included a short time ago) nor wanted
+    /// already are asked from it at once; of the others it is remembered as one to ask.
+    pub fn on_announce(
+        &mut self,
+        now: Instant,
+        peer: PublicKey,
+        ids: &[TxFullId],
+        is_known: impl Fn(&TxFullId) -> bool,
+    ) -> Vec<RelayAction> {
+        let mut requests = Requests::default();
+        for id in ids {
+            let Some(state) = self.peers.get_mut(&peer) else { return Vec::new() };
+            state.learn(*id, self.limits.known_per_peer_max);
+            if is_known(id) || self.waiting.contains(id) {
+                continue;
+            }
+            let is_new = !self.wants.contains_key(id);
+            if state.wanted.len() >= self.limits.wanted_per_peer_max
+                || (is_new && self.wants.len() >= self.limits.wanted_max)
+            {
+                self.stats.ignored += 1;
+                continue;
+            }
+            if let Some(want) = self.wants.get_mut(id) {
+                if !want.involves(&peer) && want.next.len() < self.limits.announcers_max {
+                    want.next.push_back(peer);
+                    state.wanted.insert(*id);
+                }
+                continue;
+            }
+            state.wanted.insert(*id);
+            let deadline = now + self.limits.request_timeout;
+            self.wants.insert(*id, Want { asked: peer, deadline, next: VecDeque::new(), before: Vec::new() });
+            self.deadlines.insert((deadline, *id));
+            requests.add(peer, *id);
+        }
+        self.send(requests)
+    }
+
+    /// A transaction arrived from a peer. It need not be asked for any more.
+    pub fn on_received(&mut self, peer: &PublicKey, id: &TxFullId) -> Receipt {
+        if let Some(state) = self.peers.get_mut(peer) {
+            state.learn(*id, self.limits.known_per_peer_max);
+        }
+        let is_wanted = self.wants.get(id).is_some_and(|want| want.asked == *peer || want.before.contains(peer));
+        if is_wanted {
+            self.forget_want(id);
+            Receipt::Wanted
+        } else {
+            self.stats.unwanted += 1;
+            Receipt::Unwanted
+        }
+    }
+
+    /// A transaction's input is unknown: it waits for the transaction `parent`.
+    pub fn on_unknown_input(&mut self, now: Instant, from: PublicKey, transaction: Arc<Transaction>, parent: TxId) {
+        self.waiting.expire(now);
+        self.waiting.insert(now, &self.limits, transaction, parent, from);
+    }
+
+    /// A transaction entered the pool: it is announced to every peer that is not known to have it, within
+    /// [`RelayLimits::announce_delay`]; children that waited for it are tried again.
+    pub fn on_admitted(&mut self, now: Instant, txid: &TxId, full_id: TxFullId) -> Vec<RelayAction> {
+        self.forget_want(&full_id);
+        let mut actions = Vec::new();
+        for (peer, state) in &mut self.peers {
+            if state.known.contains(&full_id) {
+                continue;
+            }
+            state.learn(full_id, self.limits.known_per_peer_max);
+            state.queue.push(full_id);
+            if state.queue.len() >= self.limits.announce_batch {
+                announce(*peer, state, &mut self.stats, &mut actions);
+            } else if self.flush_at.is_none() {
+                self.flush_at = Some(now + self.limits.announce_delay);
+            }
+        }
+        actions.extend(self.on_available(txid));
+        actions
+    }
+
+    /// A transaction can be spent from now, by admission or by a committed block: children that waited for it are tried again.
+    pub fn on_available(&mut self, txid: &TxId) -> Vec<RelayAction> {
+        let children = self.waiting.take(txid);
+        children.into_iter().map(|(from, transaction)| RelayAction::Retry { from, transaction }).collect()
+    }
+
+    /// To be called at [`Relay::next_wake`]: late requests go to the next announcer, collected announcements leave.
+    pub fn on_wake(&mut self, now: Instant) -> Vec<RelayAction> {
+        let mut requests = Requests::default();
+        while let Some((_, id)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
+            self.stats.timed_out += 1;
+            self.ask_next(now, id, &mut requests);
+        }
+        let mut actions = self.send(requests);
+        self.waiting.expire(now);
+        if self.flush_at.is_some_and(|at| at <= now) {
+            self.flush_at = None;
+            for (peer, state) in &mut self.peers {
+                announce(*peer, state, &mut self.stats, &mut actions);
+            }
+        }
+        actions
+    }
+
+    /// When [`Relay::on_wake`] has something to do.
+    pub fn next_wake(&self) -> Option<Instant> {
+        let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
+        [deadline, self.flush_at, self.waiting.next_wake()].into_iter().flatten().min()
+    }
+
+    /// Counters and levels.
+    pub fn stats(&self) -> RelayStats {
+        RelayStats { wanted: self.wants.len(), waiting_for_parent: self.waiting.len(), ..self.stats }
+    }
+
+    /// The announcer asked before did not deliver: on to the next that is still connected, or give up.
+    fn ask_next(&mut self, now: Instant, id: TxFullId, requests: &mut Requests) {
+        let Some(want) = self.wants.get_mut(&id) else { return };
+        self.deadlines.remove(&(want.deadline, id));
+        let Some(next) = want.next.pop_front() else {
+            self.stats.given_up += 1;
+            self.forget_want(&id);
+            return;
+        };
+        if self.peers.contains_key(&want.asked) {
+            want.before.push(want.asked);
+        }
+        want.asked = next;
+        want.deadline = now + self.limits.request_timeout;
+        self.deadlines.insert((want.deadline, id));
+        requests.add(next, id);
+    }
+
+    fn forget_want(&mut self, id: &TxFullId) {
+        let Some(want) = self.wants.remove(id) else { return };
+        self.deadlines.remove(&(want.deadline, *id));
+        for peer in want.before.iter().chain(&want.next).chain([&want.asked]) {
+            if let Some(state) = self.peers.get_mut(peer) {
+                state.wanted.remove(id);
+            }
+        }
+    }
+
+    fn send(&mut self, requests: Requests) -> Vec<RelayAction> {
+        let max = self.limits.message_ids_max.max(1);
+        let mut actions = Vec::new();
+        for (to, ids) in requests.0 {
+            self.stats.requested += count(ids.len());
+            actions.extend(ids.chunks(max).map(|ids| RelayAction::Request { to, ids: ids.to_vec() }));
+        }
+        actions
+    }
+}
+
+/// Requests to be sent, gathered by peer.
+#[derive(Default)]
+struct Requests(BTreeMap<PublicKey, Vec<TxFullId>>);
+
+impl Requests {
+    fn add(&mut self, to: PublicKey, id: TxFullId) {
+        self.0.entry(to).or_default().push(id);
+    }
+}
+
+fn announce(to: PublicKey, state: &mut PeerState, stats: &mut RelayStats, actions: &mut Vec<RelayAction>) {
+    if !state.queue.is_empty() {
+        stats.announced += count(state.queue.len());
+        actions.push(RelayAction::Announce { to, ids: std::mem::take(&mut state.queue) });
+    }
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
