@@ -1,1 +1,4 @@
 //! timed-actors
+pub mod clock;
+pub mod tls;
+pub mod transport;
