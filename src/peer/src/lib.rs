@@ -1,1 +1,76 @@
-//! timed-peer
+//! What it takes to keep a peer, and to let one go: handshake, heartbeat, outbound lanes, rate limits, the book of sessions, signed
+//! addresses, penalties.
+//!
+//! Knows: how long a peer may be silent, which of two sessions stays, when to dial again, what a session's end was called. Must not
+//! know: a runtime, a clock, a socket, a random source (all passed in), consensus, the ledger.
+//!
+//! ```text
+//!  one connection:   Handshake ──PeerInfo──► Heartbeat      Lanes (outbound)   RateLimit (inbound)
+//!                                  │ HeartbeatAction            │ Frame
+//!  one node:         PeerBook  ◄── on_up / on_down          AddressSet         Misbehaviour
+//!                       └── wants_dial ──► Dial
+//! ```
+//!
+//! Every core is a plain struct: `on_<event>(now, …)` gives what the caller must do, `next_wake()` the one timer it must keep.
+//! Start reading in [`heartbeat`], then [`book`].
+
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::as_conversions))]
+
+pub mod addresses;
+pub mod backoff;
+pub mod book;
+pub mod end_reason;
+pub mod handshake;
+pub mod heartbeat;
+pub mod heartbeat_line;
+pub mod lanes;
+pub mod misbehaviour;
+pub mod rate;
+pub mod rtt;
+
+pub use addresses::{AddressClass, AddressError, AddressRecord, AddressSet};
+pub use backoff::Backoff;
+pub use book::{Arrival, BookConfig, Decision, Departure, Dial, PeerBook, Session, Twin};
+pub use end_reason::{End, EndReason, Redial, Side};
+pub use handshake::{Handshake, HandshakeAction, HandshakeError, LocalNode, PeerInfo, sign_claim, verify_claim};
+pub use heartbeat::{Heartbeat, HeartbeatAction, Pong, UserPingError};
+pub use heartbeat_line::HeartbeatLine;
+pub use lanes::{Frame, LaneLimits, Lanes, Overflow, chunk_bytes};
+pub use misbehaviour::{Ban, Connectivity, Misbehaviour, Offence, Verdict};
+pub use rate::{RateLimit, TokenBucket};
+pub use rtt::Rtt;
+
+use std::fmt;
+
+/// Who dialled a connection, seen from this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// They dialled us.
+    Inbound,
+    /// We dialled them.
+    Outbound,
+}
+
+impl Direction {
+    /// Lower-case name for logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+
+    /// The same connection, seen from the other end.
+    pub const fn reversed(self) -> Self {
+        match self {
+            Self::Inbound => Self::Outbound,
+            Self::Outbound => Self::Inbound,
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,386 @@
+//! Where nodes can be reached: signed address records, kept and relayed within their class.
+//!
+//! A record is signed by the node it names, so nobody can send us to a victim's address in another's name. Records are hints:
+//! what counts is the key that the secure channel proves after dialling.
+
+use crate::backoff::below;
+use borsh::{BorshDeserialize, BorshSerialize};
+use bytes::Bytes;
+use rand::Rng;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+use timed_primitives::{ChainId, PublicKey, SecretKey, Signature, UnixTime};
+
+/// Longest record. Unit: bytes of its canonical encoding.
+pub const RECORD_BYTES_MAX: usize = 256;
+
+/// Most records in one answer.
+pub const RECORDS_PER_ANSWER_MAX: usize = 100;
+
+/// Longest `host:port` anywhere. Unit: bytes.
+pub const ADDRESS_BYTES_MAX: usize = 255;
+
+/// Most records kept. At the bound an untried one gives way, oldest first, then the oldest tried one.
+pub const RECORDS_MAX: usize = 4096;
+
+/// Most records kept from one source, so that one peer cannot fill the set. At the bound the next is refused.
+pub const RECORDS_PER_SOURCE_MAX: usize = 512;
+
+/// A record from further in the future is refused: it could never be replaced.
+const FUTURE_MAX: Duration = Duration::from_secs(600);
+
+/// An older record is refused and no longer relayed: the node has not said for weeks that it is there.
+const AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Domain of a record's signature.
+const RECORD_DOMAIN: &[u8] = b"timed v1 address record";
+
+/// How far an address reaches. Records are given only to, and taken only from, peers of the same class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AddressClass {
+    /// This machine.
+    Loopback,
+    /// A local or container network (RFC 1918, RFC 4193, RFC 6598, link-local, names without a dot).
+    Private,
+    /// The internet.
+    Public,
+}
+
+impl AddressClass {
+    /// Class of an IP; `None` for one that cannot be dialled (unspecified, broadcast, multicast).
+    pub fn of_ip(ip: IpAddr) -> Option<Self> {
+        match ip {
+            IpAddr::V4(v4) => Self::of_v4(v4),
+            IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+                Some(v4) => Self::of_v4(v4),
+                None => Self::of_v6(v6),
+            },
+        }
+    }
+
+    fn of_v4(ip: Ipv4Addr) -> Option<Self> {
+        let [a, b, ..] = ip.octets();
+        if a == 0 || ip.is_broadcast() || ip.is_multicast() {
+            None
+        } else if ip.is_loopback() {
+            Some(Self::Loopback)
+        } else if ip.is_private() || ip.is_link_local() || (a == 100 && (64..128).contains(&b)) {
+            Some(Self::Private)
+        } else {
+            Some(Self::Public)
+        }
+    }
+
+    fn of_v6(ip: Ipv6Addr) -> Option<Self> {
+        let [first, ..] = ip.segments();
+        if ip.is_unspecified() || ip.is_multicast() {
+            None
+        } else if ip.is_loopback() {
+            Some(Self::Loopback)
+        } else if first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80 {
+            Some(Self::Private)
+        } else {
+            Some(Self::Public)
+        }
+    }
+
+    /// Class of a `host:port`.
+    ///
+    /// # Errors
+    /// [`AddressError`] when the text has not that form or cannot be dialled.
+    pub fn of_address(address: &str) -> Result<Self, AddressError> {
+        let host = check_address(address)?;
+        match host.parse::<IpAddr>() {
+            Ok(ip) => Self::of_ip(ip).ok_or(AddressError::NotDialable),
+            Err(_) if host.eq_ignore_ascii_case("localhost") => Ok(Self::Loopback),
+            Err(_) if host.contains('.') => Ok(Self::Public),
+            Err(_) => Ok(Self::Private),
+        }
+    }
+
+    /// Lower-case name for logs and metric labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::Private => "private",
+            Self::Public => "public",
+        }
+    }
+}
+
+/// `ip:port`, an IPv6 address in brackets; an IPv4 address mapped into IPv6 as IPv4.
+pub fn join_address(ip: IpAddr, port: u16) -> String {
+    std::net::SocketAddr::new(ip.to_canonical(), port).to_string()
+}
+
+/// Checks the form `host:port` and gives the host: a name, an IPv4 address, or an IPv6 address (in brackets in the text).
+///
+/// # Errors
+/// [`AddressError`] says what is wrong.
+pub fn check_address(address: &str) -> Result<&str, AddressError> {
+    if address.len() > ADDRESS_BYTES_MAX {
+        return Err(AddressError::TooLong { bytes: address.len() });
+    }
+    let (host, port) = address.rsplit_once(':').ok_or(AddressError::Form)?;
+    if !port.bytes().all(|b| b.is_ascii_digit()) || !port.parse::<u16>().is_ok_and(|p| p != 0) {
+        return Err(AddressError::Port);
+    }
+    if let Some(inner) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        return inner.parse::<Ipv6Addr>().map(|_| inner).map_err(|_| AddressError::Form);
+    }
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    if host.is_empty() || !host.bytes().all(is_name) {
+        return Err(AddressError::Form);
+    }
+    Ok(host)
+}
+
+/// An address or a record is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// Too long.
+    #[error("address has {bytes} bytes, at most {ADDRESS_BYTES_MAX} are allowed")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Not `host:port`.
+    #[error("expected host:port, such as 192.0.2.1:7000, [2001:db8::1]:7000 or node.example.org:7000")]
+    Form,
+    /// No port, or port 0.
+    #[error("the port must be a number from 1 to 65535")]
+    Port,
+    /// Nobody can be at this address.
+    #[error("the address is unspecified, broadcast or multicast and cannot be dialled")]
+    NotDialable,
+    /// Not the canonical encoding of a record, or longer than allowed.
+    #[error("address record of {bytes} bytes cannot be decoded")]
+    Undecodable {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Not signed by the key it names.
+    #[error("address record of {} has a wrong signature", .key.short())]
+    Signature {
+        /// The key it names.
+        key: PublicKey,
+    },
+    /// From the future or too old.
+    #[error("address record is of {time}, now is {now}: compare the clocks")]
+    Time {
+        /// The record's.
+        time: UnixTime,
+        /// Ours.
+        now: UnixTime,
+    },
+    /// The address reaches less far or further than the peer that told it.
+    #[error("{} address told by a {} peer", .record.name(), .source_class.name())]
+    Class {
+        /// The record's.
+        record: AddressClass,
+        /// The telling peer's.
+        source_class: AddressClass,
+    },
+    /// One peer has told enough.
+    #[error("the peer has told {RECORDS_PER_SOURCE_MAX} records already")]
+    SourceFull,
+}
+
+/// A node says where it can be reached.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct AddressRecord {
+    /// The node.
+    pub key: PublicKey,
+    /// `host:port`. Bound: what keeps the record within [`RECORD_BYTES_MAX`].
+    pub address: String,
+    /// When it said so; a newer record replaces an older one.
+    pub time: UnixTime,
+    /// Signature over domain, chain id, key, time and address.
+    pub signature: Signature,
+}
+
+impl AddressRecord {
+    /// Signs our own record.
+    ///
+    /// # Errors
+    /// [`AddressError`] when the address has no valid form or the record would be too long.
+    pub fn sign(key: &SecretKey, chain_id: ChainId, address: &str, time: UnixTime) -> Result<Self, AddressError> {
+        AddressClass::of_address(address)?;
+        let signature = key.sign(&Self::message(chain_id, &key.public(), address, time));
+        let record = Self { key: key.public(), address: address.into(), time, signature };
+        match record.encode().len() {
+            bytes if bytes > RECORD_BYTES_MAX => Err(AddressError::TooLong { bytes }),
+            _ => Ok(record),
+        }
+    }
+
+    /// Canonical bytes, as they travel.
+    pub fn encode(&self) -> Bytes {
+        timed_primitives::encode(self).into()
+    }
+
+    /// Reads a record and checks form, bound and signature.
+    ///
+    /// # Errors
+    /// [`AddressError`]; [`AddressError::Undecodable`] and [`AddressError::Signature`] are provable faults of the record's author,
+    /// not of the peer that passed it on.
+    pub fn decode(chain_id: ChainId, bytes: &[u8]) -> Result<Self, AddressError> {
+        if bytes.len() > RECORD_BYTES_MAX {
+            return Err(AddressError::Undecodable { bytes: bytes.len() });
+        }
+        let record: Self =
+            timed_primitives::decode(bytes).map_err(|_| AddressError::Undecodable { bytes: bytes.len() })?;
+        AddressClass::of_address(&record.address)?;
+        let message = Self::message(chain_id, &record.key, &record.address, record.time);
+        if record.key.verify(&message, &record.signature) {
+            Ok(record)
+        } else {
+            Err(AddressError::Signature { key: record.key })
+        }
+    }
+
+    /// How far it reaches.
+    ///
+    /// # Errors
+    /// [`AddressError`] when the address has no valid form; a decoded or signed record has one.
+    pub fn class(&self) -> Result<AddressClass, AddressError> {
+        AddressClass::of_address(&self.address)
+    }
+
+    fn message(chain_id: ChainId, key: &PublicKey, address: &str, time: UnixTime) -> Vec<u8> {
+        let mut bytes = RECORD_DOMAIN.to_vec();
+        bytes.extend(chain_id.0.to_be_bytes());
+        bytes.extend(key.0);
+        bytes.extend(time.0.to_be_bytes());
+        bytes.extend(address.as_bytes());
+        bytes
+    }
+}
+
+/// What adding a record did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// The node was unknown.
+    Fresh,
+    /// A newer record of a known node.
+    Newer,
+    /// We knew as much or more.
+    Known,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    record: AddressRecord,
+    class: AddressClass,
+    source: PublicKey,
+    was_reached: bool,
+}
+
+/// Address records of other nodes, by node key, in memory. Bounds: [`RECORDS_MAX`], [`RECORDS_PER_SOURCE_MAX`].
+#[derive(Clone, Debug, Default)]
+pub struct AddressSet {
+    entries: BTreeMap<PublicKey, Entry>,
+    per_source: BTreeMap<PublicKey, usize>,
+}
+
+impl AddressSet {
+    /// Adds a decoded record told by `source`, whose own connection is of class `source_class`.
+    ///
+    /// # Errors
+    /// [`AddressError::Class`], [`AddressError::Time`], [`AddressError::SourceFull`]: none is a fault worth a penalty.
+    pub fn add(
+        &mut self,
+        now: UnixTime,
+        record: AddressRecord,
+        source: PublicKey,
+        source_class: AddressClass,
+    ) -> Result<Added, AddressError> {
+        let class = record.class()?;
+        if class != source_class {
+            return Err(AddressError::Class { record: class, source_class });
+        }
+        if record.time.0 > now.plus(FUTURE_MAX).0 || now.since(record.time) > AGE_MAX {
+            return Err(AddressError::Time { time: record.time, now });
+        }
+        if let Some(known) = self.entries.get_mut(&record.key) {
+            if record.time <= known.record.time {
+                return Ok(Added::Known);
+            }
+            let moved = known.record.address != record.address;
+            (known.record, known.class) = (record, class);
+            known.was_reached &= !moved;
+            return Ok(Added::Newer);
+        }
+        if self.per_source.get(&source).is_some_and(|n| *n >= RECORDS_PER_SOURCE_MAX) {
+            return Err(AddressError::SourceFull);
+        }
+        if self.entries.len() >= RECORDS_MAX {
+            self.evict();
+        }
+        let count = self.per_source.entry(source).or_default();
+        *count = count.saturating_add(1);
+        self.entries.insert(record.key, Entry { record, class, source, was_reached: false });
+        Ok(Added::Fresh)
+    }
+
+    /// The node answered at its address: its record is kept longer than those nobody has tried.
+    pub fn on_reached(&mut self, key: &PublicKey) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.was_reached = true;
+        }
+    }
+
+    /// Forgets a node.
+    pub fn remove(&mut self, key: &PublicKey) {
+        let Some(entry) = self.entries.remove(key) else { return };
+        if let Some(count) = self.per_source.get_mut(&entry.source) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.per_source.remove(&entry.source);
+            }
+        }
+    }
+
+    /// Up to [`RECORDS_PER_ANSWER_MAX`] records for a peer of this class, chosen at random.
+    pub fn answer(&self, now: UnixTime, class: AddressClass, rng: &mut dyn Rng) -> Vec<AddressRecord> {
+        let mut fitting: Vec<&AddressRecord> = self
+            .entries
+            .values()
+            .filter(|e| e.class == class && now.since(e.record.time) <= AGE_MAX)
+            .map(|e| &e.record)
+            .collect();
+        let mut answer = Vec::new();
+        while answer.len() < RECORDS_PER_ANSWER_MAX && !fitting.is_empty() {
+            let left = u64::try_from(fitting.len()).unwrap_or(u64::MAX);
+            let at = usize::try_from(below(rng, left)).unwrap_or(0);
+            answer.push(fitting.swap_remove(at).clone());
+        }
+        answer
+    }
+
+    /// All records, by key.
+    pub fn records(&self) -> impl ExactSizeIterator<Item = &AddressRecord> {
+        self.entries.values().map(|e| &e.record)
+    }
+
+    /// How many nodes are known.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True when none is known.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn evict(&mut self) {
+        let oldest = self.entries.iter().min_by_key(|(_, e)| (e.was_reached, e.record.time)).map(|(key, _)| *key);
+        if let Some(key) = oldest {
+            self.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
