@@ -10,11 +10,22 @@
 //!
 //! Start reading in [`node`] (what is asked), then [`method`] (the table of methods).
 
+pub mod auth;
+pub mod chain;
 pub mod error;
+pub mod method;
 pub mod node;
 pub mod result;
+pub mod server;
 pub mod text;
 
+mod dispatch;
+mod params;
+mod protocol;
+
+pub use auth::{Auth, Cookie, read_cookie, remove_cookie, write_cookie};
 pub use error::RpcError;
+pub use method::{Call, Kind, METHODS, Method, Param};
 pub use node::{BlockAt, BlockFacts, Node, Place, Readiness, TransactionFacts, TransactionState, Unspent};
+pub use server::{Limits, Server};
 pub use text::{Coins, Text};

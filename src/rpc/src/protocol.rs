@@ -1,0 +1,195 @@
+//! JSON-RPC 2.0 (jsonrpc.org/specification), and the 1.0 form that Bitcoin's clients send: a call without `jsonrpc` gets `result`
+//! and `error` both, and its HTTP status tells errors apart.
+
+use crate::dispatch::{answer, is_wait, unknown};
+use crate::error::RpcError;
+use crate::method::Method;
+use crate::node::Node;
+use crate::params::shown;
+use crate::server::Limits;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// What calls in progress share.
+pub(crate) struct Calls {
+    node: Arc<dyn Node>,
+    limits: Limits,
+    /// Calls in progress: up to [`Limits::calls_max`].
+    running: Semaphore,
+    /// Calls that wait for a block: up to [`Limits::waits_max`], so that they leave room for the others.
+    waiting: Semaphore,
+}
+
+/// What the client gets. `None` as body: only notifications, nothing to say.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Option<String>,
+}
+
+/// One call, taken apart.
+struct Request {
+    id: Value,
+    method: String,
+    params: Option<Value>,
+    is_legacy: bool,
+    is_notification: bool,
+}
+
+impl Calls {
+    pub(crate) fn new(node: Arc<dyn Node>, limits: Limits) -> Self {
+        let (running, waiting) = (Semaphore::new(limits.calls_max), Semaphore::new(limits.waits_max));
+        Self { node, limits, running, waiting }
+    }
+
+    pub(crate) fn node(&self) -> &dyn Node {
+        &*self.node
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Answers a whole body.
+    pub(crate) async fn reply(&self, body: &[u8]) -> Reply {
+        match serde_json::from_slice(body) {
+            Err(error) => fault(StatusCode::BAD_REQUEST, &RpcError::Parse(error.to_string())),
+            Ok(Value::Array(batch)) => self.reply_to_batch(batch).await,
+            Ok(single) => self.reply_to_single(single).await,
+        }
+    }
+
+    async fn reply_to_single(&self, value: Value) -> Reply {
+        let request = match Request::read(value) {
+            Ok(request) => request,
+            Err((id, error)) => {
+                return Reply { status: StatusCode::BAD_REQUEST, body: Some(failed(&id, &error, false)) };
+            }
+        };
+        let result = self.call(&request).await;
+        if request.is_notification {
+            return Reply { status: StatusCode::NO_CONTENT, body: None };
+        }
+        let status = match &result {
+            Err(error) if request.is_legacy => legacy_status(error),
+            _ => StatusCode::OK,
+        };
+        Reply { status, body: Some(request.response(result)) }
+    }
+
+    /// Answers calls in order, one at a time. Beyond [`Limits::answer_bytes_max`] of answers, the rest is refused unasked.
+    async fn reply_to_batch(&self, batch: Vec<Value>) -> Reply {
+        if batch.is_empty() {
+            return fault(StatusCode::BAD_REQUEST, &RpcError::InvalidRequest("the batch is empty".into()));
+        }
+        let max = self.limits.batch_max;
+        if batch.len() > max {
+            let error = RpcError::TooLarge { what: "the batch", size: batch.len(), max };
+            return fault(StatusCode::BAD_REQUEST, &error);
+        }
+        let mut answers: Vec<String> = Vec::new();
+        let mut size = 0;
+        for value in batch {
+            let answer = match Request::read(value) {
+                Err((id, error)) => failed(&id, &error, false),
+                Ok(request) => {
+                    let result = if size > self.limits.answer_bytes_max {
+                        Err(RpcError::TooLarge { what: "the batch's answer", size, max: self.limits.answer_bytes_max })
+                    } else if Method::find(&request.method).is_some_and(is_wait) {
+                        Err(RpcError::InvalidRequest(format!("{} cannot be part of a batch", request.method)))
+                    } else {
+                        self.call(&request).await
+                    };
+                    if request.is_notification {
+                        continue;
+                    }
+                    request.response(result)
+                }
+            };
+            size += answer.len();
+            answers.push(answer);
+        }
+        if answers.is_empty() {
+            return Reply { status: StatusCode::NO_CONTENT, body: None };
+        }
+        Reply { status: StatusCode::OK, body: Some(format!("[{}]", answers.join(","))) }
+    }
+
+    async fn call(&self, request: &Request) -> Result<Value, RpcError> {
+        let method = Method::find(&request.method).ok_or_else(|| unknown(&request.method))?;
+        if is_wait(method) {
+            let _permit = self.waiting.try_acquire().map_err(|_| RpcError::Busy(self.limits.waits_max))?;
+            return answer(&*self.node, method, request.params.as_ref()).await;
+        }
+        let _permit = self.running.try_acquire().map_err(|_| RpcError::Busy(self.limits.calls_max))?;
+        let limit = self.limits.call_time;
+        tokio::time::timeout(limit, answer(&*self.node, method, request.params.as_ref()))
+            .await
+            .unwrap_or(Err(RpcError::Timeout(limit.as_secs())))
+    }
+}
+
+impl Request {
+    fn read(value: Value) -> Result<Self, (Value, RpcError)> {
+        let invalid = |id: Value, text: String| Err((id, RpcError::InvalidRequest(text)));
+        let Value::Object(mut map) = value else {
+            return invalid(Value::Null, format!("expected an object, got {}", shown(&value)));
+        };
+        let (id, has_id) = match map.remove("id") {
+            None => (Value::Null, false),
+            Some(id @ (Value::Null | Value::String(_) | Value::Number(_))) => (id, true),
+            Some(other) => {
+                return invalid(Value::Null, format!("id: expected text, a number or null, got {}", shown(&other)));
+            }
+        };
+        let is_legacy = match map.get("jsonrpc") {
+            None | Some(Value::Null) => true,
+            Some(Value::String(version)) if version == "1.0" || version == "1.1" => true,
+            Some(Value::String(version)) if version == "2.0" => false,
+            Some(other) => return invalid(id, format!("jsonrpc: expected \"2.0\", got {}", shown(other))),
+        };
+        let method = match map.remove("method") {
+            Some(Value::String(method)) => method,
+            Some(other) => return invalid(id, format!("method: expected text, got {}", shown(&other))),
+            None => return invalid(id, "method: expected text, got nothing".into()),
+        };
+        let params = map.remove("params");
+        if let Some(other @ (Value::Bool(_) | Value::Number(_) | Value::String(_))) = &params {
+            return invalid(id, format!("params: expected a list or an object, got {}", shown(other)));
+        }
+        Ok(Self { id, method, params, is_legacy, is_notification: !has_id && !is_legacy })
+    }
+
+    fn response(&self, result: Result<Value, RpcError>) -> String {
+        match result {
+            Ok(result) if self.is_legacy => json!({ "result": result, "error": null, "id": self.id }).to_string(),
+            Ok(result) => json!({ "jsonrpc": "2.0", "result": result, "id": self.id }).to_string(),
+            Err(error) => failed(&self.id, &error, self.is_legacy),
+        }
+    }
+}
+
+fn failed(id: &Value, error: &RpcError, is_legacy: bool) -> String {
+    let error = error.to_json();
+    if is_legacy {
+        json!({ "result": null, "error": error, "id": id }).to_string()
+    } else {
+        json!({ "jsonrpc": "2.0", "error": error, "id": id }).to_string()
+    }
+}
+
+/// A fault of the request as a whole, which therefore has no id.
+pub(crate) fn fault(status: StatusCode, error: &RpcError) -> Reply {
+    Reply { status, body: Some(failed(&Value::Null, error, false)) }
+}
+
+/// What Bitcoin's server says to calls of the 1.0 form.
+fn legacy_status(error: &RpcError) -> StatusCode {
+    match error {
+        RpcError::InvalidRequest(_) => StatusCode::BAD_REQUEST,
+        RpcError::UnknownMethod { .. } => StatusCode::NOT_FOUND,
+        RpcError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
