@@ -1,0 +1,275 @@
+//! When a transaction is valid: one named error for each rule, judged from the chain alone.
+//!
+//! Signatures are apart, since they are checked in batches and once per node: see [`Transaction::signed_items`].
+
+use crate::parameters::Parameters;
+use std::collections::BTreeSet;
+use timed_primitives::transaction::TRANSACTION_VERSION;
+use timed_primitives::{Amount, ChainId, KeyHash, Lock, OutPoint, Transaction, TxOutput};
+
+/// Why a transaction cannot be in a block.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransactionError {
+    /// A format this software does not know.
+    #[error("transaction version {found} is not {TRANSACTION_VERSION}")]
+    Version {
+        /// What it says.
+        found: u16,
+    },
+    /// Made and signed for another chain.
+    #[error("transaction is for chain {found}, this is chain {expected}: build it anew for this chain")]
+    WrongChain {
+        /// What it says.
+        found: ChainId,
+        /// Ours.
+        expected: ChainId,
+    },
+    /// It spends nothing.
+    #[error("transaction has no inputs")]
+    NoInputs,
+    /// It makes nothing.
+    #[error("transaction has no outputs")]
+    NoOutputs,
+    /// More bytes than the chain allows.
+    #[error("transaction has {size_bytes} bytes, at most {max} are allowed: split the payment")]
+    TooLarge {
+        /// Its size.
+        size_bytes: usize,
+        /// The limit.
+        max: u32,
+    },
+    /// One input named twice.
+    #[error("transaction spends {0} twice")]
+    DuplicateInput(OutPoint),
+    /// Not one witness per input.
+    #[error("transaction has {inputs} inputs but {witnesses} witnesses")]
+    WitnessCount {
+        /// How many inputs.
+        inputs: usize,
+        /// How many witnesses.
+        witnesses: usize,
+    },
+    /// An output too small to be worth spending.
+    #[error("output {index} of {amount} TIME is below the least of {min} TIME")]
+    Dust {
+        /// Which output.
+        index: usize,
+        /// Its amount.
+        amount: Amount,
+        /// The limit.
+        min: Amount,
+    },
+    /// The outputs add up to more than can be counted.
+    #[error("the outputs add up to more than any amount")]
+    OutputsOverflow,
+    /// The inputs add up to more than can be counted, which the supply excludes.
+    #[error("the inputs add up to more than any amount")]
+    InputsOverflow,
+    /// The output does not exist: never made, or spent already.
+    #[error("input {0} does not exist or is spent already")]
+    UnknownInput(OutPoint),
+    /// Another transaction earlier in the same block spends it.
+    #[error("input {0} is spent by an earlier transaction of the block")]
+    SpentInBlock(OutPoint),
+    /// The key of a witness is not the one the output is locked to.
+    #[error("the key of input {index} is not the key its output is locked to")]
+    WrongKey {
+        /// Which input.
+        index: usize,
+    },
+    /// More goes out than comes in.
+    #[error("transaction spends {inputs} TIME but pays out {outputs} TIME")]
+    Overspend {
+        /// Sum of the inputs.
+        inputs: Amount,
+        /// Sum of the outputs.
+        outputs: Amount,
+    },
+    /// Less than the chain's least fee.
+    #[error("fee of {fee} TIME is below the least of {min} TIME for {size_bytes} bytes")]
+    FeeTooLow {
+        /// What it pays.
+        fee: Amount,
+        /// What it must pay.
+        min: Amount,
+        /// Its size.
+        size_bytes: usize,
+    },
+    /// A signature that its key did not make over this body.
+    #[error("the signature of input {index} is not valid")]
+    BadSignature {
+        /// Which input.
+        index: usize,
+    },
+    /// The same transaction earlier in the block.
+    #[error("the same transaction is in the block already")]
+    Duplicate,
+    /// The block has no room left; for a proposer only.
+    #[error("the block has no room for {size_bytes} more bytes")]
+    NoRoom {
+        /// Its size.
+        size_bytes: usize,
+    },
+}
+
+/// Everything about a transaction but its signatures, given the outputs its inputs name, in order.
+///
+/// # Errors
+/// [`TransactionError`] names the rule. On success, the fee.
+pub fn check_transaction(
+    transaction: &Transaction,
+    chain_id: ChainId,
+    parameters: &Parameters,
+    spent: &[TxOutput],
+) -> Result<Amount, TransactionError> {
+    let size_bytes = transaction.size_bytes();
+    check_form(transaction, size_bytes, chain_id, parameters)?;
+    check_spend(transaction, size_bytes, parameters, spent)
+}
+
+/// What the transaction says of itself, without looking at what it spends.
+///
+/// # Errors
+/// [`TransactionError`] names the rule.
+pub fn check_form(
+    transaction: &Transaction,
+    size_bytes: usize,
+    chain_id: ChainId,
+    parameters: &Parameters,
+) -> Result<(), TransactionError> {
+    let body = &transaction.body;
+    if body.version != TRANSACTION_VERSION {
+        return Err(TransactionError::Version { found: body.version });
+    }
+    if body.chain_id != chain_id {
+        return Err(TransactionError::WrongChain { found: body.chain_id, expected: chain_id });
+    }
+    if u32::try_from(size_bytes).is_ok_and(|size| size > parameters.transaction_bytes_max) {
+        return Err(TransactionError::TooLarge { size_bytes, max: parameters.transaction_bytes_max });
+    }
+    if body.inputs.is_empty() {
+        return Err(TransactionError::NoInputs);
+    }
+    if body.outputs.is_empty() {
+        return Err(TransactionError::NoOutputs);
+    }
+    if body.inputs.len() != transaction.witnesses.len() {
+        return Err(TransactionError::WitnessCount {
+            inputs: body.inputs.len(),
+            witnesses: transaction.witnesses.len(),
+        });
+    }
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = body.inputs.iter().find(|input| !seen.insert(input.previous)) {
+        return Err(TransactionError::DuplicateInput(twice.previous));
+    }
+    let min = parameters.dust_min;
+    if let Some((index, output)) = body.outputs.iter().enumerate().find(|(_, output)| output.amount < min) {
+        return Err(TransactionError::Dust { index, amount: output.amount, min });
+    }
+    Amount::sum(body.outputs.iter().map(|o| o.amount)).map(|_| ()).ok_or(TransactionError::OutputsOverflow)
+}
+
+/// Whether the transaction may spend these outputs, and pays enough. They are those its inputs name, in order.
+///
+/// # Errors
+/// [`TransactionError`] names the rule. On success, the fee.
+pub fn check_spend(
+    transaction: &Transaction,
+    size_bytes: usize,
+    parameters: &Parameters,
+    spent: &[TxOutput],
+) -> Result<Amount, TransactionError> {
+    if let Some(missing) = transaction.body.inputs.get(spent.len()) {
+        return Err(TransactionError::UnknownInput(missing.previous));
+    }
+    for (index, (witness, output)) in transaction.witnesses.iter().zip(spent).enumerate() {
+        let Lock::KeyHash(owner) = output.lock;
+        if KeyHash::of(&witness.key) != owner {
+            return Err(TransactionError::WrongKey { index });
+        }
+    }
+    let inputs = Amount::sum(spent.iter().map(|o| o.amount)).ok_or(TransactionError::InputsOverflow)?;
+    let outputs = Amount::sum(transaction.body.outputs.iter().map(|o| o.amount));
+    let outputs = outputs.ok_or(TransactionError::OutputsOverflow)?;
+    let fee = inputs.minus(outputs).ok_or(TransactionError::Overspend { inputs, outputs })?;
+    let min = parameters.fee_min(size_bytes);
+    if fee < min {
+        return Err(TransactionError::FeeTooLow { fee, min, size_bytes });
+    }
+    Ok(fee)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timed_primitives::{Hash, Network, SecretKey, TransactionBody, TxId, TxInput};
+
+    const CHAIN: ChainId = ChainId(9);
+
+    fn key(id: u64) -> SecretKey {
+        SecretKey::development("wallet", id)
+    }
+
+    fn output(amount: u64, owner: u64) -> TxOutput {
+        TxOutput { amount: Amount(amount), lock: Lock::KeyHash(KeyHash::of(&key(owner).public())) }
+    }
+
+    fn body() -> TransactionBody {
+        let input = |n: u8| TxInput { previous: OutPoint { txid: TxId(Hash([n; 32])), index: 0 } };
+        TransactionBody {
+            version: TRANSACTION_VERSION,
+            chain_id: CHAIN,
+            inputs: vec![input(1), input(2)],
+            outputs: vec![output(50_000, 7), output(40_000, 1)],
+        }
+    }
+
+    /// Changes a good transaction, signs it, and says what the check answers.
+    fn check(change: impl FnOnce(&mut TransactionBody), spent: &[TxOutput]) -> Result<Amount, TransactionError> {
+        let mut body = body();
+        change(&mut body);
+        let transaction = body.sign(&[&key(1), &key(2)]);
+        check_transaction(&transaction, CHAIN, &Parameters::of(Network::Devnet), spent)
+    }
+
+    #[test]
+    fn each_rule_has_its_error() {
+        use TransactionError as E;
+        let spent = [output(50_000, 1), output(50_000, 2)];
+        assert_eq!(check(|_| (), &spent), Ok(Amount(10_000)));
+        assert_eq!(check(|b| b.version = 2, &spent), Err(E::Version { found: 2 }));
+        let other = ChainId(8);
+        assert_eq!(check(|b| b.chain_id = other, &spent), Err(E::WrongChain { found: other, expected: CHAIN }));
+        assert_eq!(check(|b| b.inputs.clear(), &spent), Err(E::NoInputs));
+        assert_eq!(check(|b| b.outputs.clear(), &spent), Err(E::NoOutputs));
+        assert_eq!(check(|b| b.inputs.truncate(1), &spent), Err(E::WitnessCount { inputs: 1, witnesses: 2 }));
+        let twice = body().inputs[0].previous;
+        assert_eq!(check(|b| b.inputs[1] = b.inputs[0], &spent), Err(E::DuplicateInput(twice)));
+        let dust = E::Dust { index: 1, amount: Amount(999), min: Amount(1_000) };
+        assert_eq!(check(|b| b.outputs[1].amount = Amount(999), &spent), Err(dust));
+        assert_eq!(check(|b| b.outputs[1].amount = Amount(u64::MAX), &spent), Err(E::OutputsOverflow));
+        assert_eq!(check(|_| (), &spent[..1]), Err(E::UnknownInput(body().inputs[1].previous)));
+        assert_eq!(check(|_| (), &[spent[1], spent[0]]), Err(E::WrongKey { index: 0 }));
+        assert_eq!(check(|_| (), &[spent[0], output(u64::MAX, 2)]), Err(E::InputsOverflow));
+        let overspend = E::Overspend { inputs: Amount(100_000), outputs: Amount(100_001) };
+        assert_eq!(check(|b| b.outputs[0].amount = Amount(60_001), &spent), Err(overspend));
+        let low = check(|b| b.outputs[0].amount = Amount(60_000), &spent);
+        assert!(matches!(low, Err(E::FeeTooLow { fee: Amount(0), .. })), "{low:?}");
+        let many = check(|b| b.outputs = vec![output(1_000, 1); 2_000], &[output(5_000_000, 1), spent[1]]);
+        assert!(matches!(many, Err(E::TooLarge { max: 65_536, .. })), "{many:?}");
+    }
+
+    #[test]
+    fn the_least_fee_is_enough_and_one_less_is_not() {
+        let transaction = body().sign(&[&key(1), &key(2)]);
+        let parameters = Parameters::of(Network::Devnet);
+        let size = u64::try_from(transaction.size_bytes()).unwrap();
+        let pays = |fee: u64| {
+            let spent = [output(50_000, 1), output(40_000 + fee, 2)];
+            check_transaction(&transaction, CHAIN, &parameters, &spent)
+        };
+        assert_eq!(pays(size), Ok(Amount(size)));
+        assert!(matches!(pays(size - 1), Err(TransactionError::FeeTooLow { .. })));
+    }
+}

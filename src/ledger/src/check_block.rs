@@ -1,0 +1,297 @@
+//! When a block is valid on top of a tip: one function and one named error for each rule, judged from the chain alone.
+//!
+//! What needs the state (transactions, state commitment) is judged by [`crate::Ledger::judge`]; whether the proposer was the
+//! leader and whether the parent's certificate is signed by a quorum is for the consensus room, which has the one quorum function.
+
+use crate::check::TransactionError;
+use crate::parameters::Parameters;
+use crate::state::Tip;
+use timed_primitives::block::BLOCK_VERSION;
+use timed_primitives::{
+    Amount, Block, BlockId, ChainId, CommitCertificate, Hash, Header, Height, PublicKey, TxId, UnixTime, ValidatorSet,
+    encode, merkle,
+};
+
+/// Why a block cannot follow the tip.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BlockError {
+    /// A format this software does not know.
+    #[error("block version {found} is not {BLOCK_VERSION}: is a newer version of this software out?")]
+    Version {
+        /// What the header says.
+        found: u16,
+    },
+    /// A block of another chain.
+    #[error("block is for chain {found}, this is chain {expected}")]
+    WrongChain {
+        /// What the header says.
+        found: ChainId,
+        /// Ours.
+        expected: ChainId,
+    },
+    /// It does not build on our tip.
+    #[error("parent is {found}, the tip is {expected}")]
+    Parent {
+        /// What the header says.
+        found: BlockId,
+        /// Our tip.
+        expected: BlockId,
+    },
+    /// Time stands still or runs back.
+    #[error("time {found} is not after the parent's {parent}")]
+    Time {
+        /// What the header says.
+        found: UnixTime,
+        /// The parent's time.
+        parent: UnixTime,
+    },
+    /// Made by somebody who does not vote at this height.
+    #[error("proposer {0} is no validator of this height")]
+    Proposer(PublicKey),
+    /// The header names another validator set than the chain does.
+    #[error("validators hash {found} is not {expected}")]
+    Validators {
+        /// What the header says.
+        found: Hash,
+        /// What the chain says.
+        expected: Hash,
+    },
+    /// The same for the next height.
+    #[error("next validators hash {found} is not {expected}")]
+    NextValidators {
+        /// What the header says.
+        found: Hash,
+        /// What the chain says.
+        expected: Hash,
+    },
+    /// The header names other parameters.
+    #[error("parameters hash {found} is not {expected}")]
+    Parameters {
+        /// What the header says.
+        found: Hash,
+        /// What the chain says.
+        expected: Hash,
+    },
+    /// The first block has a certificate, or a later one has none.
+    #[error("the block must {}carry its parent's certificate", if *.expected { "" } else { "not " })]
+    CertificatePresence {
+        /// Whether one is due.
+        expected: bool,
+    },
+    /// The header does not commit to the certificate in the body.
+    #[error("parent certificate hash {found} is not {expected}")]
+    CertificateHash {
+        /// What the header says.
+        found: Hash,
+        /// Hash of the body's.
+        expected: Hash,
+    },
+    /// The certificate is for another block.
+    #[error("the parent certificate is for height {height}, block {block}, not for the parent")]
+    CertificateParent {
+        /// Its height.
+        height: Height,
+        /// Its block.
+        block: BlockId,
+    },
+    /// Its signers are not sorted, not unique or no validators.
+    #[error("the parent certificate lists {0} out of order, twice, or without a vote")]
+    CertificateSigner(PublicKey),
+    /// There is no evidence in this version.
+    #[error("evidence root {found} is not that of no evidence, {expected}")]
+    EvidenceRoot {
+        /// What the header says.
+        found: Hash,
+        /// Root of the empty tree.
+        expected: Hash,
+    },
+    /// More bytes than the chain allows.
+    #[error("block has {size_bytes} bytes, at most {max} are allowed")]
+    TooLarge {
+        /// Its size.
+        size_bytes: usize,
+        /// The limit.
+        max: u32,
+    },
+    /// The header does not commit to the transactions in the body.
+    #[error("transaction root {found} is not {expected}")]
+    TransactionRoot {
+        /// What the header says.
+        found: Hash,
+        /// Root over the body.
+        expected: Hash,
+    },
+    /// A transaction that cannot be there.
+    #[error("transaction {index} ({txid}): {reason}")]
+    Transaction {
+        /// Position in the block.
+        index: usize,
+        /// Its id.
+        txid: TxId,
+        /// The rule.
+        #[source]
+        reason: TransactionError,
+    },
+    /// Money came or went: outputs and fees after the block do not add up to the genesis supply.
+    #[error("outputs of {unspent} TIME and fees of {fees} TIME do not add up to the supply of {supply} TIME")]
+    Supply {
+        /// Sum of unspent outputs after the block.
+        unspent: Amount,
+        /// Fees so far.
+        fees: Amount,
+        /// What there must be.
+        supply: Amount,
+    },
+    /// The block leads to another state than the header says.
+    #[error("state commitment after height {height} is {ours} here, the header says {theirs}")]
+    StateCommitment {
+        /// Of which block.
+        height: Height,
+        /// What applying the block gives.
+        ours: Hash,
+        /// What the header says.
+        theirs: Hash,
+    },
+}
+
+/// What the header is checked against: all of it follows from the chain.
+pub(crate) struct Context<'a> {
+    pub(crate) chain_id: ChainId,
+    pub(crate) parameters: &'a Parameters,
+    pub(crate) tip: &'a Tip,
+    /// Who decides the block's height.
+    pub(crate) validators: &'a ValidatorSet,
+    /// Who decides the height after it.
+    pub(crate) next_validators: &'a ValidatorSet,
+    /// Who decided the parent.
+    pub(crate) parent_validators: &'a ValidatorSet,
+}
+
+/// All rules about the header and the parent's certificate. The height is the caller's: a block that is not next is not invalid.
+pub(crate) fn check_header(block: &Block, context: &Context<'_>) -> Result<(), BlockError> {
+    let header = &block.header;
+    check_chain(header, context.chain_id)?;
+    check_parent(header, context.tip)?;
+    check_validators(header, context.validators, context.next_validators)?;
+    check_parameters(header, context.parameters)?;
+    check_evidence(header)?;
+    check_certificate(block, context.tip, context.parent_validators)
+}
+
+/// Right format, right chain.
+pub(crate) fn check_chain(header: &Header, chain_id: ChainId) -> Result<(), BlockError> {
+    if header.version != BLOCK_VERSION {
+        return Err(BlockError::Version { found: header.version });
+    }
+    if header.chain_id != chain_id {
+        return Err(BlockError::WrongChain { found: header.chain_id, expected: chain_id });
+    }
+    Ok(())
+}
+
+/// Builds on the tip, later than it. How far ahead of the clock a fresh time may be is for the consensus room.
+pub(crate) fn check_parent(header: &Header, tip: &Tip) -> Result<(), BlockError> {
+    if header.parent != tip.id {
+        return Err(BlockError::Parent { found: header.parent, expected: tip.id });
+    }
+    if header.time <= tip.time {
+        return Err(BlockError::Time { found: header.time, parent: tip.time });
+    }
+    Ok(())
+}
+
+/// Names the validators that the chain says decide this height and the next, and is made by one of them.
+pub(crate) fn check_validators(header: &Header, set: &ValidatorSet, next: &ValidatorSet) -> Result<(), BlockError> {
+    let expected = set.hash();
+    if header.validators_hash != expected {
+        return Err(BlockError::Validators { found: header.validators_hash, expected });
+    }
+    let expected = next.hash();
+    if header.next_validators_hash != expected {
+        return Err(BlockError::NextValidators { found: header.next_validators_hash, expected });
+    }
+    match set.get(&header.proposer) {
+        Some(_) => Ok(()),
+        None => Err(BlockError::Proposer(header.proposer)),
+    }
+}
+
+/// Names the chain's parameters.
+pub(crate) fn check_parameters(header: &Header, parameters: &Parameters) -> Result<(), BlockError> {
+    let expected = parameters.hash();
+    if header.parameters_hash != expected {
+        return Err(BlockError::Parameters { found: header.parameters_hash, expected });
+    }
+    Ok(())
+}
+
+/// Carries no evidence.
+pub(crate) fn check_evidence(header: &Header) -> Result<(), BlockError> {
+    let expected = no_evidence();
+    if header.evidence_root != expected {
+        return Err(BlockError::EvidenceRoot { found: header.evidence_root, expected });
+    }
+    Ok(())
+}
+
+/// Root of the evidence of every block of this version.
+pub(crate) fn no_evidence() -> Hash {
+    merkle::root(&[])
+}
+
+/// Carries the certificate of its parent, which the header commits to, with sorted signers that vote at the parent's height.
+pub(crate) fn check_certificate(block: &Block, tip: &Tip, parent_validators: &ValidatorSet) -> Result<(), BlockError> {
+    let header = &block.header;
+    let due = header.height > Height::FIRST;
+    if block.parent_certificate.is_some() != due {
+        return Err(BlockError::CertificatePresence { expected: due });
+    }
+    let expected = certificate_hash(block.parent_certificate.as_ref());
+    if header.parent_certificate_hash != expected {
+        return Err(BlockError::CertificateHash { found: header.parent_certificate_hash, expected });
+    }
+    let Some(certificate) = &block.parent_certificate else { return Ok(()) };
+    if certificate.height != tip.height || certificate.block != tip.id {
+        return Err(BlockError::CertificateParent { height: certificate.height, block: certificate.block });
+    }
+    let mut last = None;
+    for signature in &certificate.signatures {
+        let key = signature.validator;
+        if last.is_some_and(|last| last >= key) || parent_validators.get(&key).is_none() {
+            return Err(BlockError::CertificateSigner(key));
+        }
+        last = Some(key);
+    }
+    Ok(())
+}
+
+/// What the header says of the certificate in the body; zero for none.
+pub(crate) fn certificate_hash(certificate: Option<&CommitCertificate>) -> Hash {
+    certificate.map_or(Hash::ZERO, CommitCertificate::hash)
+}
+
+/// Fits the chain's bound. `transactions_bytes` is the sum of their sizes.
+pub(crate) fn check_size(block: &Block, transactions_bytes: usize, parameters: &Parameters) -> Result<(), BlockError> {
+    let size_bytes = size_without_transactions(&block.header, block.parent_certificate.as_ref());
+    let size_bytes = size_bytes.saturating_add(transactions_bytes);
+    let max = parameters.block_bytes_max;
+    if usize::try_from(max).is_ok_and(|max| size_bytes <= max) {
+        Ok(())
+    } else {
+        Err(BlockError::TooLarge { size_bytes, max })
+    }
+}
+
+/// Size of the canonical encoding of a block without transactions: header, option, certificate, and the list's length.
+pub(crate) fn size_without_transactions(header: &Header, certificate: Option<&CommitCertificate>) -> usize {
+    encode(header).len() + 1 + certificate.map_or(0, |c| encode(c).len()) + 4
+}
+
+/// The header commits to these full ids.
+pub(crate) fn check_transaction_root(header: &Header, full_ids: &[Hash]) -> Result<(), BlockError> {
+    let expected = merkle::root(full_ids);
+    if header.tx_root != expected {
+        return Err(BlockError::TransactionRoot { found: header.tx_root, expected });
+    }
+    Ok(())
+}

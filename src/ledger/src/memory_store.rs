@@ -1,0 +1,196 @@
+//! A store in memory, for tests and simulation.
+
+use crate::store::{Batch, KeyValue, Store, StoreView, Table};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A store in memory. Clones share the content; a snapshot costs nothing, and old values live as long as a snapshot needs them.
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    shared: Arc<Mutex<Versions>>,
+}
+
+/// Values of a key by version, oldest first; `None` for removed.
+type Values = Vec<(u64, Option<Vec<u8>>)>;
+
+/// Every key with its values.
+#[derive(Default)]
+struct Versions {
+    tables: BTreeMap<Table, BTreeMap<Vec<u8>, Values>>,
+    /// Number of the last batch.
+    version: u64,
+    /// Versions that snapshots look at, with how many do.
+    held: BTreeMap<u64, usize>,
+    /// Keys with values that a later version made old: (that version, table, key).
+    outdated: VecDeque<(u64, Table, Vec<u8>)>,
+    fail_writes: bool,
+}
+
+impl MemoryStore {
+    /// An independent copy of the content, as a backup would hold it.
+    pub fn copy(&self) -> Self {
+        let state = lock(&self.shared);
+        let mut tables: BTreeMap<Table, BTreeMap<_, _>> = BTreeMap::new();
+        for (table, keys) in &state.tables {
+            for (key, values) in keys {
+                if let Some((_, Some(value))) = values.last() {
+                    tables.entry(*table).or_default().insert(key.clone(), vec![(0, Some(value.clone()))]);
+                }
+            }
+        }
+        Self { shared: Arc::new(Mutex::new(Versions { tables, ..Versions::default() })) }
+    }
+
+    /// Makes every later write fail, as a broken disk does.
+    pub fn fail_writes(&self) {
+        lock(&self.shared).fail_writes = true;
+    }
+
+    /// How many values are held, old ones included.
+    pub fn values(&self) -> usize {
+        lock(&self.shared).tables.values().flat_map(BTreeMap::values).map(Vec::len).sum()
+    }
+}
+
+impl Versions {
+    /// Drops values that no snapshot can see any more.
+    fn collect(&mut self) {
+        let oldest = self.held.keys().next().copied().unwrap_or(self.version);
+        while self.outdated.front().is_some_and(|(version, ..)| *version <= oldest) {
+            let Some((_, table, key)) = self.outdated.pop_front() else { break };
+            let Some(keys) = self.tables.get_mut(&table) else { continue };
+            let Some(values) = keys.get_mut(&key) else { continue };
+            let visible = values.iter().rposition(|(version, _)| *version <= oldest).unwrap_or(0);
+            values.drain(..visible);
+            if matches!(values[..], [(_, None)]) {
+                keys.remove(&key);
+            }
+        }
+    }
+}
+
+impl Store for MemoryStore {
+    fn write(&self, batch: Batch) -> io::Result<()> {
+        let mut state = lock(&self.shared);
+        if state.fail_writes {
+            return Err(io::Error::other("injected write failure"));
+        }
+        state.version += 1;
+        let version = state.version;
+        for (table, key, value) in batch.into_changes() {
+            state.tables.entry(table).or_default().entry(key.clone()).or_default().push((version, value));
+            state.outdated.push_back((version, table, key));
+        }
+        state.collect();
+        Ok(())
+    }
+
+    fn snapshot(&self) -> io::Result<Arc<dyn StoreView>> {
+        let mut state = lock(&self.shared);
+        let version = state.version;
+        *state.held.entry(version).or_default() += 1;
+        Ok(Arc::new(MemoryView { shared: self.shared.clone(), version }))
+    }
+}
+
+struct MemoryView {
+    shared: Arc<Mutex<Versions>>,
+    version: u64,
+}
+
+impl MemoryView {
+    fn visible<'a>(&self, values: &'a [(u64, Option<Vec<u8>>)]) -> Option<&'a Vec<u8>> {
+        values.iter().rev().find(|(version, _)| *version <= self.version)?.1.as_ref()
+    }
+}
+
+impl StoreView for MemoryView {
+    fn get(&self, table: Table, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let state = lock(&self.shared);
+        let values = state.tables.get(&table).and_then(|keys| keys.get(key));
+        Ok(values.and_then(|values| self.visible(values)).cloned())
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> io::Result<Vec<KeyValue>> {
+        let state = lock(&self.shared);
+        let start = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let keys =
+            state.tables.get(&table).into_iter().flat_map(|keys| keys.range::<[u8], _>((start, Bound::Unbounded)));
+        Ok(keys
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .filter_map(|(key, values)| Some((key.clone(), self.visible(values)?.clone())))
+            .take(limit)
+            .collect())
+    }
+}
+
+impl Drop for MemoryView {
+    fn drop(&mut self) {
+        let mut state = lock(&self.shared);
+        if let Some(count) = state.held.get_mut(&self.version) {
+            *count -= 1;
+            if *count == 0 {
+                state.held.remove(&self.version);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(changes: &[(&[u8], Option<&[u8]>)]) -> Batch {
+        let mut batch = Batch::default();
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.put(Table::Meta, key.to_vec(), value.to_vec()),
+                None => batch.delete(Table::Meta, key.to_vec()),
+            }
+        }
+        batch
+    }
+
+    #[test]
+    fn a_snapshot_keeps_what_it_saw_and_old_values_are_dropped_after_it() {
+        let store = MemoryStore::default();
+        store.write(batch(&[(b"a", Some(b"1")), (b"b", Some(b"1"))])).unwrap();
+        let old = store.snapshot().unwrap();
+        store.write(batch(&[(b"a", Some(b"2")), (b"b", None), (b"c", Some(b"2"))])).unwrap();
+        store.write(batch(&[(b"a", Some(b"3"))])).unwrap();
+        let new = store.snapshot().unwrap();
+        let all = |view: &Arc<dyn StoreView>| view.scan(Table::Meta, b"", None, 10).unwrap();
+        assert_eq!(all(&old), vec![(b"a".to_vec(), b"1".to_vec()), (b"b".to_vec(), b"1".to_vec())]);
+        assert_eq!(all(&new), vec![(b"a".to_vec(), b"3".to_vec()), (b"c".to_vec(), b"2".to_vec())]);
+        assert_eq!(store.values(), 6);
+        drop(old);
+        store.write(batch(&[(b"d", Some(b"4"))])).unwrap();
+        assert_eq!(store.values(), 3);
+        assert_eq!(new.get(Table::Meta, b"d").unwrap(), None);
+        assert_eq!(new.scan(Table::Meta, b"", Some(b"a"), 10).unwrap().len(), 1);
+        assert_eq!(new.scan(Table::Meta, b"c", Some(b"a"), 10).unwrap().len(), 1);
+        assert_eq!(new.scan(Table::Meta, b"", None, 1).unwrap().len(), 1);
+        assert!(new.scan(Table::Outputs, b"", None, 1).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_last_change_of_a_key_counts() {
+        let store = MemoryStore::default();
+        store.write(batch(&[(b"a", Some(b"1")), (b"a", None), (b"b", None), (b"b", Some(b"2"))])).unwrap();
+        let view = store.snapshot().unwrap();
+        assert_eq!(view.get(Table::Meta, b"a").unwrap(), None);
+        assert_eq!(view.get(Table::Meta, b"b").unwrap(), Some(b"2".to_vec()));
+        let copy = store.copy();
+        store.write(batch(&[(b"b", None)])).unwrap();
+        assert_eq!(copy.snapshot().unwrap().get(Table::Meta, b"b").unwrap(), Some(b"2".to_vec()));
+    }
+}

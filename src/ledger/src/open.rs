@@ -1,0 +1,154 @@
+//! Opening: the store is brought up to date from the block log, which is the truth.
+
+use crate::block_log::{BlockLog, FILE_HEADER_BYTES, LogError, LogReader, Scanned};
+use crate::error::{JudgeError, OpenError, StoreError};
+use crate::genesis::Genesis;
+use crate::judge::{Rules, Signatures};
+use crate::ledger::{Ledger, layer};
+use crate::overlay::{OVERLAY_BLOCKS_MAX, View, put_output};
+use crate::reader::Shared;
+use crate::state::{Applied, ChainState, Entry, GENESIS_KEY};
+use crate::store::{Batch, Store, StoreView, Table};
+use std::sync::Arc;
+use timed_primitives::{Disk, Hash, Height, decode};
+
+/// How much of the log behind the store's height is verified at each start, newest part: about a second's work. Older records are
+/// verified whenever they are read. Unit: bytes.
+const VERIFIED_AT_OPEN_BYTES: u64 = 256 * 1024 * 1024;
+
+impl Ledger {
+    /// Opens the ledger of a genesis: replays what the log holds beyond the store, starts both when they are empty, and rebuilds the
+    /// store wholly from the log when only the store is. Cuts a torn tail of the log; overwrites nothing else.
+    ///
+    /// # Errors
+    /// [`OpenError`] says which file is at fault, where, and what to do.
+    pub fn open(genesis: Genesis, disk: &dyn Disk, store: Arc<dyn Store>) -> Result<Self, OpenError> {
+        genesis.validate()?;
+        let hash = genesis.hash();
+        let stored = stored(&*store, hash)?;
+        let may_start = stored.as_ref().is_none_or(|applied| applied.state.height == Height::GENESIS);
+        let mut log = BlockLog::open(disk, hash, may_start)?;
+        let applied = match stored {
+            Some(applied) => applied,
+            None => start(&*store, &genesis, hash)?,
+        };
+        let snapshot = store.snapshot().map_err(StoreError::from)?;
+        let view = caught_up_to(applied, snapshot, log.reader())?;
+        let rules = Rules {
+            chain_id: genesis.chain_id,
+            parameters: genesis.parameters.clone(),
+            validators: genesis.validator_set().map_err(crate::GenesisError::from)?,
+            supply: genesis.supply()?,
+        };
+        let reader = log.reader().clone();
+        let mut view = Arc::new(view);
+        let shared = Arc::new(Shared::new(genesis, rules.validators.clone(), reader, view.clone()));
+        view = replay(&rules, &log, &store, view)?;
+        log.set_end(view.log_end)?;
+        shared.publish(view.clone());
+        let mut ledger = Self::new(shared, rules, log, store, view);
+        ledger.flush()?;
+        Ok(ledger)
+    }
+}
+
+/// What the store holds; `None` when it is empty.
+fn stored(store: &dyn Store, expected: Hash) -> Result<Option<Applied>, OpenError> {
+    let snapshot = store.snapshot().map_err(StoreError::from)?;
+    let get = |key: &[u8]| snapshot.get(Table::Meta, key).map_err(StoreError::from);
+    match (get(GENESIS_KEY)?, get(Applied::KEY)?) {
+        (None, None) => Ok(None),
+        (Some(genesis), Some(applied)) => {
+            let found = Hash(genesis.try_into().map_err(|_| OpenError::StoreIncomplete)?);
+            if found != expected {
+                return Err(OpenError::OtherGenesis { found, expected });
+            }
+            decode(&applied).map(Some).map_err(|_| OpenError::StoreIncomplete)
+        }
+        _ => Err(OpenError::StoreIncomplete),
+    }
+}
+
+/// Writes the state of genesis.
+fn start(store: &dyn Store, genesis: &Genesis, hash: Hash) -> Result<Applied, OpenError> {
+    let mut batch = Batch::default();
+    for (outpoint, output) in genesis.unspent() {
+        put_output(&mut batch, &outpoint, &Entry { output, height: Height::GENESIS });
+    }
+    let applied = Applied { state: ChainState::genesis(genesis)?, log_end: FILE_HEADER_BYTES };
+    batch.put(Table::Meta, GENESIS_KEY.to_vec(), hash.0.to_vec());
+    batch.put(Table::Meta, Applied::KEY.to_vec(), applied.to_bytes());
+    store.write(batch).map_err(StoreError::from)?;
+    Ok(applied)
+}
+
+/// The state of the store, after checking that the log holds the blocks it was made of.
+fn caught_up_to(applied: Applied, snapshot: Arc<dyn StoreView>, log: &LogReader) -> Result<View, OpenError> {
+    let (height, id, log_end) = (applied.state.height, applied.state.id, applied.log_end);
+    let state = Arc::new(applied.state);
+    let mut view = View { snapshot, applied: state.clone(), layers: Vec::new(), state, certificate: None, log_end };
+    if height == Height::GENESIS {
+        return Ok(view);
+    }
+    let len = log.len()?;
+    if len < log_end {
+        return Err(OpenError::LogShort { log_end: len, applied: height, applied_end: log_end });
+    }
+    let mismatch = || OpenError::StoreMismatch { height, stored: id };
+    let verified = verify(&view, log, height).and_then(|position| Ok(log.read(position, height)?));
+    match verified {
+        Ok(record) if record.end == log_end && record.certificate.block == id => {
+            view.certificate = Some(Arc::new(record.certificate));
+            Ok(view)
+        }
+        Ok(_) => Err(mismatch()),
+        // Either the log is damaged, or it is sound and the store was made from another one.
+        Err(OpenError::Log(LogError::Damaged { .. })) => match log.verify_from_start(height) {
+            Ok(()) => Err(mismatch()),
+            Err(error) => Err(error.into()),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// Verifies the newest records up to `height`, and says where that one starts.
+fn verify(view: &View, log: &LogReader, height: Height) -> Result<u64, OpenError> {
+    let position = |height| {
+        let position = view.position(height).map_err(OpenError::Read)?;
+        position.ok_or(OpenError::StoreIncomplete)
+    };
+    let from = view.log_end.saturating_sub(VERIFIED_AT_OPEN_BYTES);
+    let (mut low, mut high) = (Height::FIRST, height);
+    while low < high {
+        let middle = Height(low.0 + (high.0 - low.0) / 2);
+        if position(middle)? < from { low = middle.next() } else { high = middle }
+    }
+    let mut at = position(low)?;
+    while low < height {
+        at = log.verify(at, low)?;
+        low = low.next();
+    }
+    if at == position(height)? { Ok(at) } else { Err(OpenError::StoreIncomplete) }
+}
+
+/// Applies what the log holds beyond the store, keeping the overlay within its bound.
+fn replay(rules: &Rules, log: &BlockLog, store: &Arc<dyn Store>, view: Arc<View>) -> Result<Arc<View>, OpenError> {
+    let mut view = (*view).clone();
+    while let Scanned::Record(record) = log.reader().scan(view.log_end, view.state.height.next())? {
+        let (position, height) = (view.log_end, view.state.height.next());
+        let judged = rules.judge(&view, &Arc::new(record.block), Signatures::Trusted);
+        let judged = judged.map_err(|error| match error {
+            JudgeError::Invalid(source) => OpenError::Replay { height, source: Box::new(source) },
+            JudgeError::Read(error) => OpenError::Read(error),
+            JudgeError::NotNext { .. } => {
+                LogError::Damaged { offset: position, height, damage: crate::Damage::Height }.into()
+            }
+        })?;
+        view = view.with(Arc::new(layer(&judged, Arc::new(record.certificate), (position, record.end))));
+        if view.layers.len() >= OVERLAY_BLOCKS_MAX {
+            store.write(crate::overlay::batch_of(&view.layers)).map_err(StoreError::from)?;
+            view = view.flushed(view.layers.len(), store.snapshot().map_err(StoreError::from)?);
+        }
+    }
+    Ok(Arc::new(view))
+}

@@ -1,0 +1,109 @@
+//! Seam: where the state derived from the block log is kept. The daemon keeps it in a database, tests in memory.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+/// A table of the store. Keys are compared as bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Outpoint (transaction id, index big endian) → [`crate::Entry`].
+    Outputs,
+    /// Key hash, then outpoint → [`crate::Entry`].
+    OutputsByKey,
+    /// Transaction id → height and index in the block.
+    Transactions,
+    /// Height, big endian → position of the block's record in the log.
+    Blocks,
+    /// Block id → height.
+    BlockIds,
+    /// The genesis hash and the applied state.
+    Meta,
+}
+
+impl Table {
+    /// All tables.
+    pub const ALL: [Self; 6] =
+        [Self::Outputs, Self::OutputsByKey, Self::Transactions, Self::Blocks, Self::BlockIds, Self::Meta];
+
+    /// Stable name, for files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Outputs => "outputs",
+            Self::OutputsByKey => "outputs_by_key",
+            Self::Transactions => "transactions",
+            Self::Blocks => "blocks",
+            Self::BlockIds => "block_ids",
+            Self::Meta => "meta",
+        }
+    }
+}
+
+/// Changes that are written together or not at all. The last change of a key counts, so the order of writing is that of the calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    changes: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+}
+
+impl Batch {
+    /// Writes a value over whatever the key holds.
+    pub fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
+        self.changes.insert((table, key), Some(value));
+    }
+
+    /// Removes a key, present or not.
+    pub fn delete(&mut self, table: Table, key: Vec<u8>) {
+        self.changes.insert((table, key), None);
+    }
+
+    /// Each changed key once, with its new value, or `None` when it is removed. In order of table and key.
+    pub fn into_changes(self) -> impl Iterator<Item = (Table, Vec<u8>, Option<Vec<u8>>)> {
+        self.changes.into_iter().map(|((table, key), value)| (table, key, value))
+    }
+
+    /// How many keys change.
+    pub fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// True when nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+}
+
+/// The content of a store at one moment; later writes do not show.
+pub trait StoreView: Send + Sync {
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// What the system says; an absent key is no error.
+    fn get(&self, table: Table, key: &[u8]) -> io::Result<Option<Vec<u8>>>;
+
+    /// At most `limit` pairs whose key starts with `prefix`, in order of keys, those above `after` only when it is given.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn scan(&self, table: Table, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> io::Result<Vec<KeyValue>>;
+}
+
+/// A key and its value.
+pub type KeyValue = (Vec<u8>, Vec<u8>);
+
+/// A store with one writer and any number of readers.
+///
+/// It may lose its newest batches in a loss of power, whole ones and the last first: the block log brings them back. It must never
+/// keep a part of a batch, nor a batch without those before it.
+pub trait Store: Send + Sync {
+    /// Writes a batch atomically.
+    ///
+    /// # Errors
+    /// What the system says; the caller must stop.
+    fn write(&self, batch: Batch) -> io::Result<()>;
+
+    /// What the store holds now.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn snapshot(&self) -> io::Result<Arc<dyn StoreView>>;
+}
