@@ -18,7 +18,6 @@ use crate::body::{self, BodyError};
 use crate::message::{Kind, Lane, Message};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::io;
-use std::time::Duration;
 use tokio_util::codec::{Decoder, Encoder};
 
 /// Bytes ahead of a body: length and kind.
@@ -33,17 +32,9 @@ const CHUNK_HEAD_BYTES: usize = 13;
 pub const FRAME_BODY_MAX: usize = CHUNK_BYTES_MAX + 16;
 /// Largest message of a kind this version does not know; more is refused. Unit: bytes.
 pub const UNKNOWN_BYTES_MAX: usize = 64 * 1024;
-/// How long one chunk may keep the line. Trade: shorter lets control pass sooner, longer wastes fewer headers.
-const CHUNK_TIME: Duration = Duration::from_millis(10);
 
 // The largest chunk must pass the bound of its kind and the bound of all frames.
 const _: () = assert!(CHUNK_BYTES_MAX + CHUNK_HEAD_BYTES <= FRAME_BODY_MAX && FRAME_BODY_MAX <= Kind::Chunk.body_max());
-
-/// Payload of a chunk at a measured rate: what the line carries in 10 ms, between 4 and 64 KiB. Rate: bytes per second.
-pub fn chunk_bytes(rate: u64) -> usize {
-    let bytes = u128::from(rate).saturating_mul(CHUNK_TIME.as_millis()) / 1000;
-    usize::try_from(bytes).unwrap_or(CHUNK_BYTES_MAX).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX)
-}
 
 /// A message that cannot be written. Our own fault, never a peer's.
 #[derive(Debug, thiserror::Error)]

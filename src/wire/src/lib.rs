@@ -14,6 +14,6 @@ pub mod sample;
 
 pub use frame::{DecodeError, EncodeError, Encoded, FrameCodec, Incoming};
 pub use message::{
-    BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Holdings, Kind, Lane, MempoolMessage, Message, WireHash,
-    WireKey,
+    BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Holdings, Kind, Lane, MempoolMessage, Message,
+    TRANSACTIONS_BYTES_MAX, WireHash, WireKey,
 };

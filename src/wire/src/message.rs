@@ -269,6 +269,9 @@ pub enum Kind {
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
+/// Most bytes of transactions that one `Transactions` message carries; the frame's bound leaves room for their lengths.
+pub const TRANSACTIONS_BYTES_MAX: usize = MIB;
+
 impl Kind {
     /// Every kind, by number.
     pub const ALL: [Self; 21] = [
@@ -345,7 +348,7 @@ impl Kind {
             Self::Announce | Self::Request => 40 * KIB,
             Self::Chunk => 64 * KIB + 16,
             Self::Polka | Self::RoundCertificate => 64 * KIB,
-            Self::Transactions => MIB + 64 * KIB,
+            Self::Transactions => TRANSACTIONS_BYTES_MAX + 64 * KIB,
             Self::Block => 2 * MIB,
             Self::Decided => 2 * MIB + 128 * KIB,
         }

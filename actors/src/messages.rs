@@ -1,0 +1,172 @@
+//! What rooms and peers tell each other. The way of a message from a peer is a bounded channel; all else are messages of ours.
+
+use crate::peer::Credit;
+use actix::{Message as ActixMessage, Recipient};
+use timed_peer::{EndReason, Offence};
+use timed_primitives::{Height, PublicKey};
+use timed_wire::{BlockSyncMessage, ConsensusMessage, MempoolMessage, Message};
+use tokio::sync::mpsc;
+
+/// A peer's message for a room. While the room holds it, it counts against what the peer may have waiting there.
+#[derive(Debug)]
+pub struct Inbound<M> {
+    /// Who sent it, as proved by the secure channel.
+    pub peer: PublicKey,
+    /// What it sent.
+    pub message: M,
+    /// Given back when the room drops this.
+    _credit: Option<Credit>,
+}
+
+impl<M> Inbound<M> {
+    /// A message that counts against nothing.
+    pub const fn new(peer: PublicKey, message: M) -> Self {
+        Self { peer, message, _credit: None }
+    }
+
+    pub(crate) const fn counted(peer: PublicKey, message: M, credit: Credit) -> Self {
+        Self { peer, message, _credit: Some(credit) }
+    }
+}
+
+/// Where peers put messages for the rooms. A full channel drops and counts; the reader of a peer never waits.
+#[derive(Clone, Debug)]
+pub struct Inboxes {
+    /// Votes, proposals, blocks under decision. What is dropped is healed by the exchange of held votes.
+    pub consensus: mpsc::Sender<Inbound<ConsensusMessage>>,
+    /// Transactions. What is dropped is announced again by others.
+    pub mempool: mpsc::Sender<Inbound<MempoolMessage>>,
+    /// Decided blocks. Bounded by what was asked for.
+    pub block_sync: mpsc::Sender<Inbound<BlockSyncMessage>>,
+}
+
+/// The rooms' ends of [`Inboxes`].
+#[derive(Debug)]
+pub struct Outlets {
+    /// For the consensus room.
+    pub consensus: mpsc::Receiver<Inbound<ConsensusMessage>>,
+    /// For the mempool.
+    pub mempool: mpsc::Receiver<Inbound<MempoolMessage>>,
+    /// For block sync.
+    pub block_sync: mpsc::Receiver<Inbound<BlockSyncMessage>>,
+}
+
+/// Messages that wait for one room, of all peers together. The bytes are bounded per peer.
+const INBOX_MESSAGES_MAX: usize = 4096;
+
+impl Inboxes {
+    /// Channels for all rooms, each for 4,096 messages.
+    pub fn bounded() -> (Self, Outlets) {
+        let (consensus, for_consensus) = mpsc::channel(INBOX_MESSAGES_MAX);
+        let (mempool, for_mempool) = mpsc::channel(INBOX_MESSAGES_MAX);
+        let (block_sync, for_block_sync) = mpsc::channel(INBOX_MESSAGES_MAX);
+        let outlets = Outlets { consensus: for_consensus, mempool: for_mempool, block_sync: for_block_sync };
+        (Self { consensus, mempool, block_sync }, outlets)
+    }
+}
+
+/// Sends one message to one peer; nothing happens when it is not connected.
+#[derive(Clone, Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct Send {
+    /// To whom: its node key.
+    pub to: PublicKey,
+    /// What.
+    pub message: Message,
+}
+
+/// Who hears a broadcast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Every peer that is up.
+    All,
+    /// Peers that proved a validator key.
+    Validators,
+}
+
+/// Sends one message to many peers; it is encoded once.
+#[derive(Clone, Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct Broadcast {
+    /// What.
+    pub message: Message,
+    /// To whom.
+    pub audience: Audience,
+    /// Whom to leave out: the peer it came from.
+    pub except: Option<PublicKey>,
+}
+
+/// A peer provably misbehaved.
+#[derive(Clone, Copy, Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct Penalize {
+    /// The authenticated author of what was wrong.
+    pub peer: PublicKey,
+    /// What it did.
+    pub offence: Offence,
+}
+
+/// The chain grew: told in greetings from now on, and lanes that are full drop messages of decided heights first.
+#[derive(Clone, Copy, Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct TipChanged {
+    /// The decided height.
+    pub height: Height,
+}
+
+/// A peer completed its greeting and was accepted. One for each peer at a time; its first message may overtake this.
+#[derive(Clone, Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct PeerUp {
+    /// Its node key.
+    pub peer: PublicKey,
+    /// Its consensus key, proved, when it votes.
+    pub validator: Option<PublicKey>,
+    /// Height of its tip at the greeting.
+    pub height: u64,
+}
+
+/// A peer that was up is gone. One for each [`PeerUp`].
+#[derive(Clone, Copy, Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct PeerDown {
+    /// Its node key.
+    pub peer: PublicKey,
+    /// Why.
+    pub reason: EndReason,
+}
+
+/// Who is told of peers that come and go.
+#[derive(Clone)]
+pub struct PeerListener {
+    /// Told when a peer is up.
+    pub up: Recipient<PeerUp>,
+    /// Told when it is gone.
+    pub down: Recipient<PeerDown>,
+}
+
+/// Tells the peer manager who wants to know of peers; they are told of those that are up already.
+#[derive(ActixMessage)]
+#[rtype(result = "()")]
+pub struct Subscribe(pub PeerListener);
+
+/// Dials an address from now on, as if it were configured: it is never given up.
+#[derive(Clone, Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct Connect {
+    /// `host:port`.
+    pub address: String,
+}
+
+/// Ends the session with a peer, if there is one.
+#[derive(Clone, Copy, Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct Disconnect {
+    /// Its node key.
+    pub peer: PublicKey,
+}
+
+/// Stops accepting and dialling, and says goodbye to every peer. Answered when all sessions have ended, after 1 s at most.
+#[derive(Clone, Copy, Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct Stop;
