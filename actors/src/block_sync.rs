@@ -1,0 +1,344 @@
+//! The hands of block sync: fetches decided blocks from peers, checks certificates off this thread, and serves those who are behind.
+
+use crate::fatal::Vital;
+use crate::ledger::{CommitMany, Committed};
+use crate::messages::{Audience, Inbound, PeerDown, PeerUp, Penalize};
+use crate::network::Network;
+use crate::threads::Threads;
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use timed_block_sync::{Action, BlockSync, Decision, Delivery, Limits, Progress, Reply, Server, ServerLimits, Stats};
+use timed_consensus::verify_certificate;
+use timed_ledger::LedgerReader;
+use timed_peer::Offence;
+use timed_primitives::{Block, BlockId, ChainId, Clock, CommitCertificate, Height, PublicKey, ValidatorSet, decode};
+use timed_wire::BlockSyncMessage;
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, info};
+
+/// Consensus needs a decided block that it does not have.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Wanted {
+    /// Its height.
+    pub height: Height,
+    /// Its id.
+    pub id: BlockId,
+}
+
+/// What onlookers see of block sync.
+#[derive(Clone, Debug)]
+pub struct SyncStatus {
+    /// How far, how fast, and why it stands still.
+    pub progress: Progress,
+    /// Counters.
+    pub stats: Stats,
+}
+
+/// What the actor is made of.
+pub struct BlockSyncParts {
+    /// The decided chain.
+    pub reader: LedgerReader,
+    /// Takes over what was fetched.
+    pub ledger: Recipient<CommitMany>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Where certificates are checked.
+    pub threads: Threads,
+    /// The way to peers.
+    pub network: Network,
+    /// Frames from peers.
+    pub inbox: mpsc::Receiver<Inbound<BlockSyncMessage>>,
+    /// Where the status is published.
+    pub status: watch::Sender<Option<SyncStatus>>,
+    /// Ends the process if this actor panics or the log cannot be read.
+    pub vital: Vital,
+}
+
+/// A block whose certificate holds.
+type Verified = (Arc<Block>, CommitCertificate);
+
+/// What of one request is being checked. Bounded by what was asked for.
+#[derive(Default)]
+struct Checking {
+    blocks: usize,
+    is_ended: bool,
+}
+
+/// Fetches what is missing, serves what is asked for.
+pub struct BlockSyncActor {
+    sync: BlockSync<Verified>,
+    server: Server,
+    reader: LedgerReader,
+    ledger: Recipient<CommitMany>,
+    clock: Arc<dyn Clock>,
+    threads: Threads,
+    network: Network,
+    inbox: Option<mpsc::Receiver<Inbound<BlockSyncMessage>>>,
+    status: watch::Sender<Option<SyncStatus>>,
+    /// Replies whose certificates are being checked, by peer and request, and whether the request's end has arrived.
+    checking: BTreeMap<(PublicKey, u64), Checking>,
+    was_leading: bool,
+    wake: Option<SpawnHandle>,
+    vital: Vital,
+}
+
+impl BlockSyncActor {
+    /// Starts at the chain's tip.
+    pub fn new(parts: BlockSyncParts) -> Self {
+        Self {
+            sync: BlockSync::new(Limits::default(), parts.reader.tip().height),
+            server: Server::new(ServerLimits::default()),
+            reader: parts.reader,
+            ledger: parts.ledger,
+            clock: parts.clock,
+            threads: parts.threads,
+            network: parts.network,
+            inbox: Some(parts.inbox),
+            status: parts.status,
+            checking: BTreeMap::new(),
+            was_leading: false,
+            wake: None,
+            vital: parts.vital,
+        }
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action<Verified>>, ctx: &mut Context<Self>) {
+        for action in actions {
+            match action {
+                Action::Request { to, request, from, count } => {
+                    self.network.send(to, BlockSyncMessage::GetBlocks { request, from: from.0, count });
+                }
+                Action::Deliver { items, .. } => self.deliver(items, ctx),
+                Action::Blame { peer, height } => {
+                    debug!(peer = peer.short(), %height, "peer delivered a block that is provably false");
+                    self.penalize(peer, Offence::InvalidCertificate);
+                }
+            }
+        }
+    }
+
+    fn penalize(&self, peer: PublicKey, offence: Offence) {
+        self.network.penalize.do_send(Penalize { peer, offence });
+    }
+
+    /// Hands blocks to the ledger; the tip afterwards tells how far it came.
+    fn deliver(&mut self, items: Vec<Delivery<Verified>>, ctx: &mut Context<Self>) {
+        let blocks = items.into_iter().map(|delivery| delivery.item).collect();
+        let committed = self.ledger.send(CommitMany(blocks));
+        ctx.spawn(committed.into_actor(self).map(|tip, actor, ctx| {
+            // Without an answer the ledger is gone and the process is ending.
+            if let Ok(tip) = tip {
+                let now = actor.clock.now();
+                let actions = actor.sync.on_committed(now, tip);
+                actor.carry_out(actions, ctx);
+                actor.after(ctx);
+            }
+        }));
+    }
+
+    fn on_decided(&mut self, decided: Received, ctx: &mut Context<Self>) {
+        if !self.sync.is_expected(&decided.peer, decided.request, decided.height) {
+            return;
+        }
+        let (chain, set) = (self.reader.genesis().chain_id, self.reader.validators(decided.height));
+        let threads = self.threads.clone();
+        let Received { peer, request, height, .. } = decided;
+        let size = decided.certificate.len() + decided.block.len();
+        self.checking.entry((peer, request)).or_default().blocks += 1;
+        let checked = async move { threads.compute(move || verify(chain, &set, &decided)).await };
+        ctx.spawn(checked.into_actor(self).map(move |verified, actor, ctx| {
+            let now = actor.clock.now();
+            let actions = match verified.flatten() {
+                Some(item) => actor.sync.on_block(now, peer, request, height, size, item),
+                None => actor.sync.on_invalid(now, peer, request, height),
+            };
+            actor.carry_out(actions, ctx);
+            actor.on_one_checked(peer, request, ctx);
+            actor.after(ctx);
+        }));
+    }
+
+    fn on_one_checked(&mut self, peer: PublicKey, request: u64, ctx: &mut Context<Self>) {
+        let Some(checking) = self.checking.get_mut(&(peer, request)) else { return };
+        checking.blocks -= 1;
+        if checking.blocks == 0 {
+            let is_ended = checking.is_ended;
+            self.checking.remove(&(peer, request));
+            if is_ended {
+                self.on_end(peer, request, ctx);
+            }
+        }
+    }
+
+    /// The end of a request counts after the blocks that came before it.
+    fn on_end(&mut self, peer: PublicKey, request: u64, ctx: &mut Context<Self>) {
+        if let Some(checking) = self.checking.get_mut(&(peer, request)) {
+            checking.is_ended = true;
+            return;
+        }
+        let actions = self.sync.on_end(self.clock.now(), &peer, request);
+        self.carry_out(actions, ctx);
+    }
+
+    fn serve(&mut self, peer: PublicKey, request: u64, from: Height, count: u16) {
+        match self.server.on_request(peer, request, from, count, Height::FIRST, self.reader.tip().height) {
+            Decision::Decline { request } => self.network.send(peer, BlockSyncMessage::End { request, sent: 0 }),
+            Decision::Serve(reply) => {
+                let sent = self.send_blocks(reply);
+                self.network.send(peer, BlockSyncMessage::End { request, sent });
+                self.server.on_finished(&peer);
+            }
+        }
+    }
+
+    fn send_blocks(&self, mut reply: Reply) -> u16 {
+        let view = self.reader.view();
+        while let Some(height) = reply.next() {
+            match view.decided_bytes(height) {
+                Ok(Some(decided)) => {
+                    reply.on_sent(decided.certificate.len() + decided.block.len());
+                    let message = BlockSyncMessage::Decided {
+                        request: reply.request,
+                        height: height.0,
+                        certificate: decided.certificate.into(),
+                        block: decided.block.into(),
+                    };
+                    self.network.send(reply.to, message);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    self.vital.fail(error.to_string());
+                    break;
+                }
+            }
+        }
+        reply.sent()
+    }
+
+    /// What follows every event: publish, say who leads, set the one timer.
+    fn after(&mut self, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        let progress = self.sync.progress(now);
+        if progress.leads != self.was_leading {
+            self.was_leading = progress.leads;
+            if progress.leads {
+                info!(height = %progress.tip, target = %progress.target, "behind: fetching blocks");
+            } else {
+                info!(height = %progress.tip, "caught up: consensus leads");
+            }
+        }
+        self.status.send_replace(Some(SyncStatus { progress, stats: self.sync.stats() }));
+        if let Some(handle) = self.wake.take() {
+            ctx.cancel_future(handle);
+        }
+        self.wake = self.sync.next_wake().map(|at| ctx.run_later(at.since(now), Self::on_wake));
+    }
+
+    fn on_wake(&mut self, ctx: &mut Context<Self>) {
+        self.wake = None;
+        let actions = self.sync.on_tick(self.clock.now());
+        self.carry_out(actions, ctx);
+        self.after(ctx);
+    }
+}
+
+/// A decided block as it arrived.
+struct Received {
+    peer: PublicKey,
+    request: u64,
+    height: Height,
+    certificate: Bytes,
+    block: Bytes,
+}
+
+/// Certificate first, then the block it names.
+fn verify(chain: ChainId, set: &ValidatorSet, received: &Received) -> Option<Verified> {
+    let certificate: CommitCertificate = decode(&received.certificate).ok()?;
+    if certificate.height != received.height {
+        return None;
+    }
+    verify_certificate(chain, &certificate, set).ok()?;
+    let block: Block = decode(&received.block).ok()?;
+    (block.id() == certificate.block && block.height() == received.height).then(|| (Arc::new(block), certificate))
+}
+
+impl Actor for BlockSyncActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(inbox) = self.inbox.take() {
+            ctx.add_stream(crate::inbox_stream(inbox));
+        }
+        self.after(ctx);
+    }
+}
+
+impl StreamHandler<Inbound<BlockSyncMessage>> for BlockSyncActor {
+    fn handle(&mut self, inbound: Inbound<BlockSyncMessage>, ctx: &mut Self::Context) {
+        let (peer, now) = (inbound.peer, self.clock.now());
+        match inbound.message {
+            BlockSyncMessage::Status { height, earliest } => {
+                let actions = self.sync.on_status(now, peer, Height(height), Height(earliest));
+                self.carry_out(actions, ctx);
+            }
+            BlockSyncMessage::GetBlocks { request, from, count } => self.serve(peer, request, Height(from), count),
+            BlockSyncMessage::Decided { request, height, certificate, block } => {
+                self.on_decided(Received { peer, request, height: Height(height), certificate, block }, ctx);
+            }
+            BlockSyncMessage::End { request, .. } => self.on_end(peer, request, ctx),
+        }
+        self.after(ctx);
+    }
+
+    fn finished(&mut self, _ctx: &mut Self::Context) {
+        // The peers are gone first at shutdown.
+    }
+}
+
+impl Handler<PeerUp> for BlockSyncActor {
+    type Result = ();
+
+    fn handle(&mut self, up: PeerUp, ctx: &mut Self::Context) {
+        let actions = self.sync.on_status(self.clock.now(), up.peer, Height(up.height), Height::FIRST);
+        self.carry_out(actions, ctx);
+        let status = BlockSyncMessage::Status { height: self.reader.tip().height.0, earliest: Height::FIRST.0 };
+        self.network.send(up.peer, status);
+        self.after(ctx);
+    }
+}
+
+impl Handler<PeerDown> for BlockSyncActor {
+    type Result = ();
+
+    fn handle(&mut self, down: PeerDown, ctx: &mut Self::Context) {
+        self.server.on_peer_down(&down.peer);
+        let actions = self.sync.on_peer_down(self.clock.now(), &down.peer);
+        self.carry_out(actions, ctx);
+        self.after(ctx);
+    }
+}
+
+impl Handler<Wanted> for BlockSyncActor {
+    type Result = ();
+
+    fn handle(&mut self, wanted: Wanted, ctx: &mut Self::Context) {
+        let actions = self.sync.on_wanted(self.clock.now(), wanted.height, wanted.id);
+        self.carry_out(actions, ctx);
+        self.after(ctx);
+    }
+}
+
+impl Handler<Committed> for BlockSyncActor {
+    type Result = ();
+
+    fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
+        let height = committed.block.height();
+        let actions = self.sync.on_committed(self.clock.now(), height);
+        self.carry_out(actions, ctx);
+        self.network.broadcast(Audience::All, BlockSyncMessage::Status { height: height.0, earliest: Height::FIRST.0 });
+        self.after(ctx);
+    }
+}

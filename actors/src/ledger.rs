@@ -1,0 +1,226 @@
+//! The hands of the ledger: the one writer of the chain, on a thread of its own where waiting for the disk hurts nobody.
+
+use crate::fatal::Vital;
+use crate::threads::Threads;
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
+use std::sync::Arc;
+use std::time::Duration;
+use timed_ledger::{AssembleError, Assembled, BlockError, CommitError, Draft, JudgeError, Ledger};
+use timed_primitives::{Block, BlockId, CommitCertificate, Height};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+/// How long new blocks wait in memory before the store is brought up to date. Their finality is the block log's, so this is a matter of
+/// how much is replayed after a crash (at most 64 blocks), and of leaving the disk to votes under load.
+const FLUSH_AFTER: Duration = Duration::from_millis(500);
+
+/// Judges a proposed block on top of the tip. Answer: valid, or the rule it breaks.
+#[derive(Message)]
+#[rtype(result = "Judgement")]
+pub struct Judge(pub Arc<Block>);
+
+/// What is said of a proposed block.
+#[derive(Debug)]
+pub enum Judgement {
+    /// Every rule holds.
+    Valid,
+    /// It breaks a rule.
+    Invalid(Box<BlockError>),
+    /// It is not for the next height: nothing can be said.
+    NotNext,
+}
+
+/// Makes a block on top of `parent`. Answer: the block; `None` when the tip has moved on.
+#[derive(Message)]
+#[rtype(result = "Option<Assembled>")]
+pub struct Assemble {
+    /// The block it comes after.
+    pub parent: BlockId,
+    /// What goes in.
+    pub draft: Draft,
+}
+
+/// Takes over a decided block; [`Committed`] follows when it is on disk. A height that is final already is passed over.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Commit {
+    /// The block.
+    pub block: Arc<Block>,
+    /// Its certificate, verified.
+    pub certificate: CommitCertificate,
+}
+
+/// Takes over decided blocks of consecutive heights with one sync. Answer: the height of the tip afterwards.
+#[derive(Message)]
+#[rtype(result = "Height")]
+pub struct CommitMany(pub Vec<(Arc<Block>, CommitCertificate)>);
+
+/// A block is final on this node.
+#[derive(Clone, Message)]
+#[rtype(result = "()")]
+pub struct Committed {
+    /// The block.
+    pub block: Arc<Block>,
+    /// Why it is final.
+    pub certificate: Arc<CommitCertificate>,
+}
+
+/// Adds a listener to [`Committed`].
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Subscribe(pub Recipient<Committed>);
+
+/// Brings the store up to date before the process ends. Answer: whether it worked; nothing final depends on it.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub struct FlushNow;
+
+/// The chain's tip, for those who wait for blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TipSeen {
+    /// Its height.
+    pub height: Height,
+    /// Its id.
+    pub id: BlockId,
+}
+
+/// Owns the [`Ledger`].
+pub struct LedgerActor {
+    ledger: Ledger,
+    threads: Threads,
+    subscribers: Vec<Recipient<Committed>>,
+    tip: watch::Sender<TipSeen>,
+    is_flush_planned: bool,
+    vital: Vital,
+}
+
+impl LedgerActor {
+    /// Takes over an open ledger. `tip` is told of each new block.
+    pub fn new(ledger: Ledger, threads: Threads, tip: watch::Sender<TipSeen>, vital: Vital) -> Self {
+        Self { ledger, threads, subscribers: Vec::new(), tip, is_flush_planned: false, vital }
+    }
+
+    fn commit(&mut self, blocks: Vec<(Arc<Block>, CommitCertificate)>, ctx: &mut Context<Self>) {
+        match self.ledger.commit_batch(blocks) {
+            Ok(committed) => {
+                for one in committed {
+                    let transactions = one.block.transactions.len();
+                    info!(height = %one.height, block = one.id.short(), transactions, round = %one.certificate.round, "block final");
+                    self.tip.send_replace(TipSeen { height: one.height, id: one.id });
+                    let committed = Committed { block: one.block, certificate: one.certificate };
+                    for subscriber in &self.subscribers {
+                        subscriber.do_send(committed.clone());
+                    }
+                }
+                self.plan_flush(ctx);
+            }
+            Err(error) if error.is_fatal() => self.vital.fail(error.to_string()),
+            // Consensus and sync may bring the same heights; whoever is late is told nothing new.
+            Err(error) => warn!(%error, "block not taken over"),
+        }
+    }
+
+    fn plan_flush(&mut self, ctx: &mut Context<Self>) {
+        if !self.is_flush_planned {
+            self.is_flush_planned = true;
+            ctx.run_later(FLUSH_AFTER, Self::flush);
+        }
+    }
+
+    fn flush(&mut self, ctx: &mut Context<Self>) {
+        let Some(job) = self.ledger.begin_flush() else {
+            self.is_flush_planned = false;
+            return;
+        };
+        let threads = self.threads.clone();
+        let work = async move { threads.compute(move || job.run()).await };
+        ctx.spawn(work.into_actor(self).map(|_outcome, actor, ctx| {
+            actor.is_flush_planned = false;
+            match actor.ledger.finish_flush() {
+                Ok(()) if actor.ledger.reader().stats().overlay_blocks > 0 => actor.plan_flush(ctx),
+                Ok(()) => {}
+                Err(error) => actor.vital.fail(error.to_string()),
+            }
+        }));
+    }
+}
+
+impl Actor for LedgerActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Subscribe> for LedgerActor {
+    type Result = ();
+
+    fn handle(&mut self, subscribe: Subscribe, _ctx: &mut Self::Context) {
+        self.subscribers.push(subscribe.0);
+    }
+}
+
+impl Handler<Judge> for LedgerActor {
+    type Result = actix::MessageResult<Judge>;
+
+    fn handle(&mut self, judge: Judge, _ctx: &mut Self::Context) -> Self::Result {
+        actix::MessageResult(match self.ledger.judge(&judge.0) {
+            Ok(()) => Judgement::Valid,
+            Err(JudgeError::Invalid(error)) => Judgement::Invalid(Box::new(error)),
+            Err(JudgeError::NotNext { .. }) => Judgement::NotNext,
+            Err(JudgeError::Read(error)) => {
+                self.vital.fail(error.to_string());
+                Judgement::NotNext
+            }
+        })
+    }
+}
+
+impl Handler<Assemble> for LedgerActor {
+    type Result = Option<Assembled>;
+
+    fn handle(&mut self, assemble: Assemble, _ctx: &mut Self::Context) -> Self::Result {
+        if self.ledger.tip().id != assemble.parent {
+            return None;
+        }
+        match self.ledger.assemble(assemble.draft) {
+            Ok(assembled) => Some(assembled),
+            Err(error @ AssembleError::Header(_)) => {
+                warn!(%error, "no block made");
+                None
+            }
+            Err(error) => {
+                self.vital.fail(error.to_string());
+                None
+            }
+        }
+    }
+}
+
+impl Handler<Commit> for LedgerActor {
+    type Result = ();
+
+    fn handle(&mut self, commit: Commit, ctx: &mut Self::Context) {
+        self.commit(vec![(commit.block, commit.certificate)], ctx);
+    }
+}
+
+impl Handler<CommitMany> for LedgerActor {
+    type Result = actix::MessageResult<CommitMany>;
+
+    fn handle(&mut self, many: CommitMany, ctx: &mut Self::Context) -> Self::Result {
+        self.commit(many.0, ctx);
+        actix::MessageResult(self.ledger.tip().height)
+    }
+}
+
+impl Handler<FlushNow> for LedgerActor {
+    type Result = bool;
+
+    fn handle(&mut self, _flush: FlushNow, _ctx: &mut Self::Context) -> Self::Result {
+        match self.ledger.flush() {
+            Ok(()) => true,
+            Err(error) => {
+                warn!(%error, "the store is not up to date; the next start replays the block log");
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,591 @@
+//! The hands of the mempool: frames and RPC in, signatures checked in batches off this thread, announcements out.
+
+use crate::finality::{Finality, FinalitySummary};
+use crate::fatal::Vital;
+use crate::ledger::Committed;
+use crate::messages::{Inbound, PeerDown, PeerUp, Penalize};
+use crate::network::Network;
+use crate::threads::Threads;
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture, SpawnHandle, StreamHandler, WrapFuture};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use timed_ledger::{LedgerReader, ReadError, TransactionError, VerifiedSignatures, check_transaction};
+use timed_mempool::{
+    Candidate, Chain, Conflict, EntryInfo, Limits, OutputState, Pool, PoolInfo, Receipt, Reject, Relay, RelayAction, RelayLimits,
+    RelayStats, RemovalReason, Source,
+};
+use timed_peer::Offence;
+use timed_primitives::{
+    Amount, BlockId, Clock, Height, OutPoint, PublicKey, SignedItem, Transaction, TxFullId, TxId, TxOutput, decode, encode, verify_batch,
+};
+use timed_wire::MempoolMessage;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{debug, trace};
+
+/// Why a transaction is not taken.
+pub type Refusal = Reject<TransactionError>;
+
+/// Most transactions whose signatures wait to be checked; above it a peer's are dropped and counted, and RPC answers "busy".
+const CHECKING_MAX: usize = 20_000;
+/// Most transactions in one batch of signatures: larger ones gain little and delay the first.
+const BATCH_MAX: usize = 256;
+/// Most payload requests waiting for their parent; consensus has one in flight.
+const PAYLOADS_MAX: usize = 8;
+
+/// The decided chain, as the pool sees it. What cannot be read counts as absent, and ends the process.
+struct ChainView {
+    reader: LedgerReader,
+    vital: Vital,
+}
+
+impl ChainView {
+    fn read<T>(&self, found: Result<T, ReadError>) -> Option<T> {
+        found.map_err(|error| self.vital.fail(error.to_string())).ok()
+    }
+}
+
+impl Chain for ChainView {
+    type Refusal = TransactionError;
+
+    fn output(&self, outpoint: &OutPoint) -> Option<TxOutput> {
+        self.read(self.reader.output(outpoint)).flatten().map(|entry| entry.output)
+    }
+
+    fn check(&self, transaction: &Transaction, spent: &[TxOutput]) -> Result<Amount, TransactionError> {
+        let genesis = self.reader.genesis();
+        check_transaction(transaction, genesis.chain_id, &genesis.parameters, spent)
+    }
+
+    fn is_known(&self, txid: &TxId) -> bool {
+        self.read(self.reader.is_confirmed(txid)).unwrap_or(false)
+    }
+}
+
+/// A transaction from this node's operator. Answer: its id, or why it is not taken.
+#[derive(Message)]
+#[rtype(result = "Result<TxId, SubmitError>")]
+pub struct Submit(pub Arc<Transaction>);
+
+/// Why a submitted transaction is not in the pool.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// It is refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A signature does not fit.
+    #[error("a signature is invalid; sign the transaction for this chain with the keys of the outputs it spends")]
+    BadSignature,
+    /// Too many transactions wait to be checked.
+    #[error("busy: {0} transactions wait to be checked; try again shortly")]
+    Busy(usize),
+}
+
+/// Judges transactions as [`Submit`] would, and keeps nothing. Answer: fee, or why not, one for each.
+#[derive(Message)]
+#[rtype(result = "Vec<Result<Amount, SubmitError>>")]
+pub struct TestAccept(pub Vec<Arc<Transaction>>);
+
+/// Asks for the best transactions on top of a block; answered when that block is applied here.
+#[derive(Message)]
+#[rtype(result = "Option<Vec<Arc<Transaction>>>")]
+pub struct BuildPayload {
+    /// The block they come after.
+    pub parent: BlockId,
+    /// Its height.
+    pub parent_height: Height,
+    /// Room in the block. Unit: bytes.
+    pub bytes_max: usize,
+}
+
+/// A block with these transactions is proposed at a height, or is not decided after all.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Proposed {
+    /// The block.
+    pub block: BlockId,
+    /// Its height.
+    pub height: Height,
+    /// Its transactions.
+    pub transactions: Vec<TxId>,
+}
+
+/// Whether transactions wait. Told to consensus when it changes; each final block resets it to "none wait".
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct PayloadWaiting(pub bool);
+
+/// Asks for one transaction in the pool.
+#[derive(Message)]
+#[rtype(result = "Option<EntryInfo>")]
+pub struct GetEntry(pub TxId);
+
+/// Asks for all transactions in the pool, oldest first.
+#[derive(Message)]
+#[rtype(result = "Vec<EntryInfo>")]
+pub struct ListEntries;
+
+/// Asks where outputs stand.
+#[derive(Message)]
+#[rtype(result = "Vec<Option<OutputState>>")]
+pub struct OutputStates(pub Vec<OutPoint>);
+
+/// Asks for the second spends seen, oldest first.
+#[derive(Message)]
+#[rtype(result = "Vec<Conflict>")]
+pub struct ListConflicts;
+
+/// What onlookers see of the mempool.
+#[derive(Clone, Debug)]
+pub struct MempoolStatus {
+    /// Levels and counters of the pool.
+    pub pool: PoolInfo,
+    /// Levels and counters of the relay.
+    pub relay: RelayStats,
+    /// How long payments accepted here took to be final here.
+    pub finality: FinalitySummary,
+    /// Transactions from peers dropped because too many waited to be checked.
+    pub dropped: u64,
+    /// Messages that could not be decoded.
+    pub undecodable: u64,
+}
+
+/// What the actor is made of.
+pub struct MempoolParts {
+    /// Bounds of the pool.
+    pub limits: Limits,
+    /// The decided chain.
+    pub reader: LedgerReader,
+    /// Signatures known to be good, shared with the ledger.
+    pub verified: Arc<VerifiedSignatures>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Where signatures are checked.
+    pub threads: Threads,
+    /// The way to peers.
+    pub network: Network,
+    /// Told when transactions begin or cease to wait.
+    pub consensus: Recipient<PayloadWaiting>,
+    /// Frames from peers.
+    pub inbox: mpsc::Receiver<Inbound<MempoolMessage>>,
+    /// Where the status is published.
+    pub status: watch::Sender<Option<MempoolStatus>>,
+    /// Ends the process if this actor panics.
+    pub vital: Vital,
+}
+
+type Answer = oneshot::Sender<Result<TxId, SubmitError>>;
+
+/// A candidate whose signatures are to be checked, and who waits for the outcome.
+struct Checking {
+    candidate: Candidate,
+    answer: Option<Answer>,
+}
+
+struct PendingPayload {
+    request: BuildPayload,
+    answer: oneshot::Sender<Vec<Arc<Transaction>>>,
+}
+
+/// Keeps transactions until they are decided, and passes them on.
+pub struct MempoolActor {
+    pool: Pool,
+    relay: Relay,
+    chain: ChainView,
+    verified: Arc<VerifiedSignatures>,
+    clock: Arc<dyn Clock>,
+    threads: Threads,
+    network: Network,
+    consensus: Recipient<PayloadWaiting>,
+    inbox: Option<mpsc::Receiver<Inbound<MempoolMessage>>>,
+    status: watch::Sender<Option<MempoolStatus>>,
+    queue: Vec<Checking>,
+    is_checking: bool,
+    payloads: Vec<PendingPayload>,
+    finality: Finality,
+    /// Of the last commit; computing it for every event would cost more than the event.
+    summary: FinalitySummary,
+    dropped: u64,
+    undecodable: u64,
+    told_waiting: bool,
+    wake: Option<SpawnHandle>,
+}
+
+impl MempoolActor {
+    /// An empty mempool on top of the chain's tip.
+    pub fn new(parts: MempoolParts) -> Self {
+        let pool = Pool::new(parts.limits, parts.reader.tip().height);
+        Self {
+            pool,
+            relay: Relay::new(RelayLimits::default()),
+            chain: ChainView { reader: parts.reader, vital: parts.vital },
+            verified: parts.verified,
+            clock: parts.clock,
+            threads: parts.threads,
+            network: parts.network,
+            consensus: parts.consensus,
+            inbox: Some(parts.inbox),
+            status: parts.status,
+            queue: Vec::new(),
+            is_checking: false,
+            payloads: Vec::new(),
+            finality: Finality::default(),
+            summary: FinalitySummary::default(),
+            dropped: 0,
+            undecodable: 0,
+            told_waiting: false,
+            wake: None,
+        }
+    }
+
+    fn pre_check(&mut self, transaction: Arc<Transaction>, source: Source, answer: Option<Answer>) {
+        if self.queue.len() >= CHECKING_MAX {
+            self.dropped += 1;
+            reply(answer, Err(SubmitError::Busy(self.queue.len())));
+            return;
+        }
+        let now = self.clock.now();
+        match self.pool.pre_check(now, Arc::clone(&transaction), source, &self.chain) {
+            Ok(candidate) => self.queue.push(Checking { candidate, answer }),
+            Err(reject) => {
+                if let (Reject::UnknownInput { outpoint }, Source::Peer(peer)) = (&reject, source) {
+                    self.relay.on_unknown_input(now, peer, transaction, outpoint.txid);
+                }
+                trace!(reason = reject.name(), "transaction refused");
+                reply(answer, Err(reject.into()));
+            }
+        }
+    }
+
+    /// Checks the signatures of all that wait, in one batch, while the next batch gathers.
+    fn check_signatures(&mut self, ctx: &mut Context<Self>) {
+        if self.is_checking || self.queue.is_empty() {
+            return;
+        }
+        self.is_checking = true;
+        let rest = self.queue.split_off(self.queue.len().min(BATCH_MAX));
+        let mut batch = std::mem::replace(&mut self.queue, rest);
+        let items: Vec<Vec<SignedItem>> = batch.iter_mut().map(|c| c.candidate.take_signed_items()).collect();
+        let threads = self.threads.clone();
+        let checked = async move { threads.compute(move || valid_ones(&items)).await };
+        ctx.spawn(checked.into_actor(self).map(move |valid, actor, ctx| {
+            actor.is_checking = false;
+            // Without an answer (the process is ending) nothing is valid.
+            let valid = valid.unwrap_or_default();
+            for (index, checking) in batch.into_iter().enumerate() {
+                actor.on_checked(checking, valid.get(index).copied().unwrap_or(false), ctx);
+            }
+            actor.check_signatures(ctx);
+            actor.after(ctx);
+        }));
+    }
+
+    fn on_checked(&mut self, checking: Checking, is_valid: bool, ctx: &mut Context<Self>) {
+        let Checking { candidate, answer } = checking;
+        let now = self.clock.now();
+        if !is_valid {
+            self.pool.on_invalid_signature(now, &candidate);
+            if let Source::Peer(peer) = candidate.source() {
+                // Nobody honest passes on what he has not checked.
+                self.network.penalize.do_send(Penalize { peer, offence: Offence::InvalidTransaction });
+            }
+            reply(answer, Err(SubmitError::BadSignature));
+            return;
+        }
+        self.verified.insert([candidate.full_id()]);
+        match self.pool.admit(now, candidate, &self.chain) {
+            Ok(admitted) => {
+                let actions = self.relay.on_admitted(now, &admitted.txid, admitted.full_id);
+                self.carry_out(actions, ctx);
+                reply(answer, Ok(admitted.txid));
+            }
+            Err(reject) => reply(answer, Err(reject.into())),
+        }
+    }
+
+    fn carry_out(&mut self, actions: Vec<RelayAction>, ctx: &mut Context<Self>) {
+        for action in actions {
+            match action {
+                RelayAction::Request { to, ids } => self.network.send(to, MempoolMessage::Request { ids: to_wire(&ids) }),
+                RelayAction::Announce { to, ids } => self.network.send(to, MempoolMessage::Announce { ids: to_wire(&ids) }),
+                RelayAction::Retry { from, transaction } => {
+                    self.pre_check(transaction, Source::Peer(from), None);
+                    self.check_signatures(ctx);
+                }
+            }
+        }
+    }
+
+    fn on_transactions(&mut self, peer: PublicKey, transactions: Vec<Bytes>) {
+        for bytes in transactions {
+            let Ok(transaction) = decode::<Transaction>(&bytes) else {
+                self.undecodable += 1;
+                self.network.penalize.do_send(Penalize { peer, offence: Offence::UndecodableBody });
+                return;
+            };
+            match self.relay.on_received(&peer, &transaction.full_id()) {
+                Receipt::Wanted => self.pre_check(Arc::new(transaction), Source::Peer(peer), None),
+                Receipt::Unwanted => {}
+            }
+        }
+    }
+
+    fn answer_request(&self, peer: PublicKey, ids: &[TxFullId]) {
+        let mut transactions = Vec::new();
+        let mut size = 0;
+        for transaction in ids.iter().filter_map(|id| self.pool.transaction_by_full_id(id)) {
+            let bytes = encode(&**transaction);
+            if size + bytes.len() > timed_wire::TRANSACTIONS_BYTES_MAX && !transactions.is_empty() {
+                self.network.send(peer, MempoolMessage::Transactions { transactions: std::mem::take(&mut transactions) });
+                size = 0;
+            }
+            size += bytes.len();
+            transactions.push(bytes.into());
+        }
+        if !transactions.is_empty() {
+            self.network.send(peer, MempoolMessage::Transactions { transactions });
+        }
+    }
+
+    /// What follows every event: tell consensus, answer payload requests, publish, set the one timer.
+    fn after(&mut self, ctx: &mut Context<Self>) {
+        let is_waiting = !self.pool.is_empty();
+        if is_waiting != self.told_waiting {
+            self.told_waiting = is_waiting;
+            self.consensus.do_send(PayloadWaiting(is_waiting));
+        }
+        let height = self.pool.height();
+        let (ready, waiting) = self.payloads.drain(..).partition(|p| p.request.parent_height <= height);
+        self.payloads = waiting;
+        for PendingPayload { request, answer } in ready {
+            let payload = self.pool.build_payload(request.bytes_max, usize::MAX);
+            let _ = answer.send(payload);
+        }
+        // Nobody subscribes to events yet; they are taken so that none is counted as lost.
+        for event in self.pool.take_events() {
+            trace!(?event, "pool event");
+        }
+        let now = self.clock.now();
+        self.status.send_replace(Some(MempoolStatus {
+            pool: self.pool.info(now),
+            relay: self.relay.stats(),
+            finality: self.summary,
+            dropped: self.dropped,
+            undecodable: self.undecodable,
+        }));
+        if let Some(handle) = self.wake.take() {
+            ctx.cancel_future(handle);
+        }
+        let next = [self.relay.next_wake(), self.pool.next_wake()].into_iter().flatten().min();
+        self.wake = next.map(|at| ctx.run_later(at.since(now), Self::on_wake));
+    }
+
+    fn on_wake(&mut self, ctx: &mut Context<Self>) {
+        self.wake = None;
+        let now = self.clock.now();
+        for removed in self.pool.on_wake(now) {
+            debug!(txid = %removed.txid, reason = %removed.reason, "transaction left the pool");
+        }
+        let actions = self.relay.on_wake(now);
+        self.carry_out(actions, ctx);
+        self.after(ctx);
+    }
+}
+
+fn reply(answer: Option<Answer>, outcome: Result<TxId, SubmitError>) {
+    if let Some(answer) = answer {
+        // The asker may have given up.
+        let _ = answer.send(outcome);
+    }
+}
+
+fn to_wire(ids: &[TxFullId]) -> Vec<timed_wire::WireHash> {
+    ids.iter().map(|id| id.0.0).collect()
+}
+
+fn from_wire(ids: Vec<timed_wire::WireHash>) -> Vec<TxFullId> {
+    ids.into_iter().map(|id| TxFullId(timed_primitives::Hash(id))).collect()
+}
+
+/// One batch over all; only when it fails, each transaction by itself.
+fn valid_ones(items: &[Vec<SignedItem>]) -> Vec<bool> {
+    let all: Vec<SignedItem> = items.concat();
+    if verify_batch(&all) {
+        return vec![true; items.len()];
+    }
+    items.iter().map(|own| verify_batch(own)).collect()
+}
+
+impl Actor for MempoolActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(inbox) = self.inbox.take() {
+            ctx.add_stream(crate::inbox_stream(inbox));
+        }
+        self.after(ctx);
+    }
+}
+
+impl StreamHandler<Inbound<MempoolMessage>> for MempoolActor {
+    fn handle(&mut self, inbound: Inbound<MempoolMessage>, ctx: &mut Self::Context) {
+        let peer = inbound.peer;
+        match inbound.message {
+            MempoolMessage::Announce { ids } => {
+                let now = self.clock.now();
+                let pool = &self.pool;
+                let actions = self.relay.on_announce(now, peer, &from_wire(ids), |id| pool.is_known(now, id));
+                self.carry_out(actions, ctx);
+            }
+            MempoolMessage::Request { ids } => self.answer_request(peer, &from_wire(ids)),
+            MempoolMessage::Transactions { transactions } => {
+                self.on_transactions(peer, transactions);
+                self.check_signatures(ctx);
+            }
+        }
+        self.after(ctx);
+    }
+
+    fn finished(&mut self, _ctx: &mut Self::Context) {
+        // The peers are gone first at shutdown; the pool still answers its last questions.
+    }
+}
+
+impl Handler<PeerUp> for MempoolActor {
+    type Result = ();
+
+    fn handle(&mut self, up: PeerUp, ctx: &mut Self::Context) {
+        let actions = self.relay.on_peer_up(up.peer, self.pool.full_ids());
+        self.carry_out(actions, ctx);
+        self.after(ctx);
+    }
+}
+
+impl Handler<PeerDown> for MempoolActor {
+    type Result = ();
+
+    fn handle(&mut self, down: PeerDown, ctx: &mut Self::Context) {
+        let actions = self.relay.on_peer_down(self.clock.now(), &down.peer);
+        self.carry_out(actions, ctx);
+        self.after(ctx);
+    }
+}
+
+impl Handler<Submit> for MempoolActor {
+    type Result = ResponseFuture<Result<TxId, SubmitError>>;
+
+    fn handle(&mut self, submit: Submit, ctx: &mut Self::Context) -> Self::Result {
+        let (answer, outcome) = oneshot::channel();
+        self.pre_check(submit.0, Source::Local, Some(answer));
+        self.check_signatures(ctx);
+        Box::pin(async move { outcome.await.unwrap_or(Err(SubmitError::Busy(0))) })
+    }
+}
+
+impl Handler<TestAccept> for MempoolActor {
+    type Result = ResponseFuture<Vec<Result<Amount, SubmitError>>>;
+
+    fn handle(&mut self, test: TestAccept, _ctx: &mut Self::Context) -> Self::Result {
+        let now = self.clock.now();
+        let checked: Vec<Result<Candidate, Refusal>> =
+            test.0.into_iter().map(|tx| self.pool.check(now, tx, Source::Local, &self.chain)).collect();
+        let threads = self.threads.clone();
+        Box::pin(async move {
+            let work = move || {
+                checked
+                    .into_iter()
+                    .map(|outcome| match outcome {
+                        Ok(candidate) if verify_batch(candidate.signed_items()) => Ok(candidate.fee()),
+                        Ok(_) => Err(SubmitError::BadSignature),
+                        Err(reject) => Err(reject.into()),
+                    })
+                    .collect()
+            };
+            threads.compute(work).await.unwrap_or_default()
+        })
+    }
+}
+
+impl Handler<BuildPayload> for MempoolActor {
+    type Result = ResponseFuture<Option<Vec<Arc<Transaction>>>>;
+
+    fn handle(&mut self, request: BuildPayload, ctx: &mut Self::Context) -> Self::Result {
+        let (answer, payload) = oneshot::channel();
+        if self.payloads.len() >= PAYLOADS_MAX {
+            // The oldest asker is answered with nothing: its height is long over.
+            self.payloads.remove(0);
+        }
+        self.payloads.push(PendingPayload { request, answer });
+        self.after(ctx);
+        Box::pin(async move { payload.await.ok() })
+    }
+}
+
+impl Handler<Proposed> for MempoolActor {
+    type Result = ();
+
+    fn handle(&mut self, proposed: Proposed, ctx: &mut Self::Context) {
+        self.pool.on_proposed(proposed.block, proposed.height, proposed.transactions);
+        self.after(ctx);
+    }
+}
+
+impl Handler<Committed> for MempoolActor {
+    type Result = ();
+
+    fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
+        let now = self.clock.now();
+        let block = &committed.block;
+        let arrived: BTreeMap<TxId, _> =
+            block.transactions.iter().filter_map(|t| self.pool.entry(&t.id())).map(|entry| (entry.txid, entry.arrived)).collect();
+        self.pool.on_decided(block.id());
+        for removed in self.pool.on_committed(now, block.height(), &block.transactions) {
+            match (removed.reason, arrived.get(&removed.txid)) {
+                (RemovalReason::Included { .. }, Some(at)) => self.finality.record(now.since(*at)),
+                (reason, _) => debug!(txid = %removed.txid, %reason, "transaction left the pool"),
+            }
+        }
+        // Consensus takes the pool to be empty when a block is final; it is told if it is not.
+        self.told_waiting = false;
+        if !arrived.is_empty() {
+            self.summary = self.finality.summary();
+        }
+        for transaction in &block.transactions {
+            let actions = self.relay.on_available(&transaction.id());
+            self.carry_out(actions, ctx);
+        }
+        self.after(ctx);
+    }
+}
+
+impl Handler<GetEntry> for MempoolActor {
+    type Result = Option<EntryInfo>;
+
+    fn handle(&mut self, get: GetEntry, _ctx: &mut Self::Context) -> Self::Result {
+        self.pool.entry(&get.0)
+    }
+}
+
+impl Handler<ListEntries> for MempoolActor {
+    type Result = Vec<EntryInfo>;
+
+    fn handle(&mut self, _list: ListEntries, _ctx: &mut Self::Context) -> Self::Result {
+        self.pool.entries().collect()
+    }
+}
+
+impl Handler<OutputStates> for MempoolActor {
+    type Result = Vec<Option<OutputState>>;
+
+    fn handle(&mut self, ask: OutputStates, _ctx: &mut Self::Context) -> Self::Result {
+        ask.0.iter().map(|outpoint| self.pool.output_state(outpoint, &self.chain)).collect()
+    }
+}
+
+impl Handler<ListConflicts> for MempoolActor {
+    type Result = Vec<Conflict>;
+
+    fn handle(&mut self, _list: ListConflicts, _ctx: &mut Self::Context) -> Self::Result {
+        self.pool.conflicts().cloned().collect()
+    }
+}

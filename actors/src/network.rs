@@ -1,0 +1,29 @@
+//! The way from a room to its peers.
+
+use crate::messages::{Audience, Broadcast, Penalize, Send};
+use actix::Recipient;
+use timed_primitives::PublicKey;
+use timed_wire::Message;
+
+/// What a room holds of the peer manager: the three things it may ask for. Cheap to clone.
+#[derive(Clone)]
+pub struct Network {
+    /// To one peer.
+    pub send: Recipient<Send>,
+    /// To all peers, or all validators.
+    pub broadcast: Recipient<Broadcast>,
+    /// A provable fault of an authenticated peer.
+    pub penalize: Recipient<Penalize>,
+}
+
+impl Network {
+    /// Sends one message to one peer; nothing happens when it is not connected.
+    pub fn send(&self, to: PublicKey, message: impl Into<Message>) {
+        self.send.do_send(Send { to, message: message.into() });
+    }
+
+    /// Sends one message to many peers; it is encoded once.
+    pub fn broadcast(&self, audience: Audience, message: impl Into<Message>) {
+        self.broadcast.do_send(Broadcast { message: message.into(), audience, except: None });
+    }
+}

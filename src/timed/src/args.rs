@@ -1,0 +1,127 @@
+//! The command line of `timed`.
+
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A masternode daemon: connects to other masternodes, agrees on blocks, makes payments final.
+///
+/// Without a subcommand it runs one node. Three shells with --node-id 1 to 3 are a network.
+#[derive(Debug, Parser)]
+#[command(
+    name = "timed",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  timed --node-id 1 --p2p-port 7000        one of three development nodes on this machine\n  \
+                  timed --dev-nodes 1                      a network of one\n  timed localnet --nodes 4 --tps 20        four nodes with a live view\n  \
+                  timed cli getblockcount                  ask the first local node"
+)]
+pub struct Cli {
+    /// What to do; without one, run a node.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to run the node.
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+/// What `timed` can do besides running a node.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a network of several nodes on this machine and watch it.
+    #[command(after_help = "Example:\n  timed localnet --nodes 4 --tps 20 --duration 60s")]
+    Localnet(LocalnetArgs),
+    /// Ask a running node, as time-cli does.
+    #[command(disable_help_flag = true)]
+    Cli {
+        /// Everything that time-cli takes; `timed cli --help` lists it.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+/// Flags of one node. A flag wins over the environment (TIMED__P2P__PORT), which wins over the file, which wins over the preset.
+#[derive(Clone, Debug, Default, Args)]
+pub struct NodeArgs {
+    /// Development node: 1..N have fixed keys and vote, a higher id observes.
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub node_id: Option<u64>,
+    /// How many development nodes vote [default: 3].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub dev_nodes: Option<u64>,
+    /// Port for other nodes [default: 6999 + node id].
+    #[arg(long, value_name = "PORT")]
+    pub p2p_port: Option<u16>,
+    /// Address to accept other nodes on [default: 127.0.0.1].
+    #[arg(long, value_name = "IP")]
+    pub p2p_listen: Option<IpAddr>,
+    /// A node to connect to; repeatable; replaces the default peers.
+    #[arg(long = "peer", value_name = "HOST:PORT")]
+    pub peers: Vec<String>,
+    /// Port for clients, on loopback [default: 7099 + node id].
+    #[arg(long, value_name = "PORT")]
+    pub rpc_port: Option<u16>,
+    /// Folder for everything the node keeps [default: ~/.timed/devnet-<genesis>/node-<id>].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to log: a level, or directives such as info,heartbeat=debug.
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Allow development keys, which anybody can compute, on an address that others reach.
+    #[arg(long)]
+    pub dev_public_keys_ok: bool,
+    /// End when standard input ends: how localnet's nodes notice that their parent is gone.
+    #[arg(long, hide = true)]
+    pub exit_with_stdin: bool,
+}
+
+/// Flags of `timed localnet`.
+#[derive(Clone, Debug, Args)]
+pub struct LocalnetArgs {
+    /// How many masternodes to run.
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=20))]
+    pub nodes: u64,
+    /// Payments to send in the background. Unit: payments per second.
+    #[arg(long, default_value_t = 0.0, value_name = "R", value_parser = parse_rate)]
+    pub tps: f64,
+    /// End after this time, such as 60s or 10m; without it, run until Ctrl-C.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// Folder for the nodes' data and logs [default: ~/.timed/devnet-<genesis>].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.0..=1000.0).contains(&rate) => Ok(rate),
+        _ => Err("expected a number from 0 to 1000".into()),
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    humantime::parse_duration(text).map_err(|e| format!("{e}; expected a time such as 60s or 10m"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent_and_durations_parse() {
+        Cli::command().debug_assert();
+        assert_eq!(parse_duration("60"), Ok(Duration::from_secs(60)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        assert!(parse_duration("soon").is_err());
+        assert!(parse_rate("-1").is_err());
+    }
+}
