@@ -334,7 +334,8 @@ impl PeerBook {
 
     /// Outbound sessions that count towards the limit.
     fn discovered_outbound(&self) -> usize {
-        let counts = |s: &&Session| s.direction == Direction::Outbound && !self.targets.is_configured(&s.key);
+        let configured = self.targets.configured_keys();
+        let counts = |s: &&Session| s.direction == Direction::Outbound && !configured.contains(&s.key);
         self.sessions.values().filter(counts).count()
     }
 
@@ -375,11 +376,10 @@ impl PeerBook {
     /// The inbound session whose end costs least: neither validator nor configured, nor among those with the shortest round trips or
     /// the longest lives; of the rest the youngest.
     fn victim(&self) -> Option<(PublicKey, u64)> {
-        let mut candidates: Vec<&Session> = self
-            .sessions
-            .values()
-            .filter(|s| s.direction == Direction::Inbound && !s.is_validator && !self.targets.is_configured(&s.key))
-            .collect();
+        let configured = self.targets.configured_keys();
+        let is_plain =
+            |s: &&Session| s.direction == Direction::Inbound && !s.is_validator && !configured.contains(&s.key);
+        let mut candidates: Vec<&Session> = self.sessions.values().filter(is_plain).collect();
         candidates.sort_by_key(|s| s.rtt.unwrap_or(Duration::MAX));
         let mut candidates: Vec<&Session> = candidates.into_iter().skip(PROTECTED_BY_RTT).collect();
         candidates.sort_by_key(|s| (s.since, s.generation));

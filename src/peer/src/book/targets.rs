@@ -139,6 +139,10 @@ impl Targets {
         self.by_address.values().any(|t| t.is_configured && t.key.as_ref() == Some(key))
     }
 
+    pub(super) fn configured_keys(&self) -> BTreeSet<PublicKey> {
+        self.by_address.values().filter(|t| t.is_configured).filter_map(|t| t.key).collect()
+    }
+
     /// Dials that were never reported count as failed.
     pub(super) fn expire(&mut self, now: Instant, we_vote: bool, rng: &mut dyn Rng) {
         for target in self.by_address.values_mut() {
