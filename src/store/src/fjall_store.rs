@@ -1,0 +1,171 @@
+//! The ledger's store on fjall, a log-structured database: one keyspace per table.
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
+use std::io;
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use timed_ledger::{Batch, KeyValue, Store, StoreView, Table};
+
+/// Memory for blocks of tables that are read often. Unit: bytes.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// Most journal kept beside the tables; opening replays it, so it is as small as fjall allows. Unit: bytes.
+const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
+/// Threads for flush and compaction.
+const WORKERS: usize = 2;
+
+/// The derived state in a folder of its own.
+///
+/// Each batch is synced (`fdatasync`) when it is written. The block log would bring back lost batches, but fjall writes its tables out
+/// one by one: without the sync, a loss of power could keep a batch in one table and lose it in another. The ledger writes batches off
+/// the path of votes, so the sync delays nobody.
+pub struct FjallStore {
+    database: Database,
+    tables: Arc<Tables>,
+}
+
+/// One keyspace per table, in the order of [`Table::ALL`].
+struct Tables([Keyspace; Table::ALL.len()]);
+
+impl Tables {
+    fn get(&self, table: Table) -> &Keyspace {
+        let [outputs, outputs_by_key, transactions, blocks, block_ids, meta] = &self.0;
+        match table {
+            Table::Outputs => outputs,
+            Table::OutputsByKey => outputs_by_key,
+            Table::Transactions => transactions,
+            Table::Blocks => blocks,
+            Table::BlockIds => block_ids,
+            Table::Meta => meta,
+        }
+    }
+}
+
+/// The store cannot be opened. Nothing in it was changed by us.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreOpenError {
+    /// The files are not as fjall left them.
+    #[error(
+        "the state in {} is damaged ({source}). Move that folder aside and start again: it is rebuilt from the block log, nothing is \
+         lost", path.display()
+    )]
+    Damaged {
+        /// The folder.
+        path: PathBuf,
+        /// What the database said.
+        source: io::Error,
+    },
+    /// Another process has it open.
+    #[error("the state in {} is in use by another process; stop that one", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("the state in {} cannot be opened: {source}; check the disk, its free space and the folder's owner", path.display())]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl FjallStore {
+    /// Opens the folder, or makes an empty store in it.
+    ///
+    /// # Errors
+    /// [`StoreOpenError`] says whether to move the folder aside, to stop another process, or to look after the disk.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreOpenError> {
+        let path = path.into();
+        // Some damaged files make the database panic where it expects its own invariants.
+        match catch_unwind(AssertUnwindSafe(|| open(&path))) {
+            Ok(Ok(store)) => Ok(store),
+            Ok(Err(error)) => Err(explain(path, error)),
+            Err(_) => Err(StoreOpenError::Damaged {
+                path,
+                source: io::Error::other("an invariant of its files does not hold"),
+            }),
+        }
+    }
+}
+
+fn open(path: &Path) -> fjall::Result<FjallStore> {
+    let database = Database::builder(path)
+        .cache_size(CACHE_BYTES)
+        .max_journaling_size(JOURNAL_BYTES)
+        .worker_threads(WORKERS)
+        .open()?;
+    let [a, b, c, d, e, f] = Table::ALL.map(|table| database.keyspace(table.name(), KeyspaceCreateOptions::default));
+    let tables = Arc::new(Tables([a?, b?, c?, d?, e?, f?]));
+    Ok(FjallStore { database, tables })
+}
+
+fn explain(path: PathBuf, error: fjall::Error) -> StoreOpenError {
+    use io::ErrorKind as K;
+    let system = |source: io::Error| match source.kind() {
+        K::UnexpectedEof | K::InvalidData | K::NotFound | K::Other => {
+            StoreOpenError::Damaged { path: path.clone(), source }
+        }
+        _ => StoreOpenError::Io { path: path.clone(), source },
+    };
+    match error {
+        fjall::Error::Locked => StoreOpenError::InUse { path },
+        fjall::Error::Io(source) => system(source),
+        fjall::Error::Storage(fjall::LsmError::Io(source)) => system(source),
+        other => StoreOpenError::Damaged { path, source: io::Error::other(other) },
+    }
+}
+
+impl Store for FjallStore {
+    fn write(&self, batch: Batch) -> io::Result<()> {
+        let mut changes = self.database.batch().durability(Some(PersistMode::SyncData));
+        for (table, key, value) in batch.into_changes() {
+            match value {
+                Some(value) => changes.insert(self.tables.get(table), key, value),
+                None => changes.remove(self.tables.get(table), key),
+            }
+        }
+        changes.commit().map_err(io_error)
+    }
+
+    fn snapshot(&self) -> io::Result<Arc<dyn StoreView>> {
+        Ok(Arc::new(FjallView { tables: self.tables.clone(), snapshot: self.database.snapshot() }))
+    }
+}
+
+struct FjallView {
+    tables: Arc<Tables>,
+    snapshot: Snapshot,
+}
+
+impl StoreView for FjallView {
+    fn get(&self, table: Table, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let value = self.snapshot.get(self.tables.get(table), key).map_err(io_error)?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> io::Result<Vec<KeyValue>> {
+        let start = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let mut found = Vec::new();
+        for pair in self.snapshot.range::<&[u8], _>(self.tables.get(table), (start, Bound::Unbounded)).take(limit) {
+            let (key, value) = pair.into_inner().map_err(io_error)?;
+            if !key.starts_with(prefix) {
+                break;
+            }
+            found.push((key.to_vec(), value.to_vec()));
+        }
+        Ok(found)
+    }
+}
+
+fn io_error(error: fjall::Error) -> io::Error {
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => error,
+        other => io::Error::other(other),
+    }
+}
