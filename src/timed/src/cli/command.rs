@@ -1,0 +1,105 @@
+//! The command line of the client, made from the table of methods.
+
+use clap::builder::ValueRange;
+use clap::{Arg, ArgAction, Command};
+use timed_rpc::{Kind, METHODS, Method};
+
+pub(super) const DATA_DIR: &str = "data-dir";
+pub(super) const NODE: &str = "node";
+pub(super) const RPC_URL: &str = "rpc-url";
+pub(super) const RPC_USER: &str = "rpc-user";
+pub(super) const RPC_PASSWORD: &str = "rpc-password";
+pub(super) const COOKIE: &str = "cookie";
+pub(super) const TIMEOUT: &str = "timeout";
+pub(super) const JSON: &str = "json";
+pub(super) const COLOR: &str = "color";
+pub(super) const STATUS: &str = "status";
+pub(super) const CONSENSUS: &str = "consensus";
+
+/// The whole command line. `program` is how help calls it.
+pub(super) fn command(program: &'static str) -> Command {
+    let command = Command::new(program)
+        .bin_name(program)
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Asks a running timed node and shows the answer")
+        .long_about(
+            "Asks a running timed node and shows the answer.\n\nWithout --data-dir or --rpc-url it asks the first node that runs on \
+             this machine. Parameters come in order or by name (verbosity=2). Methods may be written with hyphens.",
+        )
+        .after_help(format!(
+            "Examples:\n  {program} status\n  {program} getblock 12 verbosity=2\n  {program} --node 2 get-peer-info\n  \
+             {program} --json getblockchaininfo | jq .blocks\n\nExit status: 0 answered, 1 the node refused, 2 wrong command line, 3 no \
+             node answers."
+        ))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .args(options());
+    let status = Command::new(STATUS).visible_alias("getinfo").about("Everything that matters, on one page");
+    let why = Command::new("why").about("Why the current height is not decided yet");
+    let consensus = Command::new(CONSENSUS).about("Explains consensus").subcommand_required(true).subcommand(why);
+    command.subcommands([status, consensus]).subcommands(METHODS.iter().map(|method| subcommand(program, method)))
+}
+
+fn options() -> [Arg; 9] {
+    let option = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help).global(true).help_heading("Options")
+    };
+    [
+        option(DATA_DIR, "DIR", "Ask the node with this data folder").conflicts_with_all([RPC_URL, COOKIE]),
+        option(NODE, "ID", "Ask development node ID of this machine")
+            .value_parser(clap::value_parser!(u64))
+            .conflicts_with(RPC_URL),
+        option(RPC_URL, "URL", "Ask the node at this address, such as http://127.0.0.1:7100"),
+        option(RPC_USER, "NAME", "Name for --rpc-url").env("TIMED__RPC__USER"),
+        option(RPC_PASSWORD, "PASSWORD", "Password for --rpc-url").env("TIMED__RPC__PASSWORD").hide_env_values(true),
+        option(COOKIE, "FILE", "Cookie file for --rpc-url"),
+        option(TIMEOUT, "SECONDS", "Longest time to wait for an answer")
+            .value_parser(clap::value_parser!(u64).range(1..=3600))
+            .default_value("30"),
+        option(COLOR, "WHEN", "Colours: auto, always or never")
+            .value_parser(["auto", "always", "never"])
+            .default_value("auto"),
+        option(JSON, "", "Show the result as JSON, for programs").action(ArgAction::SetTrue).num_args(0),
+    ]
+}
+
+fn subcommand(program: &str, method: &'static Method) -> Command {
+    let example = format!("Returns {}.\n\nExample:\n  {program} {} {}", method.returns, method.name, method.example);
+    let command = Command::new(method.name).about(method.summary).after_help(example.trim_end().to_owned());
+    let command = if method.kebab == method.name { command } else { command.alias(method.kebab) };
+    let last = method.params.len().saturating_sub(1);
+    command.args(method.params.iter().enumerate().map(|(i, param)| {
+        let help = match param.default {
+            None | Some("") => format!("{} ({})", param.help, param.kind.expected()),
+            Some(default) => format!("{} ({}) [default: {default}]", param.help, param.kind.expected()),
+        };
+        let is_list = matches!(param.kind, Kind::HexList | Kind::AddressList) && i == last;
+        let is_required = param.default.is_none();
+        let values = ValueRange::new(usize::from(is_required)..=if is_list { usize::MAX } else { 1 });
+        Arg::new(param.name)
+            .value_name(param.name)
+            .help(help)
+            .required(is_required)
+            .num_args(values)
+            .allow_negative_numbers(true)
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_is_a_command_with_help_and_an_example() {
+        command("time-cli").debug_assert();
+        for method in METHODS {
+            for name in [method.name, method.kebab] {
+                let error = command("time-cli").try_get_matches_from(["time-cli", name, "--help"]).unwrap_err();
+                let text = error.to_string();
+                assert!(text.contains(method.summary) && text.contains("Example:"), "{text}");
+                assert!(method.params.iter().all(|p| text.contains(p.help)), "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Finds the node and asks it.
+
+use super::command;
+use clap::ArgMatches;
+use serde_json::{Value, json};
+use std::cmp::Reverse;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use timed_rpc::auth::{COOKIE_FILE, basic};
+use timed_rpc::{Cookie, read_cookie};
+use ureq::Agent;
+
+/// Longest time to reach a node, and for a candidate to show that it lives.
+const CONNECT_TIME: Duration = Duration::from_secs(3);
+/// Largest answer. Unit: bytes. A batch of ours is never larger than 32 MiB and one more answer.
+const ANSWER_BYTES_MAX: u64 = 256 << 20;
+/// Most folders looked through on this machine.
+const FOLDERS_MAX: usize = 1_000;
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The command line is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// No node answers.
+    #[error("{0}")]
+    Unreachable(String),
+    /// A server answers, but not to us.
+    #[error("{0}")]
+    Refused(String),
+    /// The node says why not.
+    #[error("{message} (code {code})")]
+    Rpc {
+        /// The number of the error.
+        code: i64,
+        /// Its text.
+        message: String,
+    },
+}
+
+/// Where to ask, and with which credentials.
+pub(super) struct Connection {
+    agent: Agent,
+    url: String,
+    authorization: Option<String>,
+    timeout: Duration,
+}
+
+impl Connection {
+    /// The node that the options name, or the first that runs on this machine.
+    pub(super) fn open(matches: &ArgMatches) -> Result<Self, Failure> {
+        let timeout = Duration::from_secs(matches.get_one::<u64>(command::TIMEOUT).copied().unwrap_or(30));
+        let text = |name| matches.get_one::<String>(name).map(String::as_str);
+        if let Some(url) = text(command::RPC_URL) {
+            return Ok(Self::new(web_address(url)?, credentials(&text)?, timeout));
+        }
+        if text(command::COOKIE).is_some() {
+            return Err(Failure::Usage(
+                "--cookie goes with --rpc-url; with --data-dir the cookie is found by itself".into(),
+            ));
+        }
+        let node = matches.get_one::<u64>(command::NODE).copied();
+        let (candidates, looked_in) = match text(command::DATA_DIR) {
+            Some(dir) => (candidates(&[PathBuf::from(dir)], node), PathBuf::from(dir)),
+            None => {
+                let root = timed_config::default_root().ok_or_else(|| {
+                    Failure::Usage("no home folder is known: name the node by --data-dir or --rpc-url".into())
+                })?;
+                (candidates(&subfolders(&root), node), root)
+            }
+        };
+        let found = candidates.into_iter().find_map(|(cookie, address)| {
+            let mut connection = Self::new(format!("http://{address}/"), Some(cookie.header()), CONNECT_TIME);
+            connection.call("uptime", Value::Null).is_ok().then_some(connection)
+        });
+        match found {
+            Some(connection) => Ok(Self { timeout, ..connection }),
+            None => Err(Failure::Unreachable(nobody(&looked_in, text(command::DATA_DIR).is_some(), node))),
+        }
+    }
+
+    fn new(url: String, authorization: Option<String>, timeout: Duration) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIME))
+            .max_redirects(0)
+            // The node is on this machine or at an address the user gave; a proxy would only see the credentials.
+            .proxy(None)
+            .build();
+        Self { agent: config.into(), url, authorization, timeout }
+    }
+
+    /// Asks and returns the result.
+    pub(super) fn call(&mut self, method: &str, params: Value) -> Result<Value, Failure> {
+        // A call that waits says how long; the answer may take that much longer.
+        let wait = match (method, params.get("timeout").and_then(Value::as_u64)) {
+            ("waitfornewblock", None | Some(0)) => Duration::from_secs(600),
+            ("waitfornewblock", Some(milliseconds)) => Duration::from_millis(milliseconds),
+            _ => Duration::ZERO,
+        };
+        let params = if params.is_null() { json!([]) } else { params };
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+        let mut request = self.agent.post(&self.url).header("Content-Type", "application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        let request = request.config().timeout_global(Some(self.timeout + wait)).build();
+        let mut response = request.send(body).map_err(|error| self.unreachable(&error))?;
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
+        let body = body.map_err(|error| self.unreachable(&error))?;
+        self.result(status, &body)
+    }
+
+    fn result(&self, status: u16, body: &str) -> Result<Value, Failure> {
+        let Ok(Value::Object(mut answer)) = serde_json::from_str(body) else {
+            return Err(Failure::Refused(match status {
+                401 => format!(
+                    "{} refused the credentials: use --data-dir, --cookie FILE, or --rpc-user and --rpc-password",
+                    self.url
+                ),
+                200 => format!("{} is no timed node: its answer is not JSON-RPC", self.url),
+                _ => format!(
+                    "{} answered with status {status}: {}",
+                    self.url,
+                    body.chars().take(200).collect::<String>().trim()
+                ),
+            }));
+        };
+        match answer.remove("error") {
+            None | Some(Value::Null) => answer
+                .remove("result")
+                .ok_or_else(|| Failure::Refused(format!("{} is no timed node: its answer has no result", self.url))),
+            Some(error) => Err(Failure::Rpc {
+                code: error.get("code").and_then(Value::as_i64).unwrap_or_default(),
+                message: error.get("message").and_then(Value::as_str).unwrap_or("no message").to_owned(),
+            }),
+        }
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> Failure {
+        Failure::Unreachable(match error {
+            ureq::Error::Timeout(_) => {
+                format!(
+                    "{} did not answer in time: see the node's log, or wait longer with --timeout SECONDS",
+                    self.url
+                )
+            }
+            error => format!(
+                "cannot reach a node at {}: {error}\nIs it running? Start one with: timed --node-id 1",
+                self.url
+            ),
+        })
+    }
+}
+
+/// Name and password, or the cookie file, or nothing.
+fn credentials<'a>(text: &impl Fn(&'static str) -> Option<&'a str>) -> Result<Option<String>, Failure> {
+    match (text(command::RPC_USER), text(command::RPC_PASSWORD), text(command::COOKIE)) {
+        (_, _, Some(file)) => match Cookie::read(Path::new(file)) {
+            Ok(cookie) => Ok(Some(cookie.header())),
+            Err(error) => Err(Failure::Usage(format!("cannot read the cookie file {file}: {error}"))),
+        },
+        (Some(user), Some(password), None) => Ok(Some(basic(user, password))),
+        (None, None, None) => Ok(None),
+        (Some(_), None, None) => Err(Failure::Usage("--rpc-user needs --rpc-password".into())),
+        (None, Some(_), None) => Err(Failure::Usage("--rpc-password needs --rpc-user".into())),
+    }
+}
+
+/// Completes the address of a server.
+fn web_address(url: &str) -> Result<String, Failure> {
+    if url.starts_with("https://") {
+        return Err(Failure::Usage(
+            "the node speaks http only: reach a far one through a tunnel (ssh -L 7100:127.0.0.1:7100 host)".into(),
+        ));
+    }
+    let rest = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    if rest.is_empty() || rest.contains('/') || rest.contains(char::is_whitespace) {
+        return Err(Failure::Usage(format!("--rpc-url {url:?}: expected an address such as http://127.0.0.1:7100")));
+    }
+    Ok(format!("http://{rest}/"))
+}
+
+/// Nodes that may run: those with a cookie in one of the folders or in a `node-<id>` below. Lower ids first, then the newest.
+fn candidates(chains: &[PathBuf], node: Option<u64>) -> Vec<(Cookie, SocketAddr)> {
+    let mut found: Vec<(u64, Reverse<SystemTime>, Cookie, SocketAddr)> = Vec::new();
+    for chain in chains {
+        for dir in std::iter::once(chain.clone()).chain(subfolders(chain)) {
+            let id = dir.file_name().and_then(|n| n.to_str()?.strip_prefix("node-")?.parse::<u64>().ok());
+            if node.is_some() && node != id {
+                continue;
+            }
+            if let Ok((cookie, address)) = read_cookie(&dir) {
+                let written = std::fs::metadata(dir.join(COOKIE_FILE)).and_then(|m| m.modified());
+                found.push((
+                    id.unwrap_or_default(),
+                    Reverse(written.unwrap_or(SystemTime::UNIX_EPOCH)),
+                    cookie,
+                    address,
+                ));
+            }
+        }
+    }
+    found.sort_by_key(|(id, written, _, address)| (*id, *written, *address));
+    found.into_iter().map(|(_, _, cookie, address)| (cookie, address)).collect()
+}
+
+fn subfolders(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().take(FOLDERS_MAX).flatten();
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders
+}
+
+/// What to do when no node answers.
+fn nobody(looked_in: &Path, is_data_dir: bool, node: Option<u64>) -> String {
+    let dir = looked_in.display();
+    let start = match (is_data_dir, node) {
+        (true, _) => format!("timed --data-dir {dir}"),
+        (false, Some(id)) => format!("timed --node-id {id}"),
+        (false, None) => "timed --node-id 1   (or a network of four: timed localnet)".into(),
+    };
+    let which = node.map(|id| format!("development node {id}")).unwrap_or_else(|| "node".into());
+    format!(
+        "no running {which} found in {dir}\nStart one with: {start}\nOr name one: --data-dir DIR, or --rpc-url URL with --cookie FILE"
+    )
+}

@@ -1,0 +1,135 @@
+//! From words of the command line to JSON parameters, by the method's row in the table.
+
+use serde_json::{Map, Value};
+use std::io::Read;
+use timed_primitives::Amount;
+use timed_rpc::{Kind, Method, Param};
+
+/// Most that is read from standard input: a transaction of 64 KiB in hex fits sixteen times. Unit: bytes.
+const STDIN_BYTES_MAX: u64 = 2 << 20;
+
+/// Reads parameters in order, or by name as `name=value`. The word `-` stands for what comes on standard input.
+pub(super) fn read(method: &Method, given: Vec<String>, stdin: &mut dyn Read) -> Result<Value, String> {
+    let mut values = Map::new();
+    let mut next = 0;
+    for word in given {
+        let by_name = word.split_once('=').and_then(|(name, value)| {
+            method.params.iter().find(|p| p.name == name).map(|param| (param, value.to_owned()))
+        });
+        let (param, text) = match by_name {
+            Some(named) => named,
+            None => (positional(method, &mut next, &word)?, word),
+        };
+        let text = if text == "-" { from_stdin(stdin)? } else { text };
+        let value = convert(param, &text)
+            .map_err(|got| format!("{}: {}: expected {}, got {got}", method.name, param.name, param.kind.expected()))?;
+        match (values.get_mut(param.name), value) {
+            (Some(Value::Array(list)), Value::Array(more)) => list.extend(more),
+            (Some(_), _) => return Err(format!("{}: {} is given twice", method.name, param.name)),
+            (None, value) => {
+                values.insert(param.name.into(), value);
+            }
+        }
+    }
+    match method.params.iter().find(|p| p.default.is_none() && !values.contains_key(p.name)) {
+        Some(missing) => Err(format!("{} is missing: {}", missing.name, method.usage())),
+        None => Ok(Value::Object(values)),
+    }
+}
+
+/// The parameter of the next word without a name. The last one takes all that is left when it is a list.
+fn positional(method: &'_ Method, next: &mut usize, word: &str) -> Result<&'static Param, String> {
+    let param = method.params.get(*next).ok_or_else(|| format!("one word too many: {word:?} ({})", method.usage()))?;
+    if !matches!(param.kind, Kind::HexList | Kind::AddressList) {
+        *next += 1;
+    }
+    Ok(param)
+}
+
+fn from_stdin(stdin: &mut dyn Read) -> Result<String, String> {
+    let mut text = String::new();
+    stdin.take(STDIN_BYTES_MAX).read_to_string(&mut text).map_err(|e| format!("cannot read standard input: {e}"))?;
+    Ok(text.trim().to_owned())
+}
+
+/// The value, or what was given in place of one.
+fn convert(param: &Param, text: &str) -> Result<Value, String> {
+    let shown = || format!("{:?}", text.chars().take(60).collect::<String>());
+    let is_hex = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_hash = is_hex(text) && text.len() == 64;
+    let number = || text.parse::<u64>().map(Value::from).map_err(|_| shown());
+    match param.kind {
+        Kind::Integer => number(),
+        Kind::Boolean => match text.to_lowercase().as_str() {
+            "true" | "yes" | "1" => Ok(true.into()),
+            "false" | "no" | "0" => Ok(false.into()),
+            _ => Err(shown()),
+        },
+        Kind::Text | Kind::Address => Ok(text.into()),
+        Kind::Hash if is_hash => Ok(text.into()),
+        Kind::Hash => Err(shown()),
+        Kind::HashOrHeight if is_hash => Ok(text.into()),
+        Kind::HashOrHeight => number(),
+        Kind::Hex if is_hex(text) => Ok(text.into()),
+        Kind::Hex => Err(shown()),
+        Kind::Amount => match text.parse::<Amount>() {
+            // The digits go out as they are: a JSON number of any length is exact.
+            Ok(amount) => amount.to_string().parse().map(Value::Number).map_err(|_| shown()),
+            Err(error) => Err(format!("{text:?}: {error}")),
+        },
+        Kind::HexList | Kind::AddressList if text.starts_with('[') => match serde_json::from_str(text) {
+            Ok(list @ Value::Array(_)) => Ok(list),
+            _ => Err(shown()),
+        },
+        Kind::HexList | Kind::AddressList => {
+            Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, words: &[&str], expected: Result<&str, &str>) {
+        let method = Method::find(name).unwrap();
+        let words = words.iter().map(|w| (*w).to_owned()).collect();
+        let read = read(method, words, &mut "00ff\n".as_bytes()).map(|value| value.to_string());
+        match expected {
+            Ok(json) => assert_eq!(read.as_deref(), Ok(json)),
+            Err(part) => assert!(read.clone().unwrap_err().contains(part), "{read:?}"),
+        }
+    }
+
+    #[test]
+    fn words_become_parameters() {
+        let hash = "ab".repeat(32);
+        check("getblock", &["12", "2"], Ok(r#"{"blockhash":12,"verbosity":2}"#));
+        check("getblock", &["verbosity=0", &hash], Ok(&format!(r#"{{"blockhash":"{hash}","verbosity":0}}"#)));
+        check("getblock", &["blockhash=7"], Ok(r#"{"blockhash":7}"#));
+        check("getrawtransaction", &[&hash, "yes"], Ok(&format!(r#"{{"txid":"{hash}","verbose":true}}"#)));
+        check(
+            "sendtoaddress",
+            &["dtime1x", "90071992.54740993"],
+            Ok(r#"{"address":"dtime1x","amount":90071992.54740993}"#),
+        );
+        check("sendrawtransaction", &["-"], Ok(r#"{"hexstring":"00ff"}"#));
+        check("testmempoolaccept", &["00", "11,22", r#"["33"]"#], Ok(r#"{"rawtxs":["00","11","22","33"]}"#));
+        check("listunspent", &["0", "addresses=a,b"], Ok(r#"{"addresses":["a","b"],"minconf":0}"#));
+        check("getblockcount", &[], Ok("{}"));
+    }
+
+    #[test]
+    fn wrong_words_are_named() {
+        check("getblock", &["abc"], Err("blockhash: expected a block hash"));
+        check("getblock", &[], Err("blockhash is missing: getblock <blockhash> [verbosity]"));
+        check("getblock", &["verbosity=1"], Err("blockhash is missing"));
+        check("getblock", &["1", "blockhash=2"], Err("given twice"));
+        check("getblockhash", &["1", "2"], Err("one word too many: \"2\""));
+        check("getblockhash", &["-1"], Err("a whole number, got \"-1\""));
+        check("sendtoaddress", &["dtime1x", "0.123456789"], Err("at most 8 decimals"));
+        check("gettransaction", &["12"], Err("expected 64 hex digits, got \"12\""));
+        check("sendrawtransaction", &["xyz"], Err("a transaction in hex"));
+        check("getrawmempool", &["maybe"], Err("true or false"));
+    }
+}

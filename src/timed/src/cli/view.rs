@@ -1,0 +1,516 @@
+//! Answers for people. Names are those of the JSON, so that what is read here can be asked for there; numbers get units.
+
+use super::table::{Column, left, right, table};
+use serde_json::{Map, Value};
+use std::time::{Duration, UNIX_EPOCH};
+use timed_rpc::Call;
+
+/// How to show things.
+#[derive(Clone, Copy)]
+pub(super) struct View {
+    /// Against which ages are shown. Unit: seconds since 1970.
+    pub(super) now: u64,
+    /// Whether to use colours.
+    pub(super) color: bool,
+}
+
+impl View {
+    /// The result of a method.
+    pub(super) fn result(&self, call: Call, result: &Value) -> String {
+        match call {
+            Call::GetPeerInfo => self.peers(result),
+            Call::MasternodeList => self.masternodes(result),
+            Call::GetConsensusInfo => self.consensus(result),
+            Call::ListUnspent => self.unspent(result),
+            Call::GetRawMempool => self.mempool(result),
+            Call::TestMempoolAccept => self.acceptance(result),
+            Call::GetBlock => self.block(result),
+            Call::GetTransaction | Call::GetRawTransaction => self.transaction(result),
+            Call::GetTxOut if result.is_null() => "no such unspent output: it is spent, or never was\n".into(),
+            Call::Uptime => line(&duration(result.as_u64().unwrap_or_default())),
+            Call::GetBlockchainInfo
+            | Call::GetBlockCount
+            | Call::GetBestBlockHash
+            | Call::GetBlockHash
+            | Call::WaitForNewBlock
+            | Call::GetTxOut
+            | Call::SendRawTransaction
+            | Call::GetMempoolInfo
+            | Call::GetNetworkInfo
+            | Call::GetBalance
+            | Call::GetNewAddress
+            | Call::SendToAddress
+            | Call::ValidateAddress
+            | Call::Stop
+            | Call::Help => self.plain(result),
+        }
+    }
+
+    /// A value without a view of its own: an object as lines of name and value, a list one item a line, the rest as it is.
+    fn plain(&self, value: &Value) -> String {
+        match value {
+            Value::Object(map) => self.pairs(map, &[]),
+            Value::Array(list) if list.is_empty() => "(none)\n".into(),
+            Value::Array(list) => list.iter().map(|item| line(&raw(item))).collect(),
+            value => line(raw(value).trim_end()),
+        }
+    }
+
+    /// Lines of name and value, leaving out some names and milliseconds that a second's line shows as well.
+    fn pairs(&self, map: &Map<String, Value>, without: &[&str]) -> String {
+        let shown = |name: &str| !without.contains(&name) && name != "time_ms";
+        let mut rows: Vec<(String, String)> = Vec::new();
+        for (name, value) in map.iter().filter(|(name, _)| shown(name)) {
+            match value {
+                Value::Object(inner) => {
+                    rows.extend(inner.iter().map(|(n, v)| (format!("{name}.{n}"), self.field(n, v))));
+                }
+                value => rows.push((name.clone(), self.field(name, value))),
+            }
+        }
+        let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        rows.iter().map(|(name, value)| line(&format!("{}  {value}", self.dim(&format!("{name:<width$}"))))).collect()
+    }
+
+    /// A value with the unit that its name implies.
+    fn field(&self, name: &str, value: &Value) -> String {
+        match (name, value) {
+            (_, Value::Null) => "-".into(),
+            ("warnings", Value::Array(list)) if !list.is_empty() => self.bad(&raw(value)),
+            (_, Value::Array(list)) if list.is_empty() => "none".into(),
+            ("isvalid" | "allowed" | "signing" | "has_quorum", Value::Bool(false)) => self.bad("no"),
+            (_, Value::Bool(yes)) => if *yes { "yes" } else { "no" }.into(),
+            ("time" | "blocktime" | "conntime" | "lastsend" | "lastrecv", value) => self.moment(number(value)),
+            ("since_ms", value) => self.moment(number(value) / 1000),
+            ("size" | "bytes" | "maxmempool", value) => bytes(number(value)),
+            ("verificationprogress", value) => format!("{:.2} %", value.as_f64().unwrap_or_default() * 100.0),
+            ("percent", value) => format!("{:.1} %", value.as_f64().unwrap_or_default()),
+            ("eta_seconds", value) => duration(number(value)),
+            ("pingtime" | "minping" | "pingwait", value) => milliseconds(value),
+            ("supply" | "fee" | "total_fee" | "value" | "amount", value) => format!("{} TIME", raw(value)),
+            ("relayfee" | "mempoolminfee" | "minrelaytxfee", value) => format!("{} TIME per 1,000 bytes", raw(value)),
+            (_, value) => raw(value),
+        }
+    }
+
+    /// A time, and how long ago it was.
+    fn moment(&self, seconds: u64) -> String {
+        if seconds == 0 {
+            return "never".into();
+        }
+        let date = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds.min(LATEST_DATE)));
+        format!("{} UTC ({} ago)", date.to_string().replace('T', " ").trim_end_matches('Z'), self.age(seconds))
+    }
+
+    fn age(&self, seconds: u64) -> String {
+        duration(self.now.saturating_sub(seconds))
+    }
+
+    /// `status`.
+    pub(super) fn status(&self, all: &Value) -> String {
+        let part = |name: &str| all.get(name).unwrap_or(&Value::Null);
+        let (chain, net, pool) = (part("getblockchaininfo"), part("getnetworkinfo"), part("getmempoolinfo"));
+        let consensus = part("getconsensusinfo");
+        let blocks = number(at(chain, "blocks"));
+        let sync = if yes(chain, "initialblockdownload") {
+            let progress = at(chain, "verificationprogress").as_f64().unwrap_or_default() * 100.0;
+            self.bad(&format!("{blocks} of {} ({progress:.2} %)", raw(at(chain, "headers"))))
+        } else {
+            self.good(&format!("{blocks}, up to date"))
+        };
+        let last = number(at(chain, "time"));
+        let quorum = format!(
+            "{} of {} voting power connected, {} needed",
+            raw(at(consensus, "connected_power")),
+            raw(at(consensus, "voting_power")),
+            raw(at(consensus, "quorum_power"))
+        );
+        let rows = [
+            ("chain", format!("{} (id {})", raw(at(chain, "chain")), raw(at(chain, "chain_id")))),
+            ("blocks", sync),
+            ("last block", if blocks == 0 { "none yet".into() } else { self.moment(last) }),
+            (
+                "peers",
+                format!(
+                    "{} ({} in, {} out, {} validators)",
+                    raw(at(net, "connections")),
+                    raw(at(net, "connections_in")),
+                    raw(at(net, "connections_out")),
+                    raw(at(net, "connections_validators"))
+                ),
+            ),
+            ("mempool", format!("{} transactions, {}", raw(at(pool, "size")), bytes(number(at(pool, "bytes"))))),
+            ("quorum", if yes(consensus, "has_quorum") { self.good(&quorum) } else { self.bad(&quorum) }),
+            ("consensus", raw(at(consensus, "why"))),
+            ("signing", self.signing(consensus)),
+            ("listens on", raw(at(net, "listen"))),
+            ("version", raw(at(net, "version"))),
+            ("uptime", duration(number(part("uptime")))),
+        ];
+        let mut text: String =
+            rows.iter().map(|(name, value)| line(&format!("{}  {value}", self.dim(&format!("{name:<10}"))))).collect();
+        for warning in [chain, net].into_iter().filter_map(|part| part.get("warnings")?.as_array()).flatten() {
+            text.push_str(&line(&self.bad(&format!("warning: {}", raw(warning)))));
+        }
+        text
+    }
+
+    fn signing(&self, consensus: &Value) -> String {
+        match (yes(consensus, "signing"), at(consensus, "signing_off_reason")) {
+            (true, _) => "yes".into(),
+            (false, Value::String(reason)) => self.bad(&format!("no: {reason}")),
+            (false, _) => "no".into(),
+        }
+    }
+
+    fn consensus(&self, info: &Value) -> String {
+        let Value::Object(map) = info else { return self.plain(info) };
+        let mut text = self.pairs(map, &["validators"]);
+        text.push('\n');
+        let rows = rows(at(info, "validators"), |v| {
+            vec![
+                raw(at(v, "name")),
+                short(at(v, "key")),
+                raw(at(v, "power")),
+                self.flag(v, "connected"),
+                short(at(v, "prevote")),
+                short(at(v, "precommit")),
+            ]
+        });
+        let columns =
+            [left("VALIDATOR"), left("KEY"), right("POWER"), left("CONNECTED"), left("PREVOTE"), left("PRECOMMIT")];
+        text.push_str(&self.table(&columns, rows, "no validators"));
+        text
+    }
+
+    /// `consensus why`: the sentence, and whose votes are missing.
+    pub(super) fn consensus_why(&self, info: &Value) -> String {
+        let place = ["height", "round"].map(|name| format!("{name} {}", raw(at(info, name)))).join(", ");
+        let mut text = line(&format!("{place}, step {}: {}", raw(at(info, "step")), raw(at(info, "why"))));
+        for kind in ["prevote", "precommit"] {
+            let missing = items(at(info, "validators")).iter().filter(|v| at(v, kind).is_null());
+            let names: Vec<String> = missing
+                .map(|v| {
+                    let name = at(v, "name").as_str().map_or_else(|| short(at(v, "key")), str::to_owned);
+                    if yes(v, "connected") { name } else { format!("{name} (not connected)") }
+                })
+                .collect();
+            let names = if names.is_empty() { self.good("none") } else { names.join(", ") };
+            text.push_str(&line(&format!("{kind}s missing: {names}")));
+        }
+        text.push_str(&line(&format!("this node signs: {}", self.signing(info))));
+        text
+    }
+
+    fn peers(&self, result: &Value) -> String {
+        let rows = rows(result, |p| {
+            vec![
+                raw(at(p, "id")),
+                raw(at(p, "addr")),
+                if yes(p, "inbound") { "in" } else { "out" }.into(),
+                short(at(p, "node_key")),
+                short(at(p, "validator")),
+                milliseconds(at(p, "pingtime")),
+                milliseconds(at(p, "minping")),
+                raw(at(p, "height")),
+                self.age(number(at(p, "conntime"))),
+                bytes(number(at(p, "bytessent"))),
+                bytes(number(at(p, "bytesrecv"))),
+                raw(at(p, "subver")),
+            ]
+        });
+        let columns = [
+            right("ID"),
+            left("ADDRESS"),
+            left("DIR"),
+            left("NODE KEY"),
+            left("VALIDATOR"),
+            right("PING"),
+            right("MIN"),
+            right("HEIGHT"),
+            right("CONNECTED"),
+            right("SENT"),
+            right("RECEIVED"),
+            left("VERSION"),
+        ];
+        self.table(&columns, rows, "no peers connected")
+    }
+
+    fn masternodes(&self, result: &Value) -> String {
+        let rows = rows(result, |m| {
+            let name = raw(at(m, "name"));
+            vec![
+                if yes(m, "is_self") { format!("{name} (this)") } else { name },
+                short(at(m, "key")),
+                raw(at(m, "power")),
+                at(m, "power_percent").as_f64().map_or_else(dash, |p| format!("{p:.1} %")),
+                self.flag(m, "connected"),
+                raw(at(m, "addr")),
+                raw(at(m, "last_signed")),
+                at(m, "signed_percent").as_f64().map_or_else(dash, |p| format!("{p:.0} %")),
+            ]
+        });
+        let columns = [
+            left("MASTERNODE"),
+            left("KEY"),
+            right("POWER"),
+            right("SHARE"),
+            left("CONNECTED"),
+            left("ADDRESS"),
+            right("LAST SIGNED"),
+            right("SIGNED"),
+        ];
+        self.table(&columns, rows, "no masternodes")
+    }
+
+    fn unspent(&self, result: &Value) -> String {
+        let rows = rows(result, |u| {
+            vec![
+                format!("{}:{}", raw(at(u, "txid")), raw(at(u, "vout"))),
+                raw(at(u, "amount")),
+                raw(at(u, "confirmations")),
+                raw(at(u, "state")),
+                raw(at(u, "address")),
+            ]
+        });
+        let columns = [left("OUTPUT"), right("TIME"), right("CONFIRMATIONS"), left("STATE"), left("ADDRESS")];
+        self.table(&columns, rows, "no unspent outputs")
+    }
+
+    fn mempool(&self, result: &Value) -> String {
+        let Value::Object(map) = result else {
+            return if items(result).is_empty() { "the mempool is empty\n".into() } else { self.plain(result) };
+        };
+        let entries = map.values().map(|e| {
+            vec![
+                raw(at(e, "txid")),
+                bytes(number(at(e, "size"))),
+                raw(at(e, "fee")),
+                self.age(number(at(e, "time"))),
+                items(at(e, "depends")).len().to_string(),
+            ]
+        });
+        let columns = [left("TRANSACTION"), right("SIZE"), right("FEE (TIME)"), right("AGE"), right("PARENTS")];
+        self.table(&columns, entries.collect(), "the mempool is empty")
+    }
+
+    fn acceptance(&self, result: &Value) -> String {
+        let rows = rows(result, |a| {
+            vec![
+                raw(at(a, "txid")),
+                self.flag(a, "allowed"),
+                bytes(number(at(a, "size"))),
+                raw(at(a, "fee")),
+                raw(at(a, "reject-reason")),
+            ]
+        });
+        let columns = [left("TRANSACTION"), left("ALLOWED"), right("SIZE"), right("FEE (TIME)"), left("REASON")];
+        self.table(&columns, rows, "no transactions")
+    }
+
+    fn block(&self, result: &Value) -> String {
+        let Value::Object(map) = result else { return self.plain(result) };
+        let mut text = self.pairs(map, &["tx", "certificate"]);
+        let signatures = items(at(at(result, "certificate"), "signatures"));
+        if !signatures.is_empty() {
+            let keys: Vec<String> = signatures.iter().map(|s| short(at(s, "validator"))).collect();
+            let round = raw(at(at(result, "certificate"), "round"));
+            text.push_str(&format!("\nfinal by {} precommits of round {round}: {}\n", keys.len(), keys.join(", ")));
+        }
+        let transactions = items(at(result, "tx"));
+        if transactions.iter().any(Value::is_object) {
+            text.push('\n');
+            text.push_str(&self.transactions(transactions));
+        } else if !transactions.is_empty() {
+            text.push_str(&format!("\n{}\n", self.bold("TRANSACTIONS")));
+            text.extend(transactions.iter().map(|id| line(&raw(id))));
+        }
+        text
+    }
+
+    fn transactions(&self, transactions: &[Value]) -> String {
+        let rows = transactions.iter().map(|t| {
+            let outputs = items(at(t, "vout"));
+            let sum = timed_primitives::Amount::sum(outputs.iter().filter_map(|o| raw(at(o, "value")).parse().ok()));
+            vec![
+                raw(at(t, "txid")),
+                bytes(number(at(t, "size"))),
+                items(at(t, "vin")).len().to_string(),
+                outputs.len().to_string(),
+                sum.map_or_else(dash, |sum| sum.to_string()),
+            ]
+        });
+        let columns = [left("TRANSACTION"), right("SIZE"), right("INPUTS"), right("OUTPUTS"), right("SUM (TIME)")];
+        self.table(&columns, rows.collect(), "no transactions")
+    }
+
+    fn transaction(&self, result: &Value) -> String {
+        let Value::Object(map) = result else { return self.plain(result) };
+        let mut text = self.pairs(map, &["vin", "vout", "hex"]);
+        let inputs = rows(at(result, "vin"), |i| {
+            vec![format!("{}:{}", raw(at(i, "txid")), raw(at(i, "vout"))), short(at(i, "key"))]
+        });
+        let outputs = rows(at(result, "vout"), |o| vec![raw(at(o, "n")), raw(at(o, "value")), raw(at(o, "address"))]);
+        text.push('\n');
+        text.push_str(&self.table(&[left("SPENDS"), left("SIGNED BY")], inputs, "spends nothing"));
+        text.push('\n');
+        text.push_str(&self.table(&[right("N"), right("TIME"), left("PAYS TO")], outputs, "pays nothing"));
+        text
+    }
+
+    fn table(&self, columns: &[Column], rows: Vec<Vec<String>>, empty: &str) -> String {
+        if rows.is_empty() { line(empty) } else { table(columns, rows, |head| self.bold(head)) }
+    }
+
+    fn flag(&self, value: &Value, name: &str) -> String {
+        if yes(value, name) { self.good("yes") } else { self.bad("no") }
+    }
+
+    fn good(&self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    fn bad(&self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    fn bold(&self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn dim(&self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    /// SGR codes of ECMA-48.
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
+    }
+}
+
+/// The last second of the year 9999, beyond which dates cannot be shown.
+const LATEST_DATE: u64 = 253_402_300_799;
+
+fn at<'a>(value: &'a Value, name: &str) -> &'a Value {
+    value.get(name).unwrap_or(&Value::Null)
+}
+
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
+    items(list).iter().map(row).collect()
+}
+
+fn yes(value: &Value, name: &str) -> bool {
+    at(value, name).as_bool().unwrap_or_default()
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_default()
+}
+
+fn dash() -> String {
+    "-".into()
+}
+
+/// Text without quotes, lists with commas, nothing as a dash.
+fn raw(value: &Value) -> String {
+    match value {
+        Value::Null => dash(),
+        Value::String(text) => printable(text),
+        Value::Array(list) => list.iter().map(raw).collect::<Vec<_>>().join(", "),
+        value => value.to_string(),
+    }
+}
+
+/// Text of a peer or a server may hold codes that move the cursor; they are shown as question marks.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect()
+}
+
+/// The first eight digits of a key or hash; shorter text as it is.
+fn short(value: &Value) -> String {
+    let text = raw(value);
+    if text.len() == 64 && text.is_ascii() { text.chars().take(8).collect() } else { text }
+}
+
+fn line(text: &str) -> String {
+    format!("{text}\n")
+}
+
+fn milliseconds(seconds: &Value) -> String {
+    seconds.as_f64().map_or_else(dash, |s| format!("{:.1} ms", s * 1000.0))
+}
+
+fn duration(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, m) => format!("{m} min {} s", seconds % 60),
+        (0, h, m) => format!("{h} h {m} min"),
+        (d, h, _) => format!("{d} d {h} h"),
+    }
+}
+
+fn bytes(bytes: u64) -> String {
+    let unit = |size: u64, name: &str| {
+        let tenths = u128::from(bytes) * 10 / u128::from(size);
+        format!("{}.{} {name}", tenths / 10, tenths % 10)
+    };
+    match bytes {
+        0..1_024 => format!("{bytes} B"),
+        1_024..1_048_576 => unit(1 << 10, "KiB"),
+        1_048_576..1_073_741_824 => unit(1 << 20, "MiB"),
+        _ => unit(1 << 30, "GiB"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const PLAIN: View = View { now: 1_700_000_100, color: false };
+
+    #[test]
+    fn numbers_get_their_units() {
+        let shown = [
+            ("time", json!(1_700_000_000), "2023-11-14 22:13:20 UTC (1 min 40 s ago)"),
+            ("lastsend", json!(0), "never"),
+            ("size", json!(1_536), "1.5 KiB"),
+            ("verificationprogress", json!(0.5), "50.00 %"),
+            ("pingtime", json!(0.0004), "0.4 ms"),
+            ("initialblockdownload", json!(false), "no"),
+            ("warnings", json!([]), "none"),
+            ("sync", json!(null), "-"),
+        ];
+        for (name, value, expected) in shown {
+            assert_eq!(PLAIN.field(name, &value), expected, "{name}");
+        }
+        let spans: Vec<String> = [59, 61, 3_700, 90_000].into_iter().map(duration).collect();
+        assert_eq!(spans, ["59 s", "1 min 1 s", "1 h 1 min", "1 d 1 h"]);
+        let sizes: Vec<String> = [1_023, 1 << 20, u64::MAX].into_iter().map(bytes).collect();
+        assert_eq!(sizes, ["1023 B", "1.0 MiB", "17179869183.9 GiB"]);
+    }
+
+    #[test]
+    fn colours_only_when_asked_and_never_from_outside() {
+        let colored = View { color: true, ..PLAIN };
+        assert_eq!(colored.field("allowed", &json!(false)), "\x1b[31mno\x1b[0m");
+        assert_eq!(PLAIN.field("allowed", &json!(false)), "no");
+        assert_eq!(raw(&json!("a\u{1b}[2Jb")), "a?[2Jb");
+    }
+
+    #[test]
+    fn odd_answers_are_shown_and_never_a_panic() {
+        for call in timed_rpc::METHODS.iter().map(|m| m.call) {
+            for odd in
+                [json!(null), json!(1), json!("x"), json!([]), json!([1]), json!({}), json!({"tx": 1, "vin": [[]]})]
+            {
+                assert!(PLAIN.result(call, &odd).ends_with('\n'));
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The daemon `timed` and the client `time-cli`.
+//!
+//! Knows: the command line, configuration, logging, and which part is wired to which. Must not know: a rule of the protocol.
+
+pub mod cli;
