@@ -302,3 +302,42 @@ impl Graph {
         self.by_sequence.remove(&entry.sequence);
     }
 }
+
+#[cfg(test)]
+impl Graph {
+    /// Everything that is kept beside the entries, computed anew.
+    pub(crate) fn check(&self) {
+        let mut peer_bytes: BTreeMap<PublicKey, usize> = BTreeMap::new();
+        let mut spends = BTreeMap::new();
+        for (id, entry) in &self.entries {
+            assert_eq!((*id, entry.full_id), (entry.transaction.id(), entry.transaction.full_id()));
+            assert_eq!(entry.parents, self.parents(&entry.transaction));
+            let sum =
+                |ids: &mut dyn Iterator<Item = &TxId>| ids.fold(entry.own, |sum, id| sum.plus(self.entries[id].own));
+            let ancestors = self.ancestors(&entry.parents, usize::MAX);
+            assert_eq!(entry.with_ancestors, sum(&mut ancestors.iter()));
+            assert_eq!(entry.with_descendants, sum(&mut self.descendants(id).iter()));
+            for parent in &entry.parents {
+                assert!(self.entries[parent].children.contains(id));
+                assert!(self.entries[parent].sequence < entry.sequence);
+            }
+            assert!(entry.children.iter().all(|child| self.entries[child].parents.contains(id)));
+            assert!(self.by_payload.contains(&entry.payload_place()));
+            assert!(self.by_eviction.contains(&entry.eviction_place()));
+            assert_eq!(self.by_sequence.get(&entry.sequence), Some(id));
+            assert_eq!(self.full_ids.get(&entry.full_id), Some(id));
+            for outpoint in entry.inputs() {
+                assert_eq!(spends.insert(outpoint, *id), None, "{outpoint} is spent twice");
+            }
+            if let Source::Peer(peer) = entry.source {
+                *peer_bytes.entry(peer).or_default() += entry.transaction.size_bytes();
+            }
+        }
+        assert_eq!(spends, self.spends);
+        assert_eq!(peer_bytes, self.peer_bytes);
+        assert_eq!(self.bytes, self.entries.values().map(|entry| entry.transaction.size_bytes()).sum::<usize>());
+        assert_eq!(self.fees, self.entries.values().map(|entry| entry.own.fee).sum::<u64>());
+        let lengths = [self.by_payload.len(), self.by_eviction.len(), self.by_sequence.len(), self.full_ids.len()];
+        assert_eq!(lengths, [self.entries.len(); 4]);
+    }
+}

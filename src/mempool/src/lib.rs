@@ -23,6 +23,8 @@ mod pool;
 mod reject;
 mod relay;
 mod seen;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 pub use chain::Chain;

@@ -156,9 +156,13 @@ impl Pool {
         let mut package = vec![*id];
         package.extend(self.graph.descendants(id));
         let mut removed = Vec::new();
+        let gone = match reason {
+            RemovalReason::Conflict { outpoint, .. } | RemovalReason::InputGone { outpoint } => Some(outpoint),
+            _ => None,
+        };
         for member in package.iter().rev() {
             if let Some(entry) = self.graph.remove(member) {
-                for outpoint in entry.inputs() {
+                for outpoint in entry.inputs().filter(|outpoint| Some(*outpoint) != gone) {
                     self.emit(Event::Output { outpoint, state: OutputState::Unspent });
                 }
                 let reason = if member == id { reason } else { RemovalReason::AncestorRemoved { ancestor: *id } };
