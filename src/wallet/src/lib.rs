@@ -1,1 +1,13 @@
-//! timed-wallet
+//! Keys, and transactions built and signed with them.
+//!
+//! Knows: how keys are derived, which coins to spend, what a transaction of given shape costs. Must not know: a node, a network, where
+//! the coins were looked up.
+//!
+//! This is the development wallet: its keys come from one seed by a plain hash, without passwords, words to write down, or hardware.
+//! Start reading in [`wallet`]; [`select`] chooses the coins.
+
+pub mod select;
+pub mod wallet;
+
+pub use select::{Coin, Fees, InsufficientFunds, Selection, select};
+pub use wallet::{BuildError, Payment, Wallet, WalletError};

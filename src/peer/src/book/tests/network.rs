@@ -241,8 +241,8 @@ impl Network {
             let connected = self.now + self.latency();
             let up_at = [connected + self.latency(), connected + self.latency()];
             self.conns.push(Conn { ends: [node, to], lives, states: [EndState::Pending; 2], up_at });
-            for end in 0..2 {
-                self.at(up_at[end], Event::Up { conn, end });
+            for (end, when) in up_at.into_iter().enumerate() {
+                self.at(when, Event::Up { conn, end });
             }
         }
         let wake = self.nodes[node].book.next_wake();
@@ -312,7 +312,7 @@ impl Network {
             let peer = node_key(self.conns[conn].ends[1 - end] as u32);
             let departure =
                 self.nodes[node].book.on_down(self.now, &peer, generation, End::ours(reason), &mut self.rng);
-            assert_eq!(departure, Departure::Stale.clone(), "replaced before it was closed");
+            assert_eq!(departure, Departure::Stale, "replaced before it was closed");
         }
         self.conns[conn].states[end] = EndState::Closed;
         let when = (self.now + self.latency()).max(self.conns[conn].up_at[1 - end]);

@@ -1,0 +1,222 @@
+//! Which coins to spend for a payment, and what it costs.
+//!
+//! 1. If one coin alone suffices, the smallest that does: few inputs, small change.
+//! 2. Else the largest first, until they suffice: fewest inputs.
+//!
+//! Change below the dust limit is not made but left to the fee; a coin that costs more to spend than it holds is never used.
+
+use timed_primitives::{Amount, KeyHash, OutPoint};
+
+/// A transaction without inputs and outputs: version, chain id, and three lengths. Unit: bytes.
+const BASE_BYTES: u64 = 2 + 8 + 4 + 4 + 4;
+
+/// One input with its witness: outpoint, key, signature. Unit: bytes.
+const INPUT_BYTES: u64 = 36 + 32 + 64;
+
+/// One output: amount, kind of lock, key hash. Unit: bytes.
+const OUTPUT_BYTES: u64 = 8 + 1 + 32;
+
+/// Size of a signed transaction of this shape. Exact, since every part has a fixed length. Unit: bytes.
+pub const fn size_bytes(inputs: u64, outputs: u64) -> u64 {
+    BASE_BYTES.saturating_add(INPUT_BYTES.saturating_mul(inputs)).saturating_add(OUTPUT_BYTES.saturating_mul(outputs))
+}
+
+/// An unspent output that one of the wallet's keys can spend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Coin {
+    /// Its name.
+    pub outpoint: OutPoint,
+    /// What it holds.
+    pub amount: Amount,
+    /// Whose it is.
+    pub key_hash: KeyHash,
+}
+
+/// What the chain and the sender demand of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fees {
+    /// Fee for each byte. Unit: 10⁻⁸ TIME.
+    pub per_byte: u64,
+    /// Smallest output the chain allows.
+    pub dust_min: Amount,
+    /// Largest transaction the chain allows. Unit: bytes.
+    pub transaction_bytes_max: u64,
+}
+
+impl Fees {
+    /// Fee of a transaction of this shape at exactly the rate; saturates above any amount that exists.
+    pub const fn of(&self, inputs: u64, outputs: u64) -> Amount {
+        Amount(size_bytes(inputs, outputs).saturating_mul(self.per_byte))
+    }
+
+    /// Whether spending an input of this amount brings more than it costs.
+    const fn is_worth_spending(&self, amount: Amount) -> bool {
+        amount.0 > INPUT_BYTES.saturating_mul(self.per_byte)
+    }
+}
+
+/// Coins that pay for something, exactly: their sum is the payment, the fee and the change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// What to spend.
+    pub coins: Vec<Coin>,
+    /// The fee: the rate times the size, plus less than one output's cost and the dust limit when change was too small to make.
+    pub fee: Amount,
+    /// What comes back, if it is worth an output.
+    pub change: Option<Amount>,
+}
+
+/// The coins do not suffice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("insufficient funds: {available} TIME can be spent, {needed} TIME is needed including {fee} TIME of fee")]
+pub struct InsufficientFunds {
+    /// Sum of the coins that are worth spending.
+    pub available: Amount,
+    /// Payment and fee, if all of them were spent.
+    pub needed: Amount,
+    /// The fee in it.
+    pub fee: Amount,
+}
+
+/// Chooses coins that pay `amount` with its fee. The same coins in any order give the same selection.
+///
+/// # Errors
+/// [`InsufficientFunds`] with what there is and what it would take.
+pub fn select(coins: &[Coin], amount: Amount, fees: &Fees) -> Result<Selection, InsufficientFunds> {
+    let mut worth: Vec<Coin> = coins.iter().copied().filter(|c| fees.is_worth_spending(c.amount)).collect();
+    worth.sort_by_key(|c| (c.amount, c.outpoint));
+    worth.dedup_by_key(|c| c.outpoint);
+    if let Some(cost) = amount.plus(fees.of(1, 1))
+        && let Some(single) = worth.iter().find(|c| c.amount >= cost)
+    {
+        return Ok(settle(vec![*single], single.amount, amount, fees));
+    }
+    let (mut chosen, mut sum, mut inputs) = (Vec::new(), Amount::ZERO, 0u64);
+    for coin in worth.iter().rev() {
+        // No chain holds more than the largest amount; a list that claims so is cut there.
+        let Some(more) = sum.plus(coin.amount) else { break };
+        chosen.push(*coin);
+        (sum, inputs) = (more, inputs.saturating_add(1));
+        if amount.plus(fees.of(inputs, 1)).is_some_and(|cost| sum >= cost) {
+            return Ok(settle(chosen, sum, amount, fees));
+        }
+    }
+    let fee = fees.of(inputs.max(1), 1);
+    Err(InsufficientFunds { available: sum, needed: amount.plus(fee).unwrap_or(Amount(u64::MAX)), fee })
+}
+
+/// Divides what is left of the sum between fee and change. The sum covers amount and the fee without change.
+fn settle(coins: Vec<Coin>, sum: Amount, amount: Amount, fees: &Fees) -> Selection {
+    let rest = sum.minus(amount).unwrap_or_default();
+    let inputs = u64::try_from(coins.len()).unwrap_or(u64::MAX);
+    let with_change = fees.of(inputs, 2);
+    let change = rest.minus(with_change).filter(|c| *c >= fees.dust_min && *c > Amount::ZERO);
+    Selection { coins, fee: if change.is_some() { with_change } else { rest }, change }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use timed_primitives::{Hash, TxId};
+
+    fn coin(n: u32, amount: u64) -> Coin {
+        let outpoint = OutPoint { txid: TxId(Hash([1; 32])), index: n };
+        Coin { outpoint, amount: Amount(amount), key_hash: KeyHash::default() }
+    }
+
+    fn coins(amounts: &[u64]) -> Vec<Coin> {
+        (0..).zip(amounts).map(|(n, amount)| coin(n, *amount)).collect()
+    }
+
+    fn fees(per_byte: u64, dust: u64) -> Fees {
+        Fees { per_byte, dust_min: Amount(dust), transaction_bytes_max: 65_536 }
+    }
+
+    fn amounts(selection: &Selection) -> Vec<u64> {
+        selection.coins.iter().map(|c| c.amount.0).collect()
+    }
+
+    #[test]
+    fn the_smallest_single_coin_that_suffices_else_the_largest_first() {
+        // One input and one output: 22 + 132 + 41 = 195 bytes; with change 236.
+        let fees = fees(1, 50);
+        let all = coins(&[5_000, 1_000, 10_000, 3_000]);
+        let single = select(&all, Amount(2_000), &fees).unwrap();
+        assert_eq!((amounts(&single), single.fee, single.change), (vec![3_000], Amount(236), Some(Amount(764))));
+        let exact = select(&all, Amount(3_000 - 195), &fees).unwrap();
+        assert_eq!((amounts(&exact), exact.fee, exact.change), (vec![3_000], Amount(195), None));
+        let next = select(&all, Amount(3_000 - 194), &fees).unwrap();
+        assert_eq!(amounts(&next), [5_000]);
+        let several = select(&all, Amount(14_000), &fees).unwrap();
+        assert_eq!((amounts(&several), several.change), (vec![10_000, 5_000], Some(Amount(1_000 - 368))));
+        let everything = select(&all, Amount(19_000 - size_bytes(4, 1)), &fees).unwrap();
+        assert_eq!((amounts(&everything).len(), everything.change), (4, None));
+    }
+
+    #[test]
+    fn dust_change_goes_to_the_fee() {
+        let fees = fees(1, 50);
+        let at_limit = select(&coins(&[1_000]), Amount(1_000 - 236 - 50), &fees).unwrap();
+        assert_eq!((at_limit.fee, at_limit.change), (Amount(236), Some(Amount(50))));
+        let below = select(&coins(&[1_000]), Amount(1_000 - 236 - 49), &fees).unwrap();
+        assert_eq!((below.fee, below.change), (Amount(285), None));
+    }
+
+    #[test]
+    fn coins_that_cost_more_than_they_hold_are_left_alone() {
+        let fees = fees(10, 1);
+        let refused = select(&coins(&[1_320, 1_321, 100]), Amount(10), &fees).unwrap_err();
+        assert_eq!(refused, InsufficientFunds { available: Amount(1_321), needed: Amount(1_960), fee: Amount(1_950) });
+        assert_eq!(
+            refused.to_string(),
+            "insufficient funds: 0.00001321 TIME can be spent, 0.00001960 TIME is needed including 0.00001950 TIME of fee"
+        );
+        let nothing = select(&[], Amount(u64::MAX), &fees).unwrap_err();
+        assert_eq!((nothing.available, nothing.needed), (Amount::ZERO, Amount(u64::MAX)));
+    }
+
+    #[test]
+    fn a_coin_listed_twice_is_spent_once() {
+        let refused = select(&[coin(1, 1_000), coin(1, 1_000)], Amount(1_500), &fees(1, 1)).unwrap_err();
+        assert_eq!(refused.available, Amount(1_000));
+    }
+
+    proptest! {
+        #[test]
+        fn sums_are_exact_and_the_fee_is_what_the_size_asks(
+            held in proptest::collection::vec(0u64..100_000, 0..30), amount in 1u64..1_000_000, per_byte in 0u64..20,
+            dust in 0u64..5_000,
+        ) {
+            let fees = fees(per_byte, dust);
+            let all = coins(&held);
+            match select(&all, Amount(amount), &fees) {
+                Ok(selection) => {
+                    let inputs = selection.coins.len() as u64;
+                    let sum: u64 = selection.coins.iter().map(|c| c.amount.0).sum();
+                    prop_assert_eq!(sum, amount + selection.fee.0 + selection.change.map_or(0, |c| c.0));
+                    let outputs = 1 + u64::from(selection.change.is_some());
+                    let due = fees.of(inputs, outputs).0;
+                    prop_assert!(selection.fee.0 >= due);
+                    match selection.change {
+                        Some(change) => {
+                            prop_assert_eq!(selection.fee.0, due);
+                            prop_assert!(change.0 >= dust && change.0 > 0);
+                        }
+                        None => prop_assert!(selection.fee.0 <= fees.of(inputs, 2).0 + dust.saturating_sub(1)),
+                    }
+                    let mut reversed = all;
+                    reversed.reverse();
+                    prop_assert_eq!(select(&reversed, Amount(amount), &fees), Ok(selection));
+                }
+                Err(error) => {
+                    let worth: Vec<u64> = held.iter().copied().filter(|c| *c > INPUT_BYTES * per_byte).collect();
+                    let sum: u64 = worth.iter().sum();
+                    prop_assert_eq!(error.available.0, sum);
+                    prop_assert!(sum < amount + fees.of(worth.len().max(1) as u64, 1).0);
+                    prop_assert_eq!(error.needed.0, amount + error.fee.0);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! A few keys, the coins they own, and payments with them.
+
+use crate::select::{Coin, Fees, InsufficientFunds, select, size_bytes};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use timed_primitives::transaction::TRANSACTION_VERSION;
+use timed_primitives::{
+    Address, Amount, ChainId, KeyHash, Network, OutPoint, SecretKey, Transaction, TransactionBody, TxInput, TxOutput,
+};
+
+/// Most keys of one wallet. Each lookup of coins costs the node one search per key.
+pub const KEYS_MAX: u32 = 10_000;
+
+/// Context of key derivation (BLAKE3 paper, section 2.3).
+const DERIVATION: &str = "timed v1 development wallet key";
+
+/// A payment to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// Who gets it.
+    pub to: Address,
+    /// How much arrives; the fee comes on top.
+    pub amount: Amount,
+    /// What the chain demands, at the rate the sender is willing to pay.
+    pub fees: Fees,
+    /// Where change goes; the wallet's first address if `None`.
+    pub change: Option<Address>,
+}
+
+/// A payment cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// Nothing would be paid.
+    #[error("the amount is zero")]
+    AmountZero,
+    /// The chain refuses outputs this small.
+    #[error("{amount} TIME is less than {dust_min} TIME, the smallest output the chain allows")]
+    Dust {
+        /// What was to be paid.
+        amount: Amount,
+        /// The limit.
+        dust_min: Amount,
+    },
+    /// The address belongs to another network.
+    #[error("address {address} belongs to {}, this wallet to {expected}", .address.network)]
+    WrongNetwork {
+        /// The address.
+        address: Address,
+        /// Our network.
+        expected: Network,
+    },
+    /// There is not enough.
+    #[error("{shortage}; {locked} TIME more is held for payments under way")]
+    InsufficientFunds {
+        /// What there is and what it would take.
+        #[source]
+        shortage: InsufficientFunds,
+        /// Sum of the coins that wait for earlier payments.
+        locked: Amount,
+    },
+    /// Too many small coins for one transaction.
+    #[error(
+        "the payment needs {inputs} coins and {bytes} bytes, at most {bytes_max} are allowed: pay smaller sums, or first pay yourself"
+    )]
+    TooLarge {
+        /// Coins it would spend.
+        inputs: usize,
+        /// Bytes it would have.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
+}
+
+/// The wallet cannot do this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WalletError {
+    /// It has as many keys as it can have.
+    #[error("the wallet has {KEYS_MAX} addresses, the most it can have: use one again")]
+    TooManyKeys,
+}
+
+/// The development wallet: key 0 is the one it was made from, key n is derived from that one's seed by BLAKE3. Whoever has key 0 has
+/// all of them, so it is for devnets and tests.
+pub struct Wallet {
+    network: Network,
+    chain_id: ChainId,
+    keys: Vec<SecretKey>,
+    index_of: BTreeMap<KeyHash, usize>,
+    /// Inputs of payments under way. Bound: the wallet's own coins.
+    locked: BTreeSet<OutPoint>,
+}
+
+impl fmt::Debug for Wallet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wallet")
+            .field("network", &self.network)
+            .field("keys", &self.keys.len())
+            .field("locked", &self.locked.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Wallet {
+    /// A wallet of this key and those derived from it.
+    pub fn from_key(key: SecretKey, network: Network, chain_id: ChainId) -> Self {
+        let index_of = BTreeMap::from([(KeyHash::of(&key.public()), 0)]);
+        Self { network, chain_id, keys: vec![key], index_of, locked: BTreeSet::new() }
+    }
+
+    /// The first address.
+    pub fn address(&self) -> Address {
+        Address { network: self.network, key_hash: KeyHash::of(&self.first_key().public()) }
+    }
+
+    /// Every address made so far, in order.
+    pub fn addresses(&self) -> impl ExactSizeIterator<Item = Address> + '_ {
+        self.keys.iter().map(|k| Address { network: self.network, key_hash: KeyHash::of(&k.public()) })
+    }
+
+    /// Makes the next address. The same wallet always makes the same ones, so a restarted node finds its coins again after as many
+    /// calls.
+    ///
+    /// # Errors
+    /// [`WalletError::TooManyKeys`] after [`KEYS_MAX`] keys.
+    pub fn next_address(&mut self) -> Result<Address, WalletError> {
+        let number = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
+        if number >= KEYS_MAX {
+            return Err(WalletError::TooManyKeys);
+        }
+        let mut hasher = blake3::Hasher::new_derive_key(DERIVATION);
+        hasher.update(&self.first_key().seed()).update(&number.to_be_bytes());
+        let key = SecretKey::from_seed(hasher.finalize().into());
+        let key_hash = KeyHash::of(&key.public());
+        self.index_of.insert(key_hash, self.keys.len());
+        self.keys.push(key);
+        Ok(Address { network: self.network, key_hash })
+    }
+
+    /// Whether one of its keys spends outputs with this hash.
+    pub fn owns(&self, key_hash: &KeyHash) -> bool {
+        self.index_of.contains_key(key_hash)
+    }
+
+    /// The hashes to look for coins by.
+    pub fn key_hashes(&self) -> impl ExactSizeIterator<Item = &KeyHash> {
+        self.index_of.keys()
+    }
+
+    /// Builds and signs a payment and locks its inputs, so that the next payment spends other coins. If the node refuses the
+    /// transaction, give them back with [`Wallet::unlock`]. Coins of foreign keys and locked ones are passed over; see
+    /// [`mod@crate::select`] for the choice among the rest.
+    ///
+    /// # Errors
+    /// [`BuildError`] says what is missing.
+    pub fn build(&mut self, coins: &[Coin], payment: &Payment) -> Result<Transaction, BuildError> {
+        let change_to = payment.change.unwrap_or(self.address());
+        self.check(payment, &change_to)?;
+        let (locked, free): (Vec<Coin>, Vec<Coin>) =
+            coins.iter().filter(|c| self.owns(&c.key_hash)).partition(|c| self.locked.contains(&c.outpoint));
+        let selection = select(&free, payment.amount, &payment.fees).map_err(|shortage| {
+            let locked = Amount::sum(locked.iter().map(|c| c.amount)).unwrap_or(Amount(u64::MAX));
+            BuildError::InsufficientFunds { shortage, locked }
+        })?;
+        let mut outputs = vec![TxOutput { amount: payment.amount, lock: payment.to.lock() }];
+        outputs.extend(selection.change.map(|amount| TxOutput { amount, lock: change_to.lock() }));
+        let inputs = selection.coins.len();
+        let bytes = size_bytes(as_u64(inputs), as_u64(outputs.len()));
+        if bytes > payment.fees.transaction_bytes_max {
+            return Err(BuildError::TooLarge { inputs, bytes, bytes_max: payment.fees.transaction_bytes_max });
+        }
+        let body = TransactionBody {
+            version: TRANSACTION_VERSION,
+            chain_id: self.chain_id,
+            inputs: selection.coins.iter().map(|c| TxInput { previous: c.outpoint }).collect(),
+            outputs,
+        };
+        let key_of = |coin: &Coin| self.index_of.get(&coin.key_hash).and_then(|index| self.keys.get(*index));
+        let keys: Vec<&SecretKey> = selection.coins.iter().filter_map(key_of).collect();
+        let transaction = body.sign(&keys);
+        self.locked.extend(selection.coins.iter().map(|c| c.outpoint));
+        Ok(transaction)
+    }
+
+    /// The transaction was refused or has expired: its inputs can be spent again.
+    pub fn unlock(&mut self, transaction: &Transaction) {
+        for input in &transaction.body.inputs {
+            self.locked.remove(&input.previous);
+        }
+    }
+
+    /// Forgets the locks of outputs that are spent for good.
+    pub fn forget_spent(&mut self, is_unspent: impl Fn(&OutPoint) -> bool) {
+        self.locked.retain(is_unspent);
+    }
+
+    /// Inputs of payments under way.
+    pub fn locked(&self) -> impl ExactSizeIterator<Item = &OutPoint> {
+        self.locked.iter()
+    }
+
+    fn first_key(&self) -> &SecretKey {
+        self.keys.first().expect("made with one key, and keys are only added")
+    }
+
+    fn check(&self, payment: &Payment, change_to: &Address) -> Result<(), BuildError> {
+        for address in [&payment.to, change_to] {
+            if address.network != self.network {
+                return Err(BuildError::WrongNetwork { address: *address, expected: self.network });
+            }
+        }
+        if payment.amount == Amount::ZERO {
+            return Err(BuildError::AmountZero);
+        }
+        if payment.amount < payment.fees.dust_min {
+            return Err(BuildError::Dust { amount: payment.amount, dust_min: payment.fees.dust_min });
+        }
+        Ok(())
+    }
+}
+
+fn as_u64(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use timed_primitives::{Hash, TxId};
+
+    const FEES: Fees = Fees { per_byte: 1, dust_min: Amount(100), transaction_bytes_max: 65_536 };
+
+    fn wallet(id: u64) -> Wallet {
+        Wallet::from_key(SecretKey::development("wallet", id), Network::Devnet, ChainId(9))
+    }
+
+    fn coin(n: u32, amount: u64, owner: &Address) -> Coin {
+        let outpoint = OutPoint { txid: TxId(Hash([1; 32])), index: n };
+        Coin { outpoint, amount: Amount(amount), key_hash: owner.key_hash }
+    }
+
+    fn pay(to: Address, amount: u64) -> Payment {
+        Payment { to, amount: Amount(amount), fees: FEES, change: None }
+    }
+
+    /// The transaction spends these coins rightly: known inputs, right keys, valid signatures; gives its fee.
+    fn judge(transaction: &Transaction, coins: &[Coin]) -> u64 {
+        let spent: Vec<&Coin> = transaction
+            .body
+            .inputs
+            .iter()
+            .map(|i| coins.iter().find(|c| c.outpoint == i.previous).expect("spends what it was given"))
+            .collect();
+        assert_eq!(spent.len(), transaction.witnesses.len());
+        for (coin, witness) in spent.iter().zip(&transaction.witnesses) {
+            assert_eq!(KeyHash::of(&witness.key), coin.key_hash);
+        }
+        assert!(transaction.signed_items().all(|i| i.key.verify(&i.message, &i.signature)));
+        let outputs = transaction.body.outputs.iter().map(|o| o.amount.0).sum::<u64>();
+        spent.iter().map(|c| c.amount.0).sum::<u64>() - outputs
+    }
+
+    #[test]
+    fn addresses_are_the_same_each_time_and_all_differ() {
+        let (mut one, mut same, mut other) = (wallet(1), wallet(1), wallet(2));
+        let made: Vec<Address> = (0..20).map(|_| one.next_address().unwrap()).collect();
+        assert_eq!(made, (0..20).map(|_| same.next_address().unwrap()).collect::<Vec<_>>());
+        let mut all: BTreeSet<Address> = one.addresses().chain([other.address()]).collect();
+        all.extend((0..20).map(|_| other.next_address().unwrap()));
+        assert_eq!(all.len(), 42);
+        assert_eq!(one.addresses().next(), Some(one.address()));
+        assert_eq!(one.key_hashes().len(), 21);
+        assert!(made.iter().all(|a| one.owns(&a.key_hash) && !other.owns(&a.key_hash)));
+        while one.next_address().is_ok() {}
+        assert_eq!(one.addresses().len(), 10_000);
+    }
+
+    #[test]
+    fn a_payment_spends_coins_of_several_keys_and_returns_the_change() {
+        let (mut ours, to) = (wallet(1), wallet(2).address());
+        let second = ours.next_address().unwrap();
+        let coins = [coin(1, 5_000, &ours.address()), coin(2, 4_000, &second), coin(3, 90_000, &to)];
+        let transaction = ours.build(&coins, &Payment { change: Some(second), ..pay(to, 8_000) }).unwrap();
+        assert_eq!(judge(&transaction, &coins), transaction.size_bytes() as u64);
+        let outputs = &transaction.body.outputs;
+        assert_eq!((outputs[0].amount, outputs[0].lock), (Amount(8_000), to.lock()));
+        assert_eq!((outputs[1].amount.0, outputs[1].lock), (1_000 - transaction.size_bytes() as u64, second.lock()));
+        assert_eq!(transaction.body.chain_id, ChainId(9));
+    }
+
+    #[test]
+    fn payments_in_a_row_never_spend_a_coin_twice() {
+        let (mut ours, to) = (wallet(1), wallet(2).address());
+        let coins: Vec<Coin> = (0..3).map(|n| coin(n, 2_000, &ours.address())).collect();
+        let made: Vec<Transaction> = (0..3).map(|_| ours.build(&coins, &pay(to, 1_000)).unwrap()).collect();
+        let spent: BTreeSet<OutPoint> = made.iter().flat_map(|t| &t.body.inputs).map(|i| i.previous).collect();
+        assert_eq!(spent.len(), 3);
+        let refused = ours.build(&coins, &pay(to, 1_000)).unwrap_err();
+        assert!(matches!(refused, BuildError::InsufficientFunds { locked: Amount(6_000), .. }), "{refused}");
+        ours.unlock(&made[1]);
+        let again = ours.build(&coins, &pay(to, 1_000)).unwrap();
+        assert_eq!(again.body.inputs, made[1].body.inputs);
+        ours.forget_spent(|o| o.index == 0);
+        assert_eq!(ours.locked().len(), 1);
+    }
+
+    #[test]
+    fn refusals_say_why_and_lock_nothing() {
+        let (mut ours, to) = (wallet(1), wallet(2).address());
+        let coins = [coin(1, 5_000, &ours.address())];
+        let mainnet = Address { network: Network::Mainnet, ..to };
+        let wrong = BuildError::WrongNetwork { address: mainnet, expected: Network::Devnet };
+        assert_eq!(ours.build(&coins, &pay(mainnet, 500)), Err(wrong.clone()));
+        assert_eq!(ours.build(&coins, &Payment { change: Some(mainnet), ..pay(to, 500) }), Err(wrong));
+        assert_eq!(ours.build(&coins, &pay(to, 0)), Err(BuildError::AmountZero));
+        let dust = BuildError::Dust { amount: Amount(99), dust_min: Amount(100) };
+        assert_eq!(ours.build(&coins, &pay(to, 99)), Err(dust));
+        let shortage = InsufficientFunds { available: Amount(5_000), needed: Amount(5_195), fee: Amount(195) };
+        let short = BuildError::InsufficientFunds { shortage, locked: Amount::ZERO };
+        assert_eq!(ours.build(&coins, &pay(to, 5_000)), Err(short));
+        let many: Vec<Coin> = (0..600).map(|n| coin(n, 1_000, &ours.address())).collect();
+        let large = ours.build(&many, &pay(to, 500_000)).unwrap_err();
+        assert!(matches!(large, BuildError::TooLarge { inputs: 577, bytes_max: 65_536, .. }), "{large}");
+        assert_eq!(ours.locked().len(), 0);
+        let shown = format!("{ours:?}");
+        assert!(!shown.contains("seed") && shown.contains("Devnet"), "{shown}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn inputs_are_outputs_plus_a_fee_that_fits_the_size(
+            held in proptest::collection::vec((1u64..50_000, 0usize..3), 1..12), amount in 100u64..60_000, per_byte in 0u64..8,
+        ) {
+            let (mut ours, to) = (wallet(1), wallet(2).address());
+            let owners = [ours.address(), ours.next_address().unwrap(), to];
+            let coins: Vec<Coin> = (0..).zip(&held).map(|(n, (a, o))| coin(n, *a, &owners[*o])).collect();
+            let fees = Fees { per_byte, ..FEES };
+            let Ok(transaction) = ours.build(&coins, &Payment { fees, ..pay(to, amount) }) else { return Ok(()) };
+            let (fee, size) = (judge(&transaction, &coins), transaction.size_bytes() as u64);
+            prop_assert!(fee >= per_byte * size);
+            // Change that was too small to make would have cost one more output.
+            let unmade = if transaction.body.outputs.len() == 1 { per_byte * 41 } else { 0 };
+            prop_assert!(fee < per_byte * size + unmade + FEES.dust_min.0);
+            prop_assert_eq!(transaction.body.outputs[0].amount, Amount(amount));
+            prop_assert!(transaction.body.outputs.iter().all(|o| o.amount >= FEES.dust_min));
+            let inputs = transaction.body.inputs.len() as u64;
+            prop_assert_eq!(size, size_bytes(inputs, transaction.body.outputs.len() as u64));
+        }
+    }
+}
