@@ -18,6 +18,8 @@ mod plan;
 mod progress;
 mod server;
 mod sync;
+#[cfg(test)]
+mod tests;
 
 pub use limits::{Limits, ServerLimits};
 pub use progress::{Progress, Stall};

@@ -56,8 +56,11 @@ impl PeerRecord {
         self.speed = Some(self.speed.map_or(sample, |old| old / 4 * 3 + old % 4 * 3 / 4 + sample / 4).max(1));
     }
 
-    /// A request brought nothing.
+    /// A request brought nothing. Those that fail together count once.
     pub(crate) fn on_failure(&mut self, now: Instant, limits: &Limits) {
+        if self.failures > 0 && now < self.ask_after {
+            return;
+        }
         let pause = limits.pause_start * (1 << self.failures.min(DOUBLINGS_MAX));
         self.ask_after = now + pause.min(limits.pause_max);
         self.failures = self.failures.saturating_add(1);
@@ -109,10 +112,14 @@ mod tests {
         assert_eq!(peer.timeout(&limits, 1, 1_000), Duration::from_secs(2));
         assert_eq!(peer.blocks_at_once(&limits, 10), 1);
         assert_eq!(peer.ask_after, Instant(500_000));
+        peer.on_failure(Instant(499_999), &limits);
+        assert_eq!((peer.failures, peer.ask_after), (1, Instant(500_000)), "both of two requests at once");
         for _ in 0..100 {
-            peer.on_failure(Instant(0), &limits);
+            peer.on_failure(peer.ask_after, &limits);
         }
-        assert_eq!(peer.ask_after, Instant(10_000_000));
+        let last = peer.ask_after;
+        peer.on_failure(last, &limits);
+        assert_eq!(peer.ask_after.since(last), Duration::from_secs(10));
         assert_eq!(peer.timeout(&limits, 1, 1_000), Duration::from_secs(20));
     }
 

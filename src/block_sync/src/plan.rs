@@ -9,6 +9,12 @@ use timed_primitives::{Height, Instant, PublicKey};
 /// A peer so many times slower than the fastest is asked only for heights that are not needed soon.
 const SLOW_FACTOR: u64 = 8;
 
+/// Whom to ask for a height.
+struct Choice {
+    peer: PublicKey,
+    is_probe: bool,
+}
+
 impl<B> BlockSync<B> {
     /// After every event: hands on what is complete, then asks for what is missing.
     pub(crate) fn advance(&mut self, now: Instant) -> Vec<Action<B>> {
@@ -55,27 +61,54 @@ impl<B> BlockSync<B> {
     }
 
     fn request_missing(&mut self, now: Instant, actions: &mut Vec<Action<B>>) {
+        let mut height = self.batch.as_ref().map_or(self.tip, |batch| batch.last).next();
+        while self.held.contains_key(&height) {
+            height = height.next();
+        }
+        self.end_probe(now, height);
         let top = self.peers.values().filter(|peer| !peer.is_blamed).map(|peer| peer.claimed).max().unwrap_or_default();
         let top = top.min(self.tip.plus(self.limits.window));
         let mut in_flight: BTreeSet<Height> = BTreeSet::new();
         for flight in self.flights.values().filter(|flight| !flight.is_late) {
             in_flight.extend(&flight.missing);
         }
-        let mut height = self.batch.as_ref().map_or(self.tip, |batch| batch.last).next();
         while height <= top {
             let is_missing = |at: &Height| !self.held.contains_key(at) && !in_flight.contains(at);
             if is_missing(&height)
-                && let Some(peer) = self.choose(now, height)
+                && let Some(choice) = self.choose(now, height)
             {
-                let max = self.run_max(&peer, height, in_flight.len(), top);
+                let max = self.run_max(&choice.peer, height, in_flight.len(), top);
                 let run = std::iter::successors(Some(height), |at| Some(at.next())).take(max);
                 let run: BTreeSet<Height> = run.take_while(is_missing).collect();
                 in_flight.extend(&run);
                 height = run.last().copied().unwrap_or(height);
-                actions.extend(self.request(now, peer, run));
+                actions.extend(self.request(now, choice, run));
             }
             height = height.next();
         }
+    }
+
+    /// What was asked ahead of need from a peer of second choice is needed now: it is late, and asked from a better one.
+    fn end_probe(&mut self, now: Instant, needed: Height) {
+        let is_it = |flight: &Flight| flight.is_probe && !flight.is_late && flight.missing.contains(&needed);
+        let probe = self.flights.iter().find(|(_, flight)| is_it(flight)).map(|(request, _)| *request);
+        if let Some(request) = probe {
+            self.give_up(now, request);
+        }
+    }
+
+    /// A request is late. If it brought nothing, its peer has failed.
+    pub(crate) fn give_up(&mut self, now: Instant, request: u64) {
+        let Some(flight) = self.flights.get_mut(&request) else { return };
+        flight.is_late = true;
+        self.stats.timed_out += 1;
+        let (peer, blocks) = (flight.peer, flight.blocks);
+        if blocks == 0
+            && let Some(record) = self.peers.get_mut(&peer)
+        {
+            record.on_failure(now, &self.limits);
+        }
+        self.forget_late(&peer);
     }
 
     /// How many blocks from `height` upward to ask this peer for; 0 when there is no room for more than the lowest missing one.
@@ -91,13 +124,14 @@ impl<B> BlockSync<B> {
         count(record.blocks_at_once(&self.limits, self.block_bytes)).min(room).min(reach)
     }
 
-    fn request(&mut self, now: Instant, to: PublicKey, run: BTreeSet<Height>) -> Option<Action<B>> {
+    fn request(&mut self, now: Instant, choice: Choice, run: BTreeSet<Height>) -> Option<Action<B>> {
+        let Choice { peer: to, is_probe } = choice;
         let from = *run.first()?;
         let count = u16::try_from(run.len()).ok()?;
         let request = self.next_request;
         self.next_request = self.next_request.wrapping_add(1);
         self.stats.requests += 1;
-        self.flights.insert(request, Flight::new(to, run, now, now));
+        self.flights.insert(request, Flight { is_probe, ..Flight::new(to, run, now) });
         self.extend_deadlines(now, &to);
         Some(Action::Request { to, request, from, count })
     }
@@ -105,7 +139,7 @@ impl<B> BlockSync<B> {
     /// The peer to ask for a height: it claims to have it, is not paused and has a free slot. A peer that failed or is much slower
     /// than the fastest is passed over while a better one has the height too, even if that is busy now; except high in the window,
     /// where nothing waits for the answer and the peer can show that it has recovered.
-    fn choose(&self, now: Instant, height: Height) -> Option<PublicKey> {
+    fn choose(&self, now: Instant, height: Height) -> Option<Choice> {
         let may_ask = |peer: &PeerRecord| {
             let is_due = peer.claimed.above(self.tip) >= 2
                 || self.wanted.is_some()
@@ -125,7 +159,7 @@ impl<B> BlockSync<B> {
             .map(|(key, peer)| (key, peer, self.open_requests(key)))
             .filter(|(_, peer, open)| *open < if peer.failures == 0 { self.limits.requests_per_peer_max } else { 1 })
             .min_by_key(|(key, peer, open)| (peer.failures, *open, Reverse(peer.speed.unwrap_or(u64::MAX)), **key))
-            .map(|(key, _, _)| *key)
+            .map(|(key, peer, _)| Choice { peer: *key, is_probe: has_first && is_second(peer) })
     }
 
     fn open_requests(&self, peer: &PublicKey) -> usize {

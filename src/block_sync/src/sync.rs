@@ -74,13 +74,15 @@ pub(crate) struct Flight {
     pub(crate) deadline: Instant,
     /// Past its deadline: its heights may be asked from others, its answers are still welcome.
     pub(crate) is_late: bool,
+    /// Sent to a peer of second choice, ahead of need: late as soon as anything waits for it.
+    pub(crate) is_probe: bool,
     pub(crate) blocks: usize,
     pub(crate) bytes: usize,
 }
 
 impl Flight {
-    pub(crate) fn new(peer: PublicKey, missing: BTreeSet<Height>, sent_at: Instant, deadline: Instant) -> Self {
-        Self { peer, missing, sent_at, deadline, is_late: false, blocks: 0, bytes: 0 }
+    pub(crate) fn new(peer: PublicKey, missing: BTreeSet<Height>, sent_at: Instant) -> Self {
+        Self { peer, missing, sent_at, deadline: sent_at, is_late: false, is_probe: false, blocks: 0, bytes: 0 }
     }
 }
 
@@ -299,19 +301,10 @@ impl<B> BlockSync<B> {
 
     /// To be called at [`BlockSync::next_wake`]: late requests are asked from others, pauses end.
     pub fn on_tick(&mut self, now: Instant) -> Vec<Action<B>> {
-        let late: Vec<u64> =
-            self.flights.iter().filter(|(_, f)| !f.is_late && f.deadline <= now).map(|(request, _)| *request).collect();
+        let is_late = |flight: &Flight| !flight.is_late && flight.deadline <= now;
+        let late: Vec<u64> = self.flights.iter().filter(|(_, f)| is_late(f)).map(|(request, _)| *request).collect();
         for request in late {
-            let Some(flight) = self.flights.get_mut(&request) else { continue };
-            flight.is_late = true;
-            self.stats.timed_out += 1;
-            let (peer, blocks) = (flight.peer, flight.blocks);
-            if blocks == 0
-                && let Some(record) = self.peers.get_mut(&peer)
-            {
-                record.on_failure(now, &self.limits);
-            }
-            self.forget_late(&peer);
+            self.give_up(now, request);
         }
         self.advance(now)
     }
