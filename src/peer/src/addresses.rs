@@ -6,9 +6,9 @@
 use crate::backoff::below;
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use rand::Rng;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 use timed_primitives::{ChainId, PublicKey, SecretKey, Signature, UnixTime};
 
@@ -111,7 +111,7 @@ impl AddressClass {
 
 /// `ip:port`, an IPv6 address in brackets; an IPv4 address mapped into IPv6 as IPv4.
 pub fn join_address(ip: IpAddr, port: u16) -> String {
-    std::net::SocketAddr::new(ip.to_canonical(), port).to_string()
+    core::net::SocketAddr::new(ip.to_canonical(), port).to_string()
 }
 
 /// Checks the form `host:port` and gives the host: a name, an IPv4 address, or an IPv6 address (in brackets in the text).

@@ -12,7 +12,7 @@ use crate::Direction;
 use crate::addresses::{AddressError, check_address, join_address};
 use crate::end_reason::EndReason;
 use crate::heartbeat::{INTERVAL_MAX, INTERVAL_MIN, agree_interval};
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::time::Duration;
 use timed_primitives::{ChainId, Hash, Instant, PublicKey, SecretKey, Signature};
 use timed_wire::message::ValidatorClaim;

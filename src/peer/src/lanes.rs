@@ -11,11 +11,7 @@ use std::time::Duration;
 use timed_primitives::Instant;
 use timed_wire::Lane;
 
-/// Shortest chunk. Unit: bytes. Shorter ones would cost more in headers than they save in waiting.
-pub const CHUNK_BYTES_MIN: usize = 4 * 1024;
-
-/// Longest chunk. Unit: bytes. Also the bound of the chunk message's body.
-pub const CHUNK_BYTES_MAX: usize = 64 * 1024;
+pub use timed_wire::frame::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN};
 
 /// Chunk size for a measured rate: what the link carries in 10 ms, within 4 to 64 KiB. So a vote waits at most about 10 ms behind a
 /// block on links of 3 Mbit/s and more. Unit: bytes.
