@@ -1,1 +1,47 @@
-//! timed-consensus
+//! Agreement on one block per height: Tendermint, by Malachite's core as a library, and what we guarantee around it.
+//!
+//! Knows: leaders, quorum, the journal and the guard, time-outs, the exchange that heals links, undecided blocks. Must not know: the
+//! wire, the ledger's rules, a runtime, a clock, a socket. No type of the engine leaves this crate.
+//!
+//! ```text
+//!  Input ─► Consensus::handle ─► [ checks: height, signature, seen? ] ─► engine step ─► actions
+//!                                                                                        │
+//!  Output ◄─ after journal sync, then guard sync ◄──────────── timers, votes held, blocks ┘
+//! ```
+//!
+//! The shell feeds [`Input`]s, carries out [`Output`]s in order, and keeps one timer at [`Consensus::next_wake`]. Start reading in
+//! [`messages`], then `consensus.rs`; [`quorum`], [`leaders`], [`timeouts`], [`idle`] and [`signing`] each hold one rule.
+
+pub mod blocks;
+pub mod certificate;
+mod consensus;
+mod context;
+mod convert;
+mod engine;
+pub mod exchange;
+pub mod guard;
+mod heights;
+pub mod idle;
+mod inbound;
+pub mod journal;
+pub mod leaders;
+pub mod messages;
+mod peers;
+pub mod quorum;
+pub mod signing;
+pub mod status;
+pub mod timeouts;
+mod timers;
+pub mod votes;
+
+pub use certificate::{CertificateError, verify_certificate};
+pub use consensus::Consensus;
+pub use engine::{EngineError, InnerError};
+pub use leaders::{LeaderOrder, LeaderRecord};
+pub use messages::{
+    ChainStart, Committed, Config, Evidence, Fatal, Gossip, Holdings, Input, Offence, OpenError, Output, Tip,
+};
+pub use quorum::{is_quorum, quorum, quorum_line};
+pub use signing::{SigningOff, SigningStatus};
+pub use status::ConsensusStatus;
+pub use timeouts::TimeoutDefaults;

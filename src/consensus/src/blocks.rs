@@ -1,0 +1,189 @@
+//! Blocks that are not decided yet.
+//!
+//! Bound: 2 per (height, proposer) and a number of bytes in total. A block's maker is only what its header says, so a stranger can send
+//! junk in a leader's name: when a place is needed, blocks that no signed message names go first, oldest first, then named ones without
+//! a quorum of prevotes. A named block that was pushed out is asked for again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use timed_primitives::{Block, BlockId, Height, PublicKey};
+
+/// Undecided blocks per height and proposer.
+pub const PER_PROPOSER_MAX: usize = 2;
+
+/// How much a block matters when room is needed; higher stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    /// No signed message names it.
+    Unnamed,
+    /// A signed proposal or vote names it.
+    Named,
+    /// Ours, or a quorum prevoted it: never pushed out.
+    Needed,
+}
+
+/// What is known of a block's validity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Not asked.
+    Unknown,
+    /// The judge was asked.
+    Asked,
+    /// The judge answered; not told to the engine yet.
+    Judged(bool),
+    /// The engine was told.
+    Told(bool),
+}
+
+pub(crate) struct Held {
+    pub(crate) block: Arc<Block>,
+    pub(crate) verdict: Verdict,
+    pub(crate) is_journaled: bool,
+    size_bytes: u64,
+    sequence: u64,
+}
+
+pub(crate) struct Blocks {
+    held: BTreeMap<BlockId, Held>,
+    bytes: u64,
+    bytes_max: u64,
+    sequence: u64,
+}
+
+impl Blocks {
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        Self { held: BTreeMap::new(), bytes: 0, bytes_max, sequence: 0 }
+    }
+
+    pub(crate) fn get(&self, id: &BlockId) -> Option<&Held> {
+        self.held.get(id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: &BlockId) -> Option<&mut Held> {
+        self.held.get_mut(id)
+    }
+
+    pub(crate) fn contains(&self, id: &BlockId) -> bool {
+        self.held.contains_key(id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&BlockId, &Held)> {
+        self.held.iter()
+    }
+
+    /// Keeps a block, pushing out blocks of lower `rank` if need be; false when there is no room for it.
+    pub(crate) fn insert(&mut self, id: BlockId, block: Arc<Block>, rank: impl Fn(&BlockId) -> Rank) -> bool {
+        if self.held.contains_key(&id) {
+            return true;
+        }
+        let size_bytes = timed_primitives::encode(&*block).len() as u64;
+        let place = (block.header.height, block.header.proposer);
+        let mine = rank(&id);
+        while self.count(place) >= PER_PROPOSER_MAX {
+            if !self.push_out(mine, &rank, |b| (b.header.height, b.header.proposer) == place) {
+                return false;
+            }
+        }
+        while self.bytes + size_bytes > self.bytes_max {
+            if !self.push_out(mine, &rank, |_| true) {
+                return false;
+            }
+        }
+        self.sequence += 1;
+        self.bytes += size_bytes;
+        let held = Held { block, verdict: Verdict::Unknown, is_journaled: false, size_bytes, sequence: self.sequence };
+        self.held.insert(id, held);
+        true
+    }
+
+    fn count(&self, place: (Height, PublicKey)) -> usize {
+        self.held.values().filter(|h| (h.block.header.height, h.block.header.proposer) == place).count()
+    }
+
+    /// Removes the least of those that are not needed and not above `mine`; among equals the oldest.
+    fn push_out(&mut self, mine: Rank, rank: impl Fn(&BlockId) -> Rank, among: impl Fn(&Block) -> bool) -> bool {
+        let candidates = self.held.iter().filter(|(_, h)| among(&h.block)).map(|(id, h)| (rank(id), h.sequence, *id));
+        let least = candidates.filter(|(r, ..)| *r < Rank::Needed && *r <= mine).min();
+        least.is_some_and(|(_, _, id)| self.remove(&id).is_some())
+    }
+
+    fn remove(&mut self, id: &BlockId) -> Option<Held> {
+        let held = self.held.remove(id)?;
+        self.bytes -= held.size_bytes;
+        Some(held)
+    }
+
+    /// Forgets blocks up to `height`.
+    pub(crate) fn on_committed(&mut self, height: Height) {
+        self.held.retain(|_, h| h.block.header.height > height);
+        self.bytes = self.held.values().map(|h| h.size_bytes).sum();
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timed_primitives::{ChainId, Hash, Header, Round, UnixTime};
+
+    fn block(height: u64, proposer: u8, nonce: u64) -> (BlockId, Arc<Block>) {
+        let header = Header {
+            version: 1,
+            chain_id: ChainId(1),
+            height: Height(height),
+            time: UnixTime(nonce),
+            parent: BlockId::default(),
+            proposer: PublicKey([proposer; 32]),
+            first_round: Round(0),
+            tx_root: Hash::ZERO,
+            state_commitment: Hash::ZERO,
+            validators_hash: Hash::ZERO,
+            next_validators_hash: Hash::ZERO,
+            parent_certificate_hash: Hash::ZERO,
+            evidence_root: Hash::ZERO,
+            parameters_hash: Hash::ZERO,
+        };
+        let block = Block { header, parent_certificate: None, transactions: vec![] };
+        (block.id(), Arc::new(block))
+    }
+
+    #[test]
+    fn junk_in_a_leaders_name_gives_way_to_what_is_named() {
+        let mut blocks = Blocks::new(1 << 20);
+        let all: Vec<_> = (0..4).map(|nonce| block(1, 1, nonce)).collect();
+        let unnamed = |_: &BlockId| Rank::Unnamed;
+        for (id, b) in &all[..3] {
+            assert!(blocks.insert(*id, b.clone(), unnamed));
+        }
+        assert_eq!(all.iter().map(|(id, _)| blocks.contains(id)).collect::<Vec<_>>(), [false, true, true, false]);
+        let named = all[3].0;
+        let rank = |id: &BlockId| if *id == named { Rank::Needed } else { Rank::Unnamed };
+        assert!(blocks.insert(named, all[3].1.clone(), rank));
+        assert!(blocks.insert(all[0].0, all[0].1.clone(), rank));
+        assert!(blocks.contains(&named));
+        let all_needed = |_: &BlockId| Rank::Needed;
+        assert!(!blocks.insert(all[1].0, all[1].1.clone(), all_needed));
+        // Another proposer has places of his own.
+        let (id, b) = block(1, 2, 9);
+        assert!(blocks.insert(id, b, all_needed));
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_given_back() {
+        let (id, b) = block(1, 1, 0);
+        let size = timed_primitives::encode(&*b).len() as u64;
+        let mut blocks = Blocks::new(size * 3);
+        let unnamed = |_: &BlockId| Rank::Unnamed;
+        assert!(blocks.insert(id, b, unnamed));
+        for proposer in 2..9 {
+            let (id, b) = block(2, proposer, 0);
+            assert!(blocks.insert(id, b, unnamed));
+        }
+        assert_eq!(blocks.bytes(), size * 3);
+        blocks.on_committed(Height(2));
+        assert_eq!(blocks.bytes(), 0);
+    }
+}

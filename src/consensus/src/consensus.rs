@@ -1,0 +1,400 @@
+//! The core: its state, and the loop that turns one input into outputs.
+
+use crate::blocks::{Blocks, Verdict};
+use crate::engine::{self, Action, Engine, EngineInput};
+use crate::guard::{Guard, SignedRecord};
+use crate::heights::Hold;
+use crate::inbound::Future;
+use crate::journal::{Entry, Journal, TimeoutStep};
+use crate::leaders::LeaderOrder;
+use crate::messages::{ChainStart, Config, Fatal, Gossip, Input, OpenError, Output, Tip};
+use crate::peers::Peers;
+use crate::quorum::quorum_line;
+use crate::signing::{Signing, SigningOff, SigningStatus};
+use crate::timeouts::Timeouts;
+use crate::timers::{Timer, Timers};
+use crate::votes::Votes;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use timed_primitives::{Block, BlockId, CommitCertificate, Disk, Height, Instant, PublicKey, Round, UnixTime};
+
+/// Room in the journal below which nothing more is signed at this height: one step writes at most a block and some votes.
+const JOURNAL_RESERVE: u64 = 4 << 20;
+
+/// What the core is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Before [`Input::Start`].
+    Opened,
+    /// Started; waits to hear the heights of a quorum before it signs anything.
+    Waiting,
+    /// A height is being decided.
+    Running,
+    /// It is decided; the chain has not told that it is committed.
+    Committing,
+}
+
+/// The height before the one being decided, kept to help neighbours that are one behind.
+pub(crate) struct Previous {
+    pub(crate) votes: Votes,
+    pub(crate) block: Arc<Block>,
+}
+
+/// The consensus core of one node. See the crate's documentation.
+pub struct Consensus {
+    pub(crate) config: Config,
+    pub(crate) me: Option<PublicKey>,
+    pub(crate) tip: Tip,
+    pub(crate) set: timed_primitives::ValidatorSet,
+    pub(crate) tip_set: timed_primitives::ValidatorSet,
+    pub(crate) leaders: LeaderOrder,
+    pub(crate) order: Arc<[usize]>,
+    pub(crate) engine: Engine,
+    pub(crate) signing: Signing,
+    pub(crate) journal: Journal,
+    pub(crate) replay: Vec<Entry>,
+    pub(crate) votes: Votes,
+    pub(crate) previous: Option<Previous>,
+    pub(crate) future: Future,
+    pub(crate) blocks: Blocks,
+    pub(crate) decided: Option<CommitCertificate>,
+    pub(crate) timers: Timers,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) peers: Peers,
+    pub(crate) phase: Phase,
+    pub(crate) hold: Option<Hold>,
+    pub(crate) building: Option<Round>,
+    pub(crate) payload_since: Option<Instant>,
+    pub(crate) active_since: Option<Instant>,
+    pub(crate) height_hint: Height,
+    pub(crate) behind_told: Height,
+    pub(crate) behind_since_tick: bool,
+    pub(crate) evidence_told: usize,
+    pub(crate) ticks: usize,
+    pub(crate) now: Instant,
+    pub(crate) unix: UnixTime,
+    pub(crate) outputs: Vec<Output>,
+    queue: VecDeque<EngineInput>,
+    is_visible: bool,
+    quorum_line: Option<String>,
+    signing_told: Option<SigningOff>,
+    is_stopped: bool,
+}
+
+impl Consensus {
+    /// Opens journal and guard over the chain as it is.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the disk refuses, or the journal is damaged; nothing is overwritten then.
+    pub fn open(config: Config, disk: &dyn Disk, chain: ChainStart) -> Result<Self, OpenError> {
+        let (journal, recovered) = Journal::open(disk, config.journal_step_bytes, config.journal_bytes_max)?;
+        let mut guard = Guard::open(disk)?;
+        let ChainStart { tip, validators: set, tip_validators: tip_set, recent } = chain;
+        let height = tip.height.next();
+        let replay = recovered.filter(|r| r.height == height).map_or_else(Vec::new, |r| r.entries);
+        let me = config.key.as_ref().map(|k| k.public());
+        let signed: Vec<_> = replay.iter().filter_map(|e| signed_by(e, me)).collect();
+        let last = guard.last();
+        let is_explained = last.is_none_or(|g| g.height < height || (g.height == height && signed.contains(&g)));
+        // The journal is synced before the guard, so it may be one step ahead.
+        signed.into_iter().for_each(|record| guard.note(record));
+        let leaders = LeaderOrder::new(set.clone(), recent);
+        let order = leaders.order(height);
+        let members = leaders.members(height);
+        Ok(Self {
+            me,
+            engine: Engine::new(config.chain_id, config.key.clone(), guard, height, set.clone(), members),
+            signing: Signing::new(last, is_explained),
+            votes: Votes::new(height, set.clone()),
+            blocks: Blocks::new(config.undecided_bytes_max),
+            timeouts: Timeouts::new(config.timeouts),
+            height_hint: tip.height,
+            behind_told: tip.height,
+            tip,
+            set,
+            tip_set,
+            leaders,
+            order,
+            journal,
+            replay,
+            previous: None,
+            future: Future::default(),
+            decided: None,
+            timers: Timers::default(),
+            peers: Peers::default(),
+            phase: Phase::Opened,
+            hold: None,
+            building: None,
+            payload_since: None,
+            active_since: None,
+            behind_since_tick: false,
+            evidence_told: 0,
+            ticks: 0,
+            now: Instant::START,
+            unix: UnixTime(0),
+            outputs: Vec::new(),
+            queue: VecDeque::new(),
+            is_visible: false,
+            quorum_line: None,
+            signing_told: None,
+            is_stopped: false,
+            config,
+        })
+    }
+
+    /// Takes one input and gives what must be done, in order. All that must be durable before, is.
+    ///
+    /// # Errors
+    /// [`Fatal`]: nothing may be carried out, and the process must end. Every later call fails too.
+    pub fn handle(&mut self, now: Instant, unix: UnixTime, input: Input) -> Result<Vec<Output>, Fatal> {
+        if self.is_stopped {
+            return Err(Fatal::Stopped);
+        }
+        self.now = now;
+        self.unix = unix;
+        let result = self.on_input(input).and_then(|()| self.settle());
+        if result.is_err() {
+            self.is_stopped = true;
+            self.outputs.clear();
+        }
+        result.map(|()| std::mem::take(&mut self.outputs))
+    }
+
+    /// When [`Input::Wake`] is wanted next.
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    fn on_input(&mut self, input: Input) -> Result<(), Fatal> {
+        match input {
+            Input::Start => self.on_start()?,
+            Input::Wake => self.on_wake()?,
+            Input::Gossip { from, message } => self.on_gossip(from, message),
+            Input::PeerUp { peer, validator } => self.on_peer_up(peer, validator),
+            Input::PeerDown { peer } => self.peers.down(&peer),
+            Input::PeerHeight { peer, height } => self.on_peer_height(peer, height),
+            Input::PayloadWaiting(waits) => {
+                self.payload_since = waits.then(|| self.payload_since.unwrap_or(self.now));
+            }
+            Input::Built { height, round, block } => self.on_built(height, round, block),
+            Input::Judged { id, valid } => self.on_judged(id, valid),
+            Input::Committed(committed) => self.on_committed(committed)?,
+        }
+        if self.phase == Phase::Waiting && self.is_ready() {
+            self.begin_height()?;
+        }
+        Ok(())
+    }
+
+    fn on_wake(&mut self) -> Result<(), Fatal> {
+        while let Some(timer) = self.timers.take_due(self.now) {
+            match timer {
+                Timer::Start => self.begin_height()?,
+                Timer::Tick => self.on_tick(),
+                // `settle` looks at holds and clocks.
+                Timer::Release | Timer::Clock => {}
+                Timer::Propose(round) => self.push(engine::timeout(TimeoutStep::Propose, round)),
+                Timer::Prevote(round) => self.push(engine::timeout(TimeoutStep::Prevote, round)),
+                Timer::Precommit(round) => self.push(engine::timeout(TimeoutStep::Precommit, round)),
+            }
+            self.run()?;
+        }
+        Ok(())
+    }
+
+    /// Gives the engine an input, later in this call.
+    pub(crate) fn push(&mut self, input: EngineInput) {
+        self.queue.push_back(input);
+    }
+
+    /// Steps until nothing is left to do, then makes it durable.
+    fn settle(&mut self) -> Result<(), Fatal> {
+        self.run()?;
+        self.tell_quorum();
+        self.tell_signing();
+        if self.is_visible {
+            self.journal.flush()?;
+            self.engine.guard().flush()?;
+            self.is_visible = false;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self) -> Result<(), Fatal> {
+        loop {
+            while let Some(input) = self.queue.pop_front() {
+                if self.phase != Phase::Running {
+                    continue;
+                }
+                self.keep_journal_room();
+                let actions = self.engine.step(input)?;
+                self.apply(actions);
+            }
+            self.leave_nil_round();
+            self.check_blocks();
+            self.update_hold();
+            if self.queue.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn keep_journal_room(&mut self) {
+        let reserve = JOURNAL_RESERVE.min(self.config.journal_bytes_max / 4);
+        if self.engine.is_enabled() && self.journal.room() < reserve {
+            self.signing.switch_off(SigningOff::JournalFull { height: self.height() });
+            self.engine.set_enabled(false);
+        }
+    }
+
+    /// Makes what is pending durable before this call returns.
+    pub(crate) fn make_durable(&mut self) {
+        self.is_visible = true;
+    }
+
+    pub(crate) fn apply(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Journal(entry) => self.keep(&entry),
+                Action::Publish(message) => self.publish(message),
+                Action::Schedule(timer) => self.schedule(timer),
+                Action::Cancel(timer) => {
+                    self.timers.cancel(timer);
+                    if let (Timer::Propose(_), Some(hold)) = (timer, &mut self.hold) {
+                        hold.is_waiting = false;
+                    }
+                }
+                Action::CancelRound => self.timers.cancel_round(),
+                Action::StartRound(round) => self.on_round(round),
+                Action::GetValue(round) => match &mut self.hold {
+                    Some(hold) => hold.is_building = true,
+                    None => self.build(round),
+                },
+                Action::Decide(certificate) => self.on_decided(certificate),
+            }
+        }
+    }
+
+    /// Only who signs needs to remember.
+    fn keep(&mut self, entry: &Entry) {
+        if !self.engine.is_enabled() {
+            return;
+        }
+        if let Entry::Judged { block, valid: true, .. } = entry
+            && let Some(held) = self.blocks.get_mut(block)
+            && !held.is_journaled
+        {
+            held.is_journaled = true;
+            self.journal.push(&Entry::Block(Box::new((*held.block).clone())));
+        }
+        self.journal.push(entry);
+    }
+
+    fn publish(&mut self, message: Gossip) {
+        self.make_durable();
+        let mut block = None;
+        match &message {
+            Gossip::Vote(vote) => self.votes.insert_vote(vote),
+            Gossip::Proposal(proposal) => {
+                self.votes.insert_proposal(proposal);
+                block = self.blocks.get(&proposal.block).filter(|_| proposal.valid_round.is_none());
+            }
+            Gossip::Polka(_)
+            | Gossip::RoundCertificate(_)
+            | Gossip::Holdings(_)
+            | Gossip::Block(_)
+            | Gossip::GetBlock { .. } => {}
+        }
+        let block = block.map(|held| Output::Broadcast(Gossip::Block(held.block.clone())));
+        self.outputs.push(Output::Broadcast(message));
+        self.outputs.extend(block);
+    }
+
+    fn schedule(&mut self, timer: Timer) {
+        let (step, round) = match timer {
+            Timer::Propose(round) => (TimeoutStep::Propose, round),
+            Timer::Prevote(round) => (TimeoutStep::Prevote, round),
+            Timer::Precommit(round) => (TimeoutStep::Precommit, round),
+            Timer::Start | Timer::Release | Timer::Clock | Timer::Tick => return,
+        };
+        match &mut self.hold {
+            Some(hold) if step == TimeoutStep::Propose => hold.is_waiting = true,
+            _ => self.timers.set(timer, self.now + self.timeouts.duration(step, round)),
+        }
+    }
+
+    /// A quorum of nil precommits ends the round at once: no vote that may still come can decide it.
+    fn leave_nil_round(&mut self) {
+        if let Some(round) = self.engine.round().filter(|_| self.phase == Phase::Running)
+            && self.votes.is_nil_quorum(round)
+            && self.timers.cancel(Timer::Precommit(round))
+        {
+            self.push(engine::timeout(TimeoutStep::Precommit, round));
+        }
+    }
+
+    /// Height being decided.
+    pub(crate) fn height(&self) -> Height {
+        self.tip.height.next()
+    }
+
+    /// Who leads `round` of the current height.
+    pub(crate) fn leader(&self, round: Round) -> Option<PublicKey> {
+        crate::leaders::leader(&self.set, &self.order, round)
+    }
+
+    /// A block under decision, or the one just decided.
+    pub(crate) fn find_block(&self, id: &BlockId) -> Option<Arc<Block>> {
+        let invalid = [Verdict::Judged(false), Verdict::Told(false)];
+        let held = self.blocks.get(id).filter(|h| !invalid.contains(&h.verdict)).map(|h| h.block.clone());
+        held.or_else(|| self.previous.as_ref().filter(|_| self.tip.id == *id).map(|p| p.block.clone()))
+    }
+
+    /// Name of a validator for people.
+    pub(crate) fn label(&self, key: &PublicKey) -> String {
+        self.config.labels.get(key).cloned().unwrap_or_else(|| key.short())
+    }
+
+    /// Words for the operator when the connected validators are no quorum.
+    pub(crate) fn current_quorum_line(&self) -> Option<String> {
+        let is_present = |key: &PublicKey| Some(*key) == self.me || self.peers.is_connected(key);
+        quorum_line(&self.set, is_present, |key| self.label(key))
+    }
+
+    fn tell_quorum(&mut self) {
+        if self.phase == Phase::Opened {
+            return;
+        }
+        let line = self.current_quorum_line();
+        if line != self.quorum_line {
+            self.outputs.push(line.clone().map_or(Output::QuorumBack, |line| Output::QuorumLost { line }));
+            self.quorum_line = line;
+        }
+    }
+
+    fn tell_signing(&mut self) {
+        let off = self.me.and_then(|_| self.signing.off());
+        if off.map(|o| std::mem::discriminant(&o)) != self.signing_told.map(|o| std::mem::discriminant(&o)) {
+            self.outputs.push(Output::SigningChanged { line: self.signing_status().to_string() });
+            self.signing_told = off;
+        }
+    }
+
+    pub(crate) fn signing_status(&self) -> SigningStatus {
+        match (self.me, self.signing.off()) {
+            (None, _) => SigningStatus::Observer,
+            (Some(me), _) if self.set.get(&me).is_none() => SigningStatus::NotValidator,
+            (Some(_), Some(reason)) => SigningStatus::Off { reason, passed: self.signing.passed() },
+            (Some(_), None) => SigningStatus::On,
+        }
+    }
+}
+
+/// What `me` signed, if this entry is it.
+fn signed_by(entry: &Entry, me: Option<PublicKey>) -> Option<SignedRecord> {
+    match entry {
+        Entry::Vote(vote) if Some(vote.validator) == me => Some(SignedRecord::of_vote(vote)),
+        Entry::Proposal(proposal) if Some(proposal.proposer) == me => Some(SignedRecord::of_proposal(proposal)),
+        _ => None,
+    }
+}

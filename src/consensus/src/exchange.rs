@@ -1,0 +1,190 @@
+//! Links heal: neighbours tell each other what they hold of a height and round, and send what the other lacks, whoever signed it.
+//!
+//! In normal traffic a vote costs one delivery per other node and nothing is forwarded. Every [`TICK`], and at once when a validator
+//! connects, an active height's holdings are told to the connected validators. Who shows something that we lack gets ours at once.
+
+use crate::consensus::{Consensus, Phase};
+use crate::messages::{Gossip, Holdings, Output};
+use crate::timers::Timer;
+use crate::votes::Votes;
+use std::time::Duration;
+use timed_primitives::{BlockId, Height, PublicKey, Round, VoteKind};
+
+/// Time between two exchanges.
+pub const TICK: Duration = Duration::from_secs(1);
+/// Shortest time between two holdings told to the same peer out of turn.
+const HOLDINGS_GAP: Duration = Duration::from_millis(100);
+/// Shortest time between two deliveries of the same block to the same peer.
+const BLOCK_GAP: Duration = Duration::from_millis(500);
+
+impl Consensus {
+    pub(crate) fn on_peer_up(&mut self, peer: PublicKey, validator: Option<PublicKey>) {
+        self.peers.up(peer, validator);
+        if validator.is_some() && self.is_active() {
+            self.send_holdings(peer);
+        }
+    }
+
+    /// A peer tells its tip.
+    pub(crate) fn on_peer_height(&mut self, peer: PublicKey, height: Height) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.height = Some(height);
+        if self.me.is_some() {
+            self.signing.on_peer_height(height);
+            if self.signing.off().is_some() {
+                self.engine.set_enabled(false);
+            }
+        }
+        self.on_height_elsewhere(height);
+    }
+
+    /// `height` is decided elsewhere. A small lead is given a tick: the votes may be on their way.
+    pub(crate) fn on_height_elsewhere(&mut self, height: Height) {
+        self.height_hint = self.height_hint.max(height);
+        if height.above(self.tip.height) > 1 {
+            self.tell_behind();
+        }
+    }
+
+    fn tell_behind(&mut self) {
+        if self.height_hint > self.behind_told {
+            self.behind_told = self.height_hint;
+            self.outputs.push(Output::Behind { height: self.height_hint });
+        }
+    }
+
+    /// True when something happens at this height: an idle network is quiet.
+    fn is_active(&self) -> bool {
+        self.phase == Phase::Running && (self.hold.is_none() || !self.votes.is_empty())
+    }
+
+    pub(crate) fn on_tick(&mut self) {
+        self.timers.set(Timer::Tick, self.now + TICK);
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.is_active() {
+            self.peers.validators().into_iter().for_each(|peer| self.send_holdings(peer));
+        }
+        self.ask_for_missing();
+        if self.height_hint > self.tip.height {
+            if self.behind_since_tick {
+                // Said again each tick while it lasts: a lost hint would be a stalled node.
+                self.behind_told = self.tip.height;
+                self.tell_behind();
+            }
+            self.behind_since_tick = true;
+        }
+    }
+
+    fn send_holdings(&mut self, to: PublicKey) {
+        let Some(round) = self.engine.round().filter(|_| self.phase == Phase::Running) else { return };
+        let proposal = self.votes.proposals(round).first();
+        let holdings = Holdings {
+            height: self.height(),
+            round,
+            has_proposal: proposal.is_some(),
+            has_block: proposal.is_some_and(|p| self.blocks.contains(&p.block)),
+            prevotes: self.votes.bitmap(round, VoteKind::Prevote),
+            precommits: self.votes.bitmap(round, VoteKind::Precommit),
+        };
+        if let Some(peer) = self.peers.get_mut(&to) {
+            peer.holdings_sent = Some(self.now);
+        }
+        self.send(to, Gossip::Holdings(holdings));
+    }
+
+    fn send(&mut self, to: PublicKey, message: Gossip) {
+        self.outputs.push(Output::Send { to, message });
+    }
+
+    pub(crate) fn on_holdings(&mut self, from: PublicKey, theirs: &Holdings) {
+        if theirs.height > self.height() {
+            return self.on_height_elsewhere(theirs.height.previous().unwrap_or_default());
+        }
+        if theirs.height == self.height() && self.phase != Phase::Waiting {
+            let ours = self.engine.round().unwrap_or_default();
+            let answer = answer(&self.votes, ours, theirs);
+            answer.into_iter().for_each(|message| self.send(from, message));
+            self.tell_what_we_lack(from, theirs, ours);
+        } else if let (Some(previous), Some(certificate)) = (&self.previous, &self.tip.certificate)
+            && theirs.height == self.tip.height
+        {
+            // One behind: the decided round is what it needs.
+            let decided = Holdings { round: certificate.round, ..theirs.clone() };
+            let asked = if theirs.round == certificate.round {
+                theirs
+            } else {
+                &Holdings { prevotes: vec![], precommits: vec![], has_proposal: false, ..decided }
+            };
+            let answer = answer(&previous.votes, certificate.round, asked);
+            answer.into_iter().for_each(|message| self.send(from, message));
+        }
+    }
+
+    fn tell_what_we_lack(&mut self, to: PublicKey, theirs: &Holdings, ours: Round) {
+        let is_lacking = theirs.round > ours
+            || (theirs.has_proposal && self.votes.proposals(theirs.round).is_empty())
+            || self.votes.is_lacking_any(theirs.round, VoteKind::Prevote, &theirs.prevotes)
+            || self.votes.is_lacking_any(theirs.round, VoteKind::Precommit, &theirs.precommits);
+        let sent = self.peers.get(&to).and_then(|p| p.holdings_sent);
+        if is_lacking && sent.is_none_or(|at| self.now >= at + HOLDINGS_GAP) {
+            self.send_holdings(to);
+        }
+    }
+
+    pub(crate) fn ask_for_block(&mut self, to: PublicKey, id: BlockId) {
+        let height = self.height();
+        self.send(to, Gossip::GetBlock { height, id });
+    }
+
+    /// Asks for blocks that signed messages name: one validator per tick in turn, and whoever the shell can ask.
+    fn ask_for_missing(&mut self) {
+        let height = self.height();
+        let mut missing: Vec<_> = match self.phase {
+            Phase::Running => self.votes.named_blocks().into_iter().collect(),
+            Phase::Committing => self.decided.iter().map(|c| c.block).collect(),
+            Phase::Opened | Phase::Waiting => return,
+        };
+        missing.retain(|id| !self.blocks.contains(id));
+        let validators = match self.peers.validators() {
+            none if none.is_empty() => self.peers.all(),
+            some => some,
+        };
+        for id in missing {
+            let turn = self.ticks.checked_rem(validators.len()).unwrap_or(0);
+            if let Some(to) = validators.get(turn) {
+                self.send(*to, Gossip::GetBlock { height, id });
+            }
+            self.outputs.push(Output::Wanted { height, id });
+        }
+    }
+
+    pub(crate) fn on_get_block(&mut self, from: PublicKey, height: Height, id: BlockId) {
+        let Some(block) = self.find_block(&id).filter(|b| b.header.height == height) else { return };
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        let is_repeated = peer.block_sent.is_some_and(|(sent, at)| sent == id && now < at + BLOCK_GAP);
+        if !is_repeated {
+            peer.block_sent = Some((id, now));
+            self.send(from, Gossip::Block(block));
+        }
+    }
+}
+
+/// What a neighbour with these holdings lacks of its round, and what brings it into `ours` if that is higher.
+fn answer(votes: &Votes, ours: Round, theirs: &Holdings) -> Vec<Gossip> {
+    let mut messages = Vec::new();
+    let proposal = votes.proposals(theirs.round).first();
+    if let Some(proposal) = proposal.filter(|_| !theirs.has_proposal) {
+        messages.extend(proposal.valid_round.and_then(|round| votes.polka(round)).map(Gossip::Polka));
+        messages.push(Gossip::Proposal(proposal.clone()));
+    }
+    for (kind, bitmap) in [(VoteKind::Prevote, &theirs.prevotes), (VoteKind::Precommit, &theirs.precommits)] {
+        messages.extend(votes.lacking(theirs.round, kind, bitmap).cloned().map(Gossip::Vote));
+    }
+    if ours > theirs.round {
+        messages.extend(votes.round_certificate(theirs.round, ours).map(Gossip::RoundCertificate));
+        let polka = votes.highest_polka_round(ours).filter(|round| *round >= theirs.round);
+        messages.extend(polka.and_then(|round| votes.polka(round)).map(Gossip::Polka));
+    }
+    messages
+}

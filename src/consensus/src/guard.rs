@@ -1,0 +1,212 @@
+//! The last thing this node signed, in a file of its own: a second memory beside the journal.
+//!
+//! Two slots of 4 KiB, written in turn, so that a torn write leaves the other. Order before anything signed leaves the node: journal
+//! sync, guard sync, publish. So the journal may be one step ahead of the guard after a crash, and never behind it.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use timed_primitives::{BlockId, Disk, DiskFile, Height, Proposal, Round, Vote, VoteKind};
+
+/// Name of the file.
+pub const GUARD_FILE: &str = "guard";
+
+const SLOT: u64 = 4096;
+const MAGIC: [u8; 8] = *b"TIMEgard";
+
+/// What was signed, in the order in which it is signed within a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub enum SignedStep {
+    /// A proposal.
+    Proposal,
+    /// A prevote.
+    Prevote,
+    /// A precommit.
+    Precommit,
+    /// Nothing: the height was decided, and this node will sign nothing more there.
+    Decided,
+}
+
+/// One thing signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SignedRecord {
+    /// At which height.
+    pub height: Height,
+    /// In which round.
+    pub round: Round,
+    /// What kind of thing.
+    pub step: SignedStep,
+    /// For which block; `None` for nil.
+    pub block: Option<BlockId>,
+    /// The round of the quorum named in a proposal, if any.
+    pub valid_round: Option<Round>,
+}
+
+impl SignedRecord {
+    /// Position in the order of signing.
+    fn place(&self) -> (Height, Round, SignedStep) {
+        (self.height, self.round, self.step)
+    }
+
+    pub(crate) fn of_vote(vote: &Vote) -> Self {
+        let step = match vote.kind {
+            VoteKind::Prevote => SignedStep::Prevote,
+            VoteKind::Precommit => SignedStep::Precommit,
+        };
+        Self { height: vote.height, round: vote.round, step, block: vote.block, valid_round: None }
+    }
+
+    pub(crate) fn of_proposal(p: &Proposal) -> Self {
+        let step = SignedStep::Proposal;
+        Self { height: p.height, round: p.round, step, block: Some(p.block), valid_round: p.valid_round }
+    }
+
+    /// `height` is behind us, decided as `block`.
+    pub(crate) fn decided(height: Height, block: BlockId) -> Self {
+        Self { height, round: Round(u32::MAX), step: SignedStep::Decided, block: Some(block), valid_round: None }
+    }
+
+    /// True when this comes after `other` in the order of signing.
+    pub(crate) fn is_after(&self, other: &Self) -> bool {
+        self.place() > other.place()
+    }
+}
+
+impl fmt::Display for SignedRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let step = match self.step {
+            SignedStep::Proposal => "proposal",
+            SignedStep::Prevote => "prevote",
+            SignedStep::Precommit => "precommit",
+            SignedStep::Decided => return write!(f, "height {} (decided)", self.height),
+        };
+        write!(f, "{step} of height {} round {}", self.height, self.round)
+    }
+}
+
+/// The guard cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("guard: {source}; check the disk and its permissions")]
+pub struct GuardError {
+    /// What the system says.
+    pub source: io::Error,
+}
+
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
+struct Slot {
+    magic: [u8; 8],
+    sequence: u64,
+    record: SignedRecord,
+}
+
+pub(crate) struct Guard {
+    file: Arc<dyn DiskFile>,
+    sequence: u64,
+    last: Option<SignedRecord>,
+    is_dirty: bool,
+}
+
+impl Guard {
+    pub(crate) fn open(disk: &dyn Disk) -> Result<Self, GuardError> {
+        Self::read(disk).map_err(|source| GuardError { source })
+    }
+
+    fn read(disk: &dyn Disk) -> io::Result<Self> {
+        let file = disk.open(GUARD_FILE)?;
+        if file.len()? < 2 * SLOT {
+            let size = file.len()?;
+            file.write_at(size, &vec![0; usize::try_from(2 * SLOT - size).map_err(io::Error::other)?])?;
+            file.sync()?;
+        }
+        let mut newest: Option<Slot> = None;
+        for index in 0..2 {
+            let mut bytes = vec![0; usize::try_from(SLOT).map_err(io::Error::other)?];
+            file.read_at(index * SLOT, &mut bytes)?;
+            newest = newest.into_iter().chain(decode_slot(&bytes)).max_by_key(|s| s.sequence);
+        }
+        let (sequence, last) = newest.map_or((0, None), |s| (s.sequence, Some(s.record)));
+        Ok(Self { file, sequence, last, is_dirty: false })
+    }
+
+    /// The last thing signed, as far as this file knows.
+    pub(crate) fn last(&self) -> Option<SignedRecord> {
+        self.last
+    }
+
+    /// True when signing `record` contradicts nothing: it comes after the last one, or is the last one again.
+    pub(crate) fn allows(&self, record: &SignedRecord) -> bool {
+        self.last.is_none_or(|last| record.is_after(&last) || *record == last)
+    }
+
+    /// Remembers `record`, if it comes after the last one; [`Guard::flush`] makes it durable.
+    pub(crate) fn note(&mut self, record: SignedRecord) {
+        if self.last.is_none_or(|last| record.is_after(&last)) {
+            self.last = Some(record);
+            self.is_dirty = true;
+        }
+    }
+
+    /// Writes and syncs the last record, if it changed.
+    pub(crate) fn flush(&mut self) -> Result<(), GuardError> {
+        let Some(record) = self.last.filter(|_| self.is_dirty) else { return Ok(()) };
+        let slot = Slot { magic: MAGIC, sequence: self.sequence + 1, record };
+        let mut bytes = timed_primitives::encode(&slot);
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        let write = self.file.write_at(slot.sequence % 2 * SLOT, &bytes).and_then(|()| self.file.sync());
+        write.map_err(|source| GuardError { source })?;
+        self.sequence = slot.sequence;
+        self.is_dirty = false;
+        Ok(())
+    }
+}
+
+fn decode_slot(bytes: &[u8]) -> Option<Slot> {
+    let mut rest = bytes;
+    let slot = Slot::deserialize(&mut rest).ok()?;
+    let length = bytes.len() - rest.len();
+    let stored = u32::from_le_bytes(rest.get(..4)?.try_into().ok()?);
+    (slot.magic == MAGIC && crc32fast::hash(bytes.get(..length)?) == stored).then_some(slot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timed_primitives::{Hash, MemoryDisk};
+
+    fn record(height: u64, round: u32, step: SignedStep, block: Option<u8>) -> SignedRecord {
+        let block = block.map(|b| BlockId(Hash([b; 32])));
+        SignedRecord { height: Height(height), round: Round(round), step, block, valid_round: None }
+    }
+
+    #[test]
+    fn allows_what_comes_after_and_the_identical_thing_again() {
+        let mut guard = Guard::open(&MemoryDisk::default()).unwrap();
+        let last = record(5, 1, SignedStep::Prevote, Some(1));
+        assert!(guard.allows(&last));
+        guard.note(last);
+        assert!(guard.allows(&last));
+        assert!(!guard.allows(&record(5, 1, SignedStep::Prevote, Some(2))));
+        assert!(!guard.allows(&record(5, 1, SignedStep::Prevote, None)));
+        assert!(!guard.allows(&record(5, 1, SignedStep::Proposal, Some(1))));
+        assert!(!guard.allows(&record(5, 0, SignedStep::Precommit, None)));
+        assert!(guard.allows(&record(5, 1, SignedStep::Precommit, None)));
+        assert!(guard.allows(&record(6, 0, SignedStep::Proposal, Some(3))));
+    }
+
+    #[test]
+    fn survives_a_crash_and_a_torn_slot() {
+        let disk = MemoryDisk::default();
+        let mut guard = Guard::open(&disk).unwrap();
+        guard.note(record(1, 0, SignedStep::Prevote, None));
+        guard.flush().unwrap();
+        guard.note(record(1, 0, SignedStep::Precommit, None));
+        guard.flush().unwrap();
+        guard.note(record(2, 0, SignedStep::Prevote, None));
+        disk.crash();
+        let last = Guard::open(&disk).unwrap().last().unwrap();
+        assert_eq!(last, record(1, 0, SignedStep::Precommit, None));
+        disk.damage(GUARD_FILE, |bytes| bytes[10] ^= 1).unwrap();
+        assert_eq!(Guard::open(&disk).unwrap().last(), Some(record(1, 0, SignedStep::Prevote, None)));
+    }
+}

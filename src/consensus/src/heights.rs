@@ -1,0 +1,297 @@
+//! The life of a height: started, held, led, decided, committed.
+
+use crate::blocks::{Rank, Verdict};
+use crate::certificate::commit_votes;
+use crate::consensus::{Consensus, Phase, Previous};
+use crate::engine;
+use crate::guard::SignedRecord;
+use crate::idle::Idle;
+use crate::journal::{Entry, TimeoutStep};
+use crate::leaders::LeaderRecord;
+use crate::messages::{Committed, Fatal, Gossip, Output, Tip};
+use crate::quorum::{is_quorum, power_of};
+use crate::timers::Timer;
+use crate::votes::Votes;
+use std::sync::Arc;
+use std::time::Duration;
+use timed_primitives::{Block, CommitCertificate, Height, PublicKey, Round};
+
+/// How long the first height waits to hear from a quorum. After it the node goes on with those it hears: links may be cut.
+pub(crate) const START_WAIT: Duration = Duration::from_secs(3);
+
+/// Round 0 before anything happens: what begins when the hold ends. See [`crate::idle`].
+#[derive(Debug, Default)]
+pub(crate) struct Hold {
+    /// The propose time-out.
+    pub(crate) is_waiting: bool,
+    /// Building a block.
+    pub(crate) is_building: bool,
+}
+
+impl Consensus {
+    pub(crate) fn on_start(&mut self) -> Result<(), Fatal> {
+        if self.phase != Phase::Opened {
+            return Ok(());
+        }
+        self.phase = Phase::Waiting;
+        self.signing.on_start(self.unix);
+        self.timers.set(Timer::Tick, self.now + crate::exchange::TICK);
+        self.timers.set(Timer::Start, self.now + START_WAIT);
+        Ok(())
+    }
+
+    /// True when the first height may start: nobody can have decided without us, or a quorum told how high it is.
+    pub(crate) fn is_ready(&self) -> bool {
+        let Some(me) = self.me.filter(|me| self.set.get(me).is_some()) else { return true };
+        let power = power_of(&self.set, |key| *key == me || self.peers.has_told_height(key));
+        is_quorum(power, self.set.total_power())
+    }
+
+    /// Starts the height after the tip.
+    pub(crate) fn begin_height(&mut self) -> Result<(), Fatal> {
+        let height = self.height();
+        self.phase = Phase::Running;
+        self.timers.cancel_height();
+        self.decided = None;
+        self.building = None;
+        self.active_since = None;
+        self.hold = Some(Hold::default());
+        self.evidence_told = 0;
+        self.votes = Votes::new(height, self.set.clone());
+        self.order = self.leaders.order(height);
+        if self.journal.height() != height {
+            self.journal.begin(height);
+        }
+        self.engine.set_enabled(self.me.is_some() && self.signing.off().is_none());
+        let members = self.leaders.members(height);
+        let actions = self.engine.start(height, self.set.clone(), members)?;
+        self.apply(actions);
+        let entries = std::mem::take(&mut self.replay);
+        if !entries.is_empty() {
+            self.recover(&entries);
+            let actions = self.engine.replay(height, &entries)?;
+            self.apply(actions);
+            self.after_replay();
+        }
+        let (votes, proposals) = self.future.take(height);
+        proposals.into_iter().for_each(|p| self.accept_proposal(p));
+        votes.into_iter().for_each(|v| self.accept_vote(v));
+        Ok(())
+    }
+
+    /// Fills the stores with what the journal holds; the engine gets it next. The journal held verified messages only.
+    fn recover(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            match entry {
+                Entry::Vote(vote) => {
+                    self.engine.note_verified_vote(vote);
+                    self.votes.insert_vote(vote);
+                }
+                Entry::Proposal(proposal) => {
+                    self.engine.note_verified_proposal(proposal);
+                    self.votes.insert_proposal(proposal);
+                }
+                Entry::Polka(polka) => {
+                    for vote in crate::certificate::polka_votes(polka) {
+                        self.engine.note_verified_vote(&vote);
+                        self.votes.insert_vote(&vote);
+                    }
+                }
+                Entry::Block(block) => {
+                    let id = block.id();
+                    self.blocks.insert(id, Arc::new((**block).clone()), |_| Rank::Needed);
+                    if let Some(held) = self.blocks.get_mut(&id) {
+                        held.is_journaled = true;
+                        held.verdict = Verdict::Told(true);
+                    }
+                }
+                Entry::Judged { block, valid, .. } => {
+                    if let Some(held) = self.blocks.get_mut(block) {
+                        held.verdict = Verdict::Told(*valid);
+                    }
+                }
+                Entry::Timeout { .. } => {}
+            }
+        }
+    }
+
+    /// The engine publishes our votes again, but not our proposal; and it asked for a block before it was told that there is one.
+    fn after_replay(&mut self) {
+        let Some(round) = self.engine.round() else { return };
+        let mine = self.votes.proposals(round).iter().find(|p| Some(p.proposer) == self.me).cloned();
+        if !self.engine.is_proposing() || mine.is_some() {
+            self.building = None;
+            self.outputs.retain(|o| !matches!(o, Output::Build { .. }));
+            if let Some(hold) = &mut self.hold {
+                hold.is_building = false;
+            }
+        }
+        if let Some(proposal) = mine.filter(|_| self.engine.is_enabled()) {
+            let block = self.blocks.get(&proposal.block).map(|h| Output::Broadcast(Gossip::Block(h.block.clone())));
+            self.make_durable();
+            self.outputs.push(Output::Broadcast(Gossip::Proposal(proposal)));
+            self.outputs.extend(block);
+        }
+    }
+
+    /// The engine entered a round.
+    pub(crate) fn on_round(&mut self, round: Round) {
+        self.building = None;
+        if round > Round::ZERO {
+            self.hold = None;
+            self.timers.cancel(Timer::Release);
+            self.active_since.get_or_insert(self.now);
+        }
+    }
+
+    /// Ends the hold of round 0 when it is time, or sets the timer for it.
+    pub(crate) fn update_hold(&mut self) {
+        let Some(hold) = self.hold.as_ref().filter(|_| self.phase == Phase::Running) else { return };
+        let idle = Idle {
+            parent_time: self.tip.time,
+            min_interval: self.config.min_block_interval,
+            empty_interval: self.config.empty_block_interval,
+            is_leader: self.me.is_some() && self.leader(Round::ZERO) == self.me,
+        };
+        let at = idle.release_at(self.now, self.unix, self.payload_since, !self.votes.is_empty());
+        if at > self.now {
+            self.timers.set(Timer::Release, at);
+            return;
+        }
+        let (is_waiting, is_building) = (hold.is_waiting, hold.is_building);
+        self.hold = None;
+        self.timers.cancel(Timer::Release);
+        self.active_since.get_or_insert(self.now);
+        if is_waiting && self.engine.is_proposing() {
+            let timeout = self.timeouts.duration(TimeoutStep::Propose, Round::ZERO);
+            self.timers.set(Timer::Propose(Round::ZERO), self.now + timeout);
+        }
+        if is_building && self.engine.is_proposing() {
+            self.build(Round::ZERO);
+        }
+    }
+
+    pub(crate) fn build(&mut self, round: Round) {
+        self.building = Some(round);
+        self.outputs.push(Output::Build {
+            height: self.height(),
+            round,
+            parent: self.tip.id,
+            time: self.unix.max(self.tip.time.plus(Duration::from_millis(1))),
+            parent_certificate: self.tip.certificate.clone(),
+        });
+    }
+
+    pub(crate) fn on_built(&mut self, height: Height, round: Round, block: Arc<Block>) {
+        let header = &block.header;
+        let is_asked = self.phase == Phase::Running
+            && height == self.height()
+            && self.building == Some(round)
+            && self.engine.round() == Some(round);
+        let is_ours = Some(header.proposer) == self.me && header.height == height && header.first_round == round;
+        if !is_asked || !is_ours || header.parent != self.tip.id {
+            return;
+        }
+        let id = block.id();
+        if self.blocks.insert(id, block.clone(), |_| Rank::Needed) {
+            if let Some(held) = self.blocks.get_mut(&id) {
+                held.verdict = Verdict::Told(true);
+            }
+            self.building = None;
+            self.push(engine::propose(height, round, id));
+        }
+    }
+
+    /// The engine decided.
+    pub(crate) fn on_decided(&mut self, certificate: CommitCertificate) {
+        if let Some(since) = self.active_since {
+            self.timeouts.on_decided(self.now.since(since));
+        }
+        self.phase = Phase::Committing;
+        self.signing.on_decided_here();
+        self.timers.cancel_height();
+        self.hold = None;
+        self.decided = Some(certificate);
+        self.commit_if_found();
+    }
+
+    /// Hands the decided block over, once it is here.
+    pub(crate) fn commit_if_found(&mut self) {
+        let Some(certificate) = &self.decided else { return };
+        let Some(held) = self.blocks.get(&certificate.block) else { return };
+        let output = Output::Commit { block: held.block.clone(), certificate: certificate.clone() };
+        self.decided = None;
+        self.make_durable();
+        self.outputs.push(output);
+    }
+
+    pub(crate) fn on_committed(&mut self, committed: Committed) -> Result<(), Fatal> {
+        let Committed { blocks, certificate, decided_by, validators } = committed;
+        let blocks: Vec<_> = blocks.into_iter().filter(|b| b.header.height > self.tip.height).collect();
+        let mut expected = self.tip.height.next();
+        for block in &blocks {
+            if block.header.height != expected {
+                return Err(Fatal::Gap { expected, got: block.header.height });
+            }
+            expected = expected.next();
+            self.leaders.push(LeaderRecord::of(block));
+            self.signing.on_committed(block.header.time);
+        }
+        let Some(last) = blocks.last() else { return Ok(()) };
+        let certificate = self.richest(certificate);
+        self.remember_previous(last, &certificate, &decided_by);
+        let header = &last.header;
+        self.tip = Tip { height: header.height, id: last.id(), time: header.time, certificate: Some(certificate) };
+        self.tip_set = decided_by;
+        self.set = validators;
+        self.leaders.set_validators(&self.set);
+        self.height_hint = self.height_hint.max(self.tip.height);
+        self.behind_told = self.behind_told.max(self.tip.height);
+        self.behind_since_tick = false;
+        self.blocks.on_committed(self.tip.height);
+        self.future.on_committed(self.tip.height);
+        self.replay.clear();
+        self.pass_in_guard();
+        match self.phase {
+            Phase::Opened | Phase::Waiting => Ok(()),
+            Phase::Running | Phase::Committing => self.begin_height(),
+        }
+    }
+
+    /// Notes that a height is behind us which we did not sign, so that the guard stays as young as the chain.
+    fn pass_in_guard(&mut self) {
+        let (height, id) = (self.tip.height, self.tip.id);
+        let is_older = self.engine.guard().last().is_none_or(|last| last.height < height);
+        if self.me.is_some() && is_older && !self.signing.is_memory_in_doubt() {
+            self.engine.guard().note(SignedRecord::decided(height, id));
+            self.make_durable();
+        }
+    }
+
+    /// The certificate with all precommits for it that are held here.
+    fn richest(&self, mut certificate: CommitCertificate) -> CommitCertificate {
+        if self.votes.height() == certificate.height {
+            let more = self.votes.precommits_for(certificate.round, certificate.block);
+            let is_new = |key: &PublicKey| certificate.signatures.iter().all(|s| s.validator != *key);
+            let more: Vec<_> = more.into_iter().filter(|s| is_new(&s.validator)).collect();
+            certificate.signatures.extend(more);
+            certificate.signatures.sort();
+        }
+        certificate
+    }
+
+    fn remember_previous(
+        &mut self,
+        block: &Arc<Block>,
+        certificate: &CommitCertificate,
+        set: &timed_primitives::ValidatorSet,
+    ) {
+        let fresh = Votes::new(block.header.height, set.clone());
+        let mut votes = match self.votes.height() == block.header.height {
+            true => std::mem::replace(&mut self.votes, fresh),
+            false => fresh,
+        };
+        commit_votes(certificate).for_each(|vote| votes.insert_vote(&vote));
+        self.previous = Some(Previous { votes, block: block.clone() });
+    }
+}

@@ -1,0 +1,427 @@
+//! Messages from peers: what is let through to the engine.
+//!
+//! Everything is checked here before it is kept or given on: place, membership, already held, signature. So nothing unverified is ever
+//! buffered. Votes and proposals of the next two heights are kept, rounds below [`FUTURE_ROUNDS`] only, one of each kind per validator
+//! and round, the first staying: at most 2 × 4 × 2 votes and as many proposals per validator, whoever sends them. What is dropped is
+//! healed by the exchange. Rounds more than [`ROUNDS_AHEAD`] above ours enter by certificate only.
+
+use crate::blocks::{Rank, Verdict};
+use crate::certificate::{polka_votes, round_votes, verify_commit, verify_polka, verify_round};
+use crate::consensus::{Consensus, Phase};
+use crate::engine;
+use crate::guard::SignedRecord;
+use crate::idle::CLOCK_GRACE;
+use crate::messages::{Evidence, Gossip, Offence, Output};
+use crate::signing::SigningOff;
+use crate::timers::Timer;
+use crate::votes::Seen;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use timed_primitives::{
+    Block, BlockId, Hash, Height, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate, Vote, VoteKind,
+};
+
+/// Heights after the one being decided of which votes are kept.
+pub(crate) const FUTURE_HEIGHTS: u64 = 2;
+/// Rounds of those heights that are kept.
+pub(crate) const FUTURE_ROUNDS: u32 = 4;
+/// Rounds above ours of which single votes are taken; the engine's own bound.
+pub(crate) const ROUNDS_AHEAD: u32 = 10;
+/// Contradictions reported per height. More teach nothing.
+const EVIDENCE_MAX: usize = 32;
+
+/// Verified messages of heights that are not yet decided upon.
+#[derive(Default)]
+pub(crate) struct Future {
+    votes: BTreeMap<(Height, Round, VoteKind, PublicKey), Vote>,
+    proposals: BTreeMap<(Height, Round, PublicKey), Proposal>,
+}
+
+impl Future {
+    pub(crate) fn take(&mut self, height: Height) -> (Vec<Vote>, Vec<Proposal>) {
+        let votes = self.votes.extract_if(.., |key, _| key.0 == height).map(|(_, v)| v).collect();
+        let proposals = self.proposals.extract_if(.., |key, _| key.0 == height).map(|(_, p)| p).collect();
+        (votes, proposals)
+    }
+
+    pub(crate) fn on_committed(&mut self, height: Height) {
+        self.votes.retain(|key, _| key.0 > height);
+        self.proposals.retain(|key, _| key.0 > height);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.votes.len() + self.proposals.len()
+    }
+}
+
+/// Where a message belongs.
+enum Place {
+    Current,
+    Previous,
+    Future,
+    /// Too high to keep.
+    Far,
+    Past,
+}
+
+impl Consensus {
+    pub(crate) fn on_gossip(&mut self, from: PublicKey, message: Gossip) {
+        if self.phase == Phase::Opened {
+            return;
+        }
+        match message {
+            Gossip::Vote(vote) => self.on_vote(from, vote),
+            Gossip::Proposal(proposal) => self.on_proposal(from, proposal),
+            Gossip::Polka(polka) => self.on_polka(from, polka),
+            Gossip::RoundCertificate(certificate) => self.on_round_certificate(from, certificate),
+            Gossip::Holdings(holdings) => self.on_holdings(from, &holdings),
+            Gossip::Block(block) => self.on_block(from, block),
+            Gossip::GetBlock { height, id } => self.on_get_block(from, height, id),
+        }
+    }
+
+    fn place(&self, height: Height) -> Place {
+        let current = self.height();
+        match height.above(current) {
+            0 if height == current && self.phase == Phase::Waiting => Place::Future,
+            0 if height == current => Place::Current,
+            0 if height == self.tip.height => Place::Previous,
+            0 => Place::Past,
+            1..=FUTURE_HEIGHTS => Place::Future,
+            _ => Place::Far,
+        }
+    }
+
+    fn refuse(&mut self, from: PublicKey, offence: Offence) {
+        self.outputs.push(Output::Invalid { from, offence });
+    }
+
+    fn is_too_far_ahead(&self, round: Round) -> bool {
+        round.0 > self.engine.round().unwrap_or_default().0.saturating_add(ROUNDS_AHEAD)
+    }
+
+    fn on_vote(&mut self, from: PublicKey, vote: Vote) {
+        match self.place(vote.height) {
+            Place::Past => {}
+            Place::Previous => self.on_late_vote(from, vote),
+            Place::Future => self.on_future_vote(from, vote),
+            Place::Far => self.on_far(from, vote.height, &vote.validator, |chain| vote.is_signed(chain)),
+            Place::Current => {
+                if self.set.get(&vote.validator).is_none() || self.is_too_far_ahead(vote.round) {
+                    return;
+                }
+                let seen = self.votes.seen_vote(&vote);
+                if seen == Seen::Same || (seen != Seen::No && self.evidence_told >= EVIDENCE_MAX) {
+                    return;
+                }
+                if !vote.is_signed(self.config.chain_id) {
+                    return self.refuse(from, Offence::BadSignature);
+                }
+                match seen {
+                    Seen::Conflict(held) => self.accuse(Evidence::Votes(Box::new(held), Box::new(vote))),
+                    Seen::No | Seen::Same => self.accept_vote(vote),
+                }
+            }
+        }
+    }
+
+    /// A verified vote of the current height, not held yet.
+    pub(crate) fn accept_vote(&mut self, vote: Vote) {
+        if self.set.get(&vote.validator).is_none() || self.votes.seen_vote(&vote) != Seen::No {
+            return;
+        }
+        self.check_memory(&vote.validator, SignedRecord::of_vote(&vote));
+        self.engine.note_verified_vote(&vote);
+        self.votes.insert_vote(&vote);
+        self.active_since.get_or_insert(self.now);
+        self.push(engine::vote(&vote));
+    }
+
+    /// A precommit for the decided block enriches the certificate that the next block includes.
+    fn on_late_vote(&mut self, from: PublicKey, vote: Vote) {
+        let Some(certificate) = &self.tip.certificate else { return };
+        let is_wanted = vote.kind == VoteKind::Precommit
+            && vote.round == certificate.round
+            && vote.block == Some(certificate.block)
+            && self.tip_set.get(&vote.validator).is_some()
+            && certificate.signatures.iter().all(|s| s.validator != vote.validator);
+        if !is_wanted {
+            return;
+        }
+        if !vote.is_signed(self.config.chain_id) {
+            return self.refuse(from, Offence::BadSignature);
+        }
+        if let Some(certificate) = &mut self.tip.certificate {
+            let signature = timed_primitives::CommitSignature { validator: vote.validator, signature: vote.signature };
+            certificate.signatures.push(signature);
+            certificate.signatures.sort();
+        }
+        if let Some(previous) = &mut self.previous {
+            previous.votes.insert_vote(&vote);
+        }
+    }
+
+    fn on_future_vote(&mut self, from: PublicKey, vote: Vote) {
+        let key = (vote.height, vote.round, vote.kind, vote.validator);
+        let is_room = vote.round.0 < FUTURE_ROUNDS && self.set.get(&vote.validator).is_some();
+        if !is_room || self.future.votes.contains_key(&key) {
+            return;
+        }
+        if !vote.is_signed(self.config.chain_id) {
+            return self.refuse(from, Offence::BadSignature);
+        }
+        self.hint(vote.height);
+        self.future.votes.insert(key, vote);
+    }
+
+    /// A message from far above tells only how high others are.
+    fn on_far(
+        &mut self,
+        from: PublicKey,
+        height: Height,
+        signer: &PublicKey,
+        is_signed: impl FnOnce(timed_primitives::ChainId) -> bool,
+    ) {
+        if self.set.get(signer).is_none() || height <= self.height_hint.next() {
+            return;
+        }
+        match is_signed(self.config.chain_id) {
+            true => self.hint(height),
+            false => self.refuse(from, Offence::BadSignature),
+        }
+    }
+
+    /// Somebody votes at `height`, so the one before is decided.
+    fn hint(&mut self, height: Height) {
+        self.on_height_elsewhere(height.previous().unwrap_or_default());
+    }
+
+    fn on_proposal(&mut self, from: PublicKey, proposal: Proposal) {
+        if proposal.valid_round.is_some_and(|valid| valid >= proposal.round) {
+            return;
+        }
+        match self.place(proposal.height) {
+            Place::Past | Place::Previous => {}
+            Place::Far => {
+                self.on_far(from, proposal.height, &proposal.proposer, |chain| proposal.is_signed(chain));
+            }
+            Place::Future => {
+                let key = (proposal.height, proposal.round, proposal.proposer);
+                let is_room = proposal.round.0 < FUTURE_ROUNDS && self.set.get(&proposal.proposer).is_some();
+                if !is_room || self.future.proposals.contains_key(&key) {
+                    return;
+                }
+                if !proposal.is_signed(self.config.chain_id) {
+                    return self.refuse(from, Offence::BadSignature);
+                }
+                self.hint(proposal.height);
+                self.future.proposals.insert(key, proposal);
+            }
+            Place::Current => self.on_current_proposal(from, proposal),
+        }
+    }
+
+    fn on_current_proposal(&mut self, from: PublicKey, proposal: Proposal) {
+        if self.leader(proposal.round) != Some(proposal.proposer) || self.is_too_far_ahead(proposal.round) {
+            return;
+        }
+        let seen = self.votes.seen_proposal(&proposal);
+        if seen == Seen::Same || (seen != Seen::No && self.evidence_told >= EVIDENCE_MAX) {
+            return;
+        }
+        if !proposal.is_signed(self.config.chain_id) {
+            return self.refuse(from, Offence::BadSignature);
+        }
+        if let Seen::Conflict(held) = seen {
+            self.accuse(Evidence::Proposals(Box::new(held), Box::new(proposal.clone())));
+        }
+        let (id, proposer) = (proposal.block, proposal.proposer);
+        self.accept_proposal(proposal);
+        // A proposer sends its block behind its proposal; who only relays the proposal is asked for it.
+        let is_direct = self.peers.get(&from).is_some_and(|p| p.validator == Some(proposer));
+        if !is_direct && !self.blocks.contains(&id) {
+            self.ask_for_block(from, id);
+        }
+    }
+
+    /// A verified proposal of the current height. A second one of a round is kept too: a quorum may go for it.
+    pub(crate) fn accept_proposal(&mut self, proposal: Proposal) {
+        let is_leader = self.leader(proposal.round) == Some(proposal.proposer);
+        if !is_leader || self.votes.seen_proposal(&proposal) == Seen::Same {
+            return;
+        }
+        self.check_memory(&proposal.proposer, SignedRecord::of_proposal(&proposal));
+        self.engine.note_verified_proposal(&proposal);
+        if self.votes.insert_proposal(&proposal) {
+            self.active_since.get_or_insert(self.now);
+            self.push(engine::proposal(&proposal));
+        }
+    }
+
+    fn accuse(&mut self, evidence: Evidence) {
+        self.evidence_told += 1;
+        self.outputs.push(Output::Evidence(evidence));
+    }
+
+    /// A message with our own signature that we do not hold: if it is not older than what the guard knows, memory was lost.
+    fn check_memory(&mut self, signer: &PublicKey, record: SignedRecord) {
+        if Some(*signer) != self.me {
+            return;
+        }
+        let last = self.engine.guard().last();
+        if last.is_none_or(|last| record.is_after(&last) || (!last.is_after(&record) && record != last)) {
+            self.engine.guard().note(record);
+            self.make_durable();
+            self.signing.switch_off(SigningOff::Forgotten { height: record.height, round: record.round });
+            self.engine.set_enabled(false);
+        }
+    }
+
+    fn on_polka(&mut self, from: PublicKey, polka: PolkaCertificate) {
+        let is_current = self.phase == Phase::Running && polka.height == self.height();
+        if !is_current || self.votes.quorum_block(polka.round, VoteKind::Prevote) == Some(polka.block) {
+            return;
+        }
+        let check = verify_polka(self.config.chain_id, &polka, &self.set, |v| self.engine.is_verified_vote(v));
+        if check.is_err() {
+            return self.refuse(from, Offence::BadCertificate);
+        }
+        // Whole first, since it counts even where a vote in it contradicts one that is held.
+        self.push(engine::polka(&polka));
+        polka_votes(&polka).for_each(|vote| self.accept_vote(vote));
+    }
+
+    fn on_round_certificate(&mut self, from: PublicKey, certificate: RoundCertificate) {
+        let is_current = self.phase == Phase::Running && certificate.height == self.height();
+        let is_held = || round_votes(&certificate).all(|v| self.votes.seen_vote(&v) != Seen::No);
+        if !is_current || self.engine.round().is_none_or(|ours| certificate.round < ours) || is_held() {
+            return;
+        }
+        let chain = self.config.chain_id;
+        if verify_round(chain, &certificate, &self.set, |v| self.engine.is_verified_vote(v)).is_err() {
+            return self.refuse(from, Offence::BadCertificate);
+        }
+        if self.is_too_far_ahead(certificate.round) {
+            self.push(engine::round_certificate(&certificate));
+        }
+        round_votes(&certificate).for_each(|vote| self.accept_vote(vote));
+    }
+
+    fn on_block(&mut self, from: PublicKey, block: Arc<Block>) {
+        let header = &block.header;
+        let id = block.id();
+        let is_near = (1..=2).contains(&header.height.above(self.tip.height));
+        let is_possible =
+            is_near && header.chain_id == self.config.chain_id && self.set.get(&header.proposer).is_some();
+        if !is_possible || self.blocks.contains(&id) {
+            return;
+        }
+        let certificate_hash = block.parent_certificate.as_ref().map_or(Hash::ZERO, |c| c.hash());
+        let tx_root = timed_primitives::block::transaction_root(&block.transactions);
+        if header.parent_certificate_hash != certificate_hash || header.tx_root != tx_root {
+            return self.refuse(from, Offence::BadBlock);
+        }
+        let named = self.votes.named_blocks();
+        let needed = self.needed_blocks();
+        let rank = |id: &BlockId| match (needed.contains(id), named.contains(id)) {
+            (true, _) => Rank::Needed,
+            (false, true) => Rank::Named,
+            (false, false) => Rank::Unnamed,
+        };
+        self.blocks.insert(id, block, rank);
+        self.commit_if_found();
+    }
+
+    /// Blocks that must not be pushed out: those with a quorum of prevotes, the decided one, and ours.
+    fn needed_blocks(&self) -> Vec<BlockId> {
+        let rounds = self.engine.round().and_then(|round| self.votes.highest_polka_round(round));
+        let polka = rounds.and_then(|round| self.votes.quorum_block(round, VoteKind::Prevote));
+        let ours = self.votes.all_proposals().filter(|p| Some(p.proposer) == self.me).map(|p| p.block);
+        polka.into_iter().chain(ours).chain(self.decided.as_ref().map(|c| c.block)).collect()
+    }
+
+    /// Asks the judge about named blocks, and tells the engine what was judged.
+    pub(crate) fn check_blocks(&mut self) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let height = self.height();
+        let open = |v: &Verdict| matches!(v, Verdict::Unknown | Verdict::Judged(_));
+        let waiting: Vec<_> = self
+            .blocks
+            .iter()
+            .filter(|(_, h)| h.block.header.height == height && open(&h.verdict))
+            .map(|(id, h)| (*id, h.block.clone(), h.verdict))
+            .collect();
+        if waiting.is_empty() {
+            return;
+        }
+        let named = self.votes.named_blocks();
+        for (id, block, verdict) in waiting.into_iter().filter(|(id, ..)| named.contains(id)) {
+            let next = match verdict {
+                Verdict::Judged(valid) if !self.is_too_early(&id, &block) => {
+                    self.push(engine::judged(height, id, block.header.first_round, block.header.proposer, valid));
+                    Verdict::Told(valid)
+                }
+                Verdict::Unknown if self.is_possible_block(&block) => {
+                    self.outputs.push(Output::Judge { block });
+                    Verdict::Asked
+                }
+                Verdict::Unknown => {
+                    self.push(engine::judged(height, id, block.header.first_round, block.header.proposer, false));
+                    Verdict::Told(false)
+                }
+                other => other,
+            };
+            if let Some(held) = self.blocks.get_mut(&id) {
+                held.verdict = next;
+            }
+        }
+    }
+
+    /// What the core itself can check of a block on our tip. Its proposer is the leader of the round in which it was first proposed,
+    /// whoever proposes it now.
+    fn is_possible_block(&self, block: &Block) -> bool {
+        let header = &block.header;
+        header.parent == self.tip.id
+            && header.time > self.tip.time
+            && self.leader(header.first_round) == Some(header.proposer)
+            && self.is_parent_certificate(block)
+    }
+
+    fn is_parent_certificate(&self, block: &Block) -> bool {
+        let Some(certificate) = &block.parent_certificate else { return self.tip.height == Height::GENESIS };
+        if self.tip.certificate.as_ref() == Some(certificate) {
+            return true;
+        }
+        certificate.height == self.tip.height
+            && certificate.block == self.tip.id
+            && self.tip.height > Height::GENESIS
+            && verify_commit(self.config.chain_id, certificate, &self.tip_set, |_| false).is_ok()
+    }
+
+    /// The clock rule: a block from the future is not accepted while it is freshly proposed in a round in which we have not voted,
+    /// unless a quorum found it acceptable. It is withheld from the engine, not called invalid: in a minute it may be fine.
+    fn is_too_early(&mut self, id: &BlockId, block: &Block) -> bool {
+        let latest = self.unix.plus(CLOCK_GRACE);
+        let Some(ours) = self.engine.round().filter(|_| block.header.time > latest) else { return false };
+        let is_open = |p: &Proposal| {
+            let is_before_vote = p.round > ours || (p.round == ours && self.engine.is_proposing());
+            p.block == *id
+                && p.valid_round.is_none()
+                && is_before_vote
+                && self.votes.quorum_block(p.round, VoteKind::Prevote) != Some(*id)
+        };
+        let is_early = self.votes.all_proposals().any(is_open);
+        if is_early {
+            self.timers.set(Timer::Clock, self.now + block.header.time.since(latest));
+        }
+        is_early
+    }
+
+    pub(crate) fn on_judged(&mut self, id: BlockId, valid: bool) {
+        if let Some(held) = self.blocks.get_mut(&id).filter(|h| h.verdict == Verdict::Asked) {
+            held.verdict = Verdict::Judged(valid);
+        }
+    }
+}

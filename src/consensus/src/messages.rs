@@ -1,0 +1,318 @@
+//! What goes into the core and what comes out: the whole surface for the shell.
+
+use crate::engine::EngineError;
+use crate::guard::GuardError;
+use crate::journal::JournalError;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use timed_primitives::{
+    Block, BlockId, ChainId, CommitCertificate, Height, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate,
+    SecretKey, UnixTime, ValidatorSet, Vote,
+};
+
+use crate::leaders::LeaderRecord;
+use crate::timeouts::TimeoutDefaults;
+
+/// What does not change while the node runs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The chain that every signature commits to.
+    pub chain_id: ChainId,
+    /// The consensus key; `None` for an observer.
+    pub key: Option<SecretKey>,
+    /// Names of validators for people, by consensus key. A key without one is shown by its first bytes.
+    pub labels: BTreeMap<PublicKey, String>,
+    /// Shortest time between the times of two blocks.
+    pub min_block_interval: Duration,
+    /// Time after which a block is made though nothing waits.
+    pub empty_block_interval: Duration,
+    /// Time-outs of round 0 while too little is measured, and their upper bounds.
+    pub timeouts: TimeoutDefaults,
+    /// Bytes of undecided blocks kept, all heights together. At the bound see [`crate::blocks`].
+    pub undecided_bytes_max: u64,
+    /// The journal's files grow in steps of this size. Unit: bytes.
+    pub journal_step_bytes: u64,
+    /// Largest journal of one height. At the bound this node signs nothing more at that height. Unit: bytes.
+    pub journal_bytes_max: u64,
+}
+
+impl Config {
+    /// With the values of a devnet.
+    pub fn new(chain_id: ChainId, key: Option<SecretKey>) -> Self {
+        Self {
+            chain_id,
+            key,
+            labels: BTreeMap::new(),
+            min_block_interval: Duration::ZERO,
+            empty_block_interval: Duration::from_secs(10),
+            timeouts: TimeoutDefaults::default(),
+            undecided_bytes_max: 64 << 20,
+            journal_step_bytes: 4 << 20,
+            journal_bytes_max: 256 << 20,
+        }
+    }
+}
+
+/// The newest decided block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// Its height; 0 at genesis.
+    pub height: Height,
+    /// Its id; zero at genesis.
+    pub id: BlockId,
+    /// Its time; the genesis time at genesis.
+    pub time: UnixTime,
+    /// Why it is final; `None` at genesis only.
+    pub certificate: Option<CommitCertificate>,
+}
+
+/// The chain as it is when the core opens.
+#[derive(Clone, Debug)]
+pub struct ChainStart {
+    /// The newest block.
+    pub tip: Tip,
+    /// Validators that decide the next height.
+    pub validators: ValidatorSet,
+    /// Validators that decided the tip; at genesis the same as `validators`.
+    pub tip_validators: ValidatorSet,
+    /// The newest blocks up to the tip in ascending order: all of the chain, or at least [`crate::leaders::MEMORY_HEIGHTS`].
+    pub recent: Vec<LeaderRecord>,
+}
+
+/// Blocks that became part of the chain, by our own decision or by sync.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// In ascending order without a gap, the first at our tip + 1. Those at or below the tip are ignored.
+    pub blocks: Vec<Arc<Block>>,
+    /// Of the last one.
+    pub certificate: CommitCertificate,
+    /// Validators that decided the last one.
+    pub decided_by: ValidatorSet,
+    /// Validators that decide the height after it.
+    pub validators: ValidatorSet,
+}
+
+/// What is held for one height and round: bitmaps over the sorted validators, lowest bit of the first byte first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holdings {
+    /// The height being decided.
+    pub height: Height,
+    /// The sender's round.
+    pub round: Round,
+    /// Whether it holds the round's proposal.
+    pub has_proposal: bool,
+    /// Whether it holds the block that the proposal names.
+    pub has_block: bool,
+    /// Prevotes held.
+    pub prevotes: Vec<u8>,
+    /// Precommits held.
+    pub precommits: Vec<u8>,
+}
+
+/// A message between the consensus cores of two nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gossip {
+    /// A vote.
+    Vote(Vote),
+    /// A proposal; its block travels apart.
+    Proposal(Proposal),
+    /// A quorum of prevotes.
+    Polka(PolkaCertificate),
+    /// Why a round may be entered.
+    RoundCertificate(RoundCertificate),
+    /// What the sender holds.
+    Holdings(Holdings),
+    /// A block under decision.
+    Block(Arc<Block>),
+    /// Asks for a block under decision, or the one just decided.
+    GetBlock {
+        /// Its height.
+        height: Height,
+        /// Its id.
+        id: BlockId,
+    },
+}
+
+/// What the core is told. `peer` and `from` are node keys; validators are named by consensus keys.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Once, after open: begin.
+    Start,
+    /// The time given by [`crate::Consensus::next_wake`] has come.
+    Wake,
+    /// A message from a peer.
+    Gossip {
+        /// Who sent it, not necessarily who signed it.
+        from: PublicKey,
+        /// The message.
+        message: Gossip,
+    },
+    /// A connection is up; before anything else of that peer.
+    PeerUp {
+        /// Its node key.
+        peer: PublicKey,
+        /// Its consensus key, when it proved one.
+        validator: Option<PublicKey>,
+    },
+    /// A connection ended.
+    PeerDown {
+        /// Its node key.
+        peer: PublicKey,
+    },
+    /// A peer's tip: on connecting, and whenever it is heard of.
+    PeerHeight {
+        /// Its node key.
+        peer: PublicKey,
+        /// Height of its tip.
+        height: Height,
+    },
+    /// Whether a block built now would hold a transaction. Told on change.
+    PayloadWaiting(bool),
+    /// The answer to [`Output::Build`]. No answer costs the round.
+    Built {
+        /// As asked.
+        height: Height,
+        /// As asked.
+        round: Round,
+        /// The block.
+        block: Arc<Block>,
+    },
+    /// The answer to [`Output::Judge`].
+    Judged {
+        /// The block's id.
+        id: BlockId,
+        /// Whether the chain alone says it is valid.
+        valid: bool,
+    },
+    /// The chain grew.
+    Committed(Committed),
+}
+
+/// What a validator proved against itself: two statements for one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// Two votes of one kind in one round.
+    Votes(Box<Vote>, Box<Vote>),
+    /// Two proposals in one round.
+    Proposals(Box<Proposal>, Box<Proposal>),
+}
+
+/// Why a message was refused whose direct sender should have known better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offence {
+    /// A signature that is not by its alleged signer.
+    BadSignature,
+    /// A certificate that proves nothing.
+    BadCertificate,
+    /// A block whose body is not what its header says.
+    BadBlock,
+}
+
+/// What the shell must do now. Everything that had to be durable before is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send to all peers.
+    Broadcast(Gossip),
+    /// Send to one peer.
+    Send {
+        /// Its node key.
+        to: PublicKey,
+        /// The message.
+        message: Gossip,
+    },
+    /// Build a block and answer with [`Input::Built`], soon: others wait for it.
+    Build {
+        /// For this height.
+        height: Height,
+        /// In this round: the header's `first_round`.
+        round: Round,
+        /// On this parent.
+        parent: BlockId,
+        /// With this time.
+        time: UnixTime,
+        /// With this certificate of the parent; `None` at height 1.
+        parent_certificate: Option<CommitCertificate>,
+    },
+    /// Judge a block from the chain alone and answer with [`Input::Judged`]. Its parent is the tip.
+    Judge {
+        /// The block.
+        block: Arc<Block>,
+    },
+    /// Make the block part of the chain, durably, and answer with [`Input::Committed`]. Once per height.
+    Commit {
+        /// The decided block.
+        block: Arc<Block>,
+        /// Why it is final.
+        certificate: CommitCertificate,
+    },
+    /// A block under decision is missing: whoever finds it gives it back as [`Gossip::Block`]. Repeated while it is.
+    Wanted {
+        /// Its height.
+        height: Height,
+        /// Its id.
+        id: BlockId,
+    },
+    /// Others have decided up to `height`: sync should lead.
+    Behind {
+        /// Height that is decided elsewhere.
+        height: Height,
+    },
+    /// A validator contradicted itself.
+    Evidence(Evidence),
+    /// A peer sent what no honest node sends.
+    Invalid {
+        /// Its node key.
+        from: PublicKey,
+        /// What it was.
+        offence: Offence,
+    },
+    /// The connected validators are no quorum, in words for the operator. Again when the words change.
+    QuorumLost {
+        /// E.g. `no quorum: 2 of 3 voting power, need 3; missing node 3`.
+        line: String,
+    },
+    /// They are again.
+    QuorumBack,
+    /// Signing was switched on or off, in words for the operator.
+    SigningChanged {
+        /// What and why.
+        line: String,
+    },
+}
+
+/// The core cannot open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// See there.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// See there.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
+}
+
+/// The core must not go on: the process ends and starts again.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// What was signed could not be made durable.
+    #[error("journal: {0}")]
+    Journal(#[from] JournalError),
+    /// As above.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
+    /// The engine stopped.
+    #[error("consensus engine: {0}; restart the node, and report this if it comes again")]
+    Engine(#[from] EngineError),
+    /// The chain was told to us with a hole.
+    #[error("the committed block has height {got}, expected {expected}; restart the node")]
+    Gap {
+        /// Height after our tip.
+        expected: Height,
+        /// Height that was told.
+        got: Height,
+    },
+    /// An earlier error was fatal already.
+    #[error("consensus has stopped after an earlier error; restart the node")]
+    Stopped,
+}

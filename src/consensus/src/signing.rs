@@ -1,0 +1,241 @@
+//! Whether this node signs, and why not.
+//!
+//! The guard refuses nothing inside a step: signing is switched off before, between steps, for one of these reasons:
+//!
+//! | reason | found | ends |
+//! |---|---|---|
+//! | guard ahead of the journal | at open | two heights decided by others after our start |
+//! | guard missing, or older than the chain that peers report | before the first height decided here | the same |
+//! | a message of ours comes back that we do not remember | at any time | the same |
+//! | journal full | before a step | with the height |
+//!
+//! "After our start" is judged by block times above our clock at start plus the tolerance for clocks. A key that signed something
+//! forgotten can have done so only at heights up to the one that was open then, and two such heights put that one behind us.
+
+use crate::guard::SignedRecord;
+use crate::idle::CLOCK_GRACE;
+use std::fmt;
+use timed_primitives::{Height, Round, UnixTime};
+
+/// Heights decided by others before signing begins again.
+pub const HEIGHTS_TO_PASS: u8 = 2;
+
+/// Why signing is off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SigningOff {
+    /// The guard remembers something that the journal does not: the journal is lost or an old copy.
+    GuardAhead {
+        /// What the guard remembers.
+        signed: SignedRecord,
+    },
+    /// There is no guard, but the network is under way.
+    GuardMissing {
+        /// Height that a peer reports.
+        reported: Height,
+    },
+    /// The network is beyond what the guard remembers: an old copy, or a long absence.
+    GuardOlder {
+        /// What the guard remembers.
+        signed: SignedRecord,
+        /// Height that a peer reports.
+        reported: Height,
+    },
+    /// A message with our signature came back that we do not remember.
+    Forgotten {
+        /// Its height.
+        height: Height,
+        /// Its round.
+        round: Round,
+    },
+    /// The journal of this height reached its bound.
+    JournalFull {
+        /// The height.
+        height: Height,
+    },
+}
+
+impl fmt::Display for SigningOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::GuardAhead { signed } => {
+                write!(
+                    f,
+                    "the guard remembers a {signed} that the journal does not: the journal is lost or an old copy"
+                )
+            }
+            Self::GuardMissing { reported } => {
+                write!(f, "the guard is missing while a peer reports height {reported}: we may have signed before")
+            }
+            Self::GuardOlder { signed, reported } => write!(
+                f,
+                "the guard's last is a {signed} while a peer reports height {reported}: an old copy, or a long absence"
+            ),
+            Self::Forgotten { height, round } => {
+                write!(
+                    f,
+                    "a message with our signature that we do not remember came back, of height {height} round {round}"
+                )
+            }
+            Self::JournalFull { height } => write!(f, "the journal of height {height} is full"),
+        }
+    }
+}
+
+/// Whether this node signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SigningStatus {
+    /// It has no key.
+    Observer,
+    /// Its key is not in the validator set of the height.
+    NotValidator,
+    /// It does.
+    On,
+    /// It does not.
+    Off {
+        /// Why.
+        reason: SigningOff,
+        /// Heights decided by others since our start.
+        passed: u8,
+    },
+}
+
+impl fmt::Display for SigningStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Observer => f.write_str("observer: no consensus key"),
+            Self::NotValidator => f.write_str("observer: the consensus key is not in the validator set"),
+            Self::On => f.write_str("signing is on"),
+            Self::Off { reason: reason @ SigningOff::JournalFull { .. }, .. } => {
+                write!(f, "signing is off: {reason}; it turns on with the next height")
+            }
+            Self::Off { reason, passed } => write!(
+                f,
+                "signing is off: {reason}; it turns on when {HEIGHTS_TO_PASS} heights were decided by others after our start \
+                 ({passed} so far)"
+            ),
+        }
+    }
+}
+
+/// The policy. Only for a node with a key.
+pub(crate) struct Signing {
+    off: Option<SigningOff>,
+    passed: u8,
+    started: Option<UnixTime>,
+    /// Whether a peer's report may still show our guard to be old: until we decide a height ourselves.
+    is_guard_in_question: bool,
+    guard: Option<SignedRecord>,
+}
+
+impl Signing {
+    /// `guard` as found at open; `journal_has` says whether the journal or the chain explains it.
+    pub(crate) fn new(guard: Option<SignedRecord>, is_explained: bool) -> Self {
+        let off = guard.filter(|_| !is_explained).map(|signed| SigningOff::GuardAhead { signed });
+        Self { off, passed: 0, started: None, is_guard_in_question: true, guard }
+    }
+
+    pub(crate) fn on_start(&mut self, unix: UnixTime) {
+        self.started = Some(unix);
+    }
+
+    pub(crate) fn off(&self) -> Option<SigningOff> {
+        self.off
+    }
+
+    pub(crate) fn passed(&self) -> u8 {
+        self.passed
+    }
+
+    /// True when the reason concerns what we may have signed, so that the guard must stay as it is.
+    pub(crate) fn is_memory_in_doubt(&self) -> bool {
+        self.off.is_some_and(|off| !matches!(off, SigningOff::JournalFull { .. }))
+    }
+
+    pub(crate) fn switch_off(&mut self, reason: SigningOff) {
+        if !self.is_memory_in_doubt() {
+            self.off = Some(reason);
+            self.passed = 0;
+        }
+    }
+
+    /// A peer reports its height.
+    pub(crate) fn on_peer_height(&mut self, reported: Height) {
+        if !self.is_guard_in_question {
+            return;
+        }
+        match self.guard {
+            None if reported > Height::GENESIS => self.switch_off(SigningOff::GuardMissing { reported }),
+            Some(signed) if reported > signed.height => self.switch_off(SigningOff::GuardOlder { signed, reported }),
+            _ => {}
+        }
+    }
+
+    /// The engine decided a height here, by votes that came while we ran.
+    pub(crate) fn on_decided_here(&mut self) {
+        self.is_guard_in_question = false;
+    }
+
+    /// A block was committed, ours to sign or not; called before the next height starts.
+    pub(crate) fn on_committed(&mut self, time: UnixTime) {
+        match self.off {
+            None => {}
+            Some(SigningOff::JournalFull { .. }) => self.off = None,
+            Some(_) => {
+                let is_after_start = self.started.is_some_and(|started| time > started.plus(CLOCK_GRACE));
+                self.passed += u8::from(is_after_start);
+                if self.passed >= HEIGHTS_TO_PASS {
+                    self.off = None;
+                    self.is_guard_in_question = false;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::SignedStep;
+
+    fn signed(height: u64) -> SignedRecord {
+        SignedRecord {
+            height: Height(height),
+            round: Round(0),
+            step: SignedStep::Precommit,
+            block: None,
+            valid_round: None,
+        }
+    }
+
+    #[test]
+    fn an_old_guard_keeps_signing_off_for_two_heights_after_the_start() {
+        let mut signing = Signing::new(Some(signed(40)), true);
+        signing.on_start(UnixTime(1_000_000));
+        signing.on_peer_height(Height(40));
+        assert_eq!(signing.off(), None);
+        signing.on_peer_height(Height(100));
+        assert!(matches!(signing.off(), Some(SigningOff::GuardOlder { .. })));
+        for time in [10, 1_004_000, 1_005_001] {
+            signing.on_committed(UnixTime(time));
+            assert!(signing.off().is_some());
+        }
+        signing.on_committed(UnixTime(1_006_000));
+        assert_eq!(signing.off(), None);
+        signing.on_peer_height(Height(200));
+        assert_eq!(signing.off(), None);
+    }
+
+    #[test]
+    fn reasons_at_open_and_texts() {
+        assert_eq!(Signing::new(None, false).off(), None);
+        let ahead = Signing::new(Some(signed(3)), false);
+        let status = SigningStatus::Off { reason: ahead.off().unwrap(), passed: 1 };
+        let text = status.to_string();
+        assert!(text.contains("precommit of height 3 round 0") && text.contains("(1 so far)"), "{text}");
+        let mut fresh = Signing::new(None, true);
+        fresh.on_peer_height(Height(0));
+        assert_eq!(fresh.off(), None);
+        fresh.on_peer_height(Height(1));
+        assert!(matches!(fresh.off(), Some(SigningOff::GuardMissing { .. })));
+    }
+}

@@ -1,0 +1,452 @@
+//! A network of consensus cores under virtual time: one seed, one trace. Safety is checked at every message that leaves a node.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use timed_consensus::{
+    ChainStart, Committed, Config, Consensus, Gossip, Input, LeaderRecord, Output, TimeoutDefaults, Tip,
+    verify_certificate,
+};
+use timed_primitives::block::{BLOCK_VERSION, transaction_root};
+use timed_primitives::{
+    Block, BlockId, ChainId, CommitCertificate, Hash, Header, Height, Instant, MemoryDisk, PublicKey, Round, SecretKey,
+    UnixTime, Validator, ValidatorSet, VoteKind,
+};
+
+pub(crate) const CHAIN: ChainId = ChainId(77);
+pub(crate) const GENESIS_TIME: UnixTime = UnixTime(1_700_000_000_000);
+const UNIX_START: u64 = GENESIS_TIME.0 + 86_400_000;
+
+pub(crate) fn consensus_key(id: usize) -> SecretKey {
+    SecretKey::development("consensus", id as u64 + 1)
+}
+
+pub(crate) fn node_key(id: usize) -> PublicKey {
+    SecretKey::development("node", id as u64 + 1).public()
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Deliver { from: usize, to: usize, message: Gossip },
+    Local { node: usize, input: Box<Input> },
+    Wake { node: usize },
+}
+
+pub(crate) struct Node {
+    pub(crate) core: Option<Consensus>,
+    pub(crate) disk: MemoryDisk,
+    pub(crate) chain: Vec<(Arc<Block>, CommitCertificate)>,
+    pub(crate) clock_offset_ms: i64,
+    pub(crate) outputs: Vec<Output>,
+    /// Number of starts: messages to an earlier life are lost.
+    life: u64,
+    pub(crate) handled: u64,
+    pub(crate) is_validator: bool,
+    pub(crate) withholds_blocks: bool,
+}
+
+pub(crate) struct Sim {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) now: Instant,
+    pub(crate) set: ValidatorSet,
+    pub(crate) config: Config,
+    pub(crate) delivered: BTreeMap<&'static str, u64>,
+    pub(crate) delay_us: (u64, u64),
+    events: BTreeMap<(Instant, u64), (u64, Event)>,
+    sequence: u64,
+    random: u64,
+    cut: BTreeSet<(usize, usize)>,
+    signed: BTreeMap<(PublicKey, Height, Round, u8), (Option<BlockId>, Option<Round>)>,
+    decided: BTreeMap<Height, BlockId>,
+    nonce: u64,
+    /// Drops a message when it holds: (from, to, message).
+    pub(crate) filter: Box<dyn Fn(usize, usize, &Gossip) -> bool>,
+    pub(crate) is_valid: Box<dyn Fn(usize, &Block) -> bool>,
+    /// Stops after this many handled inputs of a node, for crash tests: (node, count).
+    pub(crate) crash_at: Option<(usize, u64)>,
+}
+
+impl Sim {
+    pub(crate) fn new(validators: usize, observers: usize, seed: u64) -> Self {
+        Self::with_powers(&vec![1; validators], observers, seed)
+    }
+
+    pub(crate) fn with_powers(powers: &[u64], observers: usize, seed: u64) -> Self {
+        let validator = |(id, power): (usize, &u64)| Validator { key: consensus_key(id).public(), power: *power };
+        let set = ValidatorSet::new(powers.iter().enumerate().map(validator).collect()).unwrap();
+        let mut config = Config::new(CHAIN, None);
+        config.journal_step_bytes = 64 << 10;
+        config.timeouts = TimeoutDefaults {
+            propose: Duration::from_millis(1000),
+            prevote: Duration::from_millis(500),
+            precommit: Duration::from_millis(500),
+        };
+        config.labels = (0..powers.len()).map(|id| (consensus_key(id).public(), format!("node {}", id + 1))).collect();
+        let node = |id: usize| Node {
+            core: None,
+            disk: MemoryDisk::default(),
+            chain: vec![],
+            clock_offset_ms: 0,
+            outputs: vec![],
+            life: 0,
+            handled: 0,
+            is_validator: id < powers.len(),
+            withholds_blocks: false,
+        };
+        Self {
+            nodes: (0..powers.len() + observers).map(node).collect(),
+            now: Instant::START,
+            set,
+            config,
+            delivered: BTreeMap::new(),
+            delay_us: (200, 2000),
+            events: BTreeMap::new(),
+            sequence: 0,
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            cut: BTreeSet::new(),
+            signed: BTreeMap::new(),
+            decided: BTreeMap::new(),
+            nonce: 0,
+            filter: Box::new(|_, _, _| false),
+            is_valid: Box::new(|_, _| true),
+            crash_at: None,
+        }
+    }
+
+    /// All nodes started.
+    pub(crate) fn started(validators: usize, seed: u64) -> Self {
+        let mut sim = Self::new(validators, 0, seed);
+        sim.start_all();
+        sim
+    }
+
+    pub(crate) fn random(&mut self, below: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % below.max(1)
+    }
+
+    pub(crate) fn unix(&self, node: usize) -> UnixTime {
+        let offset = self.nodes[node].clock_offset_ms;
+        UnixTime((UNIX_START + self.now.0 / 1000).saturating_add_signed(offset))
+    }
+
+    pub(crate) fn start_all(&mut self) {
+        (0..self.nodes.len()).for_each(|id| self.start(id));
+    }
+
+    pub(crate) fn start(&mut self, id: usize) {
+        let node = &self.nodes[id];
+        let recent = node.chain.iter().rev().take(100).rev().map(|(b, _)| LeaderRecord::of(b)).collect();
+        let tip = node.chain.last().map_or(
+            Tip { height: Height::GENESIS, id: BlockId::default(), time: GENESIS_TIME, certificate: None },
+            |(b, c)| Tip { height: b.height(), id: b.id(), time: b.header.time, certificate: Some(c.clone()) },
+        );
+        let chain = ChainStart { tip, validators: self.set.clone(), tip_validators: self.set.clone(), recent };
+        let config = Config { key: node.is_validator.then(|| consensus_key(id)), ..self.config.clone() };
+        let core = Consensus::open(config, &node.disk, chain).unwrap();
+        self.nodes[id].core = Some(core);
+        self.nodes[id].life += 1;
+        self.handle(id, Input::Start);
+        for other in (0..self.nodes.len()).filter(|o| *o != id) {
+            if self.nodes[other].core.is_some() && !self.is_cut(id, other) {
+                self.connect(id, other);
+                self.connect(other, id);
+            }
+        }
+    }
+
+    /// Loses power: what was not synced is gone, and what was under way to it too.
+    pub(crate) fn kill(&mut self, id: usize) {
+        self.nodes[id].core = None;
+        self.nodes[id].life += 1;
+        self.nodes[id].disk.crash();
+        for other in (0..self.nodes.len()).filter(|o| *o != id) {
+            if self.nodes[other].core.is_some() && !self.is_cut(id, other) {
+                self.handle(other, Input::PeerDown { peer: node_key(id) });
+            }
+        }
+    }
+
+    pub(crate) fn restart(&mut self, id: usize) {
+        self.kill(id);
+        self.start(id);
+    }
+
+    fn is_cut(&self, a: usize, b: usize) -> bool {
+        self.cut.contains(&(a.min(b), a.max(b)))
+    }
+
+    /// The link is gone and both know it.
+    pub(crate) fn cut(&mut self, a: usize, b: usize) {
+        if self.cut.insert((a.min(b), a.max(b))) {
+            for (node, peer) in [(a, b), (b, a)] {
+                if self.nodes[node].core.is_some() {
+                    self.handle(node, Input::PeerDown { peer: node_key(peer) });
+                }
+            }
+        }
+    }
+
+    pub(crate) fn heal(&mut self, a: usize, b: usize) {
+        if self.cut.remove(&(a.min(b), a.max(b))) && self.nodes[a].core.is_some() && self.nodes[b].core.is_some() {
+            self.connect(a, b);
+            self.connect(b, a);
+        }
+    }
+
+    fn connect(&mut self, node: usize, peer: usize) {
+        let validator = self.nodes[peer].is_validator.then(|| consensus_key(peer).public());
+        let height = Height(self.nodes[peer].chain.len() as u64);
+        self.handle(node, Input::PeerUp { peer: node_key(peer), validator });
+        if self.nodes[node].core.is_some() {
+            self.handle(node, Input::PeerHeight { peer: node_key(peer), height });
+        }
+    }
+
+    pub(crate) fn payload(&mut self, node: usize, waits: bool) {
+        self.handle(node, Input::PayloadWaiting(waits));
+    }
+
+    pub(crate) fn payload_everywhere(&mut self) {
+        (0..self.nodes.len())
+            .filter(|id| self.nodes[*id].core.is_some())
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|id| self.payload(id, true));
+    }
+
+    fn post(&mut self, at: Instant, life: u64, event: Event) {
+        self.sequence += 1;
+        self.events.insert((at, self.sequence), (life, event));
+    }
+
+    fn later(&mut self, node: usize, micros: u64, input: Input) {
+        let life = self.nodes[node].life;
+        let at = self.now + Duration::from_micros(micros);
+        self.post(at, life, Event::Local { node, input: Box::new(input) });
+    }
+
+    /// Gives a node an input now.
+    pub(crate) fn handle(&mut self, id: usize, input: Input) {
+        let (now, unix) = (self.now, self.unix(id));
+        let Some(core) = &mut self.nodes[id].core else { return };
+        let outputs = core.handle(now, unix, input).unwrap_or_else(|e| panic!("node {} at {now:?}: {e}", id + 1));
+        let wake = core.next_wake();
+        self.nodes[id].handled += 1;
+        if self.crash_at == Some((id, self.nodes[id].handled)) {
+            // The outputs are lost with the node.
+            self.crash_at = None;
+            self.restart(id);
+            return;
+        }
+        if let Some(at) = wake {
+            let life = self.nodes[id].life;
+            self.post(at.max(now), life, Event::Wake { node: id });
+        }
+        for output in outputs {
+            self.nodes[id].outputs.push(output.clone());
+            self.carry_out(id, output);
+        }
+    }
+
+    fn carry_out(&mut self, id: usize, output: Output) {
+        match output {
+            Output::Broadcast(message) => {
+                (0..self.nodes.len()).filter(|to| *to != id).for_each(|to| self.send(id, to, message.clone()));
+            }
+            Output::Send { to, message } => {
+                let to = (0..self.nodes.len()).find(|n| node_key(*n) == to).unwrap();
+                self.send(id, to, message);
+            }
+            Output::Build { height, round, parent, time, parent_certificate } => {
+                if !self.nodes[id].withholds_blocks {
+                    let block = self.build(id, height, round, parent, time, parent_certificate);
+                    self.later(id, 300, Input::Built { height, round, block });
+                }
+            }
+            Output::Judge { block } => {
+                let valid = (self.is_valid)(id, &block);
+                self.later(id, 200, Input::Judged { id: block.id(), valid });
+            }
+            Output::Commit { block, certificate } => self.commit(id, vec![(block, certificate)]),
+            Output::Behind { .. } => self.sync(id),
+            Output::Wanted { .. }
+            | Output::Evidence(_)
+            | Output::Invalid { .. }
+            | Output::QuorumLost { .. }
+            | Output::QuorumBack
+            | Output::SigningChanged { .. } => {}
+        }
+    }
+
+    pub(crate) fn build(
+        &mut self,
+        id: usize,
+        height: Height,
+        round: Round,
+        parent: BlockId,
+        time: UnixTime,
+        parent_certificate: Option<CommitCertificate>,
+    ) -> Arc<Block> {
+        self.nonce += 1;
+        // No two blocks of a run are the same, so building twice for one round would be seen.
+        let mut unique = [0; 32];
+        unique[..8].copy_from_slice(&self.nonce.to_be_bytes());
+        let header = Header {
+            version: BLOCK_VERSION,
+            chain_id: CHAIN,
+            height,
+            time,
+            parent,
+            proposer: consensus_key(id).public(),
+            first_round: round,
+            tx_root: transaction_root([]),
+            state_commitment: Hash(unique),
+            validators_hash: self.set.hash(),
+            next_validators_hash: self.set.hash(),
+            parent_certificate_hash: parent_certificate.as_ref().map_or(Hash::ZERO, |c| c.hash()),
+            evidence_root: Hash::ZERO,
+            parameters_hash: Hash::ZERO,
+        };
+        Arc::new(Block { header, parent_certificate, transactions: vec![] })
+    }
+
+    fn commit(&mut self, id: usize, blocks: Vec<(Arc<Block>, CommitCertificate)>) {
+        let tip = self.nodes[id].chain.len() as u64;
+        let blocks: Vec<_> = blocks.into_iter().filter(|(b, _)| b.height().0 > tip).collect();
+        let Some((_, certificate)) = blocks.last().cloned() else { return };
+        for (block, certificate) in &blocks {
+            let height = block.height();
+            assert_eq!(certificate.block, block.id());
+            assert_eq!(height.0, self.nodes[id].chain.len() as u64 + 1, "node {} commits out of order", id + 1);
+            verify_certificate(CHAIN, certificate, &self.set).unwrap();
+            let first = *self.decided.entry(height).or_insert(block.id());
+            assert_eq!(first, block.id(), "two blocks at height {height}");
+            self.nodes[id].chain.push((block.clone(), certificate.clone()));
+        }
+        let committed = Committed {
+            blocks: blocks.into_iter().map(|(b, _)| b).collect(),
+            certificate,
+            decided_by: self.set.clone(),
+            validators: self.set.clone(),
+        };
+        self.later(id, 500, Input::Committed(committed));
+    }
+
+    /// Block sync: all that a connected node has.
+    pub(crate) fn sync(&mut self, id: usize) {
+        let tip = self.nodes[id].chain.len();
+        let reachable = (0..self.nodes.len()).filter(|o| self.nodes[*o].core.is_some() && !self.is_cut(id, *o));
+        let Some(best) = reachable.max_by_key(|o| self.nodes[*o].chain.len()) else { return };
+        let blocks = self.nodes[best].chain.get(tip..).unwrap_or_default().to_vec();
+        self.commit(id, blocks);
+    }
+
+    fn send(&mut self, from: usize, to: usize, message: Gossip) {
+        self.check_signature(&message);
+        if self.nodes[to].core.is_none() || self.is_cut(from, to) || (self.filter)(from, to, &message) {
+            return;
+        }
+        *self.delivered.entry(kind(&message)).or_default() += 1;
+        let (low, high) = self.delay_us;
+        let delay = low + self.random(high - low + 1);
+        let (at, life) = (self.now + Duration::from_micros(delay), self.nodes[to].life);
+        self.post(at, life, Event::Deliver { from, to, message });
+    }
+
+    /// No key signs two statements for one place, whoever passes them on.
+    fn check_signature(&mut self, message: &Gossip) {
+        let (place, value) = match message {
+            Gossip::Vote(v) => {
+                assert!(v.is_signed(CHAIN));
+                let kind = if v.kind == VoteKind::Prevote { 1 } else { 2 };
+                ((v.validator, v.height, v.round, kind), (v.block, None))
+            }
+            Gossip::Proposal(p) => {
+                assert!(p.is_signed(CHAIN));
+                ((p.proposer, p.height, p.round, 0), (Some(p.block), p.valid_round))
+            }
+            _ => return,
+        };
+        let first = *self.signed.entry(place).or_insert(value);
+        assert_eq!(first, value, "a key signed twice at {place:?}");
+    }
+
+    pub(crate) fn run_for(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    /// Runs until `done`, at most `duration`; true when done.
+    pub(crate) fn run_until(&mut self, duration: Duration, done: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + duration;
+        while !done(self) {
+            if !self.step(end) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn step(&mut self, end: Instant) -> bool {
+        let Some((&(at, _), _)) = self.events.first_key_value().filter(|(key, _)| key.0 <= end) else { return false };
+        self.now = self.now.max(at);
+        let Some((_, (life, event))) = self.events.pop_first() else { return false };
+        match event {
+            Event::Deliver { from, to, message } if self.nodes[to].life == life && !self.is_cut(from, to) => {
+                self.handle(to, Input::Gossip { from: node_key(from), message });
+            }
+            Event::Local { node, input } if self.nodes[node].life == life => self.handle(node, *input),
+            Event::Wake { node } if self.nodes[node].life == life => {
+                let is_due =
+                    self.nodes[node].core.as_ref().and_then(|c| c.next_wake()).is_some_and(|at| at <= self.now);
+                if is_due {
+                    self.handle(node, Input::Wake);
+                }
+            }
+            _ => {}
+        }
+        true
+    }
+
+    pub(crate) fn height(&self, id: usize) -> u64 {
+        self.nodes[id].chain.len() as u64
+    }
+
+    /// The lowest height among running nodes.
+    pub(crate) fn lowest(&self) -> u64 {
+        let running = (0..self.nodes.len()).filter(|id| self.nodes[*id].core.is_some());
+        running.map(|id| self.height(id)).min().unwrap_or(0)
+    }
+
+    pub(crate) fn status(&self, id: usize) -> timed_consensus::ConsensusStatus {
+        self.nodes[id].core.as_ref().unwrap().status()
+    }
+
+    /// Rounds in which the heights of a node's chain were decided.
+    pub(crate) fn rounds(&self, id: usize) -> Vec<u32> {
+        self.nodes[id].chain.iter().map(|(_, c)| c.round.0).collect()
+    }
+
+    /// Everything that validator `id` signed: (height, round, kind).
+    pub(crate) fn signed_by(&self, id: usize) -> Vec<(u64, u32, u8)> {
+        let key = consensus_key(id).public();
+        self.signed.keys().filter(|k| k.0 == key).map(|k| (k.1.0, k.2.0, k.3)).collect()
+    }
+}
+
+fn kind(message: &Gossip) -> &'static str {
+    match message {
+        Gossip::Vote(_) => "vote",
+        Gossip::Proposal(_) => "proposal",
+        Gossip::Polka(_) => "polka",
+        Gossip::RoundCertificate(_) => "round certificate",
+        Gossip::Holdings(_) => "holdings",
+        Gossip::Block(_) => "block",
+        Gossip::GetBlock { .. } => "get block",
+    }
+}
