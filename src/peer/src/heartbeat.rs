@@ -9,7 +9,7 @@
 //! | life, but no keep-alive ping answered | 4 × deadline since the first unanswered one left | [`EndReason::PongsMissing`] |
 //!
 //! Three guards against dropping a live peer: a ping counts only from the moment it left ([`Heartbeat::on_ping_sent`]); a pause of
-//! our own (suspend, stall, clock jump) restarts both rules; at most one keep-alive ping waits in our queue, so nothing bursts.
+//! our own (suspend, stall, clock jump) restarts both rules, at most three times without life between; at most one keep-alive ping waits in our queue, so nothing bursts.
 //!
 //! ```text
 //!             on_tick, due              on_ping_sent            on_pong
@@ -45,6 +45,10 @@ const USER_PINGS_MAX: usize = 16;
 
 /// A call this much later than asked, or half an interval if that is longer, is a pause of our own.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// Pauses that restart the deadline although not one life byte came between them. Without this bound a node that is always late would
+/// keep dead peers for ever; a live one needs a single frame between two pauses.
+const PAUSES_WITHOUT_LIFE_MAX: u32 = 3;
 
 /// Deadlines without any answered ping.
 const PONGS_MISSING_DEADLINES: u32 = 4;
@@ -145,6 +149,7 @@ pub struct Heartbeat {
     unanswered_since: Option<Instant>,
     rtt: Rtt,
     pauses: u32,
+    pauses_without_life: u32,
     has_ended: bool,
 }
 
@@ -163,6 +168,7 @@ impl Heartbeat {
             unanswered_since: None,
             rtt: Rtt::default(),
             pauses: 0,
+            pauses_without_life: 0,
             has_ended: false,
         }
     }
@@ -171,6 +177,7 @@ impl Heartbeat {
     pub fn on_life(&mut self, now: Instant) {
         self.observe(now);
         self.last_life = now;
+        self.pauses_without_life = 0;
     }
 
     /// The timer of [`Heartbeat::next_wake`] fired. `draw` is a fresh random number: the nonce, and the jitter of the next ping.
@@ -309,8 +316,12 @@ impl Heartbeat {
             return;
         }
         self.pauses = self.pauses.saturating_add(1);
-        self.last_life = now;
+        self.pauses_without_life = self.pauses_without_life.saturating_add(1);
         self.next_ping = now;
+        if self.pauses_without_life > PAUSES_WITHOUT_LIFE_MAX && now >= self.last_life {
+            return;
+        }
+        self.last_life = now;
         self.unanswered_since = self.unanswered_since.map(|_| now);
         for ping in self.keep_alive.iter_mut().chain(&mut self.user) {
             ping.is_sample = false;
