@@ -70,9 +70,10 @@ pub enum LogError {
         /// What the system said.
         source: io::Error,
     },
-    /// The file does not start as a block log does.
+    /// The file does not start as a block log does, though it should hold blocks.
     #[error(
-        "{FILE}: byte 0: this is no block log, or its start is damaged; bring it back from a backup, or move it and `state/` aside"
+        "{FILE}: byte 0: the file is missing, is no block log, or its start is damaged. Bring it back from a backup; without one, move \
+         {FILE} and `state/` aside together, and the node fetches all blocks again from its peers"
     )]
     NoLog,
     /// The log of another chain.

@@ -124,7 +124,10 @@ pub enum CommitError {
         theirs: Hash,
     },
     /// A certified block breaks a rule here; fatal.
-    #[error("the certified block {id} of height {height} is not valid here: {source}. Is this software up to date?")]
+    #[error(
+        "the certified block {id} of height {height} is not valid here: {source}. Is this software up to date? If it is, move `state/` \
+         aside and start again to rebuild the state from the block log"
+    )]
     Invalid {
         /// The height.
         height: Height,

@@ -48,7 +48,7 @@ impl LtHash {
         bytes
     }
 
-    fn each_lane(&mut self, outpoint: &OutPoint, output: &TxOutput, height: Height, change: fn(u16, u16) -> u16) {
+    fn each_lane(&mut self, outpoint: &OutPoint, output: &TxOutput, height: Height, change: impl Fn(u16, u16) -> u16) {
         let mut stretched = [0; BYTES];
         let mut hasher = Domain::UtxoElement.hasher();
         hasher.update(&timed_primitives::encode(&(outpoint, output, height)));

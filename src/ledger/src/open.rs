@@ -128,7 +128,7 @@ fn verify(view: &View, log: &LogReader, height: Height) -> Result<u64, OpenError
         at = log.verify(at, low)?;
         low = low.next();
     }
-    if at == position(height)? { Ok(at) } else { Err(OpenError::StoreIncomplete) }
+    if at == position(height)? { Ok(at) } else { Err(OpenError::StoreMismatch { height, stored: view.state.id }) }
 }
 
 /// Applies what the log holds beyond the store, keeping the overlay within its bound.

@@ -104,11 +104,22 @@ fn open(path: &Path) -> fjall::Result<FjallStore> {
 
 fn explain(path: PathBuf, error: fjall::Error) -> StoreOpenError {
     use io::ErrorKind as K;
-    let system = |source: io::Error| match source.kind() {
-        K::UnexpectedEof | K::InvalidData | K::NotFound | K::Other => {
-            StoreOpenError::Damaged { path: path.clone(), source }
-        }
-        _ => StoreOpenError::Io { path: path.clone(), source },
+    // Linux: EIO 5, ENFILE 23, EMFILE 24, which have no kind of their own.
+    let is_system = |source: &io::Error| {
+        matches!(source.raw_os_error(), Some(5 | 23 | 24))
+            || matches!(
+                source.kind(),
+                K::PermissionDenied
+                    | K::ReadOnlyFilesystem
+                    | K::StorageFull
+                    | K::QuotaExceeded
+                    | K::OutOfMemory
+                    | K::NotADirectory
+            )
+    };
+    let system = |source: io::Error| {
+        let path = path.clone();
+        if is_system(&source) { StoreOpenError::Io { path, source } } else { StoreOpenError::Damaged { path, source } }
     };
     match error {
         fjall::Error::Locked => StoreOpenError::InUse { path },

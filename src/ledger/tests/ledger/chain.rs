@@ -1,0 +1,128 @@
+//! A small chain for tests: four validators, a few outputs, blocks made by the first validator.
+
+use std::sync::Arc;
+use timed_ledger::{Committed, Draft, Genesis, Ledger, MemoryStore};
+use timed_primitives::transaction::TRANSACTION_VERSION;
+use timed_primitives::vote::vote_signing_bytes;
+use timed_primitives::{
+    Amount, Block, CommitCertificate, CommitSignature, KeyHash, Lock, MemoryDisk, OutPoint, Round, SecretKey,
+    Transaction, TransactionBody, TxInput, TxOutput, UnixTime, VoteKind,
+};
+
+/// Fee of every payment here.
+pub(crate) const FEE: u64 = 1_000;
+
+pub(crate) fn wallet(id: u64) -> SecretKey {
+    SecretKey::development("wallet", id)
+}
+
+pub(crate) fn owner(id: u64) -> KeyHash {
+    KeyHash::of(&wallet(id).public())
+}
+
+pub(crate) fn locked(amount: u64, id: u64) -> TxOutput {
+    TxOutput { amount: Amount(amount), lock: Lock::KeyHash(owner(id)) }
+}
+
+/// A devnet of four with eight outputs.
+pub(crate) fn genesis() -> Genesis {
+    let mut genesis = Genesis::devnet(4);
+    genesis.outputs.truncate(8);
+    genesis
+}
+
+/// The n-th output of genesis, owned by wallet 0.
+pub(crate) fn coin(n: usize) -> (OutPoint, TxOutput) {
+    genesis().unspent().nth(n).unwrap()
+}
+
+/// Pays `parts` (amount, wallet) out of outputs of one wallet.
+pub(crate) fn pay(spent: &[(OutPoint, TxOutput)], from: u64, parts: &[(u64, u64)]) -> Transaction {
+    let body = TransactionBody {
+        version: TRANSACTION_VERSION,
+        chain_id: genesis().chain_id,
+        inputs: spent.iter().map(|(previous, _)| TxInput { previous: *previous }).collect(),
+        outputs: parts.iter().map(|(amount, to)| locked(*amount, *to)).collect(),
+    };
+    let key = wallet(from);
+    body.sign(&vec![&key; spent.len()])
+}
+
+/// Moves one output to another wallet, less the fee.
+pub(crate) fn move_to(spent: (OutPoint, TxOutput), from: u64, to: u64) -> Transaction {
+    pay(&[spent], from, &[(spent.1.amount.0 - FEE, to)])
+}
+
+/// The precommits of three of four validators.
+pub(crate) fn certify(block: &Block) -> CommitCertificate {
+    let (height, round, id) = (block.height(), Round::ZERO, block.id());
+    let mut signatures: Vec<_> = (1..=3)
+        .map(|node| {
+            let key = SecretKey::development("consensus", node);
+            let validator = key.public();
+            let chain = block.header.chain_id;
+            let bytes = vote_signing_bytes(chain, VoteKind::Precommit, height, round, Some(id), &validator);
+            CommitSignature { validator, signature: key.sign(&bytes) }
+        })
+        .collect();
+    signatures.sort();
+    CommitCertificate { height, round, block: id, signatures }
+}
+
+pub(crate) fn draft(ledger: &Ledger, transactions: Vec<Transaction>) -> Draft {
+    let tip = ledger.tip();
+    Draft {
+        time: UnixTime(tip.time.0 + 1_000),
+        proposer: SecretKey::development("consensus", 1).public(),
+        first_round: Round::ZERO,
+        parent_certificate: tip.certificate,
+        transactions: transactions.into_iter().map(Arc::new).collect(),
+    }
+}
+
+/// A block with all these transactions on top of the tip.
+pub(crate) fn block(ledger: &mut Ledger, transactions: Vec<Transaction>) -> Arc<Block> {
+    let assembled = ledger.assemble(draft(ledger, transactions)).unwrap();
+    assert_eq!(assembled.left_out, vec![]);
+    assembled.block
+}
+
+pub(crate) fn commit(ledger: &mut Ledger, transactions: Vec<Transaction>) -> Committed {
+    let block = block(ledger, transactions);
+    let certificate = certify(&block);
+    ledger.commit(block, certificate).unwrap()
+}
+
+/// A ledger in memory with its disk and store.
+pub(crate) struct Node {
+    pub(crate) disk: MemoryDisk,
+    pub(crate) store: MemoryStore,
+    pub(crate) ledger: Ledger,
+}
+
+impl Node {
+    pub(crate) fn new() -> Self {
+        Self::open(MemoryDisk::default(), MemoryStore::default())
+    }
+
+    pub(crate) fn open(disk: MemoryDisk, store: MemoryStore) -> Self {
+        let ledger = Ledger::open(genesis(), &disk, Arc::new(store.clone())).unwrap();
+        Self { disk, store, ledger }
+    }
+
+    /// `heights` blocks, each moving one output.
+    pub(crate) fn with_blocks(heights: usize) -> Self {
+        let mut node = Self::new();
+        for n in 0..heights {
+            commit(&mut node.ledger, vec![move_to(coin(n), 0, 1)]);
+        }
+        node
+    }
+}
+
+/// Everything of the block log, as it is on disk.
+pub(crate) fn log_bytes(disk: &MemoryDisk) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    disk.damage(timed_ledger::BLOCK_LOG_FILE, |content| bytes = content.clone()).unwrap();
+    bytes
+}

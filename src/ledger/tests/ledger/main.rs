@@ -1,0 +1,9 @@
+//! The ledger from outside: what a caller can see of it, through commits, crashes and damage.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
+
+mod chain;
+mod golden;
+mod overlay;
+mod properties;
+mod recovery;
+mod rules;

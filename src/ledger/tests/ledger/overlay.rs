@@ -1,0 +1,101 @@
+//! Flushing beside commits, the overlay's bound, and what readers see meanwhile.
+
+use crate::chain::{Node, certify, coin, commit, move_to, owner};
+use timed_ledger::OVERLAY_BLOCKS_MAX;
+use timed_primitives::{Height, TxId};
+
+#[test]
+fn a_flush_runs_beside_commits() {
+    let mut node = Node::with_blocks(3);
+    let reader = node.ledger.reader();
+    let old = reader.view();
+    let job = node.ledger.begin_flush().unwrap();
+    assert_eq!(job.blocks(), 3);
+    assert!(node.ledger.begin_flush().is_none(), "one at a time");
+    commit(&mut node.ledger, vec![move_to(coin(3), 0, 1)]);
+    let before = reader.outputs_of(&owner(1), 100).unwrap();
+    assert_eq!((reader.stats().overlay_blocks, reader.stats().stored_height), (4, Height(0)));
+    job.run().unwrap();
+    assert_eq!(reader.stats().overlay_blocks, 4, "the ledger has not looked yet");
+    node.ledger.finish_flush().unwrap();
+    assert_eq!((reader.stats().overlay_blocks, reader.stats().stored_height), (1, Height(3)));
+    assert_eq!(reader.outputs_of(&owner(1), 100).unwrap(), before);
+    assert_eq!(before.len(), 4);
+    node.ledger.flush().unwrap();
+    assert_eq!((reader.stats().overlay_blocks, reader.stats().stored_height), (0, Height(4)));
+    assert_eq!(reader.outputs_of(&owner(1), 100).unwrap(), before);
+    // A view that was taken before sees what it saw.
+    assert_eq!(old.tip().height, Height(3));
+    assert_eq!(old.outputs_of(&owner(1), None, 100).unwrap().len(), 3);
+    assert_eq!(old.output(&coin(3).0).unwrap().unwrap().output, coin(3).1);
+    assert_eq!(reader.output(&coin(3).0).unwrap(), None);
+}
+
+#[test]
+fn the_overlay_never_exceeds_its_bound() {
+    let mut node = Node::new();
+    let reader = node.ledger.reader();
+    let handed_out = {
+        commit(&mut node.ledger, vec![]);
+        node.ledger.begin_flush().unwrap()
+    };
+    for _ in 0..2 * OVERLAY_BLOCKS_MAX {
+        commit(&mut node.ledger, vec![]);
+        assert!(reader.stats().overlay_blocks <= OVERLAY_BLOCKS_MAX);
+    }
+    handed_out.run().unwrap();
+    assert!(reader.stats().stored_height >= Height(64));
+    // A batch larger than the bound goes in parts.
+    let mut copy = Node::new();
+    let all: Vec<_> = (1..=reader.tip().height.0)
+        .map(|height| {
+            let decided = reader.decided(Height(height)).unwrap().unwrap();
+            (decided.block, (*decided.certificate).clone())
+        })
+        .collect();
+    assert_eq!(copy.ledger.commit_batch(all).unwrap().len(), 2 * OVERLAY_BLOCKS_MAX + 1);
+    assert!(copy.ledger.reader().stats().overlay_blocks <= OVERLAY_BLOCKS_MAX);
+    assert_eq!(copy.ledger.tip(), node.ledger.tip());
+}
+
+#[test]
+fn readers_find_blocks_and_transactions_in_overlay_store_and_log() {
+    let mut node = Node::with_blocks(2);
+    node.ledger.flush().unwrap();
+    let third = commit(&mut node.ledger, vec![move_to(coin(6), 0, 1), move_to(coin(7), 0, 2)]);
+    let reader = node.ledger.reader();
+    for height in 1..=3 {
+        let decided = reader.decided(Height(height)).unwrap().unwrap();
+        assert_eq!(decided.block.height(), Height(height));
+        assert_eq!(reader.block_id(Height(height)).unwrap(), Some(decided.block.id()));
+        assert_eq!(reader.height_of(&decided.block.id()).unwrap(), Some(Height(height)));
+        assert_eq!(*decided.certificate, certify(&decided.block));
+        let bytes = reader.decided_bytes(Height(height)).unwrap().unwrap();
+        assert_eq!(bytes.block, timed_primitives::encode(&*decided.block));
+        assert_eq!(bytes.certificate, timed_primitives::encode(&*decided.certificate));
+        for (index, transaction) in (0u32..).zip(&decided.block.transactions) {
+            let found = reader.transaction(&transaction.id()).unwrap().unwrap();
+            assert_eq!((found.height, found.index, &found.transaction), (Height(height), index, transaction));
+            assert!(reader.is_confirmed(&transaction.id()).unwrap());
+        }
+    }
+    for height in [0, 4, u64::MAX] {
+        assert_eq!(reader.block(Height(height)).unwrap(), None);
+        assert_eq!(reader.block_id(Height(height)).unwrap(), None);
+    }
+    assert_eq!(reader.transaction(&TxId::default()).unwrap(), None);
+    assert_eq!(reader.height_of(&timed_primitives::BlockId::default()).unwrap(), None);
+    let recent = reader.recent(2).unwrap();
+    assert_eq!(recent.iter().map(|(header, _)| header.height).collect::<Vec<_>>(), vec![Height(2), Height(3)]);
+    assert_eq!(reader.recent(100).unwrap().len(), 3);
+    assert_eq!(third.block.header, recent[1].0);
+    let stats = reader.stats();
+    assert_eq!((stats.transactions, stats.outputs, stats.height), (4, 8, Height(3)));
+    // Pages of one owner's outputs join without gap or overlap, through store and overlay.
+    let all = reader.outputs_of(&owner(1), 100).unwrap();
+    let mut paged = Vec::new();
+    while let Some(entry) = reader.view().outputs_of(&owner(1), paged.last().map(|(at, _)| at), 1).unwrap().pop() {
+        paged.push(entry);
+    }
+    assert_eq!((paged.len(), &paged), (3, &all));
+}

@@ -1,0 +1,227 @@
+//! What a ledger opens after crashes, torn writes, damage and lost files.
+
+use crate::chain::{Node, block, certify, coin, commit, genesis, log_bytes, move_to};
+use std::sync::Arc;
+use timed_ledger::{BLOCK_LOG_FILE, CommitError, Damage, Ledger, LogError, MemoryStore, OpenError};
+use timed_primitives::{Height, MemoryDisk};
+
+fn open(disk: &MemoryDisk, store: &MemoryStore) -> Result<Ledger, OpenError> {
+    Ledger::open(genesis(), disk, Arc::new(store.clone()))
+}
+
+/// Three blocks; what the store held after each, and where each record ends.
+fn three() -> (Node, Vec<MemoryStore>, Vec<usize>) {
+    let mut node = Node::new();
+    let (mut stores, mut ends) = (vec![node.store.copy()], vec![log_bytes(&node.disk).len()]);
+    for n in 0..3 {
+        commit(&mut node.ledger, vec![move_to(coin(n), 0, 1)]);
+        node.ledger.flush().unwrap();
+        stores.push(node.store.copy());
+        ends.push(log_bytes(&node.disk).len());
+    }
+    (node, stores, ends)
+}
+
+/// A disk with this block log.
+fn disk_with(log: &[u8]) -> MemoryDisk {
+    let disk = MemoryDisk::default();
+    timed_primitives::Disk::open(&disk, BLOCK_LOG_FILE).unwrap();
+    disk.damage(BLOCK_LOG_FILE, |content| *content = log.to_vec()).unwrap();
+    disk
+}
+
+#[test]
+fn every_store_height_catches_up_to_the_same_state() {
+    let (node, mut stores, _) = three();
+    let tip = node.ledger.tip();
+    stores.push(MemoryStore::default());
+    for store in stores {
+        let ledger = open(&node.disk.copy_of_durable(), &store).unwrap();
+        assert_eq!(ledger.tip(), tip);
+        assert_eq!(ledger.reader().stats(), node.ledger.reader().stats());
+        assert_eq!(ledger.reader().stats().stored_height, Height(3));
+        assert_eq!(ledger.reader().recent(2).unwrap(), node.ledger.reader().recent(2).unwrap());
+    }
+}
+
+#[test]
+fn a_tail_torn_at_any_byte_is_cut_and_the_chain_goes_on() {
+    let (node, stores, ends) = three();
+    let log = log_bytes(&node.disk);
+    let rebuilt =
+        block(&mut open(&disk_with(&log[..ends[2]]), &stores[2].copy()).unwrap(), vec![move_to(coin(2), 0, 1)]);
+    for cut in ends[2]..ends[3] {
+        let disk = disk_with(&log[..cut]);
+        let mut ledger = open(&disk, &stores[2].copy()).unwrap();
+        assert_eq!(ledger.tip().height, Height(2), "cut at {cut}");
+        assert_eq!(log_bytes(&disk), log[..ends[2]], "cut at {cut}");
+        if cut % 97 == 0 {
+            ledger.commit(rebuilt.clone(), certify(&rebuilt)).unwrap();
+            assert_eq!(log_bytes(&disk), log, "the same block makes the same log");
+        }
+    }
+}
+
+#[test]
+fn a_tail_with_any_changed_byte_is_cut_too() {
+    let (node, stores, ends) = three();
+    let log = log_bytes(&node.disk);
+    for at in ends[2]..ends[3] {
+        let mut torn = log.clone();
+        torn[at] ^= 0x40;
+        let disk = disk_with(&torn);
+        assert_eq!(open(&disk, &stores[1].copy()).unwrap().tip().height, Height(2), "changed at {at}");
+        assert_eq!(log_bytes(&disk), log[..ends[2]], "changed at {at}");
+    }
+    let mut zeros = log.clone();
+    zeros.extend([0; 5_000]);
+    let disk = disk_with(&zeros);
+    assert_eq!(open(&disk, &stores[3].copy()).unwrap().tip().height, Height(3));
+    assert_eq!(log_bytes(&disk), log);
+}
+
+#[test]
+fn damage_before_a_later_block_is_refused_and_nothing_is_touched() {
+    let (node, stores, ends) = three();
+    let log = log_bytes(&node.disk);
+    for at in ends[1]..ends[2] {
+        let mut damaged = log.clone();
+        damaged[at] ^= 1;
+        let disk = disk_with(&damaged);
+        // Whether the store is behind the damage, ahead of it or lost.
+        let store = if at % 3 == 0 { MemoryStore::default() } else { stores[at % 3 + 1].copy() };
+        let Err(error) = open(&disk, &store) else { panic!("opened with damage at {at}") };
+        let expected = u64::try_from(ends[1]).unwrap();
+        assert!(
+            matches!(error, OpenError::Log(LogError::Damaged { offset, height: Height(2), .. }) if offset == expected),
+            "at {at}: {error}"
+        );
+        assert_eq!(log_bytes(&disk), damaged, "at {at}");
+    }
+}
+
+#[test]
+fn a_batch_that_was_never_synced_is_cut_whatever_part_of_it_is_there() {
+    let mut node = Node::with_blocks(1);
+    let before = log_bytes(&node.disk).len();
+    let store = node.store.copy();
+    // Three more blocks, made elsewhere, come in one batch.
+    let mut maker = Node::open(node.disk.copy_of_durable(), store.copy());
+    let batch: Vec<_> = (1..4)
+        .map(|n| {
+            let committed = commit(&mut maker.ledger, vec![move_to(coin(n), 0, 1)]);
+            (committed.block, (*committed.certificate).clone())
+        })
+        .collect();
+    node.ledger.commit_batch(batch).unwrap();
+    let log = log_bytes(&node.disk);
+    // The first of the batch is damaged, the others are whole: the sync never returned, so nothing of it was final.
+    let mut torn = log.clone();
+    torn[before + 60] ^= 1;
+    let disk = disk_with(&torn);
+    assert_eq!(open(&disk, &store.copy()).unwrap().tip().height, Height(1));
+    assert_eq!(log_bytes(&disk), log[..before]);
+    // With a later batch behind it, the sync did return: the same damage is refused.
+    commit(&mut node.ledger, vec![]);
+    let mut damaged = log_bytes(&node.disk);
+    damaged[before + 60] ^= 1;
+    let disk = disk_with(&damaged);
+    let Err(error) = open(&disk, &store.copy()) else { panic!("opened with damage") };
+    assert!(matches!(error, OpenError::Log(LogError::Damaged { height: Height(2), damage: Damage::Checksum, .. })));
+    assert_eq!(log_bytes(&disk), damaged);
+}
+
+#[test]
+fn a_log_shorter_than_the_store_is_refused() {
+    let (node, stores, ends) = three();
+    let log = log_bytes(&node.disk);
+    for cut in [ends[1], ends[2], ends[2] + 20, ends[3] - 1] {
+        let disk = disk_with(&log[..cut]);
+        let Err(error) = open(&disk, &stores[3].copy()) else { panic!("opened with {cut} bytes") };
+        assert!(matches!(error, OpenError::LogShort { applied: Height(3), .. }), "{error}");
+        assert!(error.to_string().contains("from a backup"), "{error}");
+        assert_eq!(log_bytes(&disk), log[..cut]);
+    }
+    let Err(error) = open(&MemoryDisk::default(), &stores[1].copy()) else { panic!("opened without a log") };
+    assert!(matches!(error, OpenError::Log(LogError::NoLog)), "{error}");
+}
+
+#[test]
+fn a_file_header_cut_short_by_a_crash_is_written_again_only_while_there_are_no_blocks() {
+    let (node, stores, ends) = three();
+    let log = log_bytes(&node.disk);
+    for cut in 0..ends[0] {
+        assert_eq!(open(&disk_with(&log[..cut]), &stores[0].copy()).unwrap().tip().height, Height(0));
+        assert!(matches!(open(&disk_with(&log[..cut]), &stores[1].copy()), Err(OpenError::Log(LogError::NoLog))));
+    }
+    for at in 0..ends[0] {
+        let mut damaged = log.clone();
+        damaged[at] ^= 1;
+        let disk = disk_with(&damaged);
+        assert!(matches!(open(&disk, &stores[0].copy()), Err(OpenError::Log(LogError::NoLog))), "at {at}");
+        assert_eq!(log_bytes(&disk), damaged);
+    }
+}
+
+#[test]
+fn another_genesis_is_refused_in_the_store_and_in_the_log() {
+    let (node, stores, _) = three();
+    let mut other = genesis();
+    other.chain_id = timed_primitives::ChainId(77);
+    let expected = other.hash();
+    let found = genesis().hash();
+    let open =
+        |disk: &MemoryDisk, store: &MemoryStore| Ledger::open(other.clone(), disk, Arc::new(store.clone())).err();
+    let fresh = MemoryDisk::default();
+    let in_store = open(&fresh, &stores[2].copy());
+    assert!(matches!(in_store, Some(OpenError::OtherGenesis { found: f, expected: e }) if (f, e) == (found, expected)));
+    assert!(fresh.damage(BLOCK_LOG_FILE, |_| ()).is_none(), "no log was made for the refused store");
+    let empty = MemoryStore::default();
+    let in_log = open(&node.disk.copy_of_durable(), &empty);
+    let refused = matches!(in_log, Some(OpenError::Log(LogError::OtherGenesis { found: f, expected: e })) if (f, e) == (found, expected));
+    assert!(refused && empty.values() == 0, "nothing was written into the store of the refused log");
+}
+
+#[test]
+fn a_store_made_from_another_log_is_refused_and_said_to_be_replaceable() {
+    let (node, _, _) = three();
+    let mut other = Node::new();
+    for n in 0..2 {
+        commit(&mut other.ledger, vec![move_to(coin(n), 0, 5), move_to(coin(n + 4), 0, 5)]);
+    }
+    other.ledger.flush().unwrap();
+    let Err(error) = open(&node.disk.copy_of_durable(), &other.store) else { panic!("opened a foreign store") };
+    assert!(matches!(error, OpenError::StoreMismatch { height: Height(2), .. }), "{error}");
+    assert!(error.to_string().contains("move `state/` aside"));
+}
+
+#[test]
+fn a_failed_sync_stops_the_ledger_and_nothing_unsynced_is_final() {
+    let mut node = Node::with_blocks(2);
+    let reader = node.ledger.reader();
+    let tip = reader.tip();
+    node.disk.fail_syncs(BLOCK_LOG_FILE);
+    let next = block(&mut node.ledger, vec![move_to(coin(2), 0, 1)]);
+    let error = node.ledger.commit(next.clone(), certify(&next)).unwrap_err();
+    assert!(matches!(&error, CommitError::Log(LogError::Io { .. })) && error.is_fatal(), "{error}");
+    assert_eq!(reader.tip(), tip, "readers never see a block that is not on disk");
+    assert!(matches!(node.ledger.commit(next.clone(), certify(&next)), Err(CommitError::Stopped)));
+    assert!(node.ledger.begin_flush().is_none());
+    node.disk.crash();
+    let disk = node.disk.copy_of_durable();
+    let mut again = open(&disk, &node.store.copy()).unwrap();
+    assert_eq!(again.tip(), tip);
+    assert_eq!(again.commit(next.clone(), certify(&next)).unwrap().height, Height(3));
+}
+
+#[test]
+fn a_failed_store_stops_the_ledger_and_loses_nothing() {
+    let mut node = Node::with_blocks(2);
+    let good = node.store.copy();
+    node.store.fail_writes();
+    assert!(node.ledger.flush().is_err());
+    let next = block(&mut node.ledger, vec![]);
+    assert!(matches!(node.ledger.commit(next.clone(), certify(&next)), Err(CommitError::Stopped)));
+    assert_eq!(node.ledger.reader().tip().height, Height(2));
+    assert_eq!(open(&node.disk, &good).unwrap().tip(), node.ledger.tip());
+}
