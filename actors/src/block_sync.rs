@@ -2,7 +2,7 @@
 
 use crate::fatal::Vital;
 use crate::ledger::{CommitMany, Committed};
-use crate::messages::{Audience, Inbound, PeerDown, PeerUp, Penalize};
+use crate::messages::{Audience, Inbound, PeerDown, PeerUp, Penalize, TipChanged};
 use crate::network::Network;
 use crate::threads::Threads;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture};
@@ -338,6 +338,7 @@ impl Handler<Committed> for BlockSyncActor {
         let height = committed.block.height();
         let actions = self.sync.on_committed(self.clock.now(), height);
         self.carry_out(actions, ctx);
+        self.network.tip.do_send(TipChanged { height });
         self.network.broadcast(Audience::All, BlockSyncMessage::Status { height: height.0, earliest: Height::FIRST.0 });
         self.after(ctx);
     }

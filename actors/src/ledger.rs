@@ -5,7 +5,7 @@ use crate::threads::Threads;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
 use std::sync::Arc;
 use std::time::Duration;
-use timed_ledger::{AssembleError, Assembled, BlockError, CommitError, Draft, JudgeError, Ledger};
+use timed_ledger::{AssembleError, Assembled, BlockError, Draft, JudgeError, Ledger};
 use timed_primitives::{Block, BlockId, CommitCertificate, Height};
 use tokio::sync::watch;
 use tracing::{info, warn};

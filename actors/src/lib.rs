@@ -1,4 +1,43 @@
-//! timed-actors
+//! The hands: thin actix shells around the cores. Each feeds its core what happened, with the time, and carries out what the core wants
+//! done, by an exhaustive match.
+//!
+//! Knows: mailboxes, timers, channels, and the seams [`transport::Transport`], `Clock`, [`Threads`], `Disk`, `Store`. Must not know: a rule
+//! of a protocol, RPC, the wallet.
+//!
+//! ```text
+//!  socket ─► peer ──bounded channel──► consensus ──commit──► ledger ──Committed──► consensus, mempool, block_sync
+//!              │                   ├──► mempool                 ▲
+//!              │                   └──► block_sync ──CommitMany─┘
+//!              └──► peer_manager ◄── Send, Broadcast, Penalize ── all rooms
+//! ```
+//!
+//! Start reading in [`node`], which wires them; [`messages`] holds what they say to each other.
+
+pub mod block_sync;
 pub mod clock;
+pub mod consensus;
+pub mod fatal;
+pub mod finality;
+pub mod ledger;
+pub mod mempool;
+pub mod messages;
+pub mod network;
+pub mod node;
+pub mod peer;
+pub mod peer_manager;
+pub mod threads;
 pub mod tls;
 pub mod transport;
+
+pub use clock::{SystemClock, TokioClock};
+pub use fatal::{Fatal, FatalReason, Vital};
+pub use node::{Handles, NodeParts, chain_start, start};
+pub use threads::{Room, Threads};
+
+use futures_util::Stream;
+use tokio::sync::mpsc;
+
+/// The bounded channel of a room as a stream for its actor, which takes turns with timers and messages.
+fn inbox_stream<M>(mut inbox: mpsc::Receiver<M>) -> impl Stream<Item = M> {
+    futures_util::stream::poll_fn(move |context| inbox.poll_recv(context))
+}

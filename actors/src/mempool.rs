@@ -110,10 +110,15 @@ pub struct Proposed {
     pub transactions: Vec<TxId>,
 }
 
-/// Whether transactions wait. Told to consensus when it changes; each final block resets it to "none wait".
+/// Whether transactions wait. Told to listeners when it changes; each final block resets it to "none wait".
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct PayloadWaiting(pub bool);
+
+/// Adds a listener to [`PayloadWaiting`]; it is told at once if transactions wait.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Subscribe(pub Recipient<PayloadWaiting>);
 
 /// Asks for one transaction in the pool.
 #[derive(Message)]
@@ -164,8 +169,6 @@ pub struct MempoolParts {
     pub threads: Threads,
     /// The way to peers.
     pub network: Network,
-    /// Told when transactions begin or cease to wait.
-    pub consensus: Recipient<PayloadWaiting>,
     /// Frames from peers.
     pub inbox: mpsc::Receiver<Inbound<MempoolMessage>>,
     /// Where the status is published.
@@ -196,7 +199,7 @@ pub struct MempoolActor {
     clock: Arc<dyn Clock>,
     threads: Threads,
     network: Network,
-    consensus: Recipient<PayloadWaiting>,
+    listeners: Vec<Recipient<PayloadWaiting>>,
     inbox: Option<mpsc::Receiver<Inbound<MempoolMessage>>>,
     status: watch::Sender<Option<MempoolStatus>>,
     queue: Vec<Checking>,
@@ -223,7 +226,7 @@ impl MempoolActor {
             clock: parts.clock,
             threads: parts.threads,
             network: parts.network,
-            consensus: parts.consensus,
+            listeners: Vec::new(),
             inbox: Some(parts.inbox),
             status: parts.status,
             queue: Vec::new(),
@@ -352,7 +355,9 @@ impl MempoolActor {
         let is_waiting = !self.pool.is_empty();
         if is_waiting != self.told_waiting {
             self.told_waiting = is_waiting;
-            self.consensus.do_send(PayloadWaiting(is_waiting));
+            for listener in &self.listeners {
+                listener.do_send(PayloadWaiting(is_waiting));
+            }
         }
         let height = self.pool.height();
         let (ready, waiting) = self.payloads.drain(..).partition(|p| p.request.parent_height <= height);
@@ -555,6 +560,17 @@ impl Handler<Committed> for MempoolActor {
             self.carry_out(actions, ctx);
         }
         self.after(ctx);
+    }
+}
+
+impl Handler<Subscribe> for MempoolActor {
+    type Result = ();
+
+    fn handle(&mut self, subscribe: Subscribe, _ctx: &mut Self::Context) {
+        if self.told_waiting {
+            subscribe.0.do_send(PayloadWaiting(true));
+        }
+        self.listeners.push(subscribe.0);
     }
 }
 

@@ -1,11 +1,11 @@
 //! The way from a room to its peers.
 
-use crate::messages::{Audience, Broadcast, Penalize, Send};
+use crate::messages::{Audience, Broadcast, Penalize, Send, TipChanged, ValidatorsChanged};
 use actix::Recipient;
 use timed_primitives::PublicKey;
 use timed_wire::Message;
 
-/// What a room holds of the peer manager: the three things it may ask for. Cheap to clone.
+/// What a room holds of the peer manager: what it may ask for or tell. Cheap to clone.
 #[derive(Clone)]
 pub struct Network {
     /// To one peer.
@@ -14,6 +14,10 @@ pub struct Network {
     pub broadcast: Recipient<Broadcast>,
     /// A provable fault of an authenticated peer.
     pub penalize: Recipient<Penalize>,
+    /// The chain grew.
+    pub tip: Recipient<TipChanged>,
+    /// Who votes has changed.
+    pub validators: Recipient<ValidatorsChanged>,
 }
 
 impl Network {

@@ -1,0 +1,330 @@
+//! The hands of consensus: one input at a time into the core, its outputs carried out in order. The core has made durable what must be
+//! durable before it returns, on this actor's own thread. It never waits: answers come back as messages that name what they answer.
+
+use crate::block_sync::Wanted;
+use crate::fatal::Vital;
+use crate::ledger::{Assemble, Commit, Committed, Judge, Judgement};
+use crate::mempool::{BuildPayload, PayloadWaiting, Proposed};
+use crate::messages::{Audience, Inbound, PeerDown, PeerUp, Penalize, ValidatorsChanged};
+use crate::network::Network;
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, SpawnHandle, StreamHandler, WrapFuture};
+use std::sync::Arc;
+use std::time::Duration;
+use timed_consensus::{Consensus, ConsensusStatus, Gossip, Holdings, Input, Offence, Output, quorum};
+use timed_ledger::{Draft, LedgerReader};
+use timed_primitives::{
+    Block, BlockId, Clock, CommitCertificate, DecodeError, Hash, Height, Proposal, PublicKey, Round, UnixTime, ValidatorSet, Vote, decode, encode,
+};
+use timed_wire::ConsensusMessage;
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, info, warn};
+
+/// How long changes gather before the status is published: it is for onlookers, and a vote should not pay for it.
+const PUBLISH_AFTER: Duration = Duration::from_millis(20);
+
+/// What the actor is made of.
+pub struct ConsensusParts {
+    /// The core, open and not started.
+    pub core: Consensus,
+    /// Our consensus key's public half, for blocks of ours.
+    pub proposer: Option<PublicKey>,
+    /// The decided chain.
+    pub reader: LedgerReader,
+    /// Judges blocks.
+    pub judge: Recipient<Judge>,
+    /// Makes blocks.
+    pub assemble: Recipient<Assemble>,
+    /// Takes over decided blocks.
+    pub commit: Recipient<Commit>,
+    /// Chooses transactions.
+    pub payload: Recipient<BuildPayload>,
+    /// Told of proposed blocks.
+    pub proposed: Recipient<Proposed>,
+    /// Told of missing blocks.
+    pub wanted: Recipient<Wanted>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The way to peers.
+    pub network: Network,
+    /// Frames from peers.
+    pub inbox: mpsc::Receiver<Inbound<ConsensusMessage>>,
+    /// Where the status is published.
+    pub status: watch::Sender<Option<ConsensusStatus>>,
+    /// Ends the process if this actor must not go on.
+    pub vital: Vital,
+}
+
+/// Feeds the core.
+pub struct ConsensusActor {
+    parts: ConsensusParts,
+    inbox: Option<mpsc::Receiver<Inbound<ConsensusMessage>>>,
+    wake: Option<SpawnHandle>,
+    is_publish_planned: bool,
+    /// The validators that the peer manager was told of.
+    told: Option<ValidatorSet>,
+}
+
+/// What a block is to be built from.
+struct Order {
+    height: Height,
+    round: Round,
+    parent: BlockId,
+    time: UnixTime,
+    parent_certificate: Option<CommitCertificate>,
+}
+
+impl ConsensusActor {
+    /// Not started before the actor is.
+    pub fn new(mut parts: ConsensusParts) -> Self {
+        let (_, closed) = mpsc::channel(1);
+        let inbox = Some(std::mem::replace(&mut parts.inbox, closed));
+        Self { parts, inbox, wake: None, is_publish_planned: false, told: None }
+    }
+
+    /// The one way into the core.
+    fn feed(&mut self, input: Input, ctx: &mut Context<Self>) {
+        let (now, unix) = (self.parts.clock.now(), self.parts.clock.unix());
+        match self.parts.core.handle(now, unix, input) {
+            Ok(outputs) => {
+                for output in outputs {
+                    self.carry_out(output, ctx);
+                }
+            }
+            Err(error) => {
+                self.parts.vital.fail(error.to_string());
+                return;
+            }
+        }
+        if let Some(handle) = self.wake.take() {
+            ctx.cancel_future(handle);
+        }
+        self.wake = self.parts.core.next_wake().map(|at| ctx.run_later(at.since(now), Self::on_wake));
+        if !self.is_publish_planned {
+            self.is_publish_planned = true;
+            ctx.run_later(PUBLISH_AFTER, Self::publish);
+        }
+    }
+
+    /// Tells the peer manager who decides the next height, when that has changed.
+    fn tell_validators(&mut self, next: Height) {
+        let validators = self.parts.reader.validators(next);
+        if self.told.as_ref() != Some(&validators) {
+            let quorum = quorum(validators.total_power());
+            self.told = Some(validators.clone());
+            self.parts.network.validators.do_send(ValidatorsChanged { validators, quorum });
+        }
+    }
+
+    fn on_wake(&mut self, ctx: &mut Context<Self>) {
+        self.wake = None;
+        self.feed(Input::Wake, ctx);
+    }
+
+    fn publish(&mut self, _ctx: &mut Context<Self>) {
+        self.is_publish_planned = false;
+        self.parts.status.send_replace(Some(self.parts.core.status()));
+    }
+
+    fn carry_out(&mut self, output: Output, ctx: &mut Context<Self>) {
+        match output {
+            Output::Broadcast(gossip) => self.parts.network.broadcast(Audience::All, to_wire(&gossip)),
+            Output::Send { to, message } => self.parts.network.send(to, to_wire(&message)),
+            Output::Build { height, round, parent, time, parent_certificate } => {
+                self.build(Order { height, round, parent, time, parent_certificate }, ctx);
+            }
+            Output::Judge { block } => self.judge(block, ctx),
+            Output::Commit { block, certificate } => self.parts.commit.do_send(Commit { block, certificate }),
+            Output::Wanted { height, id } => {
+                debug!(%height, block = id.short(), "a block is missing: asking for it");
+                self.parts.network.broadcast(Audience::All, ConsensusMessage::GetBlock { height: height.0, id: id.0.0 });
+                self.parts.wanted.do_send(Wanted { height, id });
+            }
+            Output::Behind { height } => debug!(%height, "others have decided more"),
+            Output::Evidence(evidence) => warn!(?evidence, "a validator contradicted itself"),
+            Output::Invalid { from, offence } => {
+                let offence = match offence {
+                    Offence::BadSignature => timed_peer::Offence::InvalidSignature,
+                    Offence::BadCertificate => timed_peer::Offence::InvalidCertificate,
+                    Offence::BadBlock => timed_peer::Offence::InvalidBlock,
+                };
+                self.penalize(from, offence);
+            }
+            Output::QuorumLost { line } => warn!("{line}"),
+            Output::QuorumBack => info!("quorum is connected again"),
+            Output::SigningChanged { line } => warn!("{line}"),
+        }
+    }
+
+    fn penalize(&self, peer: PublicKey, offence: timed_peer::Offence) {
+        self.parts.network.penalize.do_send(Penalize { peer, offence });
+    }
+
+    /// Transactions from the mempool, then the block from the ledger, then back into the core.
+    fn build(&mut self, order: Order, ctx: &mut Context<Self>) {
+        let Some(proposer) = self.parts.proposer else { return };
+        let bytes_max = self.parts.reader.genesis().parameters.block_bytes_max;
+        let request = BuildPayload {
+            parent: order.parent,
+            parent_height: order.height.previous().unwrap_or_default(),
+            bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX),
+        };
+        let payload = self.parts.payload.send(request);
+        let assemble = self.parts.assemble.clone();
+        let (height, round) = (order.height, order.round);
+        let made = async move {
+            // Without an answer the height is over, or the process is ending.
+            let transactions = payload.await.ok().flatten()?;
+            let draft = Draft {
+                time: order.time,
+                proposer,
+                first_round: order.round,
+                parent_certificate: order.parent_certificate,
+                transactions,
+            };
+            assemble.send(Assemble { parent: order.parent, draft }).await.ok().flatten()
+        };
+        ctx.spawn(made.into_actor(self).map(move |assembled, actor, ctx| {
+            let Some(assembled) = assembled else { return };
+            for (txid, reason) in &assembled.left_out {
+                debug!(%txid, %reason, "transaction left out of the block");
+            }
+            actor.tell_proposed(&assembled.block);
+            actor.feed(Input::Built { height, round, block: assembled.block }, ctx);
+        }));
+    }
+
+    fn judge(&mut self, block: Arc<Block>, ctx: &mut Context<Self>) {
+        let judged = self.parts.judge.send(Judge(block.clone()));
+        ctx.spawn(judged.into_actor(self).map(move |judgement, actor, ctx| {
+            let id = block.id();
+            match judgement {
+                Ok(Judgement::Valid) => {
+                    actor.tell_proposed(&block);
+                    actor.feed(Input::Judged { id, valid: true }, ctx);
+                }
+                Ok(Judgement::Invalid(error)) => {
+                    warn!(height = %block.height(), block = id.short(), %error, "proposed block is not valid");
+                    actor.feed(Input::Judged { id, valid: false }, ctx);
+                }
+                // The tip has moved on, or the process is ending: nothing to say of this block.
+                Ok(Judgement::NotNext) | Err(_) => {}
+            }
+        }));
+    }
+
+    fn tell_proposed(&self, block: &Block) {
+        let transactions = block.transactions.iter().map(timed_primitives::Transaction::id).collect();
+        self.parts.proposed.do_send(Proposed { block: block.id(), height: block.height(), transactions });
+    }
+}
+
+/// A message of the core as it travels.
+fn to_wire(gossip: &Gossip) -> ConsensusMessage {
+    match gossip {
+        Gossip::Vote(vote) => ConsensusMessage::Vote(encode(vote).into()),
+        Gossip::Proposal(proposal) => ConsensusMessage::Proposal(encode(proposal).into()),
+        Gossip::Polka(polka) => ConsensusMessage::Polka(encode(polka).into()),
+        Gossip::RoundCertificate(certificate) => ConsensusMessage::RoundCertificate(encode(certificate).into()),
+        Gossip::Holdings(holdings) => ConsensusMessage::Holdings(timed_wire::Holdings {
+            height: holdings.height.0,
+            round: holdings.round.0,
+            has_proposal: holdings.has_proposal,
+            has_block: holdings.has_block,
+            prevotes: holdings.prevotes.clone(),
+            precommits: holdings.precommits.clone(),
+        }),
+        Gossip::Block(block) => ConsensusMessage::Block(encode(&**block).into()),
+        Gossip::GetBlock { height, id } => ConsensusMessage::GetBlock { height: height.0, id: id.0.0 },
+    }
+}
+
+/// A message as it travelled, for the core. Nil rounds have no encoding, so none gets in.
+fn from_wire(message: ConsensusMessage) -> Result<Gossip, DecodeError> {
+    Ok(match message {
+        ConsensusMessage::Vote(bytes) => Gossip::Vote(decode::<Vote>(&bytes)?),
+        ConsensusMessage::Proposal(bytes) => Gossip::Proposal(decode::<Proposal>(&bytes)?),
+        ConsensusMessage::Polka(bytes) => Gossip::Polka(decode(&bytes)?),
+        ConsensusMessage::RoundCertificate(bytes) => Gossip::RoundCertificate(decode(&bytes)?),
+        ConsensusMessage::Holdings(holdings) => Gossip::Holdings(Holdings {
+            height: Height(holdings.height),
+            round: Round(holdings.round),
+            has_proposal: holdings.has_proposal,
+            has_block: holdings.has_block,
+            prevotes: holdings.prevotes,
+            precommits: holdings.precommits,
+        }),
+        ConsensusMessage::Block(bytes) => Gossip::Block(Arc::new(decode(&bytes)?)),
+        ConsensusMessage::GetBlock { height, id } => Gossip::GetBlock { height: Height(height), id: BlockId(Hash(id)) },
+    })
+}
+
+impl Actor for ConsensusActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(inbox) = self.inbox.take() {
+            ctx.add_stream(crate::inbox_stream(inbox));
+        }
+        self.tell_validators(self.parts.reader.tip().height.next());
+        self.feed(Input::Start, ctx);
+    }
+}
+
+impl StreamHandler<Inbound<ConsensusMessage>> for ConsensusActor {
+    fn handle(&mut self, inbound: Inbound<ConsensusMessage>, ctx: &mut Self::Context) {
+        match from_wire(inbound.message) {
+            Ok(message) => self.feed(Input::Gossip { from: inbound.peer, message }, ctx),
+            Err(error) => {
+                debug!(peer = inbound.peer.short(), %error, "undecodable body");
+                self.penalize(inbound.peer, timed_peer::Offence::UndecodableBody);
+            }
+        }
+    }
+
+    fn finished(&mut self, _ctx: &mut Self::Context) {
+        // The peers are gone first at shutdown; a block that is decided is still committed.
+    }
+}
+
+impl Handler<PeerUp> for ConsensusActor {
+    type Result = ();
+
+    fn handle(&mut self, up: PeerUp, ctx: &mut Self::Context) {
+        self.feed(Input::PeerUp { peer: up.peer, validator: up.validator }, ctx);
+        self.feed(Input::PeerHeight { peer: up.peer, height: Height(up.height) }, ctx);
+    }
+}
+
+impl Handler<PeerDown> for ConsensusActor {
+    type Result = ();
+
+    fn handle(&mut self, down: PeerDown, ctx: &mut Self::Context) {
+        self.feed(Input::PeerDown { peer: down.peer }, ctx);
+    }
+}
+
+impl Handler<PayloadWaiting> for ConsensusActor {
+    type Result = ();
+
+    fn handle(&mut self, waiting: PayloadWaiting, ctx: &mut Self::Context) {
+        self.feed(Input::PayloadWaiting(waiting.0), ctx);
+    }
+}
+
+impl Handler<Committed> for ConsensusActor {
+    type Result = ();
+
+    fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
+        let height = committed.block.height();
+        // What waited may be in this block; the mempool says again what still waits.
+        self.feed(Input::PayloadWaiting(false), ctx);
+        let committed = timed_consensus::Committed {
+            blocks: vec![committed.block],
+            certificate: (*committed.certificate).clone(),
+            decided_by: self.parts.reader.validators(height),
+            validators: self.parts.reader.validators(height.next()),
+        };
+        self.feed(Input::Committed(committed), ctx);
+        self.tell_validators(height.next());
+    }
+}

@@ -1,0 +1,233 @@
+//! Wires the actors of one node to each other.
+
+use crate::block_sync::{BlockSyncActor, BlockSyncParts, SyncStatus};
+use crate::consensus::{ConsensusActor, ConsensusParts};
+use crate::fatal::{Fatal, Vital};
+use crate::ledger::{self, FlushNow, LedgerActor, TipSeen};
+use crate::mempool::{self, MempoolActor, MempoolParts, MempoolStatus};
+use crate::messages::{Inboxes, PeerListener, Stop, Subscribe};
+use crate::network::Network;
+use crate::peer_manager::{PeerManager, PeerManagerParts, PeersConfig, PeersView};
+use crate::threads::{Room, Threads};
+use crate::tls::TlsError;
+use crate::transport::{Listener, Transport};
+use actix::Addr;
+use rand::rngs::StdRng;
+use std::sync::Arc;
+use timed_consensus::leaders::MEMORY_HEIGHTS;
+use timed_consensus::{ChainStart, Consensus, ConsensusStatus, LeaderRecord, Tip};
+use timed_ledger::{Ledger, LedgerReader, ReadError};
+use timed_primitives::{Clock, Height, PublicKey, SecretKey};
+use tokio::sync::watch;
+
+/// Everything a node is made of, open and not running. All that touches the outside comes in by a seam.
+pub struct NodeParts {
+    /// How to treat peers.
+    pub peers: PeersConfig,
+    /// Proves who we are.
+    pub node_key: SecretKey,
+    /// Makes connections.
+    pub transport: Arc<dyn Transport>,
+    /// Accepts connections; `None` for a node that only dials.
+    pub listener: Option<Box<dyn Listener>>,
+    /// Nonces, jitter, back-off.
+    pub rng: StdRng,
+    /// The chain's writer.
+    pub ledger: Ledger,
+    /// The consensus core.
+    pub consensus: Consensus,
+    /// Our consensus key's public half, when we vote.
+    pub proposer: Option<PublicKey>,
+    /// Bounds of the mempool.
+    pub mempool: timed_mempool::Limits,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Where actors live.
+    pub threads: Threads,
+    /// Ends the process.
+    pub fatal: Fatal,
+}
+
+/// A running node, for those who ask it: addresses to ask, watches to look at. Cheap to clone.
+#[derive(Clone)]
+pub struct Handles {
+    /// The decided chain.
+    pub reader: LedgerReader,
+    /// Takes transactions.
+    pub mempool: Addr<MempoolActor>,
+    /// Its levels, counters, and how fast payments become final.
+    pub mempool_status: watch::Receiver<Option<MempoolStatus>>,
+    /// What is being decided.
+    pub consensus: watch::Receiver<Option<ConsensusStatus>>,
+    /// How far sync is.
+    pub sync: watch::Receiver<Option<SyncStatus>>,
+    /// Who is connected.
+    pub peers: watch::Receiver<PeersView>,
+    /// The last final block.
+    pub tip: watch::Receiver<TipSeen>,
+    /// Connects, disconnects, stops.
+    pub peer_manager: Addr<PeerManager>,
+    consensus_actor: Addr<ConsensusActor>,
+    ledger: Addr<LedgerActor>,
+    block_sync: Addr<BlockSyncActor>,
+}
+
+impl Handles {
+    /// Names of the actors that have ended, though the node runs.
+    pub fn ended_rooms(&self) -> Vec<&'static str> {
+        let rooms = [
+            ("peer manager", self.peer_manager.connected()),
+            ("consensus", self.consensus_actor.connected()),
+            ("ledger", self.ledger.connected()),
+            ("mempool", self.mempool.connected()),
+            ("block sync", self.block_sync.connected()),
+        ];
+        rooms.into_iter().filter(|(_, is_alive)| !is_alive).map(|(room, _)| room).collect()
+    }
+
+    /// Ends in order: peers are told goodbye, then the store is brought up to date. What is final is on disk already.
+    pub async fn stop(&self) {
+        // An actor that is gone has nothing left to end.
+        let _ = self.peer_manager.send(Stop).await;
+        let _ = self.ledger.send(FlushNow).await;
+    }
+}
+
+/// Starts all actors.
+///
+/// # Errors
+/// When the node key cannot be used for TLS.
+pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
+    let NodeParts { threads, clock, fatal, .. } = &parts;
+    let (threads, clock, fatal) = (threads.clone(), clock.clone(), fatal.clone());
+    let (inboxes, outlets) = Inboxes::bounded();
+    let (peers_sender, peers) = watch::channel(PeersView::default());
+    let (mempool_sender, mempool_status) = watch::channel(None);
+    let (consensus_sender, consensus_status) = watch::channel(None);
+    let (sync_sender, sync) = watch::channel(None);
+    let reader = parts.ledger.reader();
+    let (tip_sender, tip) = watch::channel(tip_seen(&reader));
+
+    let manager = PeerManager::new(PeerManagerParts {
+        config: parts.peers,
+        node_key: parts.node_key,
+        transport: parts.transport,
+        listener: parts.listener,
+        inboxes,
+        clock: clock.clone(),
+        rng: parts.rng,
+        view: peers_sender,
+    })?;
+    let peer_manager = threads.start(Room::Peers, move |_| manager);
+    let network = Network {
+        send: peer_manager.clone().recipient(),
+        broadcast: peer_manager.clone().recipient(),
+        penalize: peer_manager.clone().recipient(),
+        tip: peer_manager.clone().recipient(),
+        validators: peer_manager.clone().recipient(),
+    };
+
+    let (verified, vital) = (parts.ledger.verified(), Vital::new("ledger", fatal.clone()));
+    let actor = LedgerActor::new(parts.ledger, threads.clone(), tip_sender, vital);
+    let ledger = threads.start(Room::Ledger, move |_| actor);
+
+    let actor = MempoolActor::new(MempoolParts {
+        limits: parts.mempool,
+        reader: reader.clone(),
+        verified,
+        clock: clock.clone(),
+        threads: threads.clone(),
+        network: network.clone(),
+        inbox: outlets.mempool,
+        status: mempool_sender,
+        vital: Vital::new("mempool", fatal.clone()),
+    });
+    let mempool = threads.start(Room::Pool, move |_| actor);
+
+    let actor = BlockSyncActor::new(BlockSyncParts {
+        reader: reader.clone(),
+        ledger: ledger.clone().recipient(),
+        clock: clock.clone(),
+        threads: threads.clone(),
+        network: network.clone(),
+        inbox: outlets.block_sync,
+        status: sync_sender,
+        vital: Vital::new("block sync", fatal.clone()),
+    });
+    let block_sync = threads.start(Room::Pool, move |_| actor);
+
+    let actor = ConsensusActor::new(ConsensusParts {
+        core: parts.consensus,
+        proposer: parts.proposer,
+        reader: reader.clone(),
+        judge: ledger.clone().recipient(),
+        assemble: ledger.clone().recipient(),
+        commit: ledger.clone().recipient(),
+        payload: mempool.clone().recipient(),
+        proposed: mempool.clone().recipient(),
+        wanted: block_sync.clone().recipient(),
+        clock,
+        network,
+        inbox: outlets.consensus,
+        status: consensus_sender,
+        vital: Vital::new("consensus", fatal),
+    });
+    let consensus = threads.start(Room::Consensus, move |_| actor);
+
+    // Consensus first: what the mempool says after a block must reach it after the block.
+    ledger.do_send(ledger::Subscribe(consensus.clone().recipient()));
+    ledger.do_send(ledger::Subscribe(mempool.clone().recipient()));
+    ledger.do_send(ledger::Subscribe(block_sync.clone().recipient()));
+    mempool.do_send(mempool::Subscribe(consensus.clone().recipient()));
+    for listener in [listener(&consensus), listener(&mempool), listener(&block_sync)] {
+        peer_manager.do_send(Subscribe(listener));
+    }
+    Ok(Handles {
+        reader,
+        mempool,
+        mempool_status,
+        consensus: consensus_status,
+        sync,
+        peers,
+        tip,
+        peer_manager,
+        consensus_actor: consensus,
+        ledger,
+        block_sync,
+    })
+}
+
+fn listener<A>(room: &Addr<A>) -> PeerListener
+where
+    A: actix::Actor<Context = actix::Context<A>>
+        + actix::Handler<crate::messages::PeerUp>
+        + actix::Handler<crate::messages::PeerDown>,
+{
+    PeerListener { up: room.clone().recipient(), down: room.clone().recipient() }
+}
+
+fn tip_seen(reader: &LedgerReader) -> TipSeen {
+    let tip = reader.tip();
+    TipSeen { height: tip.height, id: tip.id }
+}
+
+/// What the consensus core must know of the chain to begin.
+///
+/// # Errors
+/// [`ReadError`] when the last blocks cannot be read.
+pub fn chain_start(reader: &LedgerReader) -> Result<ChainStart, ReadError> {
+    let view = reader.view();
+    let tip = view.tip();
+    let mut recent = Vec::new();
+    for height in tip.height.0.saturating_sub(MEMORY_HEIGHTS) + 1..=tip.height.0 {
+        if let Some(block) = view.block(Height(height))? {
+            recent.push(LeaderRecord::new(&block.header, block.parent_certificate.as_ref()));
+        }
+    }
+    Ok(ChainStart {
+        validators: reader.validators(tip.height.next()),
+        tip_validators: reader.validators(tip.height),
+        tip: Tip { height: tip.height, id: tip.id, time: tip.time, certificate: tip.certificate },
+        recent,
+    })
+}
