@@ -2,8 +2,9 @@
 
 use crate::peer::Credit;
 use actix::{Message as ActixMessage, Recipient};
+use std::time::Duration;
 use timed_peer::{EndReason, Offence};
-use timed_primitives::{Height, PublicKey};
+use timed_primitives::{Height, PublicKey, ValidatorSet};
 use timed_wire::{BlockSyncMessage, ConsensusMessage, MempoolMessage, Message};
 use tokio::sync::mpsc;
 
@@ -144,6 +145,40 @@ pub struct PeerListener {
     /// Told when it is gone.
     pub down: Recipient<PeerDown>,
 }
+
+/// The validator set changed: nobody is banned whose absence would take the connected voting power below the quorum. Until the first
+/// of these no validator is banned at all.
+#[derive(Clone, Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct ValidatorsChanged {
+    /// The set that decides the next height.
+    pub validators: ValidatorSet,
+    /// Voting power that decides.
+    pub quorum: u64,
+}
+
+/// Bans a key, as an operator wishes, and ends its session.
+#[derive(Clone, Copy, Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct SetBan {
+    /// The node key.
+    pub peer: PublicKey,
+    /// For how long.
+    pub length: Duration,
+}
+
+/// Lifts the ban of a key. Answer: false when it was not banned.
+#[derive(Clone, Copy, Debug, ActixMessage)]
+#[rtype(result = "bool")]
+pub struct LiftBan {
+    /// The node key.
+    pub peer: PublicKey,
+}
+
+/// Lifts every ban. Answer: how many there were.
+#[derive(Clone, Copy, Debug, ActixMessage)]
+#[rtype(result = "usize")]
+pub struct LiftAllBans;
 
 /// Tells the peer manager who wants to know of peers; they are told of those that are up already.
 #[derive(ActixMessage)]

@@ -1,0 +1,601 @@
+//! One connection with one peer, dialled by either side: the same actor, so that neither direction can lack a handler.
+//!
+//! ```text
+//!   Greeting ──their hello, accepted by the manager──► Up ──any end──► Ended
+//!      └───────────────── 5 s, bad hello, refused ─────────────────────►┘
+//! ```
+//!
+//! The reader is a stream of this actor and never stops; the writer is a task with lanes ([`outbox`]). What to do is decided by the
+//! cores of `timed_peer`; this file carries it out. However the actor ends, also by a panic, `stopped` reports it exactly once.
+
+mod heartbeat_log;
+mod inlet;
+mod line;
+mod outbox;
+mod stats;
+mod writer;
+
+pub use heartbeat_log::{HEARTBEAT_TARGET, HeartbeatLevel, log_heartbeat};
+pub(crate) use inlet::Credit;
+pub(crate) use outbox::Outbox;
+pub(crate) use stats::SharedStats;
+pub use stats::{Dropped, LastMessage, PeerSnapshot, PostMortem, Traffic};
+
+use crate::messages::Inboxes;
+use crate::transport::BoxStream;
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message as ActixMessage, Recipient, Running,
+    SpawnHandle, StreamHandler, WrapFuture,
+};
+use inlet::{Delivery, Inlet};
+use line::Line;
+use outbox::Beat;
+use rand::Rng;
+use rand::rngs::StdRng;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use timed_peer::addresses::join_address;
+use timed_peer::rate::RateVerdict;
+use timed_peer::{
+    Direction, End, EndReason, Handshake, HandshakeAction, Heartbeat, HeartbeatAction, HeartbeatLine, LaneLimits,
+    LocalNode, PeerInfo, Pong, RateLimit,
+};
+use timed_primitives::{Clock, Instant, PublicKey};
+use timed_wire::{
+    BlockSyncMessage, ControlMessage, DecodeError, Encoded, FrameCodec, Incoming, Message, message::Opaque,
+};
+use tokio::sync::mpsc;
+use tokio_util::codec::FramedRead;
+use writer::{Left, Writer, WriterEnded};
+
+/// How long to go on reading after writing has failed.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// A peer completed its greeting. Answer: whether it may stay.
+#[derive(Debug, ActixMessage)]
+#[rtype(result = "Admission")]
+pub struct Arrived {
+    /// Number of the session.
+    pub session: u64,
+    /// What the greeting taught.
+    pub info: Box<PeerInfo>,
+}
+
+/// Whether a peer may stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, actix::MessageResponse)]
+pub enum Admission {
+    /// It is up.
+    Accepted,
+    /// Say goodbye with this reason.
+    Refused(EndReason),
+}
+
+/// A session ended. Sent exactly once for each.
+#[derive(Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct PeerEnded {
+    /// Number of the session.
+    pub session: u64,
+    /// Why, and what was going on.
+    pub post_mortem: PostMortem,
+}
+
+/// Something a peer told or asked about addresses. Rate-limited before it is sent.
+#[derive(Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub enum AddressNews {
+    /// It asks for records; at most once per session.
+    Wanted {
+        /// Who.
+        session: u64,
+    },
+    /// It told records, not yet checked.
+    Told {
+        /// Who.
+        session: u64,
+        /// Canonical bytes.
+        records: Vec<Opaque>,
+    },
+}
+
+/// A round trip was measured.
+#[derive(Clone, Copy, Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct Measured {
+    /// Number of the session.
+    pub session: u64,
+    /// Smoothed round trip.
+    pub srtt: Duration,
+}
+
+/// Ends a session: says goodbye with the reason.
+#[derive(Clone, Copy, Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct Close(pub EndReason);
+
+/// Whom a peer reports to.
+#[derive(Clone)]
+pub struct Supervisor {
+    /// Asked once, after the greeting.
+    pub arrived: Recipient<Arrived>,
+    /// Told once, at the end.
+    pub ended: Recipient<PeerEnded>,
+    /// Told of addresses.
+    pub addresses: Recipient<AddressNews>,
+    /// Told of round trips.
+    pub measured: Recipient<Measured>,
+}
+
+/// What a peer is made of.
+pub struct PeerParts {
+    /// Number of the session, unique in this process.
+    pub session: u64,
+    /// The connection; its other end is known.
+    pub stream: BoxStream,
+    /// The other end's node key.
+    pub key: PublicKey,
+    /// The secure channel's exporter value.
+    pub exporter: [u8; 32],
+    /// Who dialled.
+    pub direction: Direction,
+    /// The other end's address.
+    pub observed: SocketAddr,
+    /// What we say of ourselves.
+    pub local: LocalNode,
+    /// Where messages for rooms go.
+    pub inboxes: Inboxes,
+    /// Whom to report to.
+    pub supervisor: Supervisor,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Nonces and jitter.
+    pub rng: StdRng,
+    /// Bounds of what waits to be sent.
+    pub lane_limits: LaneLimits,
+    /// How loud the heartbeat is.
+    pub heartbeat_level: HeartbeatLevel,
+    /// Held until the last byte has left, so that its owner can wait for that.
+    pub alive: mpsc::Sender<()>,
+}
+
+enum Stage {
+    Greeting(Box<Handshake>),
+    Up(Box<Live>),
+    Ended,
+}
+
+struct Live {
+    heartbeat: Heartbeat,
+    rate: RateLimit,
+}
+
+/// One session with one peer.
+pub struct PeerActor {
+    session: u64,
+    key: PublicKey,
+    direction: Direction,
+    observed: SocketAddr,
+    /// As people know the peer: the observed IP with the announced port.
+    address: String,
+    stage: Stage,
+    /// Given to the tasks when the actor starts.
+    line: Option<Line>,
+    alive: mpsc::Sender<()>,
+    hello: Option<Message>,
+    outbox: Outbox,
+    stats: SharedStats,
+    inlet: Inlet,
+    supervisor: Supervisor,
+    clock: Arc<dyn Clock>,
+    rng: StdRng,
+    heartbeat_level: HeartbeatLevel,
+    timer: Option<(Instant, SpawnHandle)>,
+    up_since: Option<Instant>,
+    end: Option<End>,
+}
+
+impl PeerActor {
+    /// A session at its beginning: its time limit for the greeting runs from now.
+    pub fn new(parts: PeerParts) -> Self {
+        let now = parts.clock.now();
+        let (handshake, hello) = Handshake::begin(now, parts.local, parts.key, parts.direction, parts.exporter);
+        Self {
+            session: parts.session,
+            key: parts.key,
+            direction: parts.direction,
+            observed: parts.observed,
+            address: parts.observed.to_string(),
+            stage: Stage::Greeting(Box::new(handshake)),
+            line: Some(Line::new(parts.stream)),
+            alive: parts.alive,
+            hello: Some(ControlMessage::Hello(Box::new(hello)).into()),
+            outbox: Outbox::new(parts.lane_limits),
+            stats: SharedStats::default(),
+            inlet: Inlet::new(parts.key, parts.inboxes),
+            supervisor: parts.supervisor,
+            clock: parts.clock,
+            rng: parts.rng,
+            heartbeat_level: parts.heartbeat_level,
+            timer: None,
+            up_since: None,
+            end: None,
+        }
+    }
+
+    pub(crate) fn outbox(&self) -> Outbox {
+        self.outbox.clone()
+    }
+
+    pub(crate) fn stats(&self) -> SharedStats {
+        self.stats.clone()
+    }
+
+    /// After the end, and while a panic unwinds (when actix still runs handlers), nothing is done any more.
+    fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Ended) || std::thread::panicking()
+    }
+
+    /// Ends the session. The first call counts.
+    fn finish(&mut self, end: End, ctx: &mut Context<Self>) {
+        if self.end.is_none() {
+            self.end = Some(end);
+        }
+        self.stage = Stage::Ended;
+        ctx.stop();
+    }
+
+    fn send(&mut self, message: impl Into<Message>, beat: Option<Beat>, ctx: &mut Context<Self>) {
+        let message = message.into();
+        let now = self.clock.now();
+        let queued = match (Encoded::new(&message), beat) {
+            (Ok(encoded), Some(beat)) => self.outbox.push_beat(now, encoded, beat),
+            (Ok(encoded), None) => self.outbox.push(now, encoded),
+            (Err(error), _) => {
+                tracing::error!(peer = %self.key.short(), %error, "a message of ours cannot be encoded");
+                return;
+            }
+        };
+        if let Err(overflow) = queued {
+            tracing::debug!(peer = %self.key.short(), %overflow, "peer does not read");
+            self.finish(End::ours(overflow.reason()), ctx);
+        }
+    }
+
+    fn log(&self, line: &HeartbeatLine<'_>) {
+        log_heartbeat(self.heartbeat_level, line);
+    }
+
+    /// Keeps the one timer at the earliest wake that the current core asks for.
+    fn arm(&mut self, ctx: &mut Context<Self>) {
+        let wake = match &self.stage {
+            Stage::Greeting(handshake) => handshake.next_wake(),
+            Stage::Up(live) => live.heartbeat.next_wake(),
+            Stage::Ended => None,
+        };
+        let Some(wake) = wake else { return };
+        match self.timer {
+            Some((at, _)) if at <= wake => return,
+            Some((_, handle)) => {
+                ctx.cancel_future(handle);
+            }
+            None => {}
+        }
+        let handle = ctx.run_later(wake.since(self.clock.now()), Self::on_timer);
+        self.timer = Some((wake, handle));
+    }
+
+    fn on_timer(&mut self, ctx: &mut Context<Self>) {
+        self.timer = None;
+        let now = self.clock.now();
+        match &mut self.stage {
+            Stage::Greeting(handshake) => {
+                let action = handshake.on_tick(now);
+                self.on_greeting(action, ctx);
+            }
+            Stage::Up(live) => match live.heartbeat.on_tick(now, self.rng.next_u64()) {
+                HeartbeatAction::Wait => {}
+                HeartbeatAction::Ping { nonce } => {
+                    self.send(ControlMessage::Ping { nonce }, Some(Beat::Ping(nonce)), ctx);
+                }
+                HeartbeatAction::End { reason, silent } => {
+                    let (direction, address) = (self.direction, &self.address[..]);
+                    self.log(&HeartbeatLine::PingTimeout { direction, address, silent });
+                    self.finish(End::ours(reason), ctx);
+                }
+            },
+            Stage::Ended => {}
+        }
+        self.arm(ctx);
+    }
+
+    fn on_greeting(&mut self, action: HandshakeAction, ctx: &mut Context<Self>) {
+        match action {
+            HandshakeAction::Wait => {}
+            HandshakeAction::Goodbye(reason) => self.finish(End::theirs(reason), ctx),
+            HandshakeAction::Fail(error) => {
+                tracing::debug!(peer = %self.key.short(), addr = %self.observed, %error, "greeting refused");
+                self.finish(End::ours(error.reason()), ctx);
+            }
+            HandshakeAction::Up(info) => {
+                if info.listen_port != 0 {
+                    self.address = join_address(self.observed.ip(), info.listen_port);
+                }
+                self.stats.lock().height = info.height;
+                let interval = info.interval;
+                let asked = self.supervisor.arrived.send(Arrived { session: self.session, info });
+                // Nothing is read meanwhile. The manager never asks a peer, so this wait always ends.
+                ctx.wait(asked.into_actor(self).map(move |answer, actor, ctx| match answer {
+                    Ok(Admission::Accepted) => actor.on_accepted(interval, ctx),
+                    Ok(Admission::Refused(reason)) => actor.finish(End::ours(reason), ctx),
+                    Err(_) => actor.finish(End::ours(EndReason::Shutdown), ctx),
+                }));
+            }
+        }
+    }
+
+    fn on_accepted(&mut self, interval: Duration, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        self.up_since = Some(now);
+        self.stats.lock().last_life = now;
+        let live = Live { heartbeat: Heartbeat::new(now, interval), rate: RateLimit::new(now) };
+        self.stage = Stage::Up(Box::new(live));
+        self.send(ControlMessage::GetAddr, None, ctx);
+        self.on_timer(ctx);
+    }
+
+    fn on_message(&mut self, message: Message, bytes: usize, ctx: &mut Context<Self>) {
+        let delivery = match message {
+            Message::Control(message) => return self.on_control(message, ctx),
+            Message::Consensus(message) => (self.inlet.consensus(message, bytes), Room::Consensus),
+            Message::Mempool(message) => (self.inlet.mempool(message, bytes), Room::Mempool),
+            Message::BlockSync(message) => {
+                if let BlockSyncMessage::Status { height, .. } = message {
+                    self.stats.lock().height = height;
+                }
+                let delivery = match self.outbox.is_asked_for(&message) {
+                    true => self.inlet.block_sync(message, bytes),
+                    false => Delivery::Unasked,
+                };
+                (delivery, Room::BlockSync)
+            }
+        };
+        let mut stats = self.stats.lock();
+        match delivery {
+            (Delivery::Delivered, _) => {}
+            (Delivery::Unasked, _) => stats.dropped.unasked += 1,
+            (Delivery::Full, Room::Consensus) => stats.dropped.consensus += 1,
+            (Delivery::Full, Room::Mempool) => stats.dropped.mempool += 1,
+            (Delivery::Full, Room::BlockSync) => stats.dropped.block_sync += 1,
+        }
+    }
+
+    fn on_control(&mut self, message: ControlMessage, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        let Stage::Up(live) = &mut self.stage else { return };
+        match message {
+            ControlMessage::Hello(_) => self.finish(End::ours(EndReason::HandshakeOrder), ctx),
+            ControlMessage::Goodbye { code } => self.finish(End::theirs(EndReason::from_code(code)), ctx),
+            ControlMessage::Ping { nonce } => match live.rate.on_ping(now) {
+                RateVerdict::Handle => self.send(ControlMessage::Pong { nonce }, Some(Beat::Pong(nonce)), ctx),
+                RateVerdict::Ignore => self.stats.lock().dropped.pings += 1,
+            },
+            ControlMessage::Pong { nonce } => self.on_pong(now, nonce),
+            ControlMessage::GetAddr => match live.rate.on_get_addr() {
+                RateVerdict::Handle => self.supervisor.addresses.do_send(AddressNews::Wanted { session: self.session }),
+                RateVerdict::Ignore => {}
+            },
+            ControlMessage::Addr { mut records } => {
+                records.retain(|_| live.rate.on_record(now) == RateVerdict::Handle);
+                if !records.is_empty() {
+                    self.supervisor.addresses.do_send(AddressNews::Told { session: self.session, records });
+                }
+            }
+        }
+    }
+
+    fn on_pong(&mut self, now: Instant, nonce: u64) {
+        let Stage::Up(live) = &mut self.stage else { return };
+        let rtt = match live.heartbeat.on_pong(now, nonce) {
+            Pong::KeepAlive { rtt } | Pong::User { rtt } => rtt,
+            // A flood of invented pongs must not flood the log.
+            Pong::Unknown => {
+                tracing::debug!(peer = %self.key.short(), nonce, "pong answers no ping of ours");
+                return;
+            }
+        };
+        let measured = live.heartbeat.rtt().clone();
+        let (direction, address) = (self.direction, &self.address[..]);
+        self.log(&HeartbeatLine::PongReceived { direction, address, nonce });
+        self.log(&HeartbeatLine::PongMatches { direction, address, nonce, rtt });
+        if let Some(srtt) = measured.srtt() {
+            self.supervisor.measured.do_send(Measured { session: self.session, srtt });
+        }
+        self.stats.lock().rtt = measured;
+    }
+
+    fn post_mortem(&self, now: Instant) -> PostMortem {
+        let stats = self.stats.lock();
+        PostMortem {
+            key: Some(self.key),
+            address: self.address.clone(),
+            direction: self.direction,
+            // Without a reason the actor was torn down: a panic, or the runtime went away.
+            end: self.end.unwrap_or(End::ours(EndReason::Internal)),
+            ended_at: now,
+            up_for: self.up_since.map_or(Duration::ZERO, |since| now.since(since)),
+            rtt: stats.rtt.history().collect(),
+            silent_for: now.since(stats.last_life),
+            queue_age: self.outbox.queue_age(now),
+            queued_bytes: self.outbox.queued_bytes(),
+            last: stats.last(),
+        }
+    }
+}
+
+/// Whose message was dropped.
+#[derive(Clone, Copy)]
+enum Room {
+    Consensus,
+    Mempool,
+    BlockSync,
+}
+
+impl Actor for PeerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let Some(line) = self.line.take() else { return };
+        self.stats.lock().last_life = self.clock.now();
+        let address = ctx.address();
+        let writer = Writer {
+            line: line.clone(),
+            outbox: self.outbox.clone(),
+            stats: self.stats.clone(),
+            clock: self.clock.clone(),
+            left: address.clone().recipient(),
+            ended: address.recipient(),
+            _alive: self.alive.clone(),
+        };
+        // Its own task, so that the goodbye still leaves when the actor has ended.
+        actix_rt::spawn(writer.run());
+        if let Some(hello) = self.hello.take() {
+            self.send(hello, None, ctx);
+        }
+        Self::add_stream(FramedRead::new(line, FrameCodec::new()), ctx);
+        self.arm(ctx);
+    }
+
+    fn stopping(&mut self, _ctx: &mut Self::Context) -> Running {
+        Running::Stop
+    }
+
+    /// Runs on every end, also while a panic unwinds. Reports only.
+    fn stopped(&mut self, _ctx: &mut Self::Context) {
+        let end = self.end.unwrap_or(End::ours(EndReason::Internal));
+        let says_goodbye = end == End::ours(end.reason) && end.reason.says_goodbye();
+        let goodbye = Message::from(ControlMessage::Goodbye { code: end.reason.code() });
+        let post_mortem = self.post_mortem(self.clock.now());
+        self.outbox.close(says_goodbye.then(|| Encoded::new(&goodbye).ok()).flatten());
+        self.supervisor.ended.do_send(PeerEnded { session: self.session, post_mortem });
+    }
+}
+
+impl StreamHandler<Result<Incoming, DecodeError>> for PeerActor {
+    fn handle(&mut self, item: Result<Incoming, DecodeError>, ctx: &mut Self::Context) {
+        if self.is_over() {
+            return;
+        }
+        let incoming = match item {
+            Ok(incoming) => incoming,
+            Err(error) => {
+                tracing::debug!(peer = %self.key.short(), addr = %self.observed, %error, "connection ended");
+                return self.finish(end_of(&error), ctx);
+            }
+        };
+        let now = self.clock.now();
+        let (kind, bytes) = match &incoming {
+            Incoming::Message { message, bytes } => (Some(message.kind()), *bytes),
+            Incoming::Progress { bytes, .. } | Incoming::Unknown { bytes, .. } => (None, *bytes),
+        };
+        {
+            let mut stats = self.stats.lock();
+            stats.last_life = now;
+            if !matches!(incoming, Incoming::Progress { .. }) {
+                stats.on_received(now, kind, bytes);
+            }
+        }
+        match (&mut self.stage, incoming) {
+            (Stage::Greeting(handshake), Incoming::Message { message, .. }) => {
+                let action = handshake.on_message(&message);
+                self.on_greeting(action, ctx);
+            }
+            (Stage::Greeting(_), Incoming::Progress { .. } | Incoming::Unknown { .. }) => {
+                self.finish(End::ours(EndReason::HandshakeOrder), ctx);
+            }
+            (Stage::Up(live), incoming) => {
+                live.heartbeat.on_life(now);
+                match incoming {
+                    Incoming::Message { message, bytes } => self.on_message(message, bytes, ctx),
+                    Incoming::Progress { .. } => {}
+                    Incoming::Unknown { kind, bytes } => {
+                        self.stats.lock().dropped.unknown += 1;
+                        if live.rate.on_unknown_kind(now) == RateVerdict::Handle {
+                            tracing::debug!(peer = %self.key.short(), kind, bytes, "message of an unknown kind skipped");
+                        }
+                    }
+                }
+            }
+            (Stage::Ended, _) => {}
+        }
+        self.arm(ctx);
+    }
+
+    fn finished(&mut self, ctx: &mut Self::Context) {
+        self.finish(End::theirs(EndReason::ConnectionClosed), ctx);
+    }
+}
+
+/// What a failed read means. A connection cut inside a frame is a closed one and nobody's fault.
+fn end_of(error: &DecodeError) -> End {
+    match error {
+        DecodeError::Io(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => End::theirs(EndReason::ConnectionClosed),
+        DecodeError::Io(_) => End::theirs(EndReason::ConnectionFailed),
+        DecodeError::Truncated { .. } => End::theirs(EndReason::ConnectionClosed),
+        DecodeError::Oversized { .. } => End::ours(EndReason::OversizedFrame),
+        DecodeError::Body { .. }
+        | DecodeError::ChunkLane { .. }
+        | DecodeError::ChunkSize { .. }
+        | DecodeError::ChunkOrder { .. } => End::ours(EndReason::Undecodable),
+    }
+}
+
+impl Handler<Left> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, left: Left, ctx: &mut Self::Context) {
+        if self.is_over() {
+            return;
+        }
+        for beat in left.beats {
+            let (direction, address) = (self.direction, &self.address[..]);
+            match beat {
+                Beat::Ping(nonce) => {
+                    self.log(&HeartbeatLine::PingSent { direction, address, nonce });
+                    if let Stage::Up(live) = &mut self.stage {
+                        live.heartbeat.on_ping_sent(left.at, nonce);
+                    }
+                }
+                Beat::Pong(nonce) => self.log(&HeartbeatLine::PongSent { direction, address, nonce }),
+            }
+        }
+        self.arm(ctx);
+    }
+}
+
+impl Handler<WriterEnded> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, ended: WriterEnded, ctx: &mut Self::Context) {
+        if self.is_over() {
+            return;
+        }
+        match ended.0 {
+            // What the other side said last may still wait to be read, and says more than a broken pipe.
+            EndReason::ConnectionFailed => {
+                ctx.run_later(LAST_WORDS, |actor, ctx| actor.finish(End::theirs(EndReason::ConnectionFailed), ctx));
+            }
+            reason => self.finish(End::ours(reason), ctx),
+        }
+    }
+}
+
+impl Handler<Close> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, Close(reason): Close, ctx: &mut Self::Context) {
+        if !self.is_over() {
+            self.finish(End::ours(reason), ctx);
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What waits to be sent to one peer. Filled by the manager and the peer's actor, emptied by the peer's writer.
+
+use super::inlet::Owed;
+use bytes::BytesMut;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use timed_peer::lanes::LaneCounters;
+use timed_peer::{Frame, LaneLimits, Lanes, Overflow};
+use timed_primitives::Instant;
+use timed_wire::{BlockSyncMessage, Encoded, Kind, Lane, Message};
+use tokio::sync::Notify;
+
+/// A heartbeat message on its way: the actor is told when it left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beat {
+    /// Our ping.
+    Ping(u64),
+    /// Our answer to theirs.
+    Pong(u64),
+}
+
+/// A message to send.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    pub(super) encoded: Encoded,
+    pub(super) beat: Option<Beat>,
+}
+
+/// A message of which a part has left.
+#[derive(Debug)]
+struct Partial {
+    outgoing: Outgoing,
+    next: usize,
+}
+
+/// What the writer shall write next.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Bytes, in order.
+    pub(super) bytes: BytesMut,
+    /// Messages whose last byte is in it.
+    pub(super) completed: Vec<(Kind, usize)>,
+    /// Heartbeat messages in it.
+    pub(super) beats: Vec<Beat>,
+}
+
+struct State {
+    lanes: Lanes<Outgoing>,
+    partial: [Option<Partial>; Lane::ALL.len()],
+    owed: Owed,
+    /// Set once: no more messages are taken, and what this holds leaves last.
+    closing: Option<Option<Encoded>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Something to send.
+    filled: Notify,
+    /// No more will come.
+    closed: Notify,
+}
+
+/// Handle of the queue. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Outbox(Arc<Shared>);
+
+impl Outbox {
+    pub(super) fn new(limits: LaneLimits) -> Self {
+        let state =
+            State { lanes: Lanes::new(limits), partial: [None, None, None], owed: Owed::default(), closing: None };
+        Self(Arc::new(Shared { state: Mutex::new(state), filled: Notify::new(), closed: Notify::new() }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a message that was encoded already. Full lanes drop by their policy; a closed outbox drops everything.
+    ///
+    /// # Errors
+    /// [`Overflow`] when the control lane is full: end the session.
+    pub(crate) fn push(&self, now: Instant, encoded: Encoded) -> Result<(), Overflow> {
+        self.push_outgoing(now, Outgoing { encoded, beat: None })
+    }
+
+    pub(super) fn push_beat(&self, now: Instant, encoded: Encoded, beat: Beat) -> Result<(), Overflow> {
+        self.push_outgoing(now, Outgoing { encoded, beat: Some(beat) })
+    }
+
+    fn push_outgoing(&self, now: Instant, outgoing: Outgoing) -> Result<(), Overflow> {
+        let mut state = self.lock();
+        if state.closing.is_some() {
+            return Ok(());
+        }
+        let Outgoing { encoded, .. } = &outgoing;
+        let frame =
+            Frame { lane: encoded.lane(), bytes: encoded.len(), height: encoded.height(), payload: outgoing };
+        state.lanes.push(now, frame)?;
+        drop(state);
+        self.0.filled.notify_one();
+        Ok(())
+    }
+
+    /// Notes what a message asks for, so that its replies are taken.
+    pub(crate) fn note_request(&self, message: &Message) {
+        if let Message::BlockSync(BlockSyncMessage::GetBlocks { request, count, .. }) = message {
+            self.lock().owed.on_request(*request, *count);
+        }
+    }
+
+    /// Whether a message for block sync may be taken: a request, a status, or a reply that we asked for.
+    pub(super) fn is_asked_for(&self, message: &BlockSyncMessage) -> bool {
+        self.lock().owed.on_reply(message)
+    }
+
+    /// A height is decided: when a lane is full, messages of this and earlier heights go first.
+    pub(crate) fn on_decided(&self, height: u64) {
+        self.lock().lanes.on_decided(height);
+    }
+
+    /// Takes no more. What waits in the control lane still leaves, then the goodbye; the rest is dropped.
+    pub(super) fn close(&self, goodbye: Option<Encoded>) {
+        let mut state = self.lock();
+        if state.closing.is_none() {
+            state.closing = Some(goodbye);
+            drop(state);
+            self.0.filled.notify_one();
+            self.0.closed.notify_one();
+        }
+    }
+
+    /// Waits until [`Self::close`].
+    pub(super) async fn closed(&self) {
+        self.0.closed.notified().await;
+    }
+
+    /// Waits until something is queued, then fills the batch; false when the outbox is closed and empty.
+    pub(super) async fn fill(&self, batch: &mut Batch, chunk_bytes: usize) -> bool {
+        loop {
+            {
+                let mut state = self.lock();
+                state.fill(batch, chunk_bytes);
+                if !batch.bytes.is_empty() {
+                    return true;
+                }
+                if state.closing.is_some() {
+                    return false;
+                }
+            }
+            self.0.filled.notified().await;
+        }
+    }
+
+    /// Bytes that wait, by lane.
+    pub(crate) fn queued_bytes(&self) -> [usize; Lane::ALL.len()] {
+        let state = self.lock();
+        Lane::ALL.map(|lane| state.lanes.bytes(lane))
+    }
+
+    /// How long the oldest message of each lane has waited.
+    pub(crate) fn queue_age(&self, now: Instant) -> [Duration; Lane::ALL.len()] {
+        let state = self.lock();
+        Lane::ALL.map(|lane| state.lanes.age(now, lane))
+    }
+
+    /// Messages dropped from full lanes.
+    pub(crate) fn dropped(&self) -> u64 {
+        let state = self.lock();
+        Lane::ALL.map(|lane| state.lanes.counters(lane)).iter().map(LaneCounters::dropped).sum()
+    }
+}
+
+impl State {
+    /// Appends what leaves next, up to about one chunk, so that what comes in meanwhile waits for no more than that.
+    fn fill(&mut self, batch: &mut Batch, chunk_bytes: usize) {
+        while batch.bytes.len() < chunk_bytes && self.fill_one(batch, chunk_bytes) {}
+    }
+
+    fn fill_one(&mut self, batch: &mut Batch, chunk_bytes: usize) -> bool {
+        if let Some(goodbye) = &mut self.closing {
+            let last = goodbye.take().map(|encoded| Outgoing { encoded, beat: None });
+            let Some(outgoing) = self.lanes.pop_above(Lane::Consensus).map(|f| f.payload) else {
+                return last.is_some_and(|last| self.start(last, batch, chunk_bytes));
+            };
+            self.closing = Some(last.map(|l| l.encoded));
+            return self.start(outgoing, batch, chunk_bytes);
+        }
+        let started = Lane::ALL.into_iter().find(|lane| self.slot(*lane).is_some());
+        let overtaking = match started {
+            Some(lane) => self.lanes.pop_above(lane),
+            None => self.lanes.pop(),
+        };
+        match (overtaking, started) {
+            (Some(frame), _) => self.start(frame.payload, batch, chunk_bytes),
+            (None, Some(lane)) => match self.slot(lane).take() {
+                Some(partial) => self.proceed(partial, batch, chunk_bytes),
+                None => false,
+            },
+            (None, None) => false,
+        }
+    }
+
+    fn slot(&mut self, lane: Lane) -> &mut Option<Partial> {
+        let [control, consensus, bulk] = &mut self.partial;
+        match lane {
+            Lane::Control => control,
+            Lane::Consensus => consensus,
+            Lane::Bulk => bulk,
+        }
+    }
+
+    fn start(&mut self, outgoing: Outgoing, batch: &mut Batch, chunk_bytes: usize) -> bool {
+        let Some(frame) = outgoing.encoded.whole(chunk_bytes) else {
+            return self.proceed(Partial { outgoing, next: 0 }, batch, chunk_bytes);
+        };
+        batch.bytes.extend_from_slice(frame);
+        complete(&outgoing, batch);
+        true
+    }
+
+    fn proceed(&mut self, mut partial: Partial, batch: &mut Batch, chunk_bytes: usize) -> bool {
+        match partial.outgoing.encoded.put_chunk(partial.next, chunk_bytes, &mut batch.bytes) {
+            Some(next) => {
+                partial.next = next;
+                let lane = partial.outgoing.encoded.lane();
+                *self.slot(lane) = Some(partial);
+            }
+            None => complete(&partial.outgoing, batch),
+        }
+        true
+    }
+}
+
+fn complete(outgoing: &Outgoing, batch: &mut Batch) {
+    batch.completed.push((outgoing.encoded.kind(), outgoing.encoded.len()));
+    batch.beats.extend(outgoing.beat);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timed_wire::{ConsensusMessage, ControlMessage, FrameCodec, Incoming, sample};
+    use tokio_util::codec::Decoder;
+
+    const CHUNK: usize = 8 * 1024;
+
+    fn encoded(message: impl Into<Message>) -> Encoded {
+        Encoded::new(&message.into()).unwrap()
+    }
+
+    fn decided() -> Encoded {
+        encoded(BlockSyncMessage::Decided {
+            request: 1,
+            height: 1,
+            certificate: sample::opaque(10),
+            block: sample::opaque(100_000),
+        })
+    }
+
+    async fn next(outbox: &Outbox) -> Option<Batch> {
+        let mut batch = Batch::default();
+        outbox.fill(&mut batch, CHUNK).await.then_some(batch)
+    }
+
+    #[tokio::test]
+    async fn a_ping_waits_for_one_chunk_of_a_block_and_a_block_under_decision_overtakes_a_synced_one() {
+        let outbox = Outbox::new(LaneLimits::default());
+        let at = Instant(0);
+        outbox.push(at, decided()).unwrap();
+        let mut wire = next(&outbox).await.unwrap().bytes;
+        assert!(wire.len() < 2 * CHUNK);
+        outbox.push(at, encoded(ConsensusMessage::Block(sample::opaque(50_000)))).unwrap();
+        outbox.push_beat(at, encoded(ControlMessage::Ping { nonce: 7 }), Beat::Ping(7)).unwrap();
+        let batch = next(&outbox).await.unwrap();
+        assert_eq!(batch.beats, [Beat::Ping(7)]);
+        wire.extend_from_slice(&batch.bytes);
+        while outbox.queued_bytes().iter().sum::<usize>() > 0 || outbox.lock().partial.iter().any(Option::is_some) {
+            wire.extend_from_slice(&next(&outbox).await.unwrap().bytes);
+        }
+        let mut codec = FrameCodec::new();
+        let mut order = Vec::new();
+        while let Some(incoming) = codec.decode(&mut wire).unwrap() {
+            if let Incoming::Message { message, .. } = incoming {
+                order.push(message.kind());
+            }
+        }
+        assert_eq!(order, [Kind::Ping, Kind::Block, Kind::Decided]);
+    }
+
+    #[tokio::test]
+    async fn after_closing_only_control_and_the_goodbye_leave() {
+        let outbox = Outbox::new(LaneLimits::default());
+        let at = Instant(0);
+        outbox.push(at, decided()).unwrap();
+        let _first_chunk = next(&outbox).await.unwrap();
+        outbox.push(at, encoded(ControlMessage::Pong { nonce: 1 })).unwrap();
+        outbox.close(Some(encoded(ControlMessage::Goodbye { code: 1 })));
+        outbox.push(at, decided()).unwrap();
+        let batch = next(&outbox).await.unwrap();
+        let kinds: Vec<_> = batch.completed.iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(kinds, [Kind::Pong, Kind::Goodbye]);
+        assert!(next(&outbox).await.is_none());
+    }
+}

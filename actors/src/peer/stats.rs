@@ -1,0 +1,177 @@
+//! What is known of a session for onlookers, and what remains of it after its end.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use timed_peer::{Direction, End, Rtt};
+use timed_primitives::{Instant, PublicKey};
+use timed_wire::{Kind, Lane};
+use uuid::Uuid;
+
+/// Last messages remembered of a session, in both directions together.
+const LAST_MAX: usize = 16;
+
+/// Messages and bytes of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// How many.
+    pub messages: u64,
+    /// Bytes on the wire, headers included, before encryption.
+    pub bytes: u64,
+}
+
+/// One of the last messages of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastMessage {
+    /// When.
+    pub at: Instant,
+    /// True for messages that we sent.
+    pub is_sent: bool,
+    /// Which; `None` for kinds we do not know.
+    pub kind: Option<Kind>,
+    /// Size on the wire.
+    pub bytes: usize,
+}
+
+/// Messages of a peer that were not handled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// For consensus: too many waiting.
+    pub consensus: u64,
+    /// For the mempool: too many waiting.
+    pub mempool: u64,
+    /// For block sync: too many waiting.
+    pub block_sync: u64,
+    /// Replies that were not asked for.
+    pub unasked: u64,
+    /// Of kinds we do not know.
+    pub unknown: u64,
+    /// Pings beyond the rate that gets pongs.
+    pub pings: u64,
+}
+
+/// Counters of one session. Kept by its actor and its writer, read by the manager.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stats {
+    pub(crate) received: BTreeMap<Kind, Traffic>,
+    pub(crate) sent: BTreeMap<Kind, Traffic>,
+    pub(crate) dropped: Dropped,
+    pub(crate) rtt: Rtt,
+    pub(crate) height: u64,
+    pub(crate) last_life: Instant,
+    last: VecDeque<LastMessage>,
+}
+
+impl Stats {
+    pub(crate) fn on_received(&mut self, at: Instant, kind: Option<Kind>, bytes: usize) {
+        if let Some(kind) = kind {
+            count(self.received.entry(kind).or_default(), bytes);
+        }
+        self.remember(LastMessage { at, is_sent: false, kind, bytes });
+    }
+
+    pub(crate) fn on_sent(&mut self, at: Instant, kind: Kind, bytes: usize) {
+        count(self.sent.entry(kind).or_default(), bytes);
+        self.remember(LastMessage { at, is_sent: true, kind: Some(kind), bytes });
+    }
+
+    fn remember(&mut self, message: LastMessage) {
+        if self.last.len() == LAST_MAX {
+            self.last.pop_front();
+        }
+        self.last.push_back(message);
+    }
+
+    pub(crate) fn last(&self) -> Vec<LastMessage> {
+        self.last.iter().copied().collect()
+    }
+}
+
+fn count(traffic: &mut Traffic, bytes: usize) {
+    traffic.messages += 1;
+    traffic.bytes += bytes as u64;
+}
+
+/// [`Stats`] of one session, shared by those that count and those that look.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedStats(Arc<Mutex<Stats>>);
+
+impl SharedStats {
+    /// Locked for a moment; a panic of another holder loses at most one count.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Stats> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What onlookers see of a peer that is up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerSnapshot {
+    /// Its node key.
+    pub key: PublicKey,
+    /// Number of the session, unique in this process.
+    pub session: u64,
+    /// Where it can be dialled, as `host:port`: the observed IP with the announced port, or what it wants to be known by.
+    pub address: String,
+    /// The other end of the connection.
+    pub observed: SocketAddr,
+    /// Who dialled.
+    pub direction: Direction,
+    /// The last round trip, as Bitcoin's `pingtime`.
+    pub ping_time: Option<Duration>,
+    /// The shortest round trip, as Bitcoin's `minping`.
+    pub min_ping: Option<Duration>,
+    /// Smoothed round trip (RFC 6298).
+    pub srtt: Option<Duration>,
+    /// Bytes and messages received, by kind.
+    pub received: BTreeMap<Kind, Traffic>,
+    /// Bytes and messages sent, by kind.
+    pub sent: BTreeMap<Kind, Traffic>,
+    /// What was received and not handled.
+    pub dropped: Dropped,
+    /// Since when it is up.
+    pub connected_since: Instant,
+    /// When something complete last came.
+    pub last_received: Instant,
+    /// Its software.
+    pub agent: String,
+    /// Height of its tip, as it last said.
+    pub height: u64,
+    /// Its consensus key, proved.
+    pub validator: Option<PublicKey>,
+    /// Differs after each of its starts.
+    pub instance: Uuid,
+    /// Agreed time between pings.
+    pub interval: Duration,
+    /// Bytes that wait to be sent, by lane: control, consensus, bulk.
+    pub queued_bytes: [usize; Lane::ALL.len()],
+    /// Messages dropped from full lanes.
+    pub dropped_outbound: u64,
+}
+
+/// What remains of a session: why it ended, and what was going on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PostMortem {
+    /// The peer's node key, when the channel had proved one.
+    pub key: Option<PublicKey>,
+    /// Where it was dialled or where it came from.
+    pub address: String,
+    /// Who dialled.
+    pub direction: Direction,
+    /// Why it ended, and who closed.
+    pub end: End,
+    /// When it ended.
+    pub ended_at: Instant,
+    /// How long it had been up; zero when its greeting never completed.
+    pub up_for: Duration,
+    /// The last round trips, oldest first.
+    pub rtt: Vec<Duration>,
+    /// How long before the end something complete last came.
+    pub silent_for: Duration,
+    /// How long the oldest message of each lane had waited: control, consensus, bulk.
+    pub queue_age: [Duration; Lane::ALL.len()],
+    /// Bytes that waited to be sent, by lane.
+    pub queued_bytes: [usize; Lane::ALL.len()],
+    /// The last messages, oldest first.
+    pub last: Vec<LastMessage>,
+}

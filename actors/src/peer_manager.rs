@@ -1,0 +1,219 @@
+//! Supervises the peers: accepts and dials, starts a fresh [`PeerActor`] for every connection, and is told of the end of each exactly
+//! once. Who stays and whom to dial when is decided by [`timed_peer::PeerBook`]; this carries it out.
+//!
+//! ```text
+//!   accept ──┐ TLS                     ┌── Send, Broadcast, Penalize ◄── rooms
+//!            ├─────► PeerActor ──► PeerManager ──► PeerUp, PeerDown ──► rooms
+//!   dial  ───┘      Arrived, PeerEnded └──► watch of PeersView ──► RPC, dashboard, metrics
+//! ```
+
+mod addresses;
+mod connect;
+mod requests;
+mod sessions;
+mod view;
+
+pub use view::{PeersView, TargetSnapshot};
+
+use crate::messages::{Inboxes, PeerListener, ValidatorsChanged};
+use crate::peer::{Close, HeartbeatLevel, PostMortem};
+use crate::tls::{Tls, TlsError};
+use crate::transport::{Listener, Transport};
+use actix::{Actor, AsyncContext, Context, SpawnHandle};
+use connect::{HANDSHAKES_MAX, accept_all};
+use rand::rngs::StdRng;
+use sessions::Session;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use timed_peer::{AddressSet, BookConfig, EndReason, LaneLimits, LocalNode, Misbehaviour, PeerBook};
+use timed_primitives::{Clock, Instant, PublicKey, SecretKey};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// How often the view is published when nothing happens.
+const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
+/// Ended sessions remembered for post-mortems; the oldest is forgotten at the bound.
+const ENDED_MAX: usize = 256;
+
+/// A peer to dial for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfiguredPeer {
+    /// `host:port`, resolved at each dial.
+    pub address: String,
+    /// With it, anybody else's answer at the address is refused.
+    pub key: Option<PublicKey>,
+    /// Whether it is expected to vote: then it is redialled sooner.
+    pub is_validator: bool,
+}
+
+/// Settings of the peer manager.
+#[derive(Clone, Debug)]
+pub struct PeersConfig {
+    /// What we say of ourselves; its listen port is replaced by the listener's, unless it is announced otherwise.
+    pub local: LocalNode,
+    /// Limits.
+    pub book: BookConfig,
+    /// Peers to dial for ever.
+    pub configured: Vec<ConfiguredPeer>,
+    /// In private networks: the only keys that may connect.
+    pub allowed: Option<BTreeSet<PublicKey>>,
+    /// Whether addresses are asked for, told and dialled.
+    pub discovers: bool,
+    /// Bounds of what waits to be sent to one peer.
+    pub lane_limits: LaneLimits,
+    /// How loud the heartbeat is.
+    pub heartbeat_level: HeartbeatLevel,
+}
+
+/// What the peer manager is made of.
+pub struct PeerManagerParts {
+    /// Settings.
+    pub config: PeersConfig,
+    /// The node's secret key: proves who we are.
+    pub node_key: SecretKey,
+    /// Makes connections.
+    pub transport: Arc<dyn Transport>,
+    /// Accepts connections; `None` for a node that only dials.
+    pub listener: Option<Box<dyn Listener>>,
+    /// Where messages for rooms go.
+    pub inboxes: Inboxes,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Nonces, jitter and back-off.
+    pub rng: StdRng,
+    /// Where the view is published.
+    pub view: watch::Sender<PeersView>,
+}
+
+/// The supervisor of all peers.
+pub struct PeerManager {
+    config: PeersConfig,
+    node_key: SecretKey,
+    tls: Tls,
+    transport: Arc<dyn Transport>,
+    listener: Option<Box<dyn Listener>>,
+    listening: Option<std::net::SocketAddr>,
+    accepting: Option<JoinHandle<()>>,
+    handshakes: Arc<Semaphore>,
+    inboxes: Inboxes,
+    clock: Arc<dyn Clock>,
+    rng: StdRng,
+    view: watch::Sender<PeersView>,
+    book: PeerBook,
+    misbehaviour: Misbehaviour,
+    addresses: AddressSet,
+    /// Keys that the operator demands at an address.
+    demanded: BTreeMap<String, PublicKey>,
+    sessions: BTreeMap<u64, Session>,
+    /// The session of each peer that is up.
+    up: BTreeMap<PublicKey, u64>,
+    next_session: u64,
+    listeners: Vec<PeerListener>,
+    validators: Option<ValidatorsChanged>,
+    ended: VecDeque<Arc<PostMortem>>,
+    timer: Option<(Instant, SpawnHandle)>,
+    /// Both ends of a channel that closes when the last writer is done; taken by [`crate::messages::Stop`].
+    alive: Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>,
+}
+
+impl PeerManager {
+    /// A manager without peers. It accepts and dials once it is started.
+    ///
+    /// # Errors
+    /// When the node key cannot be used for TLS, or the listener does not know its address.
+    pub fn new(parts: PeerManagerParts) -> Result<Self, TlsError> {
+        let mut config = parts.config;
+        let tls = Tls::new(&parts.node_key, config.allowed.clone())?;
+        let listening = parts.listener.as_ref().and_then(|l| l.local_addr().ok());
+        if config.local.listen_port == 0 {
+            config.local.listen_port = listening.map_or(0, |address| address.port());
+        }
+        let now = parts.clock.now();
+        let mut book = PeerBook::new(config.book);
+        let mut demanded = BTreeMap::new();
+        for peer in &config.configured {
+            book.add_configured(now, &peer.address, peer.key, peer.is_validator);
+            demanded.extend(peer.key.map(|key| (peer.address.clone(), key)));
+        }
+        Ok(Self {
+            config,
+            node_key: parts.node_key,
+            tls,
+            transport: parts.transport,
+            listener: parts.listener,
+            listening,
+            accepting: None,
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            inboxes: parts.inboxes,
+            clock: parts.clock,
+            rng: parts.rng,
+            view: parts.view,
+            book,
+            misbehaviour: Misbehaviour::default(),
+            addresses: AddressSet::default(),
+            demanded,
+            sessions: BTreeMap::new(),
+            up: BTreeMap::new(),
+            next_session: 1,
+            listeners: Vec::new(),
+            validators: None,
+            ended: VecDeque::new(),
+            timer: None,
+            alive: Some(mpsc::channel(1)),
+        })
+    }
+
+    /// Dials what is due, and keeps the one timer at the book's next wake.
+    fn dial_due(&mut self, ctx: &mut Context<Self>) {
+        if self.alive.is_none() {
+            return;
+        }
+        let now = self.clock.now();
+        for dial in self.book.wants_dial(now, &mut self.rng) {
+            self.dial(dial.address, ctx);
+        }
+        let Some(wake) = self.book.next_wake() else { return };
+        match self.timer {
+            Some((at, _)) if at <= wake => return,
+            Some((_, handle)) => {
+                ctx.cancel_future(handle);
+            }
+            None => {}
+        }
+        let handle = ctx.run_later(wake.since(self.clock.now()), |actor, ctx| {
+            actor.timer = None;
+            actor.dial_due(ctx);
+        });
+        self.timer = Some((wake, handle));
+    }
+
+    /// Accepts and dials no more.
+    fn stop_connecting(&mut self) {
+        self.listener = None;
+        if let Some(accepting) = self.accepting.take() {
+            accepting.abort();
+        }
+    }
+}
+
+impl Actor for PeerManager {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(listener) = self.listener.take() {
+            let accepting = accept_all(listener, self.tls.clone(), self.handshakes.clone(), ctx.address().recipient());
+            self.accepting = Some(actix_rt::spawn(accepting));
+        }
+        ctx.run_interval(PUBLISH_INTERVAL, |actor, _| actor.publish());
+        self.publish();
+        self.dial_due(ctx);
+    }
+
+    fn stopped(&mut self, _ctx: &mut Self::Context) {
+        self.stop_connecting();
+        for session in self.sessions.values() {
+            session.actor.do_send(Close(EndReason::Shutdown));
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Who knows whom: signed address records, asked for once per session, told and taken within their class only.
+
+use super::PeerManager;
+use super::sessions::Session;
+use crate::peer::AddressNews;
+use actix::{Context, Handler};
+use timed_peer::addresses::{Added, RECORDS_PER_ANSWER_MAX};
+use timed_peer::{AddressClass, AddressRecord};
+use timed_primitives::PublicKey;
+use timed_wire::message::Opaque;
+use timed_wire::{ControlMessage, Encoded};
+
+impl PeerManager {
+    /// Our own record, when we accept connections and know an address of this class for us: the external one, or the one we listen at.
+    fn own_record(&self, class: AddressClass) -> Option<AddressRecord> {
+        let listening = self.listening.filter(|address| !address.ip().is_unspecified()).map(|a| a.to_string());
+        let address = self.config.local.external.clone().or(listening)?;
+        if AddressClass::of_address(&address) != Ok(class) {
+            return None;
+        }
+        AddressRecord::sign(&self.node_key, self.config.local.chain_id, &address, self.clock.unix()).ok()
+    }
+
+    fn on_addresses_wanted(&mut self, number: u64) {
+        let Some(session) = self.sessions.get(&number).filter(|s| s.up().is_some()) else { return };
+        let Some(class) = AddressClass::of_ip(session.observed.ip()) else { return };
+        let mut records = self.addresses.answer(self.clock.unix(), class, &mut self.rng);
+        // Nobody needs to be told of himself.
+        records.retain(|record| record.key != session.key);
+        if let Some(own) = self.own_record(class) {
+            records.truncate(RECORDS_PER_ANSWER_MAX - 1);
+            records.push(own);
+        }
+        let records = records.iter().map(AddressRecord::encode).collect();
+        let Ok(encoded) = Encoded::new(&ControlMessage::Addr { records }.into()) else { return };
+        // An overflow shows at the next message; an answer is not worth ending a session for.
+        let _ = session.outbox.push(self.clock.now(), encoded);
+    }
+
+    fn on_addresses_told(&mut self, number: u64, records: &[Opaque], ctx: &mut Context<Self>) {
+        let Some(session) = self.sessions.get(&number).filter(|s| s.up().is_some()) else { return };
+        let Some(class) = AddressClass::of_ip(session.observed.ip()) else { return };
+        let (now, unix, source) = (self.clock.now(), self.clock.unix(), session.key);
+        let mut fresh = Vec::new();
+        for bytes in records {
+            // A bad record is its author's fault, and the author is not known to be this peer.
+            let Ok(record) = AddressRecord::decode(self.config.local.chain_id, bytes) else { continue };
+            let (key, address) = (record.key, record.address.clone());
+            match self.addresses.add(unix, record, source, class) {
+                Ok(Added::Fresh) => {
+                    self.book.on_discovered(now, key, &address);
+                    fresh.push(bytes.clone());
+                }
+                Ok(Added::Newer) => self.book.on_discovered(now, key, &address),
+                Ok(Added::Known) => {}
+                Err(error) => tracing::debug!(peer = %source.short(), %error, "address record ignored"),
+            }
+        }
+        self.relay(fresh, class, source);
+        self.dial_due(ctx);
+    }
+
+    /// Passes on what was news to us, so that a newcomer is known to all who asked before it came. A record is news once.
+    fn relay(&self, records: Vec<Opaque>, class: AddressClass, source: PublicKey) {
+        if records.is_empty() {
+            return;
+        }
+        let Ok(encoded) = Encoded::new(&ControlMessage::Addr { records }.into()) else { return };
+        let now = self.clock.now();
+        let is_meant = |s: &&Session| s.key != source && AddressClass::of_ip(s.observed.ip()) == Some(class);
+        for session in self.up.values().filter_map(|number| self.sessions.get(number)).filter(is_meant) {
+            let _ = session.outbox.push(now, encoded.clone());
+        }
+    }
+}
+
+impl Handler<AddressNews> for PeerManager {
+    type Result = ();
+
+    fn handle(&mut self, news: AddressNews, ctx: &mut Context<Self>) {
+        if !self.config.discovers {
+            return;
+        }
+        match news {
+            AddressNews::Wanted { session } => self.on_addresses_wanted(session),
+            AddressNews::Told { session, records } => self.on_addresses_told(session, &records, ctx),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! How connections come up: accepted or dialled, then secured, each step within its time.
+
+use super::PeerManager;
+use crate::tls::{Secured, Tls, TlsError};
+use crate::transport::{BoxStream, Listener};
+use actix::{ActorFutureExt, AsyncContext, Context, Message, Recipient, WrapFuture};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use timed_peer::handshake::HANDSHAKE_TIMEOUT;
+use timed_peer::{Direction, EndReason};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// Inbound connections that may be in their handshakes at once; further ones wait in the listener's backlog. Each costs about 40 KiB.
+pub(super) const HANDSHAKES_MAX: usize = 256;
+/// For a connection to be accepted by the other side.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// Pause after a failed accept, such as one for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// An inbound connection is secured. Bounded by [`HANDSHAKES_MAX`].
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Accepted {
+    pub(super) secured: Secured,
+    pub(super) observed: SocketAddr,
+    /// Held until the greeting is over.
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// Accepts for ever. Handshakes run side by side, so that an idle socket delays nobody.
+pub(super) async fn accept_all(
+    mut listener: Box<dyn Listener>,
+    tls: Tls,
+    handshakes: Arc<Semaphore>,
+    manager: Recipient<Accepted>,
+) {
+    let mut under_way = JoinSet::new();
+    while let Ok(permit) = handshakes.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, observed)) => {
+                under_way.spawn_local(secure(tls.clone(), stream, observed, permit, manager.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+        while under_way.try_join_next().is_some() {}
+    }
+}
+
+async fn secure(
+    tls: Tls,
+    stream: BoxStream,
+    observed: SocketAddr,
+    permit: OwnedSemaphorePermit,
+    manager: Recipient<Accepted>,
+) {
+    match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+        Ok(Ok(secured)) => manager.do_send(Accepted { secured, observed, permit }),
+        Ok(Err(error)) => tracing::debug!(addr = %observed, %error, "inbound connection refused"),
+        Err(_) => tracing::debug!(addr = %observed, "inbound connection was not secured in time"),
+    }
+}
+
+impl PeerManager {
+    /// Begins a dial; its outcome comes to [`PeerManager::on_dialled`].
+    pub(super) fn dial(&mut self, address: String, ctx: &mut Context<Self>) {
+        let (transport, tls) = (self.transport.clone(), self.tls.clone());
+        let expected = self.demanded.get(&address).copied();
+        let target = address.clone();
+        let dialling = async move {
+            let (stream, observed) = match timeout(DIAL_TIMEOUT, transport.connect(&target)).await {
+                Ok(Ok(connected)) => connected,
+                Ok(Err(error)) => {
+                    tracing::debug!(addr = target, %error, "dial failed");
+                    return Err(EndReason::DialFailed);
+                }
+                Err(_) => return Err(EndReason::DialTimeout),
+            };
+            match timeout(HANDSHAKE_TIMEOUT, tls.dial(stream, expected)).await {
+                Ok(Ok(secured)) => Ok((secured, observed)),
+                Ok(Err(error @ TlsError::Impostor { .. })) => {
+                    tracing::warn!(addr = target, %error, "another node answers at a configured address");
+                    Err(EndReason::Tls)
+                }
+                Ok(Err(error)) => {
+                    tracing::debug!(addr = target, %error, "dialled connection could not be secured");
+                    Err(EndReason::Tls)
+                }
+                Err(_) => Err(EndReason::HandshakeTimeout),
+            }
+        };
+        ctx.spawn(dialling.into_actor(self).map(move |outcome, actor, ctx| actor.on_dialled(address, outcome, ctx)));
+    }
+
+    fn on_dialled(
+        &mut self,
+        address: String,
+        outcome: Result<(Secured, SocketAddr), EndReason>,
+        ctx: &mut Context<Self>,
+    ) {
+        match outcome {
+            Ok((secured, observed)) => self.open(secured, observed, Direction::Outbound, Some(address), None, ctx),
+            Err(reason) => {
+                self.note_failed_dial(&address, reason);
+                self.book.on_dial_failed(self.clock.now(), &address, reason, &mut self.rng);
+                self.dial_due(ctx);
+            }
+        }
+    }
+}
+
+impl actix::Handler<Accepted> for PeerManager {
+    type Result = ();
+
+    fn handle(&mut self, accepted: Accepted, ctx: &mut Context<Self>) {
+        let Accepted { secured, observed, permit } = accepted;
+        self.open(secured, observed, Direction::Inbound, None, Some(permit), ctx);
+    }
+}

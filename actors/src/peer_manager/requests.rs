@@ -1,0 +1,225 @@
+//! What rooms and operators ask of the manager.
+
+use super::PeerManager;
+use super::sessions::Session;
+use crate::messages::{
+    Audience, Broadcast, Connect, LiftAllBans, LiftBan, Penalize, PeerUp, Send, SetBan, Stop, Subscribe, TipChanged,
+    ValidatorsChanged,
+};
+use crate::peer::{Close, Measured};
+use actix::{Context, Handler, ResponseFuture};
+use std::time::Duration;
+use timed_peer::misbehaviour::Verdict;
+use timed_peer::{Connectivity, EndReason, Offence};
+use timed_primitives::{Instant, PublicKey};
+use timed_wire::{Encoded, Message};
+
+/// For all goodbyes to leave when the node stops.
+const STOP_TIMEOUT: Duration = Duration::from_millis(2500);
+
+fn encode(message: &Message) -> Option<Encoded> {
+    match Encoded::new(message) {
+        Ok(encoded) => Some(encoded),
+        Err(error) => {
+            tracing::error!(%error, "a message of ours cannot be encoded");
+            None
+        }
+    }
+}
+
+fn push(session: &Session, now: Instant, message: &Message, encoded: Encoded) {
+    session.outbox.note_request(message);
+    if let Err(overflow) = session.outbox.push(now, encoded) {
+        tracing::debug!(peer = %session.key.short(), %overflow, "peer does not read");
+        session.actor.do_send(Close(overflow.reason()));
+    }
+}
+
+impl PeerManager {
+    /// Counts a provable fault, and bans when it is enough, unless quorum needs the peer.
+    pub(super) fn on_offence(&mut self, peer: PublicKey, offence: Offence) {
+        let now = self.clock.now();
+        let connectivity = self.connectivity_without(&peer);
+        match self.misbehaviour.on_offence(now, peer, offence, connectivity) {
+            Verdict::Noted { points } => {
+                tracing::debug!(peer = %peer.short(), offence = offence.name(), points, "offence noted");
+            }
+            Verdict::Spared { points } => {
+                tracing::info!(
+                    peer = %peer.short(), offence = offence.name(), points,
+                    "offender is not banned: without it there would be no quorum"
+                );
+            }
+            Verdict::Banned { until } => {
+                tracing::info!(
+                    peer = %peer.short(), offence = offence.name(), ban_s = until.since(now).as_secs(), "peer is banned"
+                );
+                self.book.hold(peer, until);
+                self.take_down(peer, EndReason::Misbehaviour);
+            }
+        }
+    }
+
+    /// The voting power that would stay connected without this peer, ourselves included, against the quorum.
+    fn connectivity_without(&self, peer: &PublicKey) -> Connectivity {
+        let validator = |key: &PublicKey| {
+            let session = self.up.get(key).and_then(|number| self.sessions.get(number))?;
+            session.up()?.info.validator
+        };
+        let Some(offender) = validator(peer) else { return Connectivity::IRRELEVANT };
+        let Some(ValidatorsChanged { validators, quorum }) = &self.validators else {
+            return Connectivity { left: 0, floor: u64::MAX };
+        };
+        if validators.get(&offender).is_none() {
+            return Connectivity::IRRELEVANT;
+        }
+        let own = self.config.local.consensus_key.as_ref().map(|key| key.public());
+        let others = self.up.keys().filter(|key| *key != peer).filter_map(validator);
+        let left = others.chain(own).filter_map(|key| validators.get(&key)).map(|v| v.power).sum();
+        Connectivity { left, floor: *quorum }
+    }
+}
+
+impl Handler<Send> for PeerManager {
+    type Result = ();
+
+    fn handle(&mut self, send: Send, _ctx: &mut Context<Self>) {
+        let Some(session) = self.up.get(&send.to).and_then(|number| self.sessions.get(number)) else { return };
+        if let Some(encoded) = encode(&send.message) {
+            push(session, self.clock.now(), &send.message, encoded);
+        }
+    }
+}
+
+impl Handler<Broadcast> for PeerManager {
+    type Result = ();
+
+    fn handle(&mut self, broadcast: Broadcast, _ctx: &mut Context<Self>) {
+        let Broadcast { message, audience, except } = broadcast;
+        let Some(encoded) = encode(&message) else { return };
+        let now = self.clock.now();
+        for (key, number) in &self.up {
+            let Some(session) = self.sessions.get(number).filter(|_| Some(*key) != except) else { continue };
+            let hears = match audience {
+                Audience::All => true,
+                Audience::Validators => session.up().is_some_and(|up| up.info.validator.is_some()),
+            };
+            if hears {
+                push(session, now, &message, encoded.clone());
+            }
+        }
+    }
+}
+
+impl Handler<Penalize> for PeerManager {
+    type Result = ();
+
+    fn handle(&mut self, penalize: Penalize, _ctx: &mut Context<Self>) {
+        self.on_offence(penalize.peer, penalize.offence);
+    }
+}
+
+impl Handler<TipChanged> for PeerManager {
+    type Result = ();
+
+    fn handle(&mut self, tip: TipChanged, _ctx: &mut Context<Self>) {
+        self.config.local.height = tip.height.0;
+        for session in self.sessions.values() {
+            session.outbox.on_decided(tip.height.0);
+        }
+    }
+}
+
+impl Handler<ValidatorsChanged> for PeerManager {
+    type Result = ();
+
+    fn handle(&mut self, changed: ValidatorsChanged, _ctx: &mut Context<Self>) {
+        self.validators = Some(changed);
+    }
+}
+
+impl Handler<Subscribe> for PeerManager {
+    type Result = ();
+
+    fn handle(&mut self, Subscribe(listener): Subscribe, _ctx: &mut Context<Self>) {
+        for up in self.up.values().filter_map(|number| self.sessions.get(number)?.up()) {
+            let info = &up.info;
+            listener.up.do_send(PeerUp { peer: info.key, validator: info.validator, height: info.height });
+        }
+        self.listeners.push(listener);
+    }
+}
+
+impl Handler<Connect> for PeerManager {
+    type Result = ();
+
+    fn handle(&mut self, connect: Connect, ctx: &mut Context<Self>) {
+        self.book.add_configured(self.clock.now(), &connect.address, None, false);
+        self.dial_due(ctx);
+    }
+}
+
+impl Handler<Measured> for PeerManager {
+    type Result = ();
+
+    fn handle(&mut self, measured: Measured, _ctx: &mut Context<Self>) {
+        let Some(session) = self.sessions.get(&measured.session) else { return };
+        if let Some(up) = session.up() {
+            self.book.on_measured(&session.key, up.generation, measured.srtt);
+        }
+    }
+}
+
+impl Handler<SetBan> for PeerManager {
+    type Result = ();
+
+    fn handle(&mut self, set: SetBan, _ctx: &mut Context<Self>) {
+        let ban = self.misbehaviour.ban(self.clock.now(), set.peer, set.length);
+        self.book.hold(ban.key, ban.until);
+        self.take_down(ban.key, EndReason::Banned);
+        self.publish();
+    }
+}
+
+impl Handler<LiftBan> for PeerManager {
+    type Result = bool;
+
+    fn handle(&mut self, lift: LiftBan, ctx: &mut Context<Self>) -> bool {
+        self.book.release(&lift.peer);
+        let was_banned = self.misbehaviour.lift(self.clock.now(), &lift.peer);
+        self.publish();
+        self.dial_due(ctx);
+        was_banned
+    }
+}
+
+impl Handler<LiftAllBans> for PeerManager {
+    type Result = usize;
+
+    fn handle(&mut self, _: LiftAllBans, ctx: &mut Context<Self>) -> usize {
+        let now = self.clock.now();
+        self.misbehaviour.bans(now).iter().for_each(|ban| self.book.release(&ban.key));
+        let lifted = self.misbehaviour.lift_all(now);
+        self.publish();
+        self.dial_due(ctx);
+        lifted
+    }
+}
+
+impl Handler<Stop> for PeerManager {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Stop, _ctx: &mut Context<Self>) -> Self::Result {
+        self.stop_connecting();
+        for session in self.sessions.values() {
+            session.actor.do_send(Close(EndReason::Shutdown));
+        }
+        let alive = self.alive.take();
+        Box::pin(async move {
+            let Some((ours, mut last_writer)) = alive else { return };
+            drop(ours);
+            // Nobody sends: this ends when the last writer has dropped its end.
+            let _ = tokio::time::timeout(STOP_TIMEOUT, last_writer.recv()).await;
+        })
+    }
+}

@@ -1,0 +1,255 @@
+//! The life of sessions: opened, accepted or refused, ended.
+
+use super::{ENDED_MAX, PeerManager};
+use crate::messages::{Disconnect, PeerDown, PeerUp};
+use crate::peer::{Admission, Arrived, Close, Outbox, PeerActor, PeerEnded, PeerParts, PostMortem, SharedStats, Supervisor};
+use crate::tls::Secured;
+use actix::{Actor, Addr, AsyncContext, Context, Handler};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use timed_peer::book::Departure;
+use timed_peer::{Arrival, Decision, Direction, End, EndReason, Offence, PeerInfo, Side, Twin};
+use timed_primitives::{Instant, PublicKey};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// A connection and its actor.
+pub(super) struct Session {
+    pub(super) actor: Addr<PeerActor>,
+    pub(super) key: PublicKey,
+    pub(super) direction: Direction,
+    pub(super) observed: SocketAddr,
+    pub(super) outbox: Outbox,
+    pub(super) stats: SharedStats,
+    pub(super) state: State,
+    /// The address we dialled.
+    dialled: Option<String>,
+    /// Counts against the handshakes under way.
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Where a session stands.
+pub(super) enum State {
+    /// Its greeting is not complete.
+    Greeting,
+    /// The book refused it; it says goodbye.
+    Refused,
+    /// It was accepted, and may have been replaced since.
+    Up(Box<UpState>),
+}
+
+pub(super) struct UpState {
+    pub(super) info: PeerInfo,
+    pub(super) generation: u64,
+    pub(super) since: Instant,
+}
+
+impl Session {
+    pub(super) fn up(&self) -> Option<&UpState> {
+        match &self.state {
+            State::Up(up) => Some(up),
+            State::Greeting | State::Refused => None,
+        }
+    }
+}
+
+impl PeerManager {
+    /// Starts the actor of a secured connection.
+    pub(super) fn open(
+        &mut self,
+        secured: Secured,
+        observed: SocketAddr,
+        direction: Direction,
+        dialled: Option<String>,
+        permit: Option<OwnedSemaphorePermit>,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some((alive, _)) = &self.alive else { return };
+        let session = self.next_session;
+        self.next_session += 1;
+        let address = ctx.address();
+        let supervisor = Supervisor {
+            arrived: address.clone().recipient(),
+            ended: address.clone().recipient(),
+            addresses: address.clone().recipient(),
+            measured: address.recipient(),
+        };
+        let peer = PeerActor::new(PeerParts {
+            session,
+            stream: secured.stream,
+            key: secured.key,
+            exporter: secured.exporter,
+            direction,
+            observed,
+            local: self.config.local.clone(),
+            inboxes: self.inboxes.clone(),
+            supervisor,
+            clock: self.clock.clone(),
+            rng: StdRng::from_rng(&mut self.rng),
+            lane_limits: self.config.lane_limits,
+            heartbeat_level: self.config.heartbeat_level,
+            alive: alive.clone(),
+        });
+        let (outbox, stats) = (peer.outbox(), peer.stats());
+        let (key, state, actor) = (secured.key, State::Greeting, peer.start());
+        self.sessions
+            .insert(session, Session { actor, key, direction, observed, outbox, stats, state, dialled, permit });
+    }
+
+    /// A peer greeted: the book decides, and rooms hear of it before its first message can be read.
+    fn on_arrived(&mut self, number: u64, info: PeerInfo, ctx: &mut Context<Self>) -> Admission {
+        let now = self.clock.now();
+        let is_stopping = self.alive.is_none();
+        let Some(session) = self.sessions.get_mut(&number) else { return Admission::Refused(EndReason::Internal) };
+        session.permit = None;
+        if is_stopping {
+            session.state = State::Refused;
+            return Admission::Refused(EndReason::Shutdown);
+        }
+        let arrival = Arrival {
+            key: info.key,
+            direction: info.direction,
+            instance: info.instance,
+            is_validator: info.validator.is_some(),
+            dialled: session.dialled.clone(),
+            address: info.address(session.observed.ip()),
+        };
+        let (generation, twin) = match self.book.on_up(now, arrival, &mut self.rng) {
+            Decision::Refuse { reason } => {
+                session.state = State::Refused;
+                return Admission::Refused(reason);
+            }
+            Decision::Keep { generation, twin } => (generation, twin),
+            Decision::Replace { generation, reason, twin, older: _ } => {
+                self.take_down(info.key, reason);
+                (generation, twin)
+            }
+            Decision::Evict { generation, victim, twin, victim_generation: _ } => {
+                self.take_down(victim, EndReason::Evicted);
+                (generation, twin)
+            }
+        };
+        if let Some(Twin { key, returned, other }) = twin {
+            tracing::error!(peer = %key, %returned, %other, "two live nodes use the same node key: give one another key");
+        }
+        let up = PeerUp { peer: info.key, validator: info.validator, height: info.height };
+        self.up.insert(info.key, number);
+        self.addresses.on_reached(&info.key);
+        if let Some(session) = self.sessions.get_mut(&number) {
+            tracing::info!(
+                peer = %info.key.short(), addr = %session.observed, direction = info.direction.name(),
+                agent = info.agent, height = info.height, is_validator = info.validator.is_some(), "peer is up"
+            );
+            session.outbox.on_decided(self.config.local.height);
+            session.state = State::Up(Box::new(UpState { info, generation, since: now }));
+        }
+        self.listeners.iter().for_each(|listener| listener.up.do_send(up.clone()));
+        self.publish();
+        self.dial_due(ctx);
+        Admission::Accepted
+    }
+
+    /// Ends the session of a peer that is up, and tells rooms at once; its actor's report changes nothing more for them.
+    pub(super) fn take_down(&mut self, key: PublicKey, reason: EndReason) {
+        let Some(session) = self.up.remove(&key).and_then(|number| self.sessions.get(&number)) else { return };
+        session.actor.do_send(Close(reason));
+        self.listeners.iter().for_each(|listener| listener.down.do_send(PeerDown { peer: key, reason }));
+    }
+
+    fn on_ended(&mut self, number: u64, post_mortem: PostMortem, ctx: &mut Context<Self>) {
+        let Some(session) = self.sessions.remove(&number) else { return };
+        let now = self.clock.now();
+        let (key, end) = (session.key, post_mortem.end);
+        match (&session.state, &session.dialled) {
+            (State::Up(up), _) => {
+                if self.up.get(&key) == Some(&number) {
+                    self.up.remove(&key);
+                    let down = PeerDown { peer: key, reason: end.reason };
+                    self.listeners.iter().for_each(|listener| listener.down.do_send(down));
+                }
+                let departure = self.book.on_down(now, &key, up.generation, end, &mut self.rng);
+                log_end(&post_mortem, departure);
+            }
+            (State::Greeting, Some(address)) => self.book.on_dial_failed(now, address, end.reason, &mut self.rng),
+            // The book knows of its refusal; nobody else knew of the session.
+            (State::Greeting, None) | (State::Refused, _) => {}
+        }
+        self.remember_end(post_mortem);
+        match (end.reason, end.by) {
+            (EndReason::OversizedFrame, Side::Us) => self.on_offence(key, Offence::OversizedFrame),
+            (EndReason::Undecodable, Side::Us) => self.on_offence(key, Offence::UndecodableBody),
+            _ => {}
+        }
+        self.publish();
+        self.dial_due(ctx);
+    }
+
+    fn remember_end(&mut self, post_mortem: PostMortem) {
+        if self.ended.len() == ENDED_MAX {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(Arc::new(post_mortem));
+    }
+
+    /// A dial that led to no session is remembered once per reason in a row, so that an absent peer does not fill the memory.
+    pub(super) fn note_failed_dial(&mut self, address: &str, reason: EndReason) {
+        let is_repeated = |p: &&Arc<PostMortem>| p.address == address;
+        if self.ended.iter().rev().find(is_repeated).is_some_and(|p| p.end.reason == reason) {
+            return;
+        }
+        tracing::info!(addr = address, reason = reason.name(), "cannot connect to peer: {reason}");
+        self.remember_end(PostMortem {
+            key: None,
+            address: address.to_owned(),
+            direction: Direction::Outbound,
+            end: End::theirs(reason),
+            ended_at: self.clock.now(),
+            up_for: Duration::ZERO,
+            rtt: Vec::new(),
+            silent_for: Duration::ZERO,
+            queue_age: Default::default(),
+            queued_bytes: Default::default(),
+            last: Vec::new(),
+        });
+    }
+}
+
+fn log_end(post_mortem: &PostMortem, departure: Departure) {
+    let PostMortem { address, direction, end, up_for, .. } = post_mortem;
+    let peer = post_mortem.key.map(|key| key.short()).unwrap_or_default();
+    let (direction, reason, by, up_s) = (direction.name(), end.reason.name(), end.by.name(), up_for.as_secs());
+    match departure {
+        Departure::Down { .. } => {
+            tracing::info!(peer, addr = address, direction, reason, by, up_s, "peer is gone: {end}");
+        }
+        Departure::Stale => tracing::debug!(peer, addr = address, direction, reason, by, up_s, "old session ended: {end}"),
+    }
+}
+
+impl Handler<Arrived> for PeerManager {
+    type Result = Admission;
+
+    fn handle(&mut self, arrived: Arrived, ctx: &mut Context<Self>) -> Admission {
+        self.on_arrived(arrived.session, *arrived.info, ctx)
+    }
+}
+
+impl Handler<PeerEnded> for PeerManager {
+    type Result = ();
+
+    fn handle(&mut self, ended: PeerEnded, ctx: &mut Context<Self>) {
+        self.on_ended(ended.session, ended.post_mortem, ctx);
+    }
+}
+
+impl Handler<Disconnect> for PeerManager {
+    type Result = ();
+
+    fn handle(&mut self, disconnect: Disconnect, _ctx: &mut Context<Self>) {
+        if let Some(session) = self.up.get(&disconnect.peer).and_then(|number| self.sessions.get(number)) {
+            session.actor.do_send(Close(EndReason::Operator));
+        }
+    }
+}

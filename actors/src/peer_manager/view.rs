@@ -1,0 +1,105 @@
+//! What onlookers see: published, so that nobody has to ask.
+
+use super::PeerManager;
+use super::sessions::Session;
+use crate::peer::{PeerSnapshot, PostMortem};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use timed_peer::{Ban, Direction, EndReason};
+use timed_primitives::{Instant, PublicKey};
+
+/// Every peer, dial target, ban and recent end.
+#[derive(Clone, Debug, Default)]
+pub struct PeersView {
+    /// Where we accept connections.
+    pub listening: Option<SocketAddr>,
+    /// Peers that are up, by key.
+    pub peers: Vec<PeerSnapshot>,
+    /// Addresses that are dialled when their peer is not connected.
+    pub targets: Vec<TargetSnapshot>,
+    /// Bans in force.
+    pub bans: Vec<Ban>,
+    /// Ended sessions and dials, oldest first. Bound: 256.
+    pub ended: Vec<Arc<PostMortem>>,
+}
+
+impl PeersView {
+    /// Peers that dialled us, or that we dialled.
+    pub fn count(&self, direction: Direction) -> usize {
+        self.peers.iter().filter(|p| p.direction == direction).count()
+    }
+
+    /// The last end of a session with this peer: why it is not here.
+    pub fn why(&self, key: &PublicKey) -> Option<&PostMortem> {
+        self.ended.iter().rev().find(|p| p.key.as_ref() == Some(key)).map(|p| &**p)
+    }
+}
+
+/// An address that is dialled when its peer is not connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetSnapshot {
+    /// `host:port`.
+    pub address: String,
+    /// Whether the operator named it.
+    pub is_configured: bool,
+    /// The node key found there last.
+    pub key: Option<PublicKey>,
+    /// Failures since the last good life.
+    pub failures: u32,
+    /// Not dialled before.
+    pub due: Instant,
+    /// Whether a dial is under way.
+    pub is_dialling: bool,
+    /// How the last session or dial ended, and when.
+    pub last_end: Option<(Instant, EndReason)>,
+}
+
+impl PeerManager {
+    pub(super) fn publish(&mut self) {
+        let now = self.clock.now();
+        let targets = self.book.targets().map(|t| TargetSnapshot {
+            address: t.address.to_owned(),
+            is_configured: t.is_configured,
+            key: t.key,
+            failures: t.failures,
+            due: t.due,
+            is_dialling: t.is_dialling,
+            last_end: t.last_end,
+        });
+        self.view.send_replace(PeersView {
+            listening: self.listening,
+            peers: self.up.values().filter_map(|n| snapshot(*n, self.sessions.get(n)?)).collect(),
+            targets: targets.collect(),
+            bans: self.misbehaviour.bans(now),
+            ended: self.ended.iter().cloned().collect(),
+        });
+    }
+}
+
+fn snapshot(number: u64, session: &Session) -> Option<PeerSnapshot> {
+    let up = session.up()?;
+    let stats = session.stats.lock();
+    let address = up.info.address(session.observed.ip()).unwrap_or_else(|| session.observed.to_string());
+    Some(PeerSnapshot {
+        key: session.key,
+        session: number,
+        address,
+        observed: session.observed,
+        direction: session.direction,
+        ping_time: stats.rtt.last(),
+        min_ping: stats.rtt.min(),
+        srtt: stats.rtt.srtt(),
+        received: stats.received.clone(),
+        sent: stats.sent.clone(),
+        dropped: stats.dropped,
+        connected_since: up.since,
+        last_received: stats.last_life,
+        agent: up.info.agent.clone(),
+        height: stats.height,
+        validator: up.info.validator,
+        instance: up.info.instance,
+        interval: up.info.interval,
+        queued_bytes: session.outbox.queued_bytes(),
+        dropped_outbound: session.outbox.dropped(),
+    })
+}

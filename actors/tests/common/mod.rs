@@ -1,0 +1,380 @@
+//! A world in memory for tests of peers: nodes with real managers and actors, raw peers that say what they like, one virtual clock.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
+#![allow(unreachable_pub, reason = "shared by several test programs")]
+
+use actix::{Actor, Addr, Context, Handler};
+use bytes::BytesMut;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use timed_actors::clock::TokioClock;
+use timed_actors::messages::{Inboxes, Outlets, PeerDown, PeerListener, PeerUp, Subscribe};
+use timed_actors::peer::{HEARTBEAT_TARGET, HeartbeatLevel};
+use timed_actors::peer_manager::{ConfiguredPeer, PeerManager, PeerManagerParts, PeersConfig, PeersView};
+use timed_actors::tls::Tls;
+use timed_actors::transport::{BoxStream, MemoryNetwork, Transport};
+use timed_peer::{BookConfig, Direction, EndReason, Handshake, HandshakeAction, LaneLimits, LocalNode};
+use timed_primitives::{ChainId, Clock, Hash, Instant, PublicKey, SecretKey, UnixTime};
+use timed_wire::{ControlMessage, Encoded, FrameCodec, Hello, Incoming, Kind, Message};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, watch};
+use tokio_util::codec::{Decoder, Encoder};
+use tracing::field::{Field, Visit};
+use uuid::Uuid;
+
+pub const PORT: u16 = 7000;
+pub const SECOND: Duration = Duration::from_secs(1);
+
+/// Runs a test on one thread, where time moves only when everybody waits.
+pub fn run<F: Future<Output = ()>>(test: F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, test);
+}
+
+/// Everybody else acts until all wait, and this much time passes.
+pub async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+pub fn ip(id: u64) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, u8::try_from(id).unwrap()))
+}
+
+pub fn address(id: u64) -> String {
+    format!("{}:{PORT}", ip(id))
+}
+
+pub fn key(id: u64) -> PublicKey {
+    node_key(id).public()
+}
+
+pub fn node_key(id: u64) -> SecretKey {
+    SecretKey::development("node", id)
+}
+
+pub fn local(id: u64, instance: u128) -> LocalNode {
+    LocalNode {
+        key: key(id),
+        consensus_key: Some(SecretKey::development("consensus", id)),
+        chain_id: ChainId(7),
+        genesis: Hash([7; 32]),
+        agent: format!("test/{id}"),
+        instance: Uuid::from_u128(instance),
+        listen_port: PORT,
+        external: None,
+        height: 0,
+        capabilities: 0,
+        ping_interval: 5 * SECOND,
+    }
+}
+
+/// Panics once when told to: whoever asks for the time next.
+pub struct TestClock {
+    inner: TokioClock,
+    pub panics: Mutex<bool>,
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Instant {
+        let panics = std::mem::take(&mut *self.panics.lock().unwrap());
+        assert!(!panics, "a panic that the test asked for");
+        self.inner.now()
+    }
+
+    fn unix(&self) -> UnixTime {
+        self.inner.unix()
+    }
+}
+
+/// What rooms were told of peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    Up(PublicKey),
+    Down(PublicKey, EndReason),
+}
+
+struct Room(Arc<Mutex<Vec<News>>>);
+
+impl Actor for Room {
+    type Context = Context<Self>;
+}
+
+impl Handler<PeerUp> for Room {
+    type Result = ();
+
+    fn handle(&mut self, up: PeerUp, _: &mut Self::Context) {
+        self.0.lock().unwrap().push(News::Up(up.peer));
+    }
+}
+
+impl Handler<PeerDown> for Room {
+    type Result = ();
+
+    fn handle(&mut self, down: PeerDown, _: &mut Self::Context) {
+        self.0.lock().unwrap().push(News::Down(down.peer, down.reason));
+    }
+}
+
+/// Settings of a node before it starts.
+pub struct Setup {
+    pub id: u64,
+    pub config: PeersConfig,
+    pub listens: bool,
+    pub seed: u64,
+}
+
+impl Setup {
+    pub fn new(id: u64) -> Self {
+        let config = PeersConfig {
+            local: local(id, u128::from(id)),
+            book: BookConfig::new(key(id), true),
+            configured: Vec::new(),
+            allowed: None,
+            discovers: true,
+            lane_limits: LaneLimits::default(),
+            heartbeat_level: HeartbeatLevel::Info,
+        };
+        Self { id, config, listens: true, seed: id }
+    }
+
+    pub fn dials(mut self, peers: &[u64]) -> Self {
+        let peer = |id: &u64| ConfiguredPeer { address: address(*id), key: Some(key(*id)), is_validator: true };
+        self.config.configured.extend(peers.iter().map(peer));
+        self
+    }
+
+    pub async fn start(self, network: &MemoryNetwork) -> Node {
+        let transport = network.host(ip(self.id));
+        let listener = match self.listens {
+            true => Some(transport.bind(SocketAddr::new(ip(self.id), PORT)).await.unwrap()),
+            false => None,
+        };
+        start(self.id, self.config, Arc::new(transport), listener, self.seed)
+    }
+}
+
+pub fn start(
+    id: u64,
+    config: PeersConfig,
+    transport: Arc<dyn Transport>,
+    listener: Option<Box<dyn timed_actors::transport::Listener>>,
+    seed: u64,
+) -> Node {
+    let (inboxes, outlets) = Inboxes::bounded();
+    let (view, views) = watch::channel(PeersView::default());
+    let clock = Arc::new(TestClock {
+        inner: TokioClock::starting_at(UnixTime(1_700_000_000_000)),
+        panics: Mutex::new(false),
+    });
+    let parts = PeerManagerParts {
+        config,
+        node_key: node_key(id),
+        transport,
+        listener,
+        inboxes,
+        clock: clock.clone(),
+        rng: StdRng::seed_from_u64(seed),
+        view,
+    };
+    let manager = PeerManager::new(parts).unwrap().start();
+    let news = Arc::new(Mutex::new(Vec::new()));
+    let room = Room(news.clone()).start();
+    manager.do_send(Subscribe(PeerListener { up: room.clone().recipient(), down: room.recipient() }));
+    Node { manager, views, outlets, clock, news }
+}
+
+/// A node: a real manager with real peers.
+pub struct Node {
+    pub manager: Addr<PeerManager>,
+    pub views: watch::Receiver<PeersView>,
+    pub outlets: Outlets,
+    pub clock: Arc<TestClock>,
+    news: Arc<Mutex<Vec<News>>>,
+}
+
+impl Node {
+    pub fn view(&self) -> PeersView {
+        self.views.borrow().clone()
+    }
+
+    pub fn is_up(&self, id: u64) -> bool {
+        self.views.borrow().peers.iter().any(|p| p.key == key(id))
+    }
+
+    /// Why sessions with this peer ended, oldest first.
+    pub fn ends(&self, id: u64) -> Vec<EndReason> {
+        let view = self.views.borrow();
+        view.ended.iter().filter(|p| p.key == Some(key(id))).map(|p| p.end.reason).collect()
+    }
+
+    pub fn news(&self) -> Vec<News> {
+        self.news.lock().unwrap().clone()
+    }
+}
+
+/// A peer that says what it likes.
+pub struct Raw {
+    pub stream: BoxStream,
+    pub theirs: PublicKey,
+    pub exporter: [u8; 32],
+    codec: FrameCodec,
+    buffer: BytesMut,
+    ready: VecDeque<Incoming>,
+}
+
+impl Raw {
+    /// Connects and secures, and says nothing.
+    pub async fn dial(network: &MemoryNetwork, id: u64, to: u64) -> Self {
+        let (stream, _) = network.host(ip(id)).connect(&address(to)).await.unwrap();
+        let secured = Tls::new(&node_key(id), None).unwrap().dial(stream, Some(key(to))).await.unwrap();
+        Self {
+            stream: secured.stream,
+            theirs: secured.key,
+            exporter: secured.exporter,
+            codec: FrameCodec::new(),
+            buffer: BytesMut::new(),
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Connects, greets and is greeted.
+    pub async fn greeted(network: &MemoryNetwork, id: u64, to: u64, instance: u128) -> Self {
+        let mut raw = Self::dial(network, id, to).await;
+        let (mut handshake, hello) = raw.hello(local(id, instance));
+        raw.send(ControlMessage::Hello(Box::new(hello))).await;
+        let theirs = raw.expect(Kind::Hello).await;
+        assert!(matches!(handshake.on_message(&theirs), HandshakeAction::Up(_)));
+        raw
+    }
+
+    pub fn hello(&self, local: LocalNode) -> (Handshake, Hello) {
+        Handshake::begin(Instant(0), local, self.theirs, Direction::Outbound, self.exporter)
+    }
+
+    pub async fn send(&mut self, message: impl Into<Message>) {
+        let mut bytes = BytesMut::new();
+        FrameCodec::new().encode(&Encoded::new(&message.into()).unwrap(), &mut bytes).unwrap();
+        self.send_bytes(&bytes).await;
+    }
+
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    /// What comes next; `None` when the other side has closed.
+    pub async fn next(&mut self) -> Option<Incoming> {
+        loop {
+            if let Some(incoming) = self.codec.decode(&mut self.buffer).unwrap() {
+                return Some(incoming);
+            }
+            if self.stream.read_buf(&mut self.buffer).await.unwrap_or(0) == 0 {
+                return None;
+            }
+        }
+    }
+
+    /// The next message of this kind; others are passed over.
+    pub async fn expect(&mut self, kind: Kind) -> Message {
+        loop {
+            match self.next().await {
+                Some(Incoming::Message { message, .. }) if message.kind() == kind => return message,
+                Some(_) => {}
+                None => panic!("closed before a {} came", kind.name()),
+            }
+        }
+    }
+
+    /// Reads to the end; gives the reason of the goodbye, if there was one.
+    pub async fn goodbye(&mut self) -> Option<EndReason> {
+        let mut reason = None;
+        while let Some(incoming) = self.next().await {
+            if let Incoming::Message { message: Message::Control(ControlMessage::Goodbye { code }), .. } = incoming {
+                reason = Some(EndReason::from_code(code));
+            }
+        }
+        reason
+    }
+
+    /// Answers pings for ever and takes everything in, until the other side closes.
+    pub async fn behave(mut self) -> Option<EndReason> {
+        let mut reason = None;
+        while let Some(incoming) = self.next().await {
+            match incoming {
+                Incoming::Message { message: Message::Control(ControlMessage::Ping { nonce }), .. } => {
+                    self.send(ControlMessage::Pong { nonce }).await;
+                }
+                Incoming::Message { message: Message::Control(ControlMessage::Goodbye { code }), .. } => {
+                    reason = Some(EndReason::from_code(code));
+                }
+                _ => {}
+            }
+        }
+        reason
+    }
+}
+
+/// Heartbeat lines written on this thread.
+#[derive(Clone, Default)]
+pub struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    /// Begins to listen, until the guard is dropped.
+    pub fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        let lines = Self::default();
+        let guard = tracing::subscriber::set_default(lines.clone());
+        (lines, guard)
+    }
+
+    pub fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub fn count(&self, part: &str) -> usize {
+        self.all().iter().filter(|l| l.contains(part)).count()
+    }
+}
+
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == HEARTBEAT_TARGET
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        self.0.lock().unwrap().push(text.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Everything that waits in a room's channel.
+pub fn drain<M>(outlet: &mut mpsc::Receiver<M>) -> Vec<M> {
+    std::iter::from_fn(|| outlet.try_recv().ok()).collect()
+}

@@ -1,0 +1,431 @@
+//! Peers that mean well: heartbeat, delivery, simultaneous connects, restarts, limits. All in virtual time.
+
+mod common;
+
+use common::*;
+use std::time::Duration;
+use timed_actors::messages::{Audience, Broadcast, Disconnect, Send, Stop};
+use timed_actors::transport::{MemoryNetwork, TcpTransport, Transport};
+use timed_peer::{Direction, EndReason};
+use timed_wire::{BlockSyncMessage, ConsensusMessage, ControlMessage, Incoming, Kind, Message, sample};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn pair(network: &MemoryNetwork) -> (Node, Node) {
+    let one = Setup::new(1).start(network).await;
+    let two = Setup::new(2).dials(&[1]).start(network).await;
+    pass(SECOND).await;
+    assert!(one.is_up(2) && two.is_up(1));
+    (one, two)
+}
+
+#[test]
+fn two_nodes_answer_each_others_pings_for_an_hour_and_nothing_ends() {
+    run(async {
+        let (lines, _guard) = Lines::capture();
+        let network = MemoryNetwork::new();
+        let (one, two) = pair(&network).await;
+        pass(HOUR).await;
+        for (node, direction, other) in [(&one, "[INBOUND]", 2), (&two, "[OUTBOUND]", 1)] {
+            let peer = &node.view().peers[0];
+            assert_eq!(peer.key, key(other));
+            assert!(peer.ping_time.is_some() && peer.min_ping.is_some());
+            // Every ping that left was answered and matched, in both directions.
+            let sent = lines.count(&format!("📤 {direction} Sent ping to {}", address(other)));
+            let received = lines.count(&format!("📨 {direction} Received pong from {}", address(other)));
+            let matched = lines.count(&format!("✅ {direction} Pong matches! {}", address(other)));
+            let answered = lines.count(&format!("✅ {direction} Sent pong to {}", address(other)));
+            assert!((650..=800).contains(&sent), "{sent} pings in an hour at 5 s");
+            assert!(sent - matched <= 1 && received == matched, "{sent} sent, {received} received, {matched} matched");
+            assert!(answered.abs_diff(sent) <= 60, "{answered} answered");
+            assert_eq!(node.view().ended, []);
+            assert_eq!(node.news(), [News::Up(key(other))]);
+        }
+        assert_eq!(lines.count("⚠️"), 0);
+        assert_eq!((network.dials(), network.connections(ip(1), ip(2))), (1, 1));
+    });
+}
+
+#[test]
+fn heartbeat_lines_are_the_contract() {
+    run(async {
+        let (lines, _guard) = Lines::capture();
+        let network = MemoryNetwork::new();
+        let _pair = pair(&network).await;
+        let all = lines.all();
+        let nonce = |line: &str| line.split("nonce: ").nth(1).unwrap().trim_end_matches(')').split(',').next().unwrap().to_owned();
+        let ping = all.iter().find(|l| l.starts_with("📤 [OUTBOUND]")).unwrap();
+        let n = nonce(ping);
+        assert_eq!(*ping, format!("📤 [OUTBOUND] Sent ping to 10.0.0.1:7000 (nonce: {n})"));
+        assert!(all.contains(&format!("✅ [INBOUND] Sent pong to 10.0.0.2:7000 (nonce: {n})")), "{all:#?}");
+        assert!(all.contains(&format!("📨 [OUTBOUND] Received pong from 10.0.0.1:7000 (nonce: {n})")), "{all:#?}");
+        assert!(all.contains(&format!("✅ [OUTBOUND] Pong matches! 10.0.0.1:7000 (nonce: {n}, RTT: 0.0ms)")), "{all:#?}");
+    });
+}
+
+#[test]
+fn a_silent_peer_is_gone_by_its_deadline_and_comes_back() {
+    run(async {
+        let (lines, _guard) = Lines::capture();
+        let network = MemoryNetwork::new();
+        let (one, two) = pair(&network).await;
+        pass(20 * SECOND).await;
+        network.cut(ip(1), ip(2));
+        pass(Duration::from_millis(9_000)).await;
+        assert!(one.is_up(2) && two.is_up(1), "a pause shorter than the deadline ends nothing");
+        // Deadline 15 s, and up to 5.5 s since the last life before the cut do not count for the peer.
+        pass(Duration::from_millis(6_100)).await;
+        assert!(!one.is_up(2) && !two.is_up(1));
+        assert_eq!((one.ends(2), two.ends(1)), (vec![EndReason::Silent], vec![EndReason::Silent]));
+        assert_eq!(lines.count("⚠️ Ping timeout"), 2);
+        network.heal(ip(1), ip(2));
+        pass(7 * SECOND).await;
+        assert!(one.is_up(2) && two.is_up(1));
+        assert_eq!(one.news(), [News::Up(key(2)), News::Down(key(2), EndReason::Silent), News::Up(key(2))]);
+    });
+}
+
+/// Sends one message of each kind and gives the kinds that arrived.
+async fn exchange(from: &Node, to_id: u64, to: &mut Node) -> Vec<Kind> {
+    // What comes back for block sync must have been asked for.
+    let ask = BlockSyncMessage::GetBlocks { request: 9, from: 1, count: 64 };
+    let from_id = if to_id == 1 { 2 } else { 1 };
+    to.manager.do_send(Send { to: key(from_id), message: ask.into() });
+    let large = Message::from(ConsensusMessage::Block(sample::opaque(1_500_000)));
+    let rooms = |m: &Message| !matches!(m, Message::Control(_));
+    let all: Vec<_> = Kind::ALL.into_iter().filter_map(sample::message).filter(rooms).chain([large]).collect();
+    for message in &all {
+        from.manager.do_send(Send { to: key(to_id), message: message.clone() });
+    }
+    pass(SECOND).await;
+    let mut arrived: Vec<Message> = Vec::new();
+    arrived.extend(drain(&mut to.outlets.consensus).into_iter().map(|i| Message::Consensus(i.message)));
+    arrived.extend(drain(&mut to.outlets.mempool).into_iter().map(|i| Message::Mempool(i.message)));
+    arrived.extend(drain(&mut to.outlets.block_sync).into_iter().map(|i| Message::BlockSync(i.message)));
+    for message in &all {
+        assert!(arrived.contains(message), "{} did not arrive", message.kind().name());
+    }
+    arrived.iter().map(Message::kind).collect()
+}
+
+#[test]
+fn every_message_type_is_delivered_in_both_directions() {
+    run(async {
+        let network = MemoryNetwork::new();
+        let (mut one, mut two) = pair(&network).await;
+        let mut kinds = exchange(&one, 2, &mut two).await;
+        let back = exchange(&two, 1, &mut one).await;
+        kinds.dedup();
+        assert_eq!(kinds.len(), back.len());
+        pass(10 * SECOND).await;
+        for node in [&one, &two] {
+            let peer = &node.view().peers[0];
+            for kind in Kind::ALL {
+                let expected = !matches!(kind, Kind::Chunk | Kind::Goodbye);
+                assert_eq!(peer.received.contains_key(&kind), expected, "received {}", kind.name());
+                assert_eq!(peer.sent.contains_key(&kind), expected, "sent {}", kind.name());
+            }
+            assert_eq!(peer.dropped, timed_actors::peer::Dropped::default());
+        }
+        // Bytes on the wire are counted, not calls: what one says it sent, the other has received.
+        let (sent, received) = (one.view().peers[0].sent.clone(), two.view().peers[0].received.clone());
+        assert_eq!(sent.get(&Kind::Announce), received.get(&Kind::Announce));
+        one.manager.do_send(Disconnect { peer: key(2) });
+        pass(Duration::from_millis(100)).await;
+        assert_eq!((one.ends(2), two.ends(1)), (vec![EndReason::Operator], vec![EndReason::Operator]));
+        assert_eq!(two.view().why(&key(1)).unwrap().end.by.name(), "them");
+    });
+}
+
+#[test]
+fn a_broadcast_reaches_its_audience_once() {
+    run(async {
+        let network = MemoryNetwork::new();
+        let mut observer = Setup::new(3).dials(&[1]);
+        observer.config.local.consensus_key = None;
+        let one = Setup::new(1).start(&network).await;
+        let mut two = Setup::new(2).dials(&[1]).start(&network).await;
+        let mut three = observer.start(&network).await;
+        pass(SECOND).await;
+        let vote = Message::from(ConsensusMessage::Vote(sample::opaque(143)));
+        for (audience, except) in [(Audience::All, None), (Audience::Validators, None), (Audience::All, Some(key(2)))] {
+            one.manager.do_send(Broadcast { message: vote.clone(), audience, except });
+        }
+        pass(SECOND).await;
+        let (to_two, to_three) = (drain(&mut two.outlets.consensus), drain(&mut three.outlets.consensus));
+        assert_eq!((to_two.len(), to_three.len()), (2, 2));
+        assert!(to_two.iter().all(|i| i.peer == key(1)));
+        // Peer exchange: the observer heard of node 2 from node 1, or the other way round, and they are connected.
+        assert!(two.is_up(3) && three.is_up(2));
+    });
+}
+
+#[test]
+fn a_simultaneous_connect_keeps_exactly_one_session_and_the_same_on_both_sides() {
+    for seed in 0..20 {
+        run(async move {
+            let network = MemoryNetwork::new();
+            let mut setups = [Setup::new(1).dials(&[2]), Setup::new(2).dials(&[1])];
+            setups.iter_mut().for_each(|s| s.seed = seed * 2 + s.id);
+            let [one, two] = setups;
+            let (one, two) = (one.start(&network).await, two.start(&network).await);
+            pass(60 * SECOND).await;
+            assert_eq!(network.connections(ip(1), ip(2)), 1, "seed {seed}");
+            let (a, b) = (one.view(), two.view());
+            assert_eq!((a.peers.len(), b.peers.len()), (1, 1));
+            assert_eq!(a.peers[0].direction, b.peers[0].direction.reversed());
+            assert!(a.peers[0].connected_since.0 < 5_000_000, "kept since the start, not redialled for ever");
+            for node in [&one, &two] {
+                assert!(node.news().len() % 2 == 1, "ups and downs alternate: {:?}", node.news());
+                let ends: Vec<_> = node.view().ended.iter().map(|p| p.end.reason).collect();
+                assert!(ends.iter().all(|r| *r == EndReason::Duplicate), "{ends:?}");
+            }
+        });
+    }
+}
+
+#[test]
+fn three_nodes_that_all_dial_each_other_form_a_mesh_of_three_links() {
+    run(async {
+        let network = MemoryNetwork::new();
+        let mut nodes = Vec::new();
+        for id in 1..=3 {
+            let others: Vec<_> = (1..=3).filter(|o| *o != id).collect();
+            nodes.push(Setup::new(id).dials(&others).start(&network).await);
+        }
+        pass(HOUR).await;
+        for (a, b) in [(1, 2), (1, 3), (2, 3)] {
+            assert_eq!(network.connections(ip(a), ip(b)), 1);
+        }
+        for node in &nodes {
+            let view = node.view();
+            assert_eq!(view.peers.len(), 2);
+            assert!(view.peers.iter().all(|p| p.connected_since.0 < 5_000_000));
+        }
+    });
+}
+
+#[test]
+fn a_restarted_peer_replaces_its_ghost() {
+    run(async {
+        let network = MemoryNetwork::new();
+        let one = Setup::new(1).start(&network).await;
+        let mut ghost = Raw::greeted(&network, 2, 1, 100).await;
+        pass(SECOND).await;
+        assert!(one.is_up(2));
+        let restarted = Raw::greeted(&network, 2, 1, 101).await;
+        let living = tokio::task::spawn_local(restarted.behave());
+        assert_eq!(ghost.goodbye().await, Some(EndReason::Replaced));
+        pass(60 * SECOND).await;
+        assert!(!living.is_finished());
+        let view = one.view();
+        assert_eq!(view.peers.len(), 1);
+        assert_eq!(view.peers[0].instance.as_u128(), 101);
+        let news = [News::Up(key(2)), News::Down(key(2), EndReason::Replaced), News::Up(key(2))];
+        assert_eq!(one.news(), news, "the end of the old session does not touch the new one");
+        drop(ghost);
+        pass(SECOND).await;
+        assert!(one.is_up(2));
+    });
+}
+
+#[test]
+fn a_reset_connection_is_redialled_and_a_long_outage_ends_within_the_back_off() {
+    run(async {
+        let network = MemoryNetwork::new();
+        let (one, two) = pair(&network).await;
+        pass(2 * 60 * SECOND).await;
+        network.reset(ip(1), ip(2));
+        pass(7 * SECOND).await;
+        assert!(one.is_up(2) && two.is_up(1));
+        assert!(one.ends(2).iter().all(|r| *r == EndReason::ConnectionFailed), "{:?}", one.ends(2));
+        network.cut(ip(1), ip(2));
+        pass(48 * HOUR).await;
+        assert!(!two.is_up(1));
+        assert!(two.view().ended.len() < 10, "an absent peer does not fill the memory");
+        network.heal(ip(1), ip(2));
+        pass(31 * SECOND).await;
+        assert!(one.is_up(2) && two.is_up(1));
+        assert_eq!(network.connections(ip(1), ip(2)), 1);
+    });
+}
+
+#[test]
+fn names_are_resolved_at_each_dial() {
+    run(async {
+        let network = MemoryNetwork::new();
+        network.name("one.test", ip(9));
+        let mut setup = Setup::new(2);
+        setup.config.configured.push(timed_actors::peer_manager::ConfiguredPeer {
+            address: "one.test:7000".to_owned(),
+            key: None,
+            is_validator: true,
+        });
+        let _one = Setup::new(1).start(&network).await;
+        let two = setup.start(&network).await;
+        pass(10 * SECOND).await;
+        assert!(!two.is_up(1));
+        network.name("one.test", ip(1));
+        pass(10 * SECOND).await;
+        assert!(two.is_up(1));
+    });
+}
+
+#[test]
+fn a_node_that_reaches_itself_notices_and_stops_trying_often() {
+    run(async {
+        let network = MemoryNetwork::new();
+        let mut setup = Setup::new(1);
+        setup.config.configured.push(timed_actors::peer_manager::ConfiguredPeer {
+            address: address(1),
+            key: None,
+            is_validator: false,
+        });
+        let one = setup.start(&network).await;
+        pass(HOUR).await;
+        assert!(one.view().peers.is_empty());
+        assert!(one.ends(1).contains(&EndReason::SelfConnection));
+        assert!(network.dials() <= 2, "{} dials", network.dials());
+    });
+}
+
+#[test]
+fn limits_hold_and_a_validator_still_finds_room() {
+    run(async {
+        let network = MemoryNetwork::new();
+        let mut setup = Setup::new(1);
+        setup.config.book.inbound_max = 10;
+        let one = setup.start(&network).await;
+        let mut peers = Vec::new();
+        for id in 10..25 {
+            let mut raw = Raw::dial(&network, id, 1).await;
+            let mut me = local(id, u128::from(id));
+            me.consensus_key = None;
+            let (_, hello) = raw.hello(me);
+            raw.send(ControlMessage::Hello(Box::new(hello))).await;
+            peers.push(tokio::task::spawn_local(raw.behave()));
+            pass(SECOND).await;
+            assert!(one.view().count(Direction::Inbound) <= 10);
+        }
+        let mut refused = 0;
+        for peer in peers.iter_mut().filter(|p| p.is_finished()) {
+            assert_eq!(peer.await.unwrap(), Some(EndReason::TooManyPeers));
+            refused += 1;
+        }
+        assert_eq!(refused, 5);
+        let validator = Raw::greeted(&network, 2, 1, 2).await;
+        let _living = tokio::task::spawn_local(validator.behave());
+        pass(SECOND).await;
+        let view = one.view();
+        assert!(one.is_up(2) && view.count(Direction::Inbound) == 10);
+        assert_eq!(view.ended.last().unwrap().end.reason, EndReason::Evicted);
+    });
+}
+
+#[test]
+fn stopping_says_goodbye_to_everybody() {
+    run(async {
+        let network = MemoryNetwork::new();
+        let (one, two) = pair(&network).await;
+        let raw = Raw::greeted(&network, 3, 1, 3).await;
+        let raw = tokio::task::spawn_local(raw.behave());
+        pass(SECOND).await;
+        let began = tokio::time::Instant::now();
+        one.manager.send(Stop).await.unwrap();
+        assert!(began.elapsed() < Duration::from_millis(2500));
+        assert_eq!(raw.await.unwrap(), Some(EndReason::Shutdown));
+        pass(Duration::from_millis(100)).await;
+        assert_eq!(two.ends(1), [EndReason::Shutdown]);
+        pass(10 * SECOND).await;
+        assert!(one.view().peers.is_empty(), "a stopped node takes nobody in");
+    });
+}
+
+#[test]
+fn a_panic_in_a_peer_ends_that_peer_only() {
+    run(async {
+        let network = MemoryNetwork::new();
+        let (one, two) = pair(&network).await;
+        let mut raw = Raw::greeted(&network, 3, 1, 3).await;
+        pass(SECOND).await;
+        assert!(one.is_up(3));
+        *one.clock.panics.lock().unwrap() = true;
+        raw.send(ConsensusMessage::Vote(sample::opaque(1))).await;
+        assert_eq!(raw.goodbye().await, Some(EndReason::Internal));
+        pass(60 * SECOND).await;
+        assert!(!*one.clock.panics.lock().unwrap(), "the panic happened");
+        assert_eq!(one.ends(3), [EndReason::Internal], "reported exactly once");
+        assert!(one.is_up(2) && two.is_up(1) && two.ends(1).is_empty());
+        assert_eq!(one.news().last(), Some(&News::Down(key(3), EndReason::Internal)));
+        let again = Raw::greeted(&network, 3, 1, 3).await;
+        let _living = tokio::task::spawn_local(again.behave());
+        pass(SECOND).await;
+        assert!(one.is_up(3));
+    });
+}
+
+#[test]
+fn a_peer_in_its_own_words_is_answered_like_any_other() {
+    run(async {
+        let network = MemoryNetwork::new();
+        let one = Setup::new(1).start(&network).await;
+        let mut raw = Raw::greeted(&network, 2, 1, 2).await;
+        raw.send(ControlMessage::Ping { nonce: 99 }).await;
+        assert_eq!(raw.expect(Kind::Pong).await, ControlMessage::Pong { nonce: 99 }.into());
+        raw.send(ControlMessage::GetAddr).await;
+        assert_eq!(raw.expect(Kind::Addr).await.kind(), Kind::Addr);
+        raw.send(ControlMessage::Goodbye { code: EndReason::Shutdown.code() }).await;
+        assert_eq!(raw.goodbye().await, None, "a goodbye is not answered");
+        pass(SECOND).await;
+        let view = one.view();
+        let end = view.why(&key(2)).unwrap().end;
+        assert_eq!((end.reason, end.by.name()), (EndReason::Shutdown, "them"));
+    });
+}
+
+#[test]
+fn real_sockets_carry_it_all() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let listener = TcpTransport.bind((std::net::Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let transport = std::sync::Arc::new(TcpTransport);
+        let one = start(1, Setup::new(1).config, transport.clone(), Some(listener), 1);
+        let mut config = Setup::new(2).config;
+        config.local.listen_port = 0;
+        config.configured.push(timed_actors::peer_manager::ConfiguredPeer {
+            address,
+            key: Some(key(1)),
+            is_validator: true,
+        });
+        let mut two = start(2, config, transport, None, 2);
+        two.views.wait_for(|v| v.peers.len() == 1).await.unwrap();
+        let block = Message::from(ConsensusMessage::Block(sample::opaque(2_000_000)));
+        one.manager.do_send(Broadcast { message: block.clone(), audience: Audience::All, except: None });
+        let arrived = tokio::time::timeout(20 * SECOND, two.outlets.consensus.recv()).await.unwrap().unwrap();
+        assert_eq!(Message::Consensus(arrived.message), block);
+        one.manager.send(Stop).await.unwrap();
+        let ended = two.views.wait_for(|v| !v.ended.is_empty()).await.unwrap().ended.clone();
+        assert_eq!(ended[0].end.reason, EndReason::Shutdown);
+    });
+}
+
+#[test]
+fn unknown_kinds_are_skipped_and_counted() {
+    run(async {
+        let network = MemoryNetwork::new();
+        let mut one = Setup::new(1).start(&network).await;
+        let mut raw = Raw::greeted(&network, 2, 1, 2).await;
+        for _ in 0..100 {
+            raw.send_bytes(&[0, 0, 0, 3, 0xee, 1, 2, 3]).await;
+        }
+        raw.send(ConsensusMessage::Vote(sample::opaque(5))).await;
+        pass(2 * SECOND).await;
+        assert_eq!(drain(&mut one.outlets.consensus).len(), 1);
+        assert_eq!(one.view().peers[0].dropped.unknown, 100);
+        assert!(one.is_up(2));
+        while let Ok(Some(incoming)) = tokio::time::timeout(SECOND, raw.next()).await {
+            assert!(!matches!(incoming, Incoming::Message { message: Message::Control(ControlMessage::Goodbye { .. }), .. }));
+        }
+    });
+}
