@@ -3,7 +3,6 @@
 use crate::parameters::{Parameters, ParametersError};
 use borsh::BorshSerialize;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use timed_primitives::{
     Address, AddressError, Amount, AmountError, ChainId, Domain, Hash, KeyError, KeyHash, Network, OutPoint, PublicKey,
     SecretKey, TxId, TxOutput, UnixTime, Validator, ValidatorSet, ValidatorSetError, encode,
@@ -213,11 +212,6 @@ impl Genesis {
         let file = File::from(self);
         serde_json::to_string_pretty(&file).expect("strings, numbers and lists always have a JSON form")
     }
-
-    /// Number of distinct owners, for people who look at a genesis.
-    pub fn owners(&self) -> usize {
-        self.outputs.iter().map(|o| o.address).collect::<BTreeSet<_>>().len()
-    }
 }
 
 /// Devnet of `n` nodes is chain 1,000 + n: two devnets of different size never accept each other's signatures.
@@ -324,6 +318,7 @@ pub(crate) mod amount_text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn json_both_ways() {

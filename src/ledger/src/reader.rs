@@ -1,6 +1,6 @@
 //! Reading the ledger beside its writer, without ever waiting for it.
 
-use crate::block_log::{DecidedBytes, LogReader};
+use crate::block_log::{DecidedBytes, LogError, LogReader};
 use crate::error::ReadError;
 use crate::genesis::Genesis;
 use crate::overlay::{Location, View};
@@ -190,6 +190,16 @@ impl LedgerReader {
     /// [`ReadError`].
     pub fn outputs_of(&self, key: &KeyHash, limit: usize) -> Result<Vec<(OutPoint, Entry)>, ReadError> {
         self.view().outputs_of(key, None, limit)
+    }
+
+    /// Reads the whole block log and checks every record up to the tip, which is returned. Takes seconds per gigabyte.
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`] names the first bad record.
+    pub fn verify_log(&self) -> Result<Height, LogError> {
+        let tip = self.shared.current().state.height;
+        self.shared.log.verify_from_start(tip)?;
+        Ok(tip)
     }
 
     /// As [`LedgerView::supply`].

@@ -89,11 +89,7 @@ impl DataDir {
     /// [`DataDirError`] says why the folder cannot be used and what to do.
     pub fn open(path: impl Into<PathBuf>, genesis: Hash) -> Result<Self, DataDirError> {
         let path = path.into();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
-            .map_err(|source| DataDirError::Create { path: path.clone(), source })?;
+        create(&path).map_err(|source| DataDirError::Create { path: path.clone(), source })?;
         let lock = lock(&path)?;
         bind(&path, genesis)?;
         Ok(Self { path, _lock: lock })
@@ -116,6 +112,18 @@ impl DataDir {
     pub fn open_store(&self) -> Result<FjallStore, StoreOpenError> {
         FjallStore::open(self.path.join(STATE))
     }
+}
+
+/// Makes the folder and those above it, and makes their names durable: a folder that vanishes in a loss of power takes what is
+/// final with it.
+fn create(folder: &Path) -> io::Result<()> {
+    let made: Vec<_> = folder.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    for path in made {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        sync_folder(parent.unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
 }
 
 fn lock(folder: &Path) -> Result<File, DataDirError> {

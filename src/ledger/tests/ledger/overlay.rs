@@ -1,8 +1,8 @@
 //! Flushing beside commits, the overlay's bound, and what readers see meanwhile.
 
 use crate::chain::{Node, certify, coin, commit, move_to, owner};
-use timed_ledger::OVERLAY_BLOCKS_MAX;
-use timed_primitives::{Height, TxId};
+use timed_ledger::{LedgerReader, OVERLAY_BLOCKS_MAX};
+use timed_primitives::{Amount, Height, TxId};
 
 #[test]
 fn a_flush_runs_beside_commits() {
@@ -98,4 +98,47 @@ fn readers_find_blocks_and_transactions_in_overlay_store_and_log() {
         paged.push(entry);
     }
     assert_eq!((paged.len(), &paged), (3, &all));
+}
+
+#[test]
+fn readers_on_other_threads_always_see_one_whole_state() {
+    let mut node = Node::new();
+    let reader = node.ledger.reader();
+    let supply = crate::chain::genesis().supply().unwrap();
+    let look = |reader: LedgerReader| {
+        let (mut seen, mut looks) = (Height(0), 0);
+        while seen < Height(60) {
+            let view = reader.view();
+            let tip = view.tip();
+            assert!(tip.height >= seen, "a reader never goes back");
+            seen = tip.height;
+            let outputs = (0..2).flat_map(|wallet| view.outputs_of(&owner(wallet), None, 1_000).unwrap());
+            let unspent = Amount::sum(outputs.map(|(_, entry)| entry.output.amount)).unwrap();
+            assert_eq!(unspent, view.supply().unspent);
+            assert_eq!(unspent.plus(view.supply().fees), Some(supply));
+            assert_eq!(view.block_id(seen).unwrap().unwrap_or_default(), tip.id);
+            looks += 1;
+        }
+        looks
+    };
+    std::thread::scope(|threads| {
+        let readers: Vec<_> = (0..2).map(|_| threads.spawn(|| look(reader.clone()))).collect();
+        let mut coins: Vec<_> = (0..8).map(coin).collect();
+        let mut jobs = Vec::new();
+        for n in 0..60usize {
+            // Each output goes to and fro between two wallets.
+            let from = u64::try_from((n / 8) % 2).unwrap();
+            let payment = move_to(coins[n % 8], from, 1 - from);
+            coins[n % 8] = payment.outputs().next().unwrap();
+            commit(&mut node.ledger, vec![payment]);
+            if let Some(job) = node.ledger.begin_flush() {
+                jobs.push(threads.spawn(move || job.run()));
+            }
+        }
+        assert!(jobs.len() > 1);
+        assert!(jobs.into_iter().all(|job| job.join().unwrap().is_ok()));
+        assert!(readers.into_iter().all(|reader| reader.join().unwrap() > 0));
+    });
+    node.ledger.flush().unwrap();
+    assert_eq!(node.ledger.reader().stats().stored_height, Height(60));
 }

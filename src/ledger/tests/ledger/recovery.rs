@@ -225,3 +225,17 @@ fn a_failed_store_stops_the_ledger_and_loses_nothing() {
     assert_eq!(node.ledger.reader().tip().height, Height(2));
     assert_eq!(open(&node.disk, &good).unwrap().tip(), node.ledger.tip());
 }
+
+#[test]
+fn damage_in_an_old_record_is_named_when_it_is_read() {
+    let (node, _, ends) = three();
+    let reader = node.ledger.reader();
+    assert_eq!(reader.verify_log().unwrap(), Height(3));
+    node.disk.damage(BLOCK_LOG_FILE, |log| log[ends[1] + 100] ^= 1).unwrap();
+    let expected = u64::try_from(ends[1]).unwrap();
+    let is_named = |error: &LogError| matches!(error, LogError::Damaged { offset, height: Height(2), damage: Damage::Checksum } if *offset == expected);
+    assert!(is_named(&reader.verify_log().unwrap_err()));
+    let Err(timed_ledger::ReadError::Log(error)) = reader.block(Height(2)) else { panic!("read a damaged record") };
+    assert!(is_named(&error), "{error}");
+    assert!(reader.block(Height(3)).unwrap().is_some());
+}
