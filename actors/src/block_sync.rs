@@ -5,7 +5,9 @@ use crate::ledger::{CommitMany, Committed};
 use crate::messages::{Audience, Inbound, PeerDown, PeerUp, Penalize, TipChanged};
 use crate::network::Network;
 use crate::threads::Threads;
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
+};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -13,7 +13,8 @@ use std::time::Duration;
 use timed_consensus::{Consensus, ConsensusStatus, Gossip, Holdings, Input, Offence, Output, quorum};
 use timed_ledger::{Draft, LedgerReader};
 use timed_primitives::{
-    Block, BlockId, Clock, CommitCertificate, DecodeError, Hash, Height, Proposal, PublicKey, Round, UnixTime, ValidatorSet, Vote, decode, encode,
+    Block, BlockId, Clock, CommitCertificate, DecodeError, Hash, Height, Proposal, PublicKey, Round, UnixTime,
+    ValidatorSet, Vote, decode, encode,
 };
 use timed_wire::ConsensusMessage;
 use tokio::sync::{mpsc, watch};
@@ -136,7 +137,9 @@ impl ConsensusActor {
             Output::Commit { block, certificate } => self.parts.commit.do_send(Commit { block, certificate }),
             Output::Wanted { height, id } => {
                 debug!(%height, block = id.short(), "a block is missing: asking for it");
-                self.parts.network.broadcast(Audience::All, ConsensusMessage::GetBlock { height: height.0, id: id.0.0 });
+                self.parts
+                    .network
+                    .broadcast(Audience::All, ConsensusMessage::GetBlock { height: height.0, id: id.0.0 });
                 self.parts.wanted.do_send(Wanted { height, id });
             }
             Output::Behind { height } => debug!(%height, "others have decided more"),

@@ -39,7 +39,8 @@ pub struct FinalitySummary {
 impl Finality {
     /// Records one payment.
     pub fn record(&mut self, took: Duration) {
-        let bucket = BOUNDS_MS.iter().position(|bound| took <= Duration::from_millis(*bound)).unwrap_or(BOUNDS_MS.len());
+        let bucket =
+            BOUNDS_MS.iter().position(|bound| took <= Duration::from_millis(*bound)).unwrap_or(BOUNDS_MS.len());
         self.buckets[bucket] += 1;
         self.sum += took;
         self.count += 1;
@@ -53,7 +54,8 @@ impl Finality {
     pub fn summary(&self) -> FinalitySummary {
         let mut sorted: Vec<_> = self.recent.iter().copied().collect();
         sorted.sort_unstable();
-        let at = |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).copied();
+        let at =
+            |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).copied();
         FinalitySummary {
             buckets: self.buckets,
             sum: self.sum,

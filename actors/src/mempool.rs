@@ -1,23 +1,27 @@
 //! The hands of the mempool: frames and RPC in, signatures checked in batches off this thread, announcements out.
 
-use crate::finality::{Finality, FinalitySummary};
 use crate::fatal::Vital;
+use crate::finality::{Finality, FinalitySummary};
 use crate::ledger::Committed;
 use crate::messages::{Inbound, PeerDown, PeerUp, Penalize};
 use crate::network::Network;
 use crate::threads::Threads;
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture, SpawnHandle, StreamHandler, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture, SpawnHandle,
+    StreamHandler, WrapFuture,
+};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use timed_ledger::{LedgerReader, ReadError, TransactionError, VerifiedSignatures, check_transaction};
 use timed_mempool::{
-    Candidate, Chain, Conflict, EntryInfo, Limits, OutputState, Pool, PoolInfo, Receipt, Reject, Relay, RelayAction, RelayLimits,
-    RelayStats, RemovalReason, Source,
+    Candidate, Chain, Conflict, EntryInfo, Limits, OutputState, Pool, PoolInfo, Receipt, Reject, Relay, RelayAction,
+    RelayLimits, RelayStats, RemovalReason, Source,
 };
 use timed_peer::Offence;
 use timed_primitives::{
-    Amount, BlockId, Clock, Height, OutPoint, PublicKey, SignedItem, Transaction, TxFullId, TxId, TxOutput, decode, encode, verify_batch,
+    Amount, BlockId, Clock, Height, OutPoint, PublicKey, SignedItem, Transaction, TxFullId, TxId, TxOutput, decode,
+    encode, verify_batch,
 };
 use timed_wire::MempoolMessage;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -309,8 +313,12 @@ impl MempoolActor {
     fn carry_out(&mut self, actions: Vec<RelayAction>, ctx: &mut Context<Self>) {
         for action in actions {
             match action {
-                RelayAction::Request { to, ids } => self.network.send(to, MempoolMessage::Request { ids: to_wire(&ids) }),
-                RelayAction::Announce { to, ids } => self.network.send(to, MempoolMessage::Announce { ids: to_wire(&ids) }),
+                RelayAction::Request { to, ids } => {
+                    self.network.send(to, MempoolMessage::Request { ids: to_wire(&ids) })
+                }
+                RelayAction::Announce { to, ids } => {
+                    self.network.send(to, MempoolMessage::Announce { ids: to_wire(&ids) })
+                }
                 RelayAction::Retry { from, transaction } => {
                     self.pre_check(transaction, Source::Peer(from), None);
                     self.check_signatures(ctx);
@@ -339,7 +347,8 @@ impl MempoolActor {
         for transaction in ids.iter().filter_map(|id| self.pool.transaction_by_full_id(id)) {
             let bytes = encode(&**transaction);
             if size + bytes.len() > timed_wire::TRANSACTIONS_BYTES_MAX && !transactions.is_empty() {
-                self.network.send(peer, MempoolMessage::Transactions { transactions: std::mem::take(&mut transactions) });
+                self.network
+                    .send(peer, MempoolMessage::Transactions { transactions: std::mem::take(&mut transactions) });
                 size = 0;
             }
             size += bytes.len();
@@ -541,8 +550,12 @@ impl Handler<Committed> for MempoolActor {
     fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
         let now = self.clock.now();
         let block = &committed.block;
-        let arrived: BTreeMap<TxId, _> =
-            block.transactions.iter().filter_map(|t| self.pool.entry(&t.id())).map(|entry| (entry.txid, entry.arrived)).collect();
+        let arrived: BTreeMap<TxId, _> = block
+            .transactions
+            .iter()
+            .filter_map(|t| self.pool.entry(&t.id()))
+            .map(|entry| (entry.txid, entry.arrived))
+            .collect();
         self.pool.on_decided(block.id());
         for removed in self.pool.on_committed(now, block.height(), &block.transactions) {
             match (removed.reason, arrived.get(&removed.txid)) {

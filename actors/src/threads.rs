@@ -48,12 +48,7 @@ impl Threads {
     pub fn arbiters() -> io::Result<Self> {
         let arbiter = || Arbiter::try_new().map(|a| a.handle());
         Ok(Self {
-            arbiters: Some(Arbiters {
-                peers: arbiter()?,
-                consensus: arbiter()?,
-                ledger: arbiter()?,
-                pool: arbiter()?,
-            }),
+            arbiters: Some(Arbiters { peers: arbiter()?, consensus: arbiter()?, ledger: arbiter()?, pool: arbiter()? }),
         })
     }
 

@@ -226,8 +226,12 @@ pub struct ConsensusInfo {
     pub signing: bool,
     /// Why it does not.
     pub signing_off_reason: Option<String>,
-    /// Since when this height is being decided. Unit: milliseconds since 1970.
-    pub since_ms: u64,
+    /// How long the last payment that this node accepted took to be final. Unit: milliseconds.
+    pub finality_last_ms: Option<f64>,
+    /// Median over the last 1,000 such payments. Unit: milliseconds.
+    pub finality_p50_ms: Option<f64>,
+    /// 99th percentile over the last 1,000 such payments. Unit: milliseconds.
+    pub finality_p99_ms: Option<f64>,
 }
 
 /// A validator in the round that is being decided.

@@ -2,4 +2,11 @@
 //!
 //! Knows: the command line, configuration, logging, and which part is wired to which. Must not know: a rule of the protocol.
 
+pub mod args;
 pub mod cli;
+mod keys;
+pub mod localnet;
+mod logging;
+pub mod node;
+mod service;
+mod signals;

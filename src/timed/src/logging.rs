@@ -6,8 +6,10 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// The consensus library tells of every vote; what matters of it we say ourselves.
-const QUIET: [&str; 4] = [
+/// The consensus library tells of every vote, the store of every file; what matters of it we say ourselves.
+const QUIET: [&str; 6] = [
+    "fjall=warn",
+    "lsm_tree=warn",
     "arc_malachitebft_core_consensus=error",
     "arc_malachitebft_core_driver=error",
     "arc_malachitebft_core_state_machine=error",
@@ -18,9 +20,13 @@ const QUIET: [&str; 4] = [
 ///
 /// # Errors
 /// When the filter is no level and no list of directives.
-pub fn start(log: &Log) -> anyhow::Result<()> {
-    let mut filter = EnvFilter::try_new(&log.level)
-        .map_err(|e| anyhow::anyhow!("log level {:?}: {e}; expected a level such as info, or directives such as info,heartbeat=debug", log.level))?;
+pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
+    let mut filter = EnvFilter::try_new(&log.level).map_err(|e| {
+        anyhow::anyhow!(
+            "log level {:?}: {e}; expected a level such as info, or directives such as info,heartbeat=debug",
+            log.level
+        )
+    })?;
     for directive in QUIET {
         filter = filter.add_directive(directive.parse()?);
     }

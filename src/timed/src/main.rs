@@ -1,1 +1,21 @@
-fn main() {}
+//! The daemon `timed`. `timed --help` says what it can do.
+
+use clap::Parser;
+use std::process::ExitCode;
+use timed::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let arguments = Cli::parse();
+    let outcome = match arguments.command {
+        None => timed::node::run(&arguments.node),
+        Some(Command::Localnet(localnet)) => timed::localnet::run(&localnet),
+        Some(Command::Cli { arguments }) => return timed::cli::run(arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("timed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

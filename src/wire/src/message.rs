@@ -79,7 +79,7 @@ pub struct Hello {
     pub height: u64,
     /// Bits of what it can do; unknown bits are ignored.
     pub capabilities: u64,
-    /// Its wish for the time between pings. Unit: milliseconds. Both use the smaller wish, within bounds.
+    /// Its wish for the time between pings. Unit: milliseconds. Two validators use the smaller wish, others the larger, within bounds.
     pub ping_interval_ms: u32,
     /// Its consensus key with proof of possession, when it votes.
     pub validator: Option<ValidatorClaim>,

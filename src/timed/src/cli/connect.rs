@@ -20,7 +20,7 @@ const FOLDERS_MAX: usize = 1_000;
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub enum Failure {
     /// The command line is wrong.
     #[error("{0}")]
     Usage(String),
@@ -41,7 +41,7 @@ pub(super) enum Failure {
 }
 
 /// Where to ask, and with which credentials.
-pub(super) struct Connection {
+pub struct Connection {
     agent: Agent,
     url: String,
     authorization: Option<String>,
@@ -81,6 +81,15 @@ impl Connection {
         }
     }
 
+    /// The node that runs in this data folder. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// [`Failure::Unreachable`] when no node runs there.
+    pub fn of_data_dir(folder: &Path) -> Result<Self, Failure> {
+        let (cookie, address) = read_cookie(folder).map_err(|_| Failure::Unreachable(nobody(folder, true, None)))?;
+        Ok(Self::new(format!("http://{address}/"), Some(cookie.header()), CONNECT_TIME))
+    }
+
     fn new(url: String, authorization: Option<String>, timeout: Duration) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -93,7 +102,10 @@ impl Connection {
     }
 
     /// Asks and returns the result.
-    pub(super) fn call(&mut self, method: &str, params: Value) -> Result<Value, Failure> {
+    ///
+    /// # Errors
+    /// [`Failure`] says why there is no result.
+    pub fn call(&mut self, method: &str, params: Value) -> Result<Value, Failure> {
         // A call that waits says how long; the answer may take that much longer.
         let wait = match (method, params.get("timeout").and_then(Value::as_u64)) {
             ("waitfornewblock", None | Some(0)) => Duration::from_secs(600),

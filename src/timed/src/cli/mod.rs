@@ -8,7 +8,7 @@ mod params;
 mod table;
 mod view;
 
-use connect::{Connection, Failure};
+pub use connect::{Connection, Failure};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};

@@ -49,7 +49,8 @@ impl View {
     /// A value without a view of its own: an object as lines of name and value, a list one item a line, the rest as it is.
     fn plain(&self, value: &Value) -> String {
         match value {
-            Value::Object(map) => self.pairs(map, &[]),
+            Value::Object(map) if !map.is_empty() => self.pairs(map, &[]),
+            Value::Object(_) => "(none)\n".into(),
             Value::Array(list) if list.is_empty() => "(none)\n".into(),
             Value::Array(list) => list.iter().map(|item| line(&raw(item))).collect(),
             value => line(raw(value).trim_end()),
@@ -81,7 +82,6 @@ impl View {
             ("isvalid" | "allowed" | "signing" | "has_quorum", Value::Bool(false)) => self.bad("no"),
             (_, Value::Bool(yes)) => if *yes { "yes" } else { "no" }.into(),
             ("time" | "blocktime" | "conntime" | "lastsend" | "lastrecv", value) => self.moment(number(value)),
-            ("since_ms", value) => self.moment(number(value) / 1000),
             ("size" | "bytes" | "maxmempool", value) => bytes(number(value)),
             ("verificationprogress", value) => format!("{:.2} %", value.as_f64().unwrap_or_default() * 100.0),
             ("percent", value) => format!("{:.1} %", value.as_f64().unwrap_or_default()),
@@ -506,11 +506,37 @@ mod tests {
     #[test]
     fn odd_answers_are_shown_and_never_a_panic() {
         for call in timed_rpc::METHODS.iter().map(|m| m.call) {
-            for odd in
-                [json!(null), json!(1), json!("x"), json!([]), json!([1]), json!({}), json!({"tx": 1, "vin": [[]]})]
-            {
-                assert!(PLAIN.result(call, &odd).ends_with('\n'));
+            for odd in [json!(null), json!(1), json!("x"), json!([]), json!([1]), json!({"tx": 1, "vin": [[]]})] {
+                assert!(PLAIN.result(call, &odd).ends_with('\n'), "{call:?} {odd}");
             }
         }
+    }
+
+    /// The answers that the server's golden files hold, as people see them.
+    #[test]
+    fn every_golden_answer_looks_as_agreed() {
+        let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(golden.join("rpc")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let Some(method) = timed_rpc::Method::find(name.split('.').next().unwrap()) else { continue };
+            let answer = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            check_golden(&golden.join("cli").join(format!("{name}.txt")), &PLAIN.result(method.call, &answer));
+            seen += 1;
+        }
+        assert!(seen >= timed_rpc::METHODS.len(), "only {seen} answers are there");
+        let consensus = golden.join("rpc/getconsensusinfo.json");
+        let consensus = serde_json::from_str(&std::fs::read_to_string(consensus).unwrap()).unwrap();
+        check_golden(&golden.join("cli/consensus_why.txt"), &PLAIN.consensus_why(&consensus));
+    }
+
+    fn check_golden(path: &std::path::Path, text: &str) {
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let expected = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(text, expected, "{} differs; UPDATE_GOLDEN=1 writes it anew", path.display());
     }
 }

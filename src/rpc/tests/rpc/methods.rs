@@ -1,0 +1,193 @@
+//! Every method over a real socket: the shape of its answer is pinned, and wrong parameters are named.
+
+use crate::http::start;
+use crate::sample::{Sample, address, block, transaction};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::Path;
+use timed_primitives::encode;
+use timed_rpc::{Kind, Limits, METHODS};
+
+/// Name of the golden file, and the parameters.
+fn calls() -> Vec<(&'static str, Value)> {
+    let txid = transaction().id().to_string();
+    let mut other = transaction();
+    other.body.inputs[0].previous.index = 5;
+    let (raw, other) = (hex::encode(encode(&transaction())), hex::encode(encode(&other)));
+    vec![
+        ("getblockchaininfo", json!([])),
+        ("getblockcount", json!([])),
+        ("getbestblockhash", json!([])),
+        ("getblock.0", json!([2, 0])),
+        ("getblock", json!([block(2).id().to_string()])),
+        ("getblock.2", json!({ "verbosity": 2, "blockhash": 2 })),
+        ("getblock.first", json!([1, true])),
+        ("getblockhash", json!([1])),
+        ("waitfornewblock", json!([1])),
+        ("gettransaction", json!([txid])),
+        ("getrawtransaction", json!([txid])),
+        ("getrawtransaction.verbose", json!([txid, 1])),
+        ("gettxout", json!([txid, 1])),
+        ("gettxout.locked", json!([txid, 1, false])),
+        ("gettxout.none", json!([txid, 2])),
+        ("sendrawtransaction", json!([other])),
+        ("testmempoolaccept", json!([[raw, other]])),
+        ("getmempoolinfo", json!([])),
+        ("getrawmempool", json!([])),
+        ("getrawmempool.verbose", json!([true])),
+        ("getnetworkinfo", json!([])),
+        ("getpeerinfo", json!([])),
+        ("getconsensusinfo", json!([])),
+        ("masternodelist", json!([])),
+        ("getbalance", json!(["*"])),
+        ("getbalance.address", json!([address(1).to_string()])),
+        ("getnewaddress", json!([])),
+        ("listunspent", json!([0])),
+        ("listunspent.address", json!({ "addresses": [address(2).to_string()] })),
+        ("sendtoaddress", json!([address(1).to_string(), "12.5"])),
+        ("validateaddress", json!([address(1).to_string()])),
+        ("validateaddress.invalid", json!(["time1qqqq"])),
+        ("uptime", json!(null)),
+        ("stop", json!([])),
+        ("help", json!([])),
+        ("help.getblock", json!(["get-block"])),
+    ]
+}
+
+#[tokio::test]
+async fn every_method_answers_in_its_golden_shape() {
+    let running = start(Sample::default(), Limits::default()).await;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/rpc");
+    let mut seen = BTreeSet::new();
+    for (name, params) in calls() {
+        let method = name.split('.').next().unwrap();
+        seen.insert(method);
+        let answer = running.call(method, params).await;
+        assert_eq!((answer.status, answer.code()), (200, None), "{name}: {answer:?}");
+        let answer = answer.json();
+        assert_eq!((answer["jsonrpc"].as_str(), &answer["id"]), (Some("2.0"), &json!(1)));
+        let shape = format!("{:#}\n", answer["result"]);
+        let path = folder.join(format!("{name}.json"));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&path, &shape).unwrap();
+        }
+        let expected = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(shape, expected, "{} differs; UPDATE_GOLDEN=1 writes it anew", path.display());
+    }
+    assert_eq!(seen, METHODS.iter().map(|m| m.name).collect(), "each method has a golden answer");
+    assert!(running.node.stopped.load(std::sync::atomic::Ordering::SeqCst));
+}
+
+/// A value that no parameter of this kind takes.
+fn wrong(kind: Kind) -> Value {
+    match kind {
+        Kind::Integer => json!(-1),
+        Kind::Boolean => json!("perhaps"),
+        Kind::Text | Kind::Hex | Kind::Address => json!(12),
+        Kind::Hash | Kind::HashOrHeight => json!("12"),
+        Kind::Amount => json!("twelve"),
+        Kind::HexList | Kind::AddressList => json!([1]),
+    }
+}
+
+/// A value that is at least of the right kind.
+fn right(kind: Kind) -> Value {
+    match kind {
+        Kind::Integer => json!(1),
+        Kind::Boolean => json!(true),
+        Kind::Text | Kind::Address => json!(address(1).to_string()),
+        Kind::Hex => json!(hex::encode(encode(&transaction()))),
+        Kind::Hash | Kind::HashOrHeight => json!(block(1).id().to_string()),
+        Kind::Amount => json!(1),
+        Kind::HexList => json!([hex::encode(encode(&transaction()))]),
+        Kind::AddressList => json!([]),
+    }
+}
+
+#[tokio::test]
+async fn each_wrong_parameter_is_named_with_what_was_expected() {
+    let running = start(Sample::default(), Limits::default()).await;
+    for method in METHODS {
+        for (position, param) in method.params.iter().enumerate() {
+            let mut params: Vec<Value> = method.params.iter().map(|p| right(p.kind)).collect();
+            params[position] = wrong(param.kind);
+            let answer = running.call(method.name, json!(params)).await;
+            assert_eq!(answer.code(), Some(-32602), "{} {}: {answer:?}", method.name, param.name);
+            let message = answer.message();
+            assert!(message.contains(&format!("parameter {}: expected", param.name)), "{message}");
+            let named = json!({ param.name: wrong(param.kind) });
+            assert_eq!(running.call(method.name, named).await.code(), Some(-32602), "{}", method.name);
+        }
+        let missing = running.call(method.name, json!([])).await;
+        if let Some(param) = method.params.iter().find(|p| p.default.is_none()) {
+            assert!(missing.message().contains(&format!("parameter {}: ", param.name)), "{missing:?}");
+            assert!(missing.message().ends_with("got nothing"), "{missing:?}");
+        }
+        let many = vec![Value::Null; method.params.len() + 1];
+        let many = running.call(method.name, json!(many)).await;
+        assert!(many.code() == Some(-32602) && many.message().contains(&method.usage()), "{many:?}");
+        let unknown = running.call(method.name, json!({ "colour": 1 })).await;
+        assert!(unknown.code() == Some(-32602) && unknown.message().contains("parameter colour"), "{unknown:?}");
+    }
+}
+
+#[tokio::test]
+async fn failures_have_the_numbers_that_bitcoins_clients_know() {
+    let running = start(Sample::default(), Limits::default()).await;
+    let spending = |index| {
+        let mut other = transaction();
+        other.body.inputs[0].previous.index = index;
+        json!([hex::encode(encode(&other))])
+    };
+    let cases = [
+        ("gettransaction", json!(["00".repeat(32)]), -5, "no transaction 0000"),
+        ("getblock", json!(["00".repeat(32)]), -5, "no block 0000"),
+        ("getblock", json!([3]), -8, "no block at height 3: blocks are 1 to 2"),
+        ("getblockhash", json!([0]), -8, "blocks are 1 to 2"),
+        ("getbalance", json!(["nobody"]), -5, "invalid address \"nobody\""),
+        ("sendtoaddress", json!([address(1).to_string(), 100.5]), -6, "100.50000000 TIME needed"),
+        ("sendtoaddress", json!([format!("{}x", address(1)), 1]), -5, "the checksum does not match"),
+        ("sendrawtransaction", json!(["zz"]), -22, "not hex"),
+        ("sendrawtransaction", json!(["00"]), -22, "not a canonical encoding"),
+        ("sendrawtransaction", json!([hex::encode(encode(&transaction()))]), -27, "already in a block"),
+        ("sendrawtransaction", spending(9), -25, "does not exist or is already spent"),
+        ("sendrawtransaction", spending(8), -26, "which waits in the mempool"),
+        ("help", json!(["getblokc"]), -32601, "did you mean \"getblock\"?"),
+    ];
+    for (method, params, code, text) in cases {
+        let answer = running.call(method, params).await;
+        assert_eq!((answer.status, answer.code()), (200, Some(code)), "{answer:?}");
+        assert!(answer.message().contains(text), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn amounts_are_exact_however_large() {
+    let running = start(Sample::default(), Limits::default()).await;
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"getbalance"}"#;
+    assert!(running.post(body).await.body.contains("\"result\":90071992.54740993}"), "the digits are the amount's");
+    // Read as a floating-point number this would be 90071992547.40993.
+    let pay = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"sendtoaddress","params":["{}",90071992547.40992701]}}"#,
+        address(1)
+    );
+    assert!(running.post(&pay).await.message().contains("90071992547.40992701 TIME needed"));
+}
+
+#[tokio::test]
+async fn waiting_ends_with_the_block_and_with_its_limit() {
+    let running = start(Sample::default(), Limits::default()).await;
+    let waiting = running.call("waitfornewblock", json!([600_000]));
+    let node = running.node.clone();
+    let next = async {
+        while node.tip.receiver_count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        node.tip.send_replace(1);
+    };
+    let (answer, ()) = tokio::join!(waiting, next);
+    assert_eq!(answer.json()["result"]["height"], 1);
+    let unchanged = running.call("waitfornewblock", json!([1])).await;
+    assert_eq!(unchanged.json()["result"]["height"], 1);
+}

@@ -1,0 +1,368 @@
+//! A node made of fixed answers, behind the real server on a real loopback socket.
+
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use timed_primitives::{
+    Address, Amount, Block, BlockId, ChainId, CommitCertificate, CommitSignature, Hash, Header, Height, KeyHash,
+    Network, OutPoint, PublicKey, Round, SecretKey, Transaction, TransactionBody, TxId, TxInput, TxOutput, UnixTime,
+};
+use timed_rpc::result::{
+    Balance, BlockchainInfo, ConsensusInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry, MempoolInfo, NetworkInfo,
+    PeerInfo, SyncInfo, ValidatorVotes,
+};
+use timed_rpc::{
+    BlockAt, BlockFacts, Coins, Node, Place, Readiness, RpcError, Text, TransactionFacts, TransactionState, Unspent,
+};
+use tokio::sync::watch;
+
+pub(crate) const TIME_MS: u64 = 1_700_000_000_250;
+
+/// Fixed answers, and switches for what tests need.
+pub(crate) struct Sample {
+    /// Calls of `masternodelist` never end.
+    pub(crate) hangs: AtomicBool,
+    /// The reason of `/ready`; none: ready.
+    pub(crate) not_ready: Option<String>,
+    pub(crate) stopped: AtomicBool,
+    pub(crate) tip: watch::Sender<u64>,
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        let (tip, _) = watch::channel(2);
+        Self { hangs: AtomicBool::new(false), not_ready: None, stopped: AtomicBool::new(false), tip }
+    }
+}
+
+pub(crate) fn consensus_key(id: u64) -> PublicKey {
+    SecretKey::development("consensus", id).public()
+}
+
+pub(crate) fn node_key(id: u64) -> PublicKey {
+    SecretKey::development("node", id).public()
+}
+
+pub(crate) fn address(id: u64) -> Address {
+    Address { network: Network::Devnet, key_hash: KeyHash::of(&SecretKey::development("wallet", id).public()) }
+}
+
+/// Spends an output that does not exist anywhere but here.
+pub(crate) fn transaction() -> Transaction {
+    let output = |id, units| TxOutput { amount: Amount(units), lock: address(id).lock() };
+    let body = TransactionBody {
+        version: 1,
+        chain_id: ChainId(7),
+        inputs: vec![TxInput { previous: OutPoint { txid: TxId(Hash([0xab; 32])), index: 3 } }],
+        outputs: vec![output(1, 1_250_000_000), output(2, 9_007_199_254_740_993)],
+    };
+    body.sign(&[&SecretKey::development("wallet", 1)])
+}
+
+pub(crate) fn block(height: u64) -> Block {
+    let header = Header {
+        version: 1,
+        chain_id: ChainId(7),
+        height: Height(height),
+        time: UnixTime(TIME_MS + height),
+        parent: if height == 1 { BlockId::default() } else { block(height - 1).id() },
+        proposer: consensus_key(height),
+        first_round: Round(0),
+        tx_root: Hash([1; 32]),
+        state_commitment: Hash([2; 32]),
+        validators_hash: Hash([3; 32]),
+        next_validators_hash: Hash([3; 32]),
+        parent_certificate_hash: Hash([4; 32]),
+        evidence_root: Hash([5; 32]),
+        parameters_hash: Hash([6; 32]),
+    };
+    let transactions = if height == 2 { vec![transaction()] } else { vec![] };
+    Block { header, parent_certificate: None, transactions }
+}
+
+fn certificate(height: u64) -> CommitCertificate {
+    let signatures = (1..=3).map(|id| CommitSignature {
+        validator: consensus_key(id),
+        signature: SecretKey::development("consensus", id).sign(b"precommit"),
+    });
+    let (height, block) = (Height(height), block(height).id());
+    CommitCertificate { height, round: Round(0), block, signatures: signatures.collect() }
+}
+
+fn unspent(index: u32, confirmations: u64, spent_by: Option<TxId>) -> Unspent {
+    Unspent {
+        outpoint: OutPoint { txid: transaction().id(), index },
+        output: transaction().body.outputs[index as usize],
+        height: (confirmations > 0).then_some(Height(2)),
+        confirmations,
+        spent_by,
+    }
+}
+
+#[async_trait]
+impl Node for Sample {
+    fn network(&self) -> Network {
+        Network::Devnet
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_secs(3_723)
+    }
+
+    fn health(&self) -> Readiness {
+        Readiness::Ready
+    }
+
+    fn ready(&self) -> Readiness {
+        self.not_ready.clone().map_or(Readiness::Ready, Readiness::NotReady)
+    }
+
+    fn metrics(&self) -> String {
+        "# TYPE timed_ledger_height gauge\ntimed_ledger_height 2\n# EOF\n".into()
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+    }
+
+    async fn tip(&self) -> Result<(Height, BlockId), RpcError> {
+        let height = *self.tip.borrow();
+        Ok((Height(height), block(height).id()))
+    }
+
+    async fn blockchain_info(&self) -> Result<BlockchainInfo, RpcError> {
+        Ok(BlockchainInfo {
+            chain: "devnet".into(),
+            chain_id: 7,
+            genesis: Hash([9; 32]).into(),
+            blocks: 2,
+            headers: 8,
+            bestblockhash: block(2).id().into(),
+            time: TIME_MS / 1000,
+            time_ms: TIME_MS + 2,
+            verificationprogress: 0.25,
+            initialblockdownload: true,
+            sync: Some(SyncInfo {
+                target: 8,
+                percent: 25.0,
+                blocks_per_second: 1.5,
+                eta_seconds: Some(4),
+                stalled: None,
+            }),
+            state_commitment: Hash([2; 32]).into(),
+            supply: Amount(u64::MAX).into(),
+            utxos: 5,
+            warnings: vec!["no quorum: 2 of 3 voting power, need 3; missing node 3".into()],
+        })
+    }
+
+    async fn block(&self, at: BlockAt) -> Result<BlockFacts, RpcError> {
+        let height = match at {
+            BlockAt::Height(Height(height @ 1..=2)) => height,
+            BlockAt::Height(height) => return Err(RpcError::HeightUnknown { height, tip: Height(2) }),
+            BlockAt::Id(id) => (1..=2).find(|h| block(*h).id() == id).ok_or(RpcError::BlockUnknown(id))?,
+        };
+        Ok(BlockFacts {
+            block: Arc::new(block(height)),
+            certificate: Some(certificate(height)),
+            confirmations: 3 - height,
+            next: (height == 1).then(|| block(2).id()),
+        })
+    }
+
+    async fn block_id(&self, height: Height) -> Result<BlockId, RpcError> {
+        self.block(BlockAt::Height(height)).await.map(|facts| facts.block.id())
+    }
+
+    async fn network_info(&self) -> Result<NetworkInfo, RpcError> {
+        Ok(NetworkInfo {
+            subversion: "/timed:0.1.0/".into(),
+            version: "0.1.0".into(),
+            protocolversion: 1,
+            node_key: node_key(1).into(),
+            listen: "127.0.0.1:7000".into(),
+            external: None,
+            connections: 2,
+            connections_in: 1,
+            connections_out: 1,
+            connections_validators: 2,
+            inbound_max: 64,
+            outbound_max: 32,
+            relayfee: Amount(1_000).into(),
+            warnings: vec![],
+        })
+    }
+
+    async fn peer_info(&self) -> Result<Vec<PeerInfo>, RpcError> {
+        let peer = |id: u64, inbound: bool| PeerInfo {
+            id,
+            addr: format!("127.0.0.1:{}", 6999 + id),
+            node_key: node_key(id).into(),
+            validator: (!inbound).then(|| consensus_key(id).into()),
+            inbound,
+            conntime: 1_699_999_000,
+            subver: "/timed:0.1.0/".into(),
+            version: 1,
+            height: 2,
+            pingtime: Some(0.000_4),
+            minping: Some(0.000_25),
+            pingwait: inbound.then_some(0.001),
+            lastsend: 1_700_000_000,
+            lastrecv: 1_700_000_001,
+            bytessent: 4_096,
+            bytesrecv: 1_234_567,
+            bytessent_per_msg: [("ping".into(), 96), ("vote".into(), 4_000)].into(),
+            bytesrecv_per_msg: [("pong".into(), 96)].into(),
+            penalty: 0,
+        };
+        Ok(vec![peer(2, true), peer(3, false)])
+    }
+
+    async fn output(&self, outpoint: OutPoint, include_mempool: bool) -> Result<Option<Unspent>, RpcError> {
+        let known = outpoint.txid == transaction().id() && outpoint.index < 2;
+        let spent_by = (!include_mempool).then(|| TxId(Hash([0xcd; 32])));
+        Ok(known.then(|| unspent(outpoint.index, 1, spent_by)))
+    }
+
+    async fn transaction(&self, txid: TxId) -> Result<TransactionFacts, RpcError> {
+        if txid != transaction().id() {
+            return Err(RpcError::TransactionUnknown(txid));
+        }
+        let place =
+            Place { block: block(2).id(), height: Height(2), time: UnixTime(TIME_MS), index: 0, confirmations: 1 };
+        let state = TransactionState::Final(place);
+        Ok(TransactionFacts { transaction: Arc::new(transaction()), fee: Some(Amount(1_000)), state })
+    }
+
+    async fn submit(&self, transaction: Transaction) -> Result<TxId, RpcError> {
+        if transaction == self::transaction() {
+            return Err(RpcError::AlreadyInChain(transaction.id()));
+        }
+        match transaction.body.inputs.first() {
+            None => Err(RpcError::Rejected("it spends nothing".into())),
+            Some(input) if input.previous.index == 9 => Err(RpcError::MissingInput(input.previous)),
+            Some(input) if input.previous.index == 8 => {
+                Err(RpcError::Conflict { output: input.previous, by: TxId(Hash([0xcd; 32])) })
+            }
+            Some(_) => Ok(transaction.id()),
+        }
+    }
+
+    async fn test_mempool_accept(&self, transactions: Vec<Transaction>) -> Result<Vec<MempoolAcceptance>, RpcError> {
+        let answer = |t: &Transaction| {
+            let allowed = *t != transaction();
+            MempoolAcceptance {
+                txid: t.id().into(),
+                allowed,
+                size: t.size_bytes() as u64,
+                fee: allowed.then(|| Amount(1_000).into()),
+                reject_reason: (!allowed).then(|| "already in a block".into()),
+            }
+        };
+        Ok(transactions.iter().map(answer).collect())
+    }
+
+    async fn mempool_info(&self) -> Result<MempoolInfo, RpcError> {
+        Ok(MempoolInfo {
+            size: 1,
+            bytes: 300,
+            maxmempool: 67_108_864,
+            total_fee: Amount(1_000).into(),
+            mempoolminfee: Amount(2_000).into(),
+            minrelaytxfee: Amount(1_000).into(),
+        })
+    }
+
+    async fn raw_mempool(&self) -> Result<Vec<MempoolEntry>, RpcError> {
+        Ok(vec![MempoolEntry {
+            txid: transaction().id().into(),
+            fullid: transaction().full_id().into(),
+            size: 300,
+            fee: Amount(1_000).into(),
+            time: 1_700_000_000,
+            depends: vec![TxId(Hash([0xab; 32])).into()],
+        }])
+    }
+
+    async fn balance(&self, of: Option<Address>) -> Result<Balance, RpcError> {
+        let spendable = if of.is_some() { Amount::ONE } else { Amount(9_007_199_254_740_993) };
+        Ok(Balance { spendable: spendable.into(), locked: Coins::default(), pending: Coins::default() })
+    }
+
+    async fn new_address(&self) -> Result<Address, RpcError> {
+        Ok(address(1))
+    }
+
+    async fn unspent(&self, of: Vec<Address>) -> Result<Vec<Unspent>, RpcError> {
+        let all = [unspent(0, 1, None), unspent(1, 2, Some(TxId(Hash([0xcd; 32])))), unspent(1, 0, None)];
+        Ok(all.into_iter().filter(|u| of.is_empty() || of.iter().any(|a| a.lock() == u.output.lock)).collect())
+    }
+
+    async fn pay(&self, to: Address, amount: Amount) -> Result<TxId, RpcError> {
+        let available = Amount::whole(100);
+        if to == address(1) && amount <= available {
+            Ok(transaction().id())
+        } else {
+            Err(RpcError::InsufficientFunds { needed: amount, available })
+        }
+    }
+
+    async fn consensus_info(&self) -> Result<ConsensusInfo, RpcError> {
+        let votes = |id: u64, prevote: Option<String>| ValidatorVotes {
+            key: consensus_key(id).into(),
+            name: Some(format!("node {id}")),
+            power: 1,
+            connected: id != 3,
+            prevote,
+            precommit: None,
+        };
+        let proposal = block(2).id();
+        let validators = vec![votes(1, Some(proposal.to_string())), votes(2, Some("nil".into())), votes(3, None)];
+        Ok(ConsensusInfo {
+            height: 3,
+            round: 1,
+            step: "prevote".into(),
+            proposer: Some(consensus_key(1).into()),
+            proposal: Some(proposal.into()),
+            why: "no quorum: 2 of 3 voting power, need 3; missing node 3".into(),
+            voting_power: 3,
+            quorum_power: 3,
+            connected_power: 2,
+            has_quorum: false,
+            validators,
+            validator: Some(consensus_key(1).into()),
+            signing: true,
+            signing_off_reason: None,
+            finality_last_ms: Some(21.5),
+            finality_p50_ms: Some(20.25),
+            finality_p99_ms: None,
+        })
+    }
+
+    async fn masternodes(&self) -> Result<Vec<MasternodeInfo>, RpcError> {
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        let row = |id: u64| MasternodeInfo {
+            key: consensus_key(id).into(),
+            name: Some(format!("node {id}")),
+            power: 1,
+            power_percent: 50.0,
+            is_self: id == 1,
+            connected: true,
+            addr: (id != 1).then(|| format!("127.0.0.1:{}", 6999 + id)),
+            node_key: (id != 1).then(|| Text(node_key(id))),
+            last_signed: Some(2),
+            signed_percent: Some(100.0),
+        };
+        Ok(vec![row(1), row(2)])
+    }
+
+    async fn wait_for_new_block(&self, limit: Duration) -> Result<(Height, BlockId), RpcError> {
+        let mut tip = self.tip.subscribe();
+        match tokio::time::timeout(limit, tip.changed()).await {
+            Ok(_) | Err(_) => self.tip().await,
+        }
+    }
+}

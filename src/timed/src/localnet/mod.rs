@@ -1,0 +1,98 @@
+//! `timed localnet`: a network of masternodes on this machine, each a process of this same program, watched live.
+
+mod nodes;
+mod payments;
+mod view;
+
+use crate::args::LocalnetArgs;
+use anyhow::Context as _;
+use nodes::Nodes;
+use payments::Payments;
+use std::path::PathBuf;
+use std::time::Duration;
+use timed_ledger::Genesis;
+use tokio::time::{Instant, MissedTickBehavior};
+use view::{Row, View};
+
+/// Time between two looks at the nodes.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Runs the network until Ctrl-C, SIGTERM or the end of `--duration`.
+///
+/// # Errors
+/// When the network cannot be started, or every node has ended by itself.
+pub fn run(arguments: &LocalnetArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(watch(arguments))
+}
+
+fn folder(arguments: &LocalnetArgs) -> anyhow::Result<PathBuf> {
+    if let Some(folder) = &arguments.data_dir {
+        return Ok(folder.clone());
+    }
+    let prefix = Genesis::devnet(arguments.nodes).hash().short();
+    let root =
+        timed_config::default_root().context("there is no home folder; say where to keep data with --data-dir DIR")?;
+    Ok(root.join(format!("devnet-{prefix}")))
+}
+
+async fn watch(arguments: &LocalnetArgs) -> anyhow::Result<()> {
+    let folder = folder(arguments)?;
+    let mut nodes = Nodes::start(arguments.nodes, &folder)?;
+    let mut view = View::new(&nodes);
+    view.introduce(&nodes, &folder);
+    let mut payments = Payments::new(arguments.tps);
+    let end = crate::signals::ended()?;
+    tokio::pin!(end);
+    let started = Instant::now();
+    let deadline = arguments.duration.map(|duration| started + duration);
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let outcome = loop {
+        tokio::select! {
+            biased;
+            () = &mut end => break Ok(()),
+            () = sleep_until(deadline) => break Ok(()),
+            () = payments.due() => payments.pay(&nodes),
+            _ = look.tick() => {
+                nodes.notice_ends();
+                let rows = look_at(&nodes).await;
+                view.show(&rows, &payments);
+                if nodes.all_ended() {
+                    break Err(anyhow::anyhow!("every node has ended; their logs are in {}", folder.display()));
+                }
+            }
+        }
+    };
+    let rows = look_at(&nodes).await;
+    payments.settle().await;
+    view.finish(&rows, &payments, started.elapsed(), &folder);
+    nodes.stop().await;
+    outcome
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Asks all nodes at once.
+async fn look_at(nodes: &Nodes) -> Vec<Row> {
+    let asked: Vec<_> = nodes
+        .iter()
+        .map(|node| {
+            let (id, folder, ended) = (node.id, node.folder.clone(), node.ended.clone());
+            tokio::task::spawn_blocking(move || match ended {
+                Some(why) => Row::ended(id, why),
+                None => Row::ask(id, &folder),
+            })
+        })
+        .collect();
+    let mut rows = Vec::with_capacity(asked.len());
+    for (asked, node) in asked.into_iter().zip(nodes.iter()) {
+        rows.push(asked.await.unwrap_or_else(|_| Row::starting(node.id)));
+    }
+    rows
+}

@@ -1,0 +1,324 @@
+//! `timed`: one node, from its command line to its end.
+
+use crate::args::NodeArgs;
+use crate::keys::Keys;
+use crate::service::{Identity, NodeWallet, Service};
+use anyhow::{Context as _, bail};
+use rand::SeedableRng;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use timed_actors::peer::HeartbeatLevel;
+use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig};
+use timed_actors::transport::{Listener, TcpTransport, Transport as _};
+use timed_actors::{Fatal, FatalReason, Handles, NodeParts, SystemClock, Threads, chain_start};
+use timed_config::{Config, Overrides};
+use timed_consensus::{Consensus, TimeoutDefaults};
+use timed_ledger::{Genesis, Ledger};
+use timed_peer::{BookConfig, LaneLimits, LocalNode};
+use timed_primitives::{Clock, Network, PublicKey, SecretKey};
+use timed_rpc::{Auth, Server};
+use timed_store::DataDir;
+use tokio::sync::{Notify, oneshot};
+use tracing::{error, info};
+use uuid::Uuid;
+
+/// How long an orderly end may take; then the process ends anyway, which loses nothing final.
+const STOP_WITHIN: Duration = Duration::from_secs(4);
+/// Time between pings that a validator wishes for; two validators agree on it.
+const PING_INTERVAL_VALIDATOR: Duration = Duration::from_secs(5);
+/// Time between pings that others wish for.
+const PING_INTERVAL_OTHER: Duration = Duration::from_secs(15);
+
+/// Runs a node until it is told to end.
+///
+/// # Errors
+/// When it cannot start, or must not go on.
+pub fn run(arguments: &NodeArgs) -> anyhow::Result<()> {
+    let config = timed_config::load(arguments.config.as_deref(), std::env::vars(), &overrides(arguments))?.config;
+    crate::logging::start(&config.log)?;
+    let genesis = genesis(&config)?;
+    let Some(folder) = config.data_dir(&genesis.hash().short()) else {
+        bail!("there is no home folder; say where to keep data with --data-dir DIR");
+    };
+    let data = DataDir::open(&folder, genesis.hash())?;
+    let keys = Keys::load(&config.node, data.path())?;
+    let exit_with_stdin = arguments.exit_with_stdin;
+    actix_rt::System::new().block_on(async move {
+        let node = Node::open(config, genesis, &data, keys).await?;
+        node.run_to_end(data.path(), exit_with_stdin).await
+    })
+}
+
+fn overrides(arguments: &NodeArgs) -> Overrides {
+    Overrides {
+        node_id: arguments.node_id,
+        dev_nodes: arguments.dev_nodes,
+        dev_public_keys_ok: arguments.dev_public_keys_ok.then_some(true),
+        data_dir: arguments.data_dir.clone(),
+        p2p_listen: arguments.p2p_listen,
+        p2p_port: arguments.p2p_port,
+        peers: arguments.peers.clone(),
+        rpc_port: arguments.rpc_port,
+        log_level: arguments.log.clone(),
+        ..Overrides::default()
+    }
+}
+
+fn genesis(config: &Config) -> anyhow::Result<Genesis> {
+    if let Some(file) = &config.node.genesis {
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read the genesis file {}", file.display()))?;
+        let genesis =
+            Genesis::from_json(&text).with_context(|| format!("the genesis file {} is not valid", file.display()))?;
+        if genesis.network != config.network {
+            bail!("the genesis file {} is for {}, this node runs {}", file.display(), genesis.network, config.network);
+        }
+        return Ok(genesis);
+    }
+    match config.network {
+        Network::Devnet => Ok(Genesis::devnet(config.node.dev_nodes)),
+        network => {
+            bail!("{network} has no genesis in this version: name its file with node.genesis in the configuration")
+        }
+    }
+}
+
+/// An open node, ready to run.
+struct Node {
+    handles: Handles,
+    service: Arc<Service>,
+    rpc_address: SocketAddr,
+    rpc_listener: std::net::TcpListener,
+    rpc: timed_config::Rpc,
+    end: Ends,
+}
+
+/// What can end the node.
+struct Ends {
+    stop: Arc<Notify>,
+    fatal: oneshot::Receiver<FatalReason>,
+}
+
+impl Node {
+    async fn open(config: Config, genesis: Genesis, data: &DataDir, keys: Keys) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        // Ports first: a second node on the same machine is told before anything is opened.
+        let listener = bind_p2p(config.p2p_address()).await?;
+        let rpc_listener = std::net::TcpListener::bind(config.rpc_address()).with_context(|| {
+            format!("cannot listen for clients on {}; choose another port with --rpc-port PORT", config.rpc_address())
+        })?;
+        rpc_listener.set_nonblocking(true)?;
+        let (listen, rpc_address) = (listener.local_addr()?, rpc_listener.local_addr()?);
+
+        let store = Arc::new(data.open_store()?);
+        let ledger = Ledger::open(genesis.clone(), &data.disk(), store)?;
+        let voting_key = keys.consensus.filter(|_| config.consensus.sign);
+        let validator = voting_key.as_ref().map(SecretKey::public);
+        let votes =
+            validator.is_some_and(|key| ledger.reader().validators(ledger.tip().height.next()).get(&key).is_some());
+        let consensus = Consensus::open(
+            consensus_config(&genesis, voting_key.clone().filter(|_| votes), &config),
+            &data.disk(),
+            chain_start(&ledger.reader())?,
+        )?;
+        let wallet = Arc::new(NodeWallet::open(data.path(), keys.wallet, &genesis)?);
+        let agent = format!("timed/{}", env!("CARGO_PKG_VERSION"));
+        let identity = Identity {
+            node_key: keys.node.public(),
+            validator: validator.filter(|_| votes),
+            listen: listen.to_string(),
+            external: config.p2p.external.clone(),
+            agent: agent.clone(),
+            inbound_max: config.p2p.inbound_max,
+            outbound_max: config.p2p.outbound_max,
+        };
+        announce(&config, &genesis, &identity, data.path(), rpc_address, ledger.tip().height.0);
+        let local = LocalNode {
+            key: keys.node.public(),
+            consensus_key: voting_key.filter(|_| votes),
+            chain_id: genesis.chain_id,
+            genesis: genesis.hash(),
+            agent,
+            instance: Uuid::from_u128(rand::random()),
+            listen_port: listen.port(),
+            external: config.p2p.external.clone(),
+            height: ledger.tip().height.0,
+            capabilities: 0,
+            ping_interval: if votes { PING_INTERVAL_VALIDATOR } else { PING_INTERVAL_OTHER },
+        };
+        let threads = Threads::arbiters()?;
+        let (fatal, reason) = fatal();
+        let handles = timed_actors::start(NodeParts {
+            peers: peers_config(&config, local, votes),
+            node_key: keys.node,
+            transport: Arc::new(TcpTransport),
+            listener: Some(listener),
+            rng: rand::rngs::StdRng::from_seed(rand::random()),
+            mempool: mempool_limits(&config, &genesis),
+            proposer: identity.validator,
+            ledger,
+            consensus,
+            clock: clock.clone(),
+            threads,
+            fatal,
+        })?;
+        let stop = Arc::new(Notify::new());
+        let service = Arc::new(Service::new(handles.clone(), identity, wallet, clock, stop.clone()));
+        Ok(Self { handles, service, rpc_address, rpc_listener, rpc: config.rpc, end: Ends { stop, fatal: reason } })
+    }
+
+    async fn run_to_end(self, folder: &Path, exit_with_stdin: bool) -> anyhow::Result<()> {
+        let cookie = timed_rpc::write_cookie(folder, self.rpc_address)
+            .with_context(|| format!("cannot write the clients' cookie into {}", folder.display()))?;
+        let mut auth = Auth::default().with_cookie(&cookie);
+        if let (Some(user), Some(password)) = (&self.rpc.user, &self.rpc.password) {
+            auth = auth.with_password(user, password);
+        }
+        let limits =
+            timed_rpc::Limits { calls_max: usize::try_from(self.rpc.calls_max)?, ..timed_rpc::Limits::default() };
+        let server = Server::new(self.service.clone(), auth).with_hosts(self.rpc.hosts.clone()).with_limits(limits);
+        let (end_rpc, rpc_ended) = oneshot::channel::<()>();
+        let (rpc_done, rpc_is_done) = oneshot::channel::<()>();
+        let listener = self.rpc_listener;
+        // A thread of its own: clients never delay a vote.
+        actix_rt::Arbiter::new().spawn(async move {
+            match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => server.serve(listener, async { drop(rpc_ended.await) }).await,
+                Err(error) => error!(%error, "clients cannot be served"),
+            }
+            let _ = rpc_done.send(());
+        });
+
+        let outcome = self.end.wait(exit_with_stdin).await;
+        let _ = end_rpc.send(());
+        let stopped = tokio::time::timeout(STOP_WITHIN, async {
+            self.handles.stop().await;
+            let _ = rpc_is_done.await;
+        });
+        if stopped.await.is_err() {
+            error!("not everything ended in time; ending anyway, nothing final is lost");
+        }
+        timed_rpc::remove_cookie(folder);
+        info!("stopped");
+        outcome
+    }
+}
+
+impl Ends {
+    async fn wait(self, exit_with_stdin: bool) -> anyhow::Result<()> {
+        let signal = crate::signals::ended()?;
+        tokio::select! {
+            biased;
+            reason = self.fatal => match reason {
+                Ok(FatalReason { room, text }) => bail!("{room}: {text}"),
+                Err(_) => bail!("the actors have ended"),
+            },
+            () = signal => info!("stopping: told by a signal"),
+            () = self.stop.notified() => info!("stopping: told by a client"),
+            () = stdin_ended(), if exit_with_stdin => info!("stopping: standard input has ended"),
+        }
+        Ok(())
+    }
+}
+
+async fn stdin_ended() {
+    let read = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
+    // An error ends it as well: whoever held the other end is gone.
+    let _ = read.await;
+}
+
+/// The first reason given wins.
+fn fatal() -> (Fatal, oneshot::Receiver<FatalReason>) {
+    let (sender, receiver) = oneshot::channel();
+    let sender = Mutex::new(Some(sender));
+    let fatal = Fatal::new(move |reason| {
+        error!(room = reason.room, "{}", reason.text);
+        if let Some(sender) = sender.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = sender.send(reason);
+        }
+    });
+    (fatal, receiver)
+}
+
+async fn bind_p2p(address: SocketAddr) -> anyhow::Result<Box<dyn Listener>> {
+    TcpTransport
+        .bind(address)
+        .await
+        .with_context(|| format!("cannot listen for nodes on {address}; choose another port with --p2p-port PORT"))
+}
+
+fn consensus_config(genesis: &Genesis, key: Option<SecretKey>, config: &Config) -> timed_consensus::Config {
+    let parameters = &genesis.parameters;
+    let ms = Duration::from_millis;
+    timed_consensus::Config {
+        labels: labels(config),
+        min_block_interval: ms(parameters.min_block_interval_ms),
+        empty_block_interval: ms(parameters.empty_block_interval_ms),
+        timeouts: TimeoutDefaults {
+            propose: ms(parameters.propose_timeout_ms),
+            prevote: ms(parameters.prevote_timeout_ms),
+            precommit: ms(parameters.precommit_timeout_ms),
+        },
+        undecided_bytes_max: parameters.undecided_bytes_max,
+        ..timed_consensus::Config::new(genesis.chain_id, key)
+    }
+}
+
+/// On a devnet validators are known by number.
+fn labels(config: &Config) -> BTreeMap<PublicKey, String> {
+    if config.network != Network::Devnet {
+        return BTreeMap::new();
+    }
+    let label = |id| (SecretKey::development("consensus", id).public(), format!("node {id}"));
+    (1..=config.node.dev_nodes).map(label).collect()
+}
+
+fn peers_config(config: &Config, local: LocalNode, votes: bool) -> PeersConfig {
+    let book = BookConfig {
+        inbound_max: usize::try_from(config.p2p.inbound_max).unwrap_or(usize::MAX),
+        outbound_max: usize::try_from(config.p2p.outbound_max).unwrap_or(usize::MAX),
+        ..BookConfig::new(local.key, votes)
+    };
+    let is_devnet = config.network == Network::Devnet;
+    PeersConfig {
+        local,
+        book,
+        configured: config
+            .p2p
+            .peers
+            .iter()
+            .map(|address| ConfiguredPeer { address: address.clone(), key: None, is_validator: is_devnet })
+            .collect(),
+        allowed: None,
+        discovers: true,
+        lane_limits: LaneLimits::default(),
+        heartbeat_level: if is_devnet { HeartbeatLevel::Info } else { HeartbeatLevel::Debug },
+    }
+}
+
+fn mempool_limits(config: &Config, genesis: &Genesis) -> timed_mempool::Limits {
+    timed_mempool::Limits {
+        count_max: config.mempool.transactions_max,
+        bytes_max: usize::try_from(config.mempool.bytes_max).unwrap_or(usize::MAX),
+        expiry: config.mempool.expiry,
+        transaction_bytes_max: usize::try_from(genesis.parameters.transaction_bytes_max).unwrap_or(usize::MAX),
+        ..timed_mempool::Limits::default()
+    }
+}
+
+fn announce(config: &Config, genesis: &Genesis, identity: &Identity, folder: &Path, rpc: SocketAddr, height: u64) {
+    let role = if identity.validator.is_some() { "masternode" } else { "observer" };
+    let id = config.node.id.map(|id| format!(" {id}")).unwrap_or_default();
+    info!(
+        "timed {} {role}{id} of {} (chain {}, genesis {}), height {height}, nodes on {}, clients on {rpc}, data in {}",
+        env!("CARGO_PKG_VERSION"),
+        genesis.network,
+        genesis.chain_id,
+        genesis.hash().short(),
+        identity.listen,
+        folder.display()
+    );
+}

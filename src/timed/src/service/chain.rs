@@ -1,0 +1,158 @@
+//! Questions about the chain.
+
+use super::{Service, gone, unreadable};
+use std::sync::Arc;
+use timed_actors::mempool::{GetEntry, OutputStates};
+use timed_ledger::{ConfirmedTransaction, LedgerView};
+use timed_mempool::OutputState;
+use timed_primitives::{Amount, OutPoint, Transaction, TxId};
+use timed_rpc::result::{BlockchainInfo, SyncInfo};
+use timed_rpc::{BlockAt, BlockFacts, Place, RpcError, TransactionFacts, TransactionState, Unspent};
+
+/// Transactions with more inputs are shown without their fee, which would need as many look-ups.
+const FEE_INPUTS_MAX: usize = 256;
+
+impl Service {
+    pub(super) fn chain_summary(&self) -> BlockchainInfo {
+        let view = self.handles.reader.view();
+        let (tip, genesis) = (view.tip(), self.handles.reader.genesis());
+        let sync = self.handles.sync.borrow().clone();
+        let best = self.handles.peers.borrow().peers.iter().map(|p| p.height).max().unwrap_or(0).max(tip.height.0);
+        let leads = sync.as_ref().is_some_and(|s| s.progress.leads);
+        let progress = sync.filter(|s| s.progress.leads).map(|s| s.progress);
+        BlockchainInfo {
+            chain: genesis.network.to_string(),
+            chain_id: genesis.chain_id.0,
+            genesis: self.handles.reader.genesis_hash().into(),
+            blocks: tip.height.0,
+            headers: best,
+            bestblockhash: tip.id.into(),
+            time: tip.time.seconds(),
+            time_ms: tip.time.0,
+            verificationprogress: if best == 0 { 1.0 } else { ratio(tip.height.0, best) },
+            initialblockdownload: leads,
+            sync: progress.map(|p| SyncInfo {
+                target: p.target.0,
+                percent: p.percent,
+                blocks_per_second: p.blocks_per_second.unwrap_or_default(),
+                eta_seconds: p.remaining.map(|left| left.as_secs()),
+                stalled: p.stall.map(|stall| stall.to_string()),
+            }),
+            state_commitment: tip.state_commitment.into(),
+            supply: view.supply().unspent.into(),
+            utxos: view.stats().outputs,
+            warnings: self.warnings(),
+        }
+    }
+
+    pub(super) fn find_block(&self, at: BlockAt) -> Result<BlockFacts, RpcError> {
+        let view = self.handles.reader.view();
+        let tip = view.tip().height;
+        let height = match at {
+            BlockAt::Height(height) => height,
+            BlockAt::Id(id) => view.height_of(&id).map_err(unreadable)?.ok_or(RpcError::BlockUnknown(id))?,
+        };
+        let decided = view.decided(height).map_err(unreadable)?.ok_or(RpcError::HeightUnknown { height, tip })?;
+        Ok(BlockFacts {
+            block: decided.block,
+            certificate: Some((*decided.certificate).clone()),
+            confirmations: tip.above(height) + 1,
+            next: view.block_id(height.next()).map_err(unreadable)?,
+        })
+    }
+
+    pub(super) async fn find_output(
+        &self,
+        outpoint: OutPoint,
+        include_mempool: bool,
+    ) -> Result<Option<Unspent>, RpcError> {
+        let view = self.handles.reader.view();
+        let tip = view.tip().height;
+        let on_chain = view.output(&outpoint).map_err(unreadable)?;
+        let spent_by = if include_mempool { self.spender(outpoint).await? } else { None };
+        if spent_by.is_some() {
+            return Ok(None);
+        }
+        if let Some(entry) = on_chain {
+            let confirmations = tip.above(entry.height) + 1;
+            let height = Some(entry.height);
+            return Ok(Some(Unspent { outpoint, output: entry.output, height, confirmations, spent_by: None }));
+        }
+        if !include_mempool {
+            return Ok(None);
+        }
+        let waiting = self.handles.mempool.send(GetEntry(outpoint.txid)).await.map_err(gone)?;
+        let output = waiting.and_then(|entry| {
+            let index = usize::try_from(outpoint.index).ok()?;
+            entry.transaction.body.outputs.get(index).copied()
+        });
+        Ok(output.map(|output| Unspent { outpoint, output, height: None, confirmations: 0, spent_by: None }))
+    }
+
+    /// The transaction in the mempool that spends an output.
+    async fn spender(&self, outpoint: OutPoint) -> Result<Option<TxId>, RpcError> {
+        let states = self.handles.mempool.send(OutputStates(vec![outpoint])).await.map_err(gone)?;
+        Ok(states.into_iter().flatten().next().and_then(spender_of))
+    }
+
+    pub(super) async fn find_transaction(&self, txid: TxId) -> Result<TransactionFacts, RpcError> {
+        // The mempool first: a transaction moves from there to the chain, never back.
+        let waiting = self.handles.mempool.send(GetEntry(txid)).await.map_err(gone)?;
+        let view = self.handles.reader.view();
+        if let Some(found) = view.transaction(&txid).map_err(unreadable)? {
+            return final_facts(&view, found);
+        }
+        let entry = waiting.ok_or(RpcError::TransactionUnknown(txid))?;
+        let state = if entry.block.is_some() { TransactionState::Proposed } else { TransactionState::Mempool };
+        Ok(TransactionFacts { transaction: entry.transaction, fee: Some(entry.fee), state })
+    }
+}
+
+/// The spend that a state names.
+pub(super) fn spender_of(state: OutputState) -> Option<TxId> {
+    match state {
+        OutputState::Unspent => None,
+        OutputState::Locked { by }
+        | OutputState::SpentPending { by, .. }
+        | OutputState::SpentFinalized { by, .. }
+        | OutputState::Confirmed { by, .. } => Some(by),
+    }
+}
+
+fn final_facts(view: &LedgerView, found: ConfirmedTransaction) -> Result<TransactionFacts, RpcError> {
+    let ConfirmedTransaction { transaction, height, index } = found;
+    let decided = view.decided(height).map_err(unreadable)?;
+    let decided = decided.ok_or(RpcError::HeightUnknown { height, tip: view.tip().height })?;
+    let place = Place {
+        block: decided.block.id(),
+        height,
+        time: decided.block.header.time,
+        index,
+        confirmations: view.tip().height.above(height) + 1,
+    };
+    let fee = fee_of(view, &transaction)?;
+    Ok(TransactionFacts { transaction: Arc::new(transaction), fee, state: TransactionState::Final(place) })
+}
+
+/// The fee of a final transaction: what its inputs held, less what its outputs hold. `None` when an input is of genesis or they are many.
+fn fee_of(view: &LedgerView, transaction: &Transaction) -> Result<Option<Amount>, RpcError> {
+    let body = &transaction.body;
+    if body.inputs.len() > FEE_INPUTS_MAX {
+        return Ok(None);
+    }
+    let mut inputs = Vec::with_capacity(body.inputs.len());
+    for input in &body.inputs {
+        let Some(parent) = view.transaction(&input.previous.txid).map_err(unreadable)? else { return Ok(None) };
+        let index = usize::try_from(input.previous.index).unwrap_or(usize::MAX);
+        let Some(output) = parent.transaction.body.outputs.get(index) else { return Ok(None) };
+        inputs.push(output.amount);
+    }
+    let outputs = Amount::sum(body.outputs.iter().map(|o| o.amount));
+    Ok(Amount::sum(inputs).zip(outputs).and_then(|(inputs, outputs)| inputs.minus(outputs)))
+}
+
+/// `part` of `whole`, from 0 to 1.
+#[allow(clippy::cast_precision_loss, reason = "shown to people with a few digits")]
+pub(super) fn ratio(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
+}

@@ -1,0 +1,191 @@
+//! What clients may ask of this node: [`rpc::Node`](timed_rpc::Node) over the actors' published state, snapshots of the chain, and, where
+//! only an actor knows, a question with a time limit.
+
+mod chain;
+mod consensus;
+mod metrics;
+mod peers;
+mod pool;
+mod wallet;
+
+pub(crate) use wallet::NodeWallet;
+
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::Duration;
+use timed_actors::Handles;
+use timed_ledger::ReadError;
+use timed_primitives::{
+    Address, Amount, BlockId, Clock, Height, Instant, Network, OutPoint, PublicKey, Transaction, TxId,
+};
+use timed_rpc::result::{
+    Balance, BlockchainInfo, ConsensusInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry, MempoolInfo, NetworkInfo,
+    PeerInfo,
+};
+use timed_rpc::{BlockAt, BlockFacts, Node, Readiness, RpcError, TransactionFacts, Unspent};
+use tokio::sync::Notify;
+
+/// What this node says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// Key by which peers know this node.
+    pub node_key: PublicKey,
+    /// Consensus key, when it has one.
+    pub validator: Option<PublicKey>,
+    /// Where it listens.
+    pub listen: String,
+    /// The address it announces, when one is configured.
+    pub external: Option<String>,
+    /// Name and version of the software.
+    pub agent: String,
+    /// Most inbound connections.
+    pub inbound_max: u32,
+    /// Most outbound connections.
+    pub outbound_max: u32,
+}
+
+/// Answers clients.
+pub(crate) struct Service {
+    handles: Handles,
+    identity: Identity,
+    wallet: Arc<NodeWallet>,
+    clock: Arc<dyn Clock>,
+    started: Instant,
+    stop: Arc<Notify>,
+}
+
+impl Service {
+    /// Over a running node. `stop` is notified when a client asks the node to end.
+    pub(crate) fn new(
+        handles: Handles,
+        identity: Identity,
+        wallet: Arc<NodeWallet>,
+        clock: Arc<dyn Clock>,
+        stop: Arc<Notify>,
+    ) -> Self {
+        let started = clock.now();
+        Self { handles, identity, wallet, clock, started, stop }
+    }
+}
+
+fn unreadable(error: ReadError) -> RpcError {
+    RpcError::Internal(error.to_string())
+}
+
+fn gone<E>(_error: E) -> RpcError {
+    RpcError::Warmup("the node is shutting down".into())
+}
+
+#[async_trait]
+impl Node for Service {
+    fn network(&self) -> Network {
+        self.handles.reader.genesis().network
+    }
+
+    fn uptime(&self) -> Duration {
+        self.clock.now().since(self.started)
+    }
+
+    fn health(&self) -> Readiness {
+        self.actors_alive()
+    }
+
+    fn ready(&self) -> Readiness {
+        match self.actors_alive() {
+            Readiness::Ready => self.in_step(),
+            not => not,
+        }
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics_text()
+    }
+
+    fn stop(&self) {
+        self.stop.notify_one();
+    }
+
+    async fn tip(&self) -> Result<(Height, BlockId), RpcError> {
+        let tip = self.handles.reader.tip();
+        Ok((tip.height, tip.id))
+    }
+
+    async fn blockchain_info(&self) -> Result<BlockchainInfo, RpcError> {
+        Ok(self.chain_summary())
+    }
+
+    async fn block(&self, at: BlockAt) -> Result<BlockFacts, RpcError> {
+        self.find_block(at)
+    }
+
+    async fn block_id(&self, height: Height) -> Result<BlockId, RpcError> {
+        let view = self.handles.reader.view();
+        let found = view.block_id(height).map_err(unreadable)?;
+        found.ok_or(RpcError::HeightUnknown { height, tip: view.tip().height })
+    }
+
+    async fn network_info(&self) -> Result<NetworkInfo, RpcError> {
+        Ok(self.network_summary())
+    }
+
+    async fn peer_info(&self) -> Result<Vec<PeerInfo>, RpcError> {
+        Ok(self.peer_rows())
+    }
+
+    async fn output(&self, outpoint: OutPoint, include_mempool: bool) -> Result<Option<Unspent>, RpcError> {
+        self.find_output(outpoint, include_mempool).await
+    }
+
+    async fn transaction(&self, txid: TxId) -> Result<TransactionFacts, RpcError> {
+        self.find_transaction(txid).await
+    }
+
+    async fn submit(&self, transaction: Transaction) -> Result<TxId, RpcError> {
+        self.submit_transaction(transaction).await
+    }
+
+    async fn test_mempool_accept(&self, transactions: Vec<Transaction>) -> Result<Vec<MempoolAcceptance>, RpcError> {
+        self.test_accept(transactions).await
+    }
+
+    async fn mempool_info(&self) -> Result<MempoolInfo, RpcError> {
+        self.pool_summary()
+    }
+
+    async fn raw_mempool(&self) -> Result<Vec<MempoolEntry>, RpcError> {
+        self.pool_rows().await
+    }
+
+    async fn balance(&self, address: Option<Address>) -> Result<Balance, RpcError> {
+        self.wallet_balance(address).await
+    }
+
+    async fn new_address(&self) -> Result<Address, RpcError> {
+        self.wallet.new_address().map_err(|error| RpcError::Wallet(error.to_string()))
+    }
+
+    async fn unspent(&self, addresses: Vec<Address>) -> Result<Vec<Unspent>, RpcError> {
+        self.wallet_unspent(addresses).await
+    }
+
+    async fn pay(&self, to: Address, amount: Amount) -> Result<TxId, RpcError> {
+        self.wallet_pay(to, amount).await
+    }
+
+    async fn consensus_info(&self) -> Result<ConsensusInfo, RpcError> {
+        self.consensus_summary()
+    }
+
+    async fn masternodes(&self) -> Result<Vec<MasternodeInfo>, RpcError> {
+        self.masternode_rows()
+    }
+
+    async fn wait_for_new_block(&self, limit: Duration) -> Result<(Height, BlockId), RpcError> {
+        let mut tip = self.handles.tip.clone();
+        tip.mark_unchanged();
+        // Either a block came, or the time is over: both answers are the tip.
+        let _ = tokio::time::timeout(limit, tip.changed()).await;
+        let seen = *tip.borrow();
+        Ok((seen.height, seen.id))
+    }
+}

@@ -1,0 +1,119 @@
+//! Questions about peers, and whether this node is well.
+
+use super::Service;
+use std::time::Duration;
+use timed_actors::peer::PeerSnapshot;
+use timed_peer::Direction;
+use timed_primitives::Instant;
+use timed_rpc::Readiness;
+use timed_rpc::result::{NetworkInfo, PeerInfo};
+use timed_wire::Lane;
+
+impl Service {
+    pub(super) fn network_summary(&self) -> NetworkInfo {
+        let view = self.handles.peers.borrow();
+        let peers = &view.peers;
+        let count = |of: &dyn Fn(&PeerSnapshot) -> bool| {
+            u32::try_from(peers.iter().filter(|peer| of(peer)).count()).unwrap_or(u32::MAX)
+        };
+        NetworkInfo {
+            subversion: self.identity.agent.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            protocolversion: timed_peer::handshake::PROTOCOL,
+            node_key: self.identity.node_key.into(),
+            listen: self.identity.listen.clone(),
+            external: self.identity.external.clone(),
+            connections: count(&|_| true),
+            connections_in: count(&|peer| peer.direction == Direction::Inbound),
+            connections_out: count(&|peer| peer.direction == Direction::Outbound),
+            connections_validators: count(&|peer| peer.validator.is_some()),
+            inbound_max: self.identity.inbound_max,
+            outbound_max: self.identity.outbound_max,
+            relayfee: self.relay_fee().into(),
+            warnings: self.warnings(),
+        }
+    }
+
+    pub(super) fn peer_rows(&self) -> Vec<PeerInfo> {
+        let mut rows: Vec<PeerInfo> =
+            self.handles.peers.borrow().peers.iter().map(|peer| self.peer_row(peer)).collect();
+        rows.sort_by_key(|row| row.id);
+        rows
+    }
+
+    fn peer_row(&self, peer: &PeerSnapshot) -> PeerInfo {
+        PeerInfo {
+            id: peer.session,
+            addr: peer.address.clone(),
+            node_key: peer.key.into(),
+            validator: peer.validator.map(Into::into),
+            inbound: peer.direction == Direction::Inbound,
+            conntime: self.unix_seconds(peer.connected_since),
+            subver: peer.agent.clone(),
+            version: timed_peer::handshake::PROTOCOL,
+            height: peer.height,
+            pingtime: peer.srtt.or(peer.ping_time).map(|rtt| rtt.as_secs_f64()),
+            minping: peer.min_ping.map(|rtt| rtt.as_secs_f64()),
+            pingwait: peer.ping_wait.map(|wait| wait.as_secs_f64()),
+            lastsend: self.unix_seconds(peer.last_sent),
+            lastrecv: self.unix_seconds(peer.last_received),
+            bytessent: peer.sent.values().map(|t| t.bytes).sum(),
+            bytesrecv: peer.received.values().map(|t| t.bytes).sum(),
+            bytessent_per_msg: peer.sent.iter().map(|(kind, t)| (kind.name().into(), t.bytes)).collect(),
+            bytesrecv_per_msg: peer.received.iter().map(|(kind, t)| (kind.name().into(), t.bytes)).collect(),
+            penalty: peer.penalty,
+        }
+    }
+
+    /// Civil time of a moment of this process.
+    fn unix_seconds(&self, at: Instant) -> u64 {
+        let age = self.clock.now().since(at);
+        self.clock.unix().0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)) / 1_000
+    }
+
+    /// What an operator should know, most pressing first.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let consensus = self.handles.consensus.borrow();
+        let Some(status) = consensus.as_ref() else { return Vec::new() };
+        status.quorum_line.clone().into_iter().chain(self.signing_warning(status)).collect()
+    }
+
+    /// `/health`: does every actor's mailbox still have an actor behind it?
+    pub(super) fn actors_alive(&self) -> Readiness {
+        match self.handles.ended_rooms().first() {
+            None => Readiness::Ready,
+            Some(room) => Readiness::NotReady(format!("the actor of {room} has ended; the log says why")),
+        }
+    }
+
+    /// `/ready`: near the tip and able to see new blocks.
+    pub(super) fn in_step(&self) -> Readiness {
+        if let Some(sync) = self.handles.sync.borrow().as_ref()
+            && sync.progress.leads
+        {
+            let progress = &sync.progress;
+            return Readiness::NotReady(format!("behind: block {} of {}", progress.tip, progress.target));
+        }
+        let consensus = self.handles.consensus.borrow();
+        let Some(status) = consensus.as_ref() else { return Readiness::NotReady("consensus is starting".into()) };
+        match &status.quorum_line {
+            Some(line) => Readiness::NotReady(line.clone()),
+            None => Readiness::Ready,
+        }
+    }
+}
+
+/// Bytes sent and received in a lane, over the peers that are up.
+pub(super) fn lane_bytes(peers: &[PeerSnapshot], lane: Lane) -> (u64, u64) {
+    let sum = |of: fn(&PeerSnapshot) -> &std::collections::BTreeMap<timed_wire::Kind, timed_actors::peer::Traffic>| {
+        peers.iter().flat_map(of).filter(|(kind, _)| kind.lane() == lane).map(|(_, traffic)| traffic.bytes).sum()
+    };
+    (sum(|peer| &peer.sent), sum(|peer| &peer.received))
+}
+
+/// Median of the peers' round trips.
+pub(super) fn median_rtt(peers: &[PeerSnapshot]) -> Option<Duration> {
+    let mut rtts: Vec<Duration> = peers.iter().filter_map(|peer| peer.srtt).collect();
+    rtts.sort_unstable();
+    rtts.get(rtts.len() / 2).copied()
+}

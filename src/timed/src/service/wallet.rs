@@ -1,0 +1,216 @@
+//! The node's wallet: the development key's coins, and payments with them.
+
+use super::chain::spender_of;
+use super::pool::refusal;
+use super::{Service, gone, unreadable};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use timed_actors::mempool::{ListEntries, OutputStates, Submit, SubmitError};
+use timed_ledger::Genesis;
+use timed_mempool::Reject;
+use timed_primitives::{Address, Amount, KeyHash, Lock, OutPoint, SecretKey, TxId};
+use timed_rpc::result::Balance;
+use timed_rpc::{RpcError, Unspent};
+use timed_wallet::{BuildError, Coin, Fees, Payment, Wallet, WalletError};
+
+/// File in the data folder with the number of addresses handed out.
+const FILE: &str = "wallet.addresses";
+/// Most coins looked at for one key. Those beyond are found when the first ones are spent.
+const COINS_MAX: usize = 2_000;
+/// Other nodes spend with the same development key; a payment whose coin is taken tries this often with others.
+const TRIES: usize = 5;
+
+/// The wallet and where it keeps how many addresses it made.
+pub(crate) struct NodeWallet {
+    wallet: Mutex<Wallet>,
+    file: PathBuf,
+    fees: Fees,
+}
+
+/// The wallet's file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WalletFileError {
+    /// It cannot be read or written.
+    #[error("cannot use {file}: {source}; check the folder's owner and the space left on the disk")]
+    Io {
+        /// The file.
+        file: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It holds no number.
+    #[error(
+        "{file} holds {found:?} instead of a number; put the number of addresses ever made there (a larger one does no harm)"
+    )]
+    Content {
+        /// The file.
+        file: String,
+        /// What it holds, shortened.
+        found: String,
+    },
+    /// See there.
+    #[error(transparent)]
+    Wallet(#[from] WalletError),
+}
+
+impl NodeWallet {
+    /// The wallet of `key`, with as many addresses as it had when the node last ran.
+    ///
+    /// # Errors
+    /// [`WalletFileError`].
+    pub(crate) fn open(folder: &Path, key: SecretKey, genesis: &Genesis) -> Result<Self, WalletFileError> {
+        let parameters = &genesis.parameters;
+        let fees = Fees {
+            per_byte: parameters.fee_per_byte_min,
+            dust_min: parameters.dust_min,
+            transaction_bytes_max: parameters.transaction_bytes_max.into(),
+        };
+        let file = folder.join(FILE);
+        let mut wallet = Wallet::from_key(key, genesis.network, genesis.chain_id);
+        let name = || file.display().to_string();
+        match std::fs::read_to_string(&file) {
+            Ok(text) => {
+                let made: u32 = text
+                    .trim()
+                    .parse()
+                    .map_err(|_| WalletFileError::Content { file: name(), found: text.chars().take(40).collect() })?;
+                for _ in 1..made {
+                    wallet.next_address()?;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(WalletFileError::Io { file: name(), source }),
+        }
+        Ok(Self { wallet: Mutex::new(wallet), file, fees })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Wallet> {
+        self.wallet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next address; that it was made is on disk before it is handed out.
+    pub(super) fn new_address(&self) -> Result<Address, WalletFileError> {
+        let mut wallet = self.lock();
+        let address = wallet.next_address()?;
+        let made = wallet.addresses().len();
+        write_durably(&self.file, &made.to_string())
+            .map_err(|source| WalletFileError::Io { file: self.file.display().to_string(), source })?;
+        Ok(address)
+    }
+
+    fn key_hashes(&self) -> Vec<KeyHash> {
+        self.lock().key_hashes().copied().collect()
+    }
+}
+
+/// Written beside, synced, renamed: the file holds the old or the new content, whatever happens.
+fn write_durably(file: &Path, text: &str) -> io::Result<()> {
+    let beside = file.with_extension("new");
+    let mut handle = std::fs::File::create(&beside)?;
+    handle.write_all(text.as_bytes())?;
+    handle.sync_all()?;
+    std::fs::rename(&beside, file)?;
+    file.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
+}
+
+impl Service {
+    fn coins(&self) -> Result<Vec<Coin>, RpcError> {
+        let view = self.handles.reader.view();
+        let mut coins = Vec::new();
+        for key_hash in self.wallet.key_hashes() {
+            for (outpoint, entry) in view.outputs_of(&key_hash, None, COINS_MAX).map_err(unreadable)? {
+                coins.push(Coin { outpoint, amount: entry.output.amount, key_hash });
+            }
+        }
+        Ok(coins)
+    }
+
+    pub(super) async fn wallet_pay(&self, to: Address, amount: Amount) -> Result<TxId, RpcError> {
+        let mut last = None;
+        for _ in 0..TRIES {
+            let coins = self.coins()?;
+            let transaction = {
+                let mut wallet = self.wallet.lock();
+                let unspent: std::collections::BTreeSet<OutPoint> = coins.iter().map(|coin| coin.outpoint).collect();
+                wallet.forget_spent(|outpoint| unspent.contains(outpoint));
+                let payment = Payment { to, amount, fees: self.wallet.fees, change: None };
+                Arc::new(wallet.build(&coins, &payment).map_err(|error| payment_error(&error, &to))?)
+            };
+            match self.handles.mempool.send(Submit(transaction.clone())).await.map_err(gone)? {
+                Ok(txid) => return Ok(txid),
+                // Somebody else with the same key spends a coin of it: it stays locked here, and others are tried.
+                Err(error @ SubmitError::Refused(Reject::Conflict { .. } | Reject::UnknownInput { .. })) => {
+                    last = Some(refusal(&error));
+                }
+                Err(error) => {
+                    self.wallet.lock().unlock(&transaction);
+                    return Err(refusal(&error));
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| RpcError::Wallet("no coin could be spent; try again in a moment".into())))
+    }
+
+    pub(super) async fn wallet_balance(&self, address: Option<Address>) -> Result<Balance, RpcError> {
+        let rows = self.wallet_unspent(address.into_iter().collect()).await?;
+        let sum = |of: &dyn Fn(&Unspent) -> bool| {
+            Amount::sum(rows.iter().filter(|row| of(row)).map(|row| row.output.amount))
+                .unwrap_or(Amount(u64::MAX))
+                .into()
+        };
+        Ok(Balance {
+            spendable: sum(&|row| row.height.is_some() && row.spent_by.is_none()),
+            locked: sum(&|row| row.height.is_some() && row.spent_by.is_some()),
+            pending: sum(&|row| row.height.is_none() && row.spent_by.is_none()),
+        })
+    }
+
+    pub(super) async fn wallet_unspent(&self, addresses: Vec<Address>) -> Result<Vec<Unspent>, RpcError> {
+        let owners = if addresses.is_empty() {
+            self.wallet.key_hashes()
+        } else {
+            addresses.iter().map(|address| address.key_hash).collect()
+        };
+        // The mempool first: what is final in between is found on the chain, and counted there only.
+        let waiting = self.handles.mempool.send(ListEntries).await.map_err(gone)?;
+        let view = self.handles.reader.view();
+        let tip = view.tip().height;
+        let mut rows = Vec::new();
+        for owner in &owners {
+            for (outpoint, entry) in view.outputs_of(owner, None, COINS_MAX).map_err(unreadable)? {
+                let confirmations = tip.above(entry.height) + 1;
+                let height = Some(entry.height);
+                rows.push(Unspent { outpoint, output: entry.output, height, confirmations, spent_by: None });
+            }
+        }
+        for entry in &waiting {
+            if view.is_confirmed(&entry.txid).map_err(unreadable)? {
+                continue;
+            }
+            for (outpoint, output) in entry.transaction.outputs() {
+                let Lock::KeyHash(owner) = output.lock;
+                if owners.contains(&owner) {
+                    rows.push(Unspent { outpoint, output, height: None, confirmations: 0, spent_by: None });
+                }
+            }
+        }
+        let outpoints = rows.iter().map(|row| row.outpoint).collect();
+        let states = self.handles.mempool.send(OutputStates(outpoints)).await.map_err(gone)?;
+        for (row, state) in rows.iter_mut().zip(states) {
+            row.spent_by = state.and_then(spender_of);
+        }
+        Ok(rows)
+    }
+}
+
+fn payment_error(error: &BuildError, to: &Address) -> RpcError {
+    match error {
+        BuildError::InsufficientFunds { shortage, .. } => {
+            RpcError::InsufficientFunds { needed: shortage.needed, available: shortage.available }
+        }
+        BuildError::WrongNetwork { .. } => RpcError::Address { address: to.to_string(), reason: error.to_string() },
+        BuildError::AmountZero | BuildError::Dust { .. } => RpcError::InvalidParameter(error.to_string()),
+        BuildError::TooLarge { .. } => RpcError::Wallet(error.to_string()),
+    }
+}
