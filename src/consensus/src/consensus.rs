@@ -226,7 +226,7 @@ impl Consensus {
                 if self.phase != Phase::Running {
                     continue;
                 }
-                self.keep_journal_room();
+                self.keep_journal_room()?;
                 let actions = self.engine.step(input)?;
                 self.apply(actions);
             }
@@ -239,12 +239,19 @@ impl Consensus {
         }
     }
 
-    fn keep_journal_room(&mut self) {
+    /// Before a step, since a refusal within one would leave it half done.
+    fn keep_journal_room(&mut self) -> Result<(), Fatal> {
         let reserve = JOURNAL_RESERVE.min(self.config.journal_bytes_max / 4);
-        if self.engine.is_enabled() && self.journal.room() < reserve {
+        if !self.engine.is_enabled() || self.journal.room() >= reserve {
+            return Ok(());
+        }
+        let needed = self.needed_blocks();
+        self.journal.compact(|id| needed.contains(id))?;
+        if self.journal.room() < reserve {
             self.signing.switch_off(SigningOff::JournalFull { height: self.height() });
             self.engine.set_enabled(false);
         }
+        Ok(())
     }
 
     /// Makes what is pending durable before this call returns.

@@ -3,7 +3,7 @@
 //! Only signing and verifying are answered inside a step; all else is collected. A step that fails is fatal: the engine's state may be
 //! half-changed, and nothing of the step may become visible.
 
-use crate::certificate::{verify_commit, verify_polka, verify_round};
+use crate::certificate::{CertificateError, verify_commit, verify_polka, verify_round};
 use crate::context::{Ctx, H, Id, Key, Members};
 use crate::convert::{
     commit_out, polka_out, proposal_in, proposal_out, round_certificate_out, round_in, round_out, vote_in, vote_out,
@@ -228,18 +228,19 @@ impl Environment {
                 r.resume_with(mt::SignedMessage::new(offer, signature))
             }
             Effect::VerifySignature(message, _, r) => r.resume_with(self.is_signed(&message)),
-            Effect::VerifyCommitCertificate(c, _, _, r) => r.resume_with(self.check_commit(&commit_out(&c))),
+            Effect::VerifyCommitCertificate(c, _, _, r) => r.resume_with(
+                self.check(|env, is_verified| verify_commit(env.chain, &commit_out(&c), &env.set, is_verified)),
+            ),
             Effect::VerifyExtendedCommitCertificate(c, _, _, _, r) => {
-                r.resume_with(self.check_commit(&commit_out(&c.trim_vote_extensions())))
+                let c = commit_out(&c.trim_vote_extensions());
+                r.resume_with(self.check(|env, is_verified| verify_commit(env.chain, &c, &env.set, is_verified)))
             }
-            Effect::VerifyPolkaCertificate(c, _, _, r) => {
-                let check = verify_polka(self.chain, &polka_out(&c), &self.set, |v| self.verified_votes.contains(v));
-                r.resume_with(check.map_err(|_| mt::CertificateError::VerificationError(None)))
-            }
+            Effect::VerifyPolkaCertificate(c, _, _, r) => r.resume_with(
+                self.check(|env, is_verified| verify_polka(env.chain, &polka_out(&c), &env.set, is_verified)),
+            ),
             Effect::VerifyRoundCertificate(c, _, _, r) => {
-                let certificate = round_certificate_out(&c);
-                let check = verify_round(self.chain, &certificate, &self.set, |v| self.verified_votes.contains(v));
-                r.resume_with(check.map_err(|_| mt::CertificateError::VerificationError(None)))
+                let c = round_certificate_out(&c);
+                r.resume_with(self.check(|env, is_verified| verify_round(env.chain, &c, &env.set, is_verified)))
             }
             Effect::ExtendVote(.., r) => r.resume_with(None),
             Effect::VerifyVoteExtension(.., r) => r.resume_with(Err(mc::VoteExtensionError::InvalidVoteExtension)),
@@ -273,8 +274,13 @@ impl Environment {
         }
     }
 
-    fn check_commit(&self, certificate: &CommitCertificate) -> Result<(), mt::CertificateError<Ctx>> {
-        verify_commit(self.chain, certificate, &self.set, |v| self.verified_votes.contains(v))
+    /// Checks a certificate of the height, skipping signatures that are known to be good.
+    #[allow(clippy::result_large_err, reason = "the engine's own error type, at once handed to it")]
+    fn check(
+        &self,
+        verify: impl FnOnce(&Self, &dyn Fn(&Vote) -> bool) -> Result<(), CertificateError>,
+    ) -> Result<(), mt::CertificateError<Ctx>> {
+        verify(self, &|vote| self.verified_votes.contains(vote))
             .map_err(|_| mt::CertificateError::VerificationError(None))
     }
 }

@@ -30,7 +30,8 @@ impl Consensus {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.height = Some(height);
         if self.me.is_some() {
-            self.signing.on_peer_height(height);
+            let reported = self.peers.height_of_more_than_third(&self.set, self.me);
+            self.signing.on_reported(reported);
             if self.signing.off().is_some() {
                 self.engine.set_enabled(false);
             }
@@ -105,19 +106,19 @@ impl Consensus {
             let answer = answer(&self.votes, ours, theirs);
             answer.into_iter().for_each(|message| self.send(from, message));
             self.tell_what_we_lack(from, theirs, ours);
-        } else if let (Some(previous), Some(certificate)) = (&self.previous, &self.tip.certificate)
-            && theirs.height == self.tip.height
-        {
-            // One behind: the decided round is what it needs.
-            let decided = Holdings { round: certificate.round, ..theirs.clone() };
-            let asked = if theirs.round == certificate.round {
-                theirs
-            } else {
-                &Holdings { prevotes: vec![], precommits: vec![], has_proposal: false, ..decided }
-            };
-            let answer = answer(&previous.votes, certificate.round, asked);
-            answer.into_iter().for_each(|message| self.send(from, message));
+        } else if theirs.height == self.tip.height {
+            self.help_previous(from, theirs);
         }
+    }
+
+    /// For a neighbour one height behind: what it lacks of the decided round.
+    fn help_previous(&mut self, to: PublicKey, theirs: &Holdings) {
+        let (Some(previous), Some(certificate)) = (&self.previous, &self.tip.certificate) else { return };
+        let round = certificate.round;
+        let nothing = Holdings { round, has_proposal: false, prevotes: vec![], precommits: vec![], ..theirs.clone() };
+        let asked = if theirs.round == round { theirs } else { &nothing };
+        let answer = answer(&previous.votes, round, asked);
+        answer.into_iter().for_each(|message| self.send(to, message));
     }
 
     fn tell_what_we_lack(&mut self, to: PublicKey, theirs: &Holdings, ours: Round) {

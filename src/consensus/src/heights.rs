@@ -119,9 +119,10 @@ impl Consensus {
     fn after_replay(&mut self) {
         let Some(round) = self.engine.round() else { return };
         let mine = self.votes.proposals(round).iter().find(|p| Some(p.proposer) == self.me).cloned();
-        if !self.engine.is_proposing() || mine.is_some() {
+        let is_open = self.engine.is_proposing() && mine.is_none();
+        self.outputs.retain(|o| !matches!(o, Output::Build { round: asked, .. } if !is_open || *asked != round));
+        if !is_open {
             self.building = None;
-            self.outputs.retain(|o| !matches!(o, Output::Build { .. }));
             if let Some(hold) = &mut self.hold {
                 hold.is_building = false;
             }

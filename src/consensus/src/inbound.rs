@@ -333,7 +333,7 @@ impl Consensus {
     }
 
     /// Blocks that must not be pushed out: those with a quorum of prevotes, the decided one, and ours.
-    fn needed_blocks(&self) -> Vec<BlockId> {
+    pub(crate) fn needed_blocks(&self) -> Vec<BlockId> {
         let rounds = self.engine.round().and_then(|round| self.votes.highest_polka_round(round));
         let polka = rounds.and_then(|round| self.votes.quorum_block(round, VoteKind::Prevote));
         let ours = self.votes.all_proposals().filter(|p| Some(p.proposer) == self.me).map(|p| p.block);

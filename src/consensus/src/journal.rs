@@ -197,6 +197,27 @@ impl Journal {
         self.bytes_max.saturating_sub(self.offset + self.pending.len() as u64 + HEADER as u64)
     }
 
+    /// Makes room: writes this generation anew, in the other file, without blocks but those for which `is_needed` holds. The other
+    /// file holds a decided height or an older form of this one. A block that is left out can be fetched again.
+    pub(crate) fn compact(&mut self, is_needed: impl Fn(&BlockId) -> bool) -> Result<(), JournalError> {
+        self.flush()?;
+        let index = usize::from(self.generation % 2 == 1);
+        let entries = self.read_all(index).map_err(|source| JournalError::Io { file: JOURNAL_FILES[index], source })?;
+        let height = self.height;
+        self.begin(height);
+        let is_kept = |e: &&Entry| !matches!(e, Entry::Block(b) if !is_needed(&b.id()));
+        entries.iter().filter(is_kept).for_each(|entry| self.push(entry));
+        self.flush()
+    }
+
+    fn read_all(&self, index: usize) -> io::Result<Vec<Entry>> {
+        let mut content = vec![0; usize::try_from(self.offset).map_err(io::Error::other)?];
+        self.files[index].read_at(0, &mut content)?;
+        let payloads = scan(&content).into_iter().map(|batch| decode_entries(&content[batch.payload]));
+        let entries: Option<Vec<_>> = payloads.collect();
+        Ok(entries.ok_or(io::ErrorKind::InvalidData)?.into_iter().flatten().collect())
+    }
+
     /// Writes what is pending as one batch and syncs; nothing when nothing is.
     pub(crate) fn flush(&mut self) -> Result<(), JournalError> {
         let index = usize::from(self.generation % 2 == 1);

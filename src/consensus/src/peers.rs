@@ -1,7 +1,8 @@
 //! Who is connected, and whether they are a quorum.
 
+use crate::quorum::{is_more_than_third, power_of};
 use std::collections::BTreeMap;
-use timed_primitives::{BlockId, Height, Instant, PublicKey};
+use timed_primitives::{BlockId, Height, Instant, PublicKey, ValidatorSet};
 
 /// One connected peer.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +43,18 @@ impl Peers {
     /// True when a connected peer with this consensus key told its height.
     pub(crate) fn has_told_height(&self, validator: &PublicKey) -> bool {
         self.by_key.values().any(|p| p.validator.as_ref() == Some(validator) && p.height.is_some())
+    }
+
+    /// The greatest height that validators with more than a third of the power, so at least one honest one, say they have reached.
+    pub(crate) fn height_of_more_than_third(&self, set: &ValidatorSet, me: Option<PublicKey>) -> Height {
+        let told: BTreeMap<_, _> = self.by_key.values().filter_map(|p| Some((p.validator?, p.height?))).collect();
+        let mut heights: Vec<_> = told.values().copied().collect();
+        heights.sort();
+        let is_reached = |height: &Height| {
+            let power = power_of(set, |key| Some(*key) != me && told.get(key).is_some_and(|h| h >= height));
+            is_more_than_third(power, set.total_power())
+        };
+        heights.into_iter().rev().find(is_reached).unwrap_or(Height::GENESIS)
     }
 
     /// Node keys of connected validators.

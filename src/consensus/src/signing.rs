@@ -5,7 +5,7 @@
 //! | reason | found | ends |
 //! |---|---|---|
 //! | guard ahead of the journal | at open | two heights decided by others after our start |
-//! | guard missing, or older than the chain that peers report | before the first height decided here | the same |
+//! | guard missing, or older than the chain that more than a third of the power reports | before the first height decided here | the same |
 //! | a message of ours comes back that we do not remember | at any time | the same |
 //! | journal full | before a step | with the height |
 //!
@@ -30,14 +30,14 @@ pub enum SigningOff {
     },
     /// There is no guard, but the network is under way.
     GuardMissing {
-        /// Height that a peer reports.
+        /// Height that validators with more than a third of the power report.
         reported: Height,
     },
     /// The network is beyond what the guard remembers: an old copy, or a long absence.
     GuardOlder {
         /// What the guard remembers.
         signed: SignedRecord,
-        /// Height that a peer reports.
+        /// Height that validators with more than a third of the power report.
         reported: Height,
     },
     /// A message with our signature came back that we do not remember.
@@ -64,11 +64,11 @@ impl fmt::Display for SigningOff {
                 )
             }
             Self::GuardMissing { reported } => {
-                write!(f, "the guard is missing while a peer reports height {reported}: we may have signed before")
+                write!(f, "the guard is missing while validators report height {reported}: we may have signed before")
             }
             Self::GuardOlder { signed, reported } => write!(
                 f,
-                "the guard's last is a {signed} while a peer reports height {reported}: an old copy, or a long absence"
+                "the guard's last is a {signed} while validators report height {reported}: an old copy, or a long absence"
             ),
             Self::Forgotten { height, round } => {
                 write!(
@@ -158,8 +158,8 @@ impl Signing {
         }
     }
 
-    /// A peer reports its height.
-    pub(crate) fn on_peer_height(&mut self, reported: Height) {
+    /// Validators with more than a third of the power report at least this height: one liar switches nobody off.
+    pub(crate) fn on_reported(&mut self, reported: Height) {
         if !self.is_guard_in_question {
             return;
         }
@@ -211,9 +211,9 @@ mod tests {
     fn an_old_guard_keeps_signing_off_for_two_heights_after_the_start() {
         let mut signing = Signing::new(Some(signed(40)), true);
         signing.on_start(UnixTime(1_000_000));
-        signing.on_peer_height(Height(40));
+        signing.on_reported(Height(40));
         assert_eq!(signing.off(), None);
-        signing.on_peer_height(Height(100));
+        signing.on_reported(Height(100));
         assert!(matches!(signing.off(), Some(SigningOff::GuardOlder { .. })));
         for time in [10, 1_004_000, 1_005_001] {
             signing.on_committed(UnixTime(time));
@@ -221,7 +221,7 @@ mod tests {
         }
         signing.on_committed(UnixTime(1_006_000));
         assert_eq!(signing.off(), None);
-        signing.on_peer_height(Height(200));
+        signing.on_reported(Height(200));
         assert_eq!(signing.off(), None);
     }
 
@@ -233,9 +233,9 @@ mod tests {
         let text = status.to_string();
         assert!(text.contains("precommit of height 3 round 0") && text.contains("(1 so far)"), "{text}");
         let mut fresh = Signing::new(None, true);
-        fresh.on_peer_height(Height(0));
+        fresh.on_reported(Height(0));
         assert_eq!(fresh.off(), None);
-        fresh.on_peer_height(Height(1));
+        fresh.on_reported(Height(1));
         assert!(matches!(fresh.off(), Some(SigningOff::GuardMissing { .. })));
     }
 }

@@ -1,0 +1,213 @@
+//! No key ever signs two statements for one place, whatever is lost; and what cannot be known switches signing off.
+//! The simulation checks every message that leaves a node, and that each height has one block.
+
+mod sim;
+
+use sim::{Sim, consensus_key};
+use std::time::Duration;
+use timed_consensus::guard::GUARD_FILE;
+use timed_consensus::journal::JOURNAL_FILES;
+use timed_consensus::{Output, SigningOff, SigningStatus};
+use timed_primitives::{Disk, MemoryDisk};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn off_reason(sim: &Sim, id: usize) -> Option<SigningOff> {
+    match sim.status(id).signing {
+        SigningStatus::Off { reason, .. } => Some(reason),
+        _ => None,
+    }
+}
+
+fn wipe(disk: &MemoryDisk, file: &str) {
+    disk.damage(file, |bytes| bytes.fill(0)).unwrap();
+}
+
+fn content(disk: &MemoryDisk, file: &str) -> Vec<u8> {
+    let file = disk.open(file).unwrap();
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn all_four_restarted_together_again_and_again() {
+    for seed in 1..=4 {
+        let mut sim = Sim::started(4, seed);
+        for _ in 0..25 {
+            sim.payload_everywhere();
+            let pause = 1_000 + sim.random(60_000);
+            sim.run_for(Duration::from_micros(pause));
+            (0..4).for_each(|id| sim.kill(id));
+            sim.start_all();
+        }
+        sim.payload_everywhere();
+        let before = sim.lowest();
+        assert!(sim.run_until(60 * SECOND, |s| s.lowest() >= before + 10), "seed {seed}: {:#?}", sim.status(0));
+        assert_eq!(off_reason(&sim, 0), None);
+    }
+}
+
+#[test]
+fn a_kill_at_every_step_of_a_height_never_signs_twice() {
+    for step in 1..=70 {
+        let mut sim = Sim::new(4, 0, step);
+        sim.crash_at = Some((0, step));
+        sim.start_all();
+        sim.payload_everywhere();
+        assert!(sim.run_until(60 * SECOND, |s| s.crash_at.is_none()), "step {step} was not reached");
+        sim.payload_everywhere();
+        let before = sim.lowest();
+        assert!(sim.run_until(60 * SECOND, |s| s.lowest() >= before + 4), "step {step}: {:#?}", sim.status(0));
+    }
+}
+
+#[test]
+fn a_lone_validator_killed_at_every_step_goes_on() {
+    for step in 1..=40 {
+        let mut sim = Sim::new(1, 0, step);
+        sim.crash_at = Some((0, step));
+        sim.start_all();
+        sim.payload_everywhere();
+        assert!(sim.run_until(10 * SECOND, |s| s.crash_at.is_none()), "step {step} was not reached");
+        sim.payload_everywhere();
+        let before = sim.lowest();
+        assert!(sim.run_until(10 * SECOND, |s| s.lowest() >= before + 4), "step {step}: {:#?}", sim.status(0));
+    }
+}
+
+/// Between journal sync and guard sync the power can fail: the journal is one step ahead, which is no reason to stop.
+#[test]
+fn a_journal_one_step_ahead_of_the_guard_is_fine() {
+    let mut sim = Sim::started(4, 7);
+    sim.payload_everywhere();
+    assert!(sim.run_until(10 * SECOND, |s| s.lowest() >= 3));
+    for _ in 0..30 {
+        let signed = sim.signed_by(0).len();
+        let before = content(&sim.nodes[0].disk, GUARD_FILE);
+        assert!(sim.run_until(10 * SECOND, |s| s.signed_by(0).len() > signed));
+        sim.kill(0);
+        let height = sim.height(0) + 1;
+        let is_open = sim.signed_by(0).iter().any(|(h, ..)| *h == height);
+        sim.nodes[0].disk.damage(GUARD_FILE, |bytes| bytes.clone_from(&before)).unwrap();
+        sim.start(0);
+        if is_open {
+            assert!(!matches!(off_reason(&sim, 0), Some(SigningOff::GuardAhead { .. })));
+        }
+        sim.payload_everywhere();
+        sim.run_for(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_missing_guard_switches_signing_off_and_two_heights_later_on() {
+    let mut sim = Sim::started(4, 8);
+    sim.payload_everywhere();
+    assert!(sim.run_until(10 * SECOND, |s| s.lowest() >= 5));
+    sim.kill(0);
+    wipe(&sim.nodes[0].disk, GUARD_FILE);
+    let (signed, from) = (sim.signed_by(0).len(), sim.now);
+    sim.start(0);
+    sim.payload(0, true);
+    assert!(matches!(off_reason(&sim, 0), Some(SigningOff::GuardMissing { .. })), "{:?}", sim.status(0));
+    let text = sim.status(0).signing.to_string();
+    assert!(text.contains("the guard is missing"), "{text}");
+    sim.run_for(4 * SECOND);
+    assert_eq!(sim.signed_by(0).len(), signed, "signed although it may have forgotten");
+    assert!(sim.height(0) > 20, "it follows meanwhile");
+    assert!(sim.run_until(10 * SECOND, |s| s.status(0).signing == SigningStatus::On), "{:?}", sim.status(0));
+    assert!(sim.now.since(from) > 5 * SECOND);
+    assert!(sim.run_until(10 * SECOND, |s| s.signed_by(0).len() > signed));
+    let lines = sim.nodes[0].outputs.iter().filter(|o| matches!(o, Output::SigningChanged { .. })).count();
+    assert_eq!(lines, 2);
+}
+
+#[test]
+fn a_restored_old_copy_switches_signing_off_and_two_heights_later_on() {
+    let mut sim = Sim::started(4, 9);
+    sim.payload_everywhere();
+    assert!(sim.run_until(10 * SECOND, |s| s.lowest() >= 5));
+    let (disk, chain) = (sim.nodes[0].disk.copy_of_durable(), sim.nodes[0].chain.clone());
+    assert!(sim.run_until(10 * SECOND, |s| s.lowest() >= 40));
+    sim.kill(0);
+    sim.nodes[0].disk = disk;
+    sim.nodes[0].chain = chain;
+    let signed = sim.signed_by(0).len();
+    sim.start(0);
+    sim.payload(0, true);
+    assert!(matches!(off_reason(&sim, 0), Some(SigningOff::GuardOlder { .. })), "{:?}", sim.status(0));
+    sim.run_for(4 * SECOND);
+    assert_eq!(sim.signed_by(0).len(), signed);
+    assert!(sim.height(0) > 40);
+    // A restart meanwhile changes nothing: the guard was left as it was.
+    sim.restart(0);
+    sim.payload(0, true);
+    assert!(matches!(off_reason(&sim, 0), Some(SigningOff::GuardOlder { .. })), "{:?}", sim.status(0));
+    assert!(sim.run_until(20 * SECOND, |s| s.status(0).signing == SigningStatus::On), "{:?}", sim.status(0));
+    assert!(sim.run_until(10 * SECOND, |s| s.signed_by(0).len() > signed));
+}
+
+#[test]
+fn a_lost_journal_under_a_younger_guard_switches_signing_off() {
+    let mut sim = Sim::started(4, 10);
+    sim.payload_everywhere();
+    assert!(sim.run_until(10 * SECOND, |s| s.lowest() >= 5));
+    // Without a quorum the height stays open after the votes of round 0.
+    (2..4).for_each(|id| sim.kill(id));
+    sim.run_for(5 * SECOND);
+    let (height, signed) = (sim.height(0) + 1, sim.signed_by(0).len());
+    assert!(sim.signed_by(0).iter().any(|(h, ..)| *h == height));
+    sim.kill(0);
+    JOURNAL_FILES.iter().for_each(|file| wipe(&sim.nodes[0].disk, file));
+    sim.start(0);
+    sim.payload(0, true);
+    assert!(matches!(off_reason(&sim, 0), Some(SigningOff::GuardAhead { .. })), "{:?}", sim.status(0));
+    (2..4).for_each(|id| sim.start(id));
+    sim.payload_everywhere();
+    sim.run_for(4 * SECOND);
+    assert_eq!(sim.signed_by(0).len(), signed);
+    assert!(sim.run_until(30 * SECOND, |s| s.status(0).signing == SigningStatus::On), "{:?}", sim.status(0));
+}
+
+/// Journal and guard are lost, and no peer is ahead: our own vote comes back and gives it away.
+#[test]
+fn a_forgotten_vote_that_comes_back_switches_signing_off() {
+    let mut sim = Sim::new(4, 0, 11);
+    (0..2).for_each(|id| sim.start(id));
+    sim.payload_everywhere();
+    sim.run_for(10 * SECOND);
+    let signed = sim.signed_by(0);
+    assert!(!signed.is_empty());
+    sim.kill(0);
+    sim.nodes[0].disk = MemoryDisk::default();
+    // Its clock stands still long enough for the exchange to bring the vote before it times out.
+    sim.start(0);
+    sim.run_for(Duration::from_millis(20));
+    (2..4).for_each(|id| sim.start(id));
+    sim.payload_everywhere();
+    assert!(sim.run_until(60 * SECOND, |s| s.lowest() >= 20), "{:#?}", sim.status(0));
+    let lines: Vec<_> = sim.nodes[0]
+        .outputs
+        .iter()
+        .filter_map(|o| match o {
+            Output::SigningChanged { line } => Some(line.clone()),
+            _ => None,
+        })
+        .collect();
+    assert!(lines.iter().any(|l| l.contains("that we do not remember")), "{lines:?}");
+}
+
+#[test]
+fn one_lying_validator_switches_nobody_off() {
+    let mut sim = Sim::new(4, 0, 12);
+    sim.start_all();
+    let liar = sim::node_key(3);
+    for id in 0..3 {
+        let height = timed_primitives::Height(1_000_000);
+        sim.handle(id, timed_consensus::Input::PeerHeight { peer: liar, height });
+        assert_eq!(off_reason(&sim, id), None);
+    }
+    sim.payload_everywhere();
+    assert!(sim.run_until(20 * SECOND, |s| s.lowest() >= 5));
+    assert!(sim.set.get(&consensus_key(3).public()).is_some());
+}
