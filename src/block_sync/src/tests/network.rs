@@ -246,7 +246,10 @@ impl World {
     /// Until the target or the end of time; returns when it got there.
     fn run(&mut self, limit: Duration) -> Option<Instant> {
         let end = self.now + limit;
+        let mut steps = 0;
         while self.tip < self.target {
+            steps += 1;
+            assert!(steps < 1_000_000, "busy without getting on: {:?}", self.sync.progress(self.now));
             let reply = self.flying.first_key_value().map(|((at, _), _)| *at);
             let next = [reply, self.commit_at, self.sync.next_wake()].into_iter().flatten().min()?;
             self.now = self.now.max(next);
