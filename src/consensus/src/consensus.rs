@@ -62,6 +62,8 @@ pub struct Consensus {
     pub(crate) timeouts: Timeouts,
     pub(crate) peers: Peers,
     pub(crate) phase: Phase,
+    /// Waiting, heights are known, and only what neighbours hold of ours is still listened for.
+    pub(crate) is_listening: bool,
     pub(crate) hold: Option<Hold>,
     pub(crate) building: Option<Round>,
     pub(crate) payload_since: Option<Instant>,
@@ -123,6 +125,7 @@ impl Consensus {
             timers: Timers::default(),
             peers: Peers::default(),
             phase: Phase::Opened,
+            is_listening: false,
             hold: None,
             building: None,
             payload_since: None,
@@ -180,8 +183,8 @@ impl Consensus {
             Input::Judged { id, valid } => self.on_judged(id, valid),
             Input::Committed(committed) => self.on_committed(committed)?,
         }
-        if self.phase == Phase::Waiting && self.is_ready() {
-            self.begin_height()?;
+        if self.phase == Phase::Waiting {
+            self.on_waiting()?;
         }
         Ok(())
     }

@@ -56,7 +56,8 @@ impl Consensus {
 
     /// True when something happens at this height: an idle network is quiet.
     fn is_active(&self) -> bool {
-        self.phase == Phase::Running && (self.hold.is_none() || !self.votes.is_empty())
+        // Who waits for its first height wants to be sent what others hold of it, its own votes above all.
+        self.phase == Phase::Waiting || self.phase == Phase::Running && (self.hold.is_none() || !self.votes.is_empty())
     }
 
     pub(crate) fn on_tick(&mut self) {
@@ -77,7 +78,11 @@ impl Consensus {
     }
 
     fn send_holdings(&mut self, to: PublicKey) {
-        let Some(round) = self.engine.round().filter(|_| self.phase == Phase::Running) else { return };
+        let round = match self.phase {
+            Phase::Waiting => Round::ZERO,
+            Phase::Running => self.engine.round().unwrap_or_default(),
+            Phase::Opened | Phase::Committing => return,
+        };
         let proposal = self.votes.proposals(round).first();
         let holdings = Holdings {
             height: self.height(),

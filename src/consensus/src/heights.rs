@@ -19,6 +19,9 @@ use timed_primitives::{Block, CommitCertificate, Height, PublicKey, Round};
 /// How long the first height waits to hear from a quorum. After it the node goes on with those it hears: links may be cut.
 pub(crate) const START_WAIT: Duration = Duration::from_secs(3);
 
+/// How long a node without a guard listens after that: if it ever signed at this height, its neighbours send it back meanwhile.
+pub(crate) const FRESH_WAIT: Duration = Duration::from_millis(300);
+
 /// Round 0 before anything happens: what begins when the hold ends. See [`crate::idle`].
 #[derive(Debug, Default)]
 pub(crate) struct Hold {
@@ -37,6 +40,28 @@ impl Consensus {
         self.signing.on_start(self.unix);
         self.timers.set(Timer::Tick, self.now + crate::exchange::TICK);
         self.timers.set(Timer::Start, self.now + START_WAIT);
+        if self.is_alone() {
+            self.begin_height()?;
+        }
+        Ok(())
+    }
+
+    /// True when nobody else is needed, or nothing is ever signed.
+    fn is_alone(&self) -> bool {
+        let power = self.me.and_then(|me| self.set.get(&me)).map(|v| v.power);
+        power.is_none_or(|power| is_quorum(power, self.set.total_power()))
+    }
+
+    /// While the first height waits: a quorum may have told its heights.
+    pub(crate) fn on_waiting(&mut self) -> Result<(), Fatal> {
+        if self.is_listening || !self.is_ready() {
+            return Ok(());
+        }
+        if self.is_alone() || self.engine.guard().last().is_some() {
+            return self.begin_height();
+        }
+        self.is_listening = true;
+        self.timers.set(Timer::Start, self.now + FRESH_WAIT);
         Ok(())
     }
 

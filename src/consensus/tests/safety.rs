@@ -101,7 +101,9 @@ fn a_journal_one_step_ahead_of_the_guard_is_fine() {
 
 #[test]
 fn a_missing_guard_switches_signing_off_and_two_heights_later_on() {
-    let mut sim = Sim::started(4, 8);
+    let mut sim = Sim::new(4, 0, 8);
+    sim.config.min_block_interval = Duration::from_millis(100);
+    sim.start_all();
     sim.payload_everywhere();
     assert!(sim.run_until(10 * SECOND, |s| s.lowest() >= 5));
     sim.kill(0);
@@ -124,7 +126,9 @@ fn a_missing_guard_switches_signing_off_and_two_heights_later_on() {
 
 #[test]
 fn a_restored_old_copy_switches_signing_off_and_two_heights_later_on() {
-    let mut sim = Sim::started(4, 9);
+    let mut sim = Sim::new(4, 0, 9);
+    sim.config.min_block_interval = Duration::from_millis(100);
+    sim.start_all();
     sim.payload_everywhere();
     assert!(sim.run_until(10 * SECOND, |s| s.lowest() >= 5));
     let (disk, chain) = (sim.nodes[0].disk.copy_of_durable(), sim.nodes[0].chain.clone());
@@ -149,7 +153,9 @@ fn a_restored_old_copy_switches_signing_off_and_two_heights_later_on() {
 
 #[test]
 fn a_lost_journal_under_a_younger_guard_switches_signing_off() {
-    let mut sim = Sim::started(4, 10);
+    let mut sim = Sim::new(4, 0, 10);
+    sim.config.min_block_interval = Duration::from_millis(100);
+    sim.start_all();
     sim.payload_everywhere();
     assert!(sim.run_until(10 * SECOND, |s| s.lowest() >= 5));
     // Without a quorum the height stays open after the votes of round 0.
@@ -180,7 +186,6 @@ fn a_forgotten_vote_that_comes_back_switches_signing_off() {
     assert!(!signed.is_empty());
     sim.kill(0);
     sim.nodes[0].disk = MemoryDisk::default();
-    // Its clock stands still long enough for the exchange to bring the vote before it times out.
     sim.start(0);
     sim.run_for(Duration::from_millis(20));
     (2..4).for_each(|id| sim.start(id));
