@@ -136,7 +136,7 @@ impl Server {
     fn router(self) -> Router {
         let calls = Arc::new(Calls::new(self.node, self.limits));
         let gate = Arc::new(Gate { auth: self.auth, hosts: self.hosts });
-        let rpc = post(rpc).layer(middleware::from_fn_with_state(gate.clone(), authorized));
+        let rpc = post(rpc).route_layer(middleware::from_fn_with_state(gate.clone(), authorized));
         Router::new()
             .route("/", rpc)
             .route("/health", get(health))

@@ -1,5 +1,7 @@
 //! The server over real loopback sockets, asked by hand-written HTTP, with a node of fixed answers behind it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
+
 mod http;
 mod methods;
 mod requests;

@@ -119,8 +119,8 @@ async fn each_wrong_parameter_is_named_with_what_was_expected() {
             let named = json!({ param.name: wrong(param.kind) });
             assert_eq!(running.call(method.name, named).await.code(), Some(-32602), "{}", method.name);
         }
-        let missing = running.call(method.name, json!([])).await;
         if let Some(param) = method.params.iter().find(|p| p.default.is_none()) {
+            let missing = running.call(method.name, json!([])).await;
             assert!(missing.message().contains(&format!("parameter {}: ", param.name)), "{missing:?}");
             assert!(missing.message().ends_with("got nothing"), "{missing:?}");
         }
@@ -166,7 +166,7 @@ async fn failures_have_the_numbers_that_bitcoins_clients_know() {
 async fn amounts_are_exact_however_large() {
     let running = start(Sample::default(), Limits::default()).await;
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"getbalance"}"#;
-    assert!(running.post(body).await.body.contains("\"result\":90071992.54740993}"), "the digits are the amount's");
+    assert!(running.post(body).await.body.contains("\"result\":90071992.54740993,"), "the digits are the amount's");
     // Read as a floating-point number this would be 90071992547.40993.
     let pay = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"sendtoaddress","params":["{}",90071992547.40992701]}}"#,
