@@ -28,7 +28,6 @@ impl Choice {
         if self.taken.contains(&entry.id) {
             return;
         }
-        self.refused.remove(&entry.id);
         let needs = self.needs(entry);
         self.changed_order.remove(&Place::new(needs.rate(), entry.sequence, entry.id));
         let needs = needs.minus(ancestor);
@@ -45,7 +44,6 @@ impl Choice {
         if self.changed.remove(&entry.id).is_some() {
             self.changed_order.remove(&Place::new(needs.rate(), entry.sequence, entry.id));
         }
-        self.refused.remove(&entry.id);
         self.taken.insert(entry.id);
         self.bytes += entry.own.size;
         self.chosen.push(Arc::clone(&entry.transaction));
