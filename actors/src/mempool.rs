@@ -1,5 +1,13 @@
 //! The hands of the mempool: frames and RPC in, signatures checked in batches off this thread, announcements out.
 
+mod answers;
+mod messages;
+
+pub use messages::{
+    BuildPayload, GetEntry, ListConflicts, ListEntries, MempoolStatus, OutputStates, PayloadWaiting, Proposed, Submit,
+    SubmitError, Subscribe, TestAccept,
+};
+
 use crate::fatal::Vital;
 use crate::finality::{Finality, FinalitySummary};
 use crate::ledger::Committed;
@@ -7,21 +15,19 @@ use crate::messages::{Inbound, PeerDown, PeerUp, Penalize};
 use crate::network::Network;
 use crate::threads::Threads;
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture, SpawnHandle,
-    StreamHandler, WrapFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, ResponseFuture, SpawnHandle, StreamHandler,
+    WrapFuture,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use timed_ledger::{LedgerReader, ReadError, TransactionError, VerifiedSignatures, check_transaction};
 use timed_mempool::{
-    Candidate, Chain, Conflict, EntryInfo, Limits, OutputState, Pool, PoolInfo, Receipt, Reject, Relay, RelayAction,
-    RelayLimits, RelayStats, RemovalReason, Source,
+    Candidate, Chain, Limits, Pool, Receipt, Reject, Relay, RelayAction, RelayLimits, RemovalReason, Source,
 };
 use timed_peer::Offence;
 use timed_primitives::{
-    Amount, BlockId, Clock, Height, OutPoint, PublicKey, SignedItem, Transaction, TxFullId, TxId, TxOutput, decode,
-    encode, verify_batch,
+    Amount, Clock, OutPoint, PublicKey, SignedItem, Transaction, TxFullId, TxId, TxOutput, decode, encode, verify_batch,
 };
 use timed_wire::MempoolMessage;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -64,99 +70,6 @@ impl Chain for ChainView {
     fn is_known(&self, txid: &TxId) -> bool {
         self.read(self.reader.is_confirmed(txid)).unwrap_or(false)
     }
-}
-
-/// A transaction from this node's operator. Answer: its id, or why it is not taken.
-#[derive(Message)]
-#[rtype(result = "Result<TxId, SubmitError>")]
-pub struct Submit(pub Arc<Transaction>);
-
-/// Why a submitted transaction is not in the pool.
-#[derive(Debug, thiserror::Error)]
-pub enum SubmitError {
-    /// It is refused.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// A signature does not fit.
-    #[error("a signature is invalid; sign the transaction for this chain with the keys of the outputs it spends")]
-    BadSignature,
-    /// Too many transactions wait to be checked.
-    #[error("busy: {0} transactions wait to be checked; try again shortly")]
-    Busy(usize),
-}
-
-/// Judges transactions as [`Submit`] would, and keeps nothing. Answer: fee, or why not, one for each.
-#[derive(Message)]
-#[rtype(result = "Vec<Result<Amount, SubmitError>>")]
-pub struct TestAccept(pub Vec<Arc<Transaction>>);
-
-/// Asks for the best transactions on top of a block; answered when that block is applied here.
-#[derive(Message)]
-#[rtype(result = "Option<Vec<Arc<Transaction>>>")]
-pub struct BuildPayload {
-    /// The block they come after.
-    pub parent: BlockId,
-    /// Its height.
-    pub parent_height: Height,
-    /// Room in the block. Unit: bytes.
-    pub bytes_max: usize,
-}
-
-/// A block with these transactions is proposed at a height, or is not decided after all.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Proposed {
-    /// The block.
-    pub block: BlockId,
-    /// Its height.
-    pub height: Height,
-    /// Its transactions.
-    pub transactions: Vec<TxId>,
-}
-
-/// Whether transactions wait. Told to listeners when it changes; each final block resets it to "none wait".
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct PayloadWaiting(pub bool);
-
-/// Adds a listener to [`PayloadWaiting`]; it is told at once if transactions wait.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Subscribe(pub Recipient<PayloadWaiting>);
-
-/// Asks for one transaction in the pool.
-#[derive(Message)]
-#[rtype(result = "Option<EntryInfo>")]
-pub struct GetEntry(pub TxId);
-
-/// Asks for all transactions in the pool, oldest first.
-#[derive(Message)]
-#[rtype(result = "Vec<EntryInfo>")]
-pub struct ListEntries;
-
-/// Asks where outputs stand.
-#[derive(Message)]
-#[rtype(result = "Vec<Option<OutputState>>")]
-pub struct OutputStates(pub Vec<OutPoint>);
-
-/// Asks for the second spends seen, oldest first.
-#[derive(Message)]
-#[rtype(result = "Vec<Conflict>")]
-pub struct ListConflicts;
-
-/// What onlookers see of the mempool.
-#[derive(Clone, Debug)]
-pub struct MempoolStatus {
-    /// Levels and counters of the pool.
-    pub pool: PoolInfo,
-    /// Levels and counters of the relay.
-    pub relay: RelayStats,
-    /// How long payments accepted here took to be final here.
-    pub finality: FinalitySummary,
-    /// Transactions from peers dropped because too many waited to be checked.
-    pub dropped: u64,
-    /// Messages that could not be decoded.
-    pub undecodable: u64,
 }
 
 /// What the actor is made of.
@@ -584,37 +497,5 @@ impl Handler<Subscribe> for MempoolActor {
             subscribe.0.do_send(PayloadWaiting(true));
         }
         self.listeners.push(subscribe.0);
-    }
-}
-
-impl Handler<GetEntry> for MempoolActor {
-    type Result = Option<EntryInfo>;
-
-    fn handle(&mut self, get: GetEntry, _ctx: &mut Self::Context) -> Self::Result {
-        self.pool.entry(&get.0)
-    }
-}
-
-impl Handler<ListEntries> for MempoolActor {
-    type Result = Vec<EntryInfo>;
-
-    fn handle(&mut self, _list: ListEntries, _ctx: &mut Self::Context) -> Self::Result {
-        self.pool.entries().collect()
-    }
-}
-
-impl Handler<OutputStates> for MempoolActor {
-    type Result = Vec<Option<OutputState>>;
-
-    fn handle(&mut self, ask: OutputStates, _ctx: &mut Self::Context) -> Self::Result {
-        ask.0.iter().map(|outpoint| self.pool.output_state(outpoint, &self.chain)).collect()
-    }
-}
-
-impl Handler<ListConflicts> for MempoolActor {
-    type Result = Vec<Conflict>;
-
-    fn handle(&mut self, _list: ListConflicts, _ctx: &mut Self::Context) -> Self::Result {
-        self.pool.conflicts().cloned().collect()
     }
 }

@@ -57,6 +57,9 @@ async fn watch(arguments: &LocalnetArgs) -> anyhow::Result<()> {
             _ = look.tick() => {
                 nodes.notice_ends();
                 let rows = look_at(&nodes).await;
+                if rows.iter().any(|row| row.height.is_some()) {
+                    payments.begin();
+                }
                 view.show(&rows, &payments);
                 if nodes.all_ended() {
                     break Err(anyhow::anyhow!("every node has ended; their logs are in {}", folder.display()));

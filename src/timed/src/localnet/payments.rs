@@ -15,6 +15,8 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Sends payments and counts what becomes of them.
 pub(super) struct Payments {
+    per_second: f64,
+    /// Runs from the moment the first node answers.
     clock: Option<Interval>,
     in_flight: JoinSet<Result<(), String>>,
     pub(super) accepted: u64,
@@ -27,12 +29,25 @@ pub(super) struct Payments {
 
 impl Payments {
     pub(super) fn new(per_second: f64) -> Self {
-        let clock = (per_second > 0.0).then(|| {
-            let mut clock = tokio::time::interval(Duration::from_secs_f64(1.0 / per_second));
+        Self {
+            per_second,
+            clock: None,
+            in_flight: JoinSet::new(),
+            accepted: 0,
+            refused: 0,
+            skipped: 0,
+            last_refusal: None,
+            number: 0,
+        }
+    }
+
+    /// The first node answers: payments begin.
+    pub(super) fn begin(&mut self) {
+        if self.clock.is_none() && self.per_second > 0.0 {
+            let mut clock = tokio::time::interval(Duration::from_secs_f64(1.0 / self.per_second));
             clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
-            clock
-        });
-        Self { clock, in_flight: JoinSet::new(), accepted: 0, refused: 0, skipped: 0, last_refusal: None, number: 0 }
+            self.clock = Some(clock);
+        }
     }
 
     /// Ready when the next payment is to be sent; never without a rate.
@@ -87,7 +102,11 @@ impl Payments {
 fn pay(folder: &Path, number: u64) -> Result<(), String> {
     let receiver = SecretKey::development("payee", number % 100);
     let address = Address { network: Network::Devnet, key_hash: KeyHash::of(&receiver.public()) };
-    let mut client = Connection::of_data_dir(folder).map_err(|failure| failure.to_string())?;
+    let mut client = Connection::of_data_dir(folder).map_err(|failure| first_line(&failure.to_string()))?;
     let sent = client.call("sendtoaddress", serde_json::json!([address.to_string(), "0.1"]));
-    sent.map(|_| ()).map_err(|failure| failure.to_string())
+    sent.map(|_| ()).map_err(|failure| first_line(&failure.to_string()))
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
 }

@@ -1,0 +1,101 @@
+//! What the mempool may be asked and told, and what it publishes.
+
+use super::Refusal;
+use crate::finality::FinalitySummary;
+use actix::{Message, Recipient};
+use std::sync::Arc;
+use timed_mempool::{Conflict, EntryInfo, OutputState, PoolInfo, RelayStats};
+use timed_primitives::{Amount, BlockId, Height, OutPoint, Transaction, TxId};
+
+/// A transaction from this node's operator. Answer: its id, or why it is not taken.
+#[derive(Message)]
+#[rtype(result = "Result<TxId, SubmitError>")]
+pub struct Submit(pub Arc<Transaction>);
+
+/// Why a submitted transaction is not in the pool.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// It is refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A signature does not fit.
+    #[error("a signature is invalid; sign the transaction for this chain with the keys of the outputs it spends")]
+    BadSignature,
+    /// Too many transactions wait to be checked.
+    #[error("busy: {0} transactions wait to be checked; try again shortly")]
+    Busy(usize),
+}
+
+/// Judges transactions as [`Submit`] would, and keeps nothing. Answer: fee, or why not, one for each.
+#[derive(Message)]
+#[rtype(result = "Vec<Result<Amount, SubmitError>>")]
+pub struct TestAccept(pub Vec<Arc<Transaction>>);
+
+/// Asks for the best transactions on top of a block; answered when that block is applied here.
+#[derive(Message)]
+#[rtype(result = "Option<Vec<Arc<Transaction>>>")]
+pub struct BuildPayload {
+    /// The block they come after.
+    pub parent: BlockId,
+    /// Its height.
+    pub parent_height: Height,
+    /// Room in the block. Unit: bytes.
+    pub bytes_max: usize,
+}
+
+/// A block with these transactions is proposed at a height, or is not decided after all.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Proposed {
+    /// The block.
+    pub block: BlockId,
+    /// Its height.
+    pub height: Height,
+    /// Its transactions.
+    pub transactions: Vec<TxId>,
+}
+
+/// Whether transactions wait. Told to listeners when it changes; each final block resets it to "none wait".
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct PayloadWaiting(pub bool);
+
+/// Adds a listener to [`PayloadWaiting`]; it is told at once if transactions wait.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Subscribe(pub Recipient<PayloadWaiting>);
+
+/// Asks for one transaction in the pool.
+#[derive(Message)]
+#[rtype(result = "Option<EntryInfo>")]
+pub struct GetEntry(pub TxId);
+
+/// Asks for all transactions in the pool, oldest first.
+#[derive(Message)]
+#[rtype(result = "Vec<EntryInfo>")]
+pub struct ListEntries;
+
+/// Asks where outputs stand.
+#[derive(Message)]
+#[rtype(result = "Vec<Option<OutputState>>")]
+pub struct OutputStates(pub Vec<OutPoint>);
+
+/// Asks for the second spends seen, oldest first.
+#[derive(Message)]
+#[rtype(result = "Vec<Conflict>")]
+pub struct ListConflicts;
+
+/// What onlookers see of the mempool.
+#[derive(Clone, Debug)]
+pub struct MempoolStatus {
+    /// Levels and counters of the pool.
+    pub pool: PoolInfo,
+    /// Levels and counters of the relay.
+    pub relay: RelayStats,
+    /// How long payments accepted here took to be final here.
+    pub finality: FinalitySummary,
+    /// Transactions from peers dropped because too many waited to be checked.
+    pub dropped: u64,
+    /// Messages that could not be decoded.
+    pub undecodable: u64,
+}
