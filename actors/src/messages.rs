@@ -201,6 +201,14 @@ pub struct Disconnect {
     pub peer: PublicKey,
 }
 
+/// Sends a ping to every peer, or to one, outside the heartbeat; the answer shows as the peer's ping time. Answer: to how many it goes.
+#[derive(Clone, Copy, Debug, ActixMessage)]
+#[rtype(result = "usize")]
+pub struct Ping {
+    /// Only to this one.
+    pub peer: Option<PublicKey>,
+}
+
 /// Stops accepting and dialling, and says goodbye to every peer. Answered when all sessions have ended, after 1 s at most.
 #[derive(Clone, Copy, Debug, ActixMessage)]
 #[rtype(result = "()")]

@@ -8,11 +8,13 @@
 //! The reader is a stream of this actor and never stops; the writer is a task with lanes ([`outbox`]). What to do is decided by the
 //! cores of `timed_peer`; this file carries it out. However the actor ends, also by a panic, `stopped` reports it exactly once.
 
+mod ending;
 mod heartbeat_log;
 mod inlet;
 mod line;
 mod outbox;
 mod stats;
+mod supervisor;
 mod writer;
 
 pub use heartbeat_log::{HEARTBEAT_TARGET, HeartbeatLevel, log_heartbeat};
@@ -20,13 +22,13 @@ pub(crate) use inlet::Credit;
 pub(crate) use outbox::Outbox;
 pub(crate) use stats::SharedStats;
 pub use stats::{Dropped, LastMessage, PeerSnapshot, PostMortem, Traffic};
+pub use supervisor::{AddressNews, Admission, Arrived, Close, Measured, PeerEnded, PeerParts, Supervisor, UserPing};
 
-use crate::messages::Inboxes;
-use crate::transport::BoxStream;
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message as ActixMessage, Recipient, Running,
-    SpawnHandle, StreamHandler, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Running, SpawnHandle, StreamHandler,
+    WrapFuture,
 };
+use ending::end_of;
 use inlet::{Delivery, Inlet};
 use line::Line;
 use outbox::Beat;
@@ -38,126 +40,16 @@ use std::time::Duration;
 use timed_peer::addresses::join_address;
 use timed_peer::rate::RateVerdict;
 use timed_peer::{
-    Direction, End, EndReason, Handshake, HandshakeAction, Heartbeat, HeartbeatAction, HeartbeatLine, LaneLimits,
-    LocalNode, PeerInfo, Pong, RateLimit,
+    Direction, End, EndReason, Handshake, HandshakeAction, Heartbeat, HeartbeatAction, HeartbeatLine, Pong, RateLimit,
 };
 use timed_primitives::{Clock, Instant, PublicKey};
-use timed_wire::{
-    BlockSyncMessage, ControlMessage, DecodeError, Encoded, FrameCodec, Incoming, Message, message::Opaque,
-};
+use timed_wire::{BlockSyncMessage, ControlMessage, DecodeError, Encoded, FrameCodec, Incoming, Message};
 use tokio::sync::mpsc;
 use tokio_util::codec::FramedRead;
 use writer::{Left, Writer, WriterEnded};
 
 /// How long to go on reading after writing has failed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// A peer completed its greeting. Answer: whether it may stay.
-#[derive(Debug, ActixMessage)]
-#[rtype(result = "Admission")]
-pub struct Arrived {
-    /// Number of the session.
-    pub session: u64,
-    /// What the greeting taught.
-    pub info: Box<PeerInfo>,
-}
-
-/// Whether a peer may stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, actix::MessageResponse)]
-pub enum Admission {
-    /// It is up.
-    Accepted,
-    /// Say goodbye with this reason.
-    Refused(EndReason),
-}
-
-/// A session ended. Sent exactly once for each.
-#[derive(Debug, ActixMessage)]
-#[rtype(result = "()")]
-pub struct PeerEnded {
-    /// Number of the session.
-    pub session: u64,
-    /// Why, and what was going on.
-    pub post_mortem: PostMortem,
-}
-
-/// Something a peer told or asked about addresses. Rate-limited before it is sent.
-#[derive(Debug, ActixMessage)]
-#[rtype(result = "()")]
-pub enum AddressNews {
-    /// It asks for records; at most once per session.
-    Wanted {
-        /// Who.
-        session: u64,
-    },
-    /// It told records, not yet checked.
-    Told {
-        /// Who.
-        session: u64,
-        /// Canonical bytes.
-        records: Vec<Opaque>,
-    },
-}
-
-/// A round trip was measured.
-#[derive(Clone, Copy, Debug, ActixMessage)]
-#[rtype(result = "()")]
-pub struct Measured {
-    /// Number of the session.
-    pub session: u64,
-    /// Smoothed round trip.
-    pub srtt: Duration,
-}
-
-/// Ends a session: says goodbye with the reason.
-#[derive(Clone, Copy, Debug, ActixMessage)]
-#[rtype(result = "()")]
-pub struct Close(pub EndReason);
-
-/// Whom a peer reports to.
-#[derive(Clone)]
-pub struct Supervisor {
-    /// Asked once, after the greeting.
-    pub arrived: Recipient<Arrived>,
-    /// Told once, at the end.
-    pub ended: Recipient<PeerEnded>,
-    /// Told of addresses.
-    pub addresses: Recipient<AddressNews>,
-    /// Told of round trips.
-    pub measured: Recipient<Measured>,
-}
-
-/// What a peer is made of.
-pub struct PeerParts {
-    /// Number of the session, unique in this process.
-    pub session: u64,
-    /// The connection; its other end is known.
-    pub stream: BoxStream,
-    /// The other end's node key.
-    pub key: PublicKey,
-    /// The secure channel's exporter value.
-    pub exporter: [u8; 32],
-    /// Who dialled.
-    pub direction: Direction,
-    /// The other end's address.
-    pub observed: SocketAddr,
-    /// What we say of ourselves.
-    pub local: LocalNode,
-    /// Where messages for rooms go.
-    pub inboxes: Inboxes,
-    /// Whom to report to.
-    pub supervisor: Supervisor,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Nonces and jitter.
-    pub rng: StdRng,
-    /// Bounds of what waits to be sent.
-    pub lane_limits: LaneLimits,
-    /// How loud the heartbeat is.
-    pub heartbeat_level: HeartbeatLevel,
-    /// Held until the last byte has left, so that its owner can wait for that.
-    pub alive: mpsc::Sender<()>,
-}
 
 enum Stage {
     Greeting(Box<Handshake>),
@@ -411,25 +303,9 @@ impl PeerActor {
         if let Some(srtt) = measured.srtt() {
             self.supervisor.measured.do_send(Measured { session: self.session, srtt });
         }
-        self.stats.lock().rtt = measured;
-    }
-
-    fn post_mortem(&self, now: Instant) -> PostMortem {
-        let stats = self.stats.lock();
-        PostMortem {
-            key: Some(self.key),
-            address: self.address.clone(),
-            direction: self.direction,
-            // Without a reason the actor was torn down: a panic, or the runtime went away.
-            end: self.end.unwrap_or(End::ours(EndReason::Internal)),
-            ended_at: now,
-            up_for: self.up_since.map_or(Duration::ZERO, |since| now.since(since)),
-            rtt: stats.rtt.history().collect(),
-            silent_for: now.since(stats.last_life),
-            queue_age: self.outbox.queue_age(now),
-            queued_bytes: self.outbox.queued_bytes(),
-            last: stats.last(),
-        }
+        let mut stats = self.stats.lock();
+        stats.rtt = measured;
+        stats.ping_sent = None;
     }
 }
 
@@ -536,20 +412,6 @@ impl StreamHandler<Result<Incoming, DecodeError>> for PeerActor {
     }
 }
 
-/// What a failed read means. A connection cut inside a frame is a closed one and nobody's fault.
-fn end_of(error: &DecodeError) -> End {
-    match error {
-        DecodeError::Io(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => End::theirs(EndReason::ConnectionClosed),
-        DecodeError::Io(_) => End::theirs(EndReason::ConnectionFailed),
-        DecodeError::Truncated { .. } => End::theirs(EndReason::ConnectionClosed),
-        DecodeError::Oversized { .. } => End::ours(EndReason::OversizedFrame),
-        DecodeError::Body { .. }
-        | DecodeError::ChunkLane { .. }
-        | DecodeError::ChunkSize { .. }
-        | DecodeError::ChunkOrder { .. } => End::ours(EndReason::Undecodable),
-    }
-}
-
 impl Handler<Left> for PeerActor {
     type Result = ();
 
@@ -596,6 +458,22 @@ impl Handler<Close> for PeerActor {
     fn handle(&mut self, Close(reason): Close, ctx: &mut Self::Context) {
         if !self.is_over() {
             self.finish(End::ours(reason), ctx);
+        }
+    }
+}
+
+impl Handler<UserPing> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: UserPing, ctx: &mut Self::Context) {
+        if self.is_over() {
+            return;
+        }
+        let (now, draw) = (self.clock.now(), self.rng.next_u64());
+        let Stage::Up(live) = &mut self.stage else { return };
+        match live.heartbeat.user_ping(now, draw) {
+            Ok(nonce) => self.send(ControlMessage::Ping { nonce }, Some(Beat::Ping(nonce)), ctx),
+            Err(error) => tracing::debug!(peer = %self.key.short(), %error, "ping not sent"),
         }
     }
 }

@@ -15,6 +15,7 @@ mod view;
 
 pub use view::{PeersView, TargetSnapshot};
 
+use crate::fatal::Vital;
 use crate::messages::{Inboxes, PeerListener, ValidatorsChanged};
 use crate::peer::{Close, HeartbeatLevel, PostMortem};
 use crate::tls::{Tls, TlsError};
@@ -26,7 +27,7 @@ use sessions::Session;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use timed_peer::{AddressSet, BookConfig, EndReason, LaneLimits, LocalNode, Misbehaviour, PeerBook};
+use timed_peer::{AddressSet, BookConfig, EndReason, LaneLimits, LocalNode, Misbehaviour, PeerBook, Twin};
 use timed_primitives::{Clock, Instant, PublicKey, SecretKey};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -35,6 +36,8 @@ use tokio::task::JoinHandle;
 const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
 /// Ended sessions remembered for post-mortems; the oldest is forgotten at the bound.
 const ENDED_MAX: usize = 256;
+/// Keys remembered that two live nodes use; the oldest report is forgotten at the bound.
+const TWINS_MAX: usize = 16;
 
 /// A peer to dial for ever.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +115,9 @@ pub struct PeerManager {
     listeners: Vec<PeerListener>,
     validators: Option<ValidatorsChanged>,
     ended: VecDeque<Arc<PostMortem>>,
+    /// The newest first.
+    twins: Vec<Twin>,
+    vital: Option<Vital>,
     timer: Option<(Instant, SpawnHandle)>,
     /// Both ends of a channel that closes when the last writer is done; taken by [`crate::messages::Stop`].
     alive: Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>,
@@ -159,9 +165,16 @@ impl PeerManager {
             listeners: Vec::new(),
             validators: None,
             ended: VecDeque::new(),
+            twins: Vec::new(),
+            vital: None,
             timer: None,
             alive: Some(mpsc::channel(1)),
         })
+    }
+
+    /// From now on a panic of the manager ends the process: peers survive one another, and nobody survives without it.
+    pub fn guard(&mut self, vital: Vital) {
+        self.vital = Some(vital);
     }
 
     /// Dials what is due, and keeps the one timer at the book's next wake.

@@ -124,7 +124,8 @@ impl Tls {
     pub async fn dial(&self, stream: BoxStream, expected: Option<PublicKey>) -> Result<Secured, TlsError> {
         // Names mean nothing here; the library wants one.
         let name = ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into());
-        let stream = TlsConnector::from(self.client.clone()).connect(name, stream).await.map_err(TlsError::Handshake)?;
+        let stream =
+            TlsConnector::from(self.client.clone()).connect(name, stream).await.map_err(TlsError::Handshake)?;
         let connection = stream.get_ref().1;
         let mut exporter = [0; 32];
         connection.export_keying_material(&mut exporter, EXPORTER_LABEL, None).map_err(TlsError::Setup)?;

@@ -93,8 +93,7 @@ impl Outbox {
             return Ok(());
         }
         let Outgoing { encoded, .. } = &outgoing;
-        let frame =
-            Frame { lane: encoded.lane(), bytes: encoded.len(), height: encoded.height(), payload: outgoing };
+        let frame = Frame { lane: encoded.lane(), bytes: encoded.len(), height: encoded.height(), payload: outgoing };
         state.lanes.push(now, frame)?;
         drop(state);
         self.0.filled.notify_one();

@@ -60,6 +60,9 @@ pub(crate) struct Stats {
     pub(crate) rtt: Rtt,
     pub(crate) height: u64,
     pub(crate) last_life: Instant,
+    pub(crate) last_sent: Instant,
+    /// When the oldest ping without a pong was sent.
+    pub(crate) ping_sent: Option<Instant>,
     last: VecDeque<LastMessage>,
 }
 
@@ -73,6 +76,10 @@ impl Stats {
 
     pub(crate) fn on_sent(&mut self, at: Instant, kind: Kind, bytes: usize) {
         count(self.sent.entry(kind).or_default(), bytes);
+        self.last_sent = at;
+        if kind == Kind::Ping {
+            self.ping_sent.get_or_insert(at);
+        }
         self.remember(LastMessage { at, is_sent: true, kind: Some(kind), bytes });
     }
 
@@ -123,6 +130,12 @@ pub struct PeerSnapshot {
     pub min_ping: Option<Duration>,
     /// Smoothed round trip (RFC 6298).
     pub srtt: Option<Duration>,
+    /// How long the oldest ping without a pong has waited, as Bitcoin's `pingwait`.
+    pub ping_wait: Option<Duration>,
+    /// When we last sent something.
+    pub last_sent: Instant,
+    /// Penalty points of its key now.
+    pub penalty: u32,
     /// Bytes and messages received, by kind.
     pub received: BTreeMap<Kind, Traffic>,
     /// Bytes and messages sent, by kind.

@@ -3,10 +3,10 @@
 use super::PeerManager;
 use super::sessions::Session;
 use crate::messages::{
-    Audience, Broadcast, Connect, LiftAllBans, LiftBan, Penalize, PeerUp, Send, SetBan, Stop, Subscribe, TipChanged,
-    ValidatorsChanged,
+    Audience, Broadcast, Connect, LiftAllBans, LiftBan, PeerUp, Penalize, Ping, Send, SetBan, Stop, Subscribe,
+    TipChanged, ValidatorsChanged,
 };
-use crate::peer::{Close, Measured};
+use crate::peer::{Close, Measured, UserPing};
 use actix::{Context, Handler, ResponseFuture};
 use std::time::Duration;
 use timed_peer::misbehaviour::Verdict;
@@ -167,6 +167,16 @@ impl Handler<Measured> for PeerManager {
         if let Some(up) = session.up() {
             self.book.on_measured(&session.key, up.generation, measured.srtt);
         }
+    }
+}
+
+impl Handler<Ping> for PeerManager {
+    type Result = usize;
+
+    fn handle(&mut self, ping: Ping, _ctx: &mut Context<Self>) -> usize {
+        let meant = self.up.iter().filter(|(key, _)| ping.peer.is_none_or(|wanted| wanted == **key));
+        let sessions = meant.filter_map(|(_, number)| self.sessions.get(number));
+        sessions.inspect(|session| session.actor.do_send(UserPing)).count()
     }
 }
 

@@ -1,8 +1,10 @@
 //! The life of sessions: opened, accepted or refused, ended.
 
-use super::{ENDED_MAX, PeerManager};
+use super::{ENDED_MAX, PeerManager, TWINS_MAX};
 use crate::messages::{Disconnect, PeerDown, PeerUp};
-use crate::peer::{Admission, Arrived, Close, Outbox, PeerActor, PeerEnded, PeerParts, PostMortem, SharedStats, Supervisor};
+use crate::peer::{
+    Admission, Arrived, Close, Outbox, PeerActor, PeerEnded, PeerParts, PostMortem, SharedStats, Supervisor,
+};
 use crate::tls::Secured;
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use rand::SeedableRng;
@@ -131,7 +133,11 @@ impl PeerManager {
                 (generation, twin)
             }
         };
-        if let Some(Twin { key, returned, other }) = twin {
+        if let Some(twin) = twin {
+            let Twin { key, returned, other } = twin;
+            self.twins.retain(|known| known.key != key);
+            self.twins.truncate(TWINS_MAX - 1);
+            self.twins.insert(0, twin);
             tracing::error!(peer = %key, %returned, %other, "two live nodes use the same node key: give one another key");
         }
         let up = PeerUp { peer: info.key, validator: info.validator, height: info.height };
@@ -199,7 +205,7 @@ impl PeerManager {
         if self.ended.iter().rev().find(is_repeated).is_some_and(|p| p.end.reason == reason) {
             return;
         }
-        tracing::info!(addr = address, reason = reason.name(), "cannot connect to peer: {reason}");
+        tracing::info!(addr = address, reason = reason.name(), why = %reason, "cannot connect to peer");
         self.remember_end(PostMortem {
             key: None,
             address: address.to_owned(),
@@ -222,9 +228,11 @@ fn log_end(post_mortem: &PostMortem, departure: Departure) {
     let (direction, reason, by, up_s) = (direction.name(), end.reason.name(), end.by.name(), up_for.as_secs());
     match departure {
         Departure::Down { .. } => {
-            tracing::info!(peer, addr = address, direction, reason, by, up_s, "peer is gone: {end}");
+            tracing::info!(peer, addr = address, direction, reason, by, up_s, why = %end, "peer is gone");
         }
-        Departure::Stale => tracing::debug!(peer, addr = address, direction, reason, by, up_s, "old session ended: {end}"),
+        Departure::Stale => {
+            tracing::debug!(peer, addr = address, direction, reason, by, up_s, why = %end, "old session ended")
+        }
     }
 }
 

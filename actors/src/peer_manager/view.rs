@@ -1,11 +1,10 @@
 //! What onlookers see: published, so that nobody has to ask.
 
 use super::PeerManager;
-use super::sessions::Session;
 use crate::peer::{PeerSnapshot, PostMortem};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use timed_peer::{Ban, Direction, EndReason};
+use timed_peer::{Ban, Direction, EndReason, Twin};
 use timed_primitives::{Instant, PublicKey};
 
 /// Every peer, dial target, ban and recent end.
@@ -21,6 +20,8 @@ pub struct PeersView {
     pub bans: Vec<Ban>,
     /// Ended sessions and dials, oldest first. Bound: 256.
     pub ended: Vec<Arc<PostMortem>>,
+    /// Node keys that two live nodes use, the newest report first. Bound: 16.
+    pub twins: Vec<Twin>,
 }
 
 impl PeersView {
@@ -68,38 +69,43 @@ impl PeerManager {
         });
         self.view.send_replace(PeersView {
             listening: self.listening,
-            peers: self.up.values().filter_map(|n| snapshot(*n, self.sessions.get(n)?)).collect(),
+            peers: self.up.values().filter_map(|n| self.snapshot(now, *n)).collect(),
             targets: targets.collect(),
             bans: self.misbehaviour.bans(now),
             ended: self.ended.iter().cloned().collect(),
+            twins: self.twins.clone(),
         });
     }
-}
 
-fn snapshot(number: u64, session: &Session) -> Option<PeerSnapshot> {
-    let up = session.up()?;
-    let stats = session.stats.lock();
-    let address = up.info.address(session.observed.ip()).unwrap_or_else(|| session.observed.to_string());
-    Some(PeerSnapshot {
-        key: session.key,
-        session: number,
-        address,
-        observed: session.observed,
-        direction: session.direction,
-        ping_time: stats.rtt.last(),
-        min_ping: stats.rtt.min(),
-        srtt: stats.rtt.srtt(),
-        received: stats.received.clone(),
-        sent: stats.sent.clone(),
-        dropped: stats.dropped,
-        connected_since: up.since,
-        last_received: stats.last_life,
-        agent: up.info.agent.clone(),
-        height: stats.height,
-        validator: up.info.validator,
-        instance: up.info.instance,
-        interval: up.info.interval,
-        queued_bytes: session.outbox.queued_bytes(),
-        dropped_outbound: session.outbox.dropped(),
-    })
+    fn snapshot(&self, now: Instant, number: u64) -> Option<PeerSnapshot> {
+        let session = self.sessions.get(&number)?;
+        let up = session.up()?;
+        let stats = session.stats.lock();
+        let address = up.info.address(session.observed.ip()).unwrap_or_else(|| session.observed.to_string());
+        Some(PeerSnapshot {
+            key: session.key,
+            session: number,
+            address,
+            observed: session.observed,
+            direction: session.direction,
+            ping_time: stats.rtt.last(),
+            min_ping: stats.rtt.min(),
+            srtt: stats.rtt.srtt(),
+            ping_wait: stats.ping_sent.map(|sent| now.since(sent)),
+            last_sent: stats.last_sent,
+            penalty: self.misbehaviour.points(now, &session.key),
+            received: stats.received.clone(),
+            sent: stats.sent.clone(),
+            dropped: stats.dropped,
+            connected_since: up.since,
+            last_received: stats.last_life,
+            agent: up.info.agent.clone(),
+            height: stats.height,
+            validator: up.info.validator,
+            instance: up.info.instance,
+            interval: up.info.interval,
+            queued_bytes: session.outbox.queued_bytes(),
+            dropped_outbound: session.outbox.dropped(),
+        })
+    }
 }

@@ -1,13 +1,11 @@
 //! A world in memory for tests of peers: nodes with real managers and actors, raw peers that say what they like, one virtual clock.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
-#![allow(unreachable_pub, reason = "shared by several test programs")]
 
 use actix::{Actor, Addr, Context, Handler};
 use bytes::BytesMut;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use std::collections::VecDeque;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -27,37 +25,37 @@ use tokio_util::codec::{Decoder, Encoder};
 use tracing::field::{Field, Visit};
 use uuid::Uuid;
 
-pub const PORT: u16 = 7000;
-pub const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const PORT: u16 = 7000;
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// Runs a test on one thread, where time moves only when everybody waits.
-pub fn run<F: Future<Output = ()>>(test: F) {
+pub(crate) fn run<F: Future<Output = ()>>(test: F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, test);
 }
 
 /// Everybody else acts until all wait, and this much time passes.
-pub async fn pass(time: Duration) {
+pub(crate) async fn pass(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-pub fn ip(id: u64) -> IpAddr {
+pub(crate) fn ip(id: u64) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 0, 0, u8::try_from(id).unwrap()))
 }
 
-pub fn address(id: u64) -> String {
+pub(crate) fn address(id: u64) -> String {
     format!("{}:{PORT}", ip(id))
 }
 
-pub fn key(id: u64) -> PublicKey {
+pub(crate) fn key(id: u64) -> PublicKey {
     node_key(id).public()
 }
 
-pub fn node_key(id: u64) -> SecretKey {
+pub(crate) fn node_key(id: u64) -> SecretKey {
     SecretKey::development("node", id)
 }
 
-pub fn local(id: u64, instance: u128) -> LocalNode {
+pub(crate) fn local(id: u64, instance: u128) -> LocalNode {
     LocalNode {
         key: key(id),
         consensus_key: Some(SecretKey::development("consensus", id)),
@@ -74,9 +72,9 @@ pub fn local(id: u64, instance: u128) -> LocalNode {
 }
 
 /// Panics once when told to: whoever asks for the time next.
-pub struct TestClock {
+pub(crate) struct TestClock {
     inner: TokioClock,
-    pub panics: Mutex<bool>,
+    pub(crate) panics: Mutex<bool>,
 }
 
 impl Clock for TestClock {
@@ -93,7 +91,7 @@ impl Clock for TestClock {
 
 /// What rooms were told of peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
+pub(crate) enum News {
     Up(PublicKey),
     Down(PublicKey, EndReason),
 }
@@ -121,15 +119,15 @@ impl Handler<PeerDown> for Room {
 }
 
 /// Settings of a node before it starts.
-pub struct Setup {
-    pub id: u64,
-    pub config: PeersConfig,
-    pub listens: bool,
-    pub seed: u64,
+pub(crate) struct Setup {
+    pub(crate) id: u64,
+    pub(crate) config: PeersConfig,
+    pub(crate) listens: bool,
+    pub(crate) seed: u64,
 }
 
 impl Setup {
-    pub fn new(id: u64) -> Self {
+    pub(crate) fn new(id: u64) -> Self {
         let config = PeersConfig {
             local: local(id, u128::from(id)),
             book: BookConfig::new(key(id), true),
@@ -142,13 +140,13 @@ impl Setup {
         Self { id, config, listens: true, seed: id }
     }
 
-    pub fn dials(mut self, peers: &[u64]) -> Self {
+    pub(crate) fn dials(mut self, peers: &[u64]) -> Self {
         let peer = |id: &u64| ConfiguredPeer { address: address(*id), key: Some(key(*id)), is_validator: true };
         self.config.configured.extend(peers.iter().map(peer));
         self
     }
 
-    pub async fn start(self, network: &MemoryNetwork) -> Node {
+    pub(crate) async fn start(self, network: &MemoryNetwork) -> Node {
         let transport = network.host(ip(self.id));
         let listener = match self.listens {
             true => Some(transport.bind(SocketAddr::new(ip(self.id), PORT)).await.unwrap()),
@@ -158,7 +156,7 @@ impl Setup {
     }
 }
 
-pub fn start(
+pub(crate) fn start(
     id: u64,
     config: PeersConfig,
     transport: Arc<dyn Transport>,
@@ -167,10 +165,8 @@ pub fn start(
 ) -> Node {
     let (inboxes, outlets) = Inboxes::bounded();
     let (view, views) = watch::channel(PeersView::default());
-    let clock = Arc::new(TestClock {
-        inner: TokioClock::starting_at(UnixTime(1_700_000_000_000)),
-        panics: Mutex::new(false),
-    });
+    let clock =
+        Arc::new(TestClock { inner: TokioClock::starting_at(UnixTime(1_700_000_000_000)), panics: Mutex::new(false) });
     let parts = PeerManagerParts {
         config,
         node_key: node_key(id),
@@ -189,47 +185,46 @@ pub fn start(
 }
 
 /// A node: a real manager with real peers.
-pub struct Node {
-    pub manager: Addr<PeerManager>,
-    pub views: watch::Receiver<PeersView>,
-    pub outlets: Outlets,
-    pub clock: Arc<TestClock>,
+pub(crate) struct Node {
+    pub(crate) manager: Addr<PeerManager>,
+    pub(crate) views: watch::Receiver<PeersView>,
+    pub(crate) outlets: Outlets,
+    pub(crate) clock: Arc<TestClock>,
     news: Arc<Mutex<Vec<News>>>,
 }
 
 impl Node {
-    pub fn view(&self) -> PeersView {
+    pub(crate) fn view(&self) -> PeersView {
         self.views.borrow().clone()
     }
 
-    pub fn is_up(&self, id: u64) -> bool {
+    pub(crate) fn is_up(&self, id: u64) -> bool {
         self.views.borrow().peers.iter().any(|p| p.key == key(id))
     }
 
     /// Why sessions with this peer ended, oldest first.
-    pub fn ends(&self, id: u64) -> Vec<EndReason> {
+    pub(crate) fn ends(&self, id: u64) -> Vec<EndReason> {
         let view = self.views.borrow();
         view.ended.iter().filter(|p| p.key == Some(key(id))).map(|p| p.end.reason).collect()
     }
 
-    pub fn news(&self) -> Vec<News> {
+    pub(crate) fn news(&self) -> Vec<News> {
         self.news.lock().unwrap().clone()
     }
 }
 
 /// A peer that says what it likes.
-pub struct Raw {
-    pub stream: BoxStream,
-    pub theirs: PublicKey,
-    pub exporter: [u8; 32],
+pub(crate) struct Raw {
+    pub(crate) stream: BoxStream,
+    pub(crate) theirs: PublicKey,
+    pub(crate) exporter: [u8; 32],
     codec: FrameCodec,
     buffer: BytesMut,
-    ready: VecDeque<Incoming>,
 }
 
 impl Raw {
     /// Connects and secures, and says nothing.
-    pub async fn dial(network: &MemoryNetwork, id: u64, to: u64) -> Self {
+    pub(crate) async fn dial(network: &MemoryNetwork, id: u64, to: u64) -> Self {
         let (stream, _) = network.host(ip(id)).connect(&address(to)).await.unwrap();
         let secured = Tls::new(&node_key(id), None).unwrap().dial(stream, Some(key(to))).await.unwrap();
         Self {
@@ -238,12 +233,11 @@ impl Raw {
             exporter: secured.exporter,
             codec: FrameCodec::new(),
             buffer: BytesMut::new(),
-            ready: VecDeque::new(),
         }
     }
 
     /// Connects, greets and is greeted.
-    pub async fn greeted(network: &MemoryNetwork, id: u64, to: u64, instance: u128) -> Self {
+    pub(crate) async fn greeted(network: &MemoryNetwork, id: u64, to: u64, instance: u128) -> Self {
         let mut raw = Self::dial(network, id, to).await;
         let (mut handshake, hello) = raw.hello(local(id, instance));
         raw.send(ControlMessage::Hello(Box::new(hello))).await;
@@ -252,23 +246,23 @@ impl Raw {
         raw
     }
 
-    pub fn hello(&self, local: LocalNode) -> (Handshake, Hello) {
+    pub(crate) fn hello(&self, local: LocalNode) -> (Handshake, Hello) {
         Handshake::begin(Instant(0), local, self.theirs, Direction::Outbound, self.exporter)
     }
 
-    pub async fn send(&mut self, message: impl Into<Message>) {
+    pub(crate) async fn send(&mut self, message: impl Into<Message>) {
         let mut bytes = BytesMut::new();
         FrameCodec::new().encode(&Encoded::new(&message.into()).unwrap(), &mut bytes).unwrap();
         self.send_bytes(&bytes).await;
     }
 
-    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
         self.stream.flush().await.unwrap();
     }
 
     /// What comes next; `None` when the other side has closed.
-    pub async fn next(&mut self) -> Option<Incoming> {
+    pub(crate) async fn next(&mut self) -> Option<Incoming> {
         loop {
             if let Some(incoming) = self.codec.decode(&mut self.buffer).unwrap() {
                 return Some(incoming);
@@ -280,7 +274,7 @@ impl Raw {
     }
 
     /// The next message of this kind; others are passed over.
-    pub async fn expect(&mut self, kind: Kind) -> Message {
+    pub(crate) async fn expect(&mut self, kind: Kind) -> Message {
         loop {
             match self.next().await {
                 Some(Incoming::Message { message, .. }) if message.kind() == kind => return message,
@@ -291,7 +285,7 @@ impl Raw {
     }
 
     /// Reads to the end; gives the reason of the goodbye, if there was one.
-    pub async fn goodbye(&mut self) -> Option<EndReason> {
+    pub(crate) async fn goodbye(&mut self) -> Option<EndReason> {
         let mut reason = None;
         while let Some(incoming) = self.next().await {
             if let Incoming::Message { message: Message::Control(ControlMessage::Goodbye { code }), .. } = incoming {
@@ -302,7 +296,7 @@ impl Raw {
     }
 
     /// Answers pings for ever and takes everything in, until the other side closes.
-    pub async fn behave(mut self) -> Option<EndReason> {
+    pub(crate) async fn behave(mut self) -> Option<EndReason> {
         let mut reason = None;
         while let Some(incoming) = self.next().await {
             match incoming {
@@ -321,21 +315,21 @@ impl Raw {
 
 /// Heartbeat lines written on this thread.
 #[derive(Clone, Default)]
-pub struct Lines(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Lines {
     /// Begins to listen, until the guard is dropped.
-    pub fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+    pub(crate) fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
         let lines = Self::default();
         let guard = tracing::subscriber::set_default(lines.clone());
         (lines, guard)
     }
 
-    pub fn all(&self) -> Vec<String> {
+    pub(crate) fn all(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 
-    pub fn count(&self, part: &str) -> usize {
+    pub(crate) fn count(&self, part: &str) -> usize {
         self.all().iter().filter(|l| l.contains(part)).count()
     }
 }
@@ -375,6 +369,6 @@ impl tracing::Subscriber for Lines {
 }
 
 /// Everything that waits in a room's channel.
-pub fn drain<M>(outlet: &mut mpsc::Receiver<M>) -> Vec<M> {
+pub(crate) fn drain<M>(outlet: &mut mpsc::Receiver<M>) -> Vec<M> {
     std::iter::from_fn(|| outlet.try_recv().ok()).collect()
 }

@@ -1,0 +1,563 @@
+//! Peers that mean harm, or are broken: each ends with its typed reason, costs little, and disturbs nobody else.
+
+use crate::common::*;
+use bytes::{BufMut, BytesMut};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::time::Duration;
+use timed_actors::messages::{Audience, Broadcast, LiftBan, Penalize, SetBan};
+use timed_actors::tls::Tls;
+use timed_actors::transport::{MemoryNetwork, Transport};
+use timed_peer::{EndReason, Offence};
+use timed_primitives::{ChainId, Hash};
+use timed_wire::{
+    BlockSyncMessage, ConsensusMessage, ControlMessage, Encoded, Incoming, Kind, MempoolMessage, Message, sample,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// A node, and a good peer whose connection must not suffer.
+struct Scene {
+    network: MemoryNetwork,
+    node: Node,
+    good: Node,
+}
+
+impl Scene {
+    async fn begin() -> Self {
+        let network = MemoryNetwork::new();
+        let node = Setup::new(1).start(&network).await;
+        let good = Setup::new(2).dials(&[1]).start(&network).await;
+        pass(SECOND).await;
+        assert!(node.is_up(2));
+        Self { network, node, good }
+    }
+
+    /// The good peer never noticed anything.
+    async fn end(self) {
+        pass(20 * SECOND).await;
+        assert_eq!(self.node.news().iter().filter(|n| matches!(n, News::Down(k, _) if *k == key(2))).count(), 0);
+        assert!(self.node.is_up(2) && self.good.is_up(1));
+        assert!(self.good.ends(1).is_empty());
+        assert!(self.node.view().peers.iter().any(|p| p.key == key(2) && p.ping_time.is_some()));
+    }
+}
+
+fn header(length: u32, kind: u8) -> BytesMut {
+    let mut bytes = BytesMut::new();
+    bytes.put_u32(length);
+    bytes.put_u8(kind);
+    bytes
+}
+
+#[test]
+fn random_bytes_instead_of_tls_or_inside_it() {
+    run(async {
+        let scene = Scene::begin().await;
+        let mut rng = StdRng::seed_from_u64(1);
+        for _ in 0..20 {
+            let mut noise = vec![0; 5000];
+            rng.fill_bytes(&mut noise);
+            let (mut stream, _) = scene.network.host(ip(9)).connect(&address(1)).await.unwrap();
+            let _ = stream.write_all(&noise).await;
+            let mut rest = Vec::new();
+            let _ = tokio::time::timeout(6 * SECOND, stream.read_to_end(&mut rest)).await.unwrap();
+            let mut raw = Raw::dial(&scene.network, 3, 1).await;
+            // A length beyond every bound or an unknown kind before the greeting: both end it.
+            noise[0] |= 0x80;
+            raw.send_bytes(&noise).await;
+            assert!(raw.goodbye().await.is_some());
+        }
+        let ends = scene.node.ends(3);
+        assert_eq!(ends, vec![EndReason::OversizedFrame; ends.len()]);
+        assert!(scene.node.ends(9).is_empty(), "nobody was named");
+        scene.end().await;
+    });
+}
+
+#[test]
+fn an_oversized_length_ends_the_session_before_anything_is_allocated_and_is_noted() {
+    run(async {
+        let scene = Scene::begin().await;
+        for (length, kind) in [(u32::MAX, 0x10), (257, 0x10), (100_000, 0x15), (70_000, 0x7f), (17, 0x02)] {
+            let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+            raw.send_bytes(&header(length, kind)).await;
+            assert_eq!(raw.goodbye().await, Some(EndReason::OversizedFrame), "{length} {kind}");
+        }
+        assert_eq!(scene.node.ends(3), [EndReason::OversizedFrame; 5]);
+        scene.end().await;
+    });
+}
+
+#[test]
+fn defect_parse_errors_are_swallowed_an_undecodable_body_ends_the_session_with_its_reason() {
+    run(async {
+        let scene = Scene::begin().await;
+        let mut frame = header(3, Kind::Ping.number());
+        frame.put_slice(&[0xc1, 0xc1, 0xc1]);
+        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        raw.send_bytes(&frame).await;
+        assert_eq!(raw.goodbye().await, Some(EndReason::Undecodable));
+        scene.end().await;
+    });
+}
+
+#[test]
+fn a_truncated_frame_waits_and_the_cut_is_nobodys_fault() {
+    run(async {
+        let scene = Scene::begin().await;
+        let vote = Encoded::new(&ConsensusMessage::Vote(sample::opaque(143)).into()).unwrap();
+        let bytes = vote.whole(usize::MAX).unwrap().clone();
+        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        raw.send_bytes(&bytes[..40]).await;
+        pass(5 * SECOND).await;
+        assert!(scene.node.is_up(3));
+        drop(raw);
+        pass(2 * SECOND).await;
+        assert_eq!(scene.node.ends(3), [EndReason::ConnectionClosed]);
+        scene.end().await;
+    });
+}
+
+#[test]
+fn a_slow_drip_greeting_and_a_silent_one_end_in_five_seconds() {
+    run(async {
+        let scene = Scene::begin().await;
+        let began = tokio::time::Instant::now();
+        let silent_socket = scene.network.host(ip(8)).connect(&address(1)).await.unwrap();
+        let mut silent = Raw::dial(&scene.network, 3, 1).await;
+        let mut drip = Raw::dial(&scene.network, 4, 1).await;
+        let (_, hello) = drip.hello(local(4, 4));
+        let hello = Encoded::new(&ControlMessage::Hello(Box::new(hello)).into()).unwrap();
+        for byte in &hello.whole(usize::MAX).unwrap()[..48] {
+            let _ = drip.stream.write_all(&[*byte]).await;
+            let _ = drip.stream.flush().await;
+            pass(Duration::from_millis(100)).await;
+        }
+        assert_eq!(drip.goodbye().await, Some(EndReason::HandshakeTimeout));
+        assert_eq!(silent.goodbye().await, Some(EndReason::HandshakeTimeout));
+        let mut socket = silent_socket.0;
+        assert_eq!(socket.read(&mut [0]).await.unwrap_or(0), 0, "a socket that never began TLS is closed too");
+        assert!(began.elapsed() < 7 * SECOND, "{:?}", began.elapsed());
+        assert_eq!(
+            (scene.node.ends(3), scene.node.ends(4)),
+            (vec![EndReason::HandshakeTimeout], vec![EndReason::HandshakeTimeout])
+        );
+        scene.end().await;
+    });
+}
+
+#[test]
+fn idle_sockets_do_not_hold_up_others() {
+    run(async {
+        let scene = Scene::begin().await;
+        let mut idle = Vec::new();
+        for _ in 0..120 {
+            idle.push(scene.network.host(ip(8)).connect(&address(1)).await.unwrap());
+            tokio::task::yield_now().await;
+        }
+        let began = tokio::time::Instant::now();
+        let raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        assert!(began.elapsed() < SECOND);
+        let _living = tokio::task::spawn_local(raw.behave());
+        scene.end().await;
+    });
+}
+
+#[test]
+fn a_wrong_chain_genesis_or_protocol_ends_with_its_reason() {
+    run(async {
+        let scene = Scene::begin().await;
+        let mut chain = local(3, 3);
+        chain.chain_id = ChainId(8);
+        let mut genesis = local(3, 3);
+        genesis.genesis = Hash([8; 32]);
+        for (me, expected) in [(chain, EndReason::ChainId), (genesis, EndReason::Genesis)] {
+            let mut raw = Raw::dial(&scene.network, 3, 1).await;
+            let (_, hello) = raw.hello(me);
+            raw.send(ControlMessage::Hello(Box::new(hello))).await;
+            assert_eq!(raw.goodbye().await, Some(expected));
+        }
+        let mut raw = Raw::dial(&scene.network, 3, 1).await;
+        let (_, mut hello) = raw.hello(local(3, 3));
+        hello.protocol = 2;
+        raw.send(ControlMessage::Hello(Box::new(hello))).await;
+        assert_eq!(raw.goodbye().await, Some(EndReason::ProtocolVersion));
+        assert_eq!(scene.node.ends(3), [EndReason::ChainId, EndReason::Genesis, EndReason::ProtocolVersion]);
+        scene.end().await;
+    });
+}
+
+#[test]
+fn a_validator_key_is_proved_for_this_connection_only() {
+    run(async {
+        let scene = Scene::begin().await;
+        let mut first = Raw::dial(&scene.network, 3, 1).await;
+        let (_, hello) = first.hello(local(3, 3));
+        // The same words on another connection prove nothing.
+        let mut second = Raw::dial(&scene.network, 3, 1).await;
+        second.send(ControlMessage::Hello(Box::new(hello.clone()))).await;
+        assert_eq!(second.goodbye().await, Some(EndReason::ValidatorClaim));
+        first.send(ControlMessage::Hello(Box::new(hello))).await;
+        first.expect(Kind::Ping).await;
+        scene.end().await;
+    });
+}
+
+#[test]
+fn nothing_is_accepted_before_the_greeting_and_no_second_greeting() {
+    run(async {
+        let scene = Scene::begin().await;
+        let mut chunk = BytesMut::new();
+        let block = Encoded::new(&ConsensusMessage::Block(sample::opaque(100_000)).into()).unwrap();
+        block.put_chunk(0, 64_000, &mut chunk).unwrap();
+        let vote = Encoded::new(&ConsensusMessage::Vote(sample::opaque(9)).into()).unwrap();
+        for bytes in [&chunk[..], &vote.whole(100).unwrap()[..], &[0, 0, 0, 0, 0x77]] {
+            let mut raw = Raw::dial(&scene.network, 3, 1).await;
+            raw.send_bytes(bytes).await;
+            assert_eq!(raw.goodbye().await, Some(EndReason::HandshakeOrder));
+        }
+        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let (_, hello) = raw.hello(local(3, 3));
+        raw.send(ControlMessage::Hello(Box::new(hello))).await;
+        assert_eq!(raw.goodbye().await, Some(EndReason::HandshakeOrder));
+        scene.end().await;
+    });
+}
+
+#[test]
+fn an_impostor_at_a_configured_address_is_refused_by_its_key() {
+    run(async {
+        let scene = Scene::begin().await;
+        // At node 4's address answers somebody with key 5.
+        let mut listener = scene.network.host(ip(4)).bind((ip(4), PORT).into()).await.unwrap();
+        let impostor = Tls::new(&node_key(5), None).unwrap();
+        tokio::task::spawn_local(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let _ = impostor.accept(stream).await;
+            }
+        });
+        let victim = Setup::new(6).dials(&[4, 1]).start(&scene.network).await;
+        pass(60 * SECOND).await;
+        assert!(victim.is_up(1) && !victim.is_up(4) && !victim.is_up(5));
+        let view = victim.view();
+        let target = view.targets.iter().find(|t| t.address == address(4)).unwrap();
+        assert_eq!(target.last_end.unwrap().1, EndReason::Tls);
+        assert!(target.failures > 1, "it is tried again, since the operator named it");
+        scene.end().await;
+    });
+}
+
+#[test]
+fn a_peer_outside_the_allow_list_is_refused() {
+    run(async {
+        let network = MemoryNetwork::new();
+        let mut setup = Setup::new(1);
+        setup.config.allowed = Some([key(2)].into());
+        let node = setup.start(&network).await;
+        let good = Setup::new(2).dials(&[1]).start(&network).await;
+        let stranger = Setup::new(3).dials(&[1]).start(&network).await;
+        pass(20 * SECOND).await;
+        assert!(node.is_up(2) && good.is_up(1));
+        assert!(stranger.view().peers.is_empty() && !node.is_up(3));
+    });
+}
+
+#[test]
+fn a_peer_that_does_not_read_costs_at_most_its_byte_bound() {
+    run(async {
+        let mut scene = Scene::begin().await;
+        let mut deaf = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let block = |n: u32| {
+            let mut bytes = n.to_be_bytes().to_vec();
+            bytes.resize(1_000_000, 0);
+            Message::from(ConsensusMessage::Block(bytes.into()))
+        };
+        let mut received = 0;
+        for n in 0..60 {
+            scene.node.manager.do_send(Broadcast { message: block(n), audience: Audience::All, except: None });
+            pass(Duration::from_millis(100)).await;
+            // It goes on sending, so it is not silent.
+            deaf.send(ControlMessage::Pong { nonce: 1 }).await;
+            received += drain(&mut scene.good.outlets.consensus).len();
+        }
+        pass(SECOND).await;
+        let view = scene.node.view();
+        let peer = view.peers.iter().find(|p| p.key == key(3)).unwrap();
+        assert!(peer.queued_bytes.iter().sum::<usize>() <= 8 * 1024 * 1024, "{:?}", peer.queued_bytes);
+        assert!(peer.dropped_outbound > 50);
+        received += drain(&mut scene.good.outlets.consensus).len();
+        assert_eq!(received, 60, "the good peer missed nothing");
+        for _ in 0..120 {
+            pass(SECOND).await;
+            let _ = deaf.stream.write_all(&[0, 0, 0, 0, 0x77]).await;
+            let _ = deaf.stream.flush().await;
+        }
+        assert_eq!(scene.node.ends(3), [EndReason::LaneOverflow], "who takes not one byte for a minute does not read");
+        scene.end().await;
+    });
+}
+
+#[test]
+fn floods_of_votes_transactions_and_unasked_blocks_are_dropped_and_counted() {
+    run(async {
+        let mut scene = Scene::begin().await;
+        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        for _ in 0..3000 {
+            raw.send(ConsensusMessage::Vote(sample::opaque(143))).await;
+        }
+        for _ in 0..20 {
+            raw.send(MempoolMessage::Transactions { transactions: vec![sample::opaque(400_000)] }).await;
+            let block = sample::opaque(500_000);
+            raw.send(BlockSyncMessage::Decided { request: 1, height: 1, certificate: sample::opaque(1), block }).await;
+        }
+        for nonce in 0..200 {
+            raw.send(ControlMessage::Ping { nonce }).await;
+        }
+        pass(2 * SECOND).await;
+        let view = scene.node.view();
+        let dropped = view.peers.iter().find(|p| p.key == key(3)).unwrap().dropped;
+        assert_eq!((dropped.consensus, dropped.unasked), (3000 - 1024, 20));
+        assert_eq!(dropped.mempool, 20 - 7, "3 MiB of transactions may wait");
+        assert!(dropped.pings >= 150);
+        // The rooms are not crowded out: the good peer still has its own allowance.
+        scene.good.manager.do_send(Broadcast {
+            message: ConsensusMessage::Vote(sample::opaque(1)).into(),
+            audience: Audience::All,
+            except: None,
+        });
+        pass(SECOND).await;
+        let arrived = drain(&mut scene.node.outlets.consensus);
+        assert_eq!(arrived.iter().filter(|i| i.peer == key(2)).count(), 1);
+        assert_eq!(arrived.len(), 1025);
+        assert!(scene.node.is_up(3), "a flood is no offence");
+        drop(arrived);
+        raw.send(ConsensusMessage::Vote(sample::opaque(143))).await;
+        pass(SECOND).await;
+        assert_eq!(drain(&mut scene.node.outlets.consensus).len(), 1, "what the room has taken frees the allowance");
+        drop(raw);
+        scene.end().await;
+    });
+}
+
+#[test]
+fn provable_faults_ban_the_key_for_a_while_and_an_operator_can_lift_it() {
+    run(async {
+        let scene = Scene::begin().await;
+        let mut me = local(3, 3);
+        me.consensus_key = None;
+        let greet = async |network: &MemoryNetwork| {
+            let mut raw = Raw::dial(network, 3, 1).await;
+            let (_, hello) = raw.hello(me.clone());
+            raw.send(ControlMessage::Hello(Box::new(hello))).await;
+            raw
+        };
+        let raw = greet(&scene.network).await;
+        let living = tokio::task::spawn_local(raw.behave());
+        pass(SECOND).await;
+        for _ in 0..3 {
+            scene.node.manager.do_send(Penalize { peer: key(3), offence: Offence::InvalidSignature });
+        }
+        assert_eq!(living.await.unwrap(), Some(EndReason::Misbehaviour));
+        pass(SECOND).await;
+        assert_eq!(scene.node.view().bans.len(), 1);
+        assert_eq!(greet(&scene.network).await.goodbye().await, Some(EndReason::Banned));
+        assert!(scene.node.manager.send(LiftBan { peer: key(3) }).await.unwrap());
+        let raw = greet(&scene.network).await;
+        let living = tokio::task::spawn_local(raw.behave());
+        pass(SECOND).await;
+        assert!(scene.node.is_up(3));
+        scene.node.manager.do_send(SetBan { peer: key(3), length: 60 * SECOND });
+        assert_eq!(living.await.unwrap(), Some(EndReason::Banned));
+        pass(61 * SECOND).await;
+        assert!(scene.node.view().bans.is_empty());
+        // A validator is spared as long as nobody says that quorum does not need it.
+        for _ in 0..10 {
+            scene.node.manager.do_send(Penalize { peer: key(2), offence: Offence::InvalidBlock });
+        }
+        scene.end().await;
+    });
+}
+
+#[test]
+fn defect_read_line_in_select_a_frame_that_comes_byte_by_byte_is_read_whole() {
+    run(async {
+        let mut scene = Scene::begin().await;
+        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let vote = ConsensusMessage::Vote(sample::opaque(143));
+        let encoded = Encoded::new(&vote.clone().into()).unwrap();
+        for byte in &encoded.whole(usize::MAX).unwrap()[..] {
+            raw.send_bytes(&[*byte]).await;
+            // Timers of the actor fire and broadcasts leave between any two bytes.
+            scene.node.manager.do_send(Broadcast {
+                message: ConsensusMessage::Vote(sample::opaque(2)).into(),
+                audience: Audience::All,
+                except: None,
+            });
+            pass(Duration::from_millis(50)).await;
+        }
+        pass(SECOND).await;
+        let arrived = drain(&mut scene.node.outlets.consensus);
+        assert_eq!(arrived.into_iter().map(|i| i.message).collect::<Vec<_>>(), [vote]);
+        let _living = tokio::task::spawn_local(raw.behave());
+        scene.end().await;
+    });
+}
+
+#[test]
+fn defect_burst_ticks_after_a_suspended_hour_no_ping_bursts_and_nobody_is_dropped() {
+    run(async {
+        let scene = Scene::begin().await;
+        pass(10 * SECOND).await;
+        let (lines, _guard) = Lines::capture();
+        // The whole machine sleeps: the clock jumps, and nobody has run meanwhile.
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        pass(SECOND).await;
+        assert!(lines.count("[INBOUND] Sent ping") <= 1, "{:#?}", lines.all());
+        assert_eq!(lines.count("⚠️"), 0);
+        drop(_guard);
+        scene.end().await;
+    });
+}
+
+#[test]
+fn defect_first_tick_fires_twice_one_ping_when_a_session_begins() {
+    run(async {
+        let scene = Scene::begin().await;
+        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let mut pings = 0;
+        let _ = tokio::time::timeout(4 * SECOND, async {
+            while let Some(incoming) = raw.next().await {
+                pings += usize::from(matches!(
+                    incoming,
+                    Incoming::Message { message: Message::Control(ControlMessage::Ping { .. }), .. }
+                ));
+            }
+        })
+        .await;
+        assert_eq!(pings, 1);
+        scene.end().await;
+    });
+}
+
+#[test]
+fn defect_unbounded_lines_ten_megabytes_of_one_frame_are_never_held() {
+    run(async {
+        let scene = Scene::begin().await;
+        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        raw.send_bytes(&header(10_000_000, Kind::Decided.number())).await;
+        let mut sent = 0;
+        while sent < 10_000_000 && raw.stream.write_all(&[0; 10_000]).await.is_ok() {
+            sent += 10_000;
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(raw.goodbye().await.unwrap_or(EndReason::OversizedFrame), EndReason::OversizedFrame);
+        assert_eq!(scene.node.ends(3), [EndReason::OversizedFrame]);
+        scene.end().await;
+    });
+}
+
+#[test]
+fn defect_bulk_and_ping_share_a_writer_a_pong_passes_megabytes_of_bulk() {
+    run(async {
+        let scene = Scene::begin().await;
+        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        for n in 0..15 {
+            let block = sample::opaque(1_000_000);
+            let message = BlockSyncMessage::Decided { request: 1, height: n, certificate: sample::opaque(1), block };
+            scene.node.manager.do_send(Broadcast { message: message.into(), audience: Audience::All, except: None });
+        }
+        pass(SECOND).await;
+        raw.send(ControlMessage::Ping { nonce: 5 }).await;
+        pass(Duration::from_millis(10)).await;
+        let mut before = 0;
+        loop {
+            match raw.next().await.unwrap() {
+                Incoming::Message { message: Message::Control(ControlMessage::Pong { nonce: 5 }), .. } => break,
+                Incoming::Message { bytes, .. }
+                | Incoming::Progress { bytes, .. }
+                | Incoming::Unknown { bytes, .. } => before += bytes,
+            }
+        }
+        // What had left for the link already: its buffer, that of TLS, and one batch.
+        assert!(before <= 3 * 64 * 1024 + 2 * 64 * 1024, "{before} bytes came before the pong");
+        scene.end().await;
+    });
+}
+
+#[test]
+fn defect_messages_other_than_pings_are_dropped_see_every_message_type() {
+    // The whole walk over all kinds is in peers.rs; this is the shortest form: one vote after a thousand pings.
+    run(async {
+        let mut scene = Scene::begin().await;
+        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        for nonce in 0..1000 {
+            raw.send(ControlMessage::Ping { nonce }).await;
+        }
+        raw.send(ConsensusMessage::Vote(sample::opaque(3))).await;
+        pass(SECOND).await;
+        assert_eq!(drain(&mut scene.node.outlets.consensus).len(), 1);
+        drop(raw);
+        scene.end().await;
+    });
+}
+
+#[test]
+fn defect_ping_before_the_handshake_nothing_but_a_greeting_is_sent_first() {
+    run(async {
+        let scene = Scene::begin().await;
+        let mut raw = Raw::dial(&scene.network, 3, 1).await;
+        let mut kinds = Vec::new();
+        while let Some(incoming) = raw.next().await {
+            if let Incoming::Message { message, .. } = incoming {
+                kinds.push(message.kind());
+            }
+        }
+        assert_eq!(kinds, [Kind::Hello, Kind::Goodbye]);
+        scene.end().await;
+    });
+}
+
+#[test]
+fn defect_pending_pings_cut_to_five_late_pongs_still_match() {
+    run(async {
+        let scene = Scene::begin().await;
+        let (lines, _guard) = Lines::capture();
+        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let mut nonces = Vec::new();
+        while nonces.len() < 9 {
+            if let Message::Control(ControlMessage::Ping { nonce }) = raw.expect(Kind::Ping).await {
+                nonces.push(nonce);
+            }
+            // Alive, but slow to answer.
+            raw.send(ConsensusMessage::Vote(sample::opaque(3))).await;
+        }
+        for nonce in &nonces {
+            raw.send(ControlMessage::Pong { nonce: *nonce }).await;
+        }
+        pass(Duration::from_millis(100)).await;
+        for nonce in nonces {
+            assert_eq!(lines.count(&format!("Pong matches! 10.0.0.3:7000 (nonce: {nonce},")), 1);
+        }
+        drop(_guard);
+        let _living = tokio::task::spawn_local(raw.behave());
+        scene.end().await;
+    });
+}
+
+#[test]
+fn a_peer_that_sends_but_never_answers_pings_is_closed_after_four_deadlines() {
+    run(async {
+        let scene = Scene::begin().await;
+        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let began = tokio::time::Instant::now();
+        let mut reason = None;
+        while reason.is_none() {
+            let _ = raw.stream.write_all(&[0, 0, 0, 0, 0x77]).await;
+            let _ = raw.stream.flush().await;
+            reason = tokio::time::timeout(SECOND, raw.goodbye()).await.ok();
+        }
+        assert_eq!(reason, Some(Some(EndReason::PongsMissing)));
+        assert!((58..70).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+        scene.end().await;
+    });
+}

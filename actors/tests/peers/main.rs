@@ -1,0 +1,5 @@
+//! Peers over a network in memory, in virtual time: what well-meaning nodes do, and what hostile ones achieve.
+
+mod common;
+mod friendly;
+mod hostile;
