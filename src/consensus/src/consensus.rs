@@ -14,9 +14,11 @@ use crate::signing::{Signing, SigningOff, SigningStatus};
 use crate::timeouts::Timeouts;
 use crate::timers::{Timer, Timers};
 use crate::votes::Votes;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use timed_primitives::{Block, BlockId, CommitCertificate, Disk, Height, Instant, PublicKey, Round, UnixTime};
+use timed_primitives::{
+    Block, BlockId, CommitCertificate, Disk, Height, Instant, PublicKey, Round, UnixTime, VoteKind,
+};
 
 /// Room in the journal below which nothing more is signed at this height: one step writes at most a block and some votes.
 const JOURNAL_RESERVE: u64 = 4 << 20;
@@ -72,6 +74,8 @@ pub struct Consensus {
     pub(crate) behind_told: Height,
     pub(crate) behind_since_tick: bool,
     pub(crate) evidence_told: usize,
+    /// When votes of this height came, to tell a cut link from a slow one.
+    pub(crate) held_since: BTreeMap<(Round, VoteKind, PublicKey), Instant>,
     pub(crate) ticks: usize,
     pub(crate) now: Instant,
     pub(crate) unix: UnixTime,
@@ -132,6 +136,7 @@ impl Consensus {
             active_since: None,
             behind_since_tick: false,
             evidence_told: 0,
+            held_since: BTreeMap::new(),
             ticks: 0,
             now: Instant::START,
             unix: UnixTime(0),
@@ -406,5 +411,16 @@ fn signed_by(entry: &Entry, me: Option<PublicKey>) -> Option<SignedRecord> {
         Entry::Vote(vote) if Some(vote.validator) == me => Some(SignedRecord::of_vote(vote)),
         Entry::Proposal(proposal) if Some(proposal.proposer) == me => Some(SignedRecord::of_proposal(proposal)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_core_can_live_on_any_thread() {
+        const fn is_send<T: Send>() {}
+        is_send::<super::Consensus>();
+        is_send::<crate::Fatal>();
+        is_send::<crate::Output>();
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! In normal traffic a vote costs one delivery per other node and nothing is forwarded. Every [`TICK`], and at once when a validator
 //! connects, an active height's holdings are told to the connected validators. Who shows something that we lack gets ours at once.
+//!
+//! A neighbour that lacks a vote which is here for [`LINK_GRACE`] has no link to its signer, or a bad one: for [`RELAY_TIME`] that
+//! signer's messages are passed on to it as they come. So a cut link costs one exchange a minute and not one per vote.
 
 use crate::consensus::{Consensus, Phase};
 use crate::messages::{Gossip, Holdings, Output};
@@ -16,6 +19,11 @@ pub const TICK: Duration = Duration::from_secs(1);
 const HOLDINGS_GAP: Duration = Duration::from_millis(100);
 /// Shortest time between two deliveries of the same block to the same peer.
 const BLOCK_GAP: Duration = Duration::from_millis(500);
+
+/// How long a vote may be on its way to a neighbour.
+pub const LINK_GRACE: Duration = Duration::from_millis(500);
+/// How long a signer's messages are passed on after they were found lacking.
+pub const RELAY_TIME: Duration = Duration::from_secs(60);
 
 impl Consensus {
     pub(crate) fn on_peer_up(&mut self, peer: PublicKey, validator: Option<PublicKey>) {
@@ -108,11 +116,32 @@ impl Consensus {
         }
         if theirs.height == self.height() && self.phase != Phase::Waiting {
             let ours = self.engine.round().unwrap_or_default();
+            self.find_cut_links(from, theirs);
             let answer = answer(&self.votes, ours, theirs);
             answer.into_iter().for_each(|message| self.send(from, message));
             self.tell_what_we_lack(from, theirs, ours);
         } else if theirs.height == self.tip.height {
             self.help_previous(from, theirs);
+        }
+    }
+
+    fn find_cut_links(&mut self, from: PublicKey, theirs: &Holdings) {
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        for (kind, bitmap) in [(VoteKind::Prevote, &theirs.prevotes), (VoteKind::Precommit, &theirs.precommits)] {
+            for vote in self.votes.lacking(theirs.round, kind, bitmap) {
+                let since = self.held_since.get(&(vote.round, kind, vote.validator));
+                let is_old = since.is_some_and(|since| self.now >= *since + LINK_GRACE);
+                if is_old && peer.validator != Some(vote.validator) {
+                    peer.relayed.insert(vote.validator, self.now + RELAY_TIME);
+                }
+            }
+        }
+    }
+
+    /// Passes a message on to neighbours that its signer does not reach.
+    pub(crate) fn relay(&mut self, signer: &PublicKey, message: &Gossip) {
+        for to in self.peers.relayed(signer, self.now) {
+            self.send(to, message.clone());
         }
     }
 

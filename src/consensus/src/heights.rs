@@ -82,12 +82,14 @@ impl Consensus {
         self.active_since = None;
         self.hold = Some(Hold::default());
         self.evidence_told = 0;
+        self.held_since.clear();
         self.votes = Votes::new(height, self.set.clone());
         self.order = self.leaders.order(height);
         if self.journal.height() != height {
             self.journal.begin(height);
         }
-        self.engine.set_enabled(self.me.is_some() && self.signing.off().is_none());
+        let is_validator = self.me.is_some_and(|me| self.set.get(&me).is_some());
+        self.engine.set_enabled(is_validator && self.signing.off().is_none());
         let members = self.leaders.members(height);
         let actions = self.engine.start(height, self.set.clone(), members)?;
         self.apply(actions);

@@ -133,8 +133,10 @@ impl Consensus {
         self.check_memory(&vote.validator, SignedRecord::of_vote(&vote));
         self.engine.note_verified_vote(&vote);
         self.votes.insert_vote(&vote);
+        self.held_since.insert((vote.round, vote.kind, vote.validator), self.now);
         self.active_since.get_or_insert(self.now);
         self.push(engine::vote(&vote));
+        self.relay(&vote.validator, &Gossip::Vote(vote.clone()));
     }
 
     /// A precommit for the decided block enriches the certificate that the next block includes.
@@ -255,6 +257,7 @@ impl Consensus {
         if self.votes.insert_proposal(&proposal) {
             self.active_since.get_or_insert(self.now);
             self.push(engine::proposal(&proposal));
+            self.relay(&proposal.proposer, &Gossip::Proposal(proposal.clone()));
         }
     }
 
@@ -328,7 +331,9 @@ impl Consensus {
             (false, true) => Rank::Named,
             (false, false) => Rank::Unnamed,
         };
-        self.blocks.insert(id, block, rank);
+        if self.blocks.insert(id, block.clone(), rank) && needed.contains(&id) | named.contains(&id) {
+            self.relay(&block.header.proposer, &Gossip::Block(block.clone()));
+        }
         self.commit_if_found();
     }
 

@@ -11,6 +11,8 @@ pub(crate) struct Peer {
     pub(crate) height: Option<Height>,
     pub(crate) holdings_sent: Option<Instant>,
     pub(crate) block_sent: Option<(BlockId, Instant)>,
+    /// Validators whose messages do not reach this peer by themselves, and until when we pass them on.
+    pub(crate) relayed: BTreeMap<PublicKey, Instant>,
 }
 
 /// The connected peers. Bound: as many as the peer manager connects.
@@ -60,6 +62,12 @@ impl Peers {
     /// Node keys of connected validators.
     pub(crate) fn validators(&self) -> Vec<PublicKey> {
         self.by_key.iter().filter(|(_, p)| p.validator.is_some()).map(|(key, _)| *key).collect()
+    }
+
+    /// Peers to whom messages of `signer` are passed on.
+    pub(crate) fn relayed(&self, signer: &PublicKey, now: Instant) -> Vec<PublicKey> {
+        let is_relayed = |p: &Peer| p.relayed.get(signer).is_some_and(|until| *until > now);
+        self.by_key.iter().filter(|(_, p)| is_relayed(p)).map(|(key, _)| *key).collect()
     }
 
     /// Node keys of all.

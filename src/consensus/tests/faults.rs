@@ -1,5 +1,7 @@
 //! Faulty neighbours and awkward orders: re-proposals, missing blocks, forgeries, contradictions, clocks.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod sim;
 
 use sim::{CHAIN, Sim, consensus_key, node_key};
@@ -95,6 +97,7 @@ fn a_proposal_that_names_its_own_or_a_later_round_as_proof_is_refused() {
 #[test]
 fn a_dead_proposer_costs_one_timeout_not_one_per_turn() {
     let mut sim = Sim::new(4, 0, 3);
+    sim.config.min_block_interval = Duration::from_millis(50);
     (0..3).for_each(|id| sim.start(id));
     sim.payload_everywhere();
     assert!(sim.run_until(60 * SECOND, |s| s.lowest() >= 80), "{:#?}", sim.status(0));

@@ -1,6 +1,8 @@
 //! No key ever signs two statements for one place, whatever is lost; and what cannot be known switches signing off.
 //! The simulation checks every message that leaves a node, and that each height has one block.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod sim;
 
 use sim::{Sim, consensus_key};

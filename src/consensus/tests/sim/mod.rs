@@ -1,5 +1,6 @@
 //! A network of consensus cores under virtual time: one seed, one trace. Safety is checked at every message that leaves a node.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test harness: a failure is the test's")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,6 +26,15 @@ pub(crate) fn consensus_key(id: usize) -> SecretKey {
 pub(crate) fn node_key(id: usize) -> PublicKey {
     SecretKey::development("node", id as u64 + 1).public()
 }
+
+/// What was signed where: key, height, round, kind.
+type Place = (PublicKey, Height, Round, u8);
+/// For what: block and, in proposals, the round of the quorum named.
+type Value = (Option<BlockId>, Option<Round>);
+/// Says whether a message (from, to) is lost.
+type Filter = Box<dyn Fn(usize, usize, &Gossip) -> bool>;
+/// Says whether a node finds a block valid.
+type Judge = Box<dyn Fn(usize, &Block) -> bool>;
 
 #[derive(Clone, Debug)]
 enum Event {
@@ -57,12 +67,12 @@ pub(crate) struct Sim {
     sequence: u64,
     random: u64,
     cut: BTreeSet<(usize, usize)>,
-    signed: BTreeMap<(PublicKey, Height, Round, u8), (Option<BlockId>, Option<Round>)>,
+    signed: BTreeMap<Place, Value>,
     decided: BTreeMap<Height, BlockId>,
     nonce: u64,
     /// Drops a message when it holds: (from, to, message).
-    pub(crate) filter: Box<dyn Fn(usize, usize, &Gossip) -> bool>,
-    pub(crate) is_valid: Box<dyn Fn(usize, &Block) -> bool>,
+    pub(crate) filter: Filter,
+    pub(crate) is_valid: Judge,
     /// Stops after this many handled inputs of a node, for crash tests: (node, count).
     pub(crate) crash_at: Option<(usize, u64)>,
 }
