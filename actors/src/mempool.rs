@@ -1,6 +1,7 @@
 //! The hands of the mempool: frames and RPC in, signatures checked in batches off this thread, announcements out.
 
 mod answers;
+mod chain;
 mod messages;
 
 pub use messages::{
@@ -8,6 +9,7 @@ pub use messages::{
     SubmitError, Subscribe, TestAccept,
 };
 
+use chain::ChainView;
 use crate::fatal::Vital;
 use crate::finality::{Finality, FinalitySummary};
 use crate::ledger::Committed;
@@ -21,13 +23,13 @@ use actix::{
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use timed_ledger::{LedgerReader, ReadError, TransactionError, VerifiedSignatures, check_transaction};
+use timed_ledger::{LedgerReader, TransactionError, VerifiedSignatures};
 use timed_mempool::{
-    Candidate, Chain, Limits, Pool, Receipt, Reject, Relay, RelayAction, RelayLimits, RemovalReason, Source,
+    Candidate, Limits, Pool, Receipt, Reject, Relay, RelayAction, RelayLimits, RemovalReason, Source,
 };
 use timed_peer::Offence;
 use timed_primitives::{
-    Amount, Clock, OutPoint, PublicKey, SignedItem, Transaction, TxFullId, TxId, TxOutput, decode, encode, verify_batch,
+    Amount, Clock, PublicKey, SignedItem, Transaction, TxFullId, TxId, decode, encode, verify_batch,
 };
 use timed_wire::MempoolMessage;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -42,35 +44,6 @@ const CHECKING_MAX: usize = 20_000;
 const BATCH_MAX: usize = 256;
 /// Most payload requests waiting for their parent; consensus has one in flight.
 const PAYLOADS_MAX: usize = 8;
-
-/// The decided chain, as the pool sees it. What cannot be read counts as absent, and ends the process.
-struct ChainView {
-    reader: LedgerReader,
-    vital: Vital,
-}
-
-impl ChainView {
-    fn read<T>(&self, found: Result<T, ReadError>) -> Option<T> {
-        found.map_err(|error| self.vital.fail(error.to_string())).ok()
-    }
-}
-
-impl Chain for ChainView {
-    type Refusal = TransactionError;
-
-    fn output(&self, outpoint: &OutPoint) -> Option<TxOutput> {
-        self.read(self.reader.output(outpoint)).flatten().map(|entry| entry.output)
-    }
-
-    fn check(&self, transaction: &Transaction, spent: &[TxOutput]) -> Result<Amount, TransactionError> {
-        let genesis = self.reader.genesis();
-        check_transaction(transaction, genesis.chain_id, &genesis.parameters, spent)
-    }
-
-    fn is_known(&self, txid: &TxId) -> bool {
-        self.read(self.reader.is_confirmed(txid)).unwrap_or(false)
-    }
-}
 
 /// What the actor is made of.
 pub struct MempoolParts {
