@@ -266,6 +266,20 @@ impl<B> BlockSync<B> {
         actions
     }
 
+    /// The ledger is done with the batch whose last height is `last`, and our tip is at `tip` now. When it stopped short without a provable fault, the
+    /// next block is asked for again after a pause of its sender; without this call a batch that stopped short would be waited for
+    /// for ever.
+    pub fn on_batch_done(&mut self, now: Instant, last: Height, tip: Height) -> Vec<Action<B>> {
+        let mut actions = self.on_committed(now, tip);
+        if let Some(batch) = self.batch.take_if(|batch| batch.last == last) {
+            if let Some(record) = batch.from.get(&self.tip.next()).and_then(|peer| self.peers.get_mut(peer)) {
+                record.on_failure(now, &self.limits);
+            }
+            actions.extend(self.advance(now));
+        }
+        actions
+    }
+
     /// Our chain has grown to `height`, by sync or by consensus.
     pub fn on_committed(&mut self, now: Instant, height: Height) -> Vec<Action<B>> {
         if height <= self.tip {

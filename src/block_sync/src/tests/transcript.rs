@@ -134,6 +134,25 @@ fn a_batch_that_is_refused_is_asked_for_again_elsewhere() {
 }
 
 #[test]
+fn a_batch_that_stops_short_is_not_waited_for() {
+    let mut sync = sync(0);
+    let _ = status(&mut sync, ms(0), 1, 4);
+    for height in [2, 3, 4] {
+        let _ = block(&mut sync, ms(1), 1, 1, height);
+    }
+    assert_eq!(delivered(&block(&mut sync, ms(1), 1, 1, 1)), [1, 2, 3, 4]);
+    assert_eq!(sync.on_batch_done(ms(2), Height(4), Height(2)), [], "nobody is blamed, the sender pauses");
+    assert_eq!(sync.next_wake(), Some(ms(502)));
+    assert_eq!(requests(&sync.on_tick(ms(502))), [(peer(1), 2, 3, 1)]);
+    let actions = block(&mut sync, ms(503), 1, 2, 3);
+    assert_eq!((delivered(&actions), requests(&actions)), (vec![3], vec![(peer(1), 3, 4, 1)]));
+    let _ = sync.on_committed(ms(504), Height(3));
+    assert_eq!(delivered(&block(&mut sync, ms(505), 1, 3, 4)), [4]);
+    assert_eq!(sync.on_batch_done(ms(506), Height(3), Height(3)), [], "an answer for an older batch");
+    assert!(sync.progress(ms(9_000)).stall.is_some_and(|stall| matches!(stall, Stall::Committing { .. })));
+}
+
+#[test]
 fn one_block_more_is_left_to_consensus_for_a_while() {
     let mut sync = sync(10);
     assert_eq!(status(&mut sync, ms(0), 1, 11), []);
