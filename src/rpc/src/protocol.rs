@@ -63,8 +63,9 @@ impl Calls {
     async fn reply_to_single(&self, value: Value) -> Reply {
         let request = match Request::read(value) {
             Ok(request) => request,
-            Err((id, error)) => {
-                return Reply { status: StatusCode::BAD_REQUEST, body: Some(failed(&id, &error, false)) };
+            Err((id, text)) => {
+                let body = failed(&id, &RpcError::InvalidRequest(text), false);
+                return Reply { status: StatusCode::BAD_REQUEST, body: Some(body) };
             }
         };
         let result = self.call(&request).await;
@@ -92,7 +93,7 @@ impl Calls {
         let mut size = 0;
         for value in batch {
             let answer = match Request::read(value) {
-                Err((id, error)) => failed(&id, &error, false),
+                Err((id, text)) => failed(&id, &RpcError::InvalidRequest(text), false),
                 Ok(request) => {
                     let result = if size > self.limits.answer_bytes_max {
                         Err(RpcError::TooLarge { what: "the batch's answer", size, max: self.limits.answer_bytes_max })
@@ -131,8 +132,9 @@ impl Calls {
 }
 
 impl Request {
-    fn read(value: Value) -> Result<Self, (Value, RpcError)> {
-        let invalid = |id: Value, text: String| Err((id, RpcError::InvalidRequest(text)));
+    /// The call, or the id to answer to and what is wrong.
+    fn read(value: Value) -> Result<Self, (Value, String)> {
+        let invalid = |id: Value, text: String| Err((id, text));
         let Value::Object(mut map) = value else {
             return invalid(Value::Null, format!("expected an object, got {}", shown(&value)));
         };

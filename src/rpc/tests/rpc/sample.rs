@@ -221,7 +221,7 @@ impl Node for Sample {
 
     async fn output(&self, outpoint: OutPoint, include_mempool: bool) -> Result<Option<Unspent>, RpcError> {
         let known = outpoint.txid == transaction().id() && outpoint.index < 2;
-        let spent_by = (!include_mempool).then(|| TxId(Hash([0xcd; 32])));
+        let spent_by = (!include_mempool).then_some(TxId(Hash([0xcd; 32])));
         Ok(known.then(|| unspent(outpoint.index, 1, spent_by)))
     }
 

@@ -1,18 +1,18 @@
 //! The command line of the client, made from the table of methods.
 
-use clap::builder::ValueRange;
 use clap::{Arg, ArgAction, Command};
 use timed_rpc::{Kind, METHODS, Method};
 
-pub(super) const DATA_DIR: &str = "data-dir";
-pub(super) const NODE: &str = "node";
-pub(super) const RPC_URL: &str = "rpc-url";
-pub(super) const RPC_USER: &str = "rpc-user";
-pub(super) const RPC_PASSWORD: &str = "rpc-password";
-pub(super) const COOKIE: &str = "cookie";
-pub(super) const TIMEOUT: &str = "timeout";
-pub(super) const JSON: &str = "json";
-pub(super) const COLOR: &str = "color";
+/// Options are known by their dashes too, since a method may have a parameter of the same name (`timeout`).
+pub(super) const DATA_DIR: &str = "--data-dir";
+pub(super) const NODE: &str = "--node";
+pub(super) const RPC_URL: &str = "--rpc-url";
+pub(super) const RPC_USER: &str = "--rpc-user";
+pub(super) const RPC_PASSWORD: &str = "--rpc-password";
+pub(super) const COOKIE: &str = "--cookie";
+pub(super) const TIMEOUT: &str = "--timeout";
+pub(super) const JSON: &str = "--json";
+pub(super) const COLOR: &str = "--color";
 pub(super) const STATUS: &str = "status";
 pub(super) const CONSENSUS: &str = "consensus";
 
@@ -43,7 +43,12 @@ pub(super) fn command(program: &'static str) -> Command {
 
 fn options() -> [Arg; 9] {
     let option = |name: &'static str, value: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name(value).help(help).global(true).help_heading("Options")
+        Arg::new(name)
+            .long(name.trim_start_matches('-'))
+            .value_name(value)
+            .help(help)
+            .global(true)
+            .help_heading("Options")
     };
     [
         option(DATA_DIR, "DIR", "Ask the node with this data folder").conflicts_with_all([RPC_URL, COOKIE]),
@@ -75,14 +80,12 @@ fn subcommand(program: &str, method: &'static Method) -> Command {
             Some(default) => format!("{} ({}) [default: {default}]", param.help, param.kind.expected()),
         };
         let is_list = matches!(param.kind, Kind::HexList | Kind::AddressList) && i == last;
-        let is_required = param.default.is_none();
-        let values = ValueRange::new(usize::from(is_required)..=if is_list { usize::MAX } else { 1 });
-        Arg::new(param.name)
+        let arg = Arg::new(param.name)
             .value_name(param.name)
             .help(help)
-            .required(is_required)
-            .num_args(values)
-            .allow_negative_numbers(true)
+            .required(param.default.is_none())
+            .allow_negative_numbers(true);
+        if is_list { arg.num_args(1..) } else { arg }
     }))
 }
 

@@ -105,7 +105,7 @@ mod tests {
     fn words_become_parameters() {
         let hash = "ab".repeat(32);
         check("getblock", &["12", "2"], Ok(r#"{"blockhash":12,"verbosity":2}"#));
-        check("getblock", &["verbosity=0", &hash], Ok(&format!(r#"{{"blockhash":"{hash}","verbosity":0}}"#)));
+        check("getblock", &["verbosity=0", &hash], Ok(&format!(r#"{{"verbosity":0,"blockhash":"{hash}"}}"#)));
         check("getblock", &["blockhash=7"], Ok(r#"{"blockhash":7}"#));
         check("getrawtransaction", &[&hash, "yes"], Ok(&format!(r#"{{"txid":"{hash}","verbose":true}}"#)));
         check(
@@ -115,7 +115,7 @@ mod tests {
         );
         check("sendrawtransaction", &["-"], Ok(r#"{"hexstring":"00ff"}"#));
         check("testmempoolaccept", &["00", "11,22", r#"["33"]"#], Ok(r#"{"rawtxs":["00","11","22","33"]}"#));
-        check("listunspent", &["0", "addresses=a,b"], Ok(r#"{"addresses":["a","b"],"minconf":0}"#));
+        check("listunspent", &["0", "addresses=a,b"], Ok(r#"{"minconf":0,"addresses":["a","b"]}"#));
         check("getblockcount", &[], Ok("{}"));
     }
 

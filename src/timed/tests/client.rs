@@ -1,0 +1,202 @@
+//! The built `time-cli` against a server with a node of fixed answers.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
+
+#[path = "../../rpc/tests/rpc/sample.rs"]
+mod sample;
+
+use sample::{Sample, address, transaction};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tempfile::TempDir;
+use timed_rpc::{Auth, Server, write_cookie};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+/// A server beside the test, and a home folder in which it looks like development node 1.
+struct Node {
+    address: SocketAddr,
+    sample: Arc<Sample>,
+    home: TempDir,
+    // Dropped last: the server lives in it.
+    _runtime: Runtime,
+}
+
+fn node() -> Node {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join(".timed/devnet-00c0ffee/node-1");
+    std::fs::create_dir_all(&dir).unwrap();
+    let auth = Auth::default().with_cookie(&write_cookie(&dir, address).unwrap());
+    let auth = auth.with_password("operator", "correct horse battery");
+    let sample = Arc::new(Sample::default());
+    runtime.spawn(Server::new(sample.clone(), auth).serve(listener, std::future::pending()));
+    Node { address, sample, home, _runtime: runtime }
+}
+
+impl Node {
+    fn data_dir(&self) -> String {
+        self.home.path().join(".timed/devnet-00c0ffee/node-1").display().to_string()
+    }
+
+    /// Runs the client as somebody at home here would; what it prints, which must be a success.
+    fn ask(&self, words: &[&str]) -> String {
+        let output = run(self.home.path(), words, "");
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        assert!(output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn refused(&self, words: &[&str], code: i32, part: &str) {
+        refused(self.home.path(), words, code, part);
+    }
+}
+
+fn run(home: &Path, words: &[&str], stdin: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_time-cli"));
+    command.args(words).env_clear().env("HOME", home).env("http_proxy", "http://127.0.0.1:1");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // The client may end without reading.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn refused(home: &Path, words: &[&str], code: i32, part: &str) {
+    let output = run(home, words, "");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{words:?}: {output:?}");
+    assert!(text.contains(part), "{words:?}: {text}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+}
+
+#[test]
+fn it_finds_the_local_node_and_answers_for_people_and_programs() {
+    let node = node();
+    assert_eq!(node.ask(&["getblockcount"]), "2\n");
+    assert_eq!(node.ask(&["get-block-count"]), "2\n");
+    assert_eq!(node.ask(&["uptime"]), "1 h 2 min\n");
+    assert_eq!(node.ask(&["--json", "uptime"]), "3723\n");
+    assert_eq!(node.ask(&["getbalance"]), "90071992.54740993\n");
+    assert_eq!(node.ask(&["getnewaddress"]), format!("{}\n", address(1)));
+    assert_eq!(node.ask(&["getnewaddress", "--json"]), format!("\"{}\"\n", address(1)));
+    let peers = node.ask(&["getpeerinfo"]);
+    assert!(
+        peers.starts_with("ID  ADDRESS") && peers.contains("127.0.0.1:7001") && peers.contains("0.4 ms"),
+        "{peers}"
+    );
+    assert!(!peers.contains('\u{1b}'), "no colours away from a terminal");
+    assert!(node.ask(&["--color", "always", "getpeerinfo"]).contains('\u{1b}'));
+    let peers: serde_json::Value = serde_json::from_str(&node.ask(&["--json", "getpeerinfo"])).unwrap();
+    assert_eq!(peers[0]["bytessent_per_msg"]["vote"], 4_000);
+    let status = node.ask(&["status"]);
+    for part in
+        ["devnet (id 7)", "2 of 8 (25.00 %)", "2 (1 in, 1 out, 2 validators)", "warning: no quorum", "missing node 3"]
+    {
+        assert!(status.contains(part), "{status}");
+    }
+    let status: serde_json::Value = serde_json::from_str(&node.ask(&["status", "--json"])).unwrap();
+    assert_eq!(status["getblockchaininfo"]["blocks"], 2);
+    let why = node.ask(&["consensus", "why"]);
+    assert!(why.contains("missing node 3") && why.contains("prevotes missing: node 3 (not connected)"), "{why}");
+}
+
+#[test]
+fn parameters_come_in_order_by_name_or_from_standard_input() {
+    let node = node();
+    let txid = transaction().id().to_string();
+    let block = node.ask(&["getblock", "2", "verbosity=2"]);
+    assert!(block.contains("final by 3 precommits of round 0") && block.contains(&txid), "{block}");
+    assert!(node.ask(&["getrawtransaction", &txid]).starts_with("0100"));
+    assert!(node.ask(&["gettransaction", &txid]).contains("state          final"));
+    assert!(node.ask(&["sendtoaddress", &address(1).to_string(), "0.1"]).contains(&txid));
+    assert!(node.ask(&["gettxout", &txid, "n=2"]).contains("no such unspent output"));
+    assert!(node.ask(&["listunspent", "0"]).contains("locked"));
+    assert_eq!(node.ask(&["waitfornewblock", "1"]).lines().count(), 2);
+    let raw = hex::encode(timed_primitives::encode(&transaction()));
+    let output = run(node.home.path(), &["testmempoolaccept", "-"], &raw);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("already in a block"), "{output:?}");
+    assert_eq!(node.ask(&["stop"]), "timed is stopping\n");
+    assert!(node.sample.stopped.load(Ordering::SeqCst));
+}
+
+#[test]
+fn the_node_can_be_named() {
+    let node = node();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (dir, url) = (node.data_dir(), format!("http://{}", node.address));
+    let cookie = format!("{dir}/.cookie");
+    let bare = node.address.to_string();
+    let ways: [&[&str]; 5] = [
+        &["--data-dir", &dir],
+        &["--data-dir", Path::new(&dir).parent().unwrap().to_str().unwrap()],
+        &["--rpc-url", &url, "--cookie", &cookie],
+        &["--rpc-url", &url, "--rpc-user", "operator", "--rpc-password", "correct horse battery"],
+        &["--rpc-url", &bare, "--cookie", &cookie],
+    ];
+    for way in ways {
+        let output = run(elsewhere.path(), &[way, &["getblockcount"]].concat(), "");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "2\n", "{way:?}: {output:?}");
+    }
+    assert_eq!(node.ask(&["--node", "1", "getblockcount"]), "2\n");
+    node.refused(&["--node", "2", "getblockcount"], 3, "timed --node-id 2");
+    node.refused(&["--rpc-url", &url, "getblockcount"], 1, "refused the credentials");
+    node.refused(&["--rpc-url", "https://x", "getblockcount"], 2, "tunnel");
+    node.refused(&["--rpc-url", &url, "--rpc-user", "u", "getblockcount"], 2, "--rpc-user needs --rpc-password");
+    node.refused(&["--rpc-url", &url, "--data-dir", &dir, "getblockcount"], 2, "cannot be used with");
+    node.refused(&["--cookie", &cookie, "getblockcount"], 2, "--cookie goes with --rpc-url");
+}
+
+#[test]
+fn a_node_that_is_gone_is_passed_over() {
+    let node = node();
+    let gone = node.home.path().join(".timed/devnet-00000000/node-0");
+    std::fs::create_dir_all(&gone).unwrap();
+    // A port that was free a moment ago, with a cookie left behind by a crash.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    write_cookie(&gone, free).unwrap();
+    assert_eq!(node.ask(&["getblockcount"]), "2\n");
+    let gone = gone.display().to_string();
+    node.refused(&["--data-dir", &gone, "getblockcount"], 3, &format!("timed --data-dir {gone}"));
+    // Another server has the port now: it does not know the cookie.
+    write_cookie(Path::new(&gone), node.address).unwrap();
+    node.refused(&["--data-dir", &gone, "getblockcount"], 3, "no running node");
+}
+
+#[test]
+fn failures_have_their_exit_status() {
+    let node = node();
+    node.refused(&["getblockhash", "9"], 1, "error: no block at height 9: blocks are 1 to 2 (code -8)");
+    node.refused(&["sendtoaddress", &address(1).to_string(), "1000"], 1, "insufficient funds");
+    node.refused(&["getblockhash", "nine"], 2, "getblockhash: height: expected a whole number, got \"nine\"");
+    node.refused(&["getblockhash", "-9"], 2, "expected a whole number");
+    node.refused(&["getblockhash"], 2, "<height>");
+    node.refused(&["getblokhash", "9"], 2, "getblockhash");
+    node.refused(&["--no-such-flag"], 2, "--no-such-flag");
+    node.refused(&["help", "getblokc"], 2, "did you mean \"getblock\"?");
+    let nowhere = tempfile::tempdir().unwrap();
+    refused(nowhere.path(), &["getblockcount"], 3, "Start one with: timed --node-id 1");
+    refused(
+        nowhere.path(),
+        &["--rpc-url", "http://127.0.0.1:1", "getblockcount"],
+        3,
+        "cannot reach a node at http://127.0.0.1:1/",
+    );
+}
+
+#[test]
+fn help_needs_no_node() {
+    let nowhere = tempfile::tempdir().unwrap();
+    for words in [&["--help"][..], &["help"], &["help", "get-block"], &["getblock", "--help"], &["--version"]] {
+        let output = run(nowhere.path(), words, "");
+        assert!(output.status.success() && !output.stdout.is_empty(), "{words:?}: {output:?}");
+    }
+    let output = run(nowhere.path(), &["getblock", "--help"], "");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("time-cli getblock 12 2") && text.contains("hash of the block, or its height"), "{text}");
+}
