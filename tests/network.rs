@@ -1,5 +1,7 @@
 //! Whole nodes on the in-memory seams under a paused clock: the main job end to end.
 
+#![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
+
 use std::time::Duration;
 use timed_primitives::Height;
 use timed_tests::{Network, Node, assert_agree, run};

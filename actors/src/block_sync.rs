@@ -128,13 +128,14 @@ impl BlockSyncActor {
 
     /// Hands blocks to the ledger; the tip afterwards tells how far it came.
     fn deliver(&mut self, items: Vec<Delivery<Verified>>, ctx: &mut Context<Self>) {
+        let Some(last) = items.last().map(|delivery| delivery.height) else { return };
         let blocks = items.into_iter().map(|delivery| delivery.item).collect();
         let committed = self.ledger.send(CommitMany(blocks));
-        ctx.spawn(committed.into_actor(self).map(|tip, actor, ctx| {
+        ctx.spawn(committed.into_actor(self).map(move |tip, actor, ctx| {
             // Without an answer the ledger is gone and the process is ending.
             if let Ok(tip) = tip {
                 let now = actor.clock.now();
-                let actions = actor.sync.on_committed(now, tip);
+                let actions = actor.sync.on_batch_done(now, last, tip);
                 actor.carry_out(actions, ctx);
                 actor.after(ctx);
             }
