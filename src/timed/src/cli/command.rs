@@ -21,8 +21,7 @@ pub(super) fn command(program: &'static str) -> Command {
     let command = Command::new(program)
         .bin_name(program)
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Asks a running timed node and shows the answer")
-        .long_about(
+        .about(
             "Asks a running timed node and shows the answer.\n\nWithout --data-dir or --rpc-url it asks the first node that runs on \
              this machine. Parameters come in order or by name (verbosity=2). Methods may be written with hyphens.",
         )
@@ -48,7 +47,7 @@ fn options() -> [Arg; 9] {
             .value_name(value)
             .help(help)
             .global(true)
-            .help_heading("Options")
+            .help_heading("Options of every command")
     };
     [
         option(DATA_DIR, "DIR", "Ask the node with this data folder").conflicts_with_all([RPC_URL, COOKIE]),
