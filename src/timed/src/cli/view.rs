@@ -274,7 +274,12 @@ impl View {
             ]
         });
         let columns = [left("OUTPUT"), right("TIME"), right("CONFIRMATIONS"), left("STATE"), left("ADDRESS")];
-        self.table(&columns, rows, "no unspent outputs")
+        let count = rows.len();
+        let mut text = self.table(&columns, rows, "no unspent outputs");
+        if count > 1 {
+            text.push_str(&format!("\n{count} outputs, together {} TIME\n", sum(items(result), "amount")));
+        }
+        text
     }
 
     fn mempool(&self, result: &Value) -> String {
@@ -331,13 +336,12 @@ impl View {
     fn transactions(&self, transactions: &[Value]) -> String {
         let rows = transactions.iter().map(|t| {
             let outputs = items(at(t, "vout"));
-            let sum = timed_primitives::Amount::sum(outputs.iter().filter_map(|o| raw(at(o, "value")).parse().ok()));
             vec![
                 raw(at(t, "txid")),
                 bytes(number(at(t, "size"))),
                 items(at(t, "vin")).len().to_string(),
                 outputs.len().to_string(),
-                sum.map_or_else(dash, |sum| sum.to_string()),
+                sum(outputs, "value"),
             ]
         });
         let columns = [left("TRANSACTION"), right("SIZE"), right("INPUTS"), right("OUTPUTS"), right("SUM (TIME)")];
@@ -409,6 +413,12 @@ fn yes(value: &Value, name: &str) -> bool {
 
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_default()
+}
+
+/// The sum of an amount over a list, from its exact digits.
+fn sum(list: &[Value], name: &str) -> String {
+    let amounts = list.iter().filter_map(|item| raw(at(item, name)).parse().ok());
+    timed_primitives::Amount::sum(amounts).map_or_else(dash, |sum| sum.to_string())
 }
 
 fn dash() -> String {
