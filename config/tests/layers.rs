@@ -184,7 +184,10 @@ fn flags_set_what_they_name() {
     let set = loaded.settings.iter().filter(|(_, _, origin)| *origin == Origin::Flag).count();
     assert_eq!(set, 15, "each flag is a setting");
     let c = loaded.config;
-    assert_eq!((c.node.id, c.node.dev_nodes, c.p2p.peers.clone(), c.consensus.sign), (Some(2), 5, vec!["a:1".into()], false));
+    assert_eq!(
+        (c.node.id, c.node.dev_nodes, c.p2p.peers.clone(), c.consensus.sign),
+        (Some(2), 5, vec!["a:1".into()], false)
+    );
     assert_eq!((c.rpc_address(), c.log.level.as_str()), ("127.0.0.3:2".parse().unwrap(), "trace"));
 }
 
