@@ -5,7 +5,7 @@
 //!      └───────────────── 5 s, bad hello, refused ─────────────────────►┘
 //! ```
 //!
-//! The reader is a stream of this actor and never stops; the writer is a task with lanes ([`outbox`]). What to do is decided by the
+//! The reader is a stream of this actor and never stops; the writer is a task with lanes (`outbox`, `writer`). What to do is decided by the
 //! cores of `timed_peer`; this file carries it out. However the actor ends, also by a panic, `stopped` reports it exactly once.
 
 mod ending;

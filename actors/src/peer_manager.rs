@@ -1,4 +1,4 @@
-//! Supervises the peers: accepts and dials, starts a fresh [`PeerActor`] for every connection, and is told of the end of each exactly
+//! Supervises the peers: accepts and dials, starts a fresh [`PeerActor`](crate::peer::PeerActor) for every connection, and is told of the end of each exactly
 //! once. Who stays and whom to dial when is decided by [`timed_peer::PeerBook`]; this carries it out.
 //!
 //! ```text

@@ -30,7 +30,10 @@ pub(super) struct Outgoing {
 #[derive(Debug)]
 struct Partial {
     outgoing: Outgoing,
+    /// Offset of the next chunk.
     next: usize,
+    /// What its chunks have taken on the wire so far.
+    wire_bytes: usize,
 }
 
 /// What the writer shall write next.
@@ -38,7 +41,7 @@ struct Partial {
 pub(super) struct Batch {
     /// Bytes, in order.
     pub(super) bytes: BytesMut,
-    /// Messages whose last byte is in it.
+    /// Messages whose last byte is in it, with what each took on the wire.
     pub(super) completed: Vec<(Kind, usize)>,
     /// Heartbeat messages in it.
     pub(super) beats: Vec<Beat>,
@@ -210,28 +213,32 @@ impl State {
 
     fn start(&mut self, outgoing: Outgoing, batch: &mut Batch, chunk_bytes: usize) -> bool {
         let Some(frame) = outgoing.encoded.whole(chunk_bytes) else {
-            return self.proceed(Partial { outgoing, next: 0 }, batch, chunk_bytes);
+            return self.proceed(Partial { outgoing, next: 0, wire_bytes: 0 }, batch, chunk_bytes);
         };
         batch.bytes.extend_from_slice(frame);
-        complete(&outgoing, batch);
+        let wire_bytes = frame.len();
+        complete(&outgoing, wire_bytes, batch);
         true
     }
 
     fn proceed(&mut self, mut partial: Partial, batch: &mut Batch, chunk_bytes: usize) -> bool {
-        match partial.outgoing.encoded.put_chunk(partial.next, chunk_bytes, &mut batch.bytes) {
+        let before = batch.bytes.len();
+        let next = partial.outgoing.encoded.put_chunk(partial.next, chunk_bytes, &mut batch.bytes);
+        partial.wire_bytes += batch.bytes.len() - before;
+        match next {
             Some(next) => {
                 partial.next = next;
                 let lane = partial.outgoing.encoded.lane();
                 *self.slot(lane) = Some(partial);
             }
-            None => complete(&partial.outgoing, batch),
+            None => complete(&partial.outgoing, partial.wire_bytes, batch),
         }
         true
     }
 }
 
-fn complete(outgoing: &Outgoing, batch: &mut Batch) {
-    batch.completed.push((outgoing.encoded.kind(), outgoing.encoded.len()));
+fn complete(outgoing: &Outgoing, wire_bytes: usize, batch: &mut Batch) {
+    batch.completed.push((outgoing.encoded.kind(), wire_bytes));
     batch.beats.extend(outgoing.beat);
 }
 

@@ -226,6 +226,11 @@ impl Raw {
     /// Connects and secures, and says nothing.
     pub(crate) async fn dial(network: &MemoryNetwork, id: u64, to: u64) -> Self {
         let (stream, _) = network.host(ip(id)).connect(&address(to)).await.unwrap();
+        Self::secure(stream, id, to).await
+    }
+
+    /// Secures a connection that was dialled.
+    pub(crate) async fn secure(stream: BoxStream, id: u64, to: u64) -> Self {
         let secured = Tls::new(&node_key(id), None).unwrap().dial(stream, Some(key(to))).await.unwrap();
         Self {
             stream: secured.stream,
@@ -239,11 +244,16 @@ impl Raw {
     /// Connects, greets and is greeted.
     pub(crate) async fn greeted(network: &MemoryNetwork, id: u64, to: u64, instance: u128) -> Self {
         let mut raw = Self::dial(network, id, to).await;
-        let (mut handshake, hello) = raw.hello(local(id, instance));
-        raw.send(ControlMessage::Hello(Box::new(hello))).await;
-        let theirs = raw.expect(Kind::Hello).await;
-        assert!(matches!(handshake.on_message(&theirs), HandshakeAction::Up(_)));
+        raw.greet(local(id, instance)).await;
         raw
+    }
+
+    /// Greets and is greeted.
+    pub(crate) async fn greet(&mut self, me: LocalNode) {
+        let (mut handshake, hello) = self.hello(me);
+        self.send(ControlMessage::Hello(Box::new(hello))).await;
+        let theirs = self.expect(Kind::Hello).await;
+        assert!(matches!(handshake.on_message(&theirs), HandshakeAction::Up(_)));
     }
 
     pub(crate) fn hello(&self, local: LocalNode) -> (Handshake, Hello) {

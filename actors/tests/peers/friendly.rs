@@ -135,7 +135,9 @@ fn every_message_type_is_delivered_in_both_directions() {
         }
         // Bytes on the wire are counted, not calls: what one says it sent, the other has received.
         let (sent, received) = (one.view().peers[0].sent.clone(), two.view().peers[0].received.clone());
-        assert_eq!(sent.get(&Kind::Announce), received.get(&Kind::Announce));
+        for kind in [Kind::Announce, Kind::Block, Kind::Decided] {
+            assert_eq!(sent.get(&kind), received.get(&kind), "{}", kind.name());
+        }
         one.manager.do_send(Disconnect { peer: key(2) });
         pass(Duration::from_millis(100)).await;
         assert_eq!((one.ends(2), two.ends(1)), (vec![EndReason::Operator], vec![EndReason::Operator]));

@@ -4,10 +4,11 @@ use crate::common::*;
 use bytes::{BufMut, BytesMut};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::messages::{Audience, Broadcast, LiftBan, Penalize, SetBan};
 use timed_actors::tls::Tls;
-use timed_actors::transport::{MemoryNetwork, Transport};
+use timed_actors::transport::{MemoryNetwork, TcpTransport, Transport};
 use timed_peer::{EndReason, Offence};
 use timed_primitives::{ChainId, Hash};
 use timed_wire::{
@@ -559,5 +560,27 @@ fn a_peer_that_sends_but_never_answers_pings_is_closed_after_four_deadlines() {
         assert_eq!(reason, Some(Some(EndReason::PongsMissing)));
         assert!((58..70).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
         scene.end().await;
+    });
+}
+
+#[test]
+fn a_goodbye_over_real_sockets_outlives_what_the_other_side_still_sends() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let listener = TcpTransport.bind((std::net::Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let target = listener.local_addr().unwrap().to_string();
+        let node = start(1, Setup::new(1).config, Arc::new(TcpTransport), Some(listener), 1);
+        for round in 0..5 {
+            let (stream, _) = TcpTransport.connect(&target).await.unwrap();
+            let mut raw = Raw::secure(stream, 3, 1).await;
+            raw.greet(local(3, 3)).await;
+            let mut bytes = header(u32::MAX, 0x10);
+            bytes.resize(300_000, 0);
+            // Some of it is unread when the node closes, and a closed socket with unread bytes resets the connection.
+            let _ = raw.stream.write_all(&bytes).await;
+            let _ = raw.stream.flush().await;
+            assert_eq!(raw.goodbye().await, Some(EndReason::OversizedFrame), "round {round}");
+        }
+        assert_eq!(node.view().peers.len(), 0);
     });
 }
