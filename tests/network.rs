@@ -216,3 +216,29 @@ fn the_same_seed_gives_the_same_chain() {
     assert!(first.len() >= 15, "{first:?}");
     assert_eq!(first, trace(9));
 }
+
+#[test]
+fn all_restarted_together_go_on_and_are_quiet_again() {
+    run(async {
+        let mut network = Network::new(4, 10);
+        let nodes = network.start_all(4).await;
+        all_reach(&nodes, Height(1), 10 * SECOND).await;
+        for number in 0..10 {
+            let txid = nodes[number % 4].submit(network.payment(number, 7)).await.unwrap();
+            nodes[0].finalises(txid, 10 * SECOND).await;
+        }
+        let mut returned = Vec::new();
+        for node in &nodes {
+            node.handles.stop().await;
+        }
+        tokio::time::sleep(MINUTE).await;
+        for node in &nodes {
+            returned.push(network.start_on(node.id, node.disk.clone(), node.store.clone()).await);
+        }
+        let before = nodes[0].height();
+        tokio::time::sleep(10 * MINUTE).await;
+        let made = returned[0].height().above(before);
+        assert!((55..=63).contains(&made), "ten idle minutes made {made} blocks");
+        assert_agree(&returned);
+    });
+}

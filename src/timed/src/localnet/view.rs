@@ -128,29 +128,25 @@ impl View {
         self.looks += 1;
         if self.is_live {
             let _ = self.term.clear_last_lines(self.drawn_lines);
-            let text = format!("{}{}", table(rows), self.below(payments));
-            self.drawn_lines = text.lines().count();
-            self.line(&text);
-            return;
+            self.drawn_lines = 0;
         }
-        if !self.are_commands_shown && rows.iter().all(|row| row.height.is_some()) {
+        if !self.are_commands_shown && rows.iter().any(|row| row.height.is_some()) {
             self.are_commands_shown = true;
             for command in &self.commands {
                 self.line(command);
             }
         }
-        if self.looks % PLAIN_EVERY == 1 {
+        if self.is_live {
+            // One line of the terminal for each of ours, or the next clearing would miss some.
+            let width = usize::from(self.term.size().1).max(20);
+            let text = format!("{}\n\n{}\nCtrl-C ends the network", table(rows), paid(payments));
+            for line in text.lines() {
+                self.line(&console::truncate_str(line, width, "…"));
+                self.drawn_lines += 1;
+            }
+        } else if self.looks % PLAIN_EVERY == 1 {
             self.line(&plain(rows, payments));
         }
-    }
-
-    fn below(&self, payments: &Payments) -> String {
-        let mut text = format!("\n{}", paid(payments));
-        for command in &self.commands {
-            let _ = write!(text, "\n{command}");
-        }
-        text.push_str("\nCtrl-C ends the network");
-        text
     }
 
     pub(super) fn finish(&mut self, rows: &[Row], payments: &Payments, ran: Duration, folder: &Path) {
