@@ -118,6 +118,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         rng: parts.rng,
         view: peers_sender,
     })?;
+    let manager = manager.guard(Vital::new("peer manager", fatal.clone()));
     let peer_manager = threads.start(Room::Peers, move |_| manager);
     let network = Network {
         send: peer_manager.clone().recipient(),
