@@ -108,7 +108,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
     let reader = parts.ledger.reader();
     let (tip_sender, tip) = watch::channel(tip_seen(&reader));
 
-    let manager = PeerManager::new(PeerManagerParts {
+    let mut manager = PeerManager::new(PeerManagerParts {
         config: parts.peers,
         node_key: parts.node_key,
         transport: parts.transport,
@@ -118,7 +118,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         rng: parts.rng,
         view: peers_sender,
     })?;
-    let manager = manager.guard(Vital::new("peer manager", fatal.clone()));
+    manager.guard(Vital::new("peer manager", fatal.clone()));
     let peer_manager = threads.start(Room::Peers, move |_| manager);
     let network = Network {
         send: peer_manager.clone().recipient(),
