@@ -1,6 +1,6 @@
 //! The command line of `timed`.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -33,6 +33,15 @@ pub enum Command {
     /// Run a network of several nodes on this machine and watch it.
     #[command(after_help = "Example:\n  timed localnet --nodes 4 --tps 20 --duration 60s")]
     Localnet(LocalnetArgs),
+    /// Show or check the configuration that a node would run with, from preset, file, environment and flags.
+    #[command(after_help = "Examples:\n  timed config print --node-id 2\n  timed config check --config node.toml")]
+    Config {
+        /// What to do with it.
+        action: ConfigAction,
+        /// The node's flags.
+        #[command(flatten)]
+        node: NodeArgs,
+    },
     /// Ask a running node, as time-cli does.
     #[command(disable_help_flag = true)]
     Cli {
@@ -42,11 +51,20 @@ pub enum Command {
     },
 }
 
+/// What to do with a configuration.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ConfigAction {
+    /// Say whether a node would start with it, and if not, which key is wrong.
+    Check,
+    /// Show every key, its value and where that came from.
+    Print,
+}
+
 /// Flags of one node. A flag wins over the environment (TIMED__P2P__PORT), which wins over the file, which wins over the preset.
 #[derive(Clone, Debug, Default, Args)]
 pub struct NodeArgs {
     /// Development node: 1..N have fixed keys and vote, a higher id observes.
-    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u64).range(1..=100))]
     pub node_id: Option<u64>,
     /// How many development nodes vote [default: 3].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]

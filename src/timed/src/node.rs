@@ -1,11 +1,12 @@
 //! `timed`: one node, from its command line to its end.
 
-use crate::args::NodeArgs;
+use crate::args::{ConfigAction, NodeArgs};
 use crate::keys::Keys;
 use crate::service::{Identity, NodeWallet, Service};
 use anyhow::{Context as _, bail};
 use rand::SeedableRng;
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,6 +51,22 @@ pub fn run(arguments: &NodeArgs) -> anyhow::Result<()> {
         let node = Node::open(config, genesis, &data, keys).await?;
         node.run_to_end(data.path(), exit_with_stdin).await
     })
+}
+
+/// `timed config`: nothing is opened or written.
+///
+/// # Errors
+/// The one that would keep a node from starting.
+pub fn show_config(action: ConfigAction, arguments: &NodeArgs) -> anyhow::Result<()> {
+    let loaded = timed_config::load(arguments.config.as_deref(), std::env::vars(), &overrides(arguments))?;
+    let genesis = genesis(&loaded.config)?;
+    let shown = match action {
+        ConfigAction::Check => format!("good: {} with genesis {}\n", genesis.network, genesis.hash().short()),
+        ConfigAction::Print => loaded.print(),
+    };
+    // A reader that has seen enough (`| head`) is no error.
+    let _ = std::io::stdout().write_all(shown.as_bytes());
+    Ok(())
 }
 
 fn overrides(arguments: &NodeArgs) -> Overrides {
