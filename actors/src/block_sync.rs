@@ -2,18 +2,18 @@
 
 use crate::fatal::Vital;
 use crate::ledger::{CommitMany, Committed};
-use crate::messages::{Audience, Inbound, PeerDown, PeerUp, Penalize, TipChanged};
+use crate::messages::{Audience, Inbound, PeerDown, PeerUp, Penalize, Send, TipChanged};
 use crate::network::Network;
 use crate::threads::Threads;
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
 };
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use timed_block_sync::{Action, BlockSync, Decision, Delivery, Limits, Progress, Reply, Server, ServerLimits, Stats};
 use timed_consensus::verify_certificate;
-use timed_ledger::LedgerReader;
+use timed_ledger::{LedgerReader, LedgerView, ReadError};
 use timed_peer::Offence;
 use timed_primitives::{Block, BlockId, ChainId, Clock, CommitCertificate, Height, PublicKey, ValidatorSet, decode};
 use timed_wire::BlockSyncMessage;
@@ -82,6 +82,8 @@ pub struct BlockSyncActor {
     status: watch::Sender<Option<SyncStatus>>,
     /// Replies whose certificates are being checked, by peer and request, and whether the request's end has arrived.
     checking: BTreeMap<(PublicKey, u64), Checking>,
+    /// Peers that are connected.
+    up: BTreeSet<PublicKey>,
     was_leading: bool,
     wake: Option<SpawnHandle>,
     vital: Vital,
@@ -101,6 +103,7 @@ impl BlockSyncActor {
             inbox: Some(parts.inbox),
             status: parts.status,
             checking: BTreeMap::new(),
+            up: BTreeSet::new(),
             was_leading: false,
             wake: None,
             vital: parts.vital,
@@ -154,9 +157,11 @@ impl BlockSyncActor {
         let checked = async move { threads.compute(move || verify(chain, &set, &decided)).await };
         ctx.spawn(checked.into_actor(self).map(move |verified, actor, ctx| {
             let now = actor.clock.now();
-            let actions = match verified.flatten() {
-                Some(item) => actor.sync.on_block(now, peer, request, height, size, item),
-                None => actor.sync.on_invalid(now, peer, request, height),
+            let actions = match verified {
+                Some(Some(item)) => actor.sync.on_block(now, peer, request, height, size, item),
+                Some(None) => actor.sync.on_invalid(now, peer, request, height),
+                // Our own fault or our own end: the request runs into its time-out, and nobody is blamed.
+                None => Vec::new(),
             };
             actor.carry_out(actions, ctx);
             actor.on_one_checked(peer, request, ctx);
@@ -186,39 +191,36 @@ impl BlockSyncActor {
         self.carry_out(actions, ctx);
     }
 
-    fn serve(&mut self, peer: PublicKey, request: u64, from: Height, count: u16) {
+    fn serve(&mut self, peer: PublicKey, request: u64, from: Height, count: u16, ctx: &mut Context<Self>) {
         match self.server.on_request(peer, request, from, count, Height::FIRST, self.reader.tip().height) {
             Decision::Decline { request } => self.network.send(peer, BlockSyncMessage::End { request, sent: 0 }),
-            Decision::Serve(reply) => {
-                let sent = self.send_blocks(reply);
-                self.network.send(peer, BlockSyncMessage::End { request, sent });
-                self.server.on_finished(&peer);
-            }
+            Decision::Serve(reply) => self.send_blocks(reply, ctx),
         }
     }
 
-    fn send_blocks(&self, mut reply: Reply) -> u16 {
-        let view = self.reader.view();
-        while let Some(height) = reply.next() {
-            match view.decided_bytes(height) {
-                Ok(Some(decided)) => {
-                    reply.on_sent(decided.certificate.len() + decided.block.len());
-                    let message = BlockSyncMessage::Decided {
-                        request: reply.request,
-                        height: height.0,
-                        certificate: decided.certificate.into(),
-                        block: decided.block.into(),
-                    };
-                    self.network.send(reply.to, message);
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    self.vital.fail(error.to_string());
-                    break;
-                }
+    /// Reads off this thread, then sends. The request counts as served when the peer manager has taken the last message, so that
+    /// the bounds on open requests bound what waits there.
+    fn send_blocks(&self, reply: Reply, ctx: &mut Context<Self>) {
+        let (threads, view, network) = (self.threads.clone(), self.reader.view(), self.network.clone());
+        let (peer, request) = (reply.to, reply.request);
+        let served = async move {
+            let read = threads.compute(move || read_blocks(&view, reply)).await;
+            let (blocks, error) = read.unwrap_or_default();
+            let sent = u16::try_from(blocks.len()).unwrap_or(u16::MAX);
+            for block in blocks {
+                network.send(peer, block);
             }
-        }
-        reply.sent()
+            let end = Send { to: peer, message: BlockSyncMessage::End { request, sent }.into() };
+            // Without an answer the peer manager is gone and the process is ending.
+            let _ = network.send.send(end).await;
+            error
+        };
+        ctx.spawn(served.into_actor(self).map(move |error, actor, _ctx| {
+            actor.server.on_finished(&peer);
+            if let Some(error) = error {
+                actor.vital.fail(error.to_string());
+            }
+        }));
     }
 
     /// What follows every event: publish, say who leads, set the one timer.
@@ -265,7 +267,30 @@ fn verify(chain: ChainId, set: &ValidatorSet, received: &Received) -> Option<Ver
     }
     verify_certificate(chain, &certificate, set).ok()?;
     let block: Block = decode(&received.block).ok()?;
-    (block.id() == certificate.block && block.height() == received.height).then(|| (Arc::new(block), certificate))
+    let is_named = block.id() == certificate.block && block.height() == received.height;
+    // The certificate names the header only: the body must be the one that the header commits to.
+    (is_named && block.is_whole()).then(|| (Arc::new(block), certificate))
+}
+
+/// The blocks of a reply as messages, up to its bounds, and what kept it from reading more.
+fn read_blocks(view: &LedgerView, mut reply: Reply) -> (Vec<BlockSyncMessage>, Option<ReadError>) {
+    let mut blocks = Vec::new();
+    while let Some(height) = reply.next() {
+        match view.decided_bytes(height) {
+            Ok(Some(decided)) => {
+                reply.on_sent(decided.certificate.len() + decided.block.len());
+                blocks.push(BlockSyncMessage::Decided {
+                    request: reply.request,
+                    height: height.0,
+                    certificate: decided.certificate.into(),
+                    block: decided.block.into(),
+                });
+            }
+            Ok(None) => break,
+            Err(error) => return (blocks, Some(error)),
+        }
+    }
+    (blocks, None)
 }
 
 impl Actor for BlockSyncActor {
@@ -283,11 +308,13 @@ impl StreamHandler<Inbound<BlockSyncMessage>> for BlockSyncActor {
     fn handle(&mut self, inbound: Inbound<BlockSyncMessage>, ctx: &mut Self::Context) {
         let (peer, now) = (inbound.peer, self.clock.now());
         match inbound.message {
+            // What a peer said last may be read after its end, which must not bring it back.
+            BlockSyncMessage::Status { .. } if !self.up.contains(&peer) => {}
             BlockSyncMessage::Status { height, earliest } => {
                 let actions = self.sync.on_status(now, peer, Height(height), Height(earliest));
                 self.carry_out(actions, ctx);
             }
-            BlockSyncMessage::GetBlocks { request, from, count } => self.serve(peer, request, Height(from), count),
+            BlockSyncMessage::GetBlocks { request, from, count } => self.serve(peer, request, Height(from), count, ctx),
             BlockSyncMessage::Decided { request, height, certificate, block } => {
                 self.on_decided(Received { peer, request, height: Height(height), certificate, block }, ctx);
             }
@@ -305,6 +332,7 @@ impl Handler<PeerUp> for BlockSyncActor {
     type Result = ();
 
     fn handle(&mut self, up: PeerUp, ctx: &mut Self::Context) {
+        self.up.insert(up.peer);
         let actions = self.sync.on_status(self.clock.now(), up.peer, Height(up.height), Height::FIRST);
         self.carry_out(actions, ctx);
         let status = BlockSyncMessage::Status { height: self.reader.tip().height.0, earliest: Height::FIRST.0 };
@@ -317,6 +345,7 @@ impl Handler<PeerDown> for BlockSyncActor {
     type Result = ();
 
     fn handle(&mut self, down: PeerDown, ctx: &mut Self::Context) {
+        self.up.remove(&down.peer);
         self.server.on_peer_down(&down.peer);
         let actions = self.sync.on_peer_down(self.clock.now(), &down.peer);
         self.carry_out(actions, ctx);

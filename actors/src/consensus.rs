@@ -4,14 +4,14 @@
 use crate::block_sync::Wanted;
 use crate::fatal::Vital;
 use crate::ledger::{Assemble, Commit, Committed, Judge, Judgement};
-use crate::mempool::{BuildPayload, PayloadWaiting, Proposed};
+use crate::mempool::{BuildPayload, PayloadWaiting, Proposed, Revalidate};
 use crate::messages::{Audience, Inbound, PeerDown, PeerUp, Penalize, ValidatorsChanged};
 use crate::network::Network;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, SpawnHandle, StreamHandler, WrapFuture};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_consensus::{Consensus, ConsensusStatus, Gossip, Holdings, Input, Offence, Output, quorum};
-use timed_ledger::{Draft, LedgerReader};
+use timed_ledger::{Draft, LedgerReader, TransactionError};
 use timed_primitives::{
     Block, BlockId, Clock, CommitCertificate, DecodeError, Hash, Height, Proposal, PublicKey, Round, UnixTime,
     ValidatorSet, Vote, decode, encode,
@@ -39,6 +39,8 @@ pub struct ConsensusParts {
     pub commit: Recipient<Commit>,
     /// Chooses transactions.
     pub payload: Recipient<BuildPayload>,
+    /// Told when the pool holds what does not apply.
+    pub revalidate: Recipient<Revalidate>,
     /// Told of proposed blocks.
     pub proposed: Recipient<Proposed>,
     /// Told of missing blocks.
@@ -136,10 +138,7 @@ impl ConsensusActor {
             Output::Judge { block } => self.judge(block, ctx),
             Output::Commit { block, certificate } => self.parts.commit.do_send(Commit { block, certificate }),
             Output::Wanted { height, id } => {
-                debug!(%height, block = id.short(), "a block is missing: asking for it");
-                self.parts
-                    .network
-                    .broadcast(Audience::All, ConsensusMessage::GetBlock { height: height.0, id: id.0.0 });
+                debug!(%height, block = id.short(), "a block is missing");
                 self.parts.wanted.do_send(Wanted { height, id });
             }
             Output::Behind { height } => debug!(%height, "others have decided more"),
@@ -191,6 +190,9 @@ impl ConsensusActor {
             for (txid, reason) in &assembled.left_out {
                 debug!(%txid, %reason, "transaction left out of the block");
             }
+            if assembled.left_out.iter().any(|(_, reason)| !matches!(reason, TransactionError::NoRoom { .. })) {
+                actor.parts.revalidate.do_send(Revalidate);
+            }
             actor.tell_proposed(&assembled.block);
             actor.feed(Input::Built { height, round, block: assembled.block }, ctx);
         }));
@@ -206,7 +208,7 @@ impl ConsensusActor {
                     actor.feed(Input::Judged { id, valid: true }, ctx);
                 }
                 Ok(Judgement::Invalid(error)) => {
-                    warn!(height = %block.height(), block = id.short(), %error, "proposed block is not valid");
+                    debug!(height = %block.height(), block = id.short(), %error, "proposed block is not valid");
                     actor.feed(Input::Judged { id, valid: false }, ctx);
                 }
                 // The tip has moved on, or the process is ending: nothing to say of this block.

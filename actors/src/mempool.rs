@@ -2,14 +2,14 @@
 
 mod answers;
 mod chain;
+mod checking;
 mod messages;
 
 pub use messages::{
-    BuildPayload, GetEntry, ListConflicts, ListEntries, MempoolStatus, OutputStates, PayloadWaiting, Proposed, Submit,
-    SubmitError, Subscribe, TestAccept,
+    BuildPayload, GetEntry, ListConflicts, ListEntries, MempoolStatus, OutputStates, PayloadWaiting, Proposed,
+    Revalidate, Submit, SubmitError, Subscribe, TestAccept,
 };
 
-use chain::ChainView;
 use crate::fatal::Vital;
 use crate::finality::{Finality, FinalitySummary};
 use crate::ledger::Committed;
@@ -21,16 +21,14 @@ use actix::{
     WrapFuture,
 };
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use chain::ChainView;
+use checking::{Answer, CheckQueue, Checking, reply, valid_ones};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use timed_ledger::{LedgerReader, TransactionError, VerifiedSignatures};
-use timed_mempool::{
-    Candidate, Limits, Pool, Receipt, Reject, Relay, RelayAction, RelayLimits, RemovalReason, Source,
-};
+use timed_mempool::{Candidate, Limits, Pool, Receipt, Reject, Relay, RelayAction, RelayLimits, RemovalReason, Source};
 use timed_peer::Offence;
-use timed_primitives::{
-    Amount, Clock, PublicKey, SignedItem, Transaction, TxFullId, TxId, decode, encode, verify_batch,
-};
+use timed_primitives::{Amount, Clock, PublicKey, Transaction, TxFullId, TxId, decode, encode, verify_batch};
 use timed_wire::MempoolMessage;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, trace};
@@ -38,10 +36,8 @@ use tracing::{debug, trace};
 /// Why a transaction is not taken.
 pub type Refusal = Reject<TransactionError>;
 
-/// Most transactions whose signatures wait to be checked; above it a peer's are dropped and counted, and RPC answers "busy".
-const CHECKING_MAX: usize = 20_000;
-/// Most transactions in one batch of signatures: larger ones gain little and delay the first.
-const BATCH_MAX: usize = 256;
+/// Most bytes sent in answer to one request. Unit: bytes.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// Most payload requests waiting for their parent; consensus has one in flight.
 const PAYLOADS_MAX: usize = 8;
 
@@ -67,14 +63,6 @@ pub struct MempoolParts {
     pub vital: Vital,
 }
 
-type Answer = oneshot::Sender<Result<TxId, SubmitError>>;
-
-/// A candidate whose signatures are to be checked, and who waits for the outcome.
-struct Checking {
-    candidate: Candidate,
-    answer: Option<Answer>,
-}
-
 struct PendingPayload {
     request: BuildPayload,
     answer: oneshot::Sender<Vec<Arc<Transaction>>>,
@@ -92,7 +80,7 @@ pub struct MempoolActor {
     listeners: Vec<Recipient<PayloadWaiting>>,
     inbox: Option<mpsc::Receiver<Inbound<MempoolMessage>>>,
     status: watch::Sender<Option<MempoolStatus>>,
-    queue: Vec<Checking>,
+    queue: CheckQueue,
     is_checking: bool,
     payloads: Vec<PendingPayload>,
     finality: Finality,
@@ -100,7 +88,7 @@ pub struct MempoolActor {
     summary: FinalitySummary,
     dropped: u64,
     undecodable: u64,
-    told_waiting: bool,
+    told_waiting: Option<bool>,
     wake: Option<SpawnHandle>,
 }
 
@@ -119,20 +107,20 @@ impl MempoolActor {
             listeners: Vec::new(),
             inbox: Some(parts.inbox),
             status: parts.status,
-            queue: Vec::new(),
+            queue: CheckQueue::default(),
             is_checking: false,
             payloads: Vec::new(),
             finality: Finality::default(),
             summary: FinalitySummary::default(),
             dropped: 0,
             undecodable: 0,
-            told_waiting: false,
+            told_waiting: None,
             wake: None,
         }
     }
 
     fn pre_check(&mut self, transaction: Arc<Transaction>, source: Source, answer: Option<Answer>) {
-        if self.queue.len() >= CHECKING_MAX {
+        if !self.queue.has_room(transaction.size_bytes(), source) {
             self.dropped += 1;
             reply(answer, Err(SubmitError::Busy(self.queue.len())));
             return;
@@ -150,23 +138,29 @@ impl MempoolActor {
         }
     }
 
-    /// Checks the signatures of all that wait, in one batch, while the next batch gathers.
+    /// Checks the signatures of what waits, batch by batch, while more gathers.
     fn check_signatures(&mut self, ctx: &mut Context<Self>) {
         if self.is_checking || self.queue.is_empty() {
             return;
         }
         self.is_checking = true;
-        let rest = self.queue.split_off(self.queue.len().min(BATCH_MAX));
-        let mut batch = std::mem::replace(&mut self.queue, rest);
-        let items: Vec<Vec<SignedItem>> = batch.iter_mut().map(|c| c.candidate.take_signed_items()).collect();
+        let (batch, items) = self.queue.take_batch();
         let threads = self.threads.clone();
         let checked = async move { threads.compute(move || valid_ones(&items)).await };
         ctx.spawn(checked.into_actor(self).map(move |valid, actor, ctx| {
             actor.is_checking = false;
-            // Without an answer (the process is ending) nothing is valid.
-            let valid = valid.unwrap_or_default();
-            for (index, checking) in batch.into_iter().enumerate() {
-                actor.on_checked(checking, valid.get(index).copied().unwrap_or(false), ctx);
+            match valid {
+                Some(valid) => {
+                    for (checking, is_valid) in batch.into_iter().zip(valid) {
+                        actor.on_checked(checking, is_valid, ctx);
+                    }
+                }
+                // Our own fault or our own end, nobody else's.
+                None => {
+                    for checking in batch {
+                        reply(checking.answer, Err(SubmitError::Busy(actor.queue.len())));
+                    }
+                }
             }
             actor.check_signatures(ctx);
             actor.after(ctx);
@@ -227,14 +221,17 @@ impl MempoolActor {
         }
     }
 
-    fn answer_request(&self, peer: PublicKey, ids: &[TxFullId]) {
-        let mut transactions = Vec::new();
-        let mut size = 0;
+    /// Sends what was asked for, each once and at most [`ANSWER_BYTES_MAX`] of it; the rest is asked from others.
+    fn answer_request(&self, peer: PublicKey, ids: Vec<TxFullId>) {
+        let ids: BTreeSet<TxFullId> = ids.into_iter().collect();
+        let (mut transactions, mut size, mut left) = (Vec::new(), 0, ANSWER_BYTES_MAX);
         for transaction in ids.iter().filter_map(|id| self.pool.transaction_by_full_id(id)) {
             let bytes = encode(&**transaction);
+            let Some(rest) = left.checked_sub(bytes.len()) else { break };
+            left = rest;
             if size + bytes.len() > timed_wire::TRANSACTIONS_BYTES_MAX && !transactions.is_empty() {
-                self.network
-                    .send(peer, MempoolMessage::Transactions { transactions: std::mem::take(&mut transactions) });
+                let transactions = std::mem::take(&mut transactions);
+                self.network.send(peer, MempoolMessage::Transactions { transactions });
                 size = 0;
             }
             size += bytes.len();
@@ -248,8 +245,8 @@ impl MempoolActor {
     /// What follows every event: tell consensus, answer payload requests, publish, set the one timer.
     fn after(&mut self, ctx: &mut Context<Self>) {
         let is_waiting = !self.pool.is_empty();
-        if is_waiting != self.told_waiting {
-            self.told_waiting = is_waiting;
+        if self.told_waiting != Some(is_waiting) {
+            self.told_waiting = Some(is_waiting);
             for listener in &self.listeners {
                 listener.do_send(PayloadWaiting(is_waiting));
             }
@@ -292,28 +289,12 @@ impl MempoolActor {
     }
 }
 
-fn reply(answer: Option<Answer>, outcome: Result<TxId, SubmitError>) {
-    if let Some(answer) = answer {
-        // The asker may have given up.
-        let _ = answer.send(outcome);
-    }
-}
-
 fn to_wire(ids: &[TxFullId]) -> Vec<timed_wire::WireHash> {
     ids.iter().map(|id| id.0.0).collect()
 }
 
 fn from_wire(ids: Vec<timed_wire::WireHash>) -> Vec<TxFullId> {
     ids.into_iter().map(|id| TxFullId(timed_primitives::Hash(id))).collect()
-}
-
-/// One batch over all; only when it fails, each transaction by itself.
-fn valid_ones(items: &[Vec<SignedItem>]) -> Vec<bool> {
-    let all: Vec<SignedItem> = items.concat();
-    if verify_batch(&all) {
-        return vec![true; items.len()];
-    }
-    items.iter().map(|own| verify_batch(own)).collect()
 }
 
 impl Actor for MempoolActor {
@@ -337,7 +318,7 @@ impl StreamHandler<Inbound<MempoolMessage>> for MempoolActor {
                 let actions = self.relay.on_announce(now, peer, &from_wire(ids), |id| pool.is_known(now, id));
                 self.carry_out(actions, ctx);
             }
-            MempoolMessage::Request { ids } => self.answer_request(peer, &from_wire(ids)),
+            MempoolMessage::Request { ids } => self.answer_request(peer, from_wire(ids)),
             MempoolMessage::Transactions { transactions } => {
                 self.on_transactions(peer, transactions);
                 self.check_signatures(ctx);
@@ -430,6 +411,17 @@ impl Handler<Proposed> for MempoolActor {
     }
 }
 
+impl Handler<Revalidate> for MempoolActor {
+    type Result = ();
+
+    fn handle(&mut self, _revalidate: Revalidate, ctx: &mut Self::Context) {
+        for removed in self.pool.revalidate(self.pool.height(), &self.chain) {
+            debug!(txid = %removed.txid, reason = %removed.reason, "transaction left the pool");
+        }
+        self.after(ctx);
+    }
+}
+
 impl Handler<Committed> for MempoolActor {
     type Result = ();
 
@@ -449,8 +441,8 @@ impl Handler<Committed> for MempoolActor {
                 (reason, _) => debug!(txid = %removed.txid, %reason, "transaction left the pool"),
             }
         }
-        // Consensus takes the pool to be empty when a block is final; it is told if it is not.
-        self.told_waiting = false;
+        // Consensus takes the pool to be empty when a block is final; it is told how it is.
+        self.told_waiting = None;
         if !arrived.is_empty() {
             self.summary = self.finality.summary();
         }
@@ -466,7 +458,7 @@ impl Handler<Subscribe> for MempoolActor {
     type Result = ();
 
     fn handle(&mut self, subscribe: Subscribe, _ctx: &mut Self::Context) {
-        if self.told_waiting {
+        if self.told_waiting == Some(true) {
             subscribe.0.do_send(PayloadWaiting(true));
         }
         self.listeners.push(subscribe.0);

@@ -209,7 +209,7 @@ pub struct Ping {
     pub peer: Option<PublicKey>,
 }
 
-/// Stops accepting and dialling, and says goodbye to every peer. Answered when all sessions have ended, after 1 s at most.
+/// Stops accepting and dialling, and says goodbye to every peer. Answered when all sessions have ended, after 2.5 s at most.
 #[derive(Clone, Copy, Debug, ActixMessage)]
 #[rtype(result = "()")]
 pub struct Stop;

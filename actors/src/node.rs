@@ -166,6 +166,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         commit: ledger.clone().recipient(),
         payload: mempool.clone().recipient(),
         proposed: mempool.clone().recipient(),
+        revalidate: mempool.clone().recipient(),
         wanted: block_sync.clone().recipient(),
         clock,
         network,

@@ -7,6 +7,9 @@
 use actix::{Actor, Addr, Context};
 use actix_rt::{Arbiter, ArbiterHandle};
 use std::io;
+use std::num::NonZero;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// Groups of actors that share a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,8 @@ struct Arbiters {
     consensus: ArbiterHandle,
     ledger: ArbiterHandle,
     pool: ArbiterHandle,
+    /// Heavy work at one time: as much as there are processors, so that votes find one soon.
+    slots: Arc<Semaphore>,
 }
 
 impl Threads {
@@ -47,8 +52,15 @@ impl Threads {
     /// When the system refuses a thread.
     pub fn arbiters() -> io::Result<Self> {
         let arbiter = || Arbiter::try_new().map(|a| a.handle());
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         Ok(Self {
-            arbiters: Some(Arbiters { peers: arbiter()?, consensus: arbiter()?, ledger: arbiter()?, pool: arbiter()? }),
+            arbiters: Some(Arbiters {
+                peers: arbiter()?,
+                consensus: arbiter()?,
+                ledger: arbiter()?,
+                pool: arbiter()?,
+                slots: Arc::new(Semaphore::new(processors)),
+            }),
         })
     }
 
@@ -73,11 +85,15 @@ impl Threads {
 
     /// Does heavy work, such as checking signatures, off the actor's thread, or in place when everything is inline.
     ///
-    /// Callers bound how much they have in flight. `None` when the work panicked or the process is ending.
+    /// Callers bound how much they have in flight. Waits while as much is under way as there are processors. `None` when the
+    /// work panicked or the process is ending: our own fault, and nobody else's.
     pub async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        match self.arbiters {
+        match &self.arbiters {
             None => Some(work()),
-            Some(_) => tokio::task::spawn_blocking(work).await.ok(),
+            Some(arbiters) => {
+                let _slot = arbiters.slots.acquire().await.ok()?;
+                tokio::task::spawn_blocking(work).await.ok()
+            }
         }
     }
 }

@@ -43,7 +43,12 @@ pub struct BuildPayload {
     pub bytes_max: usize,
 }
 
-/// A block with these transactions is proposed at a height, or is not decided after all.
+/// The ledger did not apply what the pool offered: every transaction is checked against the chain again.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Revalidate;
+
+/// A block with these transactions is proposed at a height.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Proposed {

@@ -75,6 +75,6 @@ pub struct ServerLimits {
 
 impl Default for ServerLimits {
     fn default() -> Self {
-        Self { blocks_max: 64, bytes_max: 16 << 20, per_peer_max: 4, total_max: 64 }
+        Self { blocks_max: 64, bytes_max: 4 << 20, per_peer_max: 4, total_max: 64 }
     }
 }

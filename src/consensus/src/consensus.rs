@@ -82,6 +82,8 @@ pub struct Consensus {
     pub(crate) outputs: Vec<Output>,
     queue: VecDeque<EngineInput>,
     is_visible: bool,
+    /// Whether who is connected or who votes may have changed since `quorum_line` was computed: not for every vote.
+    is_quorum_stale: bool,
     quorum_line: Option<String>,
     signing_told: Option<SigningOff>,
     is_stopped: bool,
@@ -144,6 +146,7 @@ impl Consensus {
             queue: VecDeque::new(),
             is_visible: false,
             quorum_line: None,
+            is_quorum_stale: true,
             signing_told: None,
             is_stopped: false,
             config,
@@ -160,6 +163,7 @@ impl Consensus {
         }
         self.now = now;
         self.unix = unix;
+        self.is_quorum_stale |= input.may_change_quorum();
         let result = self.on_input(input).and_then(|()| self.settle());
         if result.is_err() {
             self.is_stopped = true;
@@ -378,6 +382,9 @@ impl Consensus {
 
     fn tell_quorum(&mut self) {
         if self.phase == Phase::Opened {
+            return;
+        }
+        if !std::mem::take(&mut self.is_quorum_stale) {
             return;
         }
         let line = self.current_quorum_line();

@@ -18,7 +18,7 @@ use crate::votes::Seen;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use timed_primitives::{
-    Block, BlockId, Hash, Height, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate, Vote, VoteKind,
+    Block, BlockId, Height, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate, Vote, VoteKind,
 };
 
 /// Heights after the one being decided of which votes are kept.
@@ -319,9 +319,7 @@ impl Consensus {
         if !is_possible || self.blocks.contains(&id) {
             return;
         }
-        let certificate_hash = block.parent_certificate.as_ref().map_or(Hash::ZERO, |c| c.hash());
-        let tx_root = timed_primitives::block::transaction_root(&block.transactions);
-        if header.parent_certificate_hash != certificate_hash || header.tx_root != tx_root {
+        if !block.is_whole() {
             return self.refuse(from, Offence::BadBlock);
         }
         let named = self.votes.named_blocks();

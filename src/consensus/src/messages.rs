@@ -189,6 +189,20 @@ pub enum Input {
     Committed(Committed),
 }
 
+impl Input {
+    /// Whether the connected voting power may be another afterwards.
+    pub(crate) const fn may_change_quorum(&self) -> bool {
+        match self {
+            Self::Start | Self::Wake | Self::PeerUp { .. } | Self::PeerDown { .. } | Self::Committed(_) => true,
+            Self::Gossip { .. }
+            | Self::PeerHeight { .. }
+            | Self::PayloadWaiting(_)
+            | Self::Built { .. }
+            | Self::Judged { .. } => false,
+        }
+    }
+}
+
 /// What a validator proved against itself: two statements for one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Evidence {

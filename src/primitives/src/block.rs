@@ -75,6 +75,13 @@ impl Block {
         self.header.id()
     }
 
+    /// True when transactions and parent certificate are those that the header commits to. The id alone names only the header: a body
+    /// that came from a peer proves nothing before this.
+    pub fn is_whole(&self) -> bool {
+        let certificate = self.parent_certificate.as_ref().map_or(Hash::ZERO, CommitCertificate::hash);
+        self.header.parent_certificate_hash == certificate && self.header.tx_root == transaction_root(&self.transactions)
+    }
+
     /// Its height.
     pub fn height(&self) -> Height {
         self.header.height

@@ -287,6 +287,6 @@ fn probe(readiness: Readiness, good: &'static str) -> Response {
 }
 
 async fn metrics(State(calls): State<Arc<Calls>>) -> Response {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], calls.node().metrics()).into_response()
 }

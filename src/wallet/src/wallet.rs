@@ -184,8 +184,13 @@ impl Wallet {
 
     /// The transaction was refused or has expired: its inputs can be spent again.
     pub fn unlock(&mut self, transaction: &Transaction) {
-        for input in &transaction.body.inputs {
-            self.locked.remove(&input.previous);
+        self.unlock_outputs(transaction.body.inputs.iter().map(|input| &input.previous));
+    }
+
+    /// These outputs are not spent after all: they can be chosen again.
+    pub fn unlock_outputs<'a>(&mut self, outpoints: impl IntoIterator<Item = &'a OutPoint>) {
+        for outpoint in outpoints {
+            self.locked.remove(outpoint);
         }
     }
 

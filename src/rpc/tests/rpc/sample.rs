@@ -119,7 +119,7 @@ impl Node for Sample {
     }
 
     fn metrics(&self) -> String {
-        "# TYPE timed_ledger_height gauge\ntimed_ledger_height 2\n# EOF\n".into()
+        "# TYPE timed_ledger_height gauge\ntimed_ledger_height 2\n".into()
     }
 
     fn stop(&self) {

@@ -56,7 +56,11 @@ async fn watch(arguments: &LocalnetArgs) -> anyhow::Result<()> {
             () = payments.due() => payments.pay(&nodes),
             _ = look.tick() => {
                 nodes.notice_ends();
-                let rows = look_at(&nodes).await;
+                let rows = tokio::select! {
+                    biased;
+                    () = &mut end => break Ok(()),
+                    rows = look_at(&nodes) => rows,
+                };
                 if rows.iter().any(|row| row.height.is_some()) {
                     payments.begin();
                 }

@@ -17,7 +17,8 @@ impl Service {
         let view = self.handles.reader.view();
         let (tip, genesis) = (view.tip(), self.handles.reader.genesis());
         let sync = self.handles.sync.borrow().clone();
-        let best = self.handles.peers.borrow().peers.iter().map(|p| p.height).max().unwrap_or(0).max(tip.height.0);
+        // What sync believes, not what a peer says.
+        let best = sync.as_ref().map_or(0, |s| s.progress.target.0).max(tip.height.0);
         let leads = sync.as_ref().is_some_and(|s| s.progress.leads);
         let progress = sync.filter(|s| s.progress.leads).map(|s| s.progress);
         BlockchainInfo {
@@ -66,22 +67,25 @@ impl Service {
         outpoint: OutPoint,
         include_mempool: bool,
     ) -> Result<Option<Unspent>, RpcError> {
-        let view = self.handles.reader.view();
-        let tip = view.tip().height;
-        let on_chain = view.output(&outpoint).map_err(unreadable)?;
-        let spent_by = if include_mempool { self.spender(outpoint).await? } else { None };
+        // The mempool first: what becomes final in between is then found on the chain.
+        let (mut spent_by, mut waiting) = (None, None);
+        if include_mempool {
+            spent_by = self.spender(outpoint).await?;
+            waiting = self.handles.mempool.send(GetEntry(outpoint.txid)).await.map_err(gone)?;
+        }
         if spent_by.is_some() {
             return Ok(None);
         }
-        if let Some(entry) = on_chain {
-            let confirmations = tip.above(entry.height) + 1;
+        let view = self.handles.reader.view();
+        if let Some(entry) = view.output(&outpoint).map_err(unreadable)? {
+            let confirmations = view.tip().height.above(entry.height) + 1;
             let height = Some(entry.height);
             return Ok(Some(Unspent { outpoint, output: entry.output, height, confirmations, spent_by: None }));
         }
-        if !include_mempool {
+        // Not unspent on the chain: if its transaction is final it was spent, else it waits.
+        if view.is_confirmed(&outpoint.txid).map_err(unreadable)? {
             return Ok(None);
         }
-        let waiting = self.handles.mempool.send(GetEntry(outpoint.txid)).await.map_err(gone)?;
         let output = waiting.and_then(|entry| {
             let index = usize::try_from(outpoint.index).ok()?;
             entry.transaction.body.outputs.get(index).copied()

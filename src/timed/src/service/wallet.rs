@@ -3,27 +3,32 @@
 use super::chain::spender_of;
 use super::pool::refusal;
 use super::{Service, gone, unreadable};
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use timed_actors::mempool::{ListEntries, OutputStates, Submit, SubmitError};
-use timed_ledger::Genesis;
-use timed_mempool::Reject;
-use timed_primitives::{Address, Amount, KeyHash, Lock, OutPoint, SecretKey, TxId};
+use timed_ledger::{Entry, Genesis, LedgerView};
+use timed_mempool::{OutputState, Reject};
+use timed_primitives::{Address, Amount, KeyHash, Lock, OutPoint, SecretKey, Transaction, TxId};
 use timed_rpc::result::Balance;
 use timed_rpc::{RpcError, Unspent};
 use timed_wallet::{BuildError, Coin, Fees, Payment, Wallet, WalletError};
 
 /// File in the data folder with the number of addresses handed out.
 const FILE: &str = "wallet.addresses";
-/// Most coins looked at for one key. Those beyond are found when the first ones are spent.
-const COINS_MAX: usize = 2_000;
+/// Outputs read at a time.
+const PAGE: usize = 2_000;
+/// Most outputs of one address that are handled; above it calls answer with an error that says so.
+const COINS_MAX: usize = 200_000;
 /// Other nodes spend with the same development key; a payment whose coin is taken tries this often with others.
 const TRIES: usize = 5;
 
 /// The wallet and where it keeps how many addresses it made.
 pub(crate) struct NodeWallet {
     wallet: Mutex<Wallet>,
+    /// Coins of payments whose outcome is not known yet. Taken after `wallet`, never before it.
+    in_flight: Mutex<BTreeSet<OutPoint>>,
     file: PathBuf,
     fees: Fees,
 }
@@ -82,11 +87,15 @@ impl NodeWallet {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(WalletFileError::Io { file: name(), source }),
         }
-        Ok(Self { wallet: Mutex::new(wallet), file, fees })
+        Ok(Self { wallet: Mutex::new(wallet), in_flight: Mutex::default(), file, fees })
     }
 
     fn lock(&self) -> MutexGuard<'_, Wallet> {
         self.wallet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn in_flight(&self) -> MutexGuard<'_, BTreeSet<OutPoint>> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next address; that it was made is on disk before it is handed out.
@@ -114,32 +123,89 @@ fn write_durably(file: &Path, text: &str) -> io::Result<()> {
     file.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
 }
 
+/// Coins of a payment on its way to the mempool; they stay locked while this lives.
+struct InFlight {
+    wallet: Arc<NodeWallet>,
+    coins: Vec<OutPoint>,
+}
+
+impl InFlight {
+    fn new(wallet: &Arc<NodeWallet>, transaction: &Transaction) -> Self {
+        let coins: Vec<_> = transaction.body.inputs.iter().map(|input| input.previous).collect();
+        wallet.in_flight().extend(&coins);
+        Self { wallet: wallet.clone(), coins }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let mut in_flight = self.wallet.in_flight();
+        for coin in &self.coins {
+            in_flight.remove(coin);
+        }
+    }
+}
+
 impl Service {
+    /// Every final output of a key.
+    fn outputs_of(&self, view: &LedgerView, owner: &KeyHash) -> Result<Vec<(OutPoint, Entry)>, RpcError> {
+        let mut found: Vec<(OutPoint, Entry)> = Vec::new();
+        loop {
+            let after = found.last().map(|(outpoint, _)| *outpoint);
+            let page = view.outputs_of(owner, after.as_ref(), PAGE).map_err(unreadable)?;
+            if page.is_empty() {
+                return Ok(found);
+            }
+            found.extend(page);
+            if found.len() > COINS_MAX {
+                return Err(RpcError::Wallet(format!(
+                    "an address has more than {COINS_MAX} outputs, which is more than this wallet handles: pay some of them together"
+                )));
+            }
+        }
+    }
+
     fn coins(&self) -> Result<Vec<Coin>, RpcError> {
         let view = self.handles.reader.view();
         let mut coins = Vec::new();
         for key_hash in self.wallet.key_hashes() {
-            for (outpoint, entry) in view.outputs_of(&key_hash, None, COINS_MAX).map_err(unreadable)? {
+            for (outpoint, entry) in self.outputs_of(&view, &key_hash)? {
                 coins.push(Coin { outpoint, amount: entry.output.amount, key_hash });
             }
         }
         Ok(coins)
     }
 
+    /// Gives back coins whose payment is no more: it was refused, has expired, or lost to another that took only some of them.
+    async fn release_coins(&self) -> Result<(), RpcError> {
+        let locked: Vec<OutPoint> = self.wallet.lock().locked().copied().collect();
+        let states = self.handles.mempool.send(OutputStates(locked.clone())).await.map_err(gone)?;
+        let mut wallet = self.wallet.lock();
+        let in_flight = self.wallet.in_flight();
+        let is_free = |(outpoint, state): &(&OutPoint, Option<OutputState>)| {
+            *state == Some(OutputState::Unspent) && !in_flight.contains(outpoint)
+        };
+        wallet.unlock_outputs(locked.iter().zip(states).filter(is_free).map(|(outpoint, _)| outpoint));
+        Ok(())
+    }
+
     pub(super) async fn wallet_pay(&self, to: Address, amount: Amount) -> Result<TxId, RpcError> {
         let mut last = None;
         for _ in 0..TRIES {
+            self.release_coins().await?;
             let coins = self.coins()?;
-            let transaction = {
+            let (transaction, _in_flight) = {
                 let mut wallet = self.wallet.lock();
-                let unspent: std::collections::BTreeSet<OutPoint> = coins.iter().map(|coin| coin.outpoint).collect();
+                let unspent: BTreeSet<OutPoint> = coins.iter().map(|coin| coin.outpoint).collect();
                 wallet.forget_spent(|outpoint| unspent.contains(outpoint));
                 let payment = Payment { to, amount, fees: self.wallet.fees, change: None };
-                Arc::new(wallet.build(&coins, &payment).map_err(|error| payment_error(&error, &to))?)
+                let transaction = wallet.build(&coins, &payment).map_err(|error| payment_error(&error, &to))?;
+                let in_flight = InFlight::new(&self.wallet, &transaction);
+                (Arc::new(transaction), in_flight)
             };
             match self.handles.mempool.send(Submit(transaction.clone())).await.map_err(gone)? {
                 Ok(txid) => return Ok(txid),
-                // Somebody else with the same key spends a coin of it: it stays locked here, and others are tried.
+                // Somebody else with the same key spends a coin of it: that one stays locked, the next try takes others.
                 Err(error @ SubmitError::Refused(Reject::Conflict { .. } | Reject::UnknownInput { .. })) => {
                     last = Some(refusal(&error));
                 }
@@ -178,7 +244,7 @@ impl Service {
         let tip = view.tip().height;
         let mut rows = Vec::new();
         for owner in &owners {
-            for (outpoint, entry) in view.outputs_of(owner, None, COINS_MAX).map_err(unreadable)? {
+            for (outpoint, entry) in self.outputs_of(&view, owner)? {
                 let confirmations = tip.above(entry.height) + 1;
                 let height = Some(entry.height);
                 rows.push(Unspent { outpoint, output: entry.output, height, confirmations, spent_by: None });

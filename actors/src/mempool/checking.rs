@@ -1,0 +1,96 @@
+//! Transactions whose signatures wait to be checked.
+
+use super::SubmitError;
+use std::collections::VecDeque;
+use timed_mempool::{Candidate, Source};
+use timed_primitives::{PublicKey, SignedItem, TxId, verify_batch};
+use tokio::sync::oneshot;
+
+/// Most transactions that wait. Above a bound a peer's are dropped and counted, and RPC answers "busy".
+const COUNT_MAX: usize = 20_000;
+/// Most bytes that wait.
+const BYTES_MAX: usize = 32 << 20;
+/// Most bytes of one peer that wait: one peer leaves room for the others.
+const PEER_BYTES_MAX: usize = 4 << 20;
+/// Most transactions in one batch: larger ones gain little and delay the first.
+const BATCH_COUNT_MAX: usize = 256;
+/// Signatures after which a batch is closed.
+const BATCH_SIGNATURES: usize = 1_024;
+
+/// To whom the outcome is told.
+pub(super) type Answer = oneshot::Sender<Result<TxId, SubmitError>>;
+
+/// A candidate whose signatures are to be checked, and who waits for the outcome.
+pub(super) struct Checking {
+    pub(super) candidate: Candidate,
+    pub(super) answer: Option<Answer>,
+}
+
+/// First in, first out, within its bounds.
+#[derive(Default)]
+pub(super) struct CheckQueue {
+    queue: VecDeque<Checking>,
+    bytes: usize,
+}
+
+impl CheckQueue {
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether something of this size from there may still wait here.
+    pub(super) fn has_room(&self, size: usize, source: Source) -> bool {
+        let is_fair = match source {
+            Source::Local => true,
+            Source::Peer(peer) => self.bytes_of(&peer) + size <= PEER_BYTES_MAX,
+        };
+        self.queue.len() < COUNT_MAX && self.bytes + size <= BYTES_MAX && is_fair
+    }
+
+    /// Looked at only while much waits: a short queue is within every share.
+    fn bytes_of(&self, peer: &PublicKey) -> usize {
+        if self.bytes <= PEER_BYTES_MAX / 2 {
+            return self.bytes;
+        }
+        self.queue.iter().map(|c| &c.candidate).filter(|c| c.source() == Source::Peer(*peer)).map(Candidate::size).sum()
+    }
+
+    pub(super) fn push(&mut self, checking: Checking) {
+        self.bytes += checking.candidate.size();
+        self.queue.push_back(checking);
+    }
+
+    /// The next batch with its signatures, in order.
+    pub(super) fn take_batch(&mut self) -> (Vec<Checking>, Vec<Vec<SignedItem>>) {
+        let (mut batch, mut items, mut signatures) = (Vec::new(), Vec::new(), 0);
+        while batch.len() < BATCH_COUNT_MAX && signatures < BATCH_SIGNATURES {
+            let Some(mut checking) = self.queue.pop_front() else { break };
+            self.bytes -= checking.candidate.size();
+            let own = checking.candidate.take_signed_items();
+            signatures += own.len();
+            items.push(own);
+            batch.push(checking);
+        }
+        (batch, items)
+    }
+}
+
+/// One batch over all; only when it fails, each transaction by itself.
+pub(super) fn valid_ones(items: &[Vec<SignedItem>]) -> Vec<bool> {
+    let all: Vec<SignedItem> = items.concat();
+    if verify_batch(&all) {
+        return vec![true; items.len()];
+    }
+    items.iter().map(|own| verify_batch(own)).collect()
+}
+
+/// Tells the outcome; the asker may have given up.
+pub(super) fn reply(answer: Option<Answer>, outcome: Result<TxId, SubmitError>) {
+    if let Some(answer) = answer {
+        let _ = answer.send(outcome);
+    }
+}
