@@ -1,11 +1,11 @@
 //! A node's keys: development keys by number, or files of 64 hex digits.
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use rand::rand_core::UnwrapErr;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use timed_config::Node;
 use timed_primitives::SecretKey;
 
@@ -23,28 +23,32 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Development keys for a numbered node; else the configured files, or those of the usual names in the data folder. A missing node
-    /// key or wallet key is made; a missing consensus key makes an observer.
+    /// Each key from the file that is configured for it; else a numbered node's development key; else the file of the usual name in the
+    /// data folder, where a missing node key or wallet key is made, and a missing consensus key makes an observer.
     ///
     /// # Errors
     /// When a file cannot be read or written, or holds no key.
     pub(crate) fn load(node: &Node, folder: &Path) -> anyhow::Result<Self> {
-        if let Some(id) = node.id {
-            return Ok(Self {
-                node: SecretKey::development("node", id),
-                consensus: Some(SecretKey::development("consensus", id)),
-                wallet: SecretKey::development("wallet", DEVNET_WALLET),
-            });
-        }
-        let file = |configured: &Option<_>, usual| configured.clone().unwrap_or_else(|| folder.join(usual));
-        let consensus = match read(&file(&node.consensus_key, "consensus.key"))? {
-            None if node.consensus_key.is_some() => bail!("the file that node.consensus_key names does not exist"),
-            found => found,
+        let own_or_made =
+            |configured: &Option<PathBuf>, usual, (purpose, number): (&str, Option<u64>)| match (configured, number) {
+                (None, Some(number)) => Ok(SecretKey::development(purpose, number)),
+                (None, None) => read_or_make(&folder.join(usual)),
+                (Some(file), _) => read_or_make(file),
+            };
+        let consensus = match (&node.consensus_key, node.id) {
+            (None, Some(id)) => Some(SecretKey::development("consensus", id)),
+            (None, None) => read(&folder.join("consensus.key"))?,
+            (Some(file), _) => Some(read(file)?.with_context(|| {
+                format!(
+                    "the file {} does not exist: correct node.consensus_key, or remove it to observe",
+                    file.display()
+                )
+            })?),
         };
         Ok(Self {
-            node: read_or_make(&file(&node.node_key, "node.key"))?,
+            node: own_or_made(&node.node_key, "node.key", ("node", node.id))?,
             consensus,
-            wallet: read_or_make(&file(&node.wallet_key, "wallet.key"))?,
+            wallet: own_or_made(&node.wallet_key, "wallet.key", ("wallet", node.id.map(|_| DEVNET_WALLET)))?,
         })
     }
 }
@@ -73,4 +77,46 @@ fn read_or_make(file: &Path) -> anyhow::Result<SecretKey> {
     };
     make().with_context(|| format!("cannot make the key file {}", file.display()))?;
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn none() -> Node {
+        Node {
+            id: None,
+            dev_nodes: 3,
+            dev_public_keys_ok: false,
+            data_dir: None,
+            genesis: None,
+            node_key: None,
+            consensus_key: None,
+            wallet_key: None,
+        }
+    }
+
+    fn publics(keys: &Keys) -> [Option<timed_primitives::PublicKey>; 3] {
+        [Some(keys.node.public()), keys.consensus.as_ref().map(SecretKey::public), Some(keys.wallet.public())]
+    }
+
+    #[test]
+    fn a_configured_file_wins_over_the_number_and_made_keys_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, development) =
+            (SecretKey::from_seed([7; 32]), |purpose, id| SecretKey::development(purpose, id).public());
+        let file = folder.path().join("own.key");
+        fs::write(&file, hex::encode(own.seed())).unwrap();
+
+        let numbered = Node { id: Some(2), ..none() };
+        let all = [development("node", 2), development("consensus", 2), development("wallet", DEVNET_WALLET)].map(Some);
+        assert_eq!(publics(&Keys::load(&numbered, folder.path()).unwrap()), all);
+        let configured = Node { node_key: Some(file.clone()), consensus_key: Some(file), ..numbered };
+        let found = publics(&Keys::load(&configured, folder.path()).unwrap());
+        assert_eq!(found, [Some(own.public()), Some(own.public()), all[2]]);
+
+        let made = publics(&Keys::load(&none(), folder.path()).unwrap());
+        assert_eq!(made[1], None, "without a consensus key it observes");
+        assert_eq!(publics(&Keys::load(&none(), folder.path()).unwrap()), made);
+    }
 }

@@ -241,10 +241,17 @@ impl Ends {
     }
 }
 
+/// Ready when standard input has ended. Read by a thread of its own, which the end of the process does not wait for; a task of the
+/// runtime would hold it up for as long as the other end stays open.
+#[allow(clippy::disallowed_methods, reason = "this is the daemon's wiring")]
 async fn stdin_ended() {
-    let read = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
-    // An error ends it as well: whoever held the other end is gone.
-    let _ = read.await;
+    let (ended, told) = oneshot::channel();
+    std::thread::spawn(move || {
+        // An error ends it as well: whoever held the other end is gone.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = ended.send(());
+    });
+    let _ = told.await;
 }
 
 /// The first reason given wins.
@@ -252,8 +259,8 @@ fn fatal() -> (Fatal, oneshot::Receiver<FatalReason>) {
     let (sender, receiver) = oneshot::channel();
     let sender = Mutex::new(Some(sender));
     let fatal = Fatal::new(move |reason| {
-        error!(room = reason.room, "{}", reason.text);
         if let Some(sender) = sender.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            error!(room = reason.room, "{}", reason.text);
             let _ = sender.send(reason);
         }
     });

@@ -1,0 +1,394 @@
+//! Starts nodes as processes, asks them, waits for them with a deadline, and leaves none behind.
+
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use timed::cli::{Connection, Failure};
+
+/// Longest wait for anything: far more than it takes, since machines that test are often busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Time between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How much of a log a failure shows. Unit: lines.
+const LOG_LINES_SHOWN: usize = 25;
+
+/// The program under test.
+pub(crate) fn timed() -> Command {
+    clean(Command::new(env!("CARGO_BIN_EXE_timed")))
+}
+
+/// The client under test.
+pub(crate) fn time_cli() -> Command {
+    clean(Command::new(env!("CARGO_BIN_EXE_time-cli")))
+}
+
+/// Settings of the shell that runs the tests say nothing to the programs.
+fn clean(mut command: Command) -> Command {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIMED__")) {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// How long something takes.
+pub(crate) struct Stopwatch(Instant);
+
+#[allow(clippy::disallowed_methods, reason = "other processes live in real time and tell nothing when they change")]
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// The time between two looks at something that is not ready.
+#[allow(clippy::disallowed_methods, reason = "as for the stopwatch")]
+pub(crate) fn pause() {
+    std::thread::sleep(LOOK_EVERY);
+}
+
+/// Looks until there is something to see; panics after a minute without.
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let watch = Stopwatch::start();
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(watch.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
+        pause();
+    }
+}
+
+/// A port that nobody listens on. Below those that the system gives to outgoing connections, so that no node takes one as its own end
+/// of a connection while the node that is to listen there is down. Processes that test start at different places.
+pub(crate) fn free_port() -> u16 {
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 18_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..COUNT {
+        let own = (std::process::id() % 600) * 30;
+        let offset = u16::try_from(own).unwrap().wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, FIRST + offset)).is_ok() {
+            return FIRST + offset;
+        }
+    }
+    panic!("no port is free");
+}
+
+/// A process with its output in files; killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) log: PathBuf,
+    pub(crate) errors: PathBuf,
+}
+
+impl Process {
+    /// Output is appended to `<name>.log` and `<name>.err` in `folder`. Standard input is a pipe that ends with us.
+    pub(crate) fn start(mut command: Command, folder: &Path, name: &str) -> Self {
+        let append = |path: &Path| File::options().create(true).append(true).open(path).unwrap();
+        let (log, errors) = (folder.join(format!("{name}.log")), folder.join(format!("{name}.err")));
+        command.stdin(Stdio::piped()).stdout(append(&log)).stderr(append(&errors));
+        Self { child: command.spawn().unwrap(), log, errors }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by name: `KILL`, `TERM`, `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status().unwrap();
+        assert!(status.success(), "kill -{name} failed");
+    }
+
+    pub(crate) fn close_stdin(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    pub(crate) fn wait_end(&mut self) -> ExitStatus {
+        wait_for("the end of a process", || self.has_ended())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only when it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks a node.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) id: u64,
+    pub(crate) folder: PathBuf,
+    pub(crate) rpc_port: u16,
+}
+
+impl Client {
+    pub(crate) fn call(&self, method: &str, params: Value) -> Result<Value, Failure> {
+        Connection::of_data_dir(&self.folder)?.call(method, params)
+    }
+
+    /// The answer; a refusal fails the test.
+    pub(crate) fn ask(&self, method: &str, params: Value) -> Value {
+        self.call(method, params.clone()).unwrap_or_else(|e| panic!("node {}: {method} {params}: {e}", self.id))
+    }
+
+    pub(crate) fn height(&self) -> Option<u64> {
+        self.call("getblockcount", json!([])).ok()?.as_u64()
+    }
+
+    pub(crate) fn block_id(&self, height: u64) -> String {
+        self.ask("getblockhash", json!([height])).as_str().unwrap().to_owned()
+    }
+
+    /// Pays somebody, by this node; returns the transaction's id.
+    pub(crate) fn pay(&self) -> Result<String, Failure> {
+        let to = self.call("getnewaddress", json!([]))?;
+        Ok(self.call("sendtoaddress", json!([to, "0.5"]))?.as_str().expect("an id").to_owned())
+    }
+
+    /// The block that holds a transaction, if it is final here: height and id.
+    pub(crate) fn block_of(&self, txid: &str) -> Option<(u64, String)> {
+        let found = self.call("gettransaction", json!([txid])).ok()?;
+        let is_final = found["confirmations"].as_u64()? >= 1;
+        is_final.then(|| (found["blockheight"].as_u64().unwrap(), found["blockhash"].as_str().unwrap().to_owned()))
+    }
+
+    /// Status and text of a page.
+    pub(crate) fn page(&self, path: &str) -> (u16, String) {
+        page(self.rpc_port, path)
+    }
+}
+
+/// A node, running or not, with its folder and ports, which stay its own over restarts.
+pub(crate) struct Node {
+    client: Client,
+    pub(crate) p2p_port: u16,
+    arguments: Vec<String>,
+    process: Option<Process>,
+}
+
+impl Deref for Node {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Node {
+    /// The command that starts it.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = timed();
+        command.args(&self.arguments);
+        command
+    }
+
+    pub(crate) fn start(&mut self) {
+        assert!(self.process.is_none(), "node {} runs already", self.id);
+        let mut command = self.command();
+        command.arg("--exit-with-stdin");
+        self.process = Some(Process::start(command, self.folder.parent().unwrap(), &format!("node-{}", self.id)));
+    }
+
+    pub(crate) fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the node runs")
+    }
+
+    /// `kill -9`; returns when it is dead.
+    pub(crate) fn kill(&mut self) {
+        drop(self.process.take().expect("the node runs"));
+    }
+
+    /// Waits for an end that something else brought about.
+    pub(crate) fn wait_end(&mut self) -> ExitStatus {
+        let status = self.process().wait_end();
+        self.process = None;
+        status
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Everything it logged, over all its lives.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.with_extension("log")).unwrap_or_default()
+    }
+
+    /// The height that it had at its last start by its own data, before it had heard of anybody: it is in its first line.
+    pub(crate) fn height_at_start(&self) -> u64 {
+        let log = self.log();
+        let line = log.lines().rfind(|line| line.contains(" of devnet (chain ")).expect("the first line of a node");
+        let number = line.split("), height ").nth(1).and_then(|rest| rest.split(',').next());
+        number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no height in: {line}"))
+    }
+
+    /// Everything on standard error.
+    pub(crate) fn errors(&self) -> String {
+        fs::read_to_string(self.folder.with_extension("err")).unwrap_or_default()
+    }
+
+    /// What a failure shows of it.
+    fn describe(&self) -> String {
+        let mut text = format!("--- node {}: height {:?}", self.id, self.height());
+        if let Ok(consensus) = self.call("getconsensusinfo", json!([])) {
+            let (height, round) = (&consensus["height"], &consensus["round"]);
+            let _ = write!(text, ", at height {height} round {round}: {}", consensus["why"]);
+        }
+        let (log, errors) = (self.log(), self.errors());
+        let lines: Vec<_> = log.lines().filter(|line| !line.contains("BOUND] ")).collect();
+        for line in lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].iter().copied().chain(errors.lines()) {
+            let _ = write!(text, "\n    {line}");
+        }
+        text
+    }
+}
+
+/// A page by HTTP from a local port: status and text.
+pub(crate) fn page(port: u16, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
+    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, body.trim().to_owned())
+}
+
+/// Development nodes that know each other, below one temporary folder.
+pub(crate) struct Network {
+    pub(crate) nodes: Vec<Node>,
+    _folder: TempDir,
+}
+
+impl Network {
+    /// `validators` that vote and `observers` with the ids above; none runs yet.
+    pub(crate) fn prepare(validators: u64, observers: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ports: Vec<_> = (0..validators + observers).map(|_| (free_port(), free_port())).collect();
+        let node = |(id, &(p2p_port, rpc_port)): (u64, &(u16, u16))| {
+            let data = folder.path().join(format!("node-{id}"));
+            let mut arguments = Vec::new();
+            let mut flag = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+            flag("--node-id", u64::to_string(&id));
+            flag("--dev-nodes", validators.to_string());
+            flag("--p2p-port", p2p_port.to_string());
+            flag("--rpc-port", rpc_port.to_string());
+            flag("--data-dir", data.display().to_string());
+            for (peer, _) in ports.iter().filter(|(peer, _)| *peer != p2p_port) {
+                flag("--peer", format!("127.0.0.1:{peer}"));
+            }
+            Node { client: Client { id, folder: data, rpc_port }, p2p_port, arguments, process: None }
+        };
+        let nodes = (1..).zip(&ports).map(node).collect();
+        Self { nodes, _folder: folder }
+    }
+
+    /// As [`Self::prepare`], all running and at height 1 or above.
+    pub(crate) fn start(validators: u64, observers: u64) -> Self {
+        let mut network = Self::prepare(validators, observers);
+        network.nodes.iter_mut().for_each(Node::start);
+        network.wait_height(1);
+        network
+    }
+
+    pub(crate) fn node(&self, id: u64) -> &Node {
+        self.nodes.iter().find(|node| node.id == id).expect("a node of the network")
+    }
+
+    pub(crate) fn node_mut(&mut self, id: u64) -> &mut Node {
+        self.nodes.iter_mut().find(|node| node.id == id).expect("a node of the network")
+    }
+
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| node.process.is_some())
+    }
+
+    /// Waits until every node that runs has a height.
+    pub(crate) fn wait_height(&self, height: u64) {
+        wait_for(&format!("height {height} on every node"), || {
+            self.running().all(|node| node.height() >= Some(height)).then_some(())
+        });
+    }
+
+    /// Waits until a payment is final on every node that runs, in the same block; returns its height.
+    pub(crate) fn wait_final(&self, txid: &str) -> u64 {
+        wait_for(&format!("payment {txid} final on every node"), || {
+            let blocks: Option<Vec<_>> = self.running().map(|node| node.block_of(txid)).collect();
+            let blocks = blocks?;
+            let first = blocks.first().expect("a node runs");
+            assert!(
+                blocks.iter().all(|block| block == first),
+                "payment {txid} is final in different blocks: {blocks:?}"
+            );
+            Some(first.0)
+        })
+    }
+
+    /// Every block of every node that runs is the same, up to the lowest of their heights, which is returned.
+    pub(crate) fn assert_same_blocks(&self) -> u64 {
+        let height = self.running().map(|node| node.height().expect("the node answers")).min().expect("a node runs");
+        for at in 1..=height {
+            let ids: Vec<_> = self.running().map(|node| (node.id, node.block_id(at))).collect();
+            assert!(ids.windows(2).all(|pair| pair[0].1 == pair[1].1), "blocks of height {at} differ: {ids:?}");
+        }
+        height
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for node in &self.nodes {
+                eprintln!("{}", node.describe());
+            }
+        }
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(mut command: Command, limit: Duration) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let described = format!("{command:?}");
+    let mut process = Process::start(
+        {
+            command.stdin(Stdio::null());
+            command
+        },
+        folder.path(),
+        "command",
+    );
+    process.close_stdin();
+    let watch = Stopwatch::start();
+    let status = wait_for(&described, || {
+        assert!(watch.elapsed() < limit, "{described} runs longer than {limit:?}");
+        process.has_ended()
+    });
+    Output { status, stdout: fs::read(&process.log).unwrap(), stderr: fs::read(&process.errors).unwrap() }
+}
+
+/// True while a process works in a data folder. The system frees the lock when that process ends, however it ends.
+pub(crate) fn is_in_use(folder: &Path) -> bool {
+    File::open(folder.join("lock")).is_ok_and(|file| file.try_lock().is_err())
+}

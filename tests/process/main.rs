@@ -1,0 +1,14 @@
+//! Real processes: nodes as an operator runs them, judged by what they answer, log and leave on disk.
+//!
+//! No test knows anything that a client could not: it asks over RPC, reads the log, sends signals. `harness.rs` starts and ends nodes.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod bad_starts;
+mod catch_up;
+mod crash;
+mod damage;
+mod harness;
+mod localnet;
+mod network;
+mod stop;
