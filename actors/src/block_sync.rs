@@ -375,3 +375,68 @@ impl Handler<Committed> for BlockSyncActor {
         self.after(ctx);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timed_ledger::{Draft, Genesis, Ledger, MemoryStore};
+    use timed_primitives::{CommitSignature, MemoryDisk, Round, SecretKey, VoteKind, encode, vote};
+
+    /// A decided block of a network of one, as a peer would send it.
+    fn decided() -> (Genesis, Block, CommitCertificate) {
+        let (genesis, key) = (Genesis::devnet(1), SecretKey::development("consensus", 1));
+        let mut ledger =
+            Ledger::open(genesis.clone(), &MemoryDisk::default(), Arc::new(MemoryStore::default())).unwrap();
+        let time = genesis.time.plus(std::time::Duration::from_secs(1));
+        let draft = Draft {
+            time,
+            proposer: key.public(),
+            first_round: Round::ZERO,
+            parent_certificate: None,
+            transactions: vec![],
+        };
+        let block = (*ledger.assemble(draft).unwrap().block).clone();
+        let (height, id, validator) = (block.height(), block.id(), key.public());
+        let bytes =
+            vote::vote_signing_bytes(genesis.chain_id, VoteKind::Precommit, height, Round::ZERO, Some(id), &validator);
+        let signatures = vec![CommitSignature { validator, signature: key.sign(&bytes) }];
+        (genesis, block, CommitCertificate { height, round: Round::ZERO, block: id, signatures })
+    }
+
+    fn judged(genesis: &Genesis, block: &Block, certificate: &CommitCertificate, height: Height) -> bool {
+        let received = Received {
+            peer: PublicKey([1; 32]),
+            request: 1,
+            height,
+            certificate: encode(certificate).into(),
+            block: encode(block).into(),
+        };
+        verify(genesis.chain_id, &genesis.validator_set().unwrap(), &received).is_some()
+    }
+
+    #[test]
+    fn only_the_very_block_that_was_decided_passes() {
+        let (genesis, block, certificate) = decided();
+        assert!(judged(&genesis, &block, &certificate, Height(1)));
+        assert!(!judged(&genesis, &block, &certificate, Height(2)), "another height than the one asked for");
+        let mut forged = certificate.clone();
+        forged.signatures[0].signature.0[9] ^= 1;
+        assert!(!judged(&genesis, &block, &forged, Height(1)), "a bad signature");
+        // The same header, so the same id, with another body.
+        let mut changed = block.clone();
+        changed.parent_certificate = Some(certificate.clone());
+        assert_eq!(changed.id(), block.id());
+        assert!(!judged(&genesis, &changed, &certificate, Height(1)), "another parent certificate");
+        let mut stuffed = block.clone();
+        let (outpoint, output) = genesis.unspent().next().unwrap();
+        let body = timed_primitives::TransactionBody {
+            version: 1,
+            chain_id: genesis.chain_id,
+            inputs: vec![timed_primitives::TxInput { previous: outpoint }],
+            outputs: vec![output],
+        };
+        stuffed.transactions.push(body.sign(&[&SecretKey::development("wallet", 0)]));
+        assert_eq!(stuffed.id(), block.id());
+        assert!(!judged(&genesis, &stuffed, &certificate, Height(1)), "a transaction slipped in");
+    }
+}
