@@ -68,7 +68,7 @@ impl Row {
             finality_ms: number(&consensus["finality_last_ms"]),
             finality_p50_ms: number(&consensus["finality_p50_ms"]),
             finality_p99_ms: number(&consensus["finality_p99_ms"]),
-            note: consensus["why"].as_str().unwrap_or_default().to_owned(),
+            note: text(&consensus[if consensus["has_quorum"] == Value::Bool(true) { "step" } else { "why" }]),
         }
     }
 }
@@ -196,7 +196,7 @@ fn commands(nodes: &Nodes) -> Vec<String> {
 fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header(["node", "height", "round", "peers", "rtt p50", "mempool", "last finality", ""]);
+    table.set_header(["node", "height", "round", "peers", "rtt p50", "mempool", "last finality", "state"]);
     for row in rows {
         table.add_row([
             row.id.to_string(),
