@@ -78,6 +78,10 @@ fn number(value: &Value) -> Option<f64> {
     value.as_number().and_then(|n| n.to_string().parse().ok())
 }
 
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
