@@ -79,7 +79,8 @@ impl Block {
     /// that came from a peer proves nothing before this.
     pub fn is_whole(&self) -> bool {
         let certificate = self.parent_certificate.as_ref().map_or(Hash::ZERO, CommitCertificate::hash);
-        self.header.parent_certificate_hash == certificate && self.header.tx_root == transaction_root(&self.transactions)
+        self.header.parent_certificate_hash == certificate
+            && self.header.tx_root == transaction_root(&self.transactions)
     }
 
     /// Its height.

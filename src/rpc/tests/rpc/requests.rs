@@ -166,7 +166,10 @@ async fn probes_and_metrics() {
     assert_eq!(running.get("/health", "localhost").await.body, "alive\n");
     assert_eq!(running.get("/ready", "localhost").await.body, "ready\n");
     let metrics = running.get("/metrics", "localhost").await;
-    assert!(metrics.body.contains("timed_ledger_height 2") && metrics.head.contains("text/plain; version=0.0.4"), "{metrics:?}");
+    assert!(
+        metrics.body.contains("timed_ledger_height 2") && metrics.head.contains("text/plain; version=0.0.4"),
+        "{metrics:?}"
+    );
     assert_eq!(running.get("/", "localhost").await.status, 405);
     assert_eq!(running.get("/nothing", "localhost").await.status, 404);
     let sample = Sample { not_ready: Some("no quorum: missing node 3".into()), ..Sample::default() };
