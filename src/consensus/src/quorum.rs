@@ -37,7 +37,8 @@ pub fn quorum_line(
     if is_quorum(power, total) {
         return None;
     }
-    let missing: Vec<_> = set.iter().filter(|v| !is_present(&v.key)).map(|v| label(&v.key)).collect();
+    let mut missing: Vec<_> = set.iter().filter(|v| !is_present(&v.key)).map(|v| label(&v.key)).collect();
+    missing.sort();
     let need = quorum(total);
     Some(format!("no quorum: {power} of {total} voting power, need {need}; missing {}", missing.join(", ")))
 }

@@ -1,10 +1,10 @@
 //! A node's keys: development keys by number, or files of 64 hex digits.
 
+use crate::files::write_durably;
 use anyhow::Context as _;
 use rand::rand_core::UnwrapErr;
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use timed_config::Node;
 use timed_primitives::SecretKey;
@@ -70,12 +70,8 @@ fn read_or_make(file: &Path) -> anyhow::Result<SecretKey> {
         return Ok(key);
     }
     let key = SecretKey::generate(&mut UnwrapErr(rand::rngs::SysRng));
-    let make = || -> std::io::Result<()> {
-        let mut handle = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-        writeln!(handle, "{}", hex::encode(key.seed()))?;
-        handle.sync_all()
-    };
-    make().with_context(|| format!("cannot make the key file {}", file.display()))?;
+    write_durably(file, &format!("{}\n", hex::encode(key.seed())))
+        .with_context(|| format!("cannot make the key file {}", file.display()))?;
     Ok(key)
 }
 

@@ -4,6 +4,7 @@
 
 pub mod args;
 pub mod cli;
+mod files;
 mod keys;
 pub mod localnet;
 mod logging;

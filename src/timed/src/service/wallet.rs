@@ -3,8 +3,9 @@
 use super::chain::spender_of;
 use super::pool::refusal;
 use super::{Service, gone, unreadable};
+use crate::files::write_durably;
 use std::collections::BTreeSet;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use timed_actors::mempool::{ListEntries, OutputStates, Submit, SubmitError};
@@ -111,16 +112,6 @@ impl NodeWallet {
     fn key_hashes(&self) -> Vec<KeyHash> {
         self.lock().key_hashes().copied().collect()
     }
-}
-
-/// Written beside, synced, renamed: the file holds the old or the new content, whatever happens.
-fn write_durably(file: &Path, text: &str) -> io::Result<()> {
-    let beside = file.with_extension("new");
-    let mut handle = std::fs::File::create(&beside)?;
-    handle.write_all(text.as_bytes())?;
-    handle.sync_all()?;
-    std::fs::rename(&beside, file)?;
-    file.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
 }
 
 /// Coins of a payment on its way to the mempool; they stay locked while this lives.

@@ -1,0 +1,37 @@
+//! Small files that must survive a loss of power.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+/// Writes beside, syncs, renames, syncs the folder: the file holds the old or the new content, whatever happens. Readable by its owner
+/// only.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn write_durably(file: &Path, text: &str) -> io::Result<()> {
+    let beside = file.with_extension("new");
+    let mut handle = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    handle.write_all(text.as_bytes())?;
+    handle.sync_all()?;
+    fs::rename(&beside, file)?;
+    file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn the_newest_content_stays_and_is_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.key");
+        write_durably(&file, "one").unwrap();
+        write_durably(&file, "two").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "two");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+}
