@@ -31,7 +31,11 @@ impl Service {
             step: if status.is_idle { "idle".into() } else { status.step.into() },
             proposer: status.proposer.map(Into::into),
             proposal: status.proposal.map(Into::into),
-            why: status.quorum_line.clone().unwrap_or(status.why),
+            why: match (&status.quorum_line, &signing_off_reason) {
+                (Some(line), _) => line.clone(),
+                (None, Some(reason)) => format!("{}; this node does not sign: {reason}", status.why),
+                (None, None) => status.why,
+            },
             voting_power: total,
             quorum_power: quorum(total),
             connected_power,
