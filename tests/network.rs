@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 
 use std::time::Duration;
-use timed_primitives::Height;
+use timed_primitives::{Amount, Height, SecretKey, TransactionBody, TxOutput};
 use timed_tests::{Network, Node, assert_agree, run};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -240,5 +240,49 @@ fn all_restarted_together_go_on_and_are_quiet_again() {
         let made = returned[0].height().above(before);
         assert!((55..=63).contains(&made), "ten idle minutes made {made} blocks");
         assert_agree(&returned);
+    });
+}
+
+#[test]
+fn every_bad_transaction_is_refused_by_name_and_the_network_goes_on() {
+    run(async {
+        let mut network = Network::new(1, 11);
+        let node = network.start(1).await;
+        node.reaches(Height(1), 10 * SECOND).await;
+        let wallet = SecretKey::development("wallet", 0);
+        let (good, dust) = (network.payment(0, 7), network.genesis.parameters.dust_min);
+        let changed = |change: fn(&mut TransactionBody, Amount)| {
+            let mut body = good.body.clone();
+            change(&mut body, dust);
+            let keys = vec![&wallet; body.inputs.len()];
+            body.sign(&keys)
+        };
+        let mut bad_signature = good.clone();
+        bad_signature.witnesses[0].signature.0[7] ^= 1;
+        let cases = [
+            (changed(|body, _| body.chain_id.0 += 1), "chain"),
+            (changed(|body, _| body.outputs[0].amount.0 += 1_000_000), "pays out"),
+            (changed(|body, dust| body.outputs[0].amount = Amount(dust.0 - 1)), "below the least"),
+            (
+                changed(|body, _| body.outputs = vec![TxOutput { amount: Amount(u64::MAX), ..body.outputs[0] }; 2]),
+                "more than any amount",
+            ),
+            (changed(|body, _| body.inputs[0].previous.index += 500_000), "does not exist"),
+            (changed(|body, _| body.inputs.push(body.inputs[0])), "twice"),
+            (changed(|body, _| body.outputs.clear()), "no outputs"),
+            (good.body.clone().sign(&[&SecretKey::development("payee", 1)]), "key"),
+            (bad_signature, "signature is invalid"),
+        ];
+        for (transaction, expected) in cases {
+            let refused = node.submit(transaction).await.unwrap_err().to_string();
+            assert!(refused.contains(expected), "expected {expected:?} in {refused:?}");
+        }
+        let txid = node.submit(good.clone()).await.unwrap();
+        node.finalises(txid, 5 * SECOND).await;
+        let again = node.submit(good).await.unwrap_err().to_string();
+        assert!(again.contains("known already"), "{again}");
+        let spent = node.submit(network.payment(0, 8)).await.unwrap_err().to_string();
+        assert!(spent.contains("does not exist or is spent"), "{spent}");
+        assert_agree(&[node]);
     });
 }

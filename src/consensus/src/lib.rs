@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The shell feeds [`Input`]s, carries out [`Output`]s in order, and keeps one timer at [`Consensus::next_wake`]. Start reading in
-//! [`messages`], then `consensus.rs`; [`quorum`], [`leaders`], [`timeouts`], [`idle`] and [`signing`] each hold one rule.
+//! [`messages`], then `consensus.rs`; [`mod@quorum`], [`leaders`], [`timeouts`], [`idle`] and [`signing`] each hold one rule.
 
 pub mod blocks;
 pub mod certificate;

@@ -107,7 +107,7 @@ impl std::str::FromStr for Hash {
     }
 }
 
-/// Declares a newtype around [`Hash`] that shows, parses and encodes like it.
+/// Declares a newtype around [`struct@Hash`] that shows, parses and encodes like it.
 #[macro_export]
 macro_rules! hash_newtype {
     ($(#[$doc:meta])* $name:ident) => {

@@ -81,7 +81,7 @@ pub struct NodeArgs {
     /// Port for clients, on loopback [default: 7099 + node id].
     #[arg(long, value_name = "PORT")]
     pub rpc_port: Option<u16>,
-    /// Folder for everything the node keeps [default: ~/.timed/devnet-<genesis>/node-<id>].
+    /// Folder for everything the node keeps [default: ~/.timed/devnet-GENESIS/node-ID].
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Configuration file (TOML).
@@ -110,7 +110,7 @@ pub struct LocalnetArgs {
     /// End after this time, such as 60s or 10m; without it, run until Ctrl-C.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,
-    /// Folder for the nodes' data and logs [default: ~/.timed/devnet-<genesis>].
+    /// Folder for the nodes' data and logs [default: ~/.timed/devnet-GENESIS].
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }

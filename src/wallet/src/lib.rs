@@ -4,7 +4,7 @@
 //! the coins were looked up.
 //!
 //! This is the development wallet: its keys come from one seed by a plain hash, without passwords, words to write down, or hardware.
-//! Start reading in [`wallet`]; [`select`] chooses the coins.
+//! Start reading in [`wallet`]; [`mod@select`] chooses the coins.
 
 pub mod select;
 pub mod wallet;
