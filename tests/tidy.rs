@@ -260,3 +260,14 @@ fn packages_take_versions_from_the_one_table() {
         }
     }
 }
+
+#[test]
+fn every_dependency_is_named_in_the_code_of_its_room() {
+    let root = root();
+    for room in allowed_doors().keys() {
+        let code: String = rust_files(&format!("{room}/src")).into_iter().map(|(_, text)| text).collect();
+        for name in dependencies(&root.join(room).join("Cargo.toml"), "dependencies") {
+            assert!(code.contains(&name.replace('-', "_")), "{room} depends on {name} and never names it: take it out");
+        }
+    }
+}
