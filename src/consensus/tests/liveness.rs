@@ -64,7 +64,7 @@ fn a_two_two_split_never_decides_and_heals() {
     sim.run_for(300 * SECOND);
     assert!((0..4).all(|id| sim.height(id) <= before));
     let line = sim.status(0).quorum_line.unwrap();
-    assert_eq!(line, "no quorum: 2 of 4 voting power, need 3; missing node 4, node 3");
+    assert_eq!(line, "no quorum: 2 of 4 voting power, need 3; missing node 3, node 4");
     for (a, b) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
         sim.heal(a, b);
     }
