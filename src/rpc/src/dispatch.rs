@@ -38,7 +38,7 @@ pub(crate) async fn answer(
                 0 => WAIT_MAX,
                 milliseconds => Duration::from_millis(milliseconds).min(WAIT_MAX),
             };
-            json(tip(node.wait_for_new_block(limit).await?))
+            json(tip(node.wait_for_new_block(limit, args.block_id_or("current_tip")?).await?))
         }
         Call::GetTransaction => json(TransactionInfo::of(&node.transaction(args.txid("txid")?).await?, network)),
         Call::GetRawTransaction => {

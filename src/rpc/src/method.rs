@@ -179,7 +179,15 @@ pub const METHODS: &[Method] = &[
         name: "waitfornewblock",
         kebab: "wait-for-new-block",
         group: "Chain",
-        params: &[optional("timeout", Kind::Integer, "0", "most milliseconds to wait; 0 and above 600000: 600000")],
+        params: &[
+            optional("timeout", Kind::Integer, "0", "most milliseconds to wait; 0 and above 600000: 600000"),
+            optional(
+                "current_tip",
+                Kind::Hash,
+                "the tip now",
+                "answer at once when the tip is another than this block",
+            ),
+        ],
         summary: "Waits until a block is final, or the time is over, and tells the tip",
         returns: "an object with hash and height",
         example: "30000",

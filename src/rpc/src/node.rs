@@ -91,8 +91,13 @@ pub trait Node: Send + Sync {
     /// `masternodelist`, in order of key.
     async fn masternodes(&self) -> Result<Vec<MasternodeInfo>, RpcError>;
 
-    /// `waitfornewblock`: the tip as soon as it is above the one at the call, or the old one after `limit`.
-    async fn wait_for_new_block(&self, limit: Duration) -> Result<(Height, BlockId), RpcError>;
+    /// `waitfornewblock`: the tip as soon as it is another than `current` (without it: than the one at the call), or the old one after
+    /// `limit`. With `current` no block is missed between two calls.
+    async fn wait_for_new_block(
+        &self,
+        limit: Duration,
+        current: Option<BlockId>,
+    ) -> Result<(Height, BlockId), RpcError>;
 }
 
 /// Answer of `/health` and `/ready`.

@@ -6,7 +6,7 @@ use crate::method::{Kind, Method};
 use crate::node::BlockAt;
 use crate::text::Coins;
 use serde_json::Value;
-use timed_primitives::{Address, Amount, Height, Network, Transaction, TxId};
+use timed_primitives::{Address, Amount, BlockId, Height, Network, Transaction, TxId};
 
 /// Most transactions in one `testmempoolaccept`, as in Bitcoin.
 const TRANSACTIONS_MAX: usize = 25;
@@ -126,6 +126,12 @@ impl<'a> Args<'a> {
 
     pub(crate) fn txid(&self, name: &str) -> Result<TxId, RpcError> {
         self.required(name, |v| v.as_str()?.parse().ok())
+    }
+
+    pub(crate) fn block_id_or(&self, name: &str) -> Result<Option<BlockId>, RpcError> {
+        let (value, kind) = self.value(name);
+        let read = |v: &Value| v.as_str().and_then(|text| text.parse().ok());
+        value.map(|v| read(v).ok_or_else(|| self.wrong(name, kind.expected(), Some(v)))).transpose()
     }
 
     pub(crate) fn block_at(&self, name: &str) -> Result<BlockAt, RpcError> {

@@ -188,6 +188,9 @@ async fn waiting_ends_with_the_block_and_with_its_limit() {
     };
     let (answer, ()) = tokio::join!(waiting, next);
     assert_eq!(answer.json()["result"]["height"], 1);
+    // A tip that is past already is no reason to wait.
+    let passed = running.call("waitfornewblock", json!([600_000, "ab".repeat(32)])).await;
+    assert_eq!(passed.json()["result"]["height"], 1);
     let unchanged = running.call("waitfornewblock", json!([1])).await;
     assert_eq!(unchanged.json()["result"]["height"], 1);
 }

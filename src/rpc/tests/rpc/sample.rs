@@ -359,7 +359,15 @@ impl Node for Sample {
         Ok(vec![row(1), row(2)])
     }
 
-    async fn wait_for_new_block(&self, limit: Duration) -> Result<(Height, BlockId), RpcError> {
+    async fn wait_for_new_block(
+        &self,
+        limit: Duration,
+        current: Option<BlockId>,
+    ) -> Result<(Height, BlockId), RpcError> {
+        let now = self.tip().await?;
+        if current.is_some_and(|current| current != now.1) {
+            return Ok(now);
+        }
         let mut tip = self.tip.subscribe();
         match tokio::time::timeout(limit, tip.changed()).await {
             Ok(_) | Err(_) => self.tip().await,

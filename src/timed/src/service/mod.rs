@@ -180,11 +180,15 @@ impl Node for Service {
         self.masternode_rows()
     }
 
-    async fn wait_for_new_block(&self, limit: Duration) -> Result<(Height, BlockId), RpcError> {
+    async fn wait_for_new_block(
+        &self,
+        limit: Duration,
+        current: Option<BlockId>,
+    ) -> Result<(Height, BlockId), RpcError> {
         let mut tip = self.handles.tip.clone();
-        tip.mark_unchanged();
+        let current = current.unwrap_or_else(|| tip.borrow().id);
         // Either a block came, or the time is over: both answers are the tip.
-        let _ = tokio::time::timeout(limit, tip.changed()).await;
+        let _ = tokio::time::timeout(limit, tip.wait_for(|tip| tip.id != current)).await;
         let seen = *tip.borrow();
         Ok((seen.height, seen.id))
     }
