@@ -33,6 +33,11 @@ pub enum Command {
     /// Run a network of several nodes on this machine and watch it.
     #[command(after_help = "Example:\n  timed localnet --nodes 4 --tps 20 --duration 60s")]
     Localnet(LocalnetArgs),
+    /// Measure how fast this version is on this machine.
+    #[command(
+        after_help = "Examples:\n  timed bench --nodes 4 --tps 50 --duration 60s\n  timed bench --tps max --json"
+    )]
+    Bench(crate::bench::BenchArgs),
     /// Show or check the configuration that a node would run with, from preset, file, environment and flags.
     #[command(after_help = "Examples:\n  timed config print --node-id 2\n  timed config check --config node.toml")]
     Config {
@@ -122,7 +127,7 @@ fn parse_rate(text: &str) -> Result<f64, String> {
     }
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse::<u64>() {
         return Ok(Duration::from_secs(seconds));
     }

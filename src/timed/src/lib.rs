@@ -3,9 +3,11 @@
 //! Knows: the command line, configuration, logging, and which part is wired to which. Must not know: a rule of the protocol.
 
 pub mod args;
+pub mod bench;
 pub mod cli;
 mod files;
 mod keys;
+mod local_nodes;
 pub mod localnet;
 mod logging;
 pub mod node;

@@ -9,6 +9,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         None => timed::node::run(&arguments.node),
         Some(Command::Localnet(localnet)) => timed::localnet::run(&localnet),
+        Some(Command::Bench(bench)) => timed::bench::run(&bench),
         Some(Command::Config { action, node }) => timed::node::show_config(action, &node),
         Some(Command::Cli { arguments }) => return timed::cli::run(arguments),
     };

@@ -2,7 +2,7 @@
 
 use super::command;
 use clap::ArgMatches;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -113,21 +113,48 @@ impl Connection {
             _ => Duration::ZERO,
         };
         let params = if params.is_null() { json!([]) } else { params };
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let (status, body) = self.post(&body, wait)?;
+        self.result(status, &body)
+    }
+
+    /// Asks several things in one request; the answers are in the order of the questions. None of them may wait.
+    ///
+    /// # Errors
+    /// [`Failure`] when the request as a whole has no answer; each question has a result of its own.
+    pub fn batch(&mut self, calls: Vec<(&str, Value)>) -> Result<Vec<Result<Value, Failure>>, Failure> {
+        let body: Vec<Value> = (0u64..)
+            .zip(&calls)
+            .map(|(id, (method, params))| json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }))
+            .collect();
+        let (status, body) = self.post(&Value::Array(body), Duration::ZERO)?;
+        match serde_json::from_str::<Vec<Map<String, Value>>>(&body) {
+            Ok(answers) if answers.len() == calls.len() => {
+                Ok(answers.into_iter().map(|answer| self.outcome(answer)).collect())
+            }
+            _ => Err(match self.result(status, &body) {
+                Err(failure) => failure,
+                Ok(_) => Failure::Refused(format!("{} did not answer every call of a batch", self.url)),
+            }),
+        }
+    }
+
+    /// Status and text of the answer.
+    fn post(&self, body: &Value, wait: Duration) -> Result<(u16, String), Failure> {
         let mut request = self.agent.post(&self.url).header("Content-Type", "application/json");
         if let Some(authorization) = &self.authorization {
             request = request.header("Authorization", authorization);
         }
         let request = request.config().timeout_global(Some(self.timeout + wait)).build();
-        let mut response = request.send(body).map_err(|error| self.unreachable(&error))?;
+        let mut response = request.send(body.to_string()).map_err(|error| self.unreachable(&error))?;
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
         let body = body.map_err(|error| self.unreachable(&error))?;
-        self.result(status, &body)
+        Ok((status, body))
     }
 
     fn result(&self, status: u16, body: &str) -> Result<Value, Failure> {
-        let Ok(Value::Object(mut answer)) = serde_json::from_str(body) else {
+        let Ok(Value::Object(answer)) = serde_json::from_str(body) else {
             return Err(Failure::Refused(match status {
                 401 => format!(
                     "{} refused the credentials: use --data-dir, --cookie FILE, or --rpc-user and --rpc-password",
@@ -141,6 +168,11 @@ impl Connection {
                 ),
             }));
         };
+        self.outcome(answer)
+    }
+
+    /// The result in the answer to one call.
+    fn outcome(&self, mut answer: Map<String, Value>) -> Result<Value, Failure> {
         match answer.remove("error") {
             None | Some(Value::Null) => answer
                 .remove("result")

@@ -1,12 +1,11 @@
 //! `timed localnet`: a network of masternodes on this machine, each a process of this same program, watched live.
 
-mod nodes;
 mod payments;
 mod view;
 
 use crate::args::LocalnetArgs;
+use crate::local_nodes::{Nodes, Ports};
 use anyhow::Context as _;
-use nodes::Nodes;
 use payments::Payments;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,7 +37,7 @@ fn folder(arguments: &LocalnetArgs) -> anyhow::Result<PathBuf> {
 
 async fn watch(arguments: &LocalnetArgs) -> anyhow::Result<()> {
     let folder = folder(arguments)?;
-    let mut nodes = Nodes::start(arguments.nodes, &folder)?;
+    let mut nodes = Nodes::start(arguments.nodes, &folder, Ports::Usual)?;
     let mut view = View::new(&nodes);
     view.introduce(&nodes, &folder);
     let mut payments = Payments::new(arguments.tps);

@@ -1,7 +1,7 @@
 //! Payments in the background, at a steady rate whatever the network does.
 
-use super::nodes::Nodes;
 use crate::cli::Connection;
+use crate::local_nodes::Nodes;
 use std::path::Path;
 use std::time::Duration;
 use timed_primitives::{Address, KeyHash, Network, SecretKey};

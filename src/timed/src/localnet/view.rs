@@ -1,8 +1,8 @@
 //! The live table of a local network; plain lines where the output is no terminal.
 
-use super::nodes::Nodes;
 use super::payments::Payments;
 use crate::cli::Connection;
+use crate::local_nodes::Nodes;
 use comfy_table::{Table, presets};
 use console::Term;
 use serde_json::{Value, json};

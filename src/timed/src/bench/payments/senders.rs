@@ -1,0 +1,135 @@
+//! Sends payments when they are due, whatever became of the ones before.
+
+use super::coins::Signed;
+use crate::cli::{Connection, Failure};
+use serde_json::json;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Most payments of one request; the node takes as many calls in a batch.
+const BATCH_MAX: usize = 100;
+/// How long after the last payment was due the rest is still sent; what is left then was never submitted.
+const LATE_MAX: Duration = Duration::from_secs(10);
+
+/// The payments of one run and what became of them. Times are µs since the start, from 1; 0 means not yet.
+pub(super) struct Schedule {
+    pub(super) start: Instant,
+    rate: f64,
+    pub(super) payments: Vec<Signed>,
+    answered: Vec<AtomicU64>,
+    seen_final: Vec<AtomicU64>,
+    refused: AtomicU64,
+    last_refusal: Mutex<Option<String>>,
+}
+
+impl Schedule {
+    /// All are due at equal distances from `start` on.
+    pub(super) fn new(start: Instant, rate: f64, payments: Vec<Signed>) -> Self {
+        let zeros = || (0..payments.len()).map(|_| AtomicU64::new(0)).collect();
+        let (answered, seen_final) = (zeros(), zeros());
+        Self { start, rate, payments, answered, seen_final, refused: AtomicU64::new(0), last_refusal: Mutex::default() }
+    }
+
+    fn due(&self, index: usize) -> Duration {
+        Duration::from_secs_f64(super::float(index as u64) / self.rate)
+    }
+
+    /// When the last one is due.
+    pub(super) fn ends(&self) -> Duration {
+        self.due(self.payments.len())
+    }
+
+    /// The payment is final for the client that sent it.
+    pub(super) fn set_final(&self, index: usize) {
+        let now = self.micros();
+        // The first time counts.
+        let _ = self.seen_final[index].compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    fn micros(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// Accepted ones that are not final.
+    pub(super) fn waiting(&self) -> usize {
+        let all = self.answered.iter().zip(&self.seen_final);
+        all.filter(|(answered, seen)| answered.load(Ordering::Relaxed) > 0 && seen.load(Ordering::Relaxed) == 0).count()
+    }
+
+    /// Accepted, with the times from being due to the answer.
+    pub(super) fn answers(&self) -> Vec<Duration> {
+        self.since_due(&self.answered)
+    }
+
+    /// Final, with the times from being due to being seen final.
+    pub(super) fn finals(&self) -> Vec<Duration> {
+        self.since_due(&self.seen_final)
+    }
+
+    fn since_due(&self, times: &[AtomicU64]) -> Vec<Duration> {
+        let times = times.iter().map(|time| time.load(Ordering::Relaxed)).enumerate();
+        let happened = times.filter(|(_, micros)| *micros > 0);
+        happened.map(|(index, micros)| Duration::from_micros(micros).saturating_sub(self.due(index))).collect()
+    }
+
+    /// When the last of them was seen final.
+    pub(super) fn last_final(&self) -> Duration {
+        let last = self.seen_final.iter().map(|time| time.load(Ordering::Relaxed)).max();
+        Duration::from_micros(last.unwrap_or_default())
+    }
+
+    /// How many were refused, and why the last one.
+    pub(super) fn refusals(&self) -> (u64, Option<String>) {
+        let last = self.last_refusal.lock().ok().and_then(|last| last.clone());
+        (self.refused.load(Ordering::Relaxed), last)
+    }
+
+    fn take_answer(&self, index: usize, answer: Result<(), String>) {
+        match answer {
+            Ok(()) => self.answered[index].store(self.micros(), Ordering::Relaxed),
+            Err(why) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                if let Ok(mut last) = self.last_refusal.lock() {
+                    *last = Some(why);
+                }
+            }
+        }
+    }
+
+    /// Sends every `stride`th payment from `first` on by this connection.
+    pub(super) fn send(&self, connection: &mut Connection, first: usize, stride: usize) {
+        let mut mine = (first..self.payments.len()).step_by(stride).peekable();
+        while let Some(next) = mine.peek() {
+            let now = self.start.elapsed();
+            if now > self.ends() + LATE_MAX {
+                return;
+            }
+            if let Some(early) = self.due(*next).checked_sub(now) {
+                std::thread::sleep(early);
+                continue;
+            }
+            let mut due = Vec::new();
+            while let Some(index) = mine.next_if(|index| due.len() < BATCH_MAX && self.due(*index) <= now) {
+                due.push(index);
+            }
+            self.submit(connection, &due);
+        }
+    }
+
+    fn submit(&self, connection: &mut Connection, due: &[usize]) {
+        let calls = due.iter().map(|index| ("sendrawtransaction", json!([self.payments[*index].hex]))).collect();
+        match connection.batch(calls) {
+            Ok(answers) => {
+                for (index, answer) in due.iter().zip(answers) {
+                    self.take_answer(*index, answer.map(|_| ()).map_err(|failure| first_line(&failure)));
+                }
+            }
+            Err(failure) => due.iter().for_each(|index| self.take_answer(*index, Err(first_line(&failure)))),
+        }
+    }
+}
+
+fn first_line(failure: &Failure) -> String {
+    failure.to_string().lines().next().unwrap_or_default().to_owned()
+}
