@@ -6,9 +6,12 @@
 
 mod bad_starts;
 mod catch_up;
+mod checker;
 mod crash;
 mod damage;
 mod harness;
+mod inspect;
+mod kill_loops;
 mod localnet;
 mod network;
 mod stop;

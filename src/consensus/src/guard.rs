@@ -49,7 +49,8 @@ impl SignedRecord {
         (self.height, self.round, self.step)
     }
 
-    pub(crate) fn of_vote(vote: &Vote) -> Self {
+    /// A vote's place and value.
+    pub fn of_vote(vote: &Vote) -> Self {
         let step = match vote.kind {
             VoteKind::Prevote => SignedStep::Prevote,
             VoteKind::Precommit => SignedStep::Precommit,
@@ -57,7 +58,8 @@ impl SignedRecord {
         Self { height: vote.height, round: vote.round, step, block: vote.block, valid_round: None }
     }
 
-    pub(crate) fn of_proposal(p: &Proposal) -> Self {
+    /// A proposal's place and value.
+    pub fn of_proposal(p: &Proposal) -> Self {
         let step = SignedStep::Proposal;
         Self { height: p.height, round: p.round, step, block: Some(p.block), valid_round: p.valid_round }
     }
@@ -94,10 +96,10 @@ pub struct GuardError {
 }
 
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
-struct Slot {
+pub(crate) struct Slot {
     magic: [u8; 8],
-    sequence: u64,
-    record: SignedRecord,
+    pub(crate) sequence: u64,
+    pub(crate) record: SignedRecord,
 }
 
 pub(crate) struct Guard {
@@ -119,12 +121,7 @@ impl Guard {
             file.write_at(size, &vec![0; usize::try_from(2 * SLOT - size).map_err(io::Error::other)?])?;
             file.sync()?;
         }
-        let mut newest: Option<Slot> = None;
-        for index in 0..2 {
-            let mut bytes = vec![0; usize::try_from(SLOT).map_err(io::Error::other)?];
-            file.read_at(index * SLOT, &mut bytes)?;
-            newest = newest.into_iter().chain(decode_slot(&bytes)).max_by_key(|s| s.sequence);
-        }
+        let newest = read_slots(&*file)?.into_iter().flatten().max_by_key(|slot| slot.sequence);
         let (sequence, last) = newest.map_or((0, None), |s| (s.sequence, Some(s.record)));
         Ok(Self { file, sequence, last, is_dirty: false })
     }
@@ -159,6 +156,17 @@ impl Guard {
         self.is_dirty = false;
         Ok(())
     }
+}
+
+/// Both slots; `None` for one that is empty or torn.
+pub(crate) fn read_slots(file: &dyn DiskFile) -> io::Result<[Option<Slot>; 2]> {
+    let mut slots = [None, None];
+    for (position, slot) in (0..).step_by(usize::try_from(SLOT).map_err(io::Error::other)?).zip(&mut slots) {
+        let mut bytes = vec![0; usize::try_from(SLOT).map_err(io::Error::other)?];
+        file.read_at(position, &mut bytes)?;
+        *slot = decode_slot(&bytes);
+    }
+    Ok(slots)
 }
 
 fn decode_slot(bytes: &[u8]) -> Option<Slot> {

@@ -141,25 +141,14 @@ impl Journal {
 
     fn recover(&mut self, contents: &[Vec<u8>; 2]) -> Result<Option<Recovered>, JournalError> {
         let found = [scan(&contents[0]), scan(&contents[1])];
-        let newest = |batches: &[Batch]| batches.iter().map(|b| b.generation).max();
-        let index = usize::from(newest(&found[1]) > newest(&found[0]));
-        let Some(generation) = newest(&found[index]) else { return Ok(None) };
-        let file = JOURNAL_FILES[index];
-        let (mut end, mut sequence, mut entries, mut height) = (0, 0, Vec::new(), Height::GENESIS);
-        for batch in found[index].iter().filter(|b| b.generation == generation) {
-            let readable = batch.offset == end && batch.sequence == sequence;
-            let decoded = readable.then(|| decode_entries(&contents[index][batch.payload.clone()])).flatten();
-            let Some(decoded) = decoded else { return Err(JournalError::Damaged { file, offset: end as u64 }) };
-            entries.extend(decoded);
-            height = batch.height;
-            end = aligned(batch.payload.end);
-            sequence += 1;
-        }
+        let Some(newest) = newest(contents, &found)? else { return Ok(None) };
+        let Newest { index, generation, height, sequence, end, entries } = newest;
         self.generation = generation;
         self.height = height;
         self.sequence = sequence;
         self.offset = end as u64;
-        self.cut_tail(index, &contents[index]).map_err(|source| JournalError::Io { file, source })?;
+        self.cut_tail(index, &contents[index])
+            .map_err(|source| JournalError::Io { file: JOURNAL_FILES[index], source })?;
         Ok(Some(Recovered { height, entries }))
     }
 
@@ -270,16 +259,48 @@ fn checksum(head: &[u8], payload: &[u8]) -> u32 {
 }
 
 /// An intact batch and where it lies.
-struct Batch {
-    offset: usize,
-    generation: u64,
+pub(crate) struct Batch {
+    pub(crate) offset: usize,
+    pub(crate) generation: u64,
     sequence: u64,
-    height: Height,
-    payload: Range<usize>,
+    pub(crate) height: Height,
+    pub(crate) payload: Range<usize>,
+}
+
+/// The newest generation, read whole.
+pub(crate) struct Newest {
+    /// Of its file.
+    index: usize,
+    pub(crate) generation: u64,
+    pub(crate) height: Height,
+    /// Of the next batch.
+    sequence: u64,
+    /// Where the next batch goes.
+    end: usize,
+    entries: Vec<Entry>,
+}
+
+/// The newest generation in the contents of both files, given their intact batches.
+pub(crate) fn newest(contents: &[Vec<u8>; 2], found: &[Vec<Batch>; 2]) -> Result<Option<Newest>, JournalError> {
+    let highest = |batches: &[Batch]| batches.iter().map(|b| b.generation).max();
+    let index = usize::from(highest(&found[1]) > highest(&found[0]));
+    let Some(generation) = highest(&found[index]) else { return Ok(None) };
+    let file = JOURNAL_FILES[index];
+    let mut newest = Newest { index, generation, height: Height::GENESIS, sequence: 0, end: 0, entries: Vec::new() };
+    for batch in found[index].iter().filter(|b| b.generation == generation) {
+        let readable = batch.offset == newest.end && batch.sequence == newest.sequence;
+        let decoded = readable.then(|| decode_entries(&contents[index][batch.payload.clone()])).flatten();
+        let Some(decoded) = decoded else { return Err(JournalError::Damaged { file, offset: newest.end as u64 }) };
+        newest.entries.extend(decoded);
+        newest.height = batch.height;
+        newest.end = aligned(batch.payload.end);
+        newest.sequence += 1;
+    }
+    Ok(Some(newest))
 }
 
 /// All intact batches of any generation, in order of position. What lies inside an intact batch is not searched.
-fn scan(content: &[u8]) -> Vec<Batch> {
+pub(crate) fn scan(content: &[u8]) -> Vec<Batch> {
     let (mut found, mut offset) = (Vec::new(), 0);
     while offset + HEADER <= content.len() {
         match batch_at(content, offset) {
@@ -313,7 +334,7 @@ fn batch_at(content: &[u8], offset: usize) -> Option<Batch> {
     })
 }
 
-fn decode_entries(mut payload: &[u8]) -> Option<Vec<Entry>> {
+pub(crate) fn decode_entries(mut payload: &[u8]) -> Option<Vec<Entry>> {
     let mut entries = Vec::new();
     while !payload.is_empty() {
         entries.push(Entry::deserialize(&mut payload).ok()?);

@@ -23,6 +23,7 @@ pub mod guard;
 mod heights;
 pub mod idle;
 mod inbound;
+pub mod inspect;
 pub mod journal;
 pub mod leaders;
 pub mod messages;

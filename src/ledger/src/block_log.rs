@@ -300,6 +300,17 @@ impl BlockLog {
         Ok(Self { reader, end: FILE_HEADER_BYTES })
     }
 
+    /// Opens a log to read, of whatever genesis.
+    pub(crate) fn look(disk: &dyn Disk) -> Result<(LogReader, Hash), LogError> {
+        let reader = LogReader { file: disk.open(FILE).map_err(io_error("cannot open", 0))? };
+        if reader.len()? < FILE_HEADER_BYTES {
+            return Err(LogError::NoLog);
+        }
+        let mut found = [0; FILE_HEADER_BYTES as usize];
+        reader.file.read_at(0, &mut found).map_err(io_error("cannot read", 0))?;
+        Ok((reader, genesis_of(&found).ok_or(LogError::NoLog)?))
+    }
+
     pub(crate) fn reader(&self) -> &LogReader {
         &self.reader
     }

@@ -11,22 +11,31 @@ use timed_primitives::{Disk, DiskFile};
 #[derive(Clone, Debug)]
 pub struct FileDisk {
     folder: PathBuf,
+    is_read_only: bool,
 }
 
 impl FileDisk {
     /// The files of `folder`.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self { folder: folder.into(), is_read_only: false }
+    }
+
+    /// The same to look at: no file is made, and writing fails.
+    pub fn read_only(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), is_read_only: true }
     }
 }
 
 impl Disk for FileDisk {
-    /// A new file's name is made durable before this returns.
+    /// A new file's name is made durable before this returns. To look at, a file must be there.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a file name, not a path, is expected"));
         }
         let path = self.folder.join(name);
+        if self.is_read_only {
+            return Ok(Arc::new(OpenFile(File::open(path)?)));
+        }
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(0o600);
         let file = match options.open(&path) {

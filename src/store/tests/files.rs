@@ -39,6 +39,23 @@ fn a_file_reads_back_what_was_written() {
 }
 
 #[test]
+fn a_disk_to_look_at_makes_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FileDisk::read_only(folder.path());
+    let missing = disk.open("guard").err().unwrap();
+    assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    fs::write(folder.path().join("guard"), b"abc").unwrap();
+    let file = disk.open("guard").unwrap();
+    let mut bytes = [0; 3];
+    file.read_at(0, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"abc");
+    assert!(file.write_at(0, b"x").is_err() && file.set_len(0).is_err());
+    assert_eq!(fs::read(folder.path().join("guard")).unwrap(), b"abc");
+    assert!(disk.open("../guard").is_err());
+}
+
+#[test]
 fn a_data_folder_serves_one_process_and_one_genesis() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("deep/node");

@@ -47,6 +47,9 @@ pub enum Command {
         #[command(flatten)]
         node: NodeArgs,
     },
+    /// Show what the folder of a stopped node holds, and whether it is sound. Nothing in it is changed.
+    #[command(after_help = "Example:\n  timed inspect --data-dir ~/.timed/devnet-GENESIS/node-1 --node-id 1")]
+    Inspect(crate::inspect::InspectArgs),
     /// Ask a running node, as time-cli does.
     #[command(disable_help_flag = true)]
     Cli {

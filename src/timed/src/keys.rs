@@ -7,8 +7,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use timed_config::Node;
-use timed_primitives::SecretKey;
+use timed_primitives::{PublicKey, SecretKey};
 
+/// Usual name of the file of the key that votes.
+const CONSENSUS_KEY: &str = "consensus.key";
 /// Number of the wallet key that owns a devnet's money.
 const DEVNET_WALLET: u64 = 0;
 
@@ -37,7 +39,7 @@ impl Keys {
             };
         let consensus = match (&node.consensus_key, node.id) {
             (None, Some(id)) => Some(SecretKey::development("consensus", id)),
-            (None, None) => read(&folder.join("consensus.key"))?,
+            (None, None) => read(&folder.join(CONSENSUS_KEY))?,
             (Some(file), _) => Some(read(file)?.with_context(|| {
                 format!(
                     "the file {} does not exist: correct node.consensus_key, or remove it to observe",
@@ -51,6 +53,14 @@ impl Keys {
             wallet: own_or_made(&node.wallet_key, "wallet.key", ("wallet", node.id.map(|_| DEVNET_WALLET)))?,
         })
     }
+}
+
+/// The key that votes by the file of the usual name in a data folder; `None` without that file.
+///
+/// # Errors
+/// When the file cannot be read or holds no key.
+pub(crate) fn voter(folder: &Path) -> anyhow::Result<Option<PublicKey>> {
+    Ok(read(&folder.join(CONSENSUS_KEY))?.map(|key| key.public()))
 }
 
 fn read(file: &Path) -> anyhow::Result<Option<SecretKey>> {

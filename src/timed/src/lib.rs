@@ -6,6 +6,7 @@ pub mod args;
 pub mod bench;
 pub mod cli;
 mod files;
+pub mod inspect;
 mod keys;
 mod local_nodes;
 pub mod localnet;

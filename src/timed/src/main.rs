@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         Some(Command::Localnet(localnet)) => timed::localnet::run(&localnet),
         Some(Command::Bench(bench)) => timed::bench::run(&bench),
         Some(Command::Config { action, node }) => timed::node::show_config(action, &node),
+        Some(Command::Inspect(inspect)) => timed::inspect::run(&inspect),
         Some(Command::Cli { arguments }) => return timed::cli::run(arguments),
     };
     match outcome {

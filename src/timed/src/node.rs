@@ -84,12 +84,16 @@ fn overrides(arguments: &NodeArgs) -> Overrides {
     }
 }
 
+/// The genesis in a file.
+pub(crate) fn read_genesis(file: &Path) -> anyhow::Result<Genesis> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read the genesis file {}", file.display()))?;
+    Genesis::from_json(&text).with_context(|| format!("the genesis file {} is not valid", file.display()))
+}
+
 fn genesis(config: &Config) -> anyhow::Result<Genesis> {
     if let Some(file) = &config.node.genesis {
-        let text = std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read the genesis file {}", file.display()))?;
-        let genesis =
-            Genesis::from_json(&text).with_context(|| format!("the genesis file {} is not valid", file.display()))?;
+        let genesis = read_genesis(file)?;
         if genesis.network != config.network {
             bail!("the genesis file {} is for {}, this node runs {}", file.display(), genesis.network, config.network);
         }

@@ -53,7 +53,7 @@ pub fn run_as(program: &'static str, arguments: impl IntoIterator<Item = OsStrin
 }
 
 /// Writes to standard output. A reader that has seen enough (`| head`) is no error.
-fn print(text: &str) -> ExitCode {
+pub(crate) fn print(text: &str) -> ExitCode {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -119,6 +119,11 @@ fn help(name: Option<&str>) -> Result<String, Failure> {
             }
         },
     }
+}
+
+/// A report, as the answer of a node would be shown.
+pub(crate) fn shown(report: &Value, as_json: bool) -> String {
+    if as_json { json(report) } else { view::View { now: unix_seconds(), color: false }.plain(report) }
 }
 
 fn json(value: &Value) -> String {

@@ -47,7 +47,7 @@ impl View {
     }
 
     /// A value without a view of its own: an object as lines of name and value, a list one item a line, the rest as it is.
-    fn plain(&self, value: &Value) -> String {
+    pub(super) fn plain(&self, value: &Value) -> String {
         match value {
             Value::Object(map) if !map.is_empty() => self.pairs(map, &[]),
             Value::Object(_) => "(none)\n".into(),
@@ -87,7 +87,9 @@ impl View {
             ("percent", value) => format!("{:.1} %", value.as_f64().unwrap_or_default()),
             ("eta_seconds", value) => duration(number(value)),
             ("pingtime" | "minping" | "pingwait", value) => milliseconds(value),
-            ("supply" | "fee" | "total_fee" | "value" | "amount", value) => format!("{} TIME", raw(value)),
+            ("supply" | "unspent" | "fee" | "fees" | "total_fee" | "value" | "amount", value) => {
+                format!("{} TIME", raw(value))
+            }
             ("relayfee" | "mempoolminfee" | "minrelaytxfee", value) => format!("{} TIME per 1,000 bytes", raw(value)),
             (_, value) => raw(value),
         }

@@ -1,0 +1,70 @@
+//! The block log as it is read beside a node.
+
+use crate::chain::{FEE, Node, coin, commit, genesis, log_bytes, move_to, pay};
+use timed_ledger::{BLOCK_LOG_FILE, Damage, LogError, LogWalk, Tally, TallyError};
+use timed_primitives::{Amount, Disk, Height, MemoryDisk};
+
+#[test]
+fn a_walk_gives_every_block_and_goes_on_when_there_are_more() {
+    let mut node = Node::with_blocks(2);
+    let mut walk = LogWalk::open(&node.disk).unwrap();
+    assert_eq!(walk.genesis(), genesis().hash());
+    let reader = node.ledger.reader();
+    for height in [1, 2] {
+        assert_eq!(walk.step().unwrap(), reader.decided(Height(height)).unwrap());
+    }
+    assert_eq!(walk.step().unwrap(), None);
+    commit(&mut node.ledger, vec![]);
+    assert_eq!(walk.step().unwrap(), reader.decided(Height(3)).unwrap());
+    assert_eq!((walk.step().unwrap(), walk.bytes_left().unwrap()), (None, 0));
+    assert_eq!(walk.position(), reader.stats().log_bytes);
+}
+
+#[test]
+fn a_torn_tail_is_left_and_damage_is_named() {
+    let node = Node::with_blocks(3);
+    let mut walk = LogWalk::open(&node.disk).unwrap();
+    let ends: Vec<_> =
+        (0..3).map(|_| walk.step().map(|_| usize::try_from(walk.position()).unwrap()).unwrap()).collect();
+    let whole = log_bytes(&node.disk);
+
+    let torn = MemoryDisk::default();
+    torn.open(BLOCK_LOG_FILE).unwrap().write_at(0, &whole[..ends[2] - 5]).unwrap();
+    let mut walk = LogWalk::open(&torn).unwrap();
+    let found = std::iter::from_fn(|| walk.step().unwrap()).count();
+    assert_eq!((found, walk.position()), (2, ends[1] as u64));
+    assert_eq!(walk.bytes_left().unwrap(), (ends[2] - 5 - ends[1]) as u64);
+    assert_eq!(log_bytes(&torn), whole[..ends[2] - 5]);
+
+    node.disk.damage(BLOCK_LOG_FILE, |bytes| bytes[ends[0] + 50] ^= 1).unwrap();
+    let mut walk = LogWalk::open(&node.disk).unwrap();
+    assert!(walk.step().unwrap().is_some());
+    let error = walk.step().unwrap_err();
+    let LogError::Damaged { offset, height: Height(2), damage: Damage::Checksum } = error else { panic!("{error}") };
+    assert_eq!(offset, ends[0] as u64);
+
+    node.disk.damage(BLOCK_LOG_FILE, |bytes| bytes[3] ^= 1).unwrap();
+    assert!(matches!(LogWalk::open(&node.disk), Err(LogError::NoLog)));
+}
+
+#[test]
+fn the_tally_follows_the_money_and_refuses_what_is_not_there() {
+    let mut node = Node::with_blocks(2);
+    let split = pay(&[coin(2)], 0, &[(5_000, 1), (coin(2).1.amount.0 - 5_000 - FEE, 0)]);
+    commit(&mut node.ledger, vec![split]);
+    let mut tally = Tally::new(&genesis()).unwrap();
+    let mut walk = LogWalk::open(&node.disk).unwrap();
+    let mut last = None;
+    while let Some(decided) = walk.step().unwrap() {
+        tally.apply(&decided.block).unwrap();
+        last = Some(decided.block);
+    }
+    assert_eq!(tally.supply(), node.ledger.reader().supply());
+    assert_eq!(tally.supply().fees, Amount(3 * FEE));
+    assert_eq!(tally.outputs() as u64, node.ledger.reader().stats().outputs);
+    let mut last = (*last.unwrap()).clone();
+    assert_eq!(tally.clone().apply(&last), Err(TallyError(Height(3))), "spent already");
+    last.transactions = vec![move_to(coin(3), 0, 1)];
+    last.transactions[0].body.outputs[0].amount = coin(3).1.amount.plus(Amount(1)).unwrap();
+    assert_eq!(tally.apply(&last), Err(TallyError(Height(3))), "made out of nothing");
+}
