@@ -22,13 +22,14 @@ use actix::{
 };
 use bytes::Bytes;
 use chain::ChainView;
-use checking::{Answer, CheckQueue, Checking, reply, valid_ones};
+use checking::{Answer, CheckQueue, Checking, Child, reply, valid_ones};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use timed_ledger::{LedgerReader, TransactionError, VerifiedSignatures};
 use timed_mempool::{Candidate, Limits, Pool, Receipt, Reject, Relay, RelayAction, RelayLimits, RemovalReason, Source};
 use timed_peer::Offence;
-use timed_primitives::{Amount, Clock, PublicKey, Transaction, TxFullId, TxId, decode, encode, verify_batch};
+use timed_primitives::{Amount, Clock, Instant, PublicKey, Transaction, TxFullId, TxId, decode, encode, verify_batch};
 use timed_wire::MempoolMessage;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, trace};
@@ -38,6 +39,9 @@ pub type Refusal = Reject<TransactionError>;
 
 /// Most bytes sent in answer to one request. Unit: bytes.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// Least time between the starts of two batches of signatures. A transaction that comes alone is checked at once; under load more gather,
+/// and signatures checked together cost half.
+const BATCH_EVERY: Duration = Duration::from_millis(3);
 /// Most payload requests waiting for their parent; consensus has one in flight.
 const PAYLOADS_MAX: usize = 8;
 
@@ -82,6 +86,9 @@ pub struct MempoolActor {
     status: watch::Sender<Option<MempoolStatus>>,
     queue: CheckQueue,
     is_checking: bool,
+    /// When the last batch of signatures was started.
+    batch_at: Option<Instant>,
+    is_batch_planned: bool,
     payloads: Vec<PendingPayload>,
     finality: Finality,
     /// Of the last commit; computing it for every event would cost more than the event.
@@ -109,6 +116,8 @@ impl MempoolActor {
             status: parts.status,
             queue: CheckQueue::default(),
             is_checking: false,
+            batch_at: None,
+            is_batch_planned: false,
             payloads: Vec::new(),
             finality: Finality::default(),
             summary: FinalitySummary::default(),
@@ -129,8 +138,14 @@ impl MempoolActor {
         match self.pool.pre_check(now, Arc::clone(&transaction), source, &self.chain) {
             Ok(candidate) => self.queue.push(Checking { candidate, answer }),
             Err(reject) => {
-                if let (Reject::UnknownInput { outpoint }, Source::Peer(peer)) = (&reject, source) {
-                    self.relay.on_unknown_input(now, peer, transaction, outpoint.txid);
+                match (&reject, source) {
+                    (Reject::UnknownInput { outpoint }, Source::Peer(peer)) => {
+                        self.relay.on_unknown_input(now, peer, transaction, outpoint.txid);
+                    }
+                    (Reject::UnknownInput { outpoint }, Source::Local) if self.queue.is_under_way(&outpoint.txid) => {
+                        return self.queue.push_child(outpoint.txid, Child { transaction, answer });
+                    }
+                    _ => {}
                 }
                 trace!(reason = reject.name(), "transaction refused");
                 reply(answer, Err(reject.into()));
@@ -140,9 +155,19 @@ impl MempoolActor {
 
     /// Checks the signatures of what waits, batch by batch, while more gathers.
     fn check_signatures(&mut self, ctx: &mut Context<Self>) {
-        if self.is_checking || self.queue.is_empty() {
+        if self.is_checking || self.is_batch_planned || self.queue.is_empty() {
             return;
         }
+        let now = self.clock.now();
+        if let Some(early) = self.batch_at.map(|at| (at + BATCH_EVERY).since(now)).filter(|early| !early.is_zero()) {
+            self.is_batch_planned = true;
+            ctx.run_later(early, |actor, ctx| {
+                actor.is_batch_planned = false;
+                actor.check_signatures(ctx);
+            });
+            return;
+        }
+        self.batch_at = Some(now);
         self.is_checking = true;
         let (batch, items) = self.queue.take_batch();
         let threads = self.threads.clone();
@@ -152,19 +177,30 @@ impl MempoolActor {
             match valid {
                 Some(valid) => {
                     for (checking, is_valid) in batch.into_iter().zip(valid) {
+                        let txid = checking.candidate.txid();
                         actor.on_checked(checking, is_valid, ctx);
+                        actor.retry_children(&txid);
                     }
                 }
                 // Our own fault or our own end, nobody else's.
                 None => {
                     for checking in batch {
+                        let txid = checking.candidate.txid();
                         reply(checking.answer, Err(SubmitError::Busy(actor.queue.len())));
+                        actor.retry_children(&txid);
                     }
                 }
             }
             actor.check_signatures(ctx);
             actor.after(ctx);
         }));
+    }
+
+    /// What spends from a transaction that is checked now is either good or learns why not.
+    fn retry_children(&mut self, parent: &TxId) {
+        for Child { transaction, answer } in self.queue.finished(parent) {
+            self.pre_check(transaction, Source::Local, answer);
+        }
     }
 
     fn on_checked(&mut self, checking: Checking, is_valid: bool, ctx: &mut Context<Self>) {

@@ -1,9 +1,10 @@
 //! Transactions whose signatures wait to be checked.
 
 use super::SubmitError;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use timed_mempool::{Candidate, Source};
-use timed_primitives::{PublicKey, SignedItem, TxId, verify_batch};
+use timed_primitives::{PublicKey, SignedItem, Transaction, TxId, verify_batch};
 use tokio::sync::oneshot;
 
 /// Most transactions that wait. Above a bound a peer's are dropped and counted, and RPC answers "busy".
@@ -26,16 +27,49 @@ pub(super) struct Checking {
     pub(super) answer: Option<Answer>,
 }
 
+/// A client's transaction that spends from one that is being checked.
+pub(super) struct Child {
+    pub(super) transaction: Arc<Transaction>,
+    pub(super) answer: Option<Answer>,
+}
+
 /// First in, first out, within its bounds.
 #[derive(Default)]
 pub(super) struct CheckQueue {
     queue: VecDeque<Checking>,
     bytes: usize,
+    /// Those in the queue or in the batch that is being checked.
+    under_way: BTreeSet<TxId>,
+    /// Clients' transactions by the parent they wait for.
+    children: BTreeMap<TxId, Vec<Child>>,
+    children_count: usize,
 }
 
 impl CheckQueue {
+    /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.children_count
+    }
+
+    /// Whether this transaction waits or is being checked now.
+    pub(super) fn is_under_way(&self, id: &TxId) -> bool {
+        self.under_way.contains(id)
+    }
+
+    /// Keeps a child until [`Self::finished`] with its parent.
+    pub(super) fn push_child(&mut self, parent: TxId, child: Child) {
+        self.children_count += 1;
+        self.bytes += child.transaction.size_bytes();
+        self.children.entry(parent).or_default().push(child);
+    }
+
+    /// A transaction is checked, whatever came out: its children may be looked at again.
+    pub(super) fn finished(&mut self, id: &TxId) -> Vec<Child> {
+        self.under_way.remove(id);
+        let children = self.children.remove(id).unwrap_or_default();
+        self.children_count -= children.len();
+        self.bytes -= children.iter().map(|child| child.transaction.size_bytes()).sum::<usize>();
+        children
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -48,7 +82,7 @@ impl CheckQueue {
             Source::Local => true,
             Source::Peer(peer) => self.bytes_of(&peer) + size <= PEER_BYTES_MAX,
         };
-        self.queue.len() < COUNT_MAX && self.bytes + size <= BYTES_MAX && is_fair
+        self.len() < COUNT_MAX && self.bytes + size <= BYTES_MAX && is_fair
     }
 
     /// Looked at only while much waits: a short queue is within every share.
@@ -61,6 +95,7 @@ impl CheckQueue {
 
     pub(super) fn push(&mut self, checking: Checking) {
         self.bytes += checking.candidate.size();
+        self.under_way.insert(checking.candidate.txid());
         self.queue.push_back(checking);
     }
 

@@ -2,6 +2,7 @@
 
 use crate::check::{TransactionError, check_form, check_spend};
 use crate::error::ReadError;
+use crate::filter::Filter;
 use crate::overlay::View;
 use crate::parameters::Parameters;
 use crate::state::{Entry, owner};
@@ -23,6 +24,8 @@ pub(crate) struct Delta {
     pub(crate) owners: Vec<(KeyHash, OutPoint)>,
     /// Sum of the fees.
     pub(crate) fees: Amount,
+    /// Ids in `transactions` and of outputs in `spent`; those of `created` are among the former.
+    pub(crate) touched: Filter,
 }
 
 /// Why a transaction was not applied.
@@ -100,6 +103,9 @@ impl<'a> DeltaBuilder<'a> {
     pub(crate) fn finish(mut self) -> Delta {
         self.delta.owners = self.delta.created.iter().map(|(at, output)| (owner(&output.lock), *at)).collect();
         self.delta.owners.sort_unstable();
+        let Delta { transactions, spent, .. } = &self.delta;
+        let ids = transactions.keys().chain(spent.keys().map(|outpoint| &outpoint.txid));
+        self.delta.touched = Filter::of(transactions.len().saturating_add(spent.len()), ids);
         self.delta
     }
 

@@ -19,6 +19,7 @@ mod check;
 mod check_block;
 mod delta;
 mod error;
+mod filter;
 mod flush;
 mod genesis;
 mod inspect;

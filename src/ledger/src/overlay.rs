@@ -80,7 +80,7 @@ impl View {
     }
 
     pub(crate) fn output(&self, outpoint: &OutPoint) -> Result<Option<Entry>, ReadError> {
-        for layer in self.layers.iter().rev() {
+        for layer in self.layers.iter().rev().filter(|layer| layer.delta.touched.may_hold(&outpoint.txid)) {
             if let Some(output) = layer.delta.created.get(outpoint) {
                 return Ok(Some(Entry { output: *output, height: layer.state.height }));
             }
@@ -128,7 +128,7 @@ impl View {
     }
 
     pub(crate) fn location(&self, txid: &TxId) -> Result<Option<Location>, ReadError> {
-        for layer in self.layers.iter().rev() {
+        for layer in self.layers.iter().rev().filter(|layer| layer.delta.touched.may_hold(txid)) {
             if let Some(index) = layer.delta.transactions.get(txid) {
                 return Ok(Some(Location::Layer(layer.clone(), *index)));
             }

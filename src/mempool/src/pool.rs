@@ -32,6 +32,8 @@ pub struct Candidate {
     fee: Amount,
     source: Source,
     signed_items: Vec<SignedItem>,
+    /// The chain's height here when its inputs were found, if all of them were found there.
+    on_chain_at: Option<Height>,
 }
 
 impl Candidate {
@@ -156,9 +158,11 @@ impl Pool {
             return Err(Reject::RecentlyRejected { id: full_id });
         }
         let spent = self.resolve(&id, &transaction, chain)?;
+        let is_on_chain = transaction.body.inputs.iter().all(|input| self.graph.output(&input.previous).is_none());
+        let on_chain_at = is_on_chain.then_some(self.height);
         let fee = chain.check(&transaction, &spent).map_err(Reject::Invalid)?;
         let signed_items = transaction.signed_items().collect();
-        let candidate = Candidate { transaction, id, full_id, size, fee, source, signed_items };
+        let candidate = Candidate { transaction, id, full_id, size, fee, source, signed_items, on_chain_at };
         self.plan(now, &candidate)?;
         Ok(candidate)
     }
@@ -191,8 +195,8 @@ impl Pool {
         candidate: Candidate,
         chain: &C,
     ) -> Result<Admitted, Reject<C::Refusal>> {
-        let victims =
-            self.resolve(&candidate.id, &candidate.transaction, chain).and_then(|_| self.plan(now, &candidate));
+        let is_free = self.resolve_again(&candidate, chain);
+        let victims = is_free.and_then(|()| self.plan(now, &candidate));
         let victims = match victims {
             Ok(victims) => victims,
             Err(reject) => {
@@ -229,7 +233,31 @@ impl Pool {
         transaction: &Transaction,
         chain: &C,
     ) -> Result<Vec<TxOutput>, Reject<C::Refusal>> {
-        if self.graph.get(id).is_some() || chain.is_known(id) {
+        self.is_free(id, transaction)?;
+        let inputs = transaction.body.inputs.iter().map(|input| input.previous);
+        inputs
+            .map(|outpoint| {
+                let output = self.graph.output(&outpoint).or_else(|| chain.output(&outpoint));
+                // What a decided transaction spent is gone by itself, so only then it needs to be looked for.
+                output.ok_or_else(|| match chain.is_known(id) {
+                    true => Reject::AlreadyKnown { txid: *id },
+                    false => Reject::UnknownInput { outpoint },
+                })
+            })
+            .collect()
+    }
+
+    /// As [`Self::resolve`], for what was found before. While no block came, what is spent of the chain is still there.
+    fn resolve_again<C: Chain>(&self, candidate: &Candidate, chain: &C) -> Result<(), Reject<C::Refusal>> {
+        if candidate.on_chain_at == Some(self.height) {
+            return self.is_free(&candidate.id, &candidate.transaction);
+        }
+        self.resolve(&candidate.id, &candidate.transaction, chain).map(drop)
+    }
+
+    /// Neither the transaction itself is here nor another that spends the same.
+    fn is_free<R>(&self, id: &TxId, transaction: &Transaction) -> Result<(), Reject<R>> {
+        if self.graph.get(id).is_some() {
             return Err(Reject::AlreadyKnown { txid: *id });
         }
         for input in &transaction.body.inputs {
@@ -237,13 +265,7 @@ impl Pool {
                 return Err(Reject::Conflict { with, outpoint: input.previous });
             }
         }
-        let inputs = transaction.body.inputs.iter().map(|input| input.previous);
-        inputs
-            .map(|outpoint| {
-                let output = self.graph.output(&outpoint).or_else(|| chain.output(&outpoint));
-                output.ok_or(Reject::UnknownInput { outpoint })
-            })
-            .collect()
+        Ok(())
     }
 
     /// Whether there is a place for the candidate, and who must leave for it.

@@ -8,9 +8,13 @@ use crate::node::Node;
 use crate::params::shown;
 use crate::server::Limits;
 use axum::http::StatusCode;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+
+/// How many calls of one batch are in progress together.
+const BATCH_TOGETHER: usize = 32;
 
 /// What calls in progress share.
 pub(crate) struct Calls {
@@ -79,7 +83,8 @@ impl Calls {
         Reply { status, body: Some(request.response(result)) }
     }
 
-    /// Answers calls in order, one at a time. Beyond [`Limits::answer_bytes_max`] of answers, the rest is refused unasked.
+    /// Answers a batch in its order. Calls are started in that order, [`BATCH_TOGETHER`] at a time, so that a batch of payments does not wait
+    /// for each of them. Beyond [`Limits::answer_bytes_max`] of answers, the rest is refused unasked.
     async fn reply_to_batch(&self, batch: Vec<Value>) -> Reply {
         if batch.is_empty() {
             return fault(StatusCode::BAD_REQUEST, &RpcError::InvalidRequest("the batch is empty".into()));
@@ -89,32 +94,52 @@ impl Calls {
             let error = RpcError::TooLarge { what: "the batch", size: batch.len(), max };
             return fault(StatusCode::BAD_REQUEST, &error);
         }
+        // A batch counts as one call in progress.
+        let permit = self.running.try_acquire();
+        let is_busy = permit.is_err();
         let mut answers: Vec<String> = Vec::new();
         let mut size = 0;
-        for value in batch {
-            let answer = match Request::read(value) {
-                Err((id, text)) => failed(&id, &RpcError::InvalidRequest(text), false),
-                Ok(request) => {
-                    let result = if size > self.limits.answer_bytes_max {
-                        Err(RpcError::TooLarge { what: "the batch's answer", size, max: self.limits.answer_bytes_max })
-                    } else if Method::find(&request.method).is_some_and(is_wait) {
-                        Err(RpcError::InvalidRequest(format!("{} cannot be part of a batch", request.method)))
-                    } else {
-                        self.call(&request).await
-                    };
-                    if request.is_notification {
-                        continue;
-                    }
-                    request.response(result)
+        let mut calls = batch.into_iter();
+        loop {
+            let group: Vec<Value> = calls.by_ref().take(BATCH_TOGETHER).collect();
+            if group.is_empty() {
+                break;
+            }
+            let is_full = size > self.limits.answer_bytes_max;
+            let refusal = match (is_busy, is_full) {
+                (true, _) => Some(RpcError::Busy(self.limits.calls_max)),
+                (_, true) => {
+                    Some(RpcError::TooLarge { what: "the batch's answer", size, max: self.limits.answer_bytes_max })
                 }
+                (false, false) => None,
             };
-            size += answer.len();
-            answers.push(answer);
+            let group = group.into_iter().map(|value| self.reply_within_batch(value, refusal.as_ref()));
+            for answer in join_all(group).await.into_iter().flatten() {
+                size += answer.len();
+                answers.push(answer);
+            }
         }
         if answers.is_empty() {
             return Reply { status: StatusCode::NO_CONTENT, body: None };
         }
         Reply { status: StatusCode::OK, body: Some(format!("[{}]", answers.join(","))) }
+    }
+
+    /// The answer to one call of a batch; `None` for a notification.
+    async fn reply_within_batch(&self, value: Value, refusal: Option<&RpcError>) -> Option<String> {
+        let request = match Request::read(value) {
+            Err((id, text)) => return Some(failed(&id, &RpcError::InvalidRequest(text), false)),
+            Ok(request) => request,
+        };
+        let result = match (refusal, Method::find(&request.method)) {
+            (Some(refusal), _) => Err(refusal.clone()),
+            (None, None) => Err(unknown(&request.method)),
+            (None, Some(method)) if is_wait(method) => {
+                Err(RpcError::InvalidRequest(format!("{} cannot be part of a batch", request.method)))
+            }
+            (None, Some(method)) => self.answer_in_time(method, &request).await,
+        };
+        (!request.is_notification).then(|| request.response(result))
     }
 
     async fn call(&self, request: &Request) -> Result<Value, RpcError> {
@@ -124,6 +149,10 @@ impl Calls {
             return answer(&*self.node, method, request.params.as_ref()).await;
         }
         let _permit = self.running.try_acquire().map_err(|_| RpcError::Busy(self.limits.calls_max))?;
+        self.answer_in_time(method, request).await
+    }
+
+    async fn answer_in_time(&self, method: &'static Method, request: &Request) -> Result<Value, RpcError> {
         let limit = self.limits.call_time;
         tokio::time::timeout(limit, answer(&*self.node, method, request.params.as_ref()))
             .await

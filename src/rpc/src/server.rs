@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 /// What requests may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most calls in progress; more are answered "busy".
+    /// Most calls in progress; more are answered "busy". A batch counts as one.
     pub calls_max: usize,
     /// Most calls of `waitfornewblock` in progress; more are answered "busy".
     pub waits_max: usize,

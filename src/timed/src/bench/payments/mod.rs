@@ -198,6 +198,7 @@ fn print_table(measured: &Measured) {
             &format!("{:.1} per second, {} not in round 0", float(measured.blocks) / seconds, measured.later_rounds),
         ),
         ("processor time", per_node(cpu), &format!("s per node in {seconds:.1} s")),
+        ("  client", measured.client_cpu.map_or("-".into(), |cpu| format!("{:.1}", cpu.as_secs_f64())), "s"),
         ("memory", per_node(memory), "MiB per node"),
     ]);
 }
