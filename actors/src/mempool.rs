@@ -39,9 +39,11 @@ pub type Refusal = Reject<TransactionError>;
 
 /// Most bytes sent in answer to one request. Unit: bytes.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
-/// Least time between the starts of two batches of signatures. A transaction that comes alone is checked at once; under load more gather,
-/// and signatures checked together cost half.
-const BATCH_EVERY: Duration = Duration::from_millis(3);
+/// After a batch of signatures the next one waits this long for each transaction of that batch, from its start. So one that comes alone is
+/// checked at once, and under load more are checked together, which costs half.
+const GATHER_EACH: Duration = Duration::from_micros(500);
+/// The longest such wait.
+const GATHER_MAX: Duration = Duration::from_millis(10);
 /// Most payload requests waiting for their parent; consensus has one in flight.
 const PAYLOADS_MAX: usize = 8;
 
@@ -86,8 +88,8 @@ pub struct MempoolActor {
     status: watch::Sender<Option<MempoolStatus>>,
     queue: CheckQueue,
     is_checking: bool,
-    /// When the last batch of signatures was started.
-    batch_at: Option<Instant>,
+    /// When the next batch of signatures may start.
+    next_batch: Instant,
     is_batch_planned: bool,
     payloads: Vec<PendingPayload>,
     finality: Finality,
@@ -116,7 +118,7 @@ impl MempoolActor {
             status: parts.status,
             queue: CheckQueue::default(),
             is_checking: false,
-            batch_at: None,
+            next_batch: Instant::default(),
             is_batch_planned: false,
             payloads: Vec::new(),
             finality: Finality::default(),
@@ -159,7 +161,8 @@ impl MempoolActor {
             return;
         }
         let now = self.clock.now();
-        if let Some(early) = self.batch_at.map(|at| (at + BATCH_EVERY).since(now)).filter(|early| !early.is_zero()) {
+        let early = self.next_batch.since(now);
+        if !early.is_zero() && !self.queue.has_full_batch() {
             self.is_batch_planned = true;
             ctx.run_later(early, |actor, ctx| {
                 actor.is_batch_planned = false;
@@ -167,9 +170,10 @@ impl MempoolActor {
             });
             return;
         }
-        self.batch_at = Some(now);
         self.is_checking = true;
         let (batch, items) = self.queue.take_batch();
+        let gather = GATHER_EACH.saturating_mul(u32::try_from(batch.len()).unwrap_or(u32::MAX));
+        self.next_batch = now + gather.min(GATHER_MAX);
         let threads = self.threads.clone();
         let checked = async move { threads.compute(move || valid_ones(&items)).await };
         ctx.spawn(checked.into_actor(self).map(move |valid, actor, ctx| {

@@ -38,6 +38,8 @@ pub(super) struct Child {
 pub(super) struct CheckQueue {
     queue: VecDeque<Checking>,
     bytes: usize,
+    /// Of each peer that has something waiting.
+    peer_bytes: BTreeMap<PublicKey, usize>,
     /// Those in the queue or in the batch that is being checked.
     under_way: BTreeSet<TxId>,
     /// Clients' transactions by the parent they wait for.
@@ -49,6 +51,11 @@ impl CheckQueue {
     /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.queue.len() + self.children_count
+    }
+
+    /// Whether waiting would not make the next batch larger.
+    pub(super) fn has_full_batch(&self) -> bool {
+        self.queue.len() >= BATCH_COUNT_MAX
     }
 
     /// Whether this transaction waits or is being checked now.
@@ -80,23 +87,30 @@ impl CheckQueue {
     pub(super) fn has_room(&self, size: usize, source: Source) -> bool {
         let is_fair = match source {
             Source::Local => true,
-            Source::Peer(peer) => self.bytes_of(&peer) + size <= PEER_BYTES_MAX,
+            Source::Peer(peer) => self.peer_bytes.get(&peer).copied().unwrap_or_default() + size <= PEER_BYTES_MAX,
         };
         self.len() < COUNT_MAX && self.bytes + size <= BYTES_MAX && is_fair
-    }
-
-    /// Looked at only while much waits: a short queue is within every share.
-    fn bytes_of(&self, peer: &PublicKey) -> usize {
-        if self.bytes <= PEER_BYTES_MAX / 2 {
-            return self.bytes;
-        }
-        self.queue.iter().map(|c| &c.candidate).filter(|c| c.source() == Source::Peer(*peer)).map(Candidate::size).sum()
     }
 
     pub(super) fn push(&mut self, checking: Checking) {
         self.bytes += checking.candidate.size();
         self.under_way.insert(checking.candidate.txid());
+        if let Source::Peer(peer) = checking.candidate.source() {
+            *self.peer_bytes.entry(peer).or_default() += checking.candidate.size();
+        }
         self.queue.push_back(checking);
+    }
+
+    fn release(&mut self, candidate: &Candidate) {
+        self.bytes -= candidate.size();
+        if let Source::Peer(peer) = candidate.source()
+            && let Some(bytes) = self.peer_bytes.get_mut(&peer)
+        {
+            *bytes -= candidate.size();
+            if *bytes == 0 {
+                self.peer_bytes.remove(&peer);
+            }
+        }
     }
 
     /// The next batch with its signatures, in order.
@@ -104,7 +118,7 @@ impl CheckQueue {
         let (mut batch, mut items, mut signatures) = (Vec::new(), Vec::new(), 0);
         while batch.len() < BATCH_COUNT_MAX && signatures < BATCH_SIGNATURES {
             let Some(mut checking) = self.queue.pop_front() else { break };
-            self.bytes -= checking.candidate.size();
+            self.release(&checking.candidate);
             let own = checking.candidate.take_signed_items();
             signatures += own.len();
             items.push(own);

@@ -31,6 +31,7 @@ mod open;
 mod overlay;
 mod parameters;
 mod reader;
+mod recent;
 mod state;
 mod store;
 mod verified;

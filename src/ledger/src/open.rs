@@ -86,7 +86,8 @@ fn start(store: &dyn Store, genesis: &Genesis, hash: Hash) -> Result<Applied, Op
 fn caught_up_to(applied: Applied, snapshot: Arc<dyn StoreView>, log: &LogReader) -> Result<View, OpenError> {
     let (height, id, log_end) = (applied.state.height, applied.state.id, applied.log_end);
     let state = Arc::new(applied.state);
-    let mut view = View { snapshot, applied: state.clone(), layers: Vec::new(), state, certificate: None, log_end };
+    let (applied, recent) = (state.clone(), Arc::default());
+    let mut view = View { snapshot, applied, recent, layers: Vec::new(), state, certificate: None, log_end };
     if height == Height::GENESIS {
         return Ok(view);
     }

@@ -2,6 +2,7 @@
 
 use crate::delta::Delta;
 use crate::error::{ReadError, StoreError};
+use crate::recent::Recent;
 use crate::state::{Applied, ChainState, Entry, Tip, outpoint_of_owner_key, output_key, owner, owner_key};
 use crate::store::{Batch, StoreView, Table};
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub(crate) struct View {
     pub(crate) snapshot: Arc<dyn StoreView>,
     /// The state the snapshot holds.
     pub(crate) applied: Arc<ChainState>,
+    pub(crate) recent: Arc<Recent>,
     /// Blocks after it, in order of height without gap.
     pub(crate) layers: Vec<Arc<Layer>>,
     pub(crate) state: Arc<ChainState>,
@@ -66,7 +68,9 @@ impl View {
     /// The same over a newer snapshot, which holds the first `count` blocks of the overlay.
     pub(crate) fn flushed(&self, count: usize, snapshot: Arc<dyn StoreView>) -> Self {
         let mut next = self.clone();
-        if let Some(last) = next.layers.drain(..count.min(self.layers.len())).next_back() {
+        let count = count.min(self.layers.len());
+        self.recent.absorb(&self.layers[..count]);
+        if let Some(last) = next.layers.drain(..count).next_back() {
             next.applied = last.state.clone();
         }
         next.snapshot = snapshot;
@@ -88,7 +92,10 @@ impl View {
                 return Ok(None);
             }
         }
-        self.stored(Table::Outputs, &output_key(outpoint))
+        match self.recent.get(outpoint, self.applied.height) {
+            Some(entry) => Ok(Some(entry)),
+            None => self.stored(Table::Outputs, &output_key(outpoint)),
+        }
     }
 
     /// Unspent outputs of an owner in order of outpoint, those above `after` only when it is given.

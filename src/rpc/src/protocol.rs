@@ -3,7 +3,7 @@
 
 use crate::dispatch::{answer, is_wait, unknown};
 use crate::error::RpcError;
-use crate::method::Method;
+use crate::method::{Call, Method};
 use crate::node::Node;
 use crate::params::shown;
 use crate::server::Limits;
@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// How many calls of one batch are in progress together.
-const BATCH_TOGETHER: usize = 32;
+/// How many calls of one batch are in progress together, when their answers are small.
+const BATCH_TOGETHER: usize = 100;
 
 /// What calls in progress share.
 pub(crate) struct Calls {
@@ -83,8 +83,8 @@ impl Calls {
         Reply { status, body: Some(request.response(result)) }
     }
 
-    /// Answers a batch in its order. Calls are started in that order, [`BATCH_TOGETHER`] at a time, so that a batch of payments does not wait
-    /// for each of them. Beyond [`Limits::answer_bytes_max`] of answers, the rest is refused unasked.
+    /// Answers a batch in its order, one call at a time; neighbouring calls that submit transactions are started together, in order, so that
+    /// their signatures are checked together. Beyond [`Limits::answer_bytes_max`] of answers, the rest is refused unasked.
     async fn reply_to_batch(&self, batch: Vec<Value>) -> Reply {
         if batch.is_empty() {
             return fault(StatusCode::BAD_REQUEST, &RpcError::InvalidRequest("the batch is empty".into()));
@@ -99,11 +99,14 @@ impl Calls {
         let is_busy = permit.is_err();
         let mut answers: Vec<String> = Vec::new();
         let mut size = 0;
-        let mut calls = batch.into_iter();
-        loop {
-            let group: Vec<Value> = calls.by_ref().take(BATCH_TOGETHER).collect();
-            if group.is_empty() {
-                break;
+        let mut calls = batch.into_iter().peekable();
+        while let Some(first) = calls.next() {
+            let mut group = vec![first];
+            while group.iter().all(is_submission)
+                && group.len() < BATCH_TOGETHER
+                && let Some(next) = calls.next_if(is_submission)
+            {
+                group.push(next);
             }
             let is_full = size > self.limits.answer_bytes_max;
             let refusal = match (is_busy, is_full) {
@@ -158,6 +161,12 @@ impl Calls {
             .await
             .unwrap_or(Err(RpcError::Timeout(limit.as_secs())))
     }
+}
+
+/// Whether a call of a batch hands in a transaction.
+fn is_submission(call: &Value) -> bool {
+    let name = call.get("method").and_then(Value::as_str);
+    name.and_then(Method::find).is_some_and(|method| matches!(method.call, Call::SendRawTransaction))
 }
 
 impl Request {

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Connections that send to each node.
-const SENDERS_PER_NODE: usize = 2;
+const SENDERS_PER_NODE: usize = 4;
 /// How long accepted payments may take to become final after the last was due.
 const SETTLE_MAX: Duration = Duration::from_secs(20);
 /// Time between two looks whether all is final.
