@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 
+use futures_util::future::join_all;
 use std::time::Duration;
-use timed_primitives::{Amount, Height, SecretKey, TransactionBody, TxOutput};
+use timed_actors::mempool::SubmitError;
+use timed_mempool::Reject;
+use timed_primitives::{Amount, Height, KeyHash, Lock, SecretKey, TransactionBody, TxInput, TxOutput};
 use timed_tests::{Network, Node, assert_agree, run};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -37,6 +40,49 @@ fn four_nodes_make_payments_final_and_agree() {
         let after = nodes[0].handles.reader.supply();
         assert_eq!(after.unspent.plus(after.fees), supply.unspent.plus(supply.fees));
         assert_eq!(after.fees.0, 20 * 10_000, "each payment left its fee");
+    });
+}
+
+#[test]
+fn a_chain_of_payments_handed_in_at_once_is_taken_in_order() {
+    run(async {
+        let mut network = Network::new(4, 12);
+        let nodes = network.start_all(4).await;
+        all_reach(&nodes, Height(1), 10 * SECOND).await;
+        let mut chain = vec![network.payment(0, 1)];
+        for to in 2..6 {
+            let next = {
+                let spent = chain.last().unwrap();
+                let (previous, output) = spent.outputs().next().unwrap();
+                let amount = output.amount.minus(Amount(10_000)).unwrap();
+                let lock = Lock::KeyHash(KeyHash::of(&SecretKey::development("payee", to).public()));
+                let body = TransactionBody {
+                    inputs: vec![TxInput { previous }],
+                    outputs: vec![TxOutput { amount, lock }],
+                    ..spent.body.clone()
+                };
+                body.sign(&[&SecretKey::development("payee", to - 1)])
+            };
+            chain.push(next);
+        }
+        // None waits for the answer to the one before; the signatures of all are checked together.
+        let taken = join_all(chain.iter().map(|transaction| nodes[0].submit(transaction.clone()))).await;
+        for (transaction, taken) in chain.iter().zip(taken) {
+            assert_eq!(taken.unwrap(), transaction.id());
+        }
+        for node in &nodes {
+            node.finalises(chain[4].id(), 5 * SECOND).await;
+        }
+        // A child of one that turns out bad learns so, and is not kept.
+        let mut bad = network.payment(1, 1);
+        bad.witnesses[0].signature.0[3] ^= 1;
+        let mut orphan = chain[1].body.clone();
+        orphan.inputs[0].previous.txid = bad.id();
+        let orphan = orphan.sign(&[&SecretKey::development("payee", 1)]);
+        let (bad, orphan) = futures_util::join!(nodes[0].submit(bad), nodes[0].submit(orphan));
+        assert!(matches!(bad, Err(SubmitError::BadSignature)), "{bad:?}");
+        assert!(matches!(orphan, Err(SubmitError::Refused(Reject::UnknownInput { .. }))), "{orphan:?}");
+        assert_agree(&nodes);
     });
 }
 

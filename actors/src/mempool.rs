@@ -1,5 +1,6 @@
 //! The hands of the mempool: frames and RPC in, signatures checked in batches off this thread, announcements out.
 
+mod admission;
 mod answers;
 mod chain;
 mod checking;
@@ -16,16 +17,12 @@ use crate::ledger::Committed;
 use crate::messages::{Inbound, PeerDown, PeerUp, Penalize};
 use crate::network::Network;
 use crate::threads::Threads;
-use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, ResponseFuture, SpawnHandle, StreamHandler,
-    WrapFuture,
-};
+use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture, SpawnHandle, StreamHandler};
 use bytes::Bytes;
 use chain::ChainView;
-use checking::{Answer, CheckQueue, Checking, Child, reply, valid_ones};
+use checking::CheckQueue;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 use timed_ledger::{LedgerReader, TransactionError, VerifiedSignatures};
 use timed_mempool::{Candidate, Limits, Pool, Receipt, Reject, Relay, RelayAction, RelayLimits, RemovalReason, Source};
 use timed_peer::Offence;
@@ -39,11 +36,6 @@ pub type Refusal = Reject<TransactionError>;
 
 /// Most bytes sent in answer to one request. Unit: bytes.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
-/// After a batch of signatures the next one waits this long for each transaction of that batch, from its start. So one that comes alone is
-/// checked at once, and under load more are checked together, which costs half.
-const GATHER_EACH: Duration = Duration::from_micros(500);
-/// The longest such wait.
-const GATHER_MAX: Duration = Duration::from_millis(10);
 /// Most payload requests waiting for their parent; consensus has one in flight.
 const PAYLOADS_MAX: usize = 8;
 
@@ -130,106 +122,6 @@ impl MempoolActor {
         }
     }
 
-    fn pre_check(&mut self, transaction: Arc<Transaction>, source: Source, answer: Option<Answer>) {
-        if !self.queue.has_room(transaction.size_bytes(), source) {
-            self.dropped += 1;
-            reply(answer, Err(SubmitError::Busy(self.queue.len())));
-            return;
-        }
-        let now = self.clock.now();
-        match self.pool.pre_check(now, Arc::clone(&transaction), source, &self.chain) {
-            Ok(candidate) => self.queue.push(Checking { candidate, answer }),
-            Err(reject) => {
-                match (&reject, source) {
-                    (Reject::UnknownInput { outpoint }, Source::Peer(peer)) => {
-                        self.relay.on_unknown_input(now, peer, transaction, outpoint.txid);
-                    }
-                    (Reject::UnknownInput { outpoint }, Source::Local) if self.queue.is_under_way(&outpoint.txid) => {
-                        return self.queue.push_child(outpoint.txid, Child { transaction, answer });
-                    }
-                    _ => {}
-                }
-                trace!(reason = reject.name(), "transaction refused");
-                reply(answer, Err(reject.into()));
-            }
-        }
-    }
-
-    /// Checks the signatures of what waits, batch by batch, while more gathers.
-    fn check_signatures(&mut self, ctx: &mut Context<Self>) {
-        if self.is_checking || self.is_batch_planned || self.queue.is_empty() {
-            return;
-        }
-        let now = self.clock.now();
-        let early = self.next_batch.since(now);
-        if !early.is_zero() && !self.queue.has_full_batch() {
-            self.is_batch_planned = true;
-            ctx.run_later(early, |actor, ctx| {
-                actor.is_batch_planned = false;
-                actor.check_signatures(ctx);
-            });
-            return;
-        }
-        self.is_checking = true;
-        let (batch, items) = self.queue.take_batch();
-        let gather = GATHER_EACH.saturating_mul(u32::try_from(batch.len()).unwrap_or(u32::MAX));
-        self.next_batch = now + gather.min(GATHER_MAX);
-        let threads = self.threads.clone();
-        let checked = async move { threads.compute(move || valid_ones(&items)).await };
-        ctx.spawn(checked.into_actor(self).map(move |valid, actor, ctx| {
-            actor.is_checking = false;
-            match valid {
-                Some(valid) => {
-                    for (checking, is_valid) in batch.into_iter().zip(valid) {
-                        let txid = checking.candidate.txid();
-                        actor.on_checked(checking, is_valid, ctx);
-                        actor.retry_children(&txid);
-                    }
-                }
-                // Our own fault or our own end, nobody else's.
-                None => {
-                    for checking in batch {
-                        let txid = checking.candidate.txid();
-                        reply(checking.answer, Err(SubmitError::Busy(actor.queue.len())));
-                        actor.retry_children(&txid);
-                    }
-                }
-            }
-            actor.check_signatures(ctx);
-            actor.after(ctx);
-        }));
-    }
-
-    /// What spends from a transaction that is checked now is either good or learns why not.
-    fn retry_children(&mut self, parent: &TxId) {
-        for Child { transaction, answer } in self.queue.finished(parent) {
-            self.pre_check(transaction, Source::Local, answer);
-        }
-    }
-
-    fn on_checked(&mut self, checking: Checking, is_valid: bool, ctx: &mut Context<Self>) {
-        let Checking { candidate, answer } = checking;
-        let now = self.clock.now();
-        if !is_valid {
-            self.pool.on_invalid_signature(now, &candidate);
-            if let Source::Peer(peer) = candidate.source() {
-                // Nobody honest passes on what he has not checked.
-                self.network.penalize.do_send(Penalize { peer, offence: Offence::InvalidTransaction });
-            }
-            reply(answer, Err(SubmitError::BadSignature));
-            return;
-        }
-        self.verified.insert([candidate.full_id()]);
-        match self.pool.admit(now, candidate, &self.chain) {
-            Ok(admitted) => {
-                let actions = self.relay.on_admitted(now, &admitted.txid, admitted.full_id);
-                self.carry_out(actions, ctx);
-                reply(answer, Ok(admitted.txid));
-            }
-            Err(reject) => reply(answer, Err(reject.into())),
-        }
-    }
-
     fn carry_out(&mut self, actions: Vec<RelayAction>, ctx: &mut Context<Self>) {
         for action in actions {
             match action {
@@ -255,7 +147,9 @@ impl MempoolActor {
                 return;
             };
             match self.relay.on_received(&peer, &transaction.full_id()) {
-                Receipt::Wanted => self.pre_check(Arc::new(transaction), Source::Peer(peer), None),
+                Receipt::Wanted => {
+                    self.pre_check(Arc::new(transaction), Source::Peer(peer), None);
+                }
                 Receipt::Unwanted => {}
             }
         }

@@ -27,8 +27,9 @@ pub(super) struct Checking {
     pub(super) answer: Option<Answer>,
 }
 
-/// A client's transaction that spends from one that is being checked.
+/// A client's transaction that spends from one that is not checked yet.
 pub(super) struct Child {
+    pub(super) id: TxId,
     pub(super) transaction: Arc<Transaction>,
     pub(super) answer: Option<Answer>,
 }
@@ -40,7 +41,7 @@ pub(super) struct CheckQueue {
     bytes: usize,
     /// Of each peer that has something waiting.
     peer_bytes: BTreeMap<PublicKey, usize>,
-    /// Those in the queue or in the batch that is being checked.
+    /// Those in the queue, in the batch that is being checked, and those that wait for a parent.
     under_way: BTreeSet<TxId>,
     /// Clients' transactions by the parent they wait for.
     children: BTreeMap<TxId, Vec<Child>>,
@@ -58,7 +59,7 @@ impl CheckQueue {
         self.queue.len() >= BATCH_COUNT_MAX
     }
 
-    /// Whether this transaction waits or is being checked now.
+    /// Whether this transaction is here, or being checked now.
     pub(super) fn is_under_way(&self, id: &TxId) -> bool {
         self.under_way.contains(id)
     }
@@ -67,10 +68,11 @@ impl CheckQueue {
     pub(super) fn push_child(&mut self, parent: TxId, child: Child) {
         self.children_count += 1;
         self.bytes += child.transaction.size_bytes();
+        self.under_way.insert(child.id);
         self.children.entry(parent).or_default().push(child);
     }
 
-    /// A transaction is checked, whatever came out: its children may be looked at again.
+    /// A transaction is in the pool or refused: its children are to be looked at again.
     pub(super) fn finished(&mut self, id: &TxId) -> Vec<Child> {
         self.under_way.remove(id);
         let children = self.children.remove(id).unwrap_or_default();

@@ -2,8 +2,8 @@
 
 use crate::chain::{FEE, Node, block, certify, coin, locked, owner, pay};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
-use timed_ledger::{Entry, LtHash, MemoryStore};
+use std::collections::{BTreeMap, BTreeSet};
+use timed_ledger::{Entry, LedgerView, LtHash, MemoryStore};
 use timed_primitives::{Amount, Height, OutPoint, Transaction, TxOutput};
 
 /// What happens next.
@@ -77,6 +77,16 @@ fn check(node: &Node, model: &Model, fees: u64) {
     }
 }
 
+/// What a reader held when the model was this says the same for every output there ever was, however far the ledger has gone since.
+fn check_held(held: &[(LedgerView, Model)], ever: &BTreeSet<OutPoint>) {
+    for (view, model) in held {
+        for outpoint in ever {
+            let expected = model.get(outpoint).map(|(output, _, height)| Entry { output: *output, height: *height });
+            assert_eq!(view.output(outpoint).unwrap(), expected, "at height {}", view.tip().height);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
@@ -86,6 +96,7 @@ proptest! {
         let mut model: Model = (0..8).map(coin).map(|(at, output)| (at, (output, 0, Height(0)))).collect();
         let mut fees = 0;
         let mut saved = vec![node.store.copy()];
+        let (mut held, mut ever) = (Vec::new(), BTreeSet::new());
         for step in steps {
             match step {
                 Step::Block(picks) => {
@@ -119,6 +130,9 @@ proptest! {
                 }
             }
             check(&node, &model, fees);
+            ever.extend(model.keys().copied());
+            held.push((node.ledger.reader().view(), model.clone()));
+            check_held(&held, &ever);
         }
     }
 

@@ -93,6 +93,15 @@ fn what_changed_between_the_two_steps_is_seen() {
     chain.apply(&other);
     pool.on_committed(at(0), Height(1), &[Transaction::clone(&other)]);
     assert_eq!(pool.admit(at(0), candidate, &chain), Err(Reject::UnknownInput { outpoint: coin(1) }));
+
+    // No block comes, but the parent leaves the pool.
+    let parent = spend(&[coin(2)], &[VALUE - 1]);
+    submit(&mut pool, at(0), &parent, &chain).unwrap();
+    let child = spend(&[out(&parent, 0)], &[5]);
+    let candidate = pool.pre_check(at(0), Arc::clone(&child), Source::Local, &chain).unwrap();
+    let after = at(0) + Limits::default().expiry;
+    assert_eq!(pool.on_wake(after).len(), 1, "the parent expires");
+    assert_eq!(pool.admit(after, candidate, &chain), Err(Reject::UnknownInput { outpoint: out(&parent, 0) }));
 }
 
 #[test]
