@@ -179,7 +179,8 @@ impl Consensus {
             parent_time: self.tip.time,
             min_interval: self.config.min_block_interval,
             empty_interval: self.config.empty_block_interval,
-            is_leader: self.me.is_some() && self.leader(Round::ZERO) == self.me,
+            is_leader: self.is_first_leader(),
+            relay_grace: self.timeouts.relay_grace(),
         };
         let at = idle.release_at(self.now, self.unix, self.payload_since, !self.votes.is_empty());
         if at > self.now {
@@ -197,6 +198,11 @@ impl Consensus {
         if is_building && self.engine.is_proposing() {
             self.build(Round::ZERO);
         }
+    }
+
+    /// Whether we lead round 0.
+    fn is_first_leader(&self) -> bool {
+        self.me.is_some() && self.leader(Round::ZERO) == self.me
     }
 
     pub(crate) fn build(&mut self, round: Round) {
@@ -234,6 +240,11 @@ impl Consensus {
     pub(crate) fn on_decided(&mut self, certificate: CommitCertificate) {
         if let Some(since) = self.active_since {
             self.timeouts.on_decided(self.now.since(since));
+        }
+        if let Some(since) = self.payload_since.filter(|_| !self.is_first_leader()) {
+            // Before the shortest interval is over no leader builds, however early it hears of the payload.
+            let earliest = self.tip.time.plus(self.config.min_block_interval);
+            self.timeouts.on_relayed(self.now.since(since).min(self.unix.since(earliest)));
         }
         self.phase = Phase::Committing;
         self.signing.on_decided_here();

@@ -7,7 +7,7 @@
 //! | reason | the leader builds | the others begin to wait |
 //! |---|---|---|
 //! | a message of the height came | at once | at once |
-//! | a payload waits | at once | [`RELAY_GRACE`] after it began to wait here |
+//! | a payload waits | at once | a grace for relay after it began to wait here: see [`crate::timeouts`] |
 //! | the empty block is due | parent time + empty interval | [`CLOCK_GRACE`] later (at most half the interval) |
 //!
 //! Nothing happens before parent time + minimum interval. From round 1 nothing is held.
@@ -18,7 +18,7 @@ use timed_primitives::{Instant, UnixTime};
 /// How far apart the clocks of honest validators may be: also the tolerance for block times.
 pub const CLOCK_GRACE: Duration = Duration::from_secs(5);
 
-/// Time in which a transaction reaches the leader: the mempool asks the next announcer after 500 ms.
+/// Longest time in which a transaction reaches the leader: the mempool asks the next announcer after 500 ms.
 pub const RELAY_GRACE: Duration = Duration::from_millis(500);
 
 /// What decides when a height leaves its hold.
@@ -27,6 +27,8 @@ pub(crate) struct Idle {
     pub(crate) min_interval: Duration,
     pub(crate) empty_interval: Duration,
     pub(crate) is_leader: bool,
+    /// Time in which a transaction reaches the leader. At most [`RELAY_GRACE`].
+    pub(crate) relay_grace: Duration,
 }
 
 impl Idle {
@@ -46,7 +48,7 @@ impl Idle {
         let clock_grace = CLOCK_GRACE.min(self.empty_interval / 2);
         let (relay, clock) = match self.is_leader {
             true => (Duration::ZERO, Duration::ZERO),
-            false => (RELAY_GRACE, clock_grace),
+            false => (self.relay_grace, clock_grace),
         };
         let empty = at(self.parent_time.plus(self.empty_interval).plus(clock));
         let payload = payload_since.map(|since| since + relay);
@@ -66,6 +68,7 @@ mod tests {
             min_interval: Duration::from_millis(250),
             empty_interval: Duration::from_secs(10),
             is_leader,
+            relay_grace: RELAY_GRACE,
         }
     }
 

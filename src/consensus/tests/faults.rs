@@ -112,6 +112,24 @@ fn a_dead_proposer_costs_one_timeout_not_one_per_turn() {
 }
 
 #[test]
+fn a_dead_proposer_costs_little_where_heights_are_fast() {
+    let mut sim = Sim::started(4, 5);
+    sim.has_steady_payload = true;
+    sim.payload_everywhere();
+    assert!(sim.run_until(60 * SECOND, |s| s.lowest() >= 60), "{:#?}", sim.status(0));
+    sim.kill(3);
+    let (mut longest, end) = (Duration::ZERO, sim.height(0) + 150);
+    while sim.height(0) < end {
+        let (height, since) = (sim.height(0), sim.now);
+        assert!(sim.run_until(10 * SECOND, |s| s.height(0) > height), "{:#?}", sim.status(0));
+        longest = longest.max(sim.now.since(since));
+    }
+    assert!(sim.rounds(0).into_iter().any(|round| round > 0), "the dead one has led");
+    // A height takes some 15 ms here: 4 times that for the relay, 4 times for the proposal, and the round that follows.
+    assert!(longest < Duration::from_millis(250), "{longest:?} without a height");
+}
+
+#[test]
 fn a_leader_that_withholds_its_blocks_costs_rounds_and_nothing_else() {
     let mut sim = Sim::new(4, 0, 4);
     sim.nodes[2].withholds_blocks = true;

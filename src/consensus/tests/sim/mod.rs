@@ -73,6 +73,8 @@ pub(crate) struct Sim {
     /// Drops a message when it holds: (from, to, message).
     pub(crate) filter: Filter,
     pub(crate) is_valid: Judge,
+    /// As the daemon does: nothing waits after a block until the mempool says so again, a moment later.
+    pub(crate) has_steady_payload: bool,
     /// Stops after this many handled inputs of a node, for crash tests: (node, count).
     pub(crate) crash_at: Option<(usize, u64)>,
 }
@@ -120,6 +122,7 @@ impl Sim {
             nonce: 0,
             filter: Box::new(|_, _, _| false),
             is_valid: Box::new(|_, _| true),
+            has_steady_payload: false,
             crash_at: None,
         }
     }
@@ -343,6 +346,10 @@ impl Sim {
             decided_by: self.set.clone(),
             validators: self.set.clone(),
         };
+        if self.has_steady_payload {
+            self.later(id, 500, Input::PayloadWaiting(false));
+            self.later(id, 2_000, Input::PayloadWaiting(true));
+        }
         self.later(id, 500, Input::Committed(committed));
     }
 
