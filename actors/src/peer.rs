@@ -29,6 +29,7 @@ use actix::{
     WrapFuture,
 };
 use ending::end_of;
+use futures_util::StreamExt as _;
 use inlet::{Delivery, Inlet};
 use line::Line;
 use outbox::Beat;
@@ -48,6 +49,8 @@ use tokio::sync::mpsc;
 use tokio_util::codec::FramedRead;
 use writer::{Left, Writer, WriterEnded};
 
+/// Frames that are handled together when so many have come: they share one look at the clock and one lock of the counters.
+const FRAMES_AT_ONCE: usize = 16;
 /// How long to go on reading after writing has failed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -84,8 +87,14 @@ pub struct PeerActor {
     heartbeat_level: HeartbeatLevel,
     timer: Option<(Instant, SpawnHandle)>,
     up_since: Option<Instant>,
+    /// What came together with the greeting, while the manager is asked. Bound: [`FRAMES_AT_ONCE`].
+    early: Vec<Frame>,
+    is_asking: bool,
     end: Option<End>,
 }
+
+/// What the reader gives.
+type Frame = Result<Incoming, DecodeError>;
 
 impl PeerActor {
     /// A session at its beginning: its time limit for the greeting runs from now.
@@ -111,6 +120,8 @@ impl PeerActor {
             heartbeat_level: parts.heartbeat_level,
             timer: None,
             up_since: None,
+            early: Vec::new(),
+            is_asking: false,
             end: None,
         }
     }
@@ -216,11 +227,15 @@ impl PeerActor {
                 self.stats.lock().height = info.height;
                 let interval = info.interval;
                 let asked = self.supervisor.arrived.send(Arrived { session: self.session, info });
+                self.is_asking = true;
                 // Nothing is read meanwhile. The manager never asks a peer, so this wait always ends.
-                ctx.wait(asked.into_actor(self).map(move |answer, actor, ctx| match answer {
-                    Ok(Admission::Accepted) => actor.on_accepted(interval, ctx),
-                    Ok(Admission::Refused(reason)) => actor.finish(End::ours(reason), ctx),
-                    Err(_) => actor.finish(End::ours(EndReason::Shutdown), ctx),
+                ctx.wait(asked.into_actor(self).map(move |answer, actor, ctx| {
+                    actor.is_asking = false;
+                    match answer {
+                        Ok(Admission::Accepted) => actor.on_accepted(interval, ctx),
+                        Ok(Admission::Refused(reason)) => actor.finish(End::ours(reason), ctx),
+                        Err(_) => actor.finish(End::ours(EndReason::Shutdown), ctx),
+                    }
                 }));
             }
         }
@@ -234,6 +249,45 @@ impl PeerActor {
         self.stage = Stage::Up(Box::new(live));
         self.send(ControlMessage::GetAddr, None, ctx);
         self.on_timer(ctx);
+        for frame in std::mem::take(&mut self.early) {
+            self.on_frame(now, frame, ctx);
+        }
+    }
+
+    fn on_frame(&mut self, now: Instant, frame: Frame, ctx: &mut Context<Self>) {
+        let incoming = match frame {
+            Ok(incoming) => incoming,
+            Err(error) => {
+                if !self.is_over() {
+                    tracing::debug!(peer = %self.key.short(), addr = %self.observed, %error, "connection ended");
+                    self.finish(end_of(&error), ctx);
+                }
+                return;
+            }
+        };
+        match (&mut self.stage, incoming) {
+            (Stage::Greeting(handshake), Incoming::Message { message, .. }) => {
+                let action = handshake.on_message(&message);
+                self.on_greeting(action, ctx);
+            }
+            (Stage::Greeting(_), Incoming::Progress { .. } | Incoming::Unknown { .. }) => {
+                self.finish(End::ours(EndReason::HandshakeOrder), ctx);
+            }
+            (Stage::Up(live), incoming) => {
+                live.heartbeat.on_life(now);
+                match incoming {
+                    Incoming::Message { message, bytes } => self.on_message(message, bytes, ctx),
+                    Incoming::Progress { .. } => {}
+                    Incoming::Unknown { kind, bytes } => {
+                        self.stats.lock().dropped.unknown += 1;
+                        if live.rate.on_unknown_kind(now) == RateVerdict::Handle {
+                            tracing::debug!(peer = %self.key.short(), kind, bytes, "message of an unknown kind skipped");
+                        }
+                    }
+                }
+            }
+            (Stage::Ended, _) => {}
+        }
     }
 
     fn on_message(&mut self, message: Message, bytes: usize, ctx: &mut Context<Self>) {
@@ -252,13 +306,12 @@ impl PeerActor {
                 (delivery, Room::BlockSync)
             }
         };
-        let mut stats = self.stats.lock();
         match delivery {
             (Delivery::Delivered, _) => {}
-            (Delivery::Unasked, _) => stats.dropped.unasked += 1,
-            (Delivery::Full, Room::Consensus) => stats.dropped.consensus += 1,
-            (Delivery::Full, Room::Mempool) => stats.dropped.mempool += 1,
-            (Delivery::Full, Room::BlockSync) => stats.dropped.block_sync += 1,
+            (Delivery::Unasked, _) => self.stats.lock().dropped.unasked += 1,
+            (Delivery::Full, Room::Consensus) => self.stats.lock().dropped.consensus += 1,
+            (Delivery::Full, Room::Mempool) => self.stats.lock().dropped.mempool += 1,
+            (Delivery::Full, Room::BlockSync) => self.stats.lock().dropped.block_sync += 1,
         }
     }
 
@@ -338,7 +391,7 @@ impl Actor for PeerActor {
         if let Some(hello) = self.hello.take() {
             self.send(hello, None, ctx);
         }
-        Self::add_stream(FramedRead::new(line, FrameCodec::new()), ctx);
+        Self::add_stream(FramedRead::new(line, FrameCodec::new()).ready_chunks(FRAMES_AT_ONCE), ctx);
         self.arm(ctx);
     }
 
@@ -357,52 +410,19 @@ impl Actor for PeerActor {
     }
 }
 
-impl StreamHandler<Result<Incoming, DecodeError>> for PeerActor {
-    fn handle(&mut self, item: Result<Incoming, DecodeError>, ctx: &mut Self::Context) {
+impl StreamHandler<Vec<Frame>> for PeerActor {
+    fn handle(&mut self, frames: Vec<Frame>, ctx: &mut Self::Context) {
         if self.is_over() {
             return;
         }
-        let incoming = match item {
-            Ok(incoming) => incoming,
-            Err(error) => {
-                tracing::debug!(peer = %self.key.short(), addr = %self.observed, %error, "connection ended");
-                return self.finish(end_of(&error), ctx);
-            }
-        };
         let now = self.clock.now();
-        let (kind, bytes) = match &incoming {
-            Incoming::Message { message, bytes } => (Some(message.kind()), *bytes),
-            Incoming::Progress { bytes, .. } | Incoming::Unknown { bytes, .. } => (None, *bytes),
-        };
-        {
-            let mut stats = self.stats.lock();
-            stats.last_life = now;
-            if !matches!(incoming, Incoming::Progress { .. }) {
-                stats.on_received(now, kind, bytes);
+        self.stats.lock().on_frames(now, &frames);
+        for frame in frames {
+            if self.is_asking {
+                self.early.push(frame);
+            } else {
+                self.on_frame(now, frame, ctx);
             }
-        }
-        match (&mut self.stage, incoming) {
-            (Stage::Greeting(handshake), Incoming::Message { message, .. }) => {
-                let action = handshake.on_message(&message);
-                self.on_greeting(action, ctx);
-            }
-            (Stage::Greeting(_), Incoming::Progress { .. } | Incoming::Unknown { .. }) => {
-                self.finish(End::ours(EndReason::HandshakeOrder), ctx);
-            }
-            (Stage::Up(live), incoming) => {
-                live.heartbeat.on_life(now);
-                match incoming {
-                    Incoming::Message { message, bytes } => self.on_message(message, bytes, ctx),
-                    Incoming::Progress { .. } => {}
-                    Incoming::Unknown { kind, bytes } => {
-                        self.stats.lock().dropped.unknown += 1;
-                        if live.rate.on_unknown_kind(now) == RateVerdict::Handle {
-                            tracing::debug!(peer = %self.key.short(), kind, bytes, "message of an unknown kind skipped");
-                        }
-                    }
-                }
-            }
-            (Stage::Ended, _) => {}
         }
         self.arm(ctx);
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use timed_peer::{Direction, End, Rtt};
 use timed_primitives::{Instant, PublicKey};
-use timed_wire::{Kind, Lane};
+use timed_wire::{DecodeError, Incoming, Kind, Lane};
 use uuid::Uuid;
 
 /// Last messages remembered of a session, in both directions together.
@@ -67,7 +67,19 @@ pub(crate) struct Stats {
 }
 
 impl Stats {
-    pub(crate) fn on_received(&mut self, at: Instant, kind: Option<Kind>, bytes: usize) {
+    /// Frames came: each is life, and each whole message is counted.
+    pub(crate) fn on_frames(&mut self, at: Instant, frames: &[Result<Incoming, DecodeError>]) {
+        for incoming in frames.iter().flatten() {
+            self.last_life = at;
+            match incoming {
+                Incoming::Message { message, bytes } => self.on_received(at, Some(message.kind()), *bytes),
+                Incoming::Unknown { bytes, .. } => self.on_received(at, None, *bytes),
+                Incoming::Progress { .. } => {}
+            }
+        }
+    }
+
+    fn on_received(&mut self, at: Instant, kind: Option<Kind>, bytes: usize) {
         if let Some(kind) = kind {
             count(self.received.entry(kind).or_default(), bytes);
         }

@@ -1,12 +1,16 @@
 //! Peers that mean well: heartbeat, delivery, simultaneous connects, restarts, limits. All in virtual time.
 
 use crate::common::*;
+use bytes::BytesMut;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use timed_actors::messages::{Audience, Broadcast, Disconnect, Ping, Send, Stop};
 use timed_actors::transport::{MemoryNetwork, TcpTransport, Transport};
 use timed_peer::{Direction, EndReason};
-use timed_wire::{BlockSyncMessage, ConsensusMessage, ControlMessage, Incoming, Kind, Message, sample};
+use timed_wire::{
+    BlockSyncMessage, ConsensusMessage, ControlMessage, Encoded, FrameCodec, Incoming, Kind, Message, sample,
+};
+use tokio_util::codec::Encoder as _;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -472,5 +476,34 @@ fn unknown_kinds_are_skipped_and_counted() {
                 Incoming::Message { message: Message::Control(ControlMessage::Goodbye { .. }), .. }
             ));
         }
+    });
+}
+
+/// A peer may talk as soon as it has heard our greeting: what comes in the same read as its own is not lost.
+#[test]
+fn what_comes_together_with_the_greeting_is_handled_after_it() {
+    run(async {
+        let network = MemoryNetwork::new();
+        let mut node = Setup::new(1).start(&network).await;
+        let mut raw = Raw::dial(&network, 9, 1).await;
+        let (_handshake, hello) = raw.hello(local(9, 9));
+        let vote = ConsensusMessage::Vote(sample::opaque(10));
+        let together: [Message; 4] = [
+            ControlMessage::Hello(Box::new(hello)).into(),
+            ControlMessage::Ping { nonce: 7 }.into(),
+            vote.clone().into(),
+            ControlMessage::Ping { nonce: 8 }.into(),
+        ];
+        let mut bytes = BytesMut::new();
+        for message in &together {
+            FrameCodec::new().encode(&Encoded::new(message).unwrap(), &mut bytes).unwrap();
+        }
+        raw.send_bytes(&bytes).await;
+        for nonce in [7, 8] {
+            assert_eq!(raw.expect(Kind::Pong).await, ControlMessage::Pong { nonce }.into());
+        }
+        assert!(node.is_up(9));
+        let votes: Vec<_> = drain(&mut node.outlets.consensus).into_iter().map(|inbound| inbound.message).collect();
+        assert_eq!(votes, [vote]);
     });
 }

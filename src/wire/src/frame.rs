@@ -30,6 +30,8 @@ pub const CHUNK_BYTES_MIN: usize = 4 * 1024;
 const CHUNK_HEAD_BYTES: usize = 13;
 /// Largest body of any one frame. Unit: bytes.
 pub const FRAME_BODY_MAX: usize = CHUNK_BYTES_MAX + 16;
+/// Room in a frame to be written before its size is known. Unit: bytes.
+const SMALL_FRAME_BYTES: usize = 256;
 /// Largest message of a kind this version does not know; more is refused. Unit: bytes.
 pub const UNKNOWN_BYTES_MAX: usize = 64 * 1024;
 
@@ -75,7 +77,9 @@ impl Encoded {
     /// [`EncodeError::Oversized`] when no receiver would accept it.
     pub fn new(message: &Message) -> Result<Self, EncodeError> {
         let kind = message.kind();
-        let mut frame = vec![0, 0, 0, 0, kind.number()];
+        // Votes, the most frequent messages, fit without growing.
+        let mut frame = Vec::with_capacity(SMALL_FRAME_BYTES);
+        frame.extend([0, 0, 0, 0, kind.number()]);
         body::write(message, &mut frame).map_err(|source| EncodeError::Body { kind, source })?;
         let bytes = frame.len() - HEADER_BYTES;
         let max = kind.body_max();
