@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bad_starts;
+mod bench_parts;
 mod bench_payments;
 mod catch_up;
 mod checker;

@@ -24,6 +24,50 @@ pub(crate) struct NodeProcess {
     child: Child,
 }
 
+/// How a node is started.
+pub(crate) struct Setup<'a> {
+    /// Its number: up to `validators` it votes, above it observes.
+    pub(crate) id: u64,
+    /// How many nodes vote.
+    pub(crate) validators: u64,
+    /// Where its data folder and its log are.
+    pub(crate) folder: &'a Path,
+    /// Ports for peers and for RPC.
+    pub(crate) ports: (u16, u16),
+    /// Ports of its peers.
+    pub(crate) peers: Vec<u16>,
+}
+
+impl Setup<'_> {
+    /// The node's data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.join(format!("node-{}", self.id))
+    }
+
+    /// Starts the node with a new log.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, or the process cannot be started.
+    pub(crate) fn start(&self) -> anyhow::Result<NodeProcess> {
+        let (id, (p2p_port, rpc_port)) = (self.id, self.ports);
+        let log = self.folder.join(format!("node-{id}.log"));
+        let mut arguments: Vec<String> = vec!["--exit-with-stdin".into()];
+        let mut flag = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        flag("--node-id", id.to_string());
+        flag("--dev-nodes", self.validators.to_string());
+        flag("--p2p-port", p2p_port.to_string());
+        flag("--rpc-port", rpc_port.to_string());
+        flag("--data-dir", self.data().display().to_string());
+        for peer in &self.peers {
+            flag("--peer", format!("127.0.0.1:{peer}"));
+        }
+        // A log tells of one run.
+        File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let child = spawn(&arguments, &log).with_context(|| format!("cannot start node {id}"))?;
+        Ok(NodeProcess { id, folder: self.data(), log, rpc_port, ended: None, arguments, child })
+    }
+}
+
 impl NodeProcess {
     fn start(&mut self) -> anyhow::Result<()> {
         self.child = spawn(&self.arguments, &self.log)?;
@@ -101,23 +145,9 @@ impl Nodes {
             format!("cannot make the folder {}; choose another with --data-dir DIR", folder.display())
         })?;
         let mut nodes = Vec::new();
-        for (id, (p2p_port, rpc_port)) in (1..).zip(&ports) {
-            let data = folder.join(format!("node-{id}"));
-            let log = folder.join(format!("node-{id}.log"));
-            let mut arguments: Vec<String> = vec!["--exit-with-stdin".into()];
-            let mut flag = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
-            flag("--node-id", id.to_string());
-            flag("--dev-nodes", count.to_string());
-            flag("--p2p-port", p2p_port.to_string());
-            flag("--rpc-port", rpc_port.to_string());
-            flag("--data-dir", data.display().to_string());
-            for (peer, _) in ports.iter().filter(|(other, _)| other != p2p_port) {
-                flag("--peer", format!("127.0.0.1:{peer}"));
-            }
-            // A log tells of one run.
-            File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-            let child = spawn(&arguments, &log).with_context(|| format!("cannot start node {id}"))?;
-            nodes.push(NodeProcess { id, folder: data, log, rpc_port: *rpc_port, ended: None, arguments, child });
+        for (id, own) in (1..).zip(&ports) {
+            let peers = ports.iter().map(|(peer, _)| *peer).filter(|peer| *peer != own.0).collect();
+            nodes.push(Setup { id, validators: count, folder, ports: *own, peers }.start()?);
         }
         Ok(Self { nodes, has_other_ports })
     }
@@ -173,7 +203,10 @@ fn spawn(arguments: &[String], log: &Path) -> anyhow::Result<Child> {
 }
 
 /// Ports for peers and for RPC, and whether they are others than the usual.
-fn choose(ports: Ports, count: u64) -> anyhow::Result<(Vec<(u16, u16)>, bool)> {
+///
+/// # Errors
+/// When there are no ports.
+pub(crate) fn choose(ports: Ports, count: u64) -> anyhow::Result<(Vec<(u16, u16)>, bool)> {
     let count = u16::try_from(count).context("too many nodes")?;
     let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     if ports == Ports::Usual {

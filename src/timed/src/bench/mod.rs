@@ -1,16 +1,24 @@
 //! `timed bench`: how fast the node is, by commands that anybody can repeat.
 #![allow(clippy::disallowed_methods, reason = "real time is what is measured")]
 
+mod chain;
+mod faults;
+mod light_load;
 mod payments;
+mod peers;
 mod report;
+mod start;
+mod sync;
 mod usage;
+mod verify;
 
-use crate::cli::Connection;
+use crate::cli::{Connection, Failure};
 use crate::local_nodes::Nodes;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use payments::PaymentsArgs;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -33,7 +41,23 @@ pub struct BenchArgs {
 
 /// What else can be measured.
 #[derive(Clone, Debug, Subcommand)]
-enum BenchKind {}
+enum BenchKind {
+    /// What it costs to check signatures, transactions and blocks.
+    #[command(after_help = "Example:\n  timed bench verify --json")]
+    Verify(verify::VerifyArgs),
+    /// Messages between two nodes, by peer actors and by plain tasks over the same TLS and frames.
+    #[command(after_help = "Example:\n  timed bench peers --repetitions 9 --json")]
+    Peers(peers::PeersArgs),
+    /// How fast a new node fetches a chain of full blocks.
+    #[command(after_help = "Example:\n  timed bench sync --blocks 32 --json")]
+    Sync(sync::SyncArgs),
+    /// From the start of nodes to their first block, what they cost while idle, and how soon a node that was away votes again.
+    #[command(after_help = "Example:\n  timed bench start --repetitions 5 --idle 30s --missed-blocks 1000 --json")]
+    Start(start::StartArgs),
+    /// Heights per second under a light load: healthy, with one node killed, with one frozen.
+    #[command(after_help = "Example:\n  timed bench faults --time 20s --json")]
+    Faults(faults::FaultsArgs),
+}
 
 /// Measures and prints.
 ///
@@ -42,7 +66,11 @@ enum BenchKind {}
 pub fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
     match &arguments.kind {
         None => payments::run(&arguments.payments),
-        Some(kind) => match *kind {},
+        Some(BenchKind::Verify(arguments)) => verify::run(arguments),
+        Some(BenchKind::Peers(arguments)) => peers::run(arguments),
+        Some(BenchKind::Sync(arguments)) => sync::run(arguments),
+        Some(BenchKind::Start(arguments)) => start::run(arguments),
+        Some(BenchKind::Faults(arguments)) => faults::run(arguments),
     }
 }
 
@@ -54,13 +82,17 @@ fn temporary_folder() -> anyhow::Result<TempDir> {
     folder.with_context(|| format!("cannot make a folder in {}", root.display()))
 }
 
+/// Asks a node of this machine.
+fn ask(folder: &Path, method: &str, params: Value) -> Result<Value, Failure> {
+    Connection::of_data_dir(folder)?.call(method, params)
+}
+
 /// Waits until every node that runs has decided a height.
 fn wait_for_height(nodes: &Nodes, height: u64) -> anyhow::Result<()> {
     let start = Instant::now();
     for node in nodes.iter().filter(|node| node.ended.is_none()) {
         loop {
-            let reached = Connection::of_data_dir(&node.folder)
-                .and_then(|mut connection| connection.call("getblockcount", json!([])));
+            let reached = ask(&node.folder, "getblockcount", json!([]));
             if reached.is_ok_and(|reached| reached.as_u64() >= Some(height)) {
                 break;
             }

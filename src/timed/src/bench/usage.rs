@@ -1,5 +1,6 @@
 //! What a process costs, as the system counts it (Linux; elsewhere nothing is known).
 
+use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
 /// Processor time a process has used so far, user and system.
@@ -21,4 +22,18 @@ pub(super) fn memory_mib(pid: u32) -> Option<(f64, f64)> {
         Some(super::report::float(kib) / 1_024.0)
     };
     Some((field("VmRSS:")?, field("VmHWM:")?))
+}
+
+/// Processor time that the calling thread has used so far.
+pub(super) fn thread_cpu_time() -> Duration {
+    of_clock(ClockId::ThreadCPUTime)
+}
+
+/// Processor time that all threads of this process have used so far.
+pub(super) fn process_cpu_time() -> Duration {
+    of_clock(ClockId::ProcessCPUTime)
+}
+
+fn of_clock(clock: ClockId) -> Duration {
+    clock_gettime(clock).try_into().unwrap_or_default()
 }

@@ -1,0 +1,85 @@
+//! The benchmarks of single parts, each at its smallest: the JSON holds what it promises. How fast something is, is not judged here.
+
+use crate::harness::{run, timed};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Longest time for one of them: far more than it takes.
+const LIMIT: Duration = Duration::from_secs(50);
+
+/// Runs `timed bench` and reads its one JSON object.
+fn bench(arguments: &[&str]) -> Value {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = timed();
+    command.arg("bench").args(arguments).arg("--json").env("HOME", home.path());
+    let output = run(command, LIMIT);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    let left: Vec<_> = std::fs::read_dir(home.path().join(".timed")).map(Iterator::collect).unwrap_or_default();
+    assert!(left.is_empty(), "{arguments:?} left {left:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["benchmark"], arguments[0]);
+    assert!(report["setting"]["cores"].as_u64() > Some(0), "{report}");
+    report
+}
+
+/// Every one of these fields is a number above 0.
+fn assert_measured(report: &Value, fields: &[&str]) {
+    for field in fields {
+        let value = report.pointer(field).and_then(Value::as_f64);
+        assert!(value.is_some_and(|value| value > 0.0), "{field} is {value:?} in {report:#}");
+    }
+}
+
+#[test]
+fn bench_verify_counts_signatures_transactions_and_blocks() {
+    let report = bench(&["verify", "--repetitions", "1", "--time", "10ms"]);
+    let by_batch = ["1", "16", "64", "256", "1024"].map(|n| format!("/signatures_per_core_second_by_batch/{n}"));
+    assert_measured(&report, &by_batch.each_ref().map(|field| &field[..]));
+    assert_measured(
+        &report,
+        &[
+            "/mempool/transactions_per_core_second",
+            "/block/judge_known_ms",
+            "/block/judge_unknown_ms",
+            "/block/transactions_per_core_second_known",
+        ],
+    );
+    let bytes = report["block"]["bytes"].as_u64().unwrap();
+    assert!((1_000_000..=1_048_576).contains(&bytes), "a full block has {bytes} bytes");
+}
+
+#[test]
+fn bench_peers_compares_actors_with_plain_tasks() {
+    let report = bench(&["peers", "--repetitions", "1", "--time", "20ms"]);
+    for way in ["peer_actors", "plain_tasks", "actors_to_plain"] {
+        let fields =
+            ["messages_200b_per_second", "messages_64kib_per_second", "round_trip_p50_us", "round_trip_p99_us"];
+        let fields = fields.map(|field| format!("/{way}/{field}"));
+        assert_measured(&report, &fields.each_ref().map(|field| &field[..]));
+    }
+}
+
+#[test]
+fn bench_sync_fetches_a_chain_of_full_blocks() {
+    let report = bench(&["sync", "--blocks", "2"]);
+    assert_eq!(report["blocks"], 3, "two full ones above the one that makes their coins: {report:#}");
+    assert!(report["transactions"].as_u64() > Some(8_000), "{report:#}");
+    assert_measured(&report, &["/transactions_per_second", "/blocks_per_second", "/mib_per_second", "/seconds"]);
+}
+
+#[test]
+fn bench_start_tells_first_block_idle_cost_and_return() {
+    let report = bench(&["start", "--repetitions", "1", "--idle", "1s", "--missed-blocks", "5"]);
+    assert_measured(&report, &["/first_block_ms/median", "/idle/rss_mib_per_node/3", "/restart/votes_s"]);
+    assert!(report["restart"]["missed_blocks"].as_u64() >= Some(5), "{report:#}");
+}
+
+#[test]
+fn bench_faults_compares_phases() {
+    let report = bench(&["faults", "--time", "1s", "--warm-up-heights", "10"]);
+    for phase in ["healthy", "killed", "frozen"] {
+        assert!(report[phase]["longest_gap_ms"].is_number(), "{phase}: {report:#}");
+    }
+    assert_measured(&report, &["/healthy/heights_per_s", "/accepted_tps"]);
+}
