@@ -1,5 +1,6 @@
 //! Coins that pay, and payments signed before the run.
 
+use std::collections::BTreeSet;
 use std::thread;
 use timed_ledger::Genesis;
 use timed_primitives::transaction::TRANSACTION_VERSION;
@@ -31,6 +32,8 @@ pub(super) struct Signed {
     pub(super) id: TxId,
     /// Canonical encoding as hex.
     pub(super) hex: String,
+    /// The place of the coin that pays; `None` for a split.
+    pub(super) place: Option<usize>,
 }
 
 /// All coins of the benchmark. Each pays in turn and gets its change back as the next coin of its place.
@@ -83,9 +86,18 @@ impl Coins {
                 let outpoint = OutPoint { txid, index: u32::try_from(n).unwrap_or_default() };
                 self.coins.push(Coin { outpoint, amount: each, owner });
             }
-            splits.push(signed(&transaction));
+            splits.push(signed(&transaction, None));
         }
         splits
+    }
+
+    /// Gives up coins whose payments did not all become final: their change may not exist.
+    pub(super) fn forget(&mut self, places: &BTreeSet<usize>) {
+        let mut place = 0;
+        self.coins.retain(|_| {
+            place += 1;
+            !places.contains(&(place - 1))
+        });
     }
 
     /// So many payments in the order in which they can be sent: each coin in turn pays somebody and gets the rest back.
@@ -104,7 +116,7 @@ impl Coins {
             ];
             let body = self.body(coin.outpoint, outputs);
             self.coins[place] = Coin { outpoint: OutPoint { txid: body.id(), index: 1 }, amount: change, ..coin };
-            bodies.push((body, coin.owner));
+            bodies.push((body, coin.owner, place));
         }
         // Signing takes longest, so on every core.
         let share = bodies.len().div_ceil(thread::available_parallelism().map_or(1, usize::from)).max(1);
@@ -115,7 +127,7 @@ impl Coins {
                 .map(|part| {
                     scope.spawn(move || {
                         part.iter()
-                            .map(|(body, owner)| signed(&body.clone().sign(&[&keys[*owner]])))
+                            .map(|(body, owner, place)| signed(&body.clone().sign(&[&keys[*owner]]), Some(*place)))
                             .collect::<Vec<_>>()
                     })
                 })
@@ -134,14 +146,13 @@ impl Coins {
     }
 }
 
-fn signed(transaction: &Transaction) -> Signed {
-    Signed { id: transaction.id(), hex: hex::encode(encode(transaction)) }
+fn signed(transaction: &Transaction, place: Option<usize>) -> Signed {
+    Signed { id: transaction.id(), hex: hex::encode(encode(transaction)), place }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
     use timed_primitives::decode;
 
     #[test]
@@ -162,6 +173,16 @@ mod tests {
             }
             let items: Vec<_> = transaction.signed_items().collect();
             assert!(timed_primitives::verify_batch(&items));
+        }
+        coins.forget(&BTreeSet::from([0, 7]));
+        assert_eq!(coins.len(), 118);
+        let lost = [&payments[0], &payments[7]].map(|signed| signed.place);
+        assert_eq!(lost, [Some(0), Some(7)]);
+        for signed in coins.payments(200) {
+            let transaction: Transaction = decode(&hex::decode(&signed.hex).unwrap()).unwrap();
+            let previous = transaction.body.inputs[0].previous;
+            let of_lost = payments.iter().filter(|payment| [Some(0), Some(7)].contains(&payment.place));
+            assert!(of_lost.clone().all(|payment| payment.id != previous.txid), "a lost coin pays again");
         }
     }
 }

@@ -6,7 +6,7 @@ use super::watch::Seen;
 use super::{Network, float, report, usage};
 use crate::local_nodes::Nodes;
 use anyhow::Context as _;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -38,6 +38,8 @@ pub(super) struct Measured {
     pub(super) last_refusal: Option<String>,
     pub(super) finality: Vec<Duration>,
     pub(super) answers: Vec<Duration>,
+    /// Coins that cannot pay again.
+    broken_places: BTreeSet<usize>,
     pub(super) blocks: u64,
     pub(super) later_rounds: u64,
     /// Of each node.
@@ -74,7 +76,9 @@ pub(super) fn measure(nodes: &Nodes, coins: &mut Coins, rate: f64, duration: Dur
     report::progress(format!("signing {count} payments"));
     let payments = coins.payments(count);
     report::progress(format!("sending {rate} payments per second for {} s", duration.as_secs_f64()));
-    play(nodes, rate, duration, payments)
+    let measured = play(nodes, rate, duration, payments)?;
+    coins.forget(&measured.broken_places);
+    Ok(measured)
 }
 
 /// Splits coins until there are enough for this rate.
@@ -158,6 +162,7 @@ fn play(nodes: &Nodes, rate: f64, duration: Duration, payments: Vec<Signed>) -> 
         last_refusal,
         finality: schedule.finals(),
         answers: schedule.answers(),
+        broken_places: schedule.broken_places(),
         blocks: last.first().map_or(0, |seen| seen.height - first),
         later_rounds: last.first().map_or(0, |seen| seen.later_rounds),
         cpu: cpu_before.iter().zip(cpu_after).map(|(before, after)| Some(after?.saturating_sub((*before)?))).collect(),

@@ -3,6 +3,7 @@
 use super::coins::Signed;
 use crate::cli::{Connection, Failure};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -65,6 +66,12 @@ impl Schedule {
     /// Final, with the times from being due to being seen final.
     pub(super) fn finals(&self) -> Vec<Duration> {
         self.since_due(&self.seen_final)
+    }
+
+    /// Places of the coins whose payments are not all final.
+    pub(super) fn broken_places(&self) -> BTreeSet<usize> {
+        let all = self.payments.iter().zip(&self.seen_final);
+        all.filter(|(_, seen)| seen.load(Ordering::Relaxed) == 0).filter_map(|(payment, _)| payment.place).collect()
     }
 
     fn since_due(&self, times: &[AtomicU64]) -> Vec<Duration> {
