@@ -12,6 +12,9 @@ use timed_ledger::{Batch, KeyValue, Store, StoreView, Table};
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Most journal kept beside the tables; opening replays it, so it is as small as fjall allows. Unit: bytes.
 const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
+/// Memory that each table gathers changes in. Small, since changes come in batches from the overlay anyway and there are six tables; fjall
+/// allows four times as much. Unit: bytes.
+const GATHERED_BYTES: u64 = 16 * 1024 * 1024;
 /// Threads for flush and compaction.
 const WORKERS: usize = 2;
 
@@ -97,7 +100,8 @@ fn open(path: &Path) -> fjall::Result<FjallStore> {
         .max_journaling_size(JOURNAL_BYTES)
         .worker_threads(WORKERS)
         .open()?;
-    let [a, b, c, d, e, f] = Table::ALL.map(|table| database.keyspace(table.name(), KeyspaceCreateOptions::default));
+    let options = || KeyspaceCreateOptions::default().max_memtable_size(GATHERED_BYTES);
+    let [a, b, c, d, e, f] = Table::ALL.map(|table| database.keyspace(table.name(), options));
     let tables = Arc::new(Tables([a?, b?, c?, d?, e?, f?]));
     Ok(FjallStore { database, tables })
 }
