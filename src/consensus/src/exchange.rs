@@ -40,6 +40,9 @@ impl Consensus {
         if self.me.is_some() {
             let reported = self.peers.height_of_more_than_third(&self.set, self.me);
             self.signing.on_reported(reported);
+            if let Some(highest) = self.peers.highest_tip_of_quorum(&self.set, self.me) {
+                self.signing.on_quorum_told(highest);
+            }
             if self.signing.off().is_some() {
                 self.engine.set_enabled(false);
             }

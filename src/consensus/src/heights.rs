@@ -274,7 +274,7 @@ impl Consensus {
             }
             expected = expected.next();
             self.leaders.push(LeaderRecord::of(block));
-            self.signing.on_committed(block.header.time);
+            self.signing.on_committed(block.header.height, block.header.time);
         }
         let Some(last) = blocks.last() else { return Ok(()) };
         let certificate = self.richest(certificate);

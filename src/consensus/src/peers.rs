@@ -1,6 +1,6 @@
 //! Who is connected, and whether they are a quorum.
 
-use crate::quorum::{is_more_than_third, power_of};
+use crate::quorum::{is_more_than_third, power_of, quorum};
 use std::collections::BTreeMap;
 use timed_primitives::{BlockId, Height, Instant, PublicKey, ValidatorSet};
 
@@ -57,6 +57,15 @@ impl Peers {
             is_more_than_third(power, set.total_power())
         };
         heights.into_iter().rev().find(is_reached).unwrap_or(Height::GENESIS)
+    }
+
+    /// The highest tip that other validators tell, once those who have told one have a quorum of the power.
+    pub(crate) fn highest_tip_of_quorum(&self, set: &ValidatorSet, me: Option<PublicKey>) -> Option<Height> {
+        let told: BTreeMap<_, _> = self.by_key.values().filter_map(|p| Some((p.validator?, p.height?))).collect();
+        let power = power_of(set, |key| Some(*key) != me && told.contains_key(key));
+        let highest =
+            told.into_iter().filter(|(key, _)| Some(*key) != me && set.get(key).is_some()).map(|(_, tip)| tip);
+        highest.max().filter(|_| power >= quorum(set.total_power()))
     }
 
     /// Node keys of connected validators.

@@ -9,8 +9,15 @@
 //! | a message of ours comes back that we do not remember | at any time | the same |
 //! | journal full | before a step | with the height |
 //!
-//! "After our start" is judged by block times above our clock at start plus the tolerance for clocks. A key that signed something
-//! forgotten can have done so only at heights up to the one that was open then, and two such heights put that one behind us.
+//! A key that signed something forgotten can have done so only at heights up to the one that was open then, and two such heights put
+//! that one behind us. A height counts as decided after our start
+//!
+//! - when its block's time is above our clock at start plus the tolerance for clocks; or
+//! - when it is above every tip that other validators told us since our start, and those who told one have a quorum of the power. For
+//!   who signed at h had seen h − 1 decided: a quorum had precommitted it, two quorums share an honest validator, and what that one told
+//!   afterwards is at least h − 2. A liar among them can only name too high a tip, which leaves the first way.
+//!
+//! What comes back with our signature and was not known to us may come from a copy of us that runs now: then only the first way counts.
 
 use crate::guard::SignedRecord;
 use crate::idle::CLOCK_GRACE;
@@ -125,13 +132,15 @@ pub(crate) struct Signing {
     /// Whether a peer's report may still show our guard to be old: until we decide a height ourselves.
     is_guard_in_question: bool,
     guard: Option<SignedRecord>,
+    /// The highest tip told since our start, at the moment when those who had told one had a quorum.
+    told: Option<Height>,
 }
 
 impl Signing {
     /// `guard` as found at open; `journal_has` says whether the journal or the chain explains it.
     pub(crate) fn new(guard: Option<SignedRecord>, is_explained: bool) -> Self {
         let off = guard.filter(|_| !is_explained).map(|signed| SigningOff::GuardAhead { signed });
-        Self { off, passed: 0, started: None, is_guard_in_question: true, guard }
+        Self { off, passed: 0, started: None, is_guard_in_question: true, guard, told: None }
     }
 
     pub(crate) fn on_start(&mut self, unix: UnixTime) {
@@ -170,19 +179,26 @@ impl Signing {
         }
     }
 
+    /// Other validators with a quorum of the power have told their tips since our start; this is the highest. The first time counts.
+    pub(crate) fn on_quorum_told(&mut self, highest: Height) {
+        self.told.get_or_insert(highest);
+    }
+
     /// The engine decided a height here, by votes that came while we ran.
     pub(crate) fn on_decided_here(&mut self) {
         self.is_guard_in_question = false;
     }
 
     /// A block was committed, ours to sign or not; called before the next height starts.
-    pub(crate) fn on_committed(&mut self, time: UnixTime) {
+    pub(crate) fn on_committed(&mut self, height: Height, time: UnixTime) {
         match self.off {
             None => {}
             Some(SigningOff::JournalFull { .. }) => self.off = None,
-            Some(_) => {
-                let is_after_start = self.started.is_some_and(|started| time > started.plus(CLOCK_GRACE));
-                self.passed += u8::from(is_after_start);
+            Some(reason) => {
+                let is_late = self.started.is_some_and(|started| time > started.plus(CLOCK_GRACE));
+                let is_above = self.told.is_some_and(|told| height > told);
+                let may_run_twice = matches!(reason, SigningOff::Forgotten { .. });
+                self.passed += u8::from(is_late || (is_above && !may_run_twice));
                 if self.passed >= HEIGHTS_TO_PASS {
                     self.off = None;
                     self.is_guard_in_question = false;
@@ -215,14 +231,32 @@ mod tests {
         assert_eq!(signing.off(), None);
         signing.on_reported(Height(100));
         assert!(matches!(signing.off(), Some(SigningOff::GuardOlder { .. })));
-        for time in [10, 1_004_000, 1_005_001] {
-            signing.on_committed(UnixTime(time));
+        for (height, time) in [(41, 10), (42, 1_004_000), (43, 1_005_001)] {
+            signing.on_committed(Height(height), UnixTime(time));
             assert!(signing.off().is_some());
         }
-        signing.on_committed(UnixTime(1_006_000));
+        signing.on_committed(Height(44), UnixTime(1_006_000));
         assert_eq!(signing.off(), None);
         signing.on_reported(Height(200));
         assert_eq!(signing.off(), None);
+    }
+
+    #[test]
+    fn tips_told_by_a_quorum_say_which_heights_are_new() {
+        let off_after = |reason: SigningOff, heights: &[u64]| {
+            let mut signing = Signing::new(Some(signed(40)), true);
+            signing.on_start(UnixTime(1_000_000));
+            signing.switch_off(reason);
+            signing.on_quorum_told(Height(100));
+            signing.on_quorum_told(Height(90));
+            heights.iter().for_each(|height| signing.on_committed(Height(*height), UnixTime(10)));
+            signing.off().is_some()
+        };
+        let older = SigningOff::GuardOlder { signed: signed(40), reported: Height(100) };
+        assert!(off_after(older, &[41, 99, 100, 101]));
+        assert!(!off_after(older, &[100, 101, 102]));
+        assert!(!off_after(SigningOff::GuardAhead { signed: signed(40) }, &[101, 102]));
+        assert!(off_after(SigningOff::Forgotten { height: Height(100), round: Round(0) }, &[101, 102, 103]));
     }
 
     #[test]
