@@ -81,12 +81,19 @@ impl Settings {
         }
     }
 
-    /// Puts a file over what is there.
+    /// Puts a file over what is there. A relative path in it counts from the file's own folder, wherever the program was started.
     pub(crate) fn overlay_file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let table = text.parse().map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })?;
         self.overlay(table, &Origin::File(path.to_owned()));
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for key in PATHS {
+            if let Some(Setting { value: Value::String(named), .. }) = self.values.get_mut(key) {
+                // An absolute path stays as it is.
+                *named = folder.join(&*named).to_string_lossy().into_owned();
+            }
+        }
         Ok(())
     }
 
@@ -143,6 +150,9 @@ impl Settings {
 
 /// Sections of the file.
 const SECTIONS: [&str; 6] = ["node", "p2p", "rpc", "consensus", "mempool", "log"];
+
+/// Keys that name a file or a folder.
+const PATHS: [&str; 5] = ["node.data_dir", "node.genesis", "node.node_key", "node.consensus_key", "node.wallet_key"];
 
 /// Reads a value. Text from the environment stands for any type: it is taken as text, then as a TOML value, then as a list with
 /// commas between.

@@ -283,6 +283,21 @@ fn nothing_shows_the_password() {
 }
 
 #[test]
+fn a_relative_path_counts_from_the_file_that_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("timed.toml");
+    let text = "[node]\nid = 1\ndata_dir = \"data\"\ngenesis = \"../genesis.json\"\nnode_key = \"a.key\"\n\
+                consensus_key = \"b.key\"\nwallet_key = \"/elsewhere/c.key\"";
+    std::fs::write(&path, text).unwrap();
+    let environment = [("TIMED__NODE__NODE_KEY".to_owned(), "here.key".to_owned())];
+    let node = load(Some(&path), environment, &Overrides::default()).unwrap().config.node;
+    let own = |name: &str| Some(dir.path().join(name));
+    assert_eq!((node.data_dir, node.genesis), (own("data"), own("../genesis.json")));
+    assert_eq!((node.consensus_key, node.wallet_key), (own("b.key"), Some("/elsewhere/c.key".into())));
+    assert_eq!(node.node_key, Some("here.key".into()), "one from elsewhere counts from where the program was started");
+}
+
+#[test]
 fn default_folders_carry_chain_and_node() {
     let root = timed_config::default_root().unwrap();
     assert_eq!(file("[node]\nid = 2").data_dir("00c0ffee").unwrap(), root.join("devnet-00c0ffee").join("node-2"));
