@@ -1,6 +1,10 @@
 //! Starts nodes as processes, asks them, waits for them with a deadline, and leaves none behind.
 
-use serde_json::{Value, json};
+pub(crate) use crate::client::Client;
+use crate::client::{assert_same_blocks, wait_final};
+use crate::waiting::PATIENCE;
+pub(crate) use crate::waiting::{Stopwatch, pause, wait_for};
+use serde_json::json;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -9,14 +13,10 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
-use timed::cli::{Connection, Failure};
+use timed::cli::Connection;
 
-/// Longest wait for anything: far more than it takes, since machines that test are often busy.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Time between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How much of a log a failure shows. Unit: lines.
 const LOG_LINES_SHOWN: usize = 25;
 
@@ -39,48 +39,22 @@ fn clean(mut command: Command) -> Command {
     command
 }
 
-/// How long something takes.
-pub(crate) struct Stopwatch(Instant);
-
-#[allow(clippy::disallowed_methods, reason = "other processes live in real time and tell nothing when they change")]
-impl Stopwatch {
-    pub(crate) fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.0.elapsed()
-    }
-}
-
-/// The time between two looks at something that is not ready.
-#[allow(clippy::disallowed_methods, reason = "as for the stopwatch")]
-pub(crate) fn pause() {
-    std::thread::sleep(LOOK_EVERY);
-}
-
-/// Looks until there is something to see; panics after a minute without.
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let watch = Stopwatch::start();
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(watch.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
-        pause();
-    }
-}
-
-/// A port that nobody listens on. Below those that the system gives to outgoing connections, so that no node takes one as its own end
-/// of a connection while the node that is to listen there is down. Processes that test start at different places.
+/// A port that nobody listens on.
 pub(crate) fn free_port() -> u16 {
+    free_ports(1)
+}
+
+/// The first of several ports in a row that nobody listens on. Below those that the system gives to outgoing connections, so that no node takes one as its own end
+/// of a connection while the node that is to listen there is down. Processes that test start at different places.
+pub(crate) fn free_ports(count: u16) -> u16 {
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 18_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
     for _ in 0..COUNT {
         let own = (std::process::id() % 600) * 30;
-        let offset = u16::try_from(own).unwrap().wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, FIRST + offset)).is_ok() {
+        let offset = u16::try_from(own).unwrap().wrapping_add(NEXT.fetch_add(count, Ordering::Relaxed)) % COUNT;
+        let mut ports = FIRST + offset..FIRST + offset + count;
+        if ports.all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()) {
             return FIRST + offset;
         }
     }
@@ -134,55 +108,17 @@ impl Drop for Process {
     }
 }
 
-/// Asks a node.
-#[derive(Clone)]
-pub(crate) struct Client {
-    pub(crate) id: u64,
-    pub(crate) folder: PathBuf,
-    pub(crate) rpc_port: u16,
-}
-
-impl Client {
-    pub(crate) fn call(&self, method: &str, params: Value) -> Result<Value, Failure> {
-        Connection::of_data_dir(&self.folder)?.call(method, params)
-    }
-
-    /// The answer; a refusal fails the test.
-    pub(crate) fn ask(&self, method: &str, params: Value) -> Value {
-        self.call(method, params.clone()).unwrap_or_else(|e| panic!("node {}: {method} {params}: {e}", self.id))
-    }
-
-    pub(crate) fn height(&self) -> Option<u64> {
-        self.call("getblockcount", json!([])).ok()?.as_u64()
-    }
-
-    pub(crate) fn block_id(&self, height: u64) -> String {
-        self.ask("getblockhash", json!([height])).as_str().unwrap().to_owned()
-    }
-
-    /// Pays somebody, by this node; returns the transaction's id.
-    pub(crate) fn pay(&self) -> Result<String, Failure> {
-        let to = self.call("getnewaddress", json!([]))?;
-        Ok(self.call("sendtoaddress", json!([to, "0.5"]))?.as_str().expect("an id").to_owned())
-    }
-
-    /// The block that holds a transaction, if it is final here: height and id.
-    pub(crate) fn block_of(&self, txid: &str) -> Option<(u64, String)> {
-        let found = self.call("gettransaction", json!([txid])).ok()?;
-        let is_final = found["confirmations"].as_u64()? >= 1;
-        is_final.then(|| (found["blockheight"].as_u64().unwrap(), found["blockhash"].as_str().unwrap().to_owned()))
-    }
-
-    /// Status and text of a page.
-    pub(crate) fn page(&self, path: &str) -> (u16, String) {
-        page(self.rpc_port, path)
-    }
+/// Asks the node that runs in this data folder.
+pub(crate) fn client_of(id: u64, folder: PathBuf) -> Client {
+    Client::new(id, move || Connection::of_data_dir(&folder))
 }
 
 /// A node, running or not, with its folder and ports, which stay its own over restarts.
 pub(crate) struct Node {
     client: Client,
+    pub(crate) folder: PathBuf,
     pub(crate) p2p_port: u16,
+    pub(crate) rpc_port: u16,
     arguments: Vec<String>,
     process: Option<Process>,
 }
@@ -228,6 +164,11 @@ impl Node {
 
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// Status and text of a page.
+    pub(crate) fn page(&self, path: &str) -> (u16, String) {
+        page(self.rpc_port, path)
     }
 
     /// Everything it logged, over all its lives.
@@ -299,7 +240,8 @@ impl Network {
             for (peer, _) in ports.iter().filter(|(peer, _)| *peer != p2p_port) {
                 flag("--peer", format!("127.0.0.1:{peer}"));
             }
-            Node { client: Client { id, folder: data, rpc_port }, p2p_port, arguments, process: None }
+            let client = client_of(id, data.clone());
+            Node { client, folder: data, p2p_port, rpc_port, arguments, process: None }
         };
         let nodes = (1..).zip(&ports).map(node).collect();
         Self { nodes, _folder: folder }
@@ -334,26 +276,16 @@ impl Network {
 
     /// Waits until a payment is final on every node that runs, in the same block; returns its height.
     pub(crate) fn wait_final(&self, txid: &str) -> u64 {
-        wait_for(&format!("payment {txid} final on every node"), || {
-            let blocks: Option<Vec<_>> = self.running().map(|node| node.block_of(txid)).collect();
-            let blocks = blocks?;
-            let first = blocks.first().expect("a node runs");
-            assert!(
-                blocks.iter().all(|block| block == first),
-                "payment {txid} is final in different blocks: {blocks:?}"
-            );
-            Some(first.0)
-        })
+        wait_final(&self.clients(), txid)
     }
 
     /// Every block of every node that runs is the same, up to the lowest of their heights, which is returned.
     pub(crate) fn assert_same_blocks(&self) -> u64 {
-        let height = self.running().map(|node| node.height().expect("the node answers")).min().expect("a node runs");
-        for at in 1..=height {
-            let ids: Vec<_> = self.running().map(|node| (node.id, node.block_id(at))).collect();
-            assert!(ids.windows(2).all(|pair| pair[0].1 == pair[1].1), "blocks of height {at} differ: {ids:?}");
-        }
-        height
+        assert_same_blocks(&self.clients())
+    }
+
+    fn clients(&self) -> Vec<&Client> {
+        self.running().map(|node| &node.client).collect()
     }
 }
 

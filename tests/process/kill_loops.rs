@@ -107,9 +107,10 @@ impl Loop {
             lengths,
         };
         let clients: Vec<_> = this.network.nodes.iter().map(Node::client).collect();
-        let (checker, watched) = (this.checker.clone(), clients.clone());
+        let watched: Vec<_> = this.network.nodes.iter().map(|node| (node.id, node.folder.clone())).collect();
+        let checker = this.checker.clone();
         this.background.run(move || {
-            watched.iter().for_each(|node| lock(&checker).peek(node.id, &node.folder).unwrap());
+            watched.iter().for_each(|(id, folder)| lock(&checker).peek(*id, folder).unwrap());
         });
         let (payer, mut turn) = (this.payer.clone(), 0);
         this.background.run(move || pay(&payer, &clients, &mut turn));

@@ -38,6 +38,15 @@ pub enum Command {
         after_help = "Examples:\n  timed bench --nodes 4 --tps 50 --duration 60s\n  timed bench --tps max --json"
     )]
     Bench(crate::bench::BenchArgs),
+    /// Write a test network of your own: fresh keys, genesis, a configuration for each node, and a file for containers.
+    #[command(after_help = "Example:\n  timed testnet --masternodes 4 --output my-testnet")]
+    Testnet(crate::testnet::TestnetArgs),
+    /// Ask a running node whether it is alive: exit status 0 when it is, 1 when not, and one line that says so.
+    #[command(
+        after_help = "Examples:\n  timed healthcheck --node-id 1\n  timed healthcheck --data-dir /var/lib/timed\n  \
+                      timed healthcheck --url http://127.0.0.1:7100"
+    )]
+    Healthcheck(crate::healthcheck::HealthcheckArgs),
     /// Show or check the configuration that a node would run with, from preset, file, environment and flags.
     #[command(after_help = "Examples:\n  timed config print --node-id 2\n  timed config check --config node.toml")]
     Config {

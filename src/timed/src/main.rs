@@ -10,6 +10,8 @@ fn main() -> ExitCode {
         None => timed::node::run(&arguments.node),
         Some(Command::Localnet(localnet)) => timed::localnet::run(&localnet),
         Some(Command::Bench(bench)) => timed::bench::run(&bench),
+        Some(Command::Testnet(testnet)) => timed::testnet::run(&testnet),
+        Some(Command::Healthcheck(healthcheck)) => timed::healthcheck::run(&healthcheck),
         Some(Command::Config { action, node }) => timed::node::show_config(action, &node),
         Some(Command::Inspect(inspect)) => timed::inspect::run(&inspect),
         Some(Command::Cli { arguments }) => return timed::cli::run(arguments),

@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use timed_actors::peer::HeartbeatLevel;
@@ -41,9 +41,7 @@ pub fn run(arguments: &NodeArgs) -> anyhow::Result<()> {
     let config = timed_config::load(arguments.config.as_deref(), std::env::vars(), &overrides(arguments))?.config;
     crate::logging::start(&config.log)?;
     let genesis = genesis(&config)?;
-    let Some(folder) = config.data_dir(&genesis.hash().short()) else {
-        bail!("there is no home folder; say where to keep data with --data-dir DIR");
-    };
+    let folder = data_dir(&config, &genesis)?;
     let data = DataDir::open(&folder, genesis.hash())?;
     let keys = Keys::load(&config.node, data.path())?;
     let exit_with_stdin = arguments.exit_with_stdin;
@@ -67,6 +65,20 @@ pub fn show_config(action: ConfigAction, arguments: &NodeArgs) -> anyhow::Result
     // A reader that has seen enough (`| head`) is no error.
     let _ = std::io::stdout().write_all(shown.as_bytes());
     Ok(())
+}
+
+/// The data folder of the node with these flags. Nothing is opened or written.
+///
+/// # Errors
+/// The one that would keep the node from starting.
+pub(crate) fn folder(arguments: &NodeArgs) -> anyhow::Result<PathBuf> {
+    let config = timed_config::load(arguments.config.as_deref(), std::env::vars(), &overrides(arguments))?.config;
+    data_dir(&config, &genesis(&config)?)
+}
+
+fn data_dir(config: &Config, genesis: &Genesis) -> anyhow::Result<PathBuf> {
+    let folder = config.data_dir(&genesis.hash().short());
+    folder.context("there is no home folder; say where to keep data with --data-dir DIR")
 }
 
 fn overrides(arguments: &NodeArgs) -> Overrides {

@@ -50,7 +50,8 @@ fn options() -> [Arg; 9] {
             .help_heading("Options of every command")
     };
     [
-        option(DATA_DIR, "DIR", "Ask the node with this data folder").conflicts_with_all([RPC_URL, COOKIE]),
+        option(DATA_DIR, "DIR", "Ask the node with this data folder [env: TIMED__NODE__DATA_DIR]")
+            .conflicts_with_all([RPC_URL, COOKIE]),
         option(NODE, "ID", "Ask development node ID of this machine")
             .value_parser(clap::value_parser!(u64))
             .conflicts_with(RPC_URL),

@@ -18,6 +18,9 @@ const ANSWER_BYTES_MAX: u64 = 256 << 20;
 /// Most folders looked through on this machine.
 const FOLDERS_MAX: usize = 1_000;
 
+/// The environment's name for the node's data folder, as the node itself reads it.
+pub(crate) const DATA_DIR_VARIABLE: &str = "TIMED__NODE__DATA_DIR";
+
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -62,8 +65,12 @@ impl Connection {
             ));
         }
         let node = matches.get_one::<u64>(command::NODE).copied();
-        let (candidates, looked_in) = match text(command::DATA_DIR) {
-            Some(dir) => (candidates(&[PathBuf::from(dir)], node), PathBuf::from(dir)),
+        let named = text(command::DATA_DIR).map(PathBuf::from);
+        // A node told by number is another one than that of the environment.
+        let named = named.or_else(|| std::env::var_os(DATA_DIR_VARIABLE).filter(|_| node.is_none()).map(PathBuf::from));
+        let is_named = named.is_some();
+        let (candidates, looked_in) = match named {
+            Some(dir) => (candidates(std::slice::from_ref(&dir), node), dir),
             None => {
                 let root = timed_config::default_root().ok_or_else(|| {
                     Failure::Usage("no home folder is known: name the node by --data-dir or --rpc-url".into())
@@ -77,8 +84,16 @@ impl Connection {
         });
         match found {
             Some(connection) => Ok(Self { timeout, ..connection }),
-            None => Err(Failure::Unreachable(nobody(&looked_in, text(command::DATA_DIR).is_some(), node))),
+            None => Err(Failure::Unreachable(nobody(&looked_in, is_named, node))),
         }
+    }
+
+    /// The node at this address, asked under a configured name. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] for what is no address.
+    pub fn with_password(url: &str, user: &str, password: &str) -> Result<Self, Failure> {
+        Ok(Self::new(web_address(url)?, Some(basic(user, password)), CONNECT_TIME))
     }
 
     /// The node that runs in this data folder. Nothing is asked yet.
@@ -214,8 +229,11 @@ fn credentials<'a>(text: &impl Fn(&'static str) -> Option<&'a str>) -> Result<Op
     }
 }
 
-/// Completes the address of a server.
-fn web_address(url: &str) -> Result<String, Failure> {
+/// Completes the address of a server: `http://<host>/`.
+///
+/// # Errors
+/// [`Failure::Usage`] for what is no address, or not one of a node.
+pub(crate) fn web_address(url: &str) -> Result<String, Failure> {
     if url.starts_with("https://") {
         return Err(Failure::Usage(
             "the node speaks http only: reach a far one through a tunnel (ssh -L 7100:127.0.0.1:7100 host)".into(),
@@ -223,7 +241,9 @@ fn web_address(url: &str) -> Result<String, Failure> {
     }
     let rest = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
     if rest.is_empty() || rest.contains('/') || rest.contains(char::is_whitespace) {
-        return Err(Failure::Usage(format!("--rpc-url {url:?}: expected an address such as http://127.0.0.1:7100")));
+        return Err(Failure::Usage(format!(
+            "{url:?} is no address of a node: expected one such as http://127.0.0.1:7100"
+        )));
     }
     Ok(format!("http://{rest}/"))
 }

@@ -9,6 +9,7 @@ mod table;
 mod view;
 
 pub use connect::{Connection, Failure};
+pub(crate) use connect::{DATA_DIR_VARIABLE, web_address};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
