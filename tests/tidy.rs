@@ -238,6 +238,17 @@ fn nothing_is_hidden_or_left_for_later() {
 }
 
 #[test]
+fn every_image_has_the_same_user_paths_and_entry() {
+    let shared = |name: &str| {
+        let text = read(&root().join("docker").join(name));
+        let (_, rest) = text.split_once("\n# From here to the end of this part").expect("the shared part begins");
+        let (part, _) = rest.split_once("\n# The end of that part.\n").expect("the shared part ends");
+        part.to_owned()
+    };
+    assert_eq!(shared("Dockerfile"), shared("Dockerfile.prebuilt"), "change both files of docker/ alike");
+}
+
+#[test]
 fn readme_names_every_room() {
     let readme = read(&root().join("README.md"));
     for room in allowed_doors().keys() {
