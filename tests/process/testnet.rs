@@ -74,7 +74,8 @@ fn a_written_network_runs_as_processes() {
         assert_eq!((output.status.code(), String::from_utf8(output.stdout).unwrap()), (Some(0), line), "{way:?}");
     }
     let mut by_environment = healthcheck(&[]);
-    by_environment.env("TIMED__NODE__DATA_DIR", &by_folder);
+    // As in a container, where this alone is no configuration that a node would start with.
+    by_environment.env("TIMED__NODE__DATA_DIR", &by_folder).env("TIMED__P2P__LISTEN", "0.0.0.0");
     assert!(run(by_environment, LIMIT).status.success());
     // Killed, it leaves its address behind; ended in order, it does not.
     drop(nodes.remove(1));
