@@ -20,7 +20,6 @@ use payments::PaymentsArgs;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
 
 /// How long nodes may take to reach a height that they should reach at once.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -74,12 +73,18 @@ pub fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
     }
 }
 
-/// A folder on a real disk, removed when dropped: memory in place of a disk would make every figure better than it is.
-fn temporary_folder() -> anyhow::Result<TempDir> {
+/// Measures in a folder on a real disk, since memory in place of a disk would make every figure better than it is. The folder is removed
+/// afterwards, or named when something failed, for its logs.
+fn in_temporary_folder<T>(measure: impl FnOnce(&Path) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let root = timed_config::default_root().context("there is no home folder for temporary data")?;
     std::fs::create_dir_all(&root).with_context(|| format!("cannot make the folder {}", root.display()))?;
     let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(&root);
-    folder.with_context(|| format!("cannot make a folder in {}", root.display()))
+    let folder = folder.with_context(|| format!("cannot make a folder in {}", root.display()))?;
+    let outcome = measure(folder.path());
+    if outcome.is_err() {
+        eprintln!("timed: the nodes' logs are kept in {}", folder.keep().display());
+    }
+    outcome
 }
 
 /// Asks a node of this machine.

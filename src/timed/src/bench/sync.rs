@@ -28,12 +28,7 @@ pub(super) struct SyncArgs {
 
 /// Measures and prints.
 pub(super) fn run(arguments: &SyncArgs) -> anyhow::Result<()> {
-    let temporary = super::temporary_folder()?;
-    let outcome = measure(arguments, temporary.path());
-    if outcome.is_err() {
-        eprintln!("timed: the nodes' logs are kept in {}", temporary.keep().display());
-    }
-    let measured = outcome?;
+    let measured = super::in_temporary_folder(|folder| measure(arguments, folder))?;
     match arguments.json {
         true => report::print_json(&measured.as_json()),
         false => measured.print(),

@@ -17,7 +17,7 @@ use clap::Args;
 use coins::Coins;
 use run::Measured;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Flags of the benchmark of payments.
@@ -62,33 +62,28 @@ fn parse_rate(text: &str) -> Result<Rate, String> {
 
 /// Measures and prints.
 pub(super) fn run(arguments: &PaymentsArgs) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (temporary, folder) = match &arguments.data_dir {
-        Some(folder) => (None, folder.clone()),
-        None => {
-            let temporary = super::temporary_folder()?;
-            let folder = temporary.path().to_owned();
-            (Some(temporary), folder)
-        }
+    let (measured, trials) = match &arguments.data_dir {
+        Some(folder) => measure(arguments, folder)?,
+        None => super::in_temporary_folder(|folder| measure(arguments, folder))?,
     };
-    let mut network = Network::start(arguments.nodes, &folder)?;
-    let outcome = match arguments.tps {
-        Rate::PerSecond(rate) => network.measure(rate, arguments.duration).map(|measured| (measured, Vec::new())),
-        Rate::Max => search::highest(&mut network, arguments.duration),
-    };
-    runtime.block_on(network.nodes.stop());
-    if outcome.is_err()
-        && let Some(temporary) = temporary
-    {
-        eprintln!("timed: the nodes' logs are kept in {}", temporary.keep().display());
-    }
-    let (measured, trials) = outcome?;
     if arguments.json {
         report::print_json(&as_json(arguments.nodes, &measured, &trials));
     } else {
         print_table(&measured);
     }
     Ok(())
+}
+
+/// The run asked for, and the trials that led to its rate.
+fn measure(arguments: &PaymentsArgs, folder: &Path) -> anyhow::Result<(Measured, Vec<Measured>)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut network = Network::start(arguments.nodes, folder)?;
+    let outcome = match arguments.tps {
+        Rate::PerSecond(rate) => network.measure(rate, arguments.duration).map(|measured| (measured, Vec::new())),
+        Rate::Max => search::highest(&mut network, arguments.duration),
+    };
+    runtime.block_on(network.nodes.stop());
+    outcome
 }
 
 /// Running nodes and the coins that pay.
@@ -98,7 +93,7 @@ struct Network {
 }
 
 impl Network {
-    fn start(count: u64, folder: &std::path::Path) -> anyhow::Result<Self> {
+    fn start(count: u64, folder: &Path) -> anyhow::Result<Self> {
         let nodes = Nodes::start(count, folder, Ports::Free)?;
         super::wait_for_height(&nodes, 1)?;
         let coins = Coins::of_devnet(count);
