@@ -142,7 +142,7 @@ impl Loop {
     fn take_promises(&self, id: u64) -> Height {
         let recent: Vec<_> = lock(&self.payer).accepted.iter().rev().take(ASKED_MAX).cloned().collect();
         self.take_payments(id, &recent);
-        Height(self.network.node(id).height().expect("the node answers"))
+        Height(wait_for("the height of a node", || self.network.node(id).height()))
     }
 
     fn take_payments(&self, id: u64, payments: &[String]) {
@@ -167,8 +167,7 @@ impl Loop {
 
     /// Waits until every node has decided more than any had, then tells how far the test is.
     fn go_on(&self, round: usize, what: &str) {
-        let heights = self.network.nodes.iter().filter_map(|node| node.height());
-        let target = heights.max().expect("a node answers") + 2;
+        let target = wait_for("a node that answers", || highest(self.network.nodes.iter())) + 2;
         self.network.wait_height(target);
         for node in &self.network.nodes {
             self.check(|checker| checker.read_log(node.id, &node.folder));
@@ -238,6 +237,11 @@ impl Loop {
     }
 }
 
+/// The greatest height that any of these nodes tells.
+fn highest<'a>(nodes: impl Iterator<Item = &'a Node>) -> Option<u64> {
+    nodes.filter_map(|node| node.height()).max()
+}
+
 /// One payment, by the node that paid last, or by the next one if that does not answer.
 fn pay(payer: &Mutex<Payer>, clients: &[Client], turn: &mut usize) {
     let mut payer = lock(payer);
@@ -292,12 +296,12 @@ fn a_node_frozen_while_the_others_go_on() {
         run.network.node_mut(id).process().signal("STOP");
         let watch = Stopwatch::start();
         run.read_files(id);
-        let others = run.network.nodes.iter().filter(|node| node.id != id).filter_map(|node| node.height()).max();
+        let others = || highest(run.network.nodes.iter().filter(|node| node.id != id));
+        let before = others();
         while watch.elapsed() < time {
             pause();
         }
-        let gone_on = run.network.nodes.iter().filter(|node| node.id != id).filter_map(|node| node.height()).max();
-        assert!(gone_on > others, "the others did not go on while node {id} was frozen for {time:?}");
+        wait_for("a height of the others while one is frozen", || (others() > before).then_some(()));
         run.network.node_mut(id).process().signal("CONT");
         lock(&run.payer).frozen = None;
         run.go_on(round, &format!("node {id} frozen for {:.1} s", time.as_secs_f64()));
