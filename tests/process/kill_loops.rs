@@ -187,12 +187,14 @@ impl Loop {
     /// Ends the load, waits until all agree, ends all nodes and judges everything.
     fn finish(mut self) {
         self.background.end();
-        let told = self.agreement();
+        self.agreement();
         let accepted = lock(&self.payer).accepted.clone();
         self.take_payments(1, &accepted);
         for node in &self.network.nodes {
             self.check(|checker| checker.check_payments(node));
         }
+        // Again, at the last moment: after many payments that took so long that empty blocks came.
+        let told = self.agreement();
         let folders =
             self.network.nodes.iter().map(|node| (node.id, node.folder.clone(), told.clone())).collect::<Vec<_>>();
         self.network.nodes.iter_mut().for_each(Node::kill);
