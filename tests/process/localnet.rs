@@ -37,10 +37,10 @@ fn folders(folder: &Path, count: u64) -> Vec<PathBuf> {
 }
 
 #[test]
-fn localnet_pays_prints_commands_that_work_and_ends_in_time() {
+fn localnet_pays_prints_commands_that_work_and_ends_when_told() {
     let folder = tempfile::tempdir().unwrap();
     let _taken = take_usual_port();
-    let mut process = start(folder.path(), &["--nodes", "4", "--tps", "10", "--duration", "8s"]);
+    let mut process = start(folder.path(), &["--nodes", "4", "--tps", "10"]);
     let commands = printed_commands(&mut process);
     let shell = |command: &str| {
         let output = Command::new("sh").args(["-c", command]).output().unwrap();
@@ -55,6 +55,10 @@ fn localnet_pays_prints_commands_that_work_and_ends_in_time() {
     assert!(!(7100..7104).contains(&port), "other ports are used");
     assert_eq!(page(port, "/metrics").0, 200);
 
+    // An idle network makes a block every 10 s, so these are of payments.
+    let count = commands[0].replace("getblockchaininfo", "getblockcount");
+    wait_for("payments in blocks", || (shell(&count).trim().parse::<u64>().unwrap() >= 8).then_some(()));
+    process.signal("TERM");
     let status = process.wait_end();
     let text = output(&process);
     assert_eq!(status.code(), Some(0), "{text}");
@@ -66,6 +70,14 @@ fn localnet_pays_prints_commands_that_work_and_ends_in_time() {
     assert!(!last.contains("refused"), "{last}");
     assert!(folders(folder.path(), 4).iter().all(|node| !is_in_use(node)), "a node outlived localnet");
     assert_eq!(fs::read_to_string(&process.errors).unwrap(), "");
+}
+
+#[test]
+fn localnet_ends_by_itself_after_its_duration() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = start(folder.path(), &["--nodes", "1", "--duration", "2s"]);
+    assert_eq!(process.wait_end().code(), Some(0), "{}", output(&process));
+    assert!(folders(folder.path(), 1).iter().all(|node| !is_in_use(node)), "a node outlived localnet");
 }
 
 #[test]
