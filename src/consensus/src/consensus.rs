@@ -64,8 +64,10 @@ pub struct Consensus {
     pub(crate) timeouts: Timeouts,
     pub(crate) peers: Peers,
     pub(crate) phase: Phase,
-    /// Waiting, heights are known, and only what neighbours hold of ours is still listened for.
-    pub(crate) is_listening: bool,
+    /// When the first height began to wait.
+    pub(crate) started: Instant,
+    /// While heights are known, and only what neighbours hold of ours is still listened for: until when.
+    pub(crate) listens_until: Option<Instant>,
     pub(crate) hold: Option<Hold>,
     pub(crate) building: Option<Round>,
     pub(crate) payload_since: Option<Instant>,
@@ -99,20 +101,22 @@ impl Consensus {
         let mut guard = Guard::open(disk)?;
         let ChainStart { tip, validators: set, tip_validators: tip_set, recent } = chain;
         let height = tip.height.next();
-        let replay = recovered.filter(|r| r.height == height).map_or_else(Vec::new, |r| r.entries);
         let me = config.key.as_ref().map(|k| k.public());
-        let signed: Vec<_> = replay.iter().filter_map(|e| signed_by(e, me)).collect();
+        // Also of a height that is decided by now.
+        let signed: Vec<_> = recovered.iter().flat_map(|r| &r.entries).filter_map(|e| signed_by(e, me)).collect();
+        let replay = recovered.filter(|r| r.height == height).map_or_else(Vec::new, |r| r.entries);
         let last = guard.last();
         let is_explained = last.is_none_or(|g| g.height < height || (g.height == height && signed.contains(&g)));
         // The journal is synced before the guard, so it may be one step ahead.
         signed.into_iter().for_each(|record| guard.note(record));
+        let signing = Signing::new(last.and(guard.last()), is_explained);
         let leaders = LeaderOrder::new(set.clone(), recent);
         let order = leaders.order(height);
         let members = leaders.members(height);
         Ok(Self {
             me,
             engine: Engine::new(config.chain_id, config.key.clone(), guard, height, set.clone(), members),
-            signing: Signing::new(last, is_explained),
+            signing,
             votes: Votes::new(height, set.clone()),
             blocks: Blocks::new(config.undecided_bytes_max),
             timeouts: Timeouts::new(config.timeouts),
@@ -131,7 +135,8 @@ impl Consensus {
             timers: Timers::default(),
             peers: Peers::default(),
             phase: Phase::Opened,
-            is_listening: false,
+            started: Instant::START,
+            listens_until: None,
             hold: None,
             building: None,
             payload_since: None,
@@ -201,10 +206,9 @@ impl Consensus {
     fn on_wake(&mut self) -> Result<(), Fatal> {
         while let Some(timer) = self.timers.take_due(self.now) {
             match timer {
-                Timer::Start => self.begin_height()?,
                 Timer::Tick => self.on_tick(),
-                // `settle` looks at holds and clocks.
-                Timer::Release | Timer::Clock => {}
+                // `on_waiting` looks at the start, `settle` at holds and clocks.
+                Timer::Start | Timer::Release | Timer::Clock => {}
                 Timer::Propose(round) => self.push(engine::timeout(TimeoutStep::Propose, round)),
                 Timer::Prevote(round) => self.push(engine::timeout(TimeoutStep::Prevote, round)),
                 Timer::Precommit(round) => self.push(engine::timeout(TimeoutStep::Precommit, round)),

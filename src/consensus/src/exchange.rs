@@ -7,6 +7,8 @@
 //! signer's messages are passed on to it as they come. So a cut link costs one exchange a minute and not one per vote.
 
 use crate::consensus::{Consensus, Phase};
+use crate::inspect::{Statement, statements_of};
+use crate::journal::Entry;
 use crate::messages::{Gossip, Holdings, Output};
 use crate::timers::Timer;
 use crate::votes::Votes;
@@ -28,8 +30,24 @@ pub const RELAY_TIME: Duration = Duration::from_secs(60);
 impl Consensus {
     pub(crate) fn on_peer_up(&mut self, peer: PublicKey, validator: Option<PublicKey>) {
         self.peers.up(peer, validator);
-        if validator.is_some() && self.is_active() {
+        let Some(validator) = validator else { return };
+        self.remind(peer, &validator);
+        if self.is_active() {
             self.send_holdings(peer);
+        }
+    }
+
+    /// Sends a validator the last thing that is held of what it signed: if it has forgotten that, it must not sign again for now.
+    fn remind(&mut self, to: PublicKey, signer: &PublicKey) {
+        let future = self.future.signed_by(signer);
+        let replay = self.replay.iter().filter_map(Entry::statement).filter(|statement| statement.signer() == *signer);
+        let previous = self.previous.iter().flat_map(|previous| previous.votes.signed_by(signer));
+        let certificate = self.tip.certificate.iter().flat_map(statements_of).filter(|s| s.signer() == *signer);
+        let held = self.votes.signed_by(signer).chain(future).chain(replay).chain(previous).chain(certificate);
+        match held.max_by_key(|statement| statement.record().place()) {
+            Some(Statement::Vote(vote)) => self.send(to, Gossip::Vote(vote)),
+            Some(Statement::Proposal(proposal)) => self.send(to, Gossip::Proposal(proposal)),
+            None => {}
         }
     }
 

@@ -45,7 +45,7 @@ pub struct SignedRecord {
 
 impl SignedRecord {
     /// Position in the order of signing.
-    fn place(&self) -> (Height, Round, SignedStep) {
+    pub(crate) fn place(&self) -> (Height, Round, SignedStep) {
         (self.height, self.round, self.step)
     }
 

@@ -16,11 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use timed_primitives::{Block, CommitCertificate, Height, PublicKey, Round};
 
-/// How long the first height waits to hear from a quorum. After it the node goes on with those it hears: links may be cut.
+/// How long the first height waits to hear from a quorum. After it the node goes on with those it hears: links may be cut. It
+/// never signs while it hears nobody, or before it has caught up with those it hears: what it forgot may be there.
 pub(crate) const START_WAIT: Duration = Duration::from_secs(3);
 
-/// How long a node without a guard listens after that: if it ever signed at this height, its neighbours send it back meanwhile.
-pub(crate) const FRESH_WAIT: Duration = Duration::from_millis(300);
+/// How long it listens after that before it signs: neighbours that hold something it signed and forgot send that back meanwhile.
+pub(crate) const LISTEN_TIME: Duration = Duration::from_millis(300);
 
 /// Round 0 before anything happens: what begins when the hold ends. See [`crate::idle`].
 #[derive(Debug, Default)]
@@ -39,10 +40,7 @@ impl Consensus {
         self.phase = Phase::Waiting;
         self.signing.on_start(self.unix);
         self.timers.set(Timer::Tick, self.now + crate::exchange::TICK);
-        self.timers.set(Timer::Start, self.now + START_WAIT);
-        if self.is_alone() {
-            self.begin_height()?;
-        }
+        self.started = self.now;
         Ok(())
     }
 
@@ -52,23 +50,34 @@ impl Consensus {
         power.is_none_or(|power| is_quorum(power, self.set.total_power()))
     }
 
-    /// While the first height waits: a quorum may have told its heights.
+    /// While the first height waits: a quorum may have told its heights, and the time to listen may be over.
     pub(crate) fn on_waiting(&mut self) -> Result<(), Fatal> {
-        if self.is_listening || !self.is_ready() {
-            return Ok(());
-        }
-        if self.is_alone() || self.engine.guard().last().is_some() {
+        if self.is_alone() {
             return self.begin_height();
         }
-        self.is_listening = true;
-        self.timers.set(Timer::Start, self.now + FRESH_WAIT);
+        if !self.has_heard_enough() {
+            self.listens_until = None;
+            return Ok(());
+        }
+        let until = *self.listens_until.get_or_insert(self.now + LISTEN_TIME);
+        if self.now >= until {
+            return self.begin_height();
+        }
+        self.timers.set(Timer::Start, until);
         Ok(())
     }
 
-    /// True when the first height may start: nobody can have decided without us, or a quorum told how high it is.
-    pub(crate) fn is_ready(&self) -> bool {
-        let Some(me) = self.me.filter(|me| self.set.get(me).is_some()) else { return true };
-        let power = power_of(&self.set, |key| *key == me || self.peers.has_told_height(key));
+    /// True when a quorum, ourselves included, told how high it is; or, after a while, when somebody did, and nobody is above us.
+    fn has_heard_enough(&self) -> bool {
+        if self.has_quorum_told() {
+            return true;
+        }
+        let highest = self.peers.height_told(&self.set, self.me);
+        self.now >= self.started + START_WAIT && highest.is_some_and(|highest| highest <= self.tip.height)
+    }
+
+    fn has_quorum_told(&self) -> bool {
+        let power = power_of(&self.set, |key| Some(*key) == self.me || self.peers.has_told_height(key));
         is_quorum(power, self.set.total_power())
     }
 
@@ -274,6 +283,9 @@ impl Consensus {
             }
             expected = expected.next();
             self.leaders.push(LeaderRecord::of(block));
+            if matches!(self.phase, Phase::Opened | Phase::Waiting) && !self.has_quorum_told() {
+                self.signing.on_proof(block.header.height, block.header.time);
+            }
             self.signing.on_committed(block.header.height, block.header.time);
         }
         let Some(last) = blocks.last() else { return Ok(()) };

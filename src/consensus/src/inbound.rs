@@ -11,6 +11,7 @@ use crate::consensus::{Consensus, Phase};
 use crate::engine;
 use crate::guard::SignedRecord;
 use crate::idle::CLOCK_GRACE;
+use crate::inspect::Statement;
 use crate::messages::{Evidence, Gossip, Offence, Output};
 use crate::signing::SigningOff;
 use crate::timers::Timer;
@@ -18,7 +19,7 @@ use crate::votes::Seen;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use timed_primitives::{
-    Block, BlockId, Height, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate, Vote, VoteKind,
+    Block, BlockId, ChainId, Height, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate, Vote, VoteKind,
 };
 
 /// Heights after the one being decided of which votes are kept.
@@ -47,6 +48,13 @@ impl Future {
     pub(crate) fn on_committed(&mut self, height: Height) {
         self.votes.retain(|key, _| key.0 > height);
         self.proposals.retain(|key, _| key.0 > height);
+    }
+
+    /// All that is held of what a validator signed.
+    pub(crate) fn signed_by(&self, signer: &PublicKey) -> impl Iterator<Item = Statement> {
+        let votes = self.votes.values().filter(|vote| vote.validator == *signer).cloned();
+        let proposals = self.proposals.values().filter(|proposal| proposal.proposer == *signer).cloned();
+        votes.map(Statement::Vote).chain(proposals.map(Statement::Proposal))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -101,6 +109,7 @@ impl Consensus {
     }
 
     fn on_vote(&mut self, from: PublicKey, vote: Vote) {
+        self.check_memory(&vote.validator, SignedRecord::of_vote(&vote), |chain| vote.is_signed(chain));
         match self.place(vote.height) {
             Place::Past => {}
             Place::Previous => self.on_late_vote(from, vote),
@@ -130,7 +139,7 @@ impl Consensus {
         if self.set.get(&vote.validator).is_none() || self.votes.seen_vote(&vote) != Seen::No {
             return;
         }
-        self.check_memory(&vote.validator, SignedRecord::of_vote(&vote));
+        self.check_memory(&vote.validator, SignedRecord::of_vote(&vote), |_| true);
         self.engine.note_verified_vote(&vote);
         self.votes.insert_vote(&vote);
         self.held_since.insert((vote.round, vote.kind, vote.validator), self.now);
@@ -177,13 +186,7 @@ impl Consensus {
     }
 
     /// A message from far above tells only how high others are.
-    fn on_far(
-        &mut self,
-        from: PublicKey,
-        height: Height,
-        signer: &PublicKey,
-        is_signed: impl FnOnce(timed_primitives::ChainId) -> bool,
-    ) {
+    fn on_far(&mut self, from: PublicKey, height: Height, signer: &PublicKey, is_signed: impl FnOnce(ChainId) -> bool) {
         if self.set.get(signer).is_none() || height <= self.height_hint.next() {
             return;
         }
@@ -202,6 +205,8 @@ impl Consensus {
         if proposal.valid_round.is_some_and(|valid| valid >= proposal.round) {
             return;
         }
+        let record = SignedRecord::of_proposal(&proposal);
+        self.check_memory(&proposal.proposer, record, |chain| proposal.is_signed(chain));
         match self.place(proposal.height) {
             Place::Past | Place::Previous => {}
             Place::Far => {
@@ -252,7 +257,7 @@ impl Consensus {
         if !is_leader || self.votes.seen_proposal(&proposal) == Seen::Same {
             return;
         }
-        self.check_memory(&proposal.proposer, SignedRecord::of_proposal(&proposal));
+        self.check_memory(&proposal.proposer, SignedRecord::of_proposal(&proposal), |_| true);
         self.engine.note_verified_proposal(&proposal);
         if self.votes.insert_proposal(&proposal) {
             self.active_since.get_or_insert(self.now);
@@ -266,13 +271,15 @@ impl Consensus {
         self.outputs.push(Output::Evidence(evidence));
     }
 
-    /// A message with our own signature that we do not hold: if it is not older than what the guard knows, memory was lost.
-    fn check_memory(&mut self, signer: &PublicKey, record: SignedRecord) {
+    /// A message with our own signature, of whatever height: if it is not older than what the guard knows, memory was lost.
+    fn check_memory(&mut self, signer: &PublicKey, record: SignedRecord, is_signed: impl FnOnce(ChainId) -> bool) {
         if Some(*signer) != self.me {
             return;
         }
         let last = self.engine.guard().last();
-        if last.is_none_or(|last| record.is_after(&last) || (!last.is_after(&record) && record != last)) {
+        let is_news = last.is_none_or(|last| record.is_after(&last) || (!last.is_after(&record) && record != last));
+        // While memory is in doubt the guard stays as old as it is: so the doubt survives a restart.
+        if is_news && !self.signing.is_memory_in_doubt() && is_signed(self.config.chain_id) {
             self.engine.guard().note(record);
             self.make_durable();
             self.signing.switch_off(SigningOff::Forgotten { height: record.height, round: record.round });

@@ -102,19 +102,17 @@ pub fn read_journal(disk: &dyn Disk) -> Result<JournalContents, JournalError> {
                 generation: batch.generation,
                 height: batch.height,
                 blocks: entries.iter().filter(|entry| matches!(entry, Entry::Block(_))).count(),
-                statements: entries.into_iter().flat_map(statements_in).collect(),
+                statements: entries.iter().flat_map(statements_in).collect(),
             });
         }
     }
     Ok(JournalContents { batches, newest, damage })
 }
 
-fn statements_in(entry: Entry) -> Vec<Statement> {
+fn statements_in(entry: &Entry) -> Vec<Statement> {
     match entry {
-        Entry::Vote(vote) => vec![Statement::Vote(vote)],
-        Entry::Proposal(proposal) => vec![Statement::Proposal(proposal)],
-        Entry::Polka(polka) => polka_votes(&polka).map(Statement::Vote).collect(),
-        Entry::Timeout { .. } | Entry::Judged { .. } | Entry::Block(_) => Vec::new(),
+        Entry::Polka(polka) => polka_votes(polka).map(Statement::Vote).collect(),
+        other => other.statement().into_iter().collect(),
     }
 }
 

@@ -10,6 +10,7 @@
 //! ```
 //! Integers are little endian; the checksum covers generation to length, and the payload.
 
+use crate::inspect::Statement;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::io;
 use std::ops::Range;
@@ -49,6 +50,17 @@ pub(crate) enum Entry {
     },
     /// Precedes the first `Judged` that calls it valid.
     Block(Box<Block>),
+}
+
+impl Entry {
+    /// The vote or proposal, if it is one.
+    pub(crate) fn statement(&self) -> Option<Statement> {
+        match self {
+            Self::Vote(vote) => Some(Statement::Vote(vote.clone())),
+            Self::Proposal(proposal) => Some(Statement::Proposal(proposal.clone())),
+            Self::Polka(_) | Self::Timeout { .. } | Self::Judged { .. } | Self::Block(_) => None,
+        }
+    }
 }
 
 /// The journal cannot be used.

@@ -68,6 +68,12 @@ impl Peers {
         highest.max().filter(|_| power >= quorum(set.total_power()))
     }
 
+    /// The greatest height that another validator of the set told; `None` while none did.
+    pub(crate) fn height_told(&self, set: &ValidatorSet, me: Option<PublicKey>) -> Option<Height> {
+        let is_other = |peer: &&Peer| peer.validator.is_some_and(|key| Some(key) != me && set.get(&key).is_some());
+        self.by_key.values().filter(is_other).filter_map(|peer| peer.height).max()
+    }
+
     /// Node keys of connected validators.
     pub(crate) fn validators(&self) -> Vec<PublicKey> {
         self.by_key.iter().filter(|(_, p)| p.validator.is_some()).map(|(key, _)| *key).collect()

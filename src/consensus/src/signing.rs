@@ -6,7 +6,8 @@
 //! |---|---|---|
 //! | guard ahead of the journal | at open | two heights decided by others after our start |
 //! | guard missing, or older than the chain that more than a third of the power reports | before the first height decided here | the same |
-//! | a message of ours comes back that we do not remember | at any time | the same |
+//! | guard missing, or older than a block from before our start | while fewer than a quorum report, before anything is signed | the same |
+//! | a message of ours comes back that we do not remember | at any time; neighbours send the last one when they connect | the same |
 //! | journal full | before a step | with the height |
 //!
 //! A key that signed something forgotten can have done so only at heights up to the one that was open then, and two such heights put
@@ -18,6 +19,9 @@
 //!   afterwards is at least h − 2. A liar among them can only name too high a tip, which leaves the first way.
 //!
 //! What comes back with our signature and was not known to us may come from a copy of us that runs now: then only the first way counts.
+//!
+//! A copy of the open height itself is found out only by what neighbours remember, so nothing is signed before some were heard and had
+//! time to say so ([`crate::Consensus`] waits). What nobody who is reachable remembers cannot be found out.
 
 use crate::guard::SignedRecord;
 use crate::idle::CLOCK_GRACE;
@@ -137,7 +141,8 @@ pub(crate) struct Signing {
 }
 
 impl Signing {
-    /// `guard` as found at open; `journal_has` says whether the journal or the chain explains it.
+    /// `guard` as found at open, with what the journal adds to it; `None` when it was missing, whatever the journal holds.
+    /// `is_explained` says whether the journal or the chain explains it.
     pub(crate) fn new(guard: Option<SignedRecord>, is_explained: bool) -> Self {
         let off = guard.filter(|_| !is_explained).map(|signed| SigningOff::GuardAhead { signed });
         Self { off, passed: 0, started: None, is_guard_in_question: true, guard, told: None }
@@ -182,6 +187,13 @@ impl Signing {
     /// Other validators with a quorum of the power have told their tips since our start; this is the highest. The first time counts.
     pub(crate) fn on_quorum_told(&mut self, highest: Height) {
         self.told.get_or_insert(highest);
+    }
+
+    /// A certified block came while too few report their heights. One from before our start proves how high the others were then.
+    pub(crate) fn on_proof(&mut self, height: Height, time: UnixTime) {
+        if self.started.is_none_or(|started| time <= started) {
+            self.on_reported(height);
+        }
     }
 
     /// The engine decided a height here, by votes that came while we ran.

@@ -3,6 +3,7 @@
 //! The engine counts for itself. Bound: [`ROUNDS_MAX`] rounds; when one more comes the lowest goes, except the highest with a quorum of
 //! prevotes for a block. Per round one vote of each kind and validator, and two proposals.
 
+use crate::inspect::Statement;
 use crate::quorum::{is_more_than_third, is_quorum, power_of};
 use std::collections::{BTreeMap, BTreeSet};
 use timed_primitives::{
@@ -72,6 +73,13 @@ impl Votes {
 
     pub(crate) fn proposals(&self, round: Round) -> &[Proposal] {
         self.rounds.get(&round).map_or(&[], |r| &r.proposals)
+    }
+
+    /// All that is held of what a validator signed.
+    pub(crate) fn signed_by(&self, signer: &PublicKey) -> impl Iterator<Item = Statement> {
+        let votes = self.rounds.values().flat_map(|r| r.votes.values()).filter(|v| v.validator == *signer);
+        let proposals = self.all_proposals().filter(|p| p.proposer == *signer);
+        votes.cloned().map(Statement::Vote).chain(proposals.cloned().map(Statement::Proposal))
     }
 
     pub(crate) fn all_proposals(&self) -> impl Iterator<Item = &Proposal> {

@@ -30,7 +30,7 @@ fn chaos(seed: u64, validators: usize, steps: usize) {
             8 => sim.payload(a, false),
             _ => {}
         }
-        let pause = sim.random(400_000) + 1;
+        let pause = sim.random(800_000) + 1;
         sim.run_for(Duration::from_micros(pause));
     }
     let count = sim.nodes.len();

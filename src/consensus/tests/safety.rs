@@ -6,11 +6,12 @@
 mod sim;
 
 use sim::{Sim, consensus_key};
+use std::sync::Arc;
 use std::time::Duration;
 use timed_consensus::guard::GUARD_FILE;
 use timed_consensus::journal::JOURNAL_FILES;
 use timed_consensus::{Output, SigningOff, SigningStatus};
-use timed_primitives::{Disk, MemoryDisk};
+use timed_primitives::{Block, CommitCertificate, Disk, MemoryDisk};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -38,7 +39,8 @@ fn all_four_restarted_together_again_and_again() {
         let mut sim = Sim::started(4, seed);
         for _ in 0..25 {
             sim.payload_everywhere();
-            let pause = 1_000 + sim.random(60_000);
+            // Each listens for 300 ms before it signs.
+            let pause = 300_000 + sim.random(60_000);
             sim.run_for(Duration::from_micros(pause));
             (0..4).for_each(|id| sim.kill(id));
             sim.start_all();
@@ -81,7 +83,9 @@ fn a_lone_validator_killed_at_every_step_goes_on() {
 /// Between journal sync and guard sync the power can fail: the journal is one step ahead, which is no reason to stop.
 #[test]
 fn a_journal_one_step_ahead_of_the_guard_is_fine() {
-    let mut sim = Sim::started(4, 7);
+    let mut sim = Sim::new(4, 0, 7);
+    sim.config.min_block_interval = Duration::from_millis(50);
+    sim.start_all();
     sim.payload_everywhere();
     assert!(sim.run_until(10 * SECOND, |s| s.lowest() >= 3));
     for _ in 0..30 {
@@ -97,7 +101,8 @@ fn a_journal_one_step_ahead_of_the_guard_is_fine() {
             assert!(!matches!(off_reason(&sim, 0), Some(SigningOff::GuardAhead { .. })));
         }
         sim.payload_everywhere();
-        sim.run_for(Duration::from_millis(50));
+        // Listened, and signing again.
+        sim.run_for(Duration::from_millis(400));
     }
 }
 
@@ -228,6 +233,108 @@ fn a_forgotten_vote_that_comes_back_switches_signing_off() {
         })
         .collect();
     assert!(lines.iter().any(|l| l.contains("that we do not remember")), "{lines:?}");
+}
+
+/// Runs until node 0 has handled so many more inputs.
+fn run_inputs(sim: &mut Sim, more: u64) {
+    let handled = sim.nodes[0].handled + more;
+    sim.run_until(5 * SECOND, |s| s.nodes[0].handled >= handled);
+}
+
+/// What an operator who restores a copy does: node 0 ends, and comes back as it was.
+fn copy_of(sim: &mut Sim) -> (MemoryDisk, Vec<(Arc<Block>, CommitCertificate)>) {
+    sim.kill(0);
+    let copy = (sim.nodes[0].disk.copy_of_durable(), sim.nodes[0].chain.clone());
+    sim.start(0);
+    sim.payload_everywhere();
+    copy
+}
+
+fn set_back(sim: &mut Sim, (disk, chain): (MemoryDisk, Vec<(Arc<Block>, CommitCertificate)>)) {
+    sim.nodes[0].disk = disk;
+    sim.nodes[0].chain = chain;
+    sim.start(0);
+    sim.payload_everywhere();
+}
+
+/// The copy is so young that no peer is ahead of it: only what neighbours hold of its votes tells that it is one. One of four is dead,
+/// so that the height stays open while node 0 is down.
+#[test]
+fn a_copy_of_the_open_height_is_found_out_by_what_neighbours_remember() {
+    let mut forgotten = 0;
+    for seed in 1..=30 {
+        let mut sim = Sim::new(4, 0, seed);
+        sim.config.min_block_interval = Duration::from_millis(400);
+        (0..3).for_each(|id| sim.start(id));
+        sim.payload_everywhere();
+        let inputs = 30 + sim.random(60);
+        run_inputs(&mut sim, inputs);
+        let copy = copy_of(&mut sim);
+        let signed = sim.signed_by(0).len();
+        assert!(sim.run_until(10 * SECOND, |s| s.signed_by(0).len() > signed));
+        let inputs = sim.random(8);
+        run_inputs(&mut sim, inputs);
+        sim.kill(0);
+        set_back(&mut sim, copy);
+        sim.run_for(2 * SECOND);
+        forgotten += u32::from(matches!(off_reason(&sim, 0), Some(SigningOff::Forgotten { .. })));
+    }
+    assert!(forgotten >= 15, "only {forgotten} copies were ones of the open height");
+}
+
+/// Nobody tells how high the network is, so it may be anywhere.
+#[test]
+fn a_validator_that_hears_nobody_signs_nothing() {
+    let mut sim = Sim::new(4, 0, 20);
+    sim.config.min_block_interval = Duration::from_millis(400);
+    sim.start_all();
+    sim.payload_everywhere();
+    run_inputs(&mut sim, 60);
+    sim.kill(0);
+    (1..4).for_each(|other| sim.cut(0, other));
+    let signed = sim.signed_by(0).len();
+    set_back(&mut sim, (MemoryDisk::default(), vec![]));
+    sim.run_for(4 * SECOND);
+    assert_eq!(sim.signed_by(0).len(), signed, "signed without hearing anybody");
+    (1..4).for_each(|other| sim.heal(0, other));
+    sim.run_for(SECOND / 10);
+    assert!(matches!(off_reason(&sim, 0), Some(SigningOff::GuardMissing { .. })), "{:?}", sim.status(0));
+    assert!(sim.run_until(30 * SECOND, |s| s.status(0).signing == SigningStatus::On), "{:?}", sim.status(0));
+}
+
+/// One neighbour proves nothing by saying how high it is, but the blocks that it sends do.
+#[test]
+fn a_copy_that_hears_one_neighbour_catches_up_and_does_not_sign_meanwhile() {
+    let mut sim = Sim::new(4, 0, 21);
+    sim.config.min_block_interval = Duration::from_millis(400);
+    sim.start_all();
+    sim.payload_everywhere();
+    run_inputs(&mut sim, 60);
+    let copy = copy_of(&mut sim);
+    sim.run_for(2 * SECOND);
+    sim.kill(0);
+    [2, 3].into_iter().for_each(|other| sim.cut(0, other));
+    let signed = sim.signed_by(0).len();
+    set_back(&mut sim, copy);
+    sim.run_for(4 * SECOND);
+    assert_eq!(sim.signed_by(0).len(), signed, "signed although it may have forgotten");
+    assert!(matches!(off_reason(&sim, 0), Some(SigningOff::GuardOlder { .. })), "{:?}", sim.status(0));
+    assert!(sim.run_until(30 * SECOND, |s| s.status(0).signing == SigningStatus::On), "{:?}", sim.status(0));
+}
+
+/// The last of the four is dead and the link to another is cut: the one that starts again is needed, and hears only one.
+#[test]
+fn a_validator_that_is_needed_and_hears_one_neighbour_signs_again() {
+    let mut sim = Sim::new(4, 0, 22);
+    (0..3).for_each(|id| sim.start(id));
+    sim.cut(0, 1);
+    sim.payload_everywhere();
+    assert!(sim.run_until(20 * SECOND, |s| s.lowest() >= 5));
+    sim.restart(0);
+    sim.payload_everywhere();
+    let before = sim.lowest();
+    assert!(sim.run_until(20 * SECOND, |s| s.lowest() >= before + 10), "{:#?}", sim.status(0));
+    assert_eq!(off_reason(&sim, 0), None);
 }
 
 #[test]
