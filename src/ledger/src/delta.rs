@@ -28,6 +28,13 @@ pub(crate) struct Delta {
     pub(crate) touched: Filter,
 }
 
+impl Delta {
+    /// Outputs that it makes or spends.
+    pub(crate) fn changes(&self) -> usize {
+        self.created.len() + self.spent.len()
+    }
+}
+
 /// Why a transaction was not applied.
 #[derive(Debug)]
 pub(crate) enum ApplyError {

@@ -5,7 +5,7 @@ use crate::check_block::BlockError;
 use crate::error::{AssembleError, CommitError, JudgeError, StoreError};
 use crate::flush::FlushJob;
 use crate::judge::{Assembled, Draft, Judged, Rules, Signatures};
-use crate::overlay::{Layer, OVERLAY_BLOCKS_MAX, View};
+use crate::overlay::{Layer, View};
 use crate::reader::{LedgerReader, Shared};
 use crate::state::Tip;
 use crate::store::Store;
@@ -121,8 +121,8 @@ impl Ledger {
         committed.ok_or(CommitError::NotNext { height, tip: self.view.state.height })
     }
 
-    /// Takes over final blocks of consecutive heights with one sync for up to [`OVERLAY_BLOCKS_MAX`] of them; those that are final here
-    /// already are skipped. The caller has verified the certificates' signatures and quorums.
+    /// Takes over final blocks of consecutive heights with one sync for as many as fit into the overlay; those that are final here already
+    /// are skipped. The caller has verified the certificates' signatures and quorums.
     ///
     /// # Errors
     /// [`CommitError`]; see [`CommitError::is_fatal`]. [`Self::tip`] then says how far it came.
@@ -131,18 +131,18 @@ impl Ledger {
         blocks: Vec<(Arc<Block>, CommitCertificate)>,
     ) -> Result<Vec<Committed>, CommitError> {
         let mut committed = Vec::with_capacity(blocks.len());
-        let mut blocks = blocks.into_iter().peekable();
-        while blocks.peek().is_some() {
+        let mut blocks = VecDeque::from(blocks);
+        while !blocks.is_empty() {
             if self.stopped {
                 return Err(CommitError::Stopped);
             }
             self.finish_flush()?;
-            if self.view.layers.len() >= OVERLAY_BLOCKS_MAX {
+            let room = self.view.room_for(blocks.iter().map(|(block, _)| &**block));
+            if room == 0 {
                 self.flush()?;
+                continue;
             }
-            let room = OVERLAY_BLOCKS_MAX.saturating_sub(self.view.layers.len()).max(1);
-            let chunk: Vec<_> = blocks.by_ref().take(room).collect();
-            committed.extend(self.commit_chunk(chunk)?);
+            committed.extend(self.commit_chunk(blocks.drain(..room).collect())?);
         }
         Ok(committed)
     }

@@ -47,7 +47,7 @@ pub use judge::{Assembled, Draft};
 pub use ledger::{Committed, Ledger};
 pub use lthash::LtHash;
 pub use memory_store::MemoryStore;
-pub use overlay::OVERLAY_BLOCKS_MAX;
+pub use overlay::{OVERLAY_BLOCKS_MAX, OVERLAY_CHANGES_MAX};
 pub use parameters::{BLOCK_BYTES_LIMIT, Parameters, ParametersError, TRANSACTION_BYTES_LIMIT};
 pub use reader::{ConfirmedTransaction, Decided, LedgerReader, LedgerView, Stats};
 pub use state::{Entry, Supply, Tip};

@@ -5,7 +5,7 @@ use crate::error::{JudgeError, OpenError, StoreError};
 use crate::genesis::Genesis;
 use crate::judge::{Rules, Signatures};
 use crate::ledger::{Ledger, layer};
-use crate::overlay::{OVERLAY_BLOCKS_MAX, View, put_output};
+use crate::overlay::{View, put_output};
 use crate::reader::Shared;
 use crate::state::{Applied, ChainState, Entry, GENESIS_KEY};
 use crate::store::{Batch, Store, StoreView, Table};
@@ -137,6 +137,10 @@ fn replay(rules: &Rules, log: &BlockLog, store: &Arc<dyn Store>, view: Arc<View>
     let mut view = (*view).clone();
     while let Scanned::Record(record) = log.reader().scan(view.log_end, view.state.height.next())? {
         let (position, height) = (view.log_end, view.state.height.next());
+        if view.room_for(std::iter::once(&record.block)) == 0 {
+            store.write(crate::overlay::batch_of(&view.layers)).map_err(StoreError::from)?;
+            view = view.flushed(view.layers.len(), store.snapshot().map_err(StoreError::from)?);
+        }
         let judged = rules.judge(&view, &Arc::new(record.block), Signatures::Trusted);
         let judged = judged.map_err(|error| match error {
             JudgeError::Invalid(source) => OpenError::Replay { height, source: Box::new(source) },
@@ -146,10 +150,6 @@ fn replay(rules: &Rules, log: &BlockLog, store: &Arc<dyn Store>, view: Arc<View>
             }
         })?;
         view = view.with(Arc::new(layer(&judged, Arc::new(record.certificate), (position, record.end))));
-        if view.layers.len() >= OVERLAY_BLOCKS_MAX {
-            store.write(crate::overlay::batch_of(&view.layers)).map_err(StoreError::from)?;
-            view = view.flushed(view.layers.len(), store.snapshot().map_err(StoreError::from)?);
-        }
     }
     Ok(Arc::new(view))
 }

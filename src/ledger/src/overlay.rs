@@ -12,6 +12,10 @@ use timed_primitives::{Block, BlockId, CommitCertificate, Height, KeyHash, OutPo
 /// Most blocks that are not in the store yet. At the bound, a commit first writes them to the store.
 pub const OVERLAY_BLOCKS_MAX: usize = 64;
 
+/// Most outputs that those blocks make or spend, a block above it alone excepted; at the bound as above. Some ten full blocks. In memory
+/// each costs about half a kilobyte, the batch for the store included.
+pub const OVERLAY_CHANGES_MAX: usize = 1 << 17;
+
 /// A final block and its effect, not yet in the store.
 pub(crate) struct Layer {
     pub(crate) block: Arc<Block>,
@@ -75,6 +79,20 @@ impl View {
         }
         next.snapshot = snapshot;
         next
+    }
+
+    /// How many of these blocks fit into the overlay now; one at least into an empty one.
+    pub(crate) fn room_for<'a>(&self, blocks: impl Iterator<Item = &'a Block>) -> usize {
+        let held: usize = self.layers.iter().map(|layer| layer.delta.changes()).sum();
+        let mut left = OVERLAY_CHANGES_MAX.saturating_sub(held);
+        let fits = |block: &&Block| {
+            let changes: usize = block.transactions.iter().map(|t| t.body.inputs.len() + t.body.outputs.len()).sum();
+            let is_room = changes <= left;
+            left = left.saturating_sub(changes);
+            is_room
+        };
+        let count = blocks.take(OVERLAY_BLOCKS_MAX.saturating_sub(self.layers.len())).take_while(fits).count();
+        count.max(usize::from(self.layers.is_empty()))
     }
 
     /// The layer of a height, when it is not in the store yet.

@@ -1,8 +1,8 @@
 //! Flushing beside commits, the overlay's bound, and what readers see meanwhile.
 
-use crate::chain::{Node, certify, coin, commit, move_to, owner};
-use timed_ledger::{LedgerReader, OVERLAY_BLOCKS_MAX};
-use timed_primitives::{Amount, Height, TxId};
+use crate::chain::{Node, certify, coin, commit, move_to, owner, pay};
+use timed_ledger::{LedgerReader, MemoryStore, OVERLAY_BLOCKS_MAX, OVERLAY_CHANGES_MAX};
+use timed_primitives::{Amount, Height, OutPoint, Transaction, TxId, TxOutput};
 
 #[test]
 fn a_flush_runs_beside_commits() {
@@ -56,6 +56,49 @@ fn the_overlay_never_exceeds_its_bound() {
     assert_eq!(copy.ledger.commit_batch(all).unwrap().len(), 2 * OVERLAY_BLOCKS_MAX + 1);
     assert!(copy.ledger.reader().stats().overlay_blocks <= OVERLAY_BLOCKS_MAX);
     assert_eq!(copy.ledger.tip(), node.ledger.tip());
+}
+
+/// Splits every coin of a block before into many, the first of which is split next.
+fn split(coins: &mut [(OutPoint, TxOutput)]) -> Vec<Transaction> {
+    let split_one = |coin: &mut (OutPoint, TxOutput)| {
+        let small = 10_000;
+        let rest = coin.1.amount.0 - 1_199 * small - 1_000_000;
+        let parts: Vec<_> = std::iter::once((rest, 0)).chain((1..1_200).map(|_| (small, 0))).collect();
+        let transaction = pay(&[*coin], 0, &parts);
+        *coin = transaction.outputs().next().unwrap();
+        transaction
+    };
+    coins.iter_mut().map(split_one).collect()
+}
+
+#[test]
+fn the_overlay_is_bounded_by_what_its_blocks_change() {
+    let mut node = Node::new();
+    let reader = node.ledger.reader();
+    let mut coins: Vec<_> = (0..8).map(coin).collect();
+    let changes = 8 * 1_200;
+    let fitting = OVERLAY_CHANGES_MAX / changes;
+    for _ in 0..=fitting {
+        let transactions = split(&mut coins);
+        assert_eq!(commit(&mut node.ledger, transactions).block.transactions.len(), 8);
+        assert!(reader.stats().overlay_blocks <= fitting);
+    }
+    assert_eq!(reader.stats().overlay_blocks, 1, "the last found no room");
+    assert_eq!(reader.stats().stored_height, Height(fitting as u64));
+    // The same in one batch, and when the log is read again.
+    let all: Vec<_> = (1..=reader.tip().height.0)
+        .map(|height| {
+            let decided = reader.decided(Height(height)).unwrap().unwrap();
+            (decided.block, (*decided.certificate).clone())
+        })
+        .collect();
+    let mut copy = Node::new();
+    copy.ledger.commit_batch(all).unwrap();
+    let reopened = Node::open(copy.disk.clone(), MemoryStore::default());
+    for other in [&copy, &reopened] {
+        assert_eq!(other.ledger.tip(), node.ledger.tip());
+        assert!(other.ledger.reader().stats().overlay_blocks <= fitting);
+    }
 }
 
 #[test]
