@@ -193,20 +193,33 @@ pub struct Connect {
     pub address: String,
 }
 
-/// Ends the session with a peer, if there is one.
+/// Ends the session with a peer. Answer: false when there is none.
 #[derive(Clone, Copy, Debug, ActixMessage)]
-#[rtype(result = "()")]
+#[rtype(result = "bool")]
 pub struct Disconnect {
     /// Its node key.
     pub peer: PublicKey,
 }
 
-/// Sends a ping to every peer, or to one, outside the heartbeat; the answer shows as the peer's ping time. Answer: to how many it goes.
+/// Sends a ping to every peer, or to one, outside the heartbeat. Answer: a row for each that is up, when all have answered or
+/// [`PING_WAIT`] is over.
 #[derive(Clone, Copy, Debug, ActixMessage)]
-#[rtype(result = "usize")]
+#[rtype(result = "Vec<Pinged>")]
 pub struct Ping {
     /// Only to this one.
     pub peer: Option<PublicKey>,
+}
+
+/// How long the answer to a [`Ping`] is waited for.
+pub const PING_WAIT: Duration = Duration::from_secs(5);
+
+/// What came of a [`Ping`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pinged {
+    /// The peer's node key.
+    pub peer: PublicKey,
+    /// The round trip; `None` when no answer came in time, or as many pings are under way to it as may be.
+    pub rtt: Option<Duration>,
 }
 
 /// Stops accepting and dialling, and says goodbye to every peer. Answered when all sessions have ended, after 2.5 s at most.

@@ -15,6 +15,7 @@ mod line;
 mod outbox;
 mod stats;
 mod supervisor;
+mod user_pings;
 mod writer;
 
 pub use heartbeat_log::{HEARTBEAT_TARGET, HeartbeatLevel, log_heartbeat};
@@ -47,6 +48,7 @@ use timed_primitives::{Clock, Instant, PublicKey};
 use timed_wire::{BlockSyncMessage, ControlMessage, DecodeError, Encoded, FrameCodec, Incoming, Message};
 use tokio::sync::mpsc;
 use tokio_util::codec::FramedRead;
+use user_pings::UserPings;
 use writer::{Left, Writer, WriterEnded};
 
 /// Frames that are handled together when so many have come: they share one look at the clock and one lock of the counters.
@@ -62,6 +64,7 @@ enum Stage {
 
 struct Live {
     heartbeat: Heartbeat,
+    user_pings: UserPings,
     rate: RateLimit,
 }
 
@@ -245,7 +248,8 @@ impl PeerActor {
         let now = self.clock.now();
         self.up_since = Some(now);
         self.stats.lock().last_life = now;
-        let live = Live { heartbeat: Heartbeat::new(now, interval), rate: RateLimit::new(now) };
+        let heartbeat = Heartbeat::new(now, interval);
+        let live = Live { heartbeat, user_pings: UserPings::default(), rate: RateLimit::new(now) };
         self.stage = Stage::Up(Box::new(live));
         self.send(ControlMessage::GetAddr, None, ctx);
         self.on_timer(ctx);
@@ -342,7 +346,11 @@ impl PeerActor {
     fn on_pong(&mut self, now: Instant, nonce: u64) {
         let Stage::Up(live) = &mut self.stage else { return };
         let rtt = match live.heartbeat.on_pong(now, nonce) {
-            Pong::KeepAlive { rtt } | Pong::User { rtt } => rtt,
+            Pong::KeepAlive { rtt } => rtt,
+            Pong::User { rtt } => {
+                live.user_pings.answer(nonce, rtt);
+                rtt
+            }
             // A flood of invented pongs must not flood the log.
             Pong::Unknown => {
                 tracing::debug!(peer = %self.key.short(), nonce, "pong answers no ping of ours");
@@ -478,22 +486,6 @@ impl Handler<Close> for PeerActor {
     fn handle(&mut self, Close(reason): Close, ctx: &mut Self::Context) {
         if !self.is_over() {
             self.finish(End::ours(reason), ctx);
-        }
-    }
-}
-
-impl Handler<UserPing> for PeerActor {
-    type Result = ();
-
-    fn handle(&mut self, _: UserPing, ctx: &mut Self::Context) {
-        if self.is_over() {
-            return;
-        }
-        let (now, draw) = (self.clock.now(), self.rng.next_u64());
-        let Stage::Up(live) = &mut self.stage else { return };
-        match live.heartbeat.user_ping(now, draw) {
-            Ok(nonce) => self.send(ControlMessage::Ping { nonce }, Some(Beat::Ping(nonce)), ctx),
-            Err(error) => tracing::debug!(peer = %self.key.short(), %error, "ping not sent"),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use timed_peer::{Direction, EndReason, LaneLimits, LocalNode, PeerInfo};
 use timed_primitives::{Clock, PublicKey};
 use timed_wire::message::Opaque;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// A peer completed its greeting. Answer: whether it may stay.
 #[derive(Debug, Message)]
@@ -75,10 +75,14 @@ pub struct Measured {
 #[rtype(result = "()")]
 pub struct Close(pub EndReason);
 
-/// Sends a ping that an operator asked for; it has no part in the heartbeat.
-#[derive(Clone, Copy, Debug, Message)]
+/// Sends a ping that an operator asked for; it has no part in the heartbeat. The round trip goes to `answer`, which is dropped when there
+/// will be none.
+#[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct UserPing;
+pub struct UserPing {
+    /// Who waits.
+    pub answer: oneshot::Sender<Duration>,
+}
 
 /// Whom a peer reports to.
 #[derive(Clone)]

@@ -3,16 +3,18 @@
 use super::PeerManager;
 use super::sessions::Session;
 use crate::messages::{
-    Audience, Broadcast, Connect, LiftAllBans, LiftBan, PeerUp, Penalize, Ping, Send, SetBan, Stop, Subscribe,
-    TipChanged, ValidatorsChanged,
+    Audience, Broadcast, Connect, LiftAllBans, LiftBan, PING_WAIT, PeerUp, Penalize, Ping, Pinged, Send, SetBan, Stop,
+    Subscribe, TipChanged, ValidatorsChanged,
 };
 use crate::peer::{Close, Measured, UserPing};
 use actix::{Context, Handler, ResponseFuture};
+use futures_util::future::join_all;
 use std::time::Duration;
 use timed_peer::misbehaviour::Verdict;
 use timed_peer::{Connectivity, EndReason, Offence};
 use timed_primitives::{Instant, PublicKey};
 use timed_wire::{Encoded, Message};
+use tokio::sync::oneshot;
 
 /// For all goodbyes to leave when the node stops.
 const STOP_TIMEOUT: Duration = Duration::from_millis(2500);
@@ -171,12 +173,19 @@ impl Handler<Measured> for PeerManager {
 }
 
 impl Handler<Ping> for PeerManager {
-    type Result = usize;
+    type Result = ResponseFuture<Vec<Pinged>>;
 
-    fn handle(&mut self, ping: Ping, _ctx: &mut Context<Self>) -> usize {
+    fn handle(&mut self, ping: Ping, _ctx: &mut Context<Self>) -> Self::Result {
         let meant = self.up.iter().filter(|(key, _)| ping.peer.is_none_or(|wanted| wanted == **key));
-        let sessions = meant.filter_map(|(_, number)| self.sessions.get(number));
-        sessions.inspect(|session| session.actor.do_send(UserPing)).count()
+        let asked = meant.filter_map(|(key, number)| Some((*key, self.sessions.get(number)?)));
+        let answers: Vec<_> = asked
+            .map(|(peer, session)| {
+                let (answer, rtt) = oneshot::channel();
+                session.actor.do_send(UserPing { answer });
+                async move { Pinged { peer, rtt: tokio::time::timeout(PING_WAIT, rtt).await.ok().and_then(Result::ok) } }
+            })
+            .collect();
+        Box::pin(join_all(answers))
     }
 }
 

@@ -253,11 +253,10 @@ impl Handler<PeerEnded> for PeerManager {
 }
 
 impl Handler<Disconnect> for PeerManager {
-    type Result = ();
+    type Result = bool;
 
-    fn handle(&mut self, disconnect: Disconnect, _ctx: &mut Context<Self>) {
-        if let Some(session) = self.up.get(&disconnect.peer).and_then(|number| self.sessions.get(number)) {
-            session.actor.do_send(Close(EndReason::Operator));
-        }
+    fn handle(&mut self, disconnect: Disconnect, _ctx: &mut Context<Self>) -> bool {
+        let session = self.up.get(&disconnect.peer).and_then(|number| self.sessions.get(number));
+        session.inspect(|session| session.actor.do_send(Close(EndReason::Operator))).is_some()
     }
 }

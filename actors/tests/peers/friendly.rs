@@ -2,9 +2,10 @@
 
 use crate::common::*;
 use bytes::BytesMut;
+use futures_util::future::join_all;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use timed_actors::messages::{Audience, Broadcast, Disconnect, Ping, Send, Stop};
+use timed_actors::messages::{Audience, Broadcast, Disconnect, Ping, Pinged, Send, Stop};
 use timed_actors::transport::{MemoryNetwork, TcpTransport, Transport};
 use timed_peer::{Direction, EndReason};
 use timed_wire::{
@@ -403,12 +404,21 @@ fn an_operators_pings_are_answered_and_leave_the_heartbeat_alone() {
         let (one, two) = pair(&network).await;
         let (lines, _guard) = Lines::capture();
         for _ in 0..3 {
-            assert_eq!(one.manager.send(Ping { peer: None }).await.unwrap(), 1);
-            assert_eq!(one.manager.send(Ping { peer: Some(key(9)) }).await.unwrap(), 0);
+            let answers = one.manager.send(Ping { peer: None }).await.unwrap();
+            assert!(matches!(answers[..], [Pinged { peer, rtt: Some(_) }] if peer == key(2)), "{answers:?}");
+            assert_eq!(one.manager.send(Ping { peer: Some(key(9)) }).await.unwrap(), []);
         }
-        pass(SECOND / 10).await;
         assert_eq!(lines.count("✅ [INBOUND] Pong matches! 10.0.0.2:7000"), 3);
         pass(60 * SECOND).await;
+        assert!(one.is_up(2) && two.is_up(1));
+        // Nobody waits for ever: not for a peer that is cut off, and not when too many wait already.
+        network.cut(ip(1), ip(2));
+        let waiting = join_all((0..20).map(|_| one.manager.send(Ping { peer: Some(key(2)) }))).await;
+        for answer in waiting {
+            assert_eq!(answer.unwrap(), [Pinged { peer: key(2), rtt: None }]);
+        }
+        network.heal(ip(1), ip(2));
+        pass(SECOND).await;
         assert!(one.is_up(2) && two.is_up(1));
     });
 }

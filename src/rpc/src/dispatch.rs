@@ -58,6 +58,16 @@ pub(crate) async fn answer(
         Call::GetRawMempool => raw_mempool(node, args.boolean_or("verbose", false)?).await,
         Call::GetNetworkInfo => json(node.network_info().await?),
         Call::GetPeerInfo => json(node.peer_info().await?),
+        Call::GetPeerHistory => {
+            let count = usize::try_from(args.integer_or("count", 20)?).unwrap_or(usize::MAX);
+            json(node.peer_history(args.peer_or("node")?, count).await?)
+        }
+        Call::Ping => json(node.ping(args.peer_or("node")?).await?),
+        Call::AddNode => json(node.add_node(args.text("node")?.to_owned()).await?),
+        Call::DisconnectNode => json(node.disconnect(args.peer("node")?).await?),
+        Call::SetBan => set_ban(node, &args).await,
+        Call::ListBanned => json(node.bans().await?),
+        Call::ClearBanned => json(node.lift_all_bans().await?),
         Call::GetConsensusInfo => json(node.consensus_info().await?),
         Call::MasternodeList => json(node.masternodes().await?),
         Call::GetBalance => {
@@ -111,6 +121,18 @@ async fn list_unspent(node: &dyn Node, args: &Args<'_>) -> Result<Value, RpcErro
     let found = node.unspent(args.addresses("addresses", network)?).await?;
     let within = found.iter().filter(|unspent| confirmations.contains(&unspent.confirmations));
     json(within.map(|unspent| UnspentInfo::of(unspent, network)).collect::<Vec<_>>())
+}
+
+async fn set_ban(node: &dyn Node, args: &Args<'_>) -> Result<Value, RpcError> {
+    let (peer, seconds) = (args.peer("node")?, args.integer_or("bantime", 86_400)?);
+    match args.text("command")? {
+        "add" => json(node.ban(peer, Duration::from_secs(seconds)).await?),
+        "remove" => json(node.lift_ban(peer).await?),
+        other => Err(RpcError::InvalidParameter(format!(
+            "setban: command: expected add or remove, got {:?}",
+            other.chars().take(60).collect::<String>()
+        ))),
+    }
 }
 
 fn validate_address(text: &str, network: Network) -> AddressInfo {

@@ -76,6 +76,9 @@ pub enum RpcError {
         /// The height of the last block.
         tip: Height,
     },
+    /// No peer has this name.
+    #[error("no connected peer is called {0:?}; `getpeerinfo` lists them, and a full node key names an absent one")]
+    PeerUnknown(String),
     /// A value that is well-formed and makes no sense here.
     #[error("{0}")]
     InvalidParameter(String),
@@ -128,6 +131,7 @@ impl RpcError {
             Self::Address { .. } | Self::TransactionUnknown(_) | Self::BlockUnknown(_) => -5,
             Self::InsufficientFunds { .. } => -6,
             Self::HeightUnknown { .. } | Self::InvalidParameter(_) => -8,
+            Self::PeerUnknown(_) => -29,
             Self::TransactionEncoding(_) => -22,
             Self::MissingInput(_) => -25,
             Self::Conflict { .. } | Self::Rejected(_) => -26,

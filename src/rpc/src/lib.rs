@@ -14,6 +14,7 @@ pub mod auth;
 pub mod chain;
 pub mod error;
 pub mod method;
+mod methods;
 pub mod node;
 pub mod result;
 pub mod server;
@@ -25,7 +26,8 @@ mod protocol;
 
 pub use auth::{Auth, Cookie, read_cookie, remove_cookie, write_cookie};
 pub use error::RpcError;
-pub use method::{Call, Kind, METHODS, Method, Param};
+pub use method::{Call, Kind, Method, Param};
+pub use methods::METHODS;
 pub use node::{BlockAt, BlockFacts, Node, Place, Readiness, TransactionFacts, TransactionState, Unspent};
 pub use server::{Limits, Server};
 pub use text::{Coins, Text};

@@ -1,5 +1,7 @@
 //! The table of methods: one row is the whole knowledge of a method's name, parameters and purpose. The server checks parameters by
-//! it, `help` prints it, and the client makes its own help from it.
+//! it, `help` prints it, and the client makes its own help from it. The rows are in `methods.rs`.
+
+use crate::methods::METHODS;
 
 /// What a parameter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub enum Kind {
     HexList,
     /// A list of addresses.
     AddressList,
+    /// A peer, by one of its names.
+    Peer,
 }
 
 impl Kind {
@@ -40,6 +44,9 @@ impl Kind {
             Self::Amount => "an amount such as 12.5",
             Self::HexList => "a list of 1 to 25 transactions in hex",
             Self::AddressList => "a list of addresses",
+            Self::Peer => {
+                "a node key or its first 8 digits or more, an address such as 10.0.0.2:7000, or an id of getpeerinfo"
+            }
         }
     }
 }
@@ -57,11 +64,11 @@ pub struct Param {
     pub help: &'static str,
 }
 
-const fn required(name: &'static str, kind: Kind, help: &'static str) -> Param {
+pub(crate) const fn required(name: &'static str, kind: Kind, help: &'static str) -> Param {
     Param { name, kind, default: None, help }
 }
 
-const fn optional(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Param {
+pub(crate) const fn optional(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Param {
     Param { name, kind, default: Some(default), help }
 }
 
@@ -84,6 +91,13 @@ pub enum Call {
     GetRawMempool,
     GetNetworkInfo,
     GetPeerInfo,
+    GetPeerHistory,
+    Ping,
+    AddNode,
+    DisconnectNode,
+    SetBan,
+    ListBanned,
+    ClearBanned,
     GetConsensusInfo,
     MasternodeList,
     GetBalance,
@@ -116,284 +130,6 @@ pub struct Method {
     /// Parameters of an example, as typed in a shell.
     pub example: &'static str,
 }
-
-const TXID: Param = required("txid", Kind::Hash, "id of the transaction");
-
-/// All methods, in the order in which `help` shows them.
-pub const METHODS: &[Method] = &[
-    Method {
-        call: Call::GetBlockchainInfo,
-        name: "getblockchaininfo",
-        kebab: "get-blockchain-info",
-        group: "Chain",
-        params: &[],
-        summary: "Where the chain stands on this node: height, last block, progress of sync, supply",
-        returns: "an object",
-        example: "",
-    },
-    Method {
-        call: Call::GetBlockCount,
-        name: "getblockcount",
-        kebab: "get-block-count",
-        group: "Chain",
-        params: &[],
-        summary: "Height of the last block",
-        returns: "a number",
-        example: "",
-    },
-    Method {
-        call: Call::GetBestBlockHash,
-        name: "getbestblockhash",
-        kebab: "get-best-block-hash",
-        group: "Chain",
-        params: &[],
-        summary: "Hash of the last block",
-        returns: "64 hex digits",
-        example: "",
-    },
-    Method {
-        call: Call::GetBlock,
-        name: "getblock",
-        kebab: "get-block",
-        group: "Chain",
-        params: &[
-            required("blockhash", Kind::HashOrHeight, "hash of the block, or its height"),
-            optional("verbosity", Kind::Integer, "1", "0: hex; 1: with transaction ids; 2: with whole transactions"),
-        ],
-        summary: "A block, with the certificate that made it final",
-        returns: "an object, or hex with verbosity 0",
-        example: "12 2",
-    },
-    Method {
-        call: Call::GetBlockHash,
-        name: "getblockhash",
-        kebab: "get-block-hash",
-        group: "Chain",
-        params: &[required("height", Kind::Integer, "height of the block, from 1")],
-        summary: "Hash of the block at a height",
-        returns: "64 hex digits",
-        example: "12",
-    },
-    Method {
-        call: Call::WaitForNewBlock,
-        name: "waitfornewblock",
-        kebab: "wait-for-new-block",
-        group: "Chain",
-        params: &[
-            optional("timeout", Kind::Integer, "0", "most milliseconds to wait; 0 and above 600000: 600000"),
-            optional(
-                "current_tip",
-                Kind::Hash,
-                "the tip now",
-                "answer at once when the tip is another than this block",
-            ),
-        ],
-        summary: "Waits until a block is final, or the time is over, and tells the tip",
-        returns: "an object with hash and height",
-        example: "30000",
-    },
-    Method {
-        call: Call::GetTransaction,
-        name: "gettransaction",
-        kebab: "get-transaction",
-        group: "Transactions",
-        params: &[TXID],
-        summary: "Any transaction of the chain or the mempool, with its state and confirmations",
-        returns: "an object",
-        example: "4f1c…64 hex digits…09ab",
-    },
-    Method {
-        call: Call::GetRawTransaction,
-        name: "getrawtransaction",
-        kebab: "get-raw-transaction",
-        group: "Transactions",
-        params: &[TXID, optional("verbose", Kind::Boolean, "false", "an object in place of hex")],
-        summary: "The encoding of any transaction of the chain or the mempool",
-        returns: "hex, or an object with verbose",
-        example: "4f1c…64 hex digits…09ab true",
-    },
-    Method {
-        call: Call::GetTxOut,
-        name: "gettxout",
-        kebab: "get-tx-out",
-        group: "Transactions",
-        params: &[
-            TXID,
-            required("n", Kind::Integer, "position of the output, from 0"),
-            optional("include_mempool", Kind::Boolean, "true", "whether the mempool counts"),
-        ],
-        summary: "An unspent output",
-        returns: "an object, or null when it is spent or never was",
-        example: "4f1c…64 hex digits…09ab 0",
-    },
-    Method {
-        call: Call::SendRawTransaction,
-        name: "sendrawtransaction",
-        kebab: "send-raw-transaction",
-        group: "Transactions",
-        params: &[required("hexstring", Kind::Hex, "the signed transaction")],
-        summary: "Checks a signed transaction and sends it to the network",
-        returns: "its id",
-        example: "0100…hex…",
-    },
-    Method {
-        call: Call::TestMempoolAccept,
-        name: "testmempoolaccept",
-        kebab: "test-mempool-accept",
-        group: "Transactions",
-        params: &[required("rawtxs", Kind::HexList, "signed transactions, at most 25")],
-        summary: "Says of each transaction whether the mempool would take it, sending nothing",
-        returns: "a list of objects",
-        example: "0100…hex…",
-    },
-    Method {
-        call: Call::GetMempoolInfo,
-        name: "getmempoolinfo",
-        kebab: "get-mempool-info",
-        group: "Transactions",
-        params: &[],
-        summary: "How full the mempool is and which fee enters it",
-        returns: "an object",
-        example: "",
-    },
-    Method {
-        call: Call::GetRawMempool,
-        name: "getrawmempool",
-        kebab: "get-raw-mempool",
-        group: "Transactions",
-        params: &[optional("verbose", Kind::Boolean, "false", "an object for each in place of its id")],
-        summary: "Transactions that wait for a block",
-        returns: "a list of ids, or an object by id with verbose",
-        example: "true",
-    },
-    Method {
-        call: Call::GetNetworkInfo,
-        name: "getnetworkinfo",
-        kebab: "get-network-info",
-        group: "Network",
-        params: &[],
-        summary: "This node among its peers: key, addresses, number of connections",
-        returns: "an object",
-        example: "",
-    },
-    Method {
-        call: Call::GetPeerInfo,
-        name: "getpeerinfo",
-        kebab: "get-peer-info",
-        group: "Network",
-        params: &[],
-        summary: "Each connected peer: address, key, ping time, height, traffic by kind of message",
-        returns: "a list of objects",
-        example: "",
-    },
-    Method {
-        call: Call::GetConsensusInfo,
-        name: "getconsensusinfo",
-        kebab: "get-consensus-info",
-        group: "Consensus",
-        params: &[],
-        summary: "What is being decided, who has voted, who is missing, and why it is not decided yet",
-        returns: "an object",
-        example: "",
-    },
-    Method {
-        call: Call::MasternodeList,
-        name: "masternodelist",
-        kebab: "masternode-list",
-        group: "Consensus",
-        params: &[],
-        summary: "The validators: voting power, connection, how regularly they sign",
-        returns: "a list of objects",
-        example: "",
-    },
-    Method {
-        call: Call::GetBalance,
-        name: "getbalance",
-        kebab: "get-balance",
-        group: "Wallet",
-        params: &[optional("address", Kind::Text, "*", "an address; * is this node's wallet")],
-        summary: "Money that is final and can be spent now",
-        returns: "an amount",
-        example: "",
-    },
-    Method {
-        call: Call::GetNewAddress,
-        name: "getnewaddress",
-        kebab: "get-new-address",
-        group: "Wallet",
-        params: &[],
-        summary: "An address of this node's wallet to receive money",
-        returns: "an address",
-        example: "",
-    },
-    Method {
-        call: Call::ListUnspent,
-        name: "listunspent",
-        kebab: "list-unspent",
-        group: "Wallet",
-        params: &[
-            optional("minconf", Kind::Integer, "1", "fewest confirmations; 0 shows the mempool too"),
-            optional("maxconf", Kind::Integer, "9999999", "most confirmations"),
-            optional("addresses", Kind::AddressList, "[]", "only these; none: this node's wallet"),
-        ],
-        summary: "Unspent outputs of this node's wallet, or of some addresses",
-        returns: "a list of objects",
-        example: "0",
-    },
-    Method {
-        call: Call::SendToAddress,
-        name: "sendtoaddress",
-        kebab: "send-to-address",
-        group: "Wallet",
-        params: &[
-            required("address", Kind::Address, "who is paid"),
-            required("amount", Kind::Amount, "how much, in TIME"),
-        ],
-        summary: "Pays from this node's wallet",
-        returns: "the id of the transaction",
-        example: "dtime1…address… 12.5",
-    },
-    Method {
-        call: Call::ValidateAddress,
-        name: "validateaddress",
-        kebab: "validate-address",
-        group: "Wallet",
-        params: &[required("address", Kind::Text, "what may be an address")],
-        summary: "Whether this network can pay an address, and if not, why",
-        returns: "an object",
-        example: "dtime1…address…",
-    },
-    Method {
-        call: Call::Uptime,
-        name: "uptime",
-        kebab: "uptime",
-        group: "Control",
-        params: &[],
-        summary: "Seconds since the node started",
-        returns: "a number",
-        example: "",
-    },
-    Method {
-        call: Call::Stop,
-        name: "stop",
-        kebab: "stop",
-        group: "Control",
-        params: &[],
-        summary: "Stops the node in good order",
-        returns: "text",
-        example: "",
-    },
-    Method {
-        call: Call::Help,
-        name: "help",
-        kebab: "help",
-        group: "Control",
-        params: &[optional("command", Kind::Text, "", "a method; none: a list of all")],
-        summary: "Lists all methods, or explains one",
-        returns: "text",
-        example: "getblock",
-    },
-];
 
 impl Method {
     /// The method with this name, plain or with hyphens, in any case.

@@ -2,8 +2,8 @@
 
 use crate::error::RpcError;
 use crate::result::{
-    Balance, BlockchainInfo, ConsensusInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry, MempoolInfo, NetworkInfo,
-    PeerInfo,
+    Balance, BanInfo, BlockchainInfo, ConsensusInfo, EndInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry,
+    MempoolInfo, NetworkInfo, PeerInfo, PingInfo,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -52,6 +52,31 @@ pub trait Node: Send + Sync {
 
     /// `getpeerinfo`, in order of `id`.
     async fn peer_info(&self) -> Result<Vec<PeerInfo>, RpcError>;
+
+    /// `getpeerhistory`: at most `count` ends of sessions, of one peer or of all, the newest first. A peer is named by its node key, its
+    /// address or the id of its session, here and below. Error: [`RpcError::PeerUnknown`].
+    async fn peer_history(&self, peer: Option<String>, count: usize) -> Result<Vec<EndInfo>, RpcError>;
+
+    /// `ping`: a row for each peer that was asked. Error: [`RpcError::PeerUnknown`].
+    async fn ping(&self, peer: Option<String>) -> Result<Vec<PingInfo>, RpcError>;
+
+    /// `addnode`. Error: [`RpcError::InvalidParameter`] for what cannot be an address.
+    async fn add_node(&self, address: String) -> Result<(), RpcError>;
+
+    /// `disconnectnode`. Error: [`RpcError::PeerUnknown`].
+    async fn disconnect(&self, peer: String) -> Result<(), RpcError>;
+
+    /// `setban` with `add`. Error: [`RpcError::PeerUnknown`].
+    async fn ban(&self, peer: String, length: Duration) -> Result<(), RpcError>;
+
+    /// `setban` with `remove`. Errors: [`RpcError::PeerUnknown`], [`RpcError::InvalidParameter`] when it is not banned.
+    async fn lift_ban(&self, peer: String) -> Result<(), RpcError>;
+
+    /// `listbanned`, in order of key.
+    async fn bans(&self) -> Result<Vec<BanInfo>, RpcError>;
+
+    /// `clearbanned`: how many there were.
+    async fn lift_all_bans(&self) -> Result<usize, RpcError>;
 
     /// `gettxout`: `None` when there is no such unspent output. With `include_mempool`, one that a transaction in the mempool
     /// spends is absent too, and the mempool's own outputs are present.

@@ -124,6 +124,16 @@ impl<'a> Args<'a> {
         value.map(|v| v.as_str().ok_or_else(|| self.wrong(name, kind.expected(), Some(v)))).transpose()
     }
 
+    /// What may be a peer's name; a number is the id of its session.
+    pub(crate) fn peer_or(&self, name: &str) -> Result<Option<String>, RpcError> {
+        self.optional(name, |v| v.as_str().map(str::to_owned).or_else(|| v.as_u64().map(|id| id.to_string())))
+            .map(|found| found.filter(|text| !text.is_empty()))
+    }
+
+    pub(crate) fn peer(&self, name: &str) -> Result<String, RpcError> {
+        self.peer_or(name)?.ok_or_else(|| self.wrong(name, self.value(name).1.expected(), None))
+    }
+
     pub(crate) fn txid(&self, name: &str) -> Result<TxId, RpcError> {
         self.required(name, |v| v.as_str()?.parse().ok())
     }

@@ -133,6 +133,83 @@ pub struct PeerInfo {
     pub penalty: u32,
 }
 
+/// One row of `getpeerhistory`: what was going on when a session ended, or why a dial led to none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndInfo {
+    /// Key of the peer, when it had proved one.
+    pub node_key: Option<Text<PublicKey>>,
+    /// Observed IP with the announced port, or what was dialled.
+    pub addr: String,
+    /// True when it dialled us.
+    pub inbound: bool,
+    /// Why, for programs.
+    pub reason: String,
+    /// Who closed: `us` or `them`.
+    pub by: String,
+    /// Why and by whom, for people.
+    pub why: String,
+    /// When. Unit: seconds since 1970.
+    pub ended: u64,
+    /// How long it was up; 0 when the greeting never completed. Unit: seconds.
+    pub uptime: f64,
+    /// How long nothing had come. Unit: seconds.
+    pub silent: f64,
+    /// The last round trips, oldest first. Unit: seconds.
+    pub rtt: Vec<f64>,
+    /// What waited to be sent, by lane.
+    pub queues: Vec<QueueInfo>,
+    /// The last messages, oldest first.
+    pub last_messages: Vec<LastMessageInfo>,
+}
+
+/// What waited in one lane when a session ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueueInfo {
+    /// Name of the lane.
+    pub lane: String,
+    /// Unit: bytes.
+    pub bytes: u64,
+    /// How long the oldest had waited. Unit: seconds.
+    pub age: f64,
+}
+
+/// One of the last messages of a session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastMessageInfo {
+    /// How long before the end. Unit: seconds.
+    pub before_end: f64,
+    /// True when we sent it.
+    pub sent: bool,
+    /// Its kind; `unknown` for one of a later version.
+    pub kind: String,
+    /// On the wire. Unit: bytes.
+    pub bytes: u64,
+}
+
+/// One row of `ping`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PingInfo {
+    /// Key of the peer.
+    pub node_key: Text<PublicKey>,
+    /// Observed IP with the announced port.
+    pub addr: String,
+    /// Round trip; `None` when no answer came in time. Unit: seconds.
+    pub rtt: Option<f64>,
+}
+
+/// One row of `listbanned`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BanInfo {
+    /// Whose.
+    pub node_key: Text<PublicKey>,
+    /// Until when. Unit: seconds since 1970.
+    pub banned_until: u64,
+    /// Until then from now. Unit: seconds.
+    pub time_remaining: u64,
+    /// The last offence, or `operator`.
+    pub reason: String,
+}
+
 /// `getmempoolinfo`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MempoolInfo {

@@ -37,6 +37,15 @@ fn calls() -> Vec<(&'static str, Value)> {
         ("getrawmempool.verbose", json!([true])),
         ("getnetworkinfo", json!([])),
         ("getpeerinfo", json!([])),
+        ("getpeerhistory", json!({ "node": "127.0.0.1:7001" })),
+        ("getpeerhistory.none", json!(["", 0])),
+        ("ping", json!([])),
+        ("addnode", json!(["masternode-5:7000"])),
+        ("disconnectnode", json!(["127.0.0.1:7001"])),
+        ("setban", json!(["127.0.0.1:7001", "add", 60])),
+        ("setban.remove", json!(["127.0.0.1:7001", "remove"])),
+        ("listbanned", json!([])),
+        ("clearbanned", json!([])),
         ("getconsensusinfo", json!([])),
         ("masternodelist", json!([])),
         ("getbalance", json!(["*"])),
@@ -88,6 +97,7 @@ fn wrong(kind: Kind) -> Value {
         Kind::Hash | Kind::HashOrHeight => json!("12"),
         Kind::Amount => json!("twelve"),
         Kind::HexList | Kind::AddressList => json!([1]),
+        Kind::Peer => json!(true),
     }
 }
 
@@ -102,6 +112,7 @@ fn right(kind: Kind) -> Value {
         Kind::Amount => json!(1),
         Kind::HexList => json!([hex::encode(encode(&transaction()))]),
         Kind::AddressList => json!([]),
+        Kind::Peer => json!("127.0.0.1:7001"),
     }
 }
 
@@ -153,6 +164,8 @@ async fn failures_have_the_numbers_that_bitcoins_clients_know() {
         ("sendrawtransaction", json!([hex::encode(encode(&transaction()))]), -27, "already in a block"),
         ("sendrawtransaction", spending(9), -25, "does not exist or is already spent"),
         ("sendrawtransaction", spending(8), -26, "which waits in the mempool"),
+        ("disconnectnode", json!([7]), -29, "no connected peer is called \"7\""),
+        ("setban", json!(["127.0.0.1:7001", "lift"]), -8, "expected add or remove, got \"lift\""),
         ("help", json!(["getblokc"]), -32601, "did you mean \"getblock\"?"),
     ];
     for (method, params, code, text) in cases {

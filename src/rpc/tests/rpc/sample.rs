@@ -9,8 +9,8 @@ use timed_primitives::{
     Network, OutPoint, PublicKey, Round, SecretKey, Transaction, TransactionBody, TxId, TxInput, TxOutput, UnixTime,
 };
 use timed_rpc::result::{
-    Balance, BlockchainInfo, ConsensusInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry, MempoolInfo, NetworkInfo,
-    PeerInfo, SyncInfo, ValidatorVotes,
+    Balance, BanInfo, BlockchainInfo, ConsensusInfo, EndInfo, LastMessageInfo, MasternodeInfo, MempoolAcceptance,
+    MempoolEntry, MempoolInfo, NetworkInfo, PeerInfo, PingInfo, QueueInfo, SyncInfo, ValidatorVotes,
 };
 use timed_rpc::{
     BlockAt, BlockFacts, Coins, Node, Place, Readiness, RpcError, Text, TransactionFacts, TransactionState, Unspent,
@@ -98,6 +98,11 @@ fn unspent(index: u32, confirmations: u64, spent_by: Option<TxId>) -> Unspent {
         confirmations,
         spent_by,
     }
+}
+
+/// The sample has one peer that can be named.
+fn known(peer: String) -> Result<(), RpcError> {
+    if peer == "127.0.0.1:7001" { Ok(()) } else { Err(RpcError::PeerUnknown(peer)) }
 }
 
 #[async_trait]
@@ -217,6 +222,64 @@ impl Node for Sample {
             penalty: 0,
         };
         Ok(vec![peer(2, true), peer(3, false)])
+    }
+
+    async fn peer_history(&self, peer: Option<String>, count: usize) -> Result<Vec<EndInfo>, RpcError> {
+        if let Some(peer) = peer {
+            known(peer)?;
+        }
+        let end = EndInfo {
+            node_key: Some(node_key(2).into()),
+            addr: "127.0.0.1:7001".into(),
+            inbound: true,
+            reason: "silent".into(),
+            by: "us".into(),
+            why: "closed by us: nothing came within the deadline".into(),
+            ended: 1_700_000_002,
+            uptime: 3_600.5,
+            silent: 15.0,
+            rtt: vec![0.000_4, 0.000_5],
+            queues: vec![QueueInfo { lane: "control".into(), bytes: 13, age: 0.25 }],
+            last_messages: vec![LastMessageInfo { before_end: 15.0, sent: false, kind: "pong".into(), bytes: 13 }],
+        };
+        Ok(vec![end; count.min(1)])
+    }
+
+    async fn ping(&self, peer: Option<String>) -> Result<Vec<PingInfo>, RpcError> {
+        if let Some(peer) = peer {
+            known(peer)?;
+        }
+        let row = |id, rtt| PingInfo { node_key: node_key(id).into(), addr: format!("127.0.0.1:{}", 6999 + id), rtt };
+        Ok(vec![row(2, Some(0.000_4)), row(3, None)])
+    }
+
+    async fn add_node(&self, _address: String) -> Result<(), RpcError> {
+        Ok(())
+    }
+
+    async fn disconnect(&self, peer: String) -> Result<(), RpcError> {
+        known(peer)
+    }
+
+    async fn ban(&self, peer: String, _length: Duration) -> Result<(), RpcError> {
+        known(peer)
+    }
+
+    async fn lift_ban(&self, peer: String) -> Result<(), RpcError> {
+        known(peer)
+    }
+
+    async fn bans(&self) -> Result<Vec<BanInfo>, RpcError> {
+        Ok(vec![BanInfo {
+            node_key: node_key(4).into(),
+            banned_until: 1_700_000_600,
+            time_remaining: 599,
+            reason: "invalid_signature".into(),
+        }])
+    }
+
+    async fn lift_all_bans(&self) -> Result<usize, RpcError> {
+        Ok(1)
     }
 
     async fn output(&self, outpoint: OutPoint, include_mempool: bool) -> Result<Option<Unspent>, RpcError> {

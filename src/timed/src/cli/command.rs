@@ -15,6 +15,12 @@ pub(super) const JSON: &str = "--json";
 pub(super) const COLOR: &str = "--color";
 pub(super) const STATUS: &str = "status";
 pub(super) const CONSENSUS: &str = "consensus";
+pub(super) const PEER: &str = "peer";
+pub(super) const PEER_LIST: &str = "list";
+pub(super) const PEER_WHY: &str = "why";
+pub(super) const PEER_HISTORY: &str = "history";
+/// Argument of the commands below `peer`.
+pub(super) const PEER_NAME: &str = "peer-name";
 
 /// The whole command line. `program` is how help calls it.
 pub(super) fn command(program: &'static str) -> Command {
@@ -37,7 +43,24 @@ pub(super) fn command(program: &'static str) -> Command {
     let status = Command::new(STATUS).visible_alias("getinfo").about("Everything that matters, on one page");
     let why = Command::new("why").about("Why the current height is not decided yet");
     let consensus = Command::new(CONSENSUS).about("Explains consensus").subcommand_required(true).subcommand(why);
-    command.subcommands([status, consensus]).subcommands(METHODS.iter().map(|method| subcommand(program, method)))
+    command
+        .subcommands([status, consensus, peer(program)])
+        .subcommands(METHODS.iter().map(|method| subcommand(program, method)))
+}
+
+/// Who is connected, and why somebody is not.
+fn peer(program: &str) -> Command {
+    let name = || Arg::new(PEER_NAME).value_name("PEER").help(format!("The peer: {}", Kind::Peer.expected()));
+    let list = Command::new(PEER_LIST).about("Each connected peer");
+    let why = Command::new(PEER_WHY)
+        .about("Why the last session with a peer ended, and what was going on")
+        .arg(name().required(true));
+    let history = Command::new(PEER_HISTORY).about("How the last sessions ended, of one peer or of all").arg(name());
+    Command::new(PEER)
+        .about("Explains peers: who is connected, and why a session ended")
+        .after_help(format!("Examples:\n  {program} {PEER} {PEER_LIST}\n  {program} {PEER} {PEER_WHY} 127.0.0.1:7001"))
+        .subcommand_required(true)
+        .subcommands([list, why, history])
 }
 
 fn options() -> [Arg; 9] {

@@ -10,7 +10,7 @@ mod view;
 
 pub use connect::{Connection, Failure};
 pub(crate) use connect::{DATA_DIR_VARIABLE, web_address};
-use serde_json::Value;
+use serde_json::{Value, json as value_of};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -87,6 +87,23 @@ fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
         command::CONSENSUS => {
             let info = Connection::open(matches)?.call("getconsensusinfo", Value::Null)?;
             Ok(if as_json { json(&info) } else { view.consensus_why(&info) })
+        }
+        command::PEER => {
+            let (what, sub) =
+                sub.subcommand().ok_or_else(|| Failure::Usage("peer list, peer why or peer history".into()))?;
+            let name = (what != command::PEER_LIST).then(|| sub.get_one::<String>(command::PEER_NAME)).flatten();
+            let (method, params) = match what {
+                command::PEER_LIST => ("getpeerinfo", value_of!([])),
+                command::PEER_WHY => ("getpeerhistory", value_of!([name, 1])),
+                _ => ("getpeerhistory", value_of!([name.map_or("", String::as_str)])),
+            };
+            let result = Connection::open(matches)?.call(method, params)?;
+            Ok(match what {
+                _ if as_json => json(&result),
+                command::PEER_LIST => view.peers(&result),
+                command::PEER_WHY => view.peer_why(&result),
+                _ => view.peer_history(&result),
+            })
         }
         name => {
             let method = Method::find(name).ok_or_else(|| Failure::Usage(format!("unknown command {name:?}")))?;

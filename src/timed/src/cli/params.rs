@@ -65,7 +65,7 @@ fn convert(param: &Param, text: &str) -> Result<Value, String> {
             "false" | "no" | "0" => Ok(false.into()),
             _ => Err(shown()),
         },
-        Kind::Text | Kind::Address => Ok(text.into()),
+        Kind::Text | Kind::Address | Kind::Peer => Ok(text.into()),
         Kind::Hash if is_hash => Ok(text.into()),
         Kind::Hash => Err(shown()),
         Kind::HashOrHeight if is_hash => Ok(text.into()),

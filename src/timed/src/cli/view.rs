@@ -1,5 +1,7 @@
 //! Answers for people. Names are those of the JSON, so that what is read here can be asked for there; numbers get units.
 
+mod peers;
+
 use super::table::{Column, left, right, table};
 use serde_json::{Map, Value};
 use std::time::{Duration, UNIX_EPOCH};
@@ -19,6 +21,10 @@ impl View {
     pub(super) fn result(&self, call: Call, result: &Value) -> String {
         match call {
             Call::GetPeerInfo => self.peers(result),
+            Call::GetPeerHistory => self.peer_history(result),
+            Call::Ping => self.pings(result),
+            Call::ListBanned => self.bans(result),
+            Call::AddNode | Call::DisconnectNode | Call::SetBan if result.is_null() => "done\n".into(),
             Call::MasternodeList => self.masternodes(result),
             Call::GetConsensusInfo => self.consensus(result),
             Call::ListUnspent => self.unspent(result),
@@ -37,6 +43,10 @@ impl View {
             | Call::SendRawTransaction
             | Call::GetMempoolInfo
             | Call::GetNetworkInfo
+            | Call::AddNode
+            | Call::DisconnectNode
+            | Call::SetBan
+            | Call::ClearBanned
             | Call::GetBalance
             | Call::GetNewAddress
             | Call::SendToAddress
@@ -202,40 +212,6 @@ impl View {
         }
         text.push_str(&line(&format!("this node signs: {}", self.signing(info))));
         text
-    }
-
-    fn peers(&self, result: &Value) -> String {
-        let rows = rows(result, |p| {
-            vec![
-                raw(at(p, "id")),
-                raw(at(p, "addr")),
-                if yes(p, "inbound") { "in" } else { "out" }.into(),
-                short(at(p, "node_key")),
-                short(at(p, "validator")),
-                milliseconds(at(p, "pingtime")),
-                milliseconds(at(p, "minping")),
-                raw(at(p, "height")),
-                self.age(number(at(p, "conntime"))),
-                bytes(number(at(p, "bytessent"))),
-                bytes(number(at(p, "bytesrecv"))),
-                raw(at(p, "subver")),
-            ]
-        });
-        let columns = [
-            right("ID"),
-            left("ADDRESS"),
-            left("DIR"),
-            left("NODE KEY"),
-            left("VALIDATOR"),
-            right("PING"),
-            right("MIN"),
-            right("HEIGHT"),
-            right("CONNECTED"),
-            right("SENT"),
-            right("RECEIVED"),
-            left("VERSION"),
-        ];
-        self.table(&columns, rows, "no peers connected")
     }
 
     fn masternodes(&self, result: &Value) -> String {
@@ -541,6 +517,8 @@ mod tests {
         let consensus = golden.join("rpc/getconsensusinfo.json");
         let consensus = serde_json::from_str(&std::fs::read_to_string(consensus).unwrap()).unwrap();
         check_golden(&golden.join("cli/consensus_why.txt"), &PLAIN.consensus_why(&consensus));
+        let history = std::fs::read_to_string(golden.join("rpc/getpeerhistory.json")).unwrap();
+        check_golden(&golden.join("cli/peer_why.txt"), &PLAIN.peer_why(&serde_json::from_str(&history).unwrap()));
     }
 
     fn check_golden(path: &std::path::Path, text: &str) {

@@ -4,6 +4,7 @@
 mod chain;
 mod consensus;
 mod metrics;
+mod peer_calls;
 mod peers;
 mod pool;
 mod wallet;
@@ -14,13 +15,14 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::Handles;
+use timed_actors::messages::LiftAllBans;
 use timed_ledger::ReadError;
 use timed_primitives::{
     Address, Amount, BlockId, Clock, Height, Instant, Network, OutPoint, PublicKey, Transaction, TxId,
 };
 use timed_rpc::result::{
-    Balance, BlockchainInfo, ConsensusInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry, MempoolInfo, NetworkInfo,
-    PeerInfo,
+    Balance, BanInfo, BlockchainInfo, ConsensusInfo, EndInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry,
+    MempoolInfo, NetworkInfo, PeerInfo, PingInfo,
 };
 use timed_rpc::{BlockAt, BlockFacts, Node, Readiness, RpcError, TransactionFacts, Unspent};
 use tokio::sync::Notify;
@@ -130,6 +132,38 @@ impl Node for Service {
 
     async fn peer_info(&self) -> Result<Vec<PeerInfo>, RpcError> {
         Ok(self.peer_rows())
+    }
+
+    async fn peer_history(&self, peer: Option<String>, count: usize) -> Result<Vec<EndInfo>, RpcError> {
+        self.ends(peer.as_deref(), count)
+    }
+
+    async fn ping(&self, peer: Option<String>) -> Result<Vec<PingInfo>, RpcError> {
+        self.ping_peers(peer.as_deref()).await
+    }
+
+    async fn add_node(&self, address: String) -> Result<(), RpcError> {
+        self.add_peer(address).await
+    }
+
+    async fn disconnect(&self, peer: String) -> Result<(), RpcError> {
+        self.disconnect_peer(&peer).await
+    }
+
+    async fn ban(&self, peer: String, length: Duration) -> Result<(), RpcError> {
+        self.ban_peer(&peer, length).await
+    }
+
+    async fn lift_ban(&self, peer: String) -> Result<(), RpcError> {
+        self.lift_peer_ban(&peer).await
+    }
+
+    async fn bans(&self) -> Result<Vec<BanInfo>, RpcError> {
+        Ok(self.ban_rows())
+    }
+
+    async fn lift_all_bans(&self) -> Result<usize, RpcError> {
+        self.handles.peer_manager.send(LiftAllBans).await.map_err(gone)
     }
 
     async fn output(&self, outpoint: OutPoint, include_mempool: bool) -> Result<Option<Unspent>, RpcError> {

@@ -66,7 +66,7 @@ impl Service {
     }
 
     /// Civil time of a moment of this process.
-    fn unix_seconds(&self, at: Instant) -> u64 {
+    pub(super) fn unix_seconds(&self, at: Instant) -> u64 {
         let age = self.clock.now().since(at);
         self.clock.unix().0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)) / 1_000
     }

@@ -1,0 +1,153 @@
+//! What an operator does with peers, and why sessions ended.
+
+use super::{Service, gone};
+use std::time::Duration;
+use timed_actors::messages::{Connect, Disconnect, LiftBan, Ping, SetBan};
+use timed_actors::peer::PostMortem;
+use timed_peer::Direction;
+use timed_primitives::PublicKey;
+use timed_rpc::RpcError;
+use timed_rpc::result::{BanInfo, EndInfo, LastMessageInfo, PingInfo, QueueInfo};
+use timed_wire::Lane;
+
+/// Fewest digits by which a connected peer's key is recognised.
+const KEY_DIGITS_MIN: usize = 8;
+/// Longest `host:port`: a name of the domain name system has at most 253 characters (RFC 1035).
+const ADDRESS_MAX: usize = 253 + ":65535".len();
+
+impl Service {
+    /// The node key of the peer that an operator names. A whole key names also one that is absent.
+    fn peer_key(&self, name: &str) -> Result<PublicKey, RpcError> {
+        if let Ok(key) = name.parse() {
+            return Ok(key);
+        }
+        let view = self.handles.peers.borrow();
+        let digits = name.to_ascii_lowercase();
+        let mut meant = view.peers.iter().filter(|peer| {
+            let is_prefix = digits.len() >= KEY_DIGITS_MIN && peer.key.to_string().starts_with(&digits);
+            is_prefix || peer.address == name || peer.observed.to_string() == name || peer.session.to_string() == name
+        });
+        match (meant.next(), meant.next()) {
+            (Some(peer), None) => Ok(peer.key),
+            (Some(one), Some(other)) => Err(RpcError::InvalidParameter(format!(
+                "{name:?} may be {} or {}: give the whole node key",
+                one.key, other.key
+            ))),
+            _ => Err(RpcError::PeerUnknown(name.chars().take(80).collect())),
+        }
+    }
+
+    /// Ends of sessions, the newest first. An absent peer may also be named by the address of an end.
+    pub(super) fn ends(&self, peer: Option<&str>, count: usize) -> Result<Vec<EndInfo>, RpcError> {
+        let ended = self.handles.peers.borrow().ended.clone();
+        let key = match peer {
+            Some(name) if !ended.iter().any(|end| end.address == name) => Some(self.peer_key(name)?),
+            _ => None,
+        };
+        let is_meant = |end: &PostMortem| match (key, peer) {
+            (Some(key), _) => end.key == Some(key),
+            (None, Some(address)) => end.address == address,
+            (None, None) => true,
+        };
+        let meant = ended.iter().rev().filter(|end| is_meant(end));
+        Ok(meant.take(count).map(|end| self.end_row(end)).collect())
+    }
+
+    fn end_row(&self, end: &PostMortem) -> EndInfo {
+        let queues = Lane::ALL.into_iter().zip(end.queued_bytes.iter().zip(&end.queue_age));
+        let last = end.last.iter().map(|message| LastMessageInfo {
+            before_end: end.ended_at.since(message.at).as_secs_f64(),
+            sent: message.is_sent,
+            kind: message.kind.map_or("unknown", |kind| kind.name()).into(),
+            bytes: message.bytes as u64,
+        });
+        EndInfo {
+            node_key: end.key.map(Into::into),
+            addr: end.address.clone(),
+            inbound: end.direction == Direction::Inbound,
+            reason: end.end.reason.name().into(),
+            by: end.end.by.name().into(),
+            why: end.end.to_string(),
+            ended: self.unix_seconds(end.ended_at),
+            uptime: end.up_for.as_secs_f64(),
+            silent: end.silent_for.as_secs_f64(),
+            rtt: end.rtt.iter().map(Duration::as_secs_f64).collect(),
+            queues: queues
+                .map(|(lane, (bytes, age))| QueueInfo {
+                    lane: lane.name().into(),
+                    bytes: *bytes as u64,
+                    age: age.as_secs_f64(),
+                })
+                .collect(),
+            last_messages: last.collect(),
+        }
+    }
+
+    pub(super) async fn ping_peers(&self, peer: Option<&str>) -> Result<Vec<PingInfo>, RpcError> {
+        let peer = peer.map(|name| self.peer_key(name)).transpose()?;
+        let answers = self.handles.peer_manager.send(Ping { peer }).await.map_err(gone)?;
+        if let (Some(key), true) = (peer, answers.is_empty()) {
+            return Err(RpcError::PeerUnknown(key.to_string()));
+        }
+        let view = self.handles.peers.borrow();
+        let address =
+            |key: &PublicKey| view.peers.iter().find(|peer| peer.key == *key).map(|peer| peer.address.clone());
+        let rows = answers.into_iter().map(|answer| PingInfo {
+            node_key: answer.peer.into(),
+            addr: address(&answer.peer).unwrap_or_default(),
+            rtt: answer.rtt.map(|rtt| rtt.as_secs_f64()),
+        });
+        Ok(rows.collect())
+    }
+
+    pub(super) async fn add_peer(&self, address: String) -> Result<(), RpcError> {
+        let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+        if address.len() > ADDRESS_MAX || !matches!(port, Some(Ok(1..))) {
+            let given: String = address.chars().take(80).collect();
+            return Err(RpcError::InvalidParameter(format!("addnode: expected host:port, got {given:?}")));
+        }
+        self.handles.peer_manager.send(Connect { address }).await.map_err(gone)
+    }
+
+    pub(super) async fn disconnect_peer(&self, name: &str) -> Result<(), RpcError> {
+        let peer = self.peer_key(name)?;
+        if !self.handles.peer_manager.send(Disconnect { peer }).await.map_err(gone)? {
+            return Err(RpcError::PeerUnknown(peer.to_string()));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn ban_peer(&self, name: &str, length: Duration) -> Result<(), RpcError> {
+        let peer = self.peer_key(name)?;
+        if peer == self.identity.node_key {
+            return Err(RpcError::InvalidParameter("setban: this is our own node key".into()));
+        }
+        if length.is_zero() {
+            return Err(RpcError::InvalidParameter("setban: bantime: expected at least 1 second, got 0".into()));
+        }
+        self.handles.peer_manager.send(SetBan { peer, length }).await.map_err(gone)
+    }
+
+    pub(super) async fn lift_peer_ban(&self, name: &str) -> Result<(), RpcError> {
+        let peer = self.peer_key(name)?;
+        if !self.handles.peer_manager.send(LiftBan { peer }).await.map_err(gone)? {
+            return Err(RpcError::InvalidParameter(format!("setban: {peer} is not banned; `listbanned` shows who is")));
+        }
+        Ok(())
+    }
+
+    pub(super) fn ban_rows(&self) -> Vec<BanInfo> {
+        let (now, unix) = (self.clock.now(), self.clock.unix());
+        let bans = self.handles.peers.borrow().bans.clone();
+        let rows = bans.iter().filter(|ban| ban.until > now).map(|ban| {
+            let left = ban.until.since(now);
+            BanInfo {
+                node_key: ban.key.into(),
+                banned_until: unix.plus(left).seconds(),
+                time_remaining: left.as_secs(),
+                reason: ban.offence.map_or("operator", |offence| offence.name()).into(),
+            }
+        });
+        rows.collect()
+    }
+}
