@@ -27,7 +27,7 @@ use sessions::Session;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use timed_peer::{AddressSet, BookConfig, EndReason, LaneLimits, LocalNode, Misbehaviour, PeerBook, Twin};
+use timed_peer::{AddressSet, Ban, BookConfig, EndReason, LaneLimits, LocalNode, Misbehaviour, PeerBook, Twin};
 use timed_primitives::{Clock, Instant, PublicKey, SecretKey};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -59,6 +59,8 @@ pub struct PeersConfig {
     pub book: BookConfig,
     /// Peers to dial for ever.
     pub configured: Vec<ConfiguredPeer>,
+    /// Bans that are in force already.
+    pub banned: Vec<Ban>,
     /// In private networks: the only keys that may connect.
     pub allowed: Option<BTreeSet<PublicKey>>,
     /// Whether addresses are asked for, told and dialled.
@@ -142,6 +144,11 @@ impl PeerManager {
             book.add_configured(now, &peer.address, peer.key, peer.is_validator);
             demanded.extend(peer.key.map(|key| (peer.address.clone(), key)));
         }
+        let mut misbehaviour = Misbehaviour::default();
+        for ban in &config.banned {
+            misbehaviour.restore(now, *ban);
+            book.hold(ban.key, ban.until);
+        }
         Ok(Self {
             config,
             node_key: parts.node_key,
@@ -156,7 +163,7 @@ impl PeerManager {
             rng: parts.rng,
             view: parts.view,
             book,
-            misbehaviour: Misbehaviour::default(),
+            misbehaviour,
             addresses: AddressSet::default(),
             demanded,
             sessions: BTreeMap::new(),

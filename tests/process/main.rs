@@ -17,6 +17,7 @@ mod inspect;
 mod kill_loops;
 mod localnet;
 mod network;
+mod peers;
 mod stop;
 mod testnet;
 mod waiting;

@@ -204,8 +204,9 @@ impl Handler<LiftBan> for PeerManager {
     type Result = bool;
 
     fn handle(&mut self, lift: LiftBan, ctx: &mut Context<Self>) -> bool {
-        self.book.release(&lift.peer);
-        let was_banned = self.misbehaviour.lift(self.clock.now(), &lift.peer);
+        let now = self.clock.now();
+        self.book.release(now, &lift.peer);
+        let was_banned = self.misbehaviour.lift(now, &lift.peer);
         self.publish();
         self.dial_due(ctx);
         was_banned
@@ -217,7 +218,7 @@ impl Handler<LiftAllBans> for PeerManager {
 
     fn handle(&mut self, _: LiftAllBans, ctx: &mut Context<Self>) -> usize {
         let now = self.clock.now();
-        self.misbehaviour.bans(now).iter().for_each(|ban| self.book.release(&ban.key));
+        self.misbehaviour.bans(now).iter().for_each(|ban| self.book.release(now, &ban.key));
         let lifted = self.misbehaviour.lift_all(now);
         self.publish();
         self.dial_due(ctx);

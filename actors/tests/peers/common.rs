@@ -132,6 +132,7 @@ impl Setup {
             local: local(id, u128::from(id)),
             book: BookConfig::new(key(id), true),
             configured: Vec::new(),
+            banned: Vec::new(),
             allowed: None,
             discovers: true,
             lane_limits: LaneLimits::default(),

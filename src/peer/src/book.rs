@@ -229,9 +229,10 @@ impl PeerBook {
         self.held.insert(key, until);
     }
 
-    /// Dials and accepts this key again.
-    pub fn release(&mut self, key: &PublicKey) {
+    /// Dials and accepts this key again, at once.
+    pub fn release(&mut self, now: Instant, key: &PublicKey) {
         self.held.remove(key);
+        self.targets.dial_now(now, key);
     }
 
     /// Addresses to dial now; each counts as under way until [`PeerBook::on_up`] or [`PeerBook::on_dial_failed`] names it (after

@@ -74,6 +74,11 @@ impl Offence {
         }
     }
 
+    /// The offence with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|offence| offence.name() == name)
+    }
+
     /// Its weight. What a bug or a version difference can cause weighs little; what needs intent or a broken build weighs more. No
     /// single offence bans.
     pub const fn points(self) -> u32 {
@@ -221,6 +226,12 @@ impl Misbehaviour {
         Ban { key, until, offence: None }
     }
 
+    /// A ban from before the process started goes on. Its length does not double a later one.
+    pub fn restore(&mut self, now: Instant, ban: Ban) {
+        self.make_room(now, &ban.key);
+        self.records.entry(ban.key).or_insert(Record::fresh(now)).ban = Some((ban.until, ban.offence));
+    }
+
     /// Until when the key is banned; `None` when it is not.
     pub fn banned_until(&self, now: Instant, key: &PublicKey) -> Option<Instant> {
         self.records.get(key).and_then(|r| r.ban).map(|(until, _)| until).filter(|until| now < *until)
@@ -341,6 +352,9 @@ mod tests {
         assert_eq!(m.banned_until(at(5), &key(1)), None);
         assert_eq!(m.lift_all(at(5)), 1);
         assert_eq!(m.bans(at(5)), []);
+        let earlier = Ban { key: key(3), until: at(30), offence: Some(Offence::InvalidBlock) };
+        m.restore(at(5), earlier);
+        assert_eq!((m.bans(at(29)), m.banned_until(at(30), &key(3))), (vec![earlier], None));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod local_nodes;
 pub mod localnet;
 mod logging;
 pub mod node;
+mod peer_files;
 mod service;
 mod signals;
 pub mod testnet;

@@ -2,7 +2,8 @@
 
 use crate::args::{ConfigAction, NodeArgs};
 use crate::keys::Keys;
-use crate::service::{Identity, NodeWallet, Service};
+use crate::peer_files::PeerFiles;
+use crate::service::{Identity, NodeWallet, Service, ServiceParts};
 use anyhow::{Context as _, bail};
 use rand::SeedableRng;
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use timed_actors::{Fatal, FatalReason, Handles, NodeParts, SystemClock, Threads,
 use timed_config::{Config, Overrides};
 use timed_consensus::{Consensus, TimeoutDefaults};
 use timed_ledger::{Genesis, Ledger};
-use timed_peer::{BookConfig, LaneLimits, LocalNode};
+use timed_peer::{Ban, BookConfig, LaneLimits, LocalNode};
 use timed_primitives::{Clock, Network, PublicKey, SecretKey};
 use timed_rpc::{Auth, Server};
 use timed_store::DataDir;
@@ -182,10 +183,12 @@ impl Node {
             capabilities: 0,
             ping_interval: if votes { PING_INTERVAL_VALIDATOR } else { PING_INTERVAL_OTHER },
         };
+        let files = PeerFiles::new(data.path());
+        let (bans, earlier_ends) = (files.bans(&*clock)?, files.history()?);
         let threads = Threads::arbiters()?;
         let (fatal, reason) = fatal();
         let handles = timed_actors::start(NodeParts {
-            peers: peers_config(&config, local, votes),
+            peers: peers_config(&config, local, votes, bans.clone()),
             node_key: keys.node,
             transport: Arc::new(TcpTransport),
             listener: Some(listener),
@@ -199,7 +202,17 @@ impl Node {
             fatal,
         })?;
         let stop = Arc::new(Notify::new());
-        let service = Arc::new(Service::new(handles.clone(), identity, wallet, clock, stop.clone()));
+        let parts = ServiceParts {
+            handles: handles.clone(),
+            identity,
+            wallet,
+            clock,
+            stop: stop.clone(),
+            files,
+            earlier_ends,
+            bans,
+        };
+        let service = Arc::new(Service::new(parts));
         Ok(Self { handles, service, rpc_address, rpc_listener, rpc: config.rpc, end: Ends { stop, fatal: reason } })
     }
 
@@ -225,6 +238,9 @@ impl Node {
             let _ = rpc_done.send(());
         });
 
+        let service = self.service.clone();
+        actix_rt::spawn(async move { service.keep_peer_files().await });
+
         let outcome = self.end.wait(exit_with_stdin).await;
         let _ = end_rpc.send(());
         let stopped = tokio::time::timeout(STOP_WITHIN, async {
@@ -234,6 +250,7 @@ impl Node {
         if stopped.await.is_err() {
             error!("not everything ended in time; ending anyway, nothing final is lost");
         }
+        self.service.save_peers();
         timed_rpc::remove_cookie(folder);
         info!("stopped");
         outcome
@@ -316,7 +333,7 @@ fn labels(config: &Config) -> BTreeMap<PublicKey, String> {
     (1..=config.node.dev_nodes).map(label).collect()
 }
 
-fn peers_config(config: &Config, local: LocalNode, votes: bool) -> PeersConfig {
+fn peers_config(config: &Config, local: LocalNode, votes: bool, banned: Vec<Ban>) -> PeersConfig {
     let book = BookConfig {
         inbound_max: usize::try_from(config.p2p.inbound_max).unwrap_or(usize::MAX),
         outbound_max: usize::try_from(config.p2p.outbound_max).unwrap_or(usize::MAX),
@@ -332,6 +349,7 @@ fn peers_config(config: &Config, local: LocalNode, votes: bool) -> PeersConfig {
             .iter()
             .map(|address| ConfiguredPeer { address: address.clone(), key: None, is_validator: is_devnet })
             .collect(),
+        banned,
         allowed: None,
         discovers: true,
         lane_limits: LaneLimits::default(),

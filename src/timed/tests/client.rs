@@ -104,6 +104,11 @@ fn it_finds_the_local_node_and_answers_for_people_and_programs() {
     assert_eq!(status["getblockchaininfo"]["blocks"], 2);
     let why = node.ask(&["consensus", "why"]);
     assert!(why.contains("missing node 3") && why.contains("prevotes missing: node 3 (not connected)"), "{why}");
+    assert_eq!(node.ask(&["peer", "list"]), node.ask(&["getpeerinfo"]));
+    let why = node.ask(&["peer", "why", "127.0.0.1:7001"]);
+    assert!(why.contains("nothing came within the deadline") && why.contains("received pong, 13 B"), "{why}");
+    assert!(node.ask(&["peer", "history"]).contains("closed by us"));
+    node.refused(&["peer", "why", "nobody"], 1, "no connected peer is called \"nobody\"");
 }
 
 #[test]

@@ -153,6 +153,14 @@ impl Targets {
         self.by_address.retain(|_, t| !t.is_given_up());
     }
 
+    /// What is known of the past of this key is no reason to wait any longer.
+    pub(super) fn dial_now(&mut self, now: Instant, key: &PublicKey) {
+        for target in self.by_address.values_mut().filter(|target| target.key.as_ref() == Some(key)) {
+            target.due = now;
+            target.backoff = Backoff::default();
+        }
+    }
+
     /// Starts the dials that are due: configured ones first, then the longest due; one per key at a time.
     pub(super) fn start_due(
         &mut self,

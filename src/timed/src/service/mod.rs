@@ -11,12 +11,14 @@ mod wallet;
 
 pub(crate) use wallet::NodeWallet;
 
+use crate::peer_files::PeerFiles;
 use async_trait::async_trait;
-use std::sync::Arc;
+use peer_calls::Saved;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use timed_actors::Handles;
-use timed_actors::messages::LiftAllBans;
 use timed_ledger::ReadError;
+use timed_peer::Ban;
 use timed_primitives::{
     Address, Amount, BlockId, Clock, Height, Instant, Network, OutPoint, PublicKey, Transaction, TxId,
 };
@@ -54,19 +56,38 @@ pub(crate) struct Service {
     clock: Arc<dyn Clock>,
     started: Instant,
     stop: Arc<Notify>,
+    files: PeerFiles,
+    /// Of earlier runs, oldest first.
+    earlier_ends: Vec<EndInfo>,
+    saved: Mutex<Saved>,
+}
+
+/// What a [`Service`] is made of.
+pub(crate) struct ServiceParts {
+    /// The running node.
+    pub handles: Handles,
+    /// What it says of itself.
+    pub identity: Identity,
+    /// Its wallet.
+    pub wallet: Arc<NodeWallet>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Notified when a client asks the node to end.
+    pub stop: Arc<Notify>,
+    /// Where bans and ends of sessions are kept.
+    pub files: PeerFiles,
+    /// Ends of sessions of earlier runs.
+    pub earlier_ends: Vec<EndInfo>,
+    /// Bans of earlier runs.
+    pub bans: Vec<Ban>,
 }
 
 impl Service {
-    /// Over a running node. `stop` is notified when a client asks the node to end.
-    pub(crate) fn new(
-        handles: Handles,
-        identity: Identity,
-        wallet: Arc<NodeWallet>,
-        clock: Arc<dyn Clock>,
-        stop: Arc<Notify>,
-    ) -> Self {
-        let started = clock.now();
-        Self { handles, identity, wallet, clock, started, stop }
+    /// Over a running node.
+    pub(crate) fn new(parts: ServiceParts) -> Self {
+        let ServiceParts { handles, identity, wallet, clock, stop, files, earlier_ends, bans } = parts;
+        let (started, saved) = (clock.now(), Mutex::new(Saved::new(bans)));
+        Self { handles, identity, wallet, clock, started, stop, files, earlier_ends, saved }
     }
 }
 
@@ -163,7 +184,7 @@ impl Node for Service {
     }
 
     async fn lift_all_bans(&self) -> Result<usize, RpcError> {
-        self.handles.peer_manager.send(LiftAllBans).await.map_err(gone)
+        self.lift_bans().await
     }
 
     async fn output(&self, outpoint: OutPoint, include_mempool: bool) -> Result<Option<Unspent>, RpcError> {

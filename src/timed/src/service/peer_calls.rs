@@ -1,10 +1,11 @@
 //! What an operator does with peers, and why sessions ended.
 
 use super::{Service, gone};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use timed_actors::messages::{Connect, Disconnect, LiftBan, Ping, SetBan};
+use timed_actors::messages::{Connect, Disconnect, LiftAllBans, LiftBan, Ping, SetBan};
 use timed_actors::peer::PostMortem;
-use timed_peer::Direction;
+use timed_peer::{Ban, Direction};
 use timed_primitives::PublicKey;
 use timed_rpc::RpcError;
 use timed_rpc::result::{BanInfo, EndInfo, LastMessageInfo, PingInfo, QueueInfo};
@@ -14,6 +15,19 @@ use timed_wire::Lane;
 const KEY_DIGITS_MIN: usize = 8;
 /// Longest `host:port`: a name of the domain name system has at most 253 characters (RFC 1035).
 const ADDRESS_MAX: usize = 253 + ":65535".len();
+
+/// What is on disk already.
+pub(super) struct Saved {
+    bans: Vec<Ban>,
+    last_end: Option<Arc<PostMortem>>,
+}
+
+impl Saved {
+    /// At start.
+    pub(super) fn new(bans: Vec<Ban>) -> Self {
+        Self { bans, last_end: None }
+    }
+}
 
 impl Service {
     /// The node key of the peer that an operator names. A whole key names also one that is absent.
@@ -37,20 +51,53 @@ impl Service {
         }
     }
 
-    /// Ends of sessions, the newest first. An absent peer may also be named by the address of an end.
+    /// Ends of sessions, the newest first, those of earlier runs last. An absent peer may also be named by the address of an end.
     pub(super) fn ends(&self, peer: Option<&str>, count: usize) -> Result<Vec<EndInfo>, RpcError> {
         let ended = self.handles.peers.borrow().ended.clone();
+        let all = || ended.iter().rev().map(|end| self.end_row(end)).chain(self.earlier_ends.iter().rev().cloned());
         let key = match peer {
-            Some(name) if !ended.iter().any(|end| end.address == name) => Some(self.peer_key(name)?),
+            Some(name) if !all().any(|end| end.addr == name) => Some(self.peer_key(name)?),
             _ => None,
         };
-        let is_meant = |end: &PostMortem| match (key, peer) {
-            (Some(key), _) => end.key == Some(key),
-            (None, Some(address)) => end.address == address,
+        let is_meant = |end: &EndInfo| match (key, peer) {
+            (Some(key), _) => end.node_key.as_ref().is_some_and(|found| found.0 == key),
+            (None, Some(address)) => end.addr == address,
             (None, None) => true,
         };
-        let meant = ended.iter().rev().filter(|end| is_meant(end));
-        Ok(meant.take(count).map(|end| self.end_row(end)).collect())
+        Ok(all().filter(is_meant).take(count).collect())
+    }
+
+    /// Keeps bans and ends of sessions on disk, as they change, until the node ends.
+    pub(crate) async fn keep_peer_files(&self) {
+        let mut peers = self.handles.peers.clone();
+        // It is closed when the node has ended.
+        while peers.changed().await.is_ok() {
+            self.save_peers();
+        }
+    }
+
+    /// Writes what changed since the last time. A disk that refuses costs the record and not the node.
+    pub(crate) fn save_peers(&self) {
+        let (ended, bans) = {
+            let view = self.handles.peers.borrow();
+            (view.ended.clone(), view.bans.clone())
+        };
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = saved.last_end.as_ref();
+        let from = known.and_then(|last| ended.iter().rposition(|end| Arc::ptr_eq(end, last))).map_or(0, |at| at + 1);
+        let news: Vec<_> = ended.iter().skip(from).map(|end| self.end_row(end)).collect();
+        if !news.is_empty() {
+            saved.last_end = ended.last().cloned();
+            if let Err(error) = self.files.add_history(&news) {
+                tracing::warn!(%error, "ends of sessions are not kept");
+            }
+        }
+        if bans != saved.bans {
+            if let Err(error) = self.files.keep_bans(&bans, &*self.clock) {
+                tracing::warn!(%error, "bans are not kept: after a restart they are forgotten");
+            }
+            saved.bans = bans;
+        }
     }
 
     fn end_row(&self, end: &PostMortem) -> EndInfo {
@@ -125,7 +172,10 @@ impl Service {
         if length.is_zero() {
             return Err(RpcError::InvalidParameter("setban: bantime: expected at least 1 second, got 0".into()));
         }
-        self.handles.peer_manager.send(SetBan { peer, length }).await.map_err(gone)
+        self.handles.peer_manager.send(SetBan { peer, length }).await.map_err(gone)?;
+        // Kept before it is promised: a kill must not forget it.
+        self.save_peers();
+        Ok(())
     }
 
     pub(super) async fn lift_peer_ban(&self, name: &str) -> Result<(), RpcError> {
@@ -133,7 +183,14 @@ impl Service {
         if !self.handles.peer_manager.send(LiftBan { peer }).await.map_err(gone)? {
             return Err(RpcError::InvalidParameter(format!("setban: {peer} is not banned; `listbanned` shows who is")));
         }
+        self.save_peers();
         Ok(())
+    }
+
+    pub(super) async fn lift_bans(&self) -> Result<usize, RpcError> {
+        let lifted = self.handles.peer_manager.send(LiftAllBans).await.map_err(gone)?;
+        self.save_peers();
+        Ok(lifted)
     }
 
     pub(super) fn ban_rows(&self) -> Vec<BanInfo> {

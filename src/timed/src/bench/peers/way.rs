@@ -108,6 +108,7 @@ pub(super) async fn actors(
             local: local_node(side),
             book: BookConfig::new(side.key().public(), true),
             configured: dial.into_iter().map(peer).collect(),
+            banned: Vec::new(),
             allowed: None,
             discovers: false,
             lane_limits: LaneLimits::default(),

@@ -1,0 +1,74 @@
+//! What operators do with peers, and what they are told: over the client, with real nodes.
+
+use crate::harness::{Network, Node, time_cli, wait_for};
+use serde_json::{Value, json};
+
+fn key(node: &Node) -> String {
+    node.ask("getnetworkinfo", json!([]))["node_key"].as_str().unwrap().to_owned()
+}
+
+fn peers(node: &Node) -> usize {
+    node.ask("getpeerinfo", json!([])).as_array().unwrap().len()
+}
+
+/// Why and by whom the last session with a peer ended.
+fn last_end(node: &Node, peer: &str) -> Option<(String, String)> {
+    let ends = node.ask("getpeerhistory", json!([peer, 1]));
+    let end = ends.as_array().unwrap().first()?;
+    Some((end["reason"].as_str().unwrap().into(), end["by"].as_str().unwrap().into()))
+}
+
+fn client(node: &Node, words: &[&str]) -> String {
+    let output = time_cli().arg("--data-dir").arg(&node.folder).args(words).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn reason(reason: &str, by: &str) -> Option<(String, String)> {
+    Some((reason.into(), by.into()))
+}
+
+#[test]
+fn operators_ping_disconnect_and_ban_and_both_ends_know_why() {
+    let mut network = Network::start(4, 0);
+    wait_for("all connected", || network.running().all(|node| peers(node) == 3).then_some(()));
+    let (first, second) = (network.node(1), network.node(2));
+    let (key_1, key_2, key_4) = (key(first), key(second), key(network.node(4)));
+
+    let pings = first.ask("ping", json!([&key_2[..8]]));
+    let rtt = pings[0]["rtt"].as_f64().unwrap();
+    assert!(rtt > 0.0 && pings.as_array().unwrap().len() == 1, "{pings}");
+
+    client(first, &["disconnectnode", &key_2]);
+    wait_for("the end on both sides", || {
+        (last_end(first, &key_2) == reason("operator", "us") && last_end(second, &key_1) == reason("operator", "them"))
+            .then_some(())
+    });
+    wait_for("the connection to be back", || (peers(first) == 3 && peers(second) == 3).then_some(()));
+
+    client(first, &["setban", &key_4, "add", "600"]);
+    wait_for("the end on the other side", || {
+        (last_end(network.node(4), &key_1) == reason("banned", "them")).then_some(())
+    });
+    assert_eq!(client(first, &["--json", "listbanned"]).matches(&key_4).count(), 1);
+    let why = client(network.node(4), &["peer", "why", &key_1]);
+    assert!(why.contains("ban") && why.contains("last round trips"), "{why}");
+
+    // A ban and the history outlive a kill.
+    network.node_mut(1).kill();
+    network.node_mut(1).start();
+    let first = network.node(1);
+    wait_for("an answer", || first.height());
+    wait_for("the others", || (peers(first) == 2).then_some(()));
+    let bans = first.ask("listbanned", json!([]));
+    let left = bans[0]["time_remaining"].as_u64().unwrap();
+    assert!(bans[0]["node_key"] == Value::from(key_4.clone()) && (1..=600).contains(&left), "{bans}");
+    let history = client(first, &["peer", "history"]);
+    assert!(history.contains(&key_2[..8]) && history.contains(&key_4[..8]), "{history}");
+    let txid = first.pay().unwrap();
+    network.wait_final(&txid);
+    assert_eq!(peers(first), 2, "the banned one is back");
+
+    assert_eq!(client(first, &["clearbanned"]), "1\n");
+    wait_for("the one that was banned", || (peers(first) == 3).then_some(()));
+}
