@@ -1,7 +1,7 @@
 //! What operators do with peers, and what they are told: over the client, with real nodes.
 
 use crate::harness::{Network, Node, time_cli, wait_for};
-use serde_json::{Value, json};
+use serde_json::json;
 
 fn key(node: &Node) -> String {
     node.ask("getnetworkinfo", json!([]))["node_key"].as_str().unwrap().to_owned()
@@ -62,7 +62,7 @@ fn operators_ping_disconnect_and_ban_and_both_ends_know_why() {
     wait_for("the others", || (peers(first) == 2).then_some(()));
     let bans = first.ask("listbanned", json!([]));
     let left = bans[0]["time_remaining"].as_u64().unwrap();
-    assert!(bans[0]["node_key"] == Value::from(key_4.clone()) && (1..=600).contains(&left), "{bans}");
+    assert!(bans[0]["node_key"] == key_4[..] && (1..=600).contains(&left), "{bans}");
     let history = client(first, &["peer", "history"]);
     assert!(history.contains(&key_2[..8]) && history.contains(&key_4[..8]), "{history}");
     let txid = first.pay().unwrap();
