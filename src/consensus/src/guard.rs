@@ -169,7 +169,7 @@ pub(crate) fn read_slots(file: &dyn DiskFile) -> io::Result<[Option<Slot>; 2]> {
     Ok(slots)
 }
 
-fn decode_slot(bytes: &[u8]) -> Option<Slot> {
+pub(crate) fn decode_slot(bytes: &[u8]) -> Option<Slot> {
     let mut rest = bytes;
     let slot = Slot::deserialize(&mut rest).ok()?;
     let length = bytes.len() - rest.len();

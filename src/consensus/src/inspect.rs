@@ -4,8 +4,8 @@
 //! any number of folders and certificates, and finds the place for which a key signed two things.
 
 use crate::certificate::{commit_votes, polka_votes};
-use crate::guard::{GUARD_FILE, GuardError, SignedRecord, SignedStep, read_slots};
-use crate::journal::{Entry, JOURNAL_FILES, JournalError, decode_entries, newest, scan};
+use crate::guard::{GUARD_FILE, GuardError, SignedRecord, SignedStep, decode_slot, read_slots};
+use crate::journal::{Batch, Entry, JOURNAL_FILES, JournalError, decode_entries, newest, scan};
 use crate::messages::Evidence;
 use std::collections::BTreeMap;
 use std::io;
@@ -92,21 +92,29 @@ pub fn read_journal(disk: &dyn Disk) -> Result<JournalContents, JournalError> {
         Ok(newest) => (newest.map(|n| (n.generation, n.height)), None),
         Err(damage) => (None, Some(damage)),
     };
-    let mut batches = Vec::new();
-    for ((file, content), found) in JOURNAL_FILES.into_iter().zip(&contents).zip(&found) {
-        for batch in found {
-            let Some(entries) = decode_entries(&content[batch.payload.clone()]) else { continue };
-            batches.push(JournalBatch {
-                file,
-                offset: batch.offset as u64,
-                generation: batch.generation,
-                height: batch.height,
-                blocks: entries.iter().filter(|entry| matches!(entry, Entry::Block(_))).count(),
-                statements: entries.iter().flat_map(statements_in).collect(),
-            });
-        }
-    }
+    let read = |((file, content), found): ((_, &Vec<u8>), &Vec<Batch>)| batches_of(file, content, found);
+    let batches = JOURNAL_FILES.into_iter().zip(&contents).zip(&found).flat_map(read).collect();
     Ok(JournalContents { batches, newest, damage })
+}
+
+/// The intact batches in a piece of a journal file that begins where a batch may.
+pub fn batches_in(file: &'static str, content: &[u8]) -> Vec<JournalBatch> {
+    batches_of(file, content, &scan(content))
+}
+
+fn batches_of(file: &'static str, content: &[u8], found: &[Batch]) -> Vec<JournalBatch> {
+    let read = |batch: &Batch| {
+        let entries = decode_entries(&content[batch.payload.clone()])?;
+        Some(JournalBatch {
+            file,
+            offset: batch.offset as u64,
+            generation: batch.generation,
+            height: batch.height,
+            blocks: entries.iter().filter(|entry| matches!(entry, Entry::Block(_))).count(),
+            statements: entries.iter().flat_map(statements_in).collect(),
+        })
+    };
+    found.iter().filter_map(read).collect()
 }
 
 fn statements_in(entry: &Entry) -> Vec<Statement> {
@@ -130,6 +138,11 @@ pub fn read_guard(disk: &dyn Disk) -> Result<[Option<SignedRecord>; 2], GuardErr
     };
     slots.sort_by_key(|slot| std::cmp::Reverse(slot.as_ref().map(|slot| slot.sequence)));
     Ok(slots.map(|slot| slot.map(|slot| slot.record)))
+}
+
+/// What a slot of the guard holds, from its bytes; `None` when it is empty or torn.
+pub fn guard_record(slot: &[u8]) -> Option<SignedRecord> {
+    decode_slot(slot).map(|slot| slot.record)
 }
 
 fn open(disk: &dyn Disk, name: &str) -> io::Result<Option<Arc<dyn DiskFile>>> {

@@ -15,6 +15,9 @@ pub struct MemoryStore {
 /// Values of a key by version, oldest first; `None` for removed.
 type Values = Vec<(u64, Option<Vec<u8>>)>;
 
+/// A key and its value, or `None` when it is removed.
+type Change = (Table, Vec<u8>, Option<Vec<u8>>);
+
 /// Every key with its values.
 #[derive(Default)]
 struct Versions {
@@ -26,6 +29,9 @@ struct Versions {
     /// Keys with values that a later version made old: (that version, table, key).
     outdated: VecDeque<(u64, Table, Vec<u8>)>,
     fail_writes: bool,
+    /// The newest batches turned round, oldest first.
+    undo: VecDeque<Vec<Change>>,
+    undo_max: usize,
 }
 
 impl MemoryStore {
@@ -43,6 +49,19 @@ impl MemoryStore {
         Self { shared: Arc::new(Mutex::new(Versions { tables, ..Versions::default() })) }
     }
 
+    /// Makes [`Self::lose`] possible for so many batches from now on.
+    pub fn keep_undo(&self, batches: usize) {
+        lock(&self.shared).undo_max = batches;
+    }
+
+    /// Loses the newest `count` batches, as a loss of power may; no more than [`Self::keep_undo`] allows. Snapshots are not affected.
+    pub fn lose(&self, count: usize) {
+        let mut state = lock(&self.shared);
+        for changes in (0..count).map_while(|_| state.undo.pop_back()).collect::<Vec<_>>() {
+            state.apply(changes);
+        }
+    }
+
     /// Makes every later write fail, as a broken disk does.
     pub fn fail_writes(&self) {
         lock(&self.shared).fail_writes = true;
@@ -55,6 +74,22 @@ impl MemoryStore {
 }
 
 impl Versions {
+    fn apply(&mut self, changes: impl IntoIterator<Item = Change>) {
+        self.version += 1;
+        let version = self.version;
+        for (table, key, value) in changes {
+            self.tables.entry(table).or_default().entry(key.clone()).or_default().push((version, value));
+            self.outdated.push_back((version, table, key));
+        }
+        self.collect();
+    }
+
+    /// What brings back the present values of what a batch changes.
+    fn turned_round(&self, batch: &Batch) -> Vec<Change> {
+        let before = |table: Table, key: &[u8]| self.tables.get(&table)?.get(key)?.last()?.1.clone();
+        batch.keys().map(|(table, key)| (table, key.to_vec(), before(table, key))).collect()
+    }
+
     /// Drops values that no snapshot can see any more.
     fn collect(&mut self) {
         let oldest = self.held.keys().next().copied().unwrap_or(self.version);
@@ -77,13 +112,14 @@ impl Store for MemoryStore {
         if state.fail_writes {
             return Err(io::Error::other("injected write failure"));
         }
-        state.version += 1;
-        let version = state.version;
-        for (table, key, value) in batch.into_changes() {
-            state.tables.entry(table).or_default().entry(key.clone()).or_default().push((version, value));
-            state.outdated.push_back((version, table, key));
+        if state.undo_max > 0 {
+            if state.undo.len() == state.undo_max {
+                state.undo.pop_front();
+            }
+            let undo = state.turned_round(&batch);
+            state.undo.push_back(undo);
         }
-        state.collect();
+        state.apply(batch.into_changes());
         Ok(())
     }
 
@@ -192,5 +228,19 @@ mod tests {
         let copy = store.copy();
         store.write(batch(&[(b"b", None)])).unwrap();
         assert_eq!(copy.snapshot().unwrap().get(Table::Meta, b"b").unwrap(), Some(b"2".to_vec()));
+    }
+
+    #[test]
+    fn the_newest_batches_can_be_lost_whole_and_the_last_first() {
+        let store = MemoryStore::default();
+        store.write(batch(&[(b"a", Some(b"1"))])).unwrap();
+        store.keep_undo(2);
+        store.write(batch(&[(b"a", Some(b"2")), (b"b", Some(b"2"))])).unwrap();
+        store.write(batch(&[(b"a", None), (b"c", Some(b"3"))])).unwrap();
+        let all = || store.snapshot().unwrap().scan(Table::Meta, b"", None, 10).unwrap();
+        store.lose(1);
+        assert_eq!(all(), vec![(b"a".to_vec(), b"2".to_vec()), (b"b".to_vec(), b"2".to_vec())]);
+        store.lose(5);
+        assert_eq!(all(), vec![(b"a".to_vec(), b"1".to_vec())], "what came before is not in question");
     }
 }

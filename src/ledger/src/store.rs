@@ -61,6 +61,11 @@ impl Batch {
         self.changes.into_iter().map(|((table, key), value)| (table, key, value))
     }
 
+    /// Each changed key once, in order of table and key.
+    pub fn keys(&self) -> impl Iterator<Item = (Table, &[u8])> {
+        self.changes.keys().map(|(table, key)| (*table, &key[..]))
+    }
+
     /// How many keys change.
     pub fn len(&self) -> usize {
         self.changes.len()

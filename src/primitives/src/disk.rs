@@ -1,6 +1,7 @@
 //! Seam: files that must survive a crash (block log, journal, guard).
 //!
-//! A write is durable after [`DiskFile::sync`] returns, and not before: [`MemoryDisk::crash`] shows what that means.
+//! A write is durable after [`DiskFile::sync`] returns, and not before: [`MemoryDisk::crash`] and [`MemoryDisk::crash_keeping`] show what
+//! that means.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -56,6 +57,22 @@ pub trait DiskFile: Send + Sync {
     fn sync(&self) -> io::Result<()>;
 }
 
+/// What a loss of power leaves of a write that was not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Survival {
+    /// Nothing. When a later write is left, the two were written in another order.
+    Lost,
+    /// All of it.
+    Whole,
+    /// So many bytes from its start.
+    Prefix(usize),
+    /// Sectors of [`SECTOR_BYTES`]: number n, counted from the write's start, is left when bit n mod 64 is set. The file grows by all.
+    Sectors(u64),
+}
+
+/// What a disk writes whole or not at all. Unit: bytes.
+pub const SECTOR_BYTES: usize = 512;
+
 /// A disk in memory, for tests and simulation. Clones share the files.
 #[derive(Clone, Default)]
 pub struct MemoryDisk {
@@ -65,11 +82,24 @@ pub struct MemoryDisk {
 impl MemoryDisk {
     /// Forgets every write that was not synced, as a loss of power may.
     pub fn crash(&self) {
-        for file in lock(&self.files).values() {
+        self.crash_keeping(|_| Survival::Lost);
+    }
+
+    /// Keeps of each write that was not synced what `survives` says, as a loss of power may. It is asked in order of files and writes,
+    /// with the file's name. What is left is durable.
+    pub fn crash_keeping(&self, mut survives: impl FnMut(&str) -> Survival) {
+        for (name, file) in lock(&self.files).iter() {
             let mut state = lock(&file.state);
+            for change in std::mem::take(&mut state.unsynced) {
+                change.apply_in_part(survives(name), &mut state.durable);
+            }
             state.current = state.durable.clone();
-            state.unsynced.clear();
         }
+    }
+
+    /// Bytes of all files as they are now.
+    pub fn bytes(&self) -> u64 {
+        lock(&self.files).values().map(|file| lock(&file.state).current.len() as u64).sum()
     }
 
     /// An independent copy of what is durable now, as a backup would hold it.
@@ -137,6 +167,26 @@ impl Change {
                 content[*start..end].copy_from_slice(bytes);
             }
             Self::Resize(size) => content.resize(*size, 0),
+        }
+    }
+
+    fn apply_in_part(&self, survival: Survival, content: &mut Vec<u8>) {
+        match (survival, self) {
+            (Survival::Lost, _) => {}
+            (Survival::Whole, change) | (_, change @ Self::Resize(_)) => change.apply(content),
+            (Survival::Prefix(length), Self::Write(start, bytes)) => {
+                Self::Write(*start, bytes[..length.min(bytes.len())].to_vec()).apply(content);
+            }
+            (Survival::Sectors(mask), Self::Write(start, bytes)) => {
+                let grown = content.len().max(start + bytes.len());
+                content.resize(grown, 0);
+                for (number, sector) in
+                    bytes.chunks(SECTOR_BYTES).enumerate().filter(|(n, _)| mask >> (n % 64) & 1 == 1)
+                {
+                    let from = start + number * SECTOR_BYTES;
+                    content[from..from + sector.len()].copy_from_slice(sector);
+                }
+            }
         }
     }
 }
@@ -213,5 +263,36 @@ mod tests {
         assert!(file.read_at(1, &mut bytes).is_err());
         disk.fail_syncs("a");
         assert!(file.sync().is_err());
+    }
+
+    #[test]
+    fn a_crash_tears_writes_as_told() {
+        let left = |survivals: &[Survival]| {
+            let disk = MemoryDisk::default();
+            let file = disk.open("a").unwrap();
+            file.write_at(0, &[1; 600]).unwrap();
+            file.sync().unwrap();
+            file.write_at(0, &[2; 1300]).unwrap();
+            file.write_at(100, &[3; 10]).unwrap();
+            let mut survivals = survivals.iter();
+            disk.crash_keeping(|name| {
+                assert_eq!(name, "a");
+                *survivals.next().unwrap()
+            });
+            assert_eq!(survivals.len(), 0);
+            assert_eq!(disk.bytes(), file.len().unwrap());
+            let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+            file.read_at(0, &mut bytes).unwrap();
+            let found = [0, 100, 512, 700, 1299].map(|at| bytes.get(at).copied());
+            disk.crash();
+            assert_eq!(file.len().unwrap(), bytes.len() as u64, "what is left is durable");
+            found
+        };
+        use Survival::{Lost, Prefix, Sectors, Whole};
+        assert_eq!(left(&[Lost, Lost]), [Some(1), Some(1), Some(1), None, None]);
+        assert_eq!(left(&[Lost, Whole]), [Some(1), Some(3), Some(1), None, None]);
+        assert_eq!(left(&[Whole, Lost]), [Some(2), Some(2), Some(2), Some(2), Some(2)]);
+        assert_eq!(left(&[Prefix(600), Lost]), [Some(2), Some(2), Some(2), None, None]);
+        assert_eq!(left(&[Sectors(0b101), Prefix(0)]), [Some(2), Some(2), Some(1), Some(0), Some(2)]);
     }
 }

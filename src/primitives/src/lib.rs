@@ -21,7 +21,7 @@ pub mod vote;
 pub use address::{Address, AddressError, Network};
 pub use amount::{Amount, AmountError};
 pub use block::{Block, BlockId, Header};
-pub use disk::{Disk, DiskFile, MemoryDisk};
+pub use disk::{Disk, DiskFile, MemoryDisk, Survival};
 pub use hash::{Domain, Hash};
 pub use keys::{KeyError, PublicKey, SecretKey, Signature, SignedItem, verify_batch};
 pub use number::{ChainId, Height, Round};
