@@ -1,10 +1,10 @@
-//! Seam: how connections come about. The daemon uses TCP, tests a network in memory, the simulator its own.
+//! Seam: how connections come about. The daemon uses TCP, tests and the simulator a network in memory.
 //!
 //! What lies above (TLS, frames, peers) sees a [`BoxStream`] and never the type of a socket.
 
 mod memory;
 
-pub use memory::{MemoryNetwork, MemoryTransport};
+pub use memory::{LinkQuality, MemoryNetwork, MemoryTransport};
 
 use async_trait::async_trait;
 use socket2::SockRef;

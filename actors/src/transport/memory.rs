@@ -1,59 +1,67 @@
-//! A network in memory: hosts, names, links that can be cut, healed and broken. For tests; nothing random, no time of its own.
+//! A network in memory: hosts, names, links with latency and rate that can be cut, healed and broken. For tests and the simulator; all
+//! that is random follows its seed, and time is tokio's, so it must be paused for the same run twice.
+
+mod line;
+
+pub use line::LinkQuality;
 
 use super::{BoxStream, Listener, Transport};
 use async_trait::async_trait;
+use line::{Line, LineParts};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
-/// What one direction of a connection holds before the writer waits, as a socket's buffers would.
-const BUFFER_BYTES: usize = 64 * 1024;
 /// Connections that wait to be accepted at one listener; more are refused.
 const BACKLOG: usize = 128;
 /// First of the ports given to dialling ends.
 const EPHEMERAL_PORT: u16 = 49_152;
+/// Where arrivals fall when nothing else is asked: what tokio's timers can tell apart.
+const TICK: Duration = Duration::from_millis(1);
 
 /// The network. Clones share it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct MemoryNetwork(Arc<Shared>);
 
-#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     /// Wakes dials that wait for a cut link.
     changed: Notify,
 }
 
-#[derive(Default)]
 struct State {
     listeners: BTreeMap<SocketAddr, mpsc::Sender<(BoxStream, SocketAddr)>>,
     names: BTreeMap<String, IpAddr>,
+    /// From whom to whom nothing goes.
     cut: BTreeSet<(IpAddr, IpAddr)>,
+    /// Hosts without power.
+    dark: BTreeSet<IpAddr>,
+    quality: LinkQuality,
+    qualities: BTreeMap<(IpAddr, IpAddr), LinkQuality>,
     connections: Vec<Connection>,
     ports: u16,
     dials: u64,
+    origin: Option<Instant>,
+    tick: Duration,
+    rng: StdRng,
 }
 
 struct Connection {
-    hosts: (IpAddr, IpAddr),
+    /// Who dialled, and who accepted: by the number of the end.
+    hosts: [IpAddr; 2],
     line: Weak<Line>,
 }
 
-/// Both ends of a connection share it.
-#[derive(Default)]
-struct Line(Mutex<LineState>);
-
-#[derive(Default)]
-struct LineState {
-    is_cut: bool,
-    is_broken: bool,
-    /// Who waits to read, by end.
-    waiting: [Option<Waker>; 2],
+impl Connection {
+    fn is_between(&self, a: IpAddr, b: IpAddr) -> bool {
+        self.hosts == [a, b] || self.hosts == [b, a]
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -65,18 +73,46 @@ fn link(a: IpAddr, b: IpAddr) -> (IpAddr, IpAddr) {
     (a.min(b), a.max(b))
 }
 
-impl Line {
-    fn change(&self, change: impl FnOnce(&mut LineState)) {
-        let mut state = lock(&self.0);
-        change(&mut state);
-        state.waiting.iter_mut().filter_map(Option::take).for_each(Waker::wake);
+impl State {
+    /// A connection needs both directions and both hosts.
+    fn is_open(&self, a: IpAddr, b: IpAddr) -> bool {
+        !self.cut.contains(&(a, b)) && !self.cut.contains(&(b, a)) && !self.dark.contains(&a) && !self.dark.contains(&b)
+    }
+
+    fn quality(&self, a: IpAddr, b: IpAddr) -> LinkQuality {
+        self.qualities.get(&link(a, b)).copied().unwrap_or(self.quality)
+    }
+}
+
+impl Default for MemoryNetwork {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl MemoryNetwork {
-    /// A network without hosts.
+    /// A network without hosts, whose links are instant.
     pub fn new() -> Self {
-        Self::default()
+        Self::seeded(0, TICK)
+    }
+
+    /// A network without hosts. Jitter follows the seed; what travels arrives on multiples of `tick`, at least a millisecond.
+    pub fn seeded(seed: u64, tick: Duration) -> Self {
+        let state = State {
+            listeners: BTreeMap::new(),
+            names: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            dark: BTreeSet::new(),
+            quality: LinkQuality::default(),
+            qualities: BTreeMap::new(),
+            connections: Vec::new(),
+            ports: 0,
+            dials: 0,
+            origin: None,
+            tick: tick.max(TICK),
+            rng: StdRng::seed_from_u64(seed),
+        };
+        Self(Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() }))
     }
 
     /// The transport of the host with this address.
@@ -89,29 +125,80 @@ impl MemoryNetwork {
         lock(&self.0.state).names.insert(name.to_owned(), ip);
     }
 
-    /// Cuts the link between two hosts: nothing arrives and dials wait, until [`Self::heal`]. Nothing is lost, as with TCP.
-    pub fn cut(&self, a: IpAddr, b: IpAddr) {
-        lock(&self.0.state).cut.insert(link(a, b));
-        self.change_lines(a, b, |line| line.is_cut = true);
+    /// Sets how good the link between two hosts is, for connections that are open as well.
+    pub fn set_quality(&self, a: IpAddr, b: IpAddr, quality: LinkQuality) {
+        lock(&self.0.state).qualities.insert(link(a, b), quality);
+        self.each_line(|c| c.is_between(a, b), |_, line| line.set_quality(quality));
     }
 
-    /// Undoes [`Self::cut`].
+    /// How good the link between two hosts is.
+    pub fn quality(&self, a: IpAddr, b: IpAddr) -> LinkQuality {
+        lock(&self.0.state).quality(a, b)
+    }
+
+    /// Cuts the link between two hosts: nothing arrives and dials wait, until [`Self::heal`]. Nothing is lost, as with TCP.
+    pub fn cut(&self, a: IpAddr, b: IpAddr) {
+        self.cut_one_way(a, b);
+        self.cut_one_way(b, a);
+    }
+
+    /// Cuts one direction: what `from` sends does not reach `to`. Dials wait either way, since they need an answer.
+    pub fn cut_one_way(&self, from: IpAddr, to: IpAddr) {
+        lock(&self.0.state).cut.insert((from, to));
+        self.set_cut(from, to, true);
+    }
+
+    /// Undoes [`Self::cut`] and [`Self::cut_one_way`].
     pub fn heal(&self, a: IpAddr, b: IpAddr) {
-        lock(&self.0.state).cut.remove(&link(a, b));
-        self.change_lines(a, b, |line| line.is_cut = false);
+        for (from, to) in [(a, b), (b, a)] {
+            lock(&self.0.state).cut.remove(&(from, to));
+            self.set_cut(from, to, false);
+        }
         self.0.changed.notify_waiters();
+    }
+
+    /// Whether both directions between two hosts work.
+    pub fn is_whole(&self, a: IpAddr, b: IpAddr) -> bool {
+        let state = lock(&self.0.state);
+        !state.cut.contains(&(a, b)) && !state.cut.contains(&(b, a))
+    }
+
+    fn set_cut(&self, from: IpAddr, to: IpAddr, is_cut: bool) {
+        self.each_line(|c| c.is_between(from, to), |hosts, line| line.set_cut(usize::from(hosts[0] != from), is_cut));
     }
 
     /// Resets every connection between two hosts.
     pub fn reset(&self, a: IpAddr, b: IpAddr) {
-        self.change_lines(a, b, |line| line.is_broken = true);
+        self.each_line(|c| c.is_between(a, b), |_, line| line.reset());
+    }
+
+    /// A host loses power: whoever is connected to it hears nothing, not even an end, and dials wait. Its own ends are dropped after this.
+    pub fn power_off(&self, ip: IpAddr) {
+        lock(&self.0.state).dark.insert(ip);
+        self.each_line(|c| c.hosts.contains(&ip), |hosts, line| line.silence(usize::from(hosts[0] != ip)));
+    }
+
+    /// The host is back and knows nothing of its old connections: they are reset.
+    pub fn power_on(&self, ip: IpAddr) {
+        if !lock(&self.0.state).dark.remove(&ip) {
+            return;
+        }
+        self.each_line(
+            |c| c.hosts.contains(&ip),
+            |hosts, line| {
+                if line.is_silent(usize::from(hosts[0] != ip)) {
+                    line.reset();
+                }
+            },
+        );
+        self.0.changed.notify_waiters();
     }
 
     /// Connections between two hosts of which at least one end is open.
     pub fn connections(&self, a: IpAddr, b: IpAddr) -> usize {
         let mut state = lock(&self.0.state);
         state.connections.retain(|c| c.line.strong_count() > 0);
-        state.connections.iter().filter(|c| c.hosts == link(a, b)).count()
+        state.connections.iter().filter(|c| c.is_between(a, b)).count()
     }
 
     /// How many dials there were since the start, refused ones included.
@@ -119,13 +206,13 @@ impl MemoryNetwork {
         lock(&self.0.state).dials
     }
 
-    fn change_lines(&self, a: IpAddr, b: IpAddr, change: impl Fn(&mut LineState)) {
+    fn each_line(&self, is_meant: impl Fn(&Connection) -> bool, change: impl Fn([IpAddr; 2], &Line)) {
         let lines: Vec<_> = {
             let state = lock(&self.0.state);
-            let between = state.connections.iter().filter(|c| c.hosts == link(a, b));
-            between.filter_map(|c| c.line.upgrade()).collect()
+            let meant = state.connections.iter().filter(|c| is_meant(c));
+            meant.filter_map(|c| Some((c.hosts, c.line.upgrade()?))).collect()
         };
-        lines.iter().for_each(|line| line.change(&change));
+        lines.iter().for_each(|(hosts, line)| change(*hosts, line));
     }
 
     fn resolve(&self, target: &str) -> io::Result<SocketAddr> {
@@ -141,22 +228,26 @@ impl MemoryNetwork {
     /// Makes a connection, unless the link is cut (`None`).
     fn join(&self, from: IpAddr, to: SocketAddr) -> Option<io::Result<BoxStream>> {
         let mut state = lock(&self.0.state);
-        if state.cut.contains(&link(from, to.ip())) {
+        if !state.is_open(from, to.ip()) {
             return None;
         }
         state.ports = state.ports.checked_add(1).filter(|p| *p >= EPHEMERAL_PORT).unwrap_or(EPHEMERAL_PORT);
-        let origin = SocketAddr::new(from, state.ports);
-        let line = Arc::new(Line::default());
-        let (near, far) = tokio::io::duplex(BUFFER_BYTES);
-        let end = |inner, end| Box::new(End { inner, line: line.clone(), end }) as BoxStream;
-        let accepted = state.listeners.get(&to).is_some_and(|l| l.try_send((end(far, 1), origin)).is_ok());
+        let address = SocketAddr::new(from, state.ports);
+        let parts = LineParts {
+            quality: state.quality(from, to.ip()),
+            origin: *state.origin.get_or_insert_with(Instant::now),
+            tick: state.tick,
+            seed: state.rng.next_u64(),
+        };
+        let line = Line::new(parts);
+        let (near, far) = (line.end(0), line.end(1));
+        let accepted = state.listeners.get(&to).is_some_and(|l| l.try_send((Box::new(far), address)).is_ok());
         if !accepted {
             return Some(Err(io::ErrorKind::ConnectionRefused.into()));
         }
-        let near = end(near, 0);
         state.connections.retain(|c| c.line.strong_count() > 0);
-        state.connections.push(Connection { hosts: link(from, to.ip()), line: Arc::downgrade(&line) });
-        Some(Ok(near))
+        state.connections.push(Connection { hosts: [from, to.ip()], line: Arc::downgrade(&line) });
+        Some(Ok(Box::new(near)))
     }
 }
 
@@ -189,6 +280,10 @@ impl Transport for MemoryTransport {
         let address = self.network.resolve(target)?;
         loop {
             let changed = self.network.0.changed.notified();
+            let there_and_back = self.network.quality(self.ip, address.ip()).latency * 2;
+            if !there_and_back.is_zero() {
+                tokio::time::sleep(there_and_back).await;
+            }
             match self.network.join(self.ip, address) {
                 Some(stream) => return Ok((stream?, address)),
                 None => changed.await,
@@ -210,48 +305,6 @@ impl Listener for MemoryListener {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.address)
-    }
-}
-
-/// One end of a connection.
-struct End {
-    inner: DuplexStream,
-    line: Arc<Line>,
-    end: usize,
-}
-
-impl AsyncRead for End {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        {
-            let mut line = lock(&self.line.0);
-            if line.is_broken {
-                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-            }
-            if let Some(waiting) = line.waiting.get_mut(self.end) {
-                *waiting = Some(cx.waker().clone());
-            }
-            if line.is_cut {
-                return Poll::Pending;
-            }
-        }
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for End {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if lock(&self.line.0).is_broken {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
-        Pin::new(&mut self.inner).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
 
@@ -297,5 +350,70 @@ mod tests {
         drop(listener);
         assert!(network.host(A).connect("10.0.0.2:7000").await.is_err());
         assert_eq!(network.dials(), 4);
+    }
+
+    async fn connected(network: &MemoryNetwork) -> (BoxStream, BoxStream) {
+        let mut listener = network.host(B).bind(SocketAddr::new(B, 7000)).await.unwrap();
+        let (near, _) = network.host(A).connect("10.0.0.2:7000").await.unwrap();
+        let (far, _) = listener.accept().await.unwrap();
+        (near, far)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_travel_in_order_for_latency_and_jitter_at_the_rate_of_the_link() {
+        let network = MemoryNetwork::seeded(7, Duration::from_millis(1));
+        let (latency, jitter) = (Duration::from_millis(40), Duration::from_millis(30));
+        network.set_quality(A, B, LinkQuality { latency, jitter, bytes_per_second: None });
+        let started = Instant::now();
+        let (mut near, mut far) = connected(&network).await;
+        assert_eq!(started.elapsed(), 2 * latency, "a dial is there and back");
+        let sent = Instant::now();
+        for byte in 0..50 {
+            near.write_u8(byte).await.unwrap();
+        }
+        let mut arrivals = Vec::new();
+        for byte in 0..50 {
+            assert_eq!(far.read_u8().await.unwrap(), byte);
+            arrivals.push(sent.elapsed());
+        }
+        assert!(arrivals[0] >= latency && arrivals[49] <= latency + jitter, "{arrivals:?}");
+        assert!(arrivals[0] < arrivals[49], "{arrivals:?}");
+        let bytes_per_second = std::num::NonZeroU64::new(1_000_000);
+        network.set_quality(A, B, LinkQuality { latency, jitter: Duration::ZERO, bytes_per_second });
+        let sent = Instant::now();
+        let reading = tokio::spawn(async move {
+            let mut bytes = vec![0; 500_000];
+            far.read_exact(&mut bytes).await.map(|_| far)
+        });
+        near.write_all(&vec![1; 500_000]).await.unwrap();
+        assert!((480..=500).contains(&sent.elapsed().as_millis()), "a writer is not far ahead of the wire");
+        let mut far = reading.await.unwrap().unwrap();
+        assert!((540..=541).contains(&sent.elapsed().as_millis()), "{:?}", sent.elapsed());
+        drop(near);
+        let closing = Instant::now();
+        assert!(far.read_u8().await.is_err(), "the end of the other side comes last");
+        assert_eq!(closing.elapsed(), latency);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_direction_can_be_cut_and_a_host_without_power_says_nothing() {
+        let network = MemoryNetwork::new();
+        let (mut near, mut far) = connected(&network).await;
+        let patience = Duration::from_secs(60);
+        network.cut_one_way(A, B);
+        assert!(!network.is_whole(A, B));
+        near.write_u8(1).await.unwrap();
+        far.write_u8(2).await.unwrap();
+        assert_eq!(near.read_u8().await.unwrap(), 2);
+        assert!(timeout(patience, far.read_u8()).await.is_err());
+        network.heal(A, B);
+        assert_eq!(timeout(patience, far.read_u8()).await.unwrap().unwrap(), 1);
+        network.power_off(B);
+        drop(far);
+        near.write_u8(3).await.unwrap();
+        assert!(timeout(patience, near.read_u8()).await.is_err());
+        assert!(timeout(patience, network.host(A).connect("10.0.0.2:7000")).await.is_err());
+        network.power_on(B);
+        assert_eq!(near.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
 }
