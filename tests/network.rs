@@ -7,7 +7,7 @@ use std::time::Duration;
 use timed_actors::mempool::SubmitError;
 use timed_mempool::Reject;
 use timed_primitives::{Amount, Height, KeyHash, Lock, SecretKey, TransactionBody, TxInput, TxOutput};
-use timed_tests::{Network, Node, assert_agree, run};
+use timed_tests::{Node, assert_agree, network, run, start_all};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -21,14 +21,14 @@ async fn all_reach(nodes: &[Node], height: Height, limit: Duration) {
 #[test]
 fn four_nodes_make_payments_final_and_agree() {
     run(async {
-        let mut network = Network::new(4, 1);
-        let nodes = network.start_all(4).await;
+        let mut network = network(4, 1);
+        let nodes = start_all(&mut network, 4);
         all_reach(&nodes, Height(1), 10 * SECOND).await;
-        let supply = nodes[0].handles.reader.supply();
+        let supply = nodes[0].handles().reader.supply();
         let mut paid = Vec::new();
         for number in 0..20 {
             let node = &nodes[number % 4];
-            paid.push(node.submit(network.payment(number, 7)).await.unwrap());
+            paid.push(node.submit(network.payment(number, 7).unwrap()).await.unwrap());
         }
         for txid in &paid {
             for node in &nodes {
@@ -36,8 +36,8 @@ fn four_nodes_make_payments_final_and_agree() {
             }
         }
         all_reach(&nodes, Height(5), MINUTE).await;
-        assert_agree(&nodes);
-        let after = nodes[0].handles.reader.supply();
+        assert_agree(&network);
+        let after = nodes[0].handles().reader.supply();
         assert_eq!(after.unspent.plus(after.fees), supply.unspent.plus(supply.fees));
         assert_eq!(after.fees.0, 20 * 10_000, "each payment left its fee");
     });
@@ -46,10 +46,10 @@ fn four_nodes_make_payments_final_and_agree() {
 #[test]
 fn a_chain_of_payments_handed_in_at_once_is_taken_in_order() {
     run(async {
-        let mut network = Network::new(4, 12);
-        let nodes = network.start_all(4).await;
+        let mut network = network(4, 12);
+        let nodes = start_all(&mut network, 4);
         all_reach(&nodes, Height(1), 10 * SECOND).await;
-        let mut chain = vec![network.payment(0, 1)];
+        let mut chain = vec![network.payment(0, 1).unwrap()];
         for to in 2..6 {
             let next = {
                 let spent = chain.last().unwrap();
@@ -74,7 +74,7 @@ fn a_chain_of_payments_handed_in_at_once_is_taken_in_order() {
             node.finalises(chain[4].id(), 5 * SECOND).await;
         }
         // A child of one that turns out bad learns so, and is not kept.
-        let mut bad = network.payment(1, 1);
+        let mut bad = network.payment(1, 1).unwrap();
         bad.witnesses[0].signature.0[3] ^= 1;
         let mut orphan = chain[1].body.clone();
         orphan.inputs[0].previous.txid = bad.id();
@@ -82,144 +82,144 @@ fn a_chain_of_payments_handed_in_at_once_is_taken_in_order() {
         let (bad, orphan) = futures_util::join!(nodes[0].submit(bad), nodes[0].submit(orphan));
         assert!(matches!(bad, Err(SubmitError::BadSignature)), "{bad:?}");
         assert!(matches!(orphan, Err(SubmitError::Refused(Reject::UnknownInput { .. }))), "{orphan:?}");
-        assert_agree(&nodes);
+        assert_agree(&network);
     });
 }
 
 #[test]
 fn an_idle_hour_costs_one_block_in_ten_seconds_each_in_round_0_and_no_reconnect() {
     run(async {
-        let mut network = Network::new(4, 2);
-        let nodes = network.start_all(4).await;
+        let mut network = network(4, 2);
+        let nodes = start_all(&mut network, 4);
         all_reach(&nodes, Height(1), 10 * SECOND).await;
-        let dials = network.links.dials();
+        let dials = network.links().dials();
         tokio::time::sleep(60 * MINUTE).await;
         let height = nodes[0].height();
         assert!((355..=362).contains(&height.0), "an hour of empty blocks each 10 s, got {height}");
         for h in (1..=height.0).map(Height) {
-            let certificate = nodes[0].handles.reader.certificate(h).unwrap().unwrap();
+            let certificate = nodes[0].handles().reader.certificate(h).unwrap().unwrap();
             assert_eq!(certificate.round.0, 0, "height {h} took more than one round");
         }
-        assert_eq!(network.links.dials(), dials, "somebody dialled again");
-        assert_agree(&nodes);
+        assert_eq!(network.links().dials(), dials, "somebody dialled again");
+        assert_agree(&network);
     });
 }
 
 #[test]
 fn one_of_four_dead_and_payments_go_on() {
     run(async {
-        let mut network = Network::new(4, 3);
-        let mut nodes = network.start_all(4).await;
+        let mut network = network(4, 3);
+        let mut nodes = start_all(&mut network, 4);
         all_reach(&nodes, Height(1), 10 * SECOND).await;
-        nodes.remove(3).handles.stop().await;
+        nodes.remove(3).stop().await;
         for number in 0..10 {
-            let txid = nodes[number % 3].submit(network.payment(number, 7)).await.unwrap();
+            let txid = nodes[number % 3].submit(network.payment(number, 7).unwrap()).await.unwrap();
             for node in &nodes {
                 node.finalises(txid, 10 * SECOND).await;
             }
         }
-        assert_agree(&nodes);
+        assert_agree(&network);
     });
 }
 
 #[test]
 fn two_of_four_decide_nothing_and_go_on_when_one_returns() {
     run(async {
-        let mut network = Network::new(4, 4);
-        let mut nodes = network.start_all(4).await;
+        let mut network = network(4, 4);
+        let mut nodes = start_all(&mut network, 4);
         all_reach(&nodes, Height(1), 10 * SECOND).await;
         let four = nodes.remove(3);
         let three = nodes.remove(2);
         for node in [&three, &four] {
-            node.handles.stop().await;
+            node.stop().await;
         }
         tokio::time::sleep(5 * SECOND).await;
         let stuck = nodes[0].height();
-        let txid = nodes[0].submit(network.payment(0, 7)).await.unwrap();
+        let txid = nodes[0].submit(network.payment(0, 7).unwrap()).await.unwrap();
         tokio::time::sleep(10 * MINUTE).await;
         assert!(nodes.iter().all(|node| node.height().0 <= stuck.0 + 1), "two of four must not decide");
-        assert!(!nodes[0].handles.reader.is_confirmed(&txid).unwrap(), "final without a quorum");
-        let line = nodes[0].handles.consensus.borrow().as_ref().unwrap().quorum_line.clone().unwrap();
+        assert!(!nodes[0].handles().reader.is_confirmed(&txid).unwrap(), "final without a quorum");
+        let line = nodes[0].handles().consensus.borrow().as_ref().unwrap().quorum_line.clone().unwrap();
         assert!(line.starts_with("no quorum: 2 of 4 voting power, need 3; missing node "), "{line}");
-        let three = network.start_on(3, three.disk, three.store).await;
+        three.start().unwrap();
         nodes.push(three);
         for node in &nodes {
             node.finalises(txid, 2 * MINUTE).await;
         }
-        assert_agree(&nodes);
+        assert_agree(&network);
     });
 }
 
 #[test]
 fn an_observer_and_a_returned_node_catch_up_and_follow() {
     run(async {
-        let mut network = Network::new(4, 5);
-        let mut nodes = network.start_all(4).await;
+        let mut network = network(4, 5);
+        let mut nodes = start_all(&mut network, 4);
         all_reach(&nodes, Height(1), 10 * SECOND).await;
         let four = nodes.remove(3);
-        four.handles.stop().await;
+        four.stop().await;
         for number in 0..40 {
-            let txid = nodes[0].submit(network.payment(number, 7)).await.unwrap();
+            let txid = nodes[0].submit(network.payment(number, 7).unwrap()).await.unwrap();
             nodes[0].finalises(txid, 10 * SECOND).await;
         }
         let tip = nodes[0].height();
         assert!(tip.0 >= 40, "each payment made a block");
-        let returned = network.start_on(4, four.disk, four.store).await;
-        returned.reaches(tip, 30 * SECOND).await;
-        let observer = network.start(5).await;
+        four.start().unwrap();
+        four.reaches(tip, 30 * SECOND).await;
+        let observer = network.start(5).unwrap();
         observer.reaches(tip, 30 * SECOND).await;
-        nodes.extend([returned, observer]);
-        let txid = nodes[4].submit(network.payment(40, 7)).await.unwrap();
+        nodes.extend([four, observer]);
+        let txid = nodes[4].submit(network.payment(40, 7).unwrap()).await.unwrap();
         for node in &nodes {
             node.finalises(txid, 10 * SECOND).await;
         }
-        assert_agree(&nodes);
+        assert_agree(&network);
     });
 }
 
 #[test]
 fn a_partition_of_two_and_two_decides_nothing_and_heals() {
     run(async {
-        let mut network = Network::new(4, 6);
-        let nodes = network.start_all(4).await;
+        let mut network = network(4, 6);
+        let nodes = start_all(&mut network, 4);
         all_reach(&nodes, Height(1), 10 * SECOND).await;
         let across = [(1, 3), (1, 4), (2, 3), (2, 4)];
         for (a, b) in across {
-            network.links.cut(Network::ip(a), Network::ip(b));
+            network.cut(a, b);
         }
         let at_cut: Vec<_> = nodes.iter().map(Node::height).collect();
         tokio::time::sleep(30 * MINUTE).await;
         for (node, before) in nodes.iter().zip(&at_cut) {
-            assert!(node.height().0 <= before.0 + 1, "node {} decided without a quorum", node.id);
+            assert!(node.height().0 <= before.0 + 1, "node {} decided without a quorum", node.id());
         }
         for (a, b) in across {
-            network.links.heal(Network::ip(a), Network::ip(b));
+            network.heal(a, b);
         }
         let target = Height(at_cut[0].0 + 5);
         all_reach(&nodes, target, 3 * MINUTE).await;
-        assert_agree(&nodes);
+        assert_agree(&network);
     });
 }
 
 #[test]
 fn a_network_of_one_decides_alone() {
     run(async {
-        let mut network = Network::new(1, 7);
-        let node = network.start(1).await;
-        let txid = node.submit(network.payment(0, 7)).await.unwrap();
+        let mut network = network(1, 7);
+        let node = network.start(1).unwrap();
+        let txid = node.submit(network.payment(0, 7).unwrap()).await.unwrap();
         node.finalises(txid, 5 * SECOND).await;
         node.reaches(Height(4), MINUTE).await;
-        assert_agree(&[node]);
+        assert_agree(&network);
     });
 }
 
 #[test]
 fn a_double_spend_is_refused_by_name_and_never_both_final() {
     run(async {
-        let mut network = Network::new(4, 8);
-        let nodes = network.start_all(4).await;
+        let mut network = network(4, 8);
+        let nodes = start_all(&mut network, 4);
         all_reach(&nodes, Height(1), 10 * SECOND).await;
-        let (first, second) = (network.payment(0, 7), network.payment(0, 8));
+        let (first, second) = (network.payment(0, 7).unwrap(), network.payment(0, 8).unwrap());
         let kept = nodes[0].submit(first.clone()).await.unwrap();
         let refused = nodes[0].submit(second.clone()).await.unwrap_err();
         assert!(refused.to_string().contains(&format!("is spent by {kept}")), "{refused}");
@@ -227,11 +227,11 @@ fn a_double_spend_is_refused_by_name_and_never_both_final() {
         let other = nodes[2].submit(second).await.ok();
         tokio::time::sleep(30 * SECOND).await;
         let is_final =
-            |txid| nodes.iter().map(|node| node.handles.reader.is_confirmed(&txid).unwrap()).collect::<Vec<_>>();
+            |txid| nodes.iter().map(|node| node.handles().reader.is_confirmed(&txid).unwrap()).collect::<Vec<_>>();
         let [one, two] = [Some(kept), other].map(|txid| txid.map_or(vec![false; 4], is_final));
         assert!(one.iter().zip(&two).all(|(a, b)| a ^ b), "exactly one on every node: {one:?} {two:?}");
         assert!(one.windows(2).all(|pair| pair[0] == pair[1]), "all agree which");
-        assert_agree(&nodes);
+        assert_agree(&network);
     });
 }
 
@@ -239,17 +239,17 @@ fn a_double_spend_is_refused_by_name_and_never_both_final() {
 fn trace(seed: u64) -> Vec<String> {
     let mut lines = Vec::new();
     run(async {
-        let mut network = Network::new(4, seed);
-        let nodes = network.start_all(4).await;
+        let mut network = network(4, seed);
+        let nodes = start_all(&mut network, 4);
         all_reach(&nodes, Height(1), 10 * SECOND).await;
         for number in 0..12 {
-            let txid = nodes[number % 4].submit(network.payment(number, 7)).await.unwrap();
+            let txid = nodes[number % 4].submit(network.payment(number, 7).unwrap()).await.unwrap();
             nodes[(number + 1) % 4].finalises(txid, 10 * SECOND).await;
         }
-        network.links.reset(Network::ip(1), Network::ip(2));
+        network.reset(1, 2);
         all_reach(&nodes, Height(nodes[0].height().0 + 3), MINUTE).await;
         for height in (1..=nodes[0].height().0).map(Height) {
-            let block = nodes[0].handles.reader.block(height).unwrap().unwrap();
+            let block = nodes[0].handles().reader.block(height).unwrap().unwrap();
             lines.push(format!("{height} {} {}", block.id(), block.header.time));
         }
     });
@@ -266,37 +266,36 @@ fn the_same_seed_gives_the_same_chain() {
 #[test]
 fn all_restarted_together_go_on_and_are_quiet_again() {
     run(async {
-        let mut network = Network::new(4, 10);
-        let nodes = network.start_all(4).await;
+        let mut network = network(4, 10);
+        let nodes = start_all(&mut network, 4);
         all_reach(&nodes, Height(1), 10 * SECOND).await;
         for number in 0..10 {
-            let txid = nodes[number % 4].submit(network.payment(number, 7)).await.unwrap();
+            let txid = nodes[number % 4].submit(network.payment(number, 7).unwrap()).await.unwrap();
             nodes[0].finalises(txid, 10 * SECOND).await;
         }
-        let mut returned = Vec::new();
         for node in &nodes {
-            node.handles.stop().await;
+            node.stop().await;
         }
         tokio::time::sleep(MINUTE).await;
         for node in &nodes {
-            returned.push(network.start_on(node.id, node.disk.clone(), node.store.clone()).await);
+            node.start().unwrap();
         }
         let before = nodes[0].height();
         tokio::time::sleep(10 * MINUTE).await;
-        let made = returned[0].height().above(before);
+        let made = nodes[0].height().above(before);
         assert!((55..=63).contains(&made), "ten idle minutes made {made} blocks");
-        assert_agree(&returned);
+        assert_agree(&network);
     });
 }
 
 #[test]
 fn every_bad_transaction_is_refused_by_name_and_the_network_goes_on() {
     run(async {
-        let mut network = Network::new(1, 11);
-        let node = network.start(1).await;
+        let mut network = network(1, 11);
+        let node = network.start(1).unwrap();
         node.reaches(Height(1), 10 * SECOND).await;
         let wallet = SecretKey::development("wallet", 0);
-        let (good, dust) = (network.payment(0, 7), network.genesis.parameters.dust_min);
+        let (good, dust) = (network.payment(0, 7).unwrap(), network.genesis().parameters.dust_min);
         let changed = |change: fn(&mut TransactionBody, Amount)| {
             let mut body = good.body.clone();
             change(&mut body, dust);
@@ -327,8 +326,8 @@ fn every_bad_transaction_is_refused_by_name_and_the_network_goes_on() {
         node.finalises(txid, 5 * SECOND).await;
         let again = node.submit(good).await.unwrap_err().to_string();
         assert!(again.contains("known already"), "{again}");
-        let spent = node.submit(network.payment(0, 8)).await.unwrap_err().to_string();
+        let spent = node.submit(network.payment(0, 8).unwrap()).await.unwrap_err().to_string();
         assert!(spent.contains("does not exist or is spent"), "{spent}");
-        assert_agree(&[node]);
+        assert_agree(&network);
     });
 }

@@ -83,6 +83,10 @@ fn allowed_doors() -> BTreeMap<&'static str, Vec<&'static str>> {
             ],
         ),
         (
+            "src/simulator",
+            vec!["timed-primitives", "timed-peer", "timed-consensus", "timed-mempool", "timed-ledger", "timed-actors"],
+        ),
+        (
             "src/timed",
             vec![
                 "timed-primitives",
@@ -96,6 +100,7 @@ fn allowed_doors() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "timed-store",
                 "timed-rpc",
                 "timed-actors",
+                "timed-simulator",
                 "timed-config",
             ],
         ),

@@ -1,0 +1,353 @@
+//! The judge of a run: sees what every node makes durable and what it publishes, in all its lives, and remembers all of it.
+//!
+//! No honest key may ever sign two things for one place; every height has one block; what a node called final stays so; money neither
+//! comes nor goes; nobody drops a peer that is alive or keeps one that is dead; everything stays within its bounds.
+
+mod calm;
+mod violation;
+
+pub use calm::Calm;
+pub use violation::Violation;
+
+use crate::trace::Trace;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use timed_actors::Handles;
+use timed_actors::peer::PostMortem;
+use timed_actors::peer_manager::PeersView;
+use timed_consensus::guard::{SignedRecord, SignedStep};
+use timed_consensus::inspect::{Statement, Statements, statements_of};
+use timed_ledger::{Genesis, LedgerReader};
+use timed_peer::{EndReason, LaneLimits};
+use timed_primitives::{Amount, BlockId, Hash, Height, PublicKey, SecretKey, TxId};
+use tokio::time::Instant;
+
+/// Violations remembered; the first ones tell the most.
+const VIOLATIONS_MAX: usize = 100;
+/// A session that lasted so long between two nodes that nothing disturbed may end only because a node wishes so.
+const SETTLED: Duration = Duration::from_secs(10);
+/// How long after the last disturbance of two nodes its effects may last.
+const AFTERMATH: Duration = Duration::from_secs(10);
+/// How late a view is published and a timer fires, at most.
+const LATENESS: Duration = Duration::from_secs(3);
+
+/// What became final, for those who wait for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewlyFinal {
+    /// The payment.
+    pub txid: TxId,
+    /// When a first node called it final.
+    pub at: Instant,
+}
+
+/// A height as the first node that called it final saw it.
+struct Final {
+    id: BlockId,
+    state: Option<Hash>,
+}
+
+/// What is known of a node over its lives.
+#[derive(Default)]
+struct Known {
+    /// What it called final, in any life since its disk was last taken from it.
+    published: Height,
+    /// Compared in this life.
+    checked: Height,
+    /// The newest end of a session that was judged.
+    judged_end: Option<Arc<PostMortem>>,
+}
+
+/// Remembers and judges.
+pub struct Checker {
+    trace: Trace,
+    supply: Amount,
+    chain: BTreeMap<Height, Final>,
+    statements: Statements,
+    guards: BTreeMap<(u64, Height, u32, SignedStep), SignedRecord>,
+    known: BTreeMap<u64, Known>,
+    by_consensus_key: BTreeMap<PublicKey, u64>,
+    by_node_key: BTreeMap<PublicKey, u64>,
+    /// Whose signatures may contradict.
+    byzantine: BTreeSet<u64>,
+    calm: Calm,
+    newly_final: Vec<NewlyFinal>,
+    transactions: u64,
+    violations: Vec<Violation>,
+    checks: u64,
+}
+
+/// The checker, for all who show it something.
+#[derive(Clone)]
+pub struct SharedChecker(Arc<Mutex<Checker>>);
+
+impl SharedChecker {
+    /// For a chain, with the development keys of so many nodes.
+    pub fn new(genesis: &Genesis, nodes: u64, trace: Trace) -> Self {
+        let keys = |purpose| (1..=nodes).map(move |id| (SecretKey::development(purpose, id).public(), id)).collect();
+        Self(Arc::new(Mutex::new(Checker {
+            trace,
+            supply: genesis.supply().unwrap_or_default(),
+            chain: BTreeMap::new(),
+            statements: Statements::new(genesis.chain_id),
+            guards: BTreeMap::new(),
+            known: BTreeMap::new(),
+            by_consensus_key: keys("consensus"),
+            by_node_key: keys("node"),
+            byzantine: BTreeSet::new(),
+            calm: Calm::default(),
+            newly_final: Vec::new(),
+            transactions: 0,
+            violations: Vec::new(),
+            checks: 0,
+        })))
+    }
+
+    /// The checker itself. Never held over an await.
+    pub fn lock(&self) -> MutexGuard<'_, Checker> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Checker {
+    /// What was found, the first first. Bound: 100.
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// How many comparisons were made.
+    pub const fn checks(&self) -> u64 {
+        self.checks
+    }
+
+    /// Height of the highest block that any node called final.
+    pub fn height(&self) -> Height {
+        self.chain.keys().next_back().copied().unwrap_or_default()
+    }
+
+    /// Payments in final blocks.
+    pub const fn transactions(&self) -> u64 {
+        self.transactions
+    }
+
+    /// Payments that became final since the last call.
+    pub fn take_newly_final(&mut self) -> Vec<NewlyFinal> {
+        std::mem::take(&mut self.newly_final)
+    }
+
+    /// Who was disturbed when.
+    pub const fn calm(&mut self) -> &mut Calm {
+        &mut self.calm
+    }
+
+    /// This node's key may sign what it likes.
+    pub fn set_byzantine(&mut self, node: u64) {
+        self.byzantine.insert(node);
+    }
+
+    /// Notes what must not be.
+    pub fn report(&mut self, violation: Violation) {
+        self.trace.world(format_args!("VIOLATION {violation}"));
+        if self.violations.len() < VIOLATIONS_MAX {
+            self.violations.push(violation);
+        }
+    }
+
+    /// A node's disk was taken away or set back by the world: what it published may be gone.
+    pub fn forget_published(&mut self, node: u64) {
+        self.known.entry(node).or_default().published = Height::GENESIS;
+        self.guards.retain(|(of, ..), _| *of != node);
+    }
+
+    /// A statement is durable in a node's journal, or part of a final block.
+    pub fn on_statement(&mut self, found_at: u64, statement: Statement) {
+        self.checks += 1;
+        let (key, second) = (statement.signer(), statement.record());
+        let Some(signer) = self.by_consensus_key.get(&key).copied() else { return };
+        if self.byzantine.contains(&signer) {
+            return;
+        }
+        let held = self.statements.get(key, second.height, second.round, second.step).map(Statement::record);
+        match self.statements.add(statement) {
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                let first = held.unwrap_or(second);
+                self.report(Violation::SignedTwice { signer, first, second, found_at });
+            }
+            Err(forged) => self.report(Violation::Forged { node: found_at, text: forged.to_string() }),
+        }
+    }
+
+    /// A record is durable in a node's guard. It bears no signature, but the node had reason to write it.
+    pub fn on_guard(&mut self, node: u64, guard: SignedRecord) {
+        self.checks += 1;
+        let place = (node, guard.height, guard.round.0, guard.step);
+        let held = *self.guards.entry(place).or_insert(guard);
+        let key = SecretKey::development("consensus", node).public();
+        let signed = self.statements.get(key, guard.height, guard.round, guard.step).map(Statement::record);
+        if let Some(signed) = [Some(held), signed].into_iter().flatten().find(|signed| *signed != guard)
+            && !self.byzantine.contains(&node)
+        {
+            self.report(Violation::GuardDiffers { node, guard, signed });
+        }
+    }
+
+    /// A node opened its files: everything it ever called final must be there.
+    pub(crate) fn on_start(&mut self, node: u64, reader: &LedgerReader) {
+        let known = self.known.entry(node).or_default();
+        known.checked = Height::GENESIS;
+        known.judged_end = None;
+        let (published, found) = (known.published, reader.tip().height);
+        if found < published {
+            self.report(Violation::WentBack { node, published, found });
+        }
+        self.on_tip(node, reader);
+    }
+
+    /// A node published a tip.
+    pub(crate) fn on_tip(&mut self, node: u64, reader: &LedgerReader) {
+        let tip = reader.tip();
+        let known = self.known.entry(node).or_default();
+        let checked = known.checked;
+        if tip.height < checked {
+            let published = checked;
+            self.report(Violation::WentBack { node, published, found: tip.height });
+            return;
+        }
+        known.checked = tip.height;
+        known.published = known.published.max(tip.height);
+        for height in (checked.0 + 1..=tip.height.0).map(Height) {
+            self.compare_block(node, height, reader);
+        }
+        if tip.height == Height::GENESIS {
+            return;
+        }
+        self.compare_state(node, tip.height, tip.state_commitment);
+        let supply = reader.supply();
+        let found = supply.unspent.plus(supply.fees).unwrap_or_default();
+        if found != self.supply {
+            let supply = self.supply;
+            self.report(Violation::Supply { node, height: tip.height, found, supply });
+        }
+    }
+
+    fn compare_block(&mut self, node: u64, height: Height, reader: &LedgerReader) {
+        self.checks += 1;
+        let unreadable = |text| Violation::Unreadable { node, height, text };
+        let found = match reader.block_id(height) {
+            Ok(Some(found)) => found,
+            Ok(None) => return self.report(unreadable("it is not there".to_owned())),
+            Err(error) => return self.report(unreadable(error.to_string())),
+        };
+        match self.chain.get(&height).map(|first| first.id) {
+            Some(other) if other == found => {}
+            Some(other) => self.report(Violation::OtherBlock { node, height, found, other }),
+            None => {
+                self.chain.insert(height, Final { id: found, state: None });
+                match reader.decided(height) {
+                    Ok(Some(decided)) => self.take_block(node, &decided),
+                    Ok(None) => self.report(unreadable("it is not there".to_owned())),
+                    Err(error) => self.report(unreadable(error.to_string())),
+                }
+            }
+        }
+    }
+
+    /// A block is final for the first time.
+    fn take_block(&mut self, node: u64, decided: &timed_ledger::Decided) {
+        let block = &decided.block;
+        self.trace.node(
+            node,
+            format_args!(
+                "commits height {} round {} block {} with {} payments",
+                block.height(),
+                decided.certificate.round.0,
+                block.id().short(),
+                block.transactions.len()
+            ),
+        );
+        self.transactions += block.transactions.len() as u64;
+        let at = Instant::now();
+        self.newly_final.extend(block.transactions.iter().map(|t| NewlyFinal { txid: t.id(), at }));
+        for statement in statements_of(&decided.certificate) {
+            self.on_statement(node, statement);
+        }
+    }
+
+    fn compare_state(&mut self, node: u64, height: Height, found: Hash) {
+        self.checks += 1;
+        let Some(first) = self.chain.get_mut(&height) else { return };
+        let other = *first.state.get_or_insert(found);
+        if other != found {
+            self.report(Violation::OtherState { node, height, found, other });
+        }
+    }
+
+    /// A node published who is connected.
+    pub(crate) fn on_peers(&mut self, node: u64, view: &PeersView) {
+        let mut seen = BTreeSet::new();
+        for peer in &view.peers {
+            self.checks += 1;
+            let Some(id) = self.by_node_key.get(&peer.key).copied() else { continue };
+            if !seen.insert(id) {
+                self.report(Violation::TwoSessions { node, peer: id });
+            }
+            let gone_for = self.calm.unheard_for(node, id);
+            if gone_for > timed_peer::heartbeat::deadline(peer.interval) + LATENESS {
+                self.report(Violation::DeadPeerKept { node, peer: id, gone_for });
+            }
+            let LaneLimits { control, consensus, bulk } = LaneLimits::default();
+            let bound = (control + consensus + bulk) as u64;
+            let found = peer.queued_bytes.iter().sum::<usize>() as u64;
+            if found > bound {
+                self.report(Violation::Unbounded { node, what: "bytes queued for one peer", found, bound });
+            }
+        }
+        let judged = self.known.entry(node).or_default().judged_end.clone();
+        let is_judged = |end: &Arc<PostMortem>| judged.as_ref().is_some_and(|judged| Arc::ptr_eq(judged, end));
+        let fresh: Vec<_> = view.ended.iter().rev().take_while(|end| !is_judged(end)).cloned().collect();
+        for end in fresh.iter().rev() {
+            self.judge_end(node, end);
+        }
+        if let Some(newest) = fresh.first() {
+            self.known.entry(node).or_default().judged_end = Some(newest.clone());
+        }
+    }
+
+    fn judge_end(&mut self, node: u64, ended: &PostMortem) {
+        let Some(peer) = ended.key.and_then(|key| self.by_node_key.get(&key).copied()) else { return };
+        let reason = ended.end.reason;
+        let is_wished = matches!(
+            reason,
+            EndReason::Duplicate
+                | EndReason::Replaced
+                | EndReason::Evicted
+                | EndReason::TooManyPeers
+                | EndReason::Operator
+                | EndReason::Shutdown
+        );
+        let up_for = ended.up_for;
+        let is_calm = self.calm.is_calm_for(node, peer, ended.silent_for + AFTERMATH + LATENESS);
+        if up_for > SETTLED && !is_wished && is_calm && !self.byzantine.contains(&peer) {
+            self.report(Violation::FalseDisconnect { node, peer, reason, up_for });
+        }
+    }
+
+    /// Looks at the bounds of what a node holds.
+    pub(crate) fn on_levels(&mut self, node: u64, handles: &Handles) {
+        let mut levels = Vec::new();
+        if let Some(status) = &*handles.mempool_status.borrow() {
+            levels.push(("transactions waiting", status.pool.count as u64, status.pool.count_max as u64));
+            levels.push(("bytes of transactions", status.pool.bytes as u64, status.pool.bytes_max as u64));
+        }
+        if let Some(status) = &*handles.consensus.borrow() {
+            levels.push(("bytes of undecided blocks", status.undecided_bytes, 64 << 20));
+        }
+        for (what, found, bound) in levels {
+            self.checks += 1;
+            if found > bound {
+                self.report(Violation::Unbounded { node, what, found, bound });
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What must never be, in words.
+
+use std::time::Duration;
+use timed_consensus::guard::SignedRecord;
+use timed_peer::EndReason;
+use timed_primitives::{Amount, BlockId, Hash, Height};
+
+/// What must never be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// Two signatures of an honest key for one place.
+    #[error(
+        "the key of node {signer} signed two things for one place: {first:?} and {second:?}, found at node {found_at}"
+    )]
+    SignedTwice {
+        /// Whose key.
+        signer: u64,
+        /// One.
+        first: SignedRecord,
+        /// The other.
+        second: SignedRecord,
+        /// In whose files the second one was.
+        found_at: u64,
+    },
+    /// A signature that its alleged signer did not make.
+    #[error("node {node} keeps a forged signature: {text}")]
+    Forged {
+        /// Who keeps it.
+        node: u64,
+        /// What is known.
+        text: String,
+    },
+    /// The guard holds another thing for a place than was signed there.
+    #[error("the guard of node {node} holds {guard:?}, but {signed:?} was signed")]
+    GuardDiffers {
+        /// Whose guard.
+        node: u64,
+        /// What it holds.
+        guard: SignedRecord,
+        /// What was signed.
+        signed: SignedRecord,
+    },
+    /// Two blocks of one height.
+    #[error("node {node} calls block {found} final at height {height}, elsewhere it is {other}")]
+    OtherBlock {
+        /// Who.
+        node: u64,
+        /// The height.
+        height: Height,
+        /// Its block.
+        found: BlockId,
+        /// The block of the node that was first.
+        other: BlockId,
+    },
+    /// Something final is gone.
+    #[error("node {node} called height {published} final and is at {found} now")]
+    WentBack {
+        /// Who.
+        node: u64,
+        /// What it called final before.
+        published: Height,
+        /// Its tip now.
+        found: Height,
+    },
+    /// Two states after one block.
+    #[error("after height {height} node {node} has state {found}, elsewhere it is {other}")]
+    OtherState {
+        /// Who.
+        node: u64,
+        /// The height.
+        height: Height,
+        /// Its state commitment.
+        found: Hash,
+        /// That of the node that was first.
+        other: Hash,
+    },
+    /// Money came or went.
+    #[error("after height {height} node {node} counts {found} TIME, genesis has {supply}")]
+    Supply {
+        /// Who.
+        node: u64,
+        /// The height.
+        height: Height,
+        /// All there is.
+        found: Amount,
+        /// All there was.
+        supply: Amount,
+    },
+    /// A node cannot read what it keeps.
+    #[error("node {node} cannot read height {height}: {text}")]
+    Unreadable {
+        /// Who.
+        node: u64,
+        /// Of which height.
+        height: Height,
+        /// What it says.
+        text: String,
+    },
+    /// A node gave up without a reason that the world gave it.
+    #[error("node {node} stopped: {text}")]
+    Stopped {
+        /// Who.
+        node: u64,
+        /// What it says.
+        text: String,
+    },
+    /// Two sessions with one peer.
+    #[error("node {node} has two sessions with node {peer}")]
+    TwoSessions {
+        /// Who.
+        node: u64,
+        /// With whom.
+        peer: u64,
+    },
+    /// A session between two live nodes ended though nothing disturbed them.
+    #[error("node {node} lost node {peer}, which lives, after {}: {reason:?}", .up_for.as_secs())]
+    FalseDisconnect {
+        /// Who.
+        node: u64,
+        /// Whom.
+        peer: u64,
+        /// The reason given.
+        reason: EndReason,
+        /// How long the session was up.
+        up_for: Duration,
+    },
+    /// A peer that cannot be heard counts as connected past its deadline.
+    #[error("node {node} keeps node {peer}, which is gone for {} s", .gone_for.as_secs())]
+    DeadPeerKept {
+        /// Who.
+        node: u64,
+        /// Whom.
+        peer: u64,
+        /// For how long nothing can have come.
+        gone_for: Duration,
+    },
+    /// Something outgrew its bound.
+    #[error("node {node} has {found} {what}, the bound is {bound}")]
+    Unbounded {
+        /// Who.
+        node: u64,
+        /// What.
+        what: &'static str,
+        /// How much.
+        found: u64,
+        /// How much is allowed.
+        bound: u64,
+    },
+    /// After the last fault was healed, something did not happen in time.
+    #[error("{} s after the heal {text}", .after.as_secs())]
+    NotLive {
+        /// How long was waited.
+        after: Duration,
+        /// What did not happen.
+        text: String,
+    },
+}

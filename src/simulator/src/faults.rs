@@ -1,0 +1,366 @@
+//! What is done to a world by the seed, and how it is undone.
+
+use crate::gate::{Crash, CrashPlan, DiskPace};
+use crate::node::{Kept, Node, StartError};
+use crate::world::World;
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use timed_actors::transport::LinkQuality;
+use timed_consensus::SigningStatus;
+use tokio::time::Instant;
+
+macro_rules! fault_kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
+        /// A kind of fault.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum FaultKind { $($(#[$doc])* $kind,)* }
+
+        impl FaultKind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$kind,)*];
+
+            /// As on the command line.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$kind => $name,)* }
+            }
+        }
+    };
+}
+
+fault_kinds! {
+    /// A process is killed.
+    Kill = "kill",
+    /// A machine loses power.
+    PowerLoss = "power-loss",
+    /// A crash at a chosen event: inside a write, between two syncs, between two messages.
+    CrashPoint = "crash-point",
+    /// All processes or machines end at one moment.
+    RestartAll = "restart-all",
+    /// A process does nothing for a while.
+    Pause = "pause",
+    /// The nodes fall into two or three groups.
+    Partition = "partition",
+    /// Nothing goes from some nodes to the others, but answers do.
+    OneWay = "one-way",
+    /// One link is cut.
+    CutLink = "cut-link",
+    /// One link takes seconds.
+    SlowLink = "slow-link",
+    /// Connections are reset.
+    Reset = "reset",
+    /// Syncs take long.
+    SlowDisk = "slow-disk",
+    /// A disk has no room left.
+    FullDisk = "full-disk",
+    /// A node's disk is lost.
+    DiskLoss = "disk-loss",
+    /// A node returns with an old copy of its disk.
+    OldCopy = "old-copy",
+    /// A civil clock jumps.
+    ClockJump = "clock-jump",
+}
+
+/// A kind of fault that does not exist.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no fault; say all, none, or some of these with commas between: {all}", all = FaultKind::ALL.iter().map(|k| k.name()).collect::<Vec<_>>().join(", "))]
+pub struct UnknownFault(String);
+
+/// Kinds of faults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultSet(pub BTreeSet<FaultKind>);
+
+impl FaultSet {
+    /// Every kind.
+    pub fn all() -> Self {
+        Self(FaultKind::ALL.iter().copied().collect())
+    }
+}
+
+impl std::str::FromStr for FaultSet {
+    type Err = UnknownFault;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFault> {
+        let kind = |name: &str| {
+            let found = FaultKind::ALL.iter().copied().find(|kind| kind.name() == name);
+            found.ok_or_else(|| UnknownFault(name.to_owned()))
+        };
+        match text {
+            "all" => Ok(Self::all()),
+            "none" => Ok(Self(BTreeSet::new())),
+            names => Ok(Self(names.split(',').map(|name| kind(name.trim())).collect::<Result<_, _>>()?)),
+        }
+    }
+}
+
+impl std::fmt::Display for FaultSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
+        if *self == Self::all() {
+            return f.write_str("all");
+        }
+        f.write_str(&self.0.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(","))
+    }
+}
+
+/// What ends a fault.
+enum Undo {
+    Start(u64),
+    Resume(u64),
+    Heal(u64, u64),
+    Disk(u64),
+    Clock(u64, i64),
+}
+
+/// Faults under way.
+pub struct Faults {
+    rng: StdRng,
+    kinds: Vec<FaultKind>,
+    undo: BTreeMap<(Instant, u64), Undo>,
+    next_undo: u64,
+    /// Validators that may have forgotten what they signed.
+    in_doubt: BTreeSet<u64>,
+    /// Validators whose clocks are far off.
+    far_off: BTreeSet<u64>,
+    copies: BTreeMap<u64, Kept>,
+    /// How often each kind came.
+    pub counts: BTreeMap<&'static str, u64>,
+}
+
+impl Faults {
+    /// A subset of these kinds, drawn: each run is troubled in its own way.
+    pub fn new(mut rng: StdRng, allowed: &FaultSet) -> Self {
+        let kinds = allowed.0.iter().copied().filter(|_| rng.random_bool(0.5)).collect();
+        Self {
+            rng,
+            kinds,
+            undo: BTreeMap::new(),
+            next_undo: 0,
+            in_doubt: BTreeSet::new(),
+            far_off: BTreeSet::new(),
+            copies: BTreeMap::new(),
+            counts: BTreeMap::new(),
+        }
+    }
+
+    /// The kinds that were drawn.
+    pub fn kinds(&self) -> FaultSet {
+        FaultSet(self.kinds.iter().copied().collect())
+    }
+
+    /// When the next fault ends.
+    pub fn next_undo(&self) -> Option<Instant> {
+        self.undo.keys().next().map(|(at, _)| *at)
+    }
+
+    fn undo_later(&mut self, undo: Undo) {
+        let after = Duration::from_millis(self.rng.random_range(200..=40_000));
+        self.next_undo += 1;
+        self.undo.insert((Instant::now() + after, self.next_undo), undo);
+    }
+
+    /// Ends what is due.
+    ///
+    /// # Errors
+    /// When a node does not start again.
+    pub fn undo_due(&mut self, world: &World) -> Result<(), StartError> {
+        while let Some(entry) = self.undo.first_entry().filter(|entry| entry.key().0 <= Instant::now()) {
+            let undo = entry.remove();
+            self.end(undo, world)?;
+        }
+        Ok(())
+    }
+
+    /// Ends everything, and starts every node.
+    ///
+    /// # Errors
+    /// When a node does not start again.
+    pub fn undo_all(&mut self, world: &World) -> Result<(), StartError> {
+        for undo in std::mem::take(&mut self.undo).into_values() {
+            self.end(undo, world)?;
+        }
+        world.nodes().for_each(Node::cancel_crash);
+        world.nodes().try_for_each(Node::start)
+    }
+
+    fn end(&mut self, undo: Undo, world: &World) -> Result<(), StartError> {
+        let node = |id| world.node(id);
+        match undo {
+            Undo::Start(id) => node(id).map_or(Ok(()), |node| node.start())?,
+            Undo::Resume(id) => node(id).iter().for_each(Node::resume),
+            Undo::Heal(a, b) => world.heal(a, b),
+            Undo::Disk(id) => {
+                if let Some(node) = node(id) {
+                    node.set_disk(&DiskPace::GOOD);
+                    node.start()?;
+                }
+            }
+            Undo::Clock(id, by_ms) => {
+                self.far_off.remove(&id);
+                node(id).iter().for_each(|node| node.move_clock(-by_ms));
+            }
+        }
+        Ok(())
+    }
+
+    /// The network lives: who signs again is no longer in doubt.
+    pub fn on_live(&mut self, world: &World) {
+        let is_sure = |id: u64| world.node(id).and_then(|node| node.signing()) == Some(SigningStatus::On);
+        self.in_doubt.retain(|id| !is_sure(*id));
+    }
+
+    /// Does one thing of a kind that was drawn, if it can be done now.
+    pub fn strike(&mut self, world: &World) {
+        let Some(kind) = self.kinds.choose(&mut self.rng).copied() else { return };
+        let running: Vec<Node> = world.nodes().filter(|node| node.is_running()).cloned().collect();
+        let Some(node) = running.choose(&mut self.rng).cloned() else { return };
+        if self.strike_with(kind, &node, &running, world).is_some() {
+            *self.counts.entry(kind.name()).or_default() += 1;
+        }
+    }
+
+    /// `None` when it cannot be done now.
+    fn strike_with(&mut self, kind: FaultKind, node: &Node, running: &[Node], world: &World) -> Option<()> {
+        match kind {
+            FaultKind::Kill => self.kill(node, Crash::Process),
+            FaultKind::PowerLoss => self.kill(node, Crash::Power),
+            FaultKind::CrashPoint => {
+                let crash = self.draw_crash();
+                node.plan_crash(CrashPlan { crash, events: self.rng.random_range(1..=400) });
+                self.undo_later(Undo::Start(node.id()));
+            }
+            FaultKind::RestartAll => {
+                let crash = self.draw_crash();
+                running.iter().for_each(|node| self.kill(node, crash));
+            }
+            FaultKind::Pause => {
+                node.pause();
+                self.undo_later(Undo::Resume(node.id()));
+            }
+            FaultKind::Partition | FaultKind::OneWay => self.partition(kind == FaultKind::OneWay, world),
+            FaultKind::CutLink | FaultKind::SlowLink | FaultKind::Reset => {
+                let other = world.nodes().map(Node::id).filter(|id| *id != node.id()).collect::<Vec<_>>();
+                let (a, b) = (node.id(), *other.choose(&mut self.rng)?);
+                match kind {
+                    FaultKind::Reset => world.reset(a, b),
+                    FaultKind::CutLink => world.cut(a, b),
+                    _ => {
+                        let latency = Duration::from_millis(self.rng.random_range(500..=4_000));
+                        let quality = LinkQuality { latency, jitter: latency / 2, bytes_per_second: None };
+                        world.slow_down(a, b, quality);
+                    }
+                }
+                if kind != FaultKind::Reset {
+                    self.undo_later(Undo::Heal(a, b));
+                }
+            }
+            FaultKind::SlowDisk | FaultKind::FullDisk => {
+                let slow = DiskPace { sync_micros: 10_000..=self.rng.random_range(20_000..=900_000), room_bytes: None };
+                let full = DiskPace { room_bytes: Some(self.rng.random_range(0..=20_000)), ..DiskPace::GOOD };
+                node.set_disk(if kind == FaultKind::SlowDisk { &slow } else { &full });
+                self.undo_later(Undo::Disk(node.id()));
+            }
+            FaultKind::DiskLoss => {
+                self.doubt(node, world)?;
+                self.kill(node, Crash::Power);
+                node.replace_disk(Kept::default());
+            }
+            FaultKind::OldCopy => {
+                let Some(copy) = self.copies.remove(&node.id()) else {
+                    self.copies.insert(node.id(), node.kept().copy());
+                    return None;
+                };
+                if self.doubt(node, world).is_none() {
+                    self.copies.insert(node.id(), copy);
+                    return None;
+                }
+                self.kill(node, Crash::Process);
+                node.replace_disk(copy);
+            }
+            FaultKind::ClockJump => {
+                if self.far_off.len() as u64 >= faulty_max(world) || !self.far_off.insert(node.id()) {
+                    return None;
+                }
+                let by_ms = self.rng.random_range(-120_000..=120_000);
+                node.move_clock(by_ms);
+                self.undo_later(Undo::Clock(node.id(), by_ms));
+            }
+        }
+        Some(())
+    }
+
+    fn draw_crash(&mut self) -> Crash {
+        if self.rng.random() { Crash::Power } else { Crash::Process }
+    }
+
+    fn kill(&mut self, node: &Node, crash: Crash) {
+        node.kill(crash);
+        self.undo_later(Undo::Start(node.id()));
+    }
+
+    /// Counts a validator among those that may have forgotten; `None` when there are as many as the network can bear.
+    ///
+    /// Who is absent or behind counts too: a node that returns to a chain that went on without it cannot tell its own absence from an old
+    /// copy of its disk, and signs nothing until others decided two heights.
+    fn doubt(&mut self, node: &Node, world: &World) -> Option<()> {
+        if !node.votes() {
+            return Some(());
+        }
+        let (_, highest) = world.heights();
+        let is_sure = |other: &Node| {
+            !self.in_doubt.contains(&other.id())
+                && !other.is_paused()
+                && other.signing() == Some(SigningStatus::On)
+                && other.height().next() >= highest
+        };
+        let others = world.nodes().filter(|other| other.votes() && other.id() != node.id());
+        let in_doubt = others.filter(|other| !is_sure(other)).count() as u64;
+        (in_doubt < faulty_max(world)).then(|| {
+            self.in_doubt.insert(node.id());
+        })
+    }
+
+    /// Two or three groups, of which links between different ones are cut, in one direction or both.
+    fn partition(&mut self, is_one_way: bool, world: &World) {
+        let mut ids: Vec<u64> = world.nodes().map(Node::id).collect();
+        ids.shuffle(&mut self.rng);
+        let groups = self.rng.random_range(2..=3);
+        let group: BTreeMap<u64, usize> = ids.iter().map(|id| (*id, self.rng.random_range(0..groups))).collect();
+        for (position, a) in ids.iter().enumerate() {
+            for b in &ids[..position] {
+                let (first, second) = (group.get(a), group.get(b));
+                if first == second {
+                    continue;
+                }
+                match (is_one_way, first < second) {
+                    (false, _) => world.cut(*a, *b),
+                    (true, true) => world.cut_one_way(*a, *b),
+                    (true, false) => world.cut_one_way(*b, *a),
+                }
+                self.undo_later(Undo::Heal(*a, *b));
+            }
+        }
+    }
+}
+
+/// How many validators may forget or lie: fewer than a third.
+pub(crate) fn faulty_max(world: &World) -> u64 {
+    world.voters().saturating_sub(1) / 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_read_as_they_are_shown() {
+        for text in ["all", "none", "kill,pause", "disk-loss"] {
+            assert_eq!(text.parse::<FaultSet>().unwrap().to_string(), text);
+        }
+        assert!("flood".parse::<FaultSet>().unwrap_err().to_string().contains("kill, power-loss"));
+    }
+}

@@ -1,0 +1,44 @@
+//! The simulator: networks of real nodes in one process and in virtual time, one seed, every fault we know, and a judge of all of it.
+//!
+//! Knows: the nodes' actors and cores as the daemon wires them, and the seams: transport, disk, store, clock, randomness. Must not know:
+//! real time, sockets, files, threads.
+//!
+//! ```text
+//!  World ── Node ── life: LocalSet with the real actors
+//!    │        │         │ everything it does to the outside
+//!    │        │         ▼
+//!    │        │       Gate ── counts events, crashes at one, holds back what a slow disk delays
+//!    │        ▼         │
+//!    │      Kept: files and store ◄┤
+//!    ▼                             ▼
+//!  Checker ◄── journal, guard, tips, peers      MemoryNetwork: latency, rate, cuts
+//!    └──► Trace: one line for each event, and the hash of all
+//! ```
+//!
+//! Start reading in [`world`] and [`node`]; `check` holds what must never be.
+
+pub mod check;
+pub mod clock;
+mod disk;
+pub mod faults;
+pub mod gate;
+mod life;
+mod links;
+pub mod node;
+pub mod payments;
+pub mod regions;
+pub mod report;
+pub mod run;
+pub mod trace;
+pub mod world;
+
+pub use check::{Checker, SharedChecker, Violation};
+pub use clock::Skew;
+pub use faults::{FaultKind, FaultSet};
+pub use gate::{Crash, CrashPlan, DiskPace};
+pub use node::{Kept, Node, StartError};
+pub use regions::{City, Latency};
+pub use report::Report;
+pub use run::{RunConfig, run};
+pub use trace::{Counts, Trace};
+pub use world::{World, WorldConfig, play};

@@ -1,0 +1,228 @@
+//! One life of a node: the real actors on a `LocalSet` of its own.
+
+use crate::check::Violation;
+use crate::clock::NodeClock;
+use crate::disk::{GatedDisk, GatedStore, STORE_UNDO};
+use crate::gate::Gate;
+use crate::links::GatedTransport;
+use crate::node::Node;
+use futures_util::FutureExt as _;
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use timed_actors::ledger::TipSeen;
+use timed_actors::peer::HeartbeatLevel;
+use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig, PeersView};
+use timed_actors::transport::Transport as _;
+use timed_actors::{Fatal, FatalReason, Handles, NodeParts, Threads, chain_start};
+use timed_consensus::Consensus;
+use timed_ledger::Ledger;
+use timed_peer::{BookConfig, LaneLimits, LocalNode};
+use timed_primitives::{Height, SecretKey};
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+use tokio::time::{Instant, Sleep};
+use uuid::Uuid;
+
+/// Where every node listens.
+const PORT: u16 = 7000;
+/// A disk that takes longer may cost the node a peer. Half the shortest deadline is far from that.
+const STUMBLE: Duration = Duration::from_secs(1);
+
+/// One life.
+pub(crate) struct Life {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) local: RefCell<Option<LocalSet>>,
+    pub(crate) handles: Handles,
+    pub(crate) is_paused: Cell<bool>,
+    pub(crate) waker: RefCell<Option<Waker>>,
+    pub(crate) fatal: Arc<Mutex<Option<FatalReason>>>,
+}
+
+impl Node {
+    /// Opens ledger and consensus, and starts the actors. The error is what an operator would read.
+    pub(crate) fn open(&self, gate: &Arc<Gate>) -> Result<Life, String> {
+        let (seat, setting) = (&*self.0, &self.0.setting);
+        let kept = seat.kept.borrow().clone();
+        kept.store.keep_undo(STORE_UNDO);
+        let disk = GatedDisk { files: kept.files, gate: gate.clone(), checker: setting.checker.clone() };
+        let store = Arc::new(GatedStore { store: kept.store, gate: gate.clone() });
+        let key = self.votes().then(|| SecretKey::development("consensus", seat.id));
+        let ledger = Ledger::open(setting.genesis.clone(), &disk, store).map_err(|e| e.to_string())?;
+        let mut config = timed_consensus::Config::new(setting.genesis.chain_id, key.clone());
+        config.labels = (1..=setting.voters)
+            .map(|n| (SecretKey::development("consensus", n).public(), format!("node {n}")))
+            .collect();
+        // Small steps: the disk is memory.
+        config.journal_step_bytes = 1 << 16;
+        let chain = chain_start(&ledger.reader()).map_err(|e| e.to_string())?;
+        let consensus = Consensus::open(config, &disk, chain).map_err(|e| e.to_string())?;
+        setting.checker.lock().on_start(seat.id, &ledger.reader());
+        let transport = GatedTransport { inner: setting.links.host(self.ip()), gate: gate.clone() };
+        let bound = transport.bind(SocketAddr::new(self.ip(), PORT)).now_or_never();
+        let listener = bound.ok_or("the listener waits")?.map_err(|e| e.to_string())?;
+        let fatal = Arc::new(Mutex::new(None));
+        let (record, closing) = (fatal.clone(), gate.clone());
+        let parts = NodeParts {
+            peers: self.peers_config(key.clone(), ledger.tip().height),
+            node_key: SecretKey::development("node", seat.id),
+            transport: Arc::new(transport),
+            listener: Some(listener),
+            rng: self.split_rng(),
+            ledger,
+            consensus,
+            proposer: key.map(|key| key.public()),
+            mempool: timed_mempool::Limits::default(),
+            clock: Arc::new(NodeClock {
+                gate: gate.clone(),
+                skew: seat.skew.clone(),
+                origin: setting.origin,
+                started: crate::world::STARTED,
+            }),
+            threads: Threads::inline(),
+            // The process ends with the first reason; what a dying node says is not heard.
+            fatal: Fatal::new(move |reason| {
+                if !closing.is_shut() {
+                    closing.shut();
+                    record.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+                }
+            }),
+        };
+        let local = LocalSet::new();
+        let handles = {
+            let _inside = local.enter();
+            timed_actors::start(parts).map_err(|e| e.to_string())?
+        };
+        Ok(Life {
+            gate: gate.clone(),
+            local: RefCell::new(Some(local)),
+            handles,
+            is_paused: Cell::new(false),
+            waker: RefCell::default(),
+            fatal,
+        })
+    }
+
+    fn peers_config(&self, consensus_key: Option<SecretKey>, height: Height) -> PeersConfig {
+        let (seat, setting) = (&*self.0, &self.0.setting);
+        let key = SecretKey::development("node", seat.id).public();
+        PeersConfig {
+            book: BookConfig::new(key, consensus_key.is_some()),
+            local: LocalNode {
+                key,
+                consensus_key,
+                chain_id: setting.genesis.chain_id,
+                genesis: setting.genesis.hash(),
+                agent: "timed/test".into(),
+                instance: Uuid::from_u128((u128::from(seat.id) << 64) | u128::from(seat.starts.get())),
+                listen_port: PORT,
+                external: None,
+                height: height.0,
+                capabilities: 0,
+                ping_interval: Duration::from_secs(5),
+            },
+            configured: seat
+                .dials
+                .borrow()
+                .iter()
+                .map(|other| ConfiguredPeer {
+                    address: format!("{}:{PORT}", setting.ip(*other)),
+                    key: None,
+                    is_validator: *other <= setting.voters,
+                })
+                .collect(),
+            banned: Vec::new(),
+            allowed: None,
+            discovers: setting.discovers,
+            lane_limits: LaneLimits::default(),
+            heartbeat_level: HeartbeatLevel::Debug,
+        }
+    }
+}
+
+/// Polls one life.
+pub(crate) struct Cabin {
+    node: Node,
+    life: Rc<Life>,
+    /// For waiting until the disk has answered.
+    busy: Pin<Box<Sleep>>,
+    tip: watch::Receiver<TipSeen>,
+    peers: watch::Receiver<PeersView>,
+}
+
+impl Cabin {
+    pub(crate) fn new(node: Node, life: Rc<Life>) -> Self {
+        let busy = Box::pin(tokio::time::sleep_until(Instant::now()));
+        let (tip, peers) = (life.handles.tip.clone(), life.handles.peers.clone());
+        Self { node, life, busy, tip, peers }
+    }
+
+    /// Ready when the node may act.
+    fn poll_free(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let free_at = self.life.gate.now();
+        if free_at <= Instant::now() {
+            return Poll::Ready(());
+        }
+        if self.busy.deadline() != free_at {
+            self.busy.as_mut().reset(free_at);
+        }
+        self.busy.as_mut().poll(cx)
+    }
+
+    /// Shows the checker what the node published.
+    fn look(&mut self) {
+        let checker = &self.node.0.setting.checker;
+        if self.tip.has_changed().unwrap_or(false) {
+            self.tip.mark_unchanged();
+            checker.lock().on_tip(self.node.id(), &self.life.handles.reader);
+        }
+        if self.peers.has_changed().unwrap_or(false) {
+            checker.lock().on_peers(self.node.id(), &self.peers.borrow_and_update());
+            checker.lock().on_levels(self.node.id(), &self.life.handles);
+        }
+    }
+}
+
+impl Future for Cabin {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let life = self.life.clone();
+            life.waker.replace(Some(cx.waker().clone()));
+            if life.local.borrow().is_none() {
+                return Poll::Ready(());
+            }
+            if life.is_paused.get() || self.poll_free(cx).is_pending() {
+                return Poll::Pending;
+            }
+            life.gate.wake_senders();
+            if let Some(local) = &mut *life.local.borrow_mut() {
+                // It is never done: its actors run until it is dropped.
+                let _ = Pin::new(local).poll(cx);
+            }
+            self.look();
+            if life.gate.is_shut() {
+                let crash = life.gate.crashed();
+                self.node.end(&life, crash);
+                if let Some(reason) = self.node.fatal().filter(|_| !life.gate.is_full()) {
+                    let (node, text) = (self.node.id(), format!("{}: {}", reason.room, reason.text));
+                    self.node.0.setting.checker.lock().report(Violation::Stopped { node, text });
+                }
+                return Poll::Ready(());
+            }
+            let free_at = life.gate.now();
+            if free_at <= Instant::now() {
+                return Poll::Pending;
+            }
+            if free_at - Instant::now() > STUMBLE {
+                self.node.0.setting.checker.lock().calm().on_stumble(self.node.id());
+            }
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! One node of the world: what survives it, and its lives, one after another.
+//!
+//! Each life is the real actors on a `LocalSet` of its own, polled by the world: not at all while the node is paused, not before its disk
+//! has answered, and never again after its end, which drops the set wherever it was.
+
+use crate::clock::Skew;
+use crate::disk::lose_power;
+use crate::gate::{Crash, CrashPlan, DiskPace, Gate};
+use crate::life::{Cabin, Life};
+use crate::world::Setting;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use timed_actors::mempool::{Submit, SubmitError};
+use timed_actors::{FatalReason, Handles};
+use timed_ledger::MemoryStore;
+use timed_primitives::{BlockId, Height, MemoryDisk, Transaction, TxId};
+
+/// A node of the world. Clones are the same node.
+#[derive(Clone)]
+pub struct Node(pub(crate) Rc<Seat>);
+
+pub(crate) struct Seat {
+    pub(crate) id: u64,
+    pub(crate) setting: Rc<Setting>,
+    /// Whom it dials.
+    pub(crate) dials: RefCell<Vec<u64>>,
+    pub(crate) skew: Arc<Skew>,
+    pub(crate) kept: RefCell<Kept>,
+    pub(crate) life: RefCell<Option<Rc<Life>>>,
+    pub(crate) starts: Cell<u64>,
+    pub(crate) rng: RefCell<StdRng>,
+    /// Why the last life ended by itself.
+    pub(crate) fatal: RefCell<Option<FatalReason>>,
+}
+
+/// What survives a life.
+#[derive(Clone, Default)]
+pub struct Kept {
+    pub(crate) files: MemoryDisk,
+    pub(crate) store: MemoryStore,
+}
+
+impl Kept {
+    /// An independent copy of what is durable now, as a backup would hold it.
+    pub fn copy(&self) -> Self {
+        Self { files: self.files.copy_of_durable(), store: self.store.copy() }
+    }
+}
+
+/// A node could not be opened. It says why, as its operator would read it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("node {node} does not start: {text}")]
+pub struct StartError {
+    /// Which.
+    pub node: u64,
+    /// Why.
+    pub text: String,
+}
+
+impl Node {
+    pub(crate) fn new(id: u64, setting: Rc<Setting>, dials: Vec<u64>, skew: Skew) -> Self {
+        let rng = RefCell::new(StdRng::seed_from_u64(setting.seed ^ id.rotate_left(32)));
+        Self(Rc::new(Seat {
+            id,
+            setting,
+            dials: RefCell::new(dials),
+            skew: Arc::new(skew),
+            kept: RefCell::default(),
+            life: RefCell::default(),
+            starts: Cell::new(0),
+            rng,
+            fatal: RefCell::default(),
+        }))
+    }
+
+    /// Its number, from 1.
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// Its host.
+    pub fn ip(&self) -> IpAddr {
+        self.0.setting.ip(self.0.id)
+    }
+
+    /// Whether it has a consensus key.
+    pub fn votes(&self) -> bool {
+        self.0.id <= self.0.setting.voters
+    }
+
+    fn life(&self) -> Option<Rc<Life>> {
+        self.0.life.borrow().clone()
+    }
+
+    /// Whether it lives, paused or not.
+    pub fn is_running(&self) -> bool {
+        self.0.life.borrow().is_some()
+    }
+
+    /// Whether it lives and is paused.
+    pub fn is_paused(&self) -> bool {
+        self.life().is_some_and(|life| life.is_paused.get())
+    }
+
+    /// To ask it. `None` when it is not running.
+    pub fn try_handles(&self) -> Option<Handles> {
+        self.life().map(|life| life.handles.clone())
+    }
+
+    /// To ask it.
+    ///
+    /// # Panics
+    /// When it is not running.
+    #[allow(clippy::expect_used, reason = "for tests, which know whether the node runs")]
+    pub fn handles(&self) -> Handles {
+        self.try_handles().expect("the node is running")
+    }
+
+    /// Height of its last final block; 0 when it is not running.
+    pub fn height(&self) -> Height {
+        self.life().map_or(Height::GENESIS, |life| life.handles.reader.tip().height)
+    }
+
+    /// The final block of a height.
+    pub fn block_id(&self, height: Height) -> Option<BlockId> {
+        self.life().and_then(|life| life.handles.reader.block_id(height).ok()?)
+    }
+
+    /// Whether a payment is final here.
+    pub fn is_final(&self, txid: &TxId) -> bool {
+        self.life().is_some_and(|life| life.handles.reader.is_confirmed(txid).unwrap_or(false))
+    }
+
+    /// Why it stopped by itself, if it did.
+    pub fn fatal(&self) -> Option<FatalReason> {
+        self.0.fatal.borrow().clone()
+    }
+
+    /// Whether it may sign; `None` when it is not running, or has not said yet.
+    pub fn signing(&self) -> Option<timed_consensus::SigningStatus> {
+        self.life().and_then(|life| life.handles.consensus.borrow().as_ref().map(|status| status.signing))
+    }
+
+    /// What its consensus waits for.
+    pub fn why(&self) -> String {
+        let Some(life) = self.life() else { return "it is not running".into() };
+        let status = life.handles.consensus.borrow();
+        status.as_ref().map_or_else(|| "consensus has not started".into(), |s| s.why.clone())
+    }
+
+    /// Events of this life so far: calls of the disk and the store, dials, and writes to connections.
+    pub fn events(&self) -> u64 {
+        self.life().map_or(0, |life| life.gate.events())
+    }
+
+    /// Submits a transaction as its operator would.
+    ///
+    /// # Errors
+    /// Why it is not taken; [`SubmitError::Busy`] when the node does not answer.
+    pub async fn submit(&self, transaction: Transaction) -> Result<TxId, SubmitError> {
+        let Some(handles) = self.try_handles() else { return Err(SubmitError::Busy(0)) };
+        handles.mempool.send(Submit(Arc::new(transaction))).await.unwrap_or(Err(SubmitError::Busy(0)))
+    }
+
+    /// Starts it on what it kept.
+    ///
+    /// # Errors
+    /// [`StartError`] when it refuses what it finds. A crash that was planned for the start is no error.
+    pub fn start(&self) -> Result<(), StartError> {
+        self.start_with(None)
+    }
+
+    /// The same, with a crash to come, perhaps while it starts.
+    ///
+    /// # Errors
+    /// [`StartError`] as before.
+    pub fn start_with(&self, plan: Option<CrashPlan>) -> Result<(), StartError> {
+        if self.is_running() {
+            return Ok(());
+        }
+        let (seat, setting) = (&*self.0, &self.0.setting);
+        seat.starts.set(seat.starts.get() + 1);
+        setting.links.power_on(self.ip());
+        setting.trace.node(seat.id, format_args!("starts, life {}", seat.starts.get()));
+        let gate = Gate::new(seat.id, setting.trace.clone(), self.split_rng(), &setting.disk);
+        if let Some(plan) = plan {
+            gate.plan(plan);
+        }
+        match self.open(&gate) {
+            Ok(life) => {
+                self.begin(Rc::new(life));
+                Ok(())
+            }
+            Err(_) if gate.is_shut() => {
+                if gate.crashed() == Some(Crash::Power) {
+                    setting.links.power_off(self.ip());
+                }
+                self.leave_behind(gate.crashed());
+                Ok(())
+            }
+            Err(text) => {
+                setting.trace.node(seat.id, format_args!("does not start: {text}"));
+                Err(StartError { node: seat.id, text })
+            }
+        }
+    }
+
+    pub(crate) fn split_rng(&self) -> StdRng {
+        StdRng::from_rng(&mut *self.0.rng.borrow_mut())
+    }
+
+    fn begin(&self, life: Rc<Life>) {
+        self.0.fatal.replace(None);
+        self.0.setting.checker.lock().calm().on_on(self.0.id);
+        self.0.life.replace(Some(life.clone()));
+        tokio::task::spawn_local(Cabin::new(self.clone(), life));
+    }
+
+    /// Plans a crash of this life.
+    pub fn plan_crash(&self, plan: CrashPlan) {
+        if let Some(life) = self.life() {
+            life.gate.plan(plan);
+        }
+    }
+
+    /// A planned crash does not come, unless it came.
+    pub fn cancel_crash(&self) {
+        if let Some(life) = self.life() {
+            life.gate.cancel_plan();
+        }
+    }
+
+    /// Ends it now, wherever it is.
+    pub fn kill(&self, crash: Crash) {
+        if let Some(life) = self.life() {
+            life.gate.shut();
+            self.end(&life, Some(crash));
+        }
+    }
+
+    /// Ends it with the world: nothing of it is told.
+    pub(crate) fn abandon(&self) {
+        if let Some(life) = self.0.life.replace(None) {
+            life.gate.shut();
+            let local = life.local.borrow_mut().take();
+            drop(local);
+        }
+    }
+
+    /// Ends it in order, as SIGTERM does: peers hear a goodbye.
+    pub async fn stop(&self) {
+        let Some(life) = self.life() else { return };
+        self.0.setting.trace.node(self.0.id, format_args!("is asked to stop"));
+        life.handles.stop().await;
+        life.gate.shut();
+        self.end(&life, None);
+    }
+
+    /// Drops a life whose gate is shut.
+    pub(crate) fn end(&self, life: &Rc<Life>, crash: Option<Crash>) {
+        if !self.0.life.borrow().as_ref().is_some_and(|current| Rc::ptr_eq(current, life)) {
+            return;
+        }
+        self.0.life.replace(None);
+        if crash == Some(Crash::Power) {
+            self.0.setting.links.power_off(self.ip());
+        }
+        let local = life.local.borrow_mut().take();
+        drop(local);
+        if let Some(waker) = life.waker.borrow_mut().take() {
+            waker.wake();
+        }
+        if let Some(reason) = life.fatal.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.0.setting.trace.node(self.0.id, format_args!("gives up in {}: {}", reason.room, reason.text));
+            self.0.fatal.replace(Some(reason));
+        }
+        self.leave_behind(crash);
+    }
+
+    /// What the end of a life does to what survives it.
+    fn leave_behind(&self, crash: Option<Crash>) {
+        let (seat, setting) = (&*self.0, &self.0.setting);
+        setting.checker.lock().calm().on_off(seat.id);
+        if crash == Some(Crash::Power) {
+            let kept = seat.kept.borrow();
+            lose_power(&kept.files, &kept.store, &mut seat.rng.borrow_mut());
+        }
+        setting.trace.node(seat.id, format_args!("{}", crash.map_or("ends", Crash::name)));
+    }
+
+    /// Lets it do nothing until [`Self::resume`], as SIGSTOP does. Its connections stay.
+    pub fn pause(&self) {
+        if let Some(life) = self.life().filter(|life| !life.is_paused.replace(true)) {
+            life.gate.trace.node(self.0.id, format_args!("is paused"));
+            self.0.setting.checker.lock().calm().on_off(self.0.id);
+        }
+    }
+
+    /// Undoes [`Self::pause`].
+    pub fn resume(&self) {
+        if let Some(life) = self.life().filter(|life| life.is_paused.replace(false)) {
+            life.gate.trace.node(self.0.id, format_args!("goes on"));
+            self.0.setting.checker.lock().calm().on_on(self.0.id);
+            if let Some(waker) = life.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// How fast and how full its disk is, for the rest of this life.
+    pub fn set_disk(&self, disk: &DiskPace) {
+        if let Some(life) = self.life() {
+            life.gate.set_disk(disk);
+        }
+    }
+
+    /// Moves its civil clock.
+    pub fn move_clock(&self, by_ms: i64) {
+        self.0.skew.offset_ms.fetch_add(by_ms, Ordering::Relaxed);
+        self.0.setting.trace.node(self.0.id, format_args!("has its clock moved by {by_ms} ms"));
+    }
+
+    /// What would survive it now.
+    pub fn kept(&self) -> Kept {
+        self.0.kept.borrow().clone()
+    }
+
+    /// Takes its disk away and gives it another, while it is down: an empty one by default.
+    ///
+    /// Whatever it signed or called final may be forgotten; see DESIGN.md for how many nodes a network may suffer that from.
+    pub fn replace_disk(&self, kept: Kept) {
+        debug_assert!(!self.is_running(), "a disk is replaced while the node is down");
+        self.0.kept.replace(kept);
+        self.0.setting.checker.lock().forget_published(self.0.id);
+        self.0.setting.trace.node(self.0.id, format_args!("gets another disk"));
+    }
+
+    /// Waits, in virtual time, until a height is final here.
+    ///
+    /// # Panics
+    /// When that takes longer than `limit`, or the node is not running.
+    pub async fn reaches(&self, height: Height, limit: Duration) {
+        let mut tip = self.handles().tip;
+        let reached = tokio::time::timeout(limit, tip.wait_for(|tip| tip.height >= height)).await;
+        let is_there = reached.is_ok_and(|tip| tip.is_ok());
+        assert!(is_there, "node {} is at {} and did not reach {height}; {}", self.id(), self.height(), self.why());
+    }
+
+    /// Waits until a transaction is final here.
+    ///
+    /// # Panics
+    /// When that takes longer than `limit`, or the node is not running.
+    pub async fn finalises(&self, txid: TxId, limit: Duration) {
+        let mut tip = self.handles().tip;
+        let found =
+            tokio::time::timeout(limit, async { while !self.is_final(&txid) && tip.changed().await.is_ok() {} });
+        let in_time = found.await.is_ok() && self.is_final(&txid);
+        assert!(in_time, "transaction {txid} is not final on node {}; {}", self.id(), self.why());
+    }
+}

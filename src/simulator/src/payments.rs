@@ -1,0 +1,152 @@
+//! Payments in the background: accounts that each have at most one payment on its way, and insist until it is final.
+
+use crate::node::Node;
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+use timed_ledger::Genesis;
+use timed_primitives::transaction::TRANSACTION_VERSION;
+use timed_primitives::{
+    Amount, ChainId, KeyHash, Lock, OutPoint, SecretKey, Transaction, TransactionBody, TxId, TxInput, TxOutput,
+};
+use tokio::time::Instant;
+
+/// What one payment pays, and its fee.
+const PAID: Amount = Amount(10_000);
+const FEE: Amount = Amount(4_000);
+/// A payment that is not final after this is handed to another node.
+const INSIST_AFTER: Duration = Duration::from_secs(20);
+/// How long a sender waits for a node's answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// A coin that can pay.
+#[derive(Clone, Copy)]
+struct Account {
+    outpoint: OutPoint,
+    amount: Amount,
+}
+
+struct OnItsWay {
+    transaction: Transaction,
+    change: Account,
+    sent: Instant,
+    tried: Instant,
+}
+
+/// All accounts of the simulator.
+pub struct Payments {
+    chain_id: ChainId,
+    key: SecretKey,
+    free: VecDeque<Account>,
+    on_their_way: BTreeMap<TxId, OnItsWay>,
+    sent: u64,
+    took: Vec<Duration>,
+}
+
+impl Payments {
+    /// One account for each output of genesis.
+    pub fn new(genesis: &Genesis) -> Self {
+        let account = |(outpoint, output): (OutPoint, TxOutput)| Account { outpoint, amount: output.amount };
+        Self {
+            chain_id: genesis.chain_id,
+            key: SecretKey::development("wallet", 0),
+            free: genesis.unspent().map(account).collect(),
+            on_their_way: BTreeMap::new(),
+            sent: 0,
+            took: Vec::new(),
+        }
+    }
+
+    /// How many were made.
+    pub const fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// How many are not final yet.
+    pub fn waiting(&self) -> usize {
+        self.on_their_way.len()
+    }
+
+    /// How long those that are final took, from the first submission to the first node that called them final; sorted.
+    pub fn took(&self) -> Vec<Duration> {
+        let mut took = self.took.clone();
+        took.sort_unstable();
+        took
+    }
+
+    /// The next payment of an account that is free; `None` when all wait.
+    pub fn next_payment(&mut self) -> Option<Transaction> {
+        let account = self.free.pop_front()?;
+        let change = account.amount.minus(PAID)?.minus(FEE)?;
+        self.sent += 1;
+        let lock = |key: &SecretKey| Lock::KeyHash(KeyHash::of(&key.public()));
+        let payee = SecretKey::development("payee", self.sent % 16);
+        let body = TransactionBody {
+            version: TRANSACTION_VERSION,
+            chain_id: self.chain_id,
+            inputs: vec![TxInput { previous: account.outpoint }],
+            outputs: vec![
+                TxOutput { amount: PAID, lock: lock(&payee) },
+                TxOutput { amount: change, lock: lock(&self.key) },
+            ],
+        };
+        let transaction = body.sign(&[&self.key]);
+        let change = Account { outpoint: OutPoint { txid: transaction.id(), index: 1 }, amount: change };
+        let now = Instant::now();
+        let waiting = OnItsWay { transaction: transaction.clone(), change, sent: now, tried: now };
+        self.on_their_way.insert(transaction.id(), waiting);
+        Some(transaction)
+    }
+
+    /// A payment is final somewhere, and so everywhere: its account can pay again.
+    pub fn on_final(&mut self, txid: &TxId, at: Instant) {
+        if let Some(done) = self.on_their_way.remove(txid) {
+            self.took.push(at.duration_since(done.sent));
+            self.free.push_back(done.change);
+        }
+    }
+
+    /// Payments that wait for too long: they are to be handed in again.
+    pub fn overdue(&mut self) -> Vec<Transaction> {
+        let overdue = self.on_their_way.values_mut().filter(|waiting| waiting.tried.elapsed() >= INSIST_AFTER);
+        overdue
+            .map(|waiting| {
+                waiting.tried = Instant::now();
+                waiting.transaction.clone()
+            })
+            .collect()
+    }
+}
+
+/// Hands a payment to one of the nodes, in the background. What becomes of it shows on the chain.
+pub(crate) fn submit(nodes: &[Node], rng: &mut StdRng, transaction: Transaction) {
+    if let Some(node) = nodes.get(rng.random_range(0..nodes.len().max(1))).cloned() {
+        tokio::task::spawn_local(async move {
+            let _ = tokio::time::timeout(ANSWER_WITHIN, node.submit(transaction)).await;
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_pays_again_with_its_change_and_insists_until_then() {
+        let mut payments = Payments::new(&Genesis::devnet(4));
+        let first = payments.next_payment().unwrap();
+        for _ in 1..1_000 {
+            payments.next_payment().unwrap();
+        }
+        assert!(payments.next_payment().is_none(), "all accounts wait");
+        assert!(payments.overdue().is_empty());
+        tokio::time::sleep(INSIST_AFTER).await;
+        payments.on_final(&first.id(), Instant::now());
+        assert_eq!((payments.overdue().len(), payments.overdue().len()), (999, 0));
+        assert_eq!((payments.waiting(), payments.took()), (999, vec![INSIST_AFTER]));
+        let second = payments.next_payment().unwrap();
+        assert_eq!(second.body.inputs[0].previous, OutPoint { txid: first.id(), index: 1 });
+        assert_eq!(payments.sent(), 1_001);
+    }
+}

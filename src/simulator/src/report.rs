@@ -1,0 +1,73 @@
+//! What is said of a run when it is over.
+
+use crate::trace::Counts;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// The report card of a run.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Report {
+    /// The command that repeats it.
+    pub command: String,
+    /// Virtual time. Unit: milliseconds.
+    pub virtual_ms: u64,
+    /// The lowest and the highest tip at the end.
+    pub heights: (u64, u64),
+    /// Payments made.
+    pub payments_sent: u64,
+    /// Payments that became final.
+    pub payments_final: u64,
+    /// How long a payment took to be final somewhere: half of them less, and 99 in 100 less. Unit: milliseconds.
+    pub finality_ms: (u64, u64),
+    /// Faults by kind.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// How often the network was healed and lived again in time.
+    pub heals: u64,
+    /// The longest time from a heal until every node had a new height and a new payment was final on all. Unit: milliseconds.
+    pub slowest_heal_ms: u64,
+    /// What the nodes did.
+    pub counts: Counts,
+    /// Comparisons that the judge made.
+    pub checks: u64,
+    /// What must never be, the first first.
+    pub violations: Vec<String>,
+    /// BLAKE3 of the trace.
+    pub trace_hash: String,
+}
+
+impl Report {
+    /// Whether nothing was found.
+    pub const fn is_sound(&self) -> bool {
+        self.violations.is_empty()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = Duration::from_millis(self.virtual_ms);
+        let faults: Vec<_> = self.faults.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        let faults = if faults.is_empty() { "none".to_owned() } else { faults.join(", ") };
+        let Counts { events, messages, bytes, syncs } = self.counts;
+        writeln!(f, "{}", self.command)?;
+        writeln!(f, "virtual time  {} min {} s", time.as_secs() / 60, time.as_secs() % 60)?;
+        writeln!(f, "heights       {} to {}", self.heights.0, self.heights.1)?;
+        writeln!(
+            f,
+            "payments      {} of {} final, half within {} ms, 99 % within {} ms",
+            self.payments_final, self.payments_sent, self.finality_ms.0, self.finality_ms.1
+        )?;
+        writeln!(f, "faults        {faults}")?;
+        let slowest = self.slowest_heal_ms;
+        writeln!(f, "heals         {}, the slowest took {}.{:03} s", self.heals, slowest / 1000, slowest % 1000)?;
+        writeln!(f, "traffic       {messages} messages, {bytes} bytes, {syncs} syncs, {events} events")?;
+        writeln!(f, "checks        {}", self.checks)?;
+        if self.violations.is_empty() {
+            writeln!(f, "violations    none")?;
+        }
+        for violation in &self.violations {
+            writeln!(f, "VIOLATION     {violation}")?;
+        }
+        write!(f, "trace hash    {}", self.trace_hash)
+    }
+}

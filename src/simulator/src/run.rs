@@ -1,0 +1,313 @@
+//! A run: a world drawn from a seed, phases of trouble, each followed by a heal after which the network must live.
+
+use crate::check::Violation;
+use crate::faults::{FaultSet, Faults};
+use crate::gate::DiskPace;
+use crate::node::{Node, StartError};
+use crate::payments::{Payments, submit};
+use crate::regions::Latency;
+use crate::report::Report;
+use crate::trace::Print;
+use crate::world::{World, WorldConfig, play};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use std::time::Duration;
+use timed_consensus::SigningStatus;
+use timed_primitives::{Height, TxId};
+use tokio::time::Instant;
+
+/// After a heal every node must reach a new height, and a payment handed in then must be final everywhere, within this time. Longest
+/// is the wait for a round that began in trouble: it may take a minute.
+pub const LIVE_WITHIN: Duration = Duration::from_secs(150);
+/// How often a run looks whether the network lives.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// What a run is made with.
+pub struct RunConfig {
+    /// Equal validators.
+    pub nodes: u64,
+    /// Nodes that only follow.
+    pub observers: u64,
+    /// What everything follows.
+    pub seed: u64,
+    /// How long, in virtual time. The run ends at the first violation.
+    pub length: Duration,
+    /// Payments per second.
+    pub tps: u64,
+    /// Kinds of faults of which the seed draws some.
+    pub faults: FaultSet,
+    /// How far apart the nodes are.
+    pub latency: Latency,
+    /// Arrivals fall on multiples of it.
+    pub tick: Duration,
+    /// Sees every line of the trace.
+    pub print: Option<Print>,
+}
+
+impl RunConfig {
+    /// Seven validators in eight cities, every kind of fault.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            nodes: 7,
+            observers: 0,
+            seed,
+            length: Duration::from_secs(60 * 60),
+            tps: 1,
+            faults: FaultSet::all(),
+            latency: Latency::Cities(crate::City::ALL.to_vec()),
+            tick: Duration::from_millis(1),
+            print: None,
+        }
+    }
+
+    /// The command that repeats it up to a time.
+    fn command(&self, minutes: u64) -> String {
+        let mut command = format!("timed simulate --nodes {} --seed {} --minutes {minutes}", self.nodes, self.seed);
+        let base = Self::new(self.seed);
+        let mut add = |is_other: bool, flag: String| {
+            if is_other {
+                command.push_str(&flag);
+            }
+        };
+        add(self.observers != base.observers, format!(" --observers {}", self.observers));
+        add(self.tps != base.tps, format!(" --load {}", self.tps));
+        add(self.faults != base.faults, format!(" --faults {}", self.faults));
+        add(self.latency != base.latency, format!(" --latency {}", self.latency));
+        add(self.tick != base.tick, format!(" --tick {}", self.tick.as_millis()));
+        command
+    }
+}
+
+/// Plays a run to its end or to the first violation.
+pub fn run(mut config: RunConfig) -> Report {
+    let print = config.print.take();
+    play(async move { Run::new(config, print).play().await })
+}
+
+struct Run {
+    config: RunConfig,
+    world: World,
+    faults: Faults,
+    payments: Payments,
+    rng: StdRng,
+    ends: Instant,
+    next_payment: Instant,
+    /// Each node dials two others only.
+    is_sparse: bool,
+    /// How far off clocks are at the beginning, at most.
+    offset_max_ms: i64,
+    /// Mean time between two faults while there is trouble.
+    calm: Duration,
+    heals: u64,
+    slowest_heal: Duration,
+}
+
+impl Run {
+    fn new(config: RunConfig, print: Option<Print>) -> Self {
+        let mut rng = StdRng::seed_from_u64(config.seed);
+        let disks = [DiskPace::INSTANT, DiskPace::GOOD, DiskPace { sync_micros: 1_000..=20_000, room_bytes: None }];
+        let is_sparse = config.nodes >= 5 && rng.random_bool(0.25);
+        let world = World::new(WorldConfig {
+            voters: config.nodes,
+            seed: rng.random(),
+            latency: config.latency.clone(),
+            tick: config.tick,
+            disk: disks[rng.random_range(0..disks.len())].clone(),
+            discovers: !is_sparse,
+            print,
+        });
+        let offset_max_ms = rng.random_range(0..=1_000);
+        let faults = Faults::new(StdRng::from_rng(&mut rng), &config.faults);
+        let calm = Duration::from_millis(rng.random_range(500..=20_000));
+        world.trace().world(format_args!(
+            "a world of {} validators and {} observers, {}, faults: {}",
+            config.nodes,
+            config.observers,
+            if is_sparse { "sparsely connected" } else { "all connected" },
+            faults.kinds()
+        ));
+        let payments = Payments::new(world.genesis());
+        let now = Instant::now();
+        let (ends, next_payment) = (now + config.length, now);
+        Self {
+            config,
+            world,
+            faults,
+            payments,
+            rng,
+            ends,
+            next_payment,
+            is_sparse,
+            offset_max_ms,
+            calm,
+            heals: 0,
+            slowest_heal: Duration::ZERO,
+        }
+    }
+
+    async fn play(mut self) -> Report {
+        if let Err(StartError { node, text }) = self.live_through().await {
+            self.world.checker().lock().report(Violation::Stopped { node, text });
+        }
+        self.report()
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.ends || !self.world.checker().lock().violations().is_empty()
+    }
+
+    /// The error is a node that does not start. What else must never be, the checker has.
+    async fn live_through(&mut self) -> Result<(), StartError> {
+        for id in 1..=self.config.nodes {
+            self.start(id)?;
+        }
+        self.heal().await?;
+        for id in self.config.nodes + 1..=self.config.nodes + self.config.observers {
+            let late = Duration::from_millis(self.rng.random_range(0..=60_000));
+            self.pass(Instant::now() + late, false).await?;
+            self.start(id)?;
+        }
+        while !self.is_over() {
+            let trouble = Duration::from_millis(self.rng.random_range(5_000..=90_000));
+            self.pass(Instant::now() + trouble, true).await?;
+            self.heal().await?;
+            let rest = Duration::from_millis(self.rng.random_range(1_000..=30_000));
+            self.pass(Instant::now() + rest, false).await?;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, id: u64) -> Result<(), StartError> {
+        let offset_ms = self.rng.random_range(-self.offset_max_ms..=self.offset_max_ms);
+        let skew = World::skew(offset_ms, self.rng.random_range(-100..=100));
+        let dials = match self.is_sparse {
+            false => (1..=self.config.nodes).collect(),
+            true => [1, 2].map(|step| (id - 1 + step) % self.config.nodes + 1).to_vec(),
+        };
+        self.world.add_with(id, dials, skew).start()
+    }
+
+    /// Lets time pass, with payments, and with faults when there is to be trouble.
+    async fn pass(&mut self, until: Instant, is_trouble: bool) -> Result<(), StartError> {
+        let mut next_strike = is_trouble.then(|| Instant::now() + self.draw_calm());
+        while Instant::now() < until && !self.is_over() {
+            let wakes = [Some(until), Some(self.next_payment), next_strike, self.faults.next_undo()];
+            let next = wakes.into_iter().flatten().min().unwrap_or(until);
+            tokio::time::sleep_until(next).await;
+            self.pay();
+            self.faults.undo_due(&self.world)?;
+            if next_strike.is_some_and(|at| at <= Instant::now()) {
+                self.faults.strike(&self.world);
+                next_strike = Some(Instant::now() + self.draw_calm());
+            }
+        }
+        Ok(())
+    }
+
+    fn draw_calm(&mut self) -> Duration {
+        let calm_ms = u64::try_from(self.calm.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(self.rng.random_range(1..=2 * calm_ms))
+    }
+
+    /// Makes payments that are due, and hands in again what waits for too long.
+    fn pay(&mut self) {
+        for done in self.world.checker().lock().take_newly_final() {
+            self.payments.on_final(&done.txid, done.at);
+        }
+        if self.next_payment > Instant::now() {
+            return;
+        }
+        let nodes: Vec<Node> = self.world.nodes().filter(|node| node.is_running()).cloned().collect();
+        let due = self.payments.overdue();
+        let fresh = (self.config.tps > 0).then(|| self.payments.next_payment()).flatten();
+        for transaction in due.into_iter().chain(fresh) {
+            submit(&nodes, &mut self.rng, transaction);
+        }
+        let mean_micros = 1_000_000 / self.config.tps.max(1);
+        self.next_payment = Instant::now() + Duration::from_micros(self.rng.random_range(1..=2 * mean_micros));
+    }
+
+    /// Ends all faults; then the network must live in time.
+    async fn heal(&mut self) -> Result<(), StartError> {
+        self.faults.undo_all(&self.world)?;
+        self.world.trace().world(format_args!("everything is healed"));
+        let (started, (_, highest)) = (Instant::now(), self.world.heights());
+        let probe = self.payments.next_payment();
+        let running: Vec<Node> = self.world.nodes().filter(|node| node.is_running()).cloned().collect();
+        let probe = probe.map(|transaction| {
+            let txid = transaction.id();
+            submit(&running, &mut self.rng, transaction);
+            txid
+        });
+        loop {
+            let late = self.late(highest.next(), probe.as_ref());
+            let Some(late) = late else { break };
+            if !self.world.checker().lock().violations().is_empty() {
+                return Ok(());
+            }
+            if started.elapsed() > LIVE_WITHIN {
+                let violation = Violation::NotLive { after: LIVE_WITHIN, text: late };
+                self.world.checker().lock().report(violation);
+                return Ok(());
+            }
+            self.pass(Instant::now() + LOOK_EVERY, false).await?;
+            if Instant::now() >= self.ends {
+                tokio::time::sleep(LOOK_EVERY).await;
+                self.pay();
+            }
+        }
+        self.faults.on_live(&self.world);
+        self.heals += 1;
+        self.slowest_heal = self.slowest_heal.max(started.elapsed());
+        Ok(())
+    }
+
+    /// Who is late, and what for.
+    fn late(&self, height: Height, probe: Option<&TxId>) -> Option<String> {
+        self.world.nodes().filter(|node| node.is_running()).find_map(|node| {
+            let what = match probe {
+                _ if node.height() < height => format!("is at height {}, not {height}", node.height()),
+                Some(txid) if !node.is_final(txid) => format!("does not have payment {txid}"),
+                _ => return None,
+            };
+            Some(format!("node {} {what}: {}{}", node.id(), node.why(), self.silent()))
+        })
+    }
+
+    /// Which validators do not sign, and why.
+    fn silent(&self) -> String {
+        let off = |node: &Node| match node.signing() {
+            Some(status @ SigningStatus::Off { .. }) => Some(format!("; node {}: {status}", node.id())),
+            _ => None,
+        };
+        self.world.nodes().filter_map(off).collect()
+    }
+
+    fn report(&mut self) -> Report {
+        self.pay();
+        let elapsed = self.world.trace().elapsed();
+        let took = self.payments.took();
+        let percentile = |percent: usize| {
+            let index = (took.len() * percent).div_ceil(100).saturating_sub(1);
+            took.get(index).map_or(0, |took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
+        };
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let (lowest, highest) = self.world.heights();
+        let checker = self.world.checker().lock();
+        Report {
+            command: self.config.command(elapsed.min(self.config.length).as_secs().div_ceil(60)),
+            virtual_ms: milliseconds(elapsed),
+            heights: (lowest.0, highest.0),
+            payments_sent: self.payments.sent(),
+            payments_final: took.len() as u64,
+            finality_ms: (percentile(50), percentile(99)),
+            faults: self.faults.counts.clone(),
+            heals: self.heals,
+            slowest_heal_ms: milliseconds(self.slowest_heal),
+            counts: self.world.trace().counts(),
+            checks: checker.checks(),
+            violations: checker.violations().iter().map(ToString::to_string).collect(),
+            trace_hash: self.world.trace().hash(),
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! A network of nodes in one process and in virtual time, and all that can be done to it. The same calls with the same seed give the same
+//! trace, on every machine.
+
+use crate::check::SharedChecker;
+use crate::clock::Skew;
+use crate::gate::DiskPace;
+use crate::node::{Node, StartError};
+use crate::regions::Latency;
+use crate::trace::{Print, Trace};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+use timed_actors::transport::{LinkQuality, MemoryNetwork};
+use timed_ledger::Genesis;
+use timed_primitives::{
+    Address, Amount, Height, KeyHash, SecretKey, Transaction, TransactionBody, TxInput, TxOutput, UnixTime,
+};
+use tokio::time::Instant;
+
+/// The civil time when every world begins: long after genesis, as on a real devnet.
+pub const STARTED: UnixTime = UnixTime(1_790_000_000_000);
+
+/// Most nodes of a world.
+pub const NODES_MAX: u64 = 200;
+
+/// What a world is made with.
+pub struct WorldConfig {
+    /// Equal validators: nodes 1 to `voters`. Nodes beyond observe.
+    pub voters: u64,
+    /// What everything random follows.
+    pub seed: u64,
+    /// How far apart the nodes are.
+    pub latency: Latency,
+    /// Arrivals fall on multiples of it; at least a millisecond.
+    pub tick: Duration,
+    /// How fast disks are when a node starts.
+    pub disk: DiskPace,
+    /// Whether nodes ask each other for addresses and dial them.
+    pub discovers: bool,
+    /// Sees every line of the trace.
+    pub print: Option<Print>,
+}
+
+impl WorldConfig {
+    /// Nodes without distance on disks without delay.
+    pub fn instant(voters: u64, seed: u64) -> Self {
+        Self {
+            voters,
+            seed,
+            latency: Latency::None,
+            tick: Duration::from_millis(1),
+            disk: DiskPace::INSTANT,
+            discovers: true,
+            print: None,
+        }
+    }
+}
+
+/// What all nodes share.
+pub(crate) struct Setting {
+    pub(crate) genesis: Genesis,
+    pub(crate) voters: u64,
+    pub(crate) seed: u64,
+    pub(crate) links: MemoryNetwork,
+    pub(crate) disk: DiskPace,
+    pub(crate) discovers: bool,
+    pub(crate) origin: Instant,
+    pub(crate) trace: Trace,
+    pub(crate) checker: SharedChecker,
+}
+
+impl Setting {
+    /// The host of a node.
+    pub(crate) fn ip(&self, id: u64) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(10, 0, 0, u8::try_from(id).unwrap_or(u8::MAX)))
+    }
+}
+
+/// A network in virtual time. Nodes live on while the scenario awaits anything.
+pub struct World {
+    setting: Rc<Setting>,
+    latency: Latency,
+    nodes: BTreeMap<u64, Node>,
+}
+
+/// Plays a scenario on this thread, where time moves only when everybody waits.
+///
+/// # Panics
+/// When the system refuses a runtime.
+#[allow(clippy::expect_used, reason = "nothing can be simulated without a runtime")]
+pub fn play<F: Future>(scenario: F) -> F::Output {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_time().start_paused(true).build().expect("a runtime with a timer and nothing else");
+    tokio::task::LocalSet::new().block_on(&runtime, scenario)
+}
+
+/// Nodes end inside the runtime: an actor that is dropped runs once more, and may look at the time.
+impl Drop for World {
+    fn drop(&mut self) {
+        self.nodes.values().for_each(Node::abandon);
+    }
+}
+
+impl World {
+    /// A world without nodes. Must be made inside [`play`].
+    pub fn new(config: WorldConfig) -> Self {
+        let genesis = Genesis::devnet(config.voters);
+        let trace = Trace::new(config.print);
+        let setting = Setting {
+            checker: SharedChecker::new(&genesis, NODES_MAX, trace.clone()),
+            links: MemoryNetwork::seeded(config.seed, config.tick),
+            voters: config.voters,
+            seed: config.seed,
+            disk: config.disk,
+            discovers: config.discovers,
+            origin: Instant::now(),
+            genesis,
+            trace,
+        };
+        Self { setting: Rc::new(setting), latency: config.latency, nodes: BTreeMap::new() }
+    }
+
+    /// The chain's beginning.
+    pub fn genesis(&self) -> &Genesis {
+        &self.setting.genesis
+    }
+
+    /// How many nodes vote.
+    pub fn voters(&self) -> u64 {
+        self.setting.voters
+    }
+
+    /// What happened so far.
+    pub fn trace(&self) -> &Trace {
+        &self.setting.trace
+    }
+
+    /// The judge.
+    pub fn checker(&self) -> &SharedChecker {
+        &self.setting.checker
+    }
+
+    /// Who can reach whom. Cut and heal by the world's methods: the checker must know.
+    pub fn links(&self) -> &MemoryNetwork {
+        &self.setting.links
+    }
+
+    /// The host of a node.
+    pub fn ip(&self, id: u64) -> IpAddr {
+        self.setting.ip(id)
+    }
+
+    /// Civil time now, on a clock that is right.
+    pub fn unix(&self) -> UnixTime {
+        STARTED.plus(self.setting.origin.elapsed())
+    }
+
+    /// Adds a node that dials all validators and whose clock is right. It is not started.
+    pub fn add(&mut self, id: u64) -> Node {
+        self.add_with(id, (1..=self.setting.voters).collect(), Skew::default())
+    }
+
+    /// Adds a node that dials these, itself left out. It is not started.
+    pub fn add_with(&mut self, id: u64, dials: Vec<u64>, skew: Skew) -> Node {
+        for other in self.nodes.keys() {
+            let quality = self.latency.between(id, *other);
+            self.setting.links.set_quality(self.ip(id), self.ip(*other), quality);
+        }
+        let dials = dials.into_iter().filter(|other| *other != id).collect();
+        let node = Node::new(id, self.setting.clone(), dials, skew);
+        self.setting.checker.lock().calm().on_off(id);
+        self.nodes.insert(id, node.clone());
+        node
+    }
+
+    /// Adds and starts a node.
+    ///
+    /// # Errors
+    /// [`StartError`] when it does not start.
+    pub fn start(&mut self, id: u64) -> Result<Node, StartError> {
+        let node = self.node(id).unwrap_or_else(|| self.add(id));
+        node.start()?;
+        Ok(node)
+    }
+
+    /// A node of this world.
+    pub fn node(&self, id: u64) -> Option<Node> {
+        self.nodes.get(&id).cloned()
+    }
+
+    /// All nodes, by number.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// Lets virtual time pass.
+    pub async fn run_for(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    /// Cuts both directions between two nodes.
+    pub fn cut(&self, a: u64, b: u64) {
+        self.cut_one_way(a, b);
+        self.cut_one_way(b, a);
+    }
+
+    /// Lets nothing through from one node to another.
+    pub fn cut_one_way(&self, from: u64, to: u64) {
+        self.setting.links.cut_one_way(self.ip(from), self.ip(to));
+        self.setting.checker.lock().calm().on_cut(from, to);
+        self.setting.trace.world(format_args!("the link from node {from} to node {to} is cut"));
+    }
+
+    /// Undoes every cut between two nodes, and gives them back the link that they had.
+    pub fn heal(&self, a: u64, b: u64) {
+        self.setting.links.heal(self.ip(a), self.ip(b));
+        self.setting.links.set_quality(self.ip(a), self.ip(b), self.latency.between(a, b));
+        self.setting.checker.lock().calm().on_heal(a, b);
+        self.setting.trace.world(format_args!("the link between nodes {a} and {b} is healed"));
+    }
+
+    /// Makes a link worse until it is healed.
+    pub fn slow_down(&self, a: u64, b: u64, quality: LinkQuality) {
+        self.setting.links.set_quality(self.ip(a), self.ip(b), quality);
+        self.setting.checker.lock().calm().on_slow(a, b);
+        self.setting
+            .trace
+            .world(format_args!("the link between nodes {a} and {b} takes {} ms", quality.latency.as_millis()));
+    }
+
+    /// Resets all connections between two nodes.
+    pub fn reset(&self, a: u64, b: u64) {
+        self.setting.links.reset(self.ip(a), self.ip(b));
+        self.setting.checker.lock().calm().on_heal(a, b);
+        self.setting.trace.world(format_args!("connections between nodes {a} and {b} are reset"));
+    }
+
+    /// A payment of one genesis output, whole but for the fee, to development key `to`. Different numbers spend different outputs.
+    /// `None` when genesis has fewer.
+    pub fn payment(&self, number: usize, to: u64) -> Option<Transaction> {
+        let genesis = &self.setting.genesis;
+        let (outpoint, output) = genesis.unspent().nth(number)?;
+        let receiver = SecretKey::development("payee", to).public();
+        let receiver = Address { network: genesis.network, key_hash: KeyHash::of(&receiver) };
+        let body = TransactionBody {
+            version: timed_primitives::transaction::TRANSACTION_VERSION,
+            chain_id: genesis.chain_id,
+            inputs: vec![TxInput { previous: outpoint }],
+            outputs: vec![TxOutput { amount: output.amount.minus(Amount(10_000))?, lock: receiver.lock() }],
+        };
+        Some(body.sign(&[&SecretKey::development("wallet", 0)]))
+    }
+
+    /// The lowest and the highest tip of all nodes that run.
+    pub fn heights(&self) -> (Height, Height) {
+        let heights = || self.nodes.values().filter(|node| node.is_running()).map(Node::height);
+        (heights().min().unwrap_or_default(), heights().max().unwrap_or_default())
+    }
+
+    /// Makes a clock skew.
+    pub fn skew(offset_ms: i64, drift_ppm: i64) -> Skew {
+        Skew { offset_ms: AtomicI64::new(offset_ms), drift_ppm }
+    }
+}

@@ -1,0 +1,56 @@
+//! Whole runs: the pinned one, some that nobody played before, and those that once found something.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
+
+use rand::RngExt as _;
+use std::path::Path;
+use std::time::Duration;
+use timed_simulator::{FaultSet, Latency, Report, RunConfig, run};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn play(seed: u64, change: impl FnOnce(&mut RunConfig)) -> Report {
+    let mut config = RunConfig { nodes: 4, length: 2 * MINUTE, ..RunConfig::new(seed) };
+    change(&mut config);
+    run(config)
+}
+
+fn assert_sound(report: &Report) {
+    assert!(report.is_sound(), "repeat it with: {}\n{report}", report.command);
+}
+
+/// The hash covers every write, sync, message and block. When the nodes were meant to change, `UPDATE_GOLDEN=1` pins the new run.
+#[test]
+fn a_seed_gives_the_pinned_trace_in_every_build() {
+    let report = play(1, |_| ());
+    assert_sound(&report);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/simulator/run.txt");
+    let found = format!("{report}\n");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &found).unwrap();
+    }
+    let pinned = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(found, pinned, "another trace: if the nodes were meant to change, run again with UPDATE_GOLDEN=1");
+}
+
+#[test]
+fn fresh_seeds_find_nothing() {
+    let base = u64::from(rand::rng().random::<u32>());
+    for seed in base..base + 4 {
+        println!("seed {seed}");
+        assert_sound(&play(seed, |_| ()));
+        assert_sound(&play(seed, |config| {
+            config.latency = Latency::Lan;
+            config.observers = 1;
+        }));
+    }
+}
+
+#[test]
+fn without_faults_every_payment_is_final_within_a_second_and_a_half() {
+    let report = play(3, |config| config.faults = FaultSet(Default::default()));
+    assert_sound(&report);
+    assert!(report.faults.is_empty() && report.payments_final >= 100, "{report}");
+    assert!(report.finality_ms.1 < 1_500, "{report}");
+}
