@@ -59,6 +59,12 @@ pub enum Command {
     /// Show what the folder of a stopped node holds, and whether it is sound. Nothing in it is changed.
     #[command(after_help = "Example:\n  timed inspect --data-dir ~/.timed/devnet-GENESIS/node-1 --node-id 1")]
     Inspect(crate::inspect::InspectArgs),
+    /// Play a network of real nodes in virtual time, with faults drawn from a seed, and judge it.
+    #[cfg(feature = "simulate")]
+    #[command(after_help = "Examples:\n  timed simulate --nodes 7 --seed 42 --minutes 60\n  \
+                            timed simulate --nodes 4 --seed 7 --minutes 2 --faults kill,partition --trace\n  \
+                            timed simulate --seeds 100 --minutes 10")]
+    Simulate(crate::simulate::SimulateArgs),
     /// Ask a running node, as time-cli does.
     #[command(disable_help_flag = true)]
     Cli {

@@ -16,4 +16,6 @@ pub mod node;
 mod peer_files;
 mod service;
 mod signals;
+#[cfg(feature = "simulate")]
+pub mod simulate;
 pub mod testnet;

@@ -14,6 +14,8 @@ fn main() -> ExitCode {
         Some(Command::Healthcheck(healthcheck)) => timed::healthcheck::run(&healthcheck),
         Some(Command::Config { action, node }) => timed::node::show_config(action, &node),
         Some(Command::Inspect(inspect)) => timed::inspect::run(&inspect),
+        #[cfg(feature = "simulate")]
+        Some(Command::Simulate(simulate)) => timed::simulate::run(&simulate),
         Some(Command::Cli { arguments }) => return timed::cli::run(arguments),
     };
     match outcome {

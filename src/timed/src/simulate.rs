@@ -1,0 +1,104 @@
+//! `timed simulate`: plays networks of real nodes in virtual time and says what came of it.
+
+use anyhow::bail;
+use clap::Args;
+use std::io::Write as _;
+use std::time::Duration;
+use timed_simulator::{FaultSet, Latency, Report, RunConfig};
+
+/// Flags of `timed simulate`.
+#[derive(Clone, Debug, Args)]
+pub struct SimulateArgs {
+    /// How many nodes vote.
+    #[arg(long, default_value_t = 7, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=50))]
+    pub nodes: u64,
+    /// How many more nodes only follow; they join late.
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=50))]
+    pub observers: u64,
+    /// What everything follows: the same seed gives the same trace hash on every machine.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// Play so many seeds, beginning with --seed; a line for each, and the report of the first that fails.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub seeds: u64,
+    /// How long. Unit: minutes of virtual time.
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub minutes: u64,
+    /// Payments per second.
+    #[arg(long, default_value_t = 1, value_name = "TPS", value_parser = clap::value_parser!(u64).range(0..=1_000))]
+    pub load: u64,
+    /// Kinds of faults of which each seed draws some: all, none, or names with commas between.
+    #[arg(long, default_value = "all", value_name = "LIST")]
+    pub faults: FaultSet,
+    /// Where the nodes are: lan, world, none, or cities with commas between.
+    #[arg(long, default_value = "world", value_name = "PLACES")]
+    pub latency: Latency,
+    /// Arrivals fall on multiples of it; a longer one is faster to play. Unit: milliseconds.
+    #[arg(long, default_value_t = 1, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub tick: u64,
+    /// Print every event.
+    #[arg(long)]
+    pub trace: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl SimulateArgs {
+    fn config(&self, seed: u64) -> RunConfig {
+        RunConfig {
+            nodes: self.nodes,
+            observers: self.observers,
+            seed,
+            length: Duration::from_secs(self.minutes * 60),
+            tps: self.load,
+            faults: self.faults.clone(),
+            latency: self.latency.clone(),
+            tick: Duration::from_millis(self.tick),
+            // A reader that has seen enough (`| head`) is no error.
+            print: self.trace.then(|| -> timed_simulator::trace::Print {
+                Box::new(|line| drop(writeln!(std::io::stdout(), "{line}")))
+            }),
+        }
+    }
+}
+
+/// Plays the seeds in order, until one fails.
+///
+/// # Errors
+/// When the judge found something: the report is printed before.
+pub fn run(arguments: &SimulateArgs) -> anyhow::Result<()> {
+    for seed in arguments.seed..arguments.seed.saturating_add(arguments.seeds) {
+        #[allow(clippy::disallowed_methods, reason = "how long the machine took is not part of the simulation")]
+        let started = std::time::Instant::now();
+        let report = timed_simulator::run(arguments.config(seed));
+        let wall = started.elapsed();
+        if arguments.seeds > 1 && report.is_sound() {
+            println!("{}", summary(seed, &report, wall));
+            continue;
+        }
+        if arguments.json {
+            println!("{}", serde_json::to_string(&report)?);
+        } else {
+            let faster = report.virtual_ms / u64::try_from(wall.as_millis()).unwrap_or(u64::MAX).max(1);
+            println!("{report}\nwall time     {:.1} s, {faster} times faster", wall.as_secs_f64());
+        }
+        if !report.is_sound() {
+            bail!("the judge found what must never be; repeat it with: {}", report.command);
+        }
+    }
+    Ok(())
+}
+
+fn summary(seed: u64, report: &Report, wall: Duration) -> String {
+    format!(
+        "seed {seed}: height {}, {} payments, {} faults, {} heals within {} ms, {:.1} s, {}",
+        report.heights.1,
+        report.payments_final,
+        report.faults.values().sum::<u64>(),
+        report.heals,
+        report.slowest_heal_ms,
+        wall.as_secs_f64(),
+        report.trace_hash
+    )
+}
