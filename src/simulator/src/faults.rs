@@ -315,7 +315,7 @@ impl Faults {
             !self.in_doubt.contains(&other.id())
                 && !other.is_paused()
                 && other.signing() == Some(SigningStatus::On)
-                && other.height().next() >= highest
+                && other.height() >= highest
         };
         let others = world.nodes().filter(|other| other.votes() && other.id() != node.id());
         let in_doubt = others.filter(|other| !is_sure(other)).count() as u64;
