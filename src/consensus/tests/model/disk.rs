@@ -1,0 +1,145 @@
+//! A disk that tells what was done to it, and all that may be left of it when the power fails.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+use timed_consensus::journal::JOURNAL_FILES;
+use timed_primitives::{Disk, DiskFile};
+
+/// Contents of all files.
+pub(crate) type Image = BTreeMap<String, Vec<u8>>;
+
+/// One thing done to the disk.
+#[derive(Clone, Debug)]
+pub(crate) enum Operation {
+    Write { file: String, offset: usize, bytes: Vec<u8> },
+    Sync { file: String },
+}
+
+/// What is durable, and what was written since.
+#[derive(Clone, Default)]
+pub(crate) struct Surface {
+    pub(crate) durable: Image,
+    unsynced: Vec<Operation>,
+    /// A planted fault: syncs of the journal do nothing.
+    is_journal_lying: bool,
+}
+
+impl Surface {
+    pub(crate) fn new(durable: Image, is_journal_lying: bool) -> Self {
+        Self { durable, unsynced: vec![], is_journal_lying }
+    }
+
+    pub(crate) fn apply(&mut self, operation: &Operation) {
+        let Operation::Sync { file: synced } = operation else { return self.unsynced.push(operation.clone()) };
+        if self.is_journal_lying && JOURNAL_FILES.contains(&synced.as_str()) {
+            return;
+        }
+        for operation in std::mem::take(&mut self.unsynced) {
+            match &operation {
+                Operation::Write { file, .. } if file == synced => write(&mut self.durable, &operation, usize::MAX),
+                _ => self.unsynced.push(operation),
+            }
+        }
+    }
+
+    /// Each way in which a loss of power may leave it: writes since the last sync are lost, kept, or kept with the last one torn.
+    pub(crate) fn survivors(&self) -> BTreeSet<Image> {
+        let kept = |length_of: &dyn Fn(usize, &[u8]) -> usize| {
+            let mut image = self.durable.clone();
+            for (index, operation) in self.unsynced.iter().enumerate() {
+                if let Operation::Write { bytes, .. } = operation {
+                    write(&mut image, operation, length_of(index, bytes));
+                }
+            }
+            image
+        };
+        let last = self.unsynced.len().saturating_sub(1);
+        BTreeSet::from([
+            self.durable.clone(),
+            kept(&|_, bytes| bytes.len()),
+            kept(&|index, bytes| if index == last { bytes.len() / 2 } else { bytes.len() }),
+        ])
+    }
+}
+
+/// Writes at most the first `length_max` bytes.
+fn write(image: &mut Image, operation: &Operation, length_max: usize) {
+    let Operation::Write { file, offset, bytes } = operation else { return };
+    let content = image.entry(file.clone()).or_default();
+    let end = offset + bytes.len();
+    if content.len() < end {
+        content.resize(end, 0);
+    }
+    let length = bytes.len().min(length_max);
+    content[*offset..offset + length].copy_from_slice(&bytes[..length]);
+}
+
+#[derive(Default)]
+struct State {
+    current: Image,
+    log: Vec<Operation>,
+}
+
+/// The disk of one life of a validator. Clones share the files.
+#[derive(Clone)]
+pub(crate) struct LoggedDisk(Arc<Mutex<State>>);
+
+impl LoggedDisk {
+    pub(crate) fn new(current: Image) -> Self {
+        Self(Arc::new(Mutex::new(State { current, log: vec![] })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// What was done since the last call.
+    pub(crate) fn take_log(&self) -> Vec<Operation> {
+        std::mem::take(&mut self.state().log)
+    }
+}
+
+impl Disk for LoggedDisk {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.state().current.entry(name.to_owned()).or_default();
+        Ok(Arc::new(LoggedFile { disk: self.clone(), name: name.to_owned() }))
+    }
+}
+
+struct LoggedFile {
+    disk: LoggedDisk,
+    name: String,
+}
+
+impl DiskFile for LoggedFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.disk.state().current[&self.name].len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let state = self.disk.state();
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        let found = state.current[&self.name].get(start..start + buffer.len());
+        buffer.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        let operation = Operation::Write { file: self.name.clone(), offset, bytes: bytes.to_vec() };
+        let mut state = self.disk.state();
+        write(&mut state.current, &operation, usize::MAX);
+        state.log.push(operation);
+        Ok(())
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.state().log.push(Operation::Sync { file: self.name.clone() });
+        Ok(())
+    }
+}
