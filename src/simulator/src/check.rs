@@ -328,7 +328,8 @@ impl Checker {
         );
         let up_for = ended.up_for;
         let is_calm = self.calm.is_calm_for(node, peer, ended.silent_for + AFTERMATH + LATENESS);
-        if up_for > SETTLED && !is_wished && is_calm && !self.byzantine.contains(&peer) {
+        let are_honest = !self.byzantine.contains(&peer) && !self.byzantine.contains(&node);
+        if up_for > SETTLED && !is_wished && is_calm && are_honest {
             self.report(Violation::FalseDisconnect { node, peer, reason, up_for });
         }
     }
@@ -349,5 +350,69 @@ impl Checker {
                 self.report(Violation::Unbounded { node, what, found, bound });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Crash, Kept, World, WorldConfig, play};
+    use timed_primitives::{Round, Vote, VoteKind};
+
+    fn vote(height: u64, block: Option<BlockId>) -> Statement {
+        let (key, chain) = (SecretKey::development("consensus", 2), Genesis::devnet(4).chain_id);
+        let (kind, height, round) = (VoteKind::Precommit, Height(height), Round(0));
+        let bytes = timed_primitives::vote::vote_signing_bytes(chain, kind, height, round, block, &key.public());
+        let signature = key.sign(&bytes);
+        Statement::Vote(Vote { kind, height, round, block, validator: key.public(), signature })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_contradiction_a_forgery_and_a_guard_that_differs_are_seen() {
+        let checker = SharedChecker::new(&Genesis::devnet(4), 4, Trace::new(None));
+        let mut checker = checker.lock();
+        let other = Some(BlockId(Hash([7; 32])));
+        for fine in [vote(1, None), vote(1, None), vote(2, other)] {
+            checker.on_statement(1, fine);
+        }
+        checker.on_guard(2, vote(1, None).record());
+        assert_eq!(checker.violations(), []);
+        checker.on_statement(3, vote(1, other));
+        checker.on_guard(2, vote(2, None).record());
+        let Statement::Vote(mut forged) = vote(3, None) else { unreachable!("a vote was made") };
+        forged.signature.0[0] ^= 1;
+        checker.on_statement(4, Statement::Vote(forged));
+        let found = checker.violations();
+        assert!(matches!(found[0], Violation::SignedTwice { signer: 2, found_at: 3, .. }), "{found:?}");
+        assert!(matches!(found[1], Violation::GuardDiffers { node: 2, .. }), "{found:?}");
+        assert!(matches!(found[2], Violation::Forged { node: 4, .. }), "{found:?}");
+        checker.set_byzantine(2);
+        checker.on_statement(3, vote(2, None));
+        assert_eq!(checker.violations().len(), 3, "nothing is held against a key that may contradict");
+    }
+
+    #[test]
+    fn a_lost_chain_another_chain_and_other_money_are_seen() {
+        play(async {
+            let mut worlds = [1, 2].map(|seed| World::new(WorldConfig::instant(1, seed)));
+            for world in &mut worlds {
+                world.start(1).unwrap().reaches(Height(2), Duration::from_secs(60)).await;
+                world.run_for(Duration::from_millis(7)).await;
+            }
+            let [one, two] = &worlds;
+            let stranger = two.node(1).unwrap().handles().reader;
+            one.checker().lock().on_tip(2, &stranger);
+            assert!(matches!(one.checker().lock().violations()[0], Violation::OtherBlock { node: 2, .. }));
+            two.checker().lock().supply = Amount(1);
+            two.checker().lock().known.clear();
+            two.checker().lock().on_tip(1, &stranger);
+            assert!(matches!(two.checker().lock().violations()[..], [Violation::Supply { node: 1, .. }]));
+            let node = one.node(1).unwrap();
+            node.kill(Crash::Process);
+            node.0.kept.replace(Kept::default());
+            node.start().unwrap();
+            let last = one.checker().lock().violations().last().cloned();
+            assert!(matches!(last, Some(Violation::WentBack { node: 1, found: Height(0), .. })), "{last:?}");
+        });
     }
 }

@@ -61,6 +61,33 @@ fault_kinds! {
     OldCopy = "old-copy",
     /// A civil clock jumps.
     ClockJump = "clock-jump",
+    /// From the start on a second node signs with the key of a validator.
+    Twin = "twin",
+}
+
+impl FaultKind {
+    /// Whether a node may return from it to a chain that went on without it. Such a validator signs nothing until others decided two
+    /// heights; beside a key that never signs honestly again, the others may be too few for that.
+    const fn ends_lives(self) -> bool {
+        match self {
+            Self::Kill
+            | Self::PowerLoss
+            | Self::CrashPoint
+            | Self::RestartAll
+            | Self::FullDisk
+            | Self::DiskLoss
+            | Self::OldCopy => true,
+            Self::Pause
+            | Self::Partition
+            | Self::OneWay
+            | Self::CutLink
+            | Self::SlowLink
+            | Self::Reset
+            | Self::SlowDisk
+            | Self::ClockJump
+            | Self::Twin => false,
+        }
+    }
 }
 
 /// A kind of fault that does not exist.
@@ -124,6 +151,8 @@ pub struct Faults {
     next_undo: u64,
     /// Validators that may have forgotten what they signed.
     in_doubt: BTreeSet<u64>,
+    /// The validator that has a twin: it never signs honestly again.
+    twinned: Option<u64>,
     /// Validators whose clocks are far off.
     far_off: BTreeSet<u64>,
     copies: BTreeMap<u64, Kept>,
@@ -134,13 +163,17 @@ pub struct Faults {
 impl Faults {
     /// A subset of these kinds, drawn: each run is troubled in its own way.
     pub fn new(mut rng: StdRng, allowed: &FaultSet) -> Self {
-        let kinds = allowed.0.iter().copied().filter(|_| rng.random_bool(0.5)).collect();
+        let mut kinds: Vec<_> = allowed.0.iter().copied().filter(|_| rng.random_bool(0.5)).collect();
+        if kinds.contains(&FaultKind::Twin) {
+            kinds.retain(|kind| !kind.ends_lives());
+        }
         Self {
             rng,
             kinds,
             undo: BTreeMap::new(),
             next_undo: 0,
             in_doubt: BTreeSet::new(),
+            twinned: None,
             far_off: BTreeSet::new(),
             copies: BTreeMap::new(),
             counts: BTreeMap::new(),
@@ -210,7 +243,20 @@ impl Faults {
     /// The network lives: who signs again is no longer in doubt.
     pub fn on_live(&mut self, world: &World) {
         let is_sure = |id: u64| world.node(id).and_then(|node| node.signing()) == Some(SigningStatus::On);
-        self.in_doubt.retain(|id| !is_sure(*id));
+        let twinned = self.twinned;
+        self.in_doubt.retain(|id| !is_sure(*id) || twinned == Some(*id));
+    }
+
+    /// Gives a validator a twin with this number, when that kind was drawn and the network can bear it.
+    pub fn add_twin(&mut self, world: &mut World, id: u64) -> Option<Node> {
+        if !self.kinds.contains(&FaultKind::Twin) || faulty_max(world) == 0 {
+            return None;
+        }
+        let of = self.rng.random_range(1..=world.voters());
+        self.in_doubt.insert(of);
+        self.twinned = Some(of);
+        *self.counts.entry(FaultKind::Twin.name()).or_default() += 1;
+        Some(world.add_twin(id, of))
     }
 
     /// Does one thing of a kind that was drawn, if it can be done now.
@@ -289,6 +335,7 @@ impl Faults {
                 node.move_clock(by_ms);
                 self.undo_later(Undo::Clock(node.id(), by_ms));
             }
+            FaultKind::Twin => return None,
         }
         Some(())
     }
@@ -307,7 +354,7 @@ impl Faults {
     /// Who is absent or behind counts too: a node that returns to a chain that went on without it cannot tell its own absence from an old
     /// copy of its disk, and signs nothing until others decided two heights.
     fn doubt(&mut self, node: &Node, world: &World) -> Option<()> {
-        if !node.votes() {
+        if !node.votes() || self.twinned == Some(node.id()) {
             return Some(());
         }
         let (_, highest) = world.heights();
@@ -317,7 +364,8 @@ impl Faults {
                 && other.signing() == Some(SigningStatus::On)
                 && other.height() >= highest
         };
-        let others = world.nodes().filter(|other| other.votes() && other.id() != node.id());
+        let others =
+            world.nodes().filter(|other| (1..=world.voters()).contains(&other.id()) && other.id() != node.id());
         let in_doubt = others.filter(|other| !is_sure(other)).count() as u64;
         (in_doubt < faulty_max(world)).then(|| {
             self.in_doubt.insert(node.id());

@@ -52,7 +52,7 @@ impl Node {
         kept.store.keep_undo(STORE_UNDO);
         let disk = GatedDisk { files: kept.files, gate: gate.clone(), checker: setting.checker.clone() };
         let store = Arc::new(GatedStore { store: kept.store, gate: gate.clone() });
-        let key = self.votes().then(|| SecretKey::development("consensus", seat.id));
+        let key = self.votes().then(|| SecretKey::development("consensus", seat.signs_as));
         let ledger = Ledger::open(setting.genesis.clone(), &disk, store).map_err(|e| e.to_string())?;
         let mut config = timed_consensus::Config::new(setting.genesis.chain_id, key.clone());
         config.labels = (1..=setting.voters)

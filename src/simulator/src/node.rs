@@ -27,6 +27,8 @@ pub struct Node(pub(crate) Rc<Seat>);
 
 pub(crate) struct Seat {
     pub(crate) id: u64,
+    /// Whose consensus key it has: its own, or for a twin that of another.
+    pub(crate) signs_as: u64,
     pub(crate) setting: Rc<Setting>,
     /// Whom it dials.
     pub(crate) dials: RefCell<Vec<u64>>,
@@ -64,10 +66,11 @@ pub struct StartError {
 }
 
 impl Node {
-    pub(crate) fn new(id: u64, setting: Rc<Setting>, dials: Vec<u64>, skew: Skew) -> Self {
+    pub(crate) fn new(id: u64, signs_as: u64, setting: Rc<Setting>, dials: Vec<u64>, skew: Skew) -> Self {
         let rng = RefCell::new(StdRng::seed_from_u64(setting.seed ^ id.rotate_left(32)));
         Self(Rc::new(Seat {
             id,
+            signs_as,
             setting,
             dials: RefCell::new(dials),
             skew: Arc::new(skew),
@@ -91,7 +94,7 @@ impl Node {
 
     /// Whether it has a consensus key.
     pub fn votes(&self) -> bool {
-        self.0.id <= self.0.setting.voters
+        self.0.signs_as <= self.0.setting.voters
     }
 
     fn life(&self) -> Option<Rc<Life>> {

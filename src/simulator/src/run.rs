@@ -161,6 +161,10 @@ impl Run {
         for id in 1..=self.config.nodes {
             self.start(id)?;
         }
+        let twin = self.faults.add_twin(&mut self.world, self.config.nodes + self.config.observers + 1);
+        if let Some(twin) = twin {
+            twin.start()?;
+        }
         self.heal().await?;
         for id in self.config.nodes + 1..=self.config.nodes + self.config.observers {
             let late = Duration::from_millis(self.rng.random_range(0..=60_000));

@@ -165,12 +165,26 @@ impl World {
 
     /// Adds a node that dials these, itself left out. It is not started.
     pub fn add_with(&mut self, id: u64, dials: Vec<u64>, skew: Skew) -> Node {
+        self.add_as(id, id, dials, skew)
+    }
+
+    /// Adds a twin: another node that signs with the key of validator `of` and knows nothing of it. Whatever a validator can do that signs two
+    /// things for one place, the two of them do. The judge holds nothing against that key any more. It is not started.
+    pub fn add_twin(&mut self, id: u64, of: u64) -> Node {
+        for byzantine in [id, of] {
+            self.setting.checker.lock().set_byzantine(byzantine);
+        }
+        self.setting.trace.world(format_args!("node {id} is a twin of node {of}"));
+        self.add_as(id, of, (1..=self.setting.voters).collect(), Skew::default())
+    }
+
+    fn add_as(&mut self, id: u64, signs_as: u64, dials: Vec<u64>, skew: Skew) -> Node {
         for other in self.nodes.keys() {
             let quality = self.latency.between(id, *other);
             self.setting.links.set_quality(self.ip(id), self.ip(*other), quality);
         }
         let dials = dials.into_iter().filter(|other| *other != id).collect();
-        let node = Node::new(id, self.setting.clone(), dials, skew);
+        let node = Node::new(id, signs_as, self.setting.clone(), dials, skew);
         self.setting.checker.lock().calm().on_off(id);
         self.nodes.insert(id, node.clone());
         node
@@ -212,6 +226,15 @@ impl World {
         self.setting.links.cut_one_way(self.ip(from), self.ip(to));
         self.setting.checker.lock().calm().on_cut(from, to);
         self.setting.trace.world(format_args!("the link from node {from} to node {to} is cut"));
+    }
+
+    /// Cuts every link between the first group and the other nodes.
+    pub fn part(&self, group: &[u64]) {
+        for a in group {
+            for b in self.nodes.keys().filter(|b| !group.contains(b)) {
+                self.cut(*a, *b);
+            }
+        }
     }
 
     /// Undoes every cut between two nodes, and gives them back the link that they had.

@@ -37,7 +37,7 @@ fn a_seed_gives_the_pinned_trace_in_every_build() {
 #[test]
 fn fresh_seeds_find_nothing() {
     let base = u64::from(rand::rng().random::<u32>());
-    for seed in base..base + 4 {
+    for seed in base..base + 3 {
         println!("seed {seed}");
         assert_sound(&play(seed, |_| ()));
         assert_sound(&play(seed, |config| {
@@ -45,6 +45,22 @@ fn fresh_seeds_find_nothing() {
             config.observers = 1;
         }));
     }
+}
+
+/// Seeds that found something, with what it was. A change of the simulator's draws takes their meaning away; then they are only seeds.
+#[test]
+fn seeds_that_once_found_something_find_nothing() {
+    // A disk was lost while another validator was one height behind and then crashed: two in doubt of four.
+    assert_sound(&play(1023, |config| config.length = 5 * MINUTE));
+    // A planned crash came after the heal.
+    assert_sound(&play(13, |config| config.length = 4 * MINUTE));
+    // A cut one-way link brought late what a dead node had sent before: the judge took it for a dead peer that was kept.
+    assert_sound(&play(42, |config| {
+        config.nodes = 7;
+        config.length = 4 * MINUTE;
+    }));
+    // Beside a twin a validator returned to a chain that had gone on without it, and signed no more.
+    assert_sound(&play(4_233_200_762, |_| ()));
 }
 
 #[test]
