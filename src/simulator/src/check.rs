@@ -145,6 +145,13 @@ impl Checker {
         self.byzantine.insert(node);
     }
 
+    /// A node gave up by itself, without a fault of its disk. One that shares its key with another may.
+    pub(crate) fn on_given_up(&mut self, node: u64, text: String) {
+        if !self.byzantine.contains(&node) {
+            self.report(Violation::Stopped { node, text });
+        }
+    }
+
     /// Notes what must not be.
     pub fn report(&mut self, violation: Violation) {
         self.trace.world(format_args!("VIOLATION {violation}"));

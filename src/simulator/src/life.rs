@@ -1,6 +1,5 @@
 //! One life of a node: the real actors on a `LocalSet` of its own.
 
-use crate::check::Violation;
 use crate::clock::NodeClock;
 use crate::disk::{GatedDisk, GatedStore, STORE_UNDO};
 use crate::gate::Gate;
@@ -211,8 +210,8 @@ impl Future for Cabin {
                 let crash = life.gate.crashed();
                 self.node.end(&life, crash);
                 if let Some(reason) = self.node.fatal().filter(|_| !life.gate.is_full()) {
-                    let (node, text) = (self.node.id(), format!("{}: {}", reason.room, reason.text));
-                    self.node.0.setting.checker.lock().report(Violation::Stopped { node, text });
+                    let text = format!("{}: {}", reason.room, reason.text);
+                    self.node.0.setting.checker.lock().on_given_up(self.node.id(), text);
                 }
                 return Poll::Ready(());
             }
