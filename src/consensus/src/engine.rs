@@ -16,6 +16,7 @@ use arc_malachitebft_core_consensus as mc;
 use arc_malachitebft_core_types as mt;
 use mc::{ConsensusMsg, Effect, LivenessMsg, Resumable, Resume, SignedConsensusMsg};
 use std::collections::BTreeSet;
+use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{
     BlockId, ChainId, CommitCertificate, Height, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate,
     SecretKey, Signature, ValidatorSet, Vote,
@@ -96,7 +97,7 @@ impl Engine {
         let address = Key(key.as_ref().map_or(PublicKey([0; 32]), SecretKey::public));
         let params = mc::Params {
             address,
-            threshold_params: mt::ThresholdParams::default(),
+            threshold_params: crate::quorum::engine_thresholds(),
             value_payload: mt::ValuePayload::ProposalAndParts,
             enabled: false,
         };
@@ -184,7 +185,8 @@ impl Engine {
 
     /// Replays journal entries after [`Engine::start`]. What the journal holds is not asked to be written again.
     pub(crate) fn replay(&mut self, height: Height, entries: &[Entry]) -> Result<Vec<Action>, EngineError> {
-        let inputs: Vec<_> = entries.iter().filter_map(|e| entry_in(height, e)).collect();
+        let is_left_out = |e: &&Entry| is_planted(Bug::LockIgnored) && self.is_of_another(e);
+        let inputs: Vec<_> = entries.iter().filter(|e| !is_left_out(e)).filter_map(|e| entry_in(height, e)).collect();
         self.state.record_recovered_own_precommit_extensions(&inputs);
         self.state.index_wal_entries(&inputs);
         let mut actions = Vec::new();
@@ -194,6 +196,12 @@ impl Engine {
         self.state.reset_entries_index();
         actions.retain(|a| !matches!(a, Action::Journal(e) if entries.contains(e)));
         Ok(actions)
+    }
+
+    /// Whether an entry holds a vote that is not ours.
+    fn is_of_another(&self, entry: &Entry) -> bool {
+        let ours = self.state.params.address.0;
+        matches!(entry, Entry::Vote(vote) if vote.validator != ours) || matches!(entry, Entry::Polka(_))
     }
 
     /// One step.

@@ -1,16 +1,25 @@
 //! The one law of majority: strictly more than two thirds of the voting power.
 
+use arc_malachitebft_core_types::{ThresholdParam, ThresholdParams};
+use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{PublicKey, ValidatorSet};
 
 /// Smallest power that is a quorum of `total`: strictly more than two thirds.
 ///
 /// `total` is at most a third of `u64::MAX` (`ValidatorSet` enforces it), so nothing overflows.
-pub const fn quorum(total: u64) -> u64 {
-    total * 2 / 3 + 1
+pub fn quorum(total: u64) -> u64 {
+    total * 2 / 3 + u64::from(!is_planted(Bug::QuorumOffByOne))
+}
+
+/// The same law for the engine, which counts for itself.
+pub(crate) fn engine_thresholds() -> ThresholdParams {
+    let two_fifths = ThresholdParam { numerator: 2, denominator: 5 };
+    let sound = ThresholdParams::default();
+    if is_planted(Bug::QuorumOffByOne) { ThresholdParams { quorum: two_fifths, ..sound } } else { sound }
 }
 
 /// True when `power` of `total` is a quorum. There is no other function for it and no way around it.
-pub const fn is_quorum(power: u64, total: u64) -> bool {
+pub fn is_quorum(power: u64, total: u64) -> bool {
     power >= quorum(total)
 }
 
@@ -46,7 +55,6 @@ pub fn quorum_line(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arc_malachitebft_core_types::ThresholdParam;
     use proptest::prelude::*;
     use timed_primitives::Validator;
 

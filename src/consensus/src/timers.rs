@@ -5,6 +5,7 @@
 //! height (the engine's time-outs carry none).
 
 use std::collections::BTreeMap;
+use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{Instant, Round};
 
 /// What a timer is for.
@@ -31,6 +32,11 @@ impl Timer {
     fn is_of_round(self) -> bool {
         matches!(self, Self::Propose(_) | Self::Prevote(_) | Self::Precommit(_))
     }
+
+    /// True for the tick, which belongs to no height.
+    fn outlives_height(self) -> bool {
+        self == Self::Tick || is_planted(Bug::StaleTimeoutAccepted) && self.is_of_round()
+    }
 }
 
 #[derive(Default)]
@@ -50,12 +56,12 @@ impl Timers {
 
     /// Cancels those of the engine's round.
     pub(crate) fn cancel_round(&mut self) {
-        self.deadlines.retain(|timer, _| !timer.is_of_round());
+        self.deadlines.retain(|timer, _| !timer.is_of_round() || timer.outlives_height());
     }
 
-    /// Cancels all but the tick, which belongs to no height.
+    /// Cancels all but the tick.
     pub(crate) fn cancel_height(&mut self) {
-        self.deadlines.retain(|timer, _| *timer == Timer::Tick);
+        self.deadlines.retain(|timer, _| timer.outlives_height());
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {

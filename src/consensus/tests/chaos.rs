@@ -56,3 +56,15 @@ fn seven_validators_in_chaos() {
 fn three_validators_in_chaos() {
     (1..=8).for_each(|seed| chaos(200 + seed, 3, 60));
 }
+
+/// Each bug makes a test fail that passes without it.
+#[cfg(feature = "planted")]
+mod planted {
+    use super::*;
+    use timed_primitives::planted::{Bug, is_caught};
+
+    #[test]
+    fn lock_ignored() {
+        assert!(is_caught(Bug::LockIgnored, four_validators_in_chaos));
+    }
+}

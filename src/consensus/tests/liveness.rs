@@ -71,3 +71,20 @@ fn a_two_two_split_never_decides_and_heals() {
     assert!(sim.run_until(60 * SECOND, |s| s.lowest() >= before + 5), "{:#?}", sim.status(0));
     assert_eq!(sim.status(0).quorum_line, None);
 }
+
+/// Each bug makes a test fail that passes without it.
+#[cfg(feature = "planted")]
+mod planted {
+    use super::*;
+    use timed_primitives::planted::{Bug, is_caught};
+
+    #[test]
+    fn quorum_off_by_one() {
+        assert!(is_caught(Bug::QuorumOffByOne, a_two_two_split_never_decides_and_heals));
+    }
+
+    #[test]
+    fn stale_timeout_accepted() {
+        assert!(is_caught(Bug::StaleTimeoutAccepted, idle_for_a_virtual_hour_every_height_decides_in_round_0));
+    }
+}

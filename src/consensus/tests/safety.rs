@@ -351,3 +351,25 @@ fn one_lying_validator_switches_nobody_off() {
     assert!(sim.run_until(20 * SECOND, |s| s.lowest() >= 5));
     assert!(sim.set.get(&consensus_key(3).public()).is_some());
 }
+
+/// Each bug makes a test fail that passes without it.
+#[cfg(feature = "planted")]
+mod planted {
+    use super::*;
+    use timed_primitives::planted::{Bug, is_caught};
+
+    #[test]
+    fn no_guard() {
+        assert!(is_caught(Bug::NoGuard, a_lost_journal_under_a_younger_guard_switches_signing_off));
+    }
+
+    #[test]
+    fn no_journal_sync() {
+        assert!(is_caught(Bug::NoJournalSync, all_four_restarted_together_again_and_again));
+    }
+
+    #[test]
+    fn publish_before_sync() {
+        assert!(is_caught(Bug::PublishBeforeSync, all_four_restarted_together_again_and_again));
+    }
+}

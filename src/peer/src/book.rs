@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 pub use targets::TargetView;
 use targets::Targets;
+use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{Instant, PublicKey};
 use uuid::Uuid;
 
@@ -292,7 +293,8 @@ impl PeerBook {
         end: End,
         rng: &mut dyn Rng,
     ) -> Departure {
-        if self.sessions.get(key).is_none_or(|s| s.generation != generation) {
+        let is_stale = |s: &Session| s.generation != generation && !is_planted(Bug::WrongSessionCleanup);
+        if self.sessions.get(key).is_none_or(is_stale) {
             return Departure::Stale;
         }
         let Some(session) = self.sessions.remove(key) else { return Departure::Stale };

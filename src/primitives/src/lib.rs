@@ -13,6 +13,7 @@ pub mod hash;
 pub mod keys;
 pub mod merkle;
 pub mod number;
+pub mod planted;
 pub mod time;
 pub mod transaction;
 pub mod validator;

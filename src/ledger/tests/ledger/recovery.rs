@@ -239,3 +239,15 @@ fn damage_in_an_old_record_is_named_when_it_is_read() {
     assert!(is_named(&error), "{error}");
     assert!(reader.block(Height(3)).unwrap().is_some());
 }
+
+/// Each bug makes a test fail that passes without it.
+#[cfg(feature = "planted")]
+mod planted {
+    use super::*;
+    use timed_primitives::planted::{Bug, is_caught};
+
+    #[test]
+    fn commit_before_sync() {
+        assert!(is_caught(Bug::CommitBeforeSync, a_failed_sync_stops_the_ledger_and_nothing_unsynced_is_final));
+    }
+}

@@ -250,3 +250,15 @@ fn signatures_are_checked_once_per_node() {
     let committed = commit(&mut node.ledger, vec![]);
     assert_eq!(committed.height, Height(2));
 }
+
+/// Each bug makes a test fail that passes without it.
+#[cfg(feature = "planted")]
+mod planted {
+    use super::*;
+    use timed_primitives::planted::{Bug, is_caught};
+
+    #[test]
+    fn state_commitment_unchecked() {
+        assert!(is_caught(Bug::StateCommitmentUnchecked, each_header_rule_has_its_error));
+    }
+}

@@ -143,3 +143,15 @@ fn a_child_before_its_parent_is_tried_again() {
     assert_eq!(relay.on_wake(ms(10_000)), []);
     assert_eq!((relay.stats().waiting_for_parent, relay.next_wake()), (0, None));
 }
+
+/// Each bug makes a test fail that passes without it.
+#[cfg(feature = "planted")]
+mod planted {
+    use super::*;
+    use timed_primitives::planted::{Bug, is_caught};
+
+    #[test]
+    fn double_relay() {
+        assert!(is_caught(Bug::DoubleRelay, announcements_leave_in_company_and_not_to_those_who_know));
+    }
+}
