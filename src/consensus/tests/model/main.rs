@@ -60,7 +60,7 @@ const fn bounds(heights: usize, rounds: u32, surprises: u8, losses: usize) -> Bo
 
 /// Explores all within the bounds, and expects no counterexample.
 fn check(bounds: Bounds) {
-    let checker = Network::new(bounds, Plant::None).checker().threads(2).spawn_bfs().join();
+    let checker = Network::new(bounds, Plant::None).checker().spawn_bfs().join();
     let found: Vec<_> =
         checker.discoveries().into_iter().map(|(name, path)| (name, checker.model().tell(path))).collect();
     let (locals, steps) = checker.model().table.counts();

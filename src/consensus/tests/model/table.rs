@@ -69,7 +69,8 @@ pub(crate) struct Facts {
     pub(crate) own: BTreeSet<StatementId>,
     /// The newest round in which a proposal and a quorum of prevotes for it were known while that round went on.
     valid: Option<(u32, BlockId)>,
-    /// Statements in the journal that a loss of power would leave, and the guard that it would.
+    /// What a loss of power would leave: signers of the tip's certificate, statements in the journal, the guard.
+    stored: BTreeSet<usize>,
     durable: BTreeSet<StatementId>,
     guard: Option<String>,
     /// Whether it signs, and if not, why, and how many heights have passed since.
@@ -308,6 +309,8 @@ impl Table {
             facts.known.clear();
         }
         facts.durable = if may_lose && !is_over { durable } else { BTreeSet::new() };
+        let stored = life.chain.last().filter(|_| may_lose && !is_over);
+        facts.stored = stored.map_or_else(BTreeSet::new, |(_, certificate)| inner.signers(certificate, [].into_iter()));
         facts.guard =
             read_guard(&disk).unwrap()[0].filter(|_| may_lose && !is_over).map(|record| format!("{record:?}"));
         if is_over {
