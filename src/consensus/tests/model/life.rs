@@ -92,6 +92,8 @@ impl Life {
     /// Opens what is on the disk, hears what the others tell, and listens for as long as the core wants to.
     pub(crate) fn begin(birth: &Birth, plant: Plant) -> (Self, Vec<Event>) {
         let Birth { who, lives, image, chain, told } = birth;
+        #[cfg(feature = "planted")]
+        let _planted = plant.sow();
         let mut image = (**image).clone();
         if plant == Plant::NoGuard {
             image.remove(GUARD_FILE);
@@ -167,6 +169,8 @@ impl Life {
 
     /// Gives the core an input, and the answers of mempool, judge and ledger to what it asks for.
     fn give(&mut self, input: Input) -> Vec<Event> {
+        #[cfg(feature = "planted")]
+        let _planted = self.plant.sow();
         let mut events = Vec::new();
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
