@@ -110,7 +110,7 @@ impl Consensus {
         let is_explained = last.is_none_or(|g| g.height < height || (g.height == height && signed.contains(&g)));
         // The journal is synced before the guard, so it may be one step ahead.
         signed.into_iter().for_each(|record| guard.note(record));
-        let signing = Signing::new(last.and(guard.last()), is_explained);
+        let signing = Signing::new(last.and(guard.last()), is_explained, guard.is_original());
         let leaders = LeaderOrder::new(set.clone(), recent);
         let order = leaders.order(height);
         let members = leaders.members(height);
@@ -190,7 +190,7 @@ impl Consensus {
             Input::Gossip { from, message } => self.on_gossip(from, message),
             Input::PeerUp { peer, validator } => self.on_peer_up(peer, validator),
             Input::PeerDown { peer } => self.peers.down(&peer),
-            Input::PeerHeight { peer, height } => self.on_peer_height(peer, height),
+            Input::PeerHeight { peer, height } => self.on_peer_height(peer, height)?,
             Input::PayloadWaiting(waits) => {
                 self.payload_since = waits.then(|| self.payload_since.unwrap_or(self.now));
             }

@@ -2,6 +2,9 @@
 //!
 //! Two slots of 4 KiB, written in turn, so that a torn write leaves the other. Order before anything signed leaves the node: journal
 //! sync, guard sync, publish. So the journal may be one step ahead of the guard after a crash, and never behind it.
+//!
+//! Each slot names the file that it was written to ([`DiskFile::identity`]), so that a copy is told from the original: until the node
+//! that runs on the copy signs, and not while its memory is in doubt.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
@@ -14,7 +17,7 @@ use timed_primitives::{BlockId, Disk, DiskFile, Height, Proposal, Round, Vote, V
 pub const GUARD_FILE: &str = "guard";
 
 const SLOT: u64 = 4096;
-const MAGIC: [u8; 8] = *b"TIMEgard";
+const MAGIC: [u8; 8] = *b"TIMEgrd2";
 
 /// What was signed, in the order in which it is signed within a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
@@ -101,6 +104,8 @@ pub(crate) struct Slot {
     magic: [u8; 8],
     pub(crate) sequence: u64,
     pub(crate) record: SignedRecord,
+    /// Of the file.
+    identity: Option<u128>,
 }
 
 pub(crate) struct Guard {
@@ -108,6 +113,10 @@ pub(crate) struct Guard {
     sequence: u64,
     last: Option<SignedRecord>,
     is_dirty: bool,
+    identity: Option<u128>,
+    is_original: bool,
+    /// What the next slot names as its file.
+    stamp: Option<u128>,
 }
 
 impl Guard {
@@ -124,13 +133,33 @@ impl Guard {
         }
         let newest = read_slots(&*file)?.into_iter().flatten().max_by_key(|slot| slot.sequence);
         let newest = newest.filter(|_| !is_planted(Bug::NoGuard));
+        let identity = file.identity()?;
+        let stamp = newest.as_ref().and_then(|slot| slot.identity);
+        let is_original = identity.is_some() && stamp == identity;
         let (sequence, last) = newest.map_or((0, None), |s| (s.sequence, Some(s.record)));
-        Ok(Self { file, sequence, last, is_dirty: false })
+        Ok(Self { file, sequence, last, is_dirty: false, identity, is_original, stamp })
+    }
+
+    /// True when what was found at open had been written to this very file, and not to one that this is a copy of.
+    pub(crate) fn is_original(&self) -> bool {
+        self.is_original
     }
 
     /// The last thing signed, as far as this file knows.
     pub(crate) fn last(&self) -> Option<SignedRecord> {
         self.last
+    }
+
+    /// This node signs from here on: what is written from now on is this file's.
+    pub(crate) fn adopt(&mut self) {
+        self.stamp = self.identity;
+    }
+
+    /// Memory is in doubt: nobody shall take this file for an original. [`Guard::flush`] makes it durable.
+    pub(crate) fn disown(&mut self) {
+        if self.stamp.take().is_some() {
+            self.is_dirty = true;
+        }
     }
 
     /// True when signing `record` contradicts nothing: it comes after the last one, or is the last one again.
@@ -149,7 +178,7 @@ impl Guard {
     /// Writes and syncs the last record, if it changed.
     pub(crate) fn flush(&mut self) -> Result<(), GuardError> {
         let Some(record) = self.last.filter(|_| self.is_dirty) else { return Ok(()) };
-        let slot = Slot { magic: MAGIC, sequence: self.sequence + 1, record };
+        let slot = Slot { magic: MAGIC, sequence: self.sequence + 1, record, identity: self.stamp };
         let mut bytes = timed_primitives::encode(&slot);
         bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
         let write = self.file.write_at(slot.sequence % 2 * SLOT, &bytes).and_then(|()| self.file.sync());
@@ -218,5 +247,34 @@ mod tests {
         assert_eq!(last, record(1, 0, SignedStep::Precommit, None));
         disk.damage(GUARD_FILE, |bytes| bytes[10] ^= 1).unwrap();
         assert_eq!(Guard::open(&disk).unwrap().last(), Some(record(1, 0, SignedStep::Prevote, None)));
+    }
+
+    #[test]
+    fn a_copy_is_told_from_the_original_until_it_is_written() {
+        let disk = MemoryDisk::default();
+        assert!(!Guard::open(&disk).unwrap().is_original(), "it holds nothing");
+        let mut guard = Guard::open(&disk).unwrap();
+        guard.adopt();
+        guard.note(record(1, 0, SignedStep::Prevote, None));
+        guard.flush().unwrap();
+        assert!(Guard::open(&disk).unwrap().is_original());
+        let copy = disk.copy_of_durable();
+        let mut guard = Guard::open(&copy).unwrap();
+        assert!(!guard.is_original() && guard.last().is_some());
+        guard.note(record(2, 0, SignedStep::Prevote, None));
+        guard.flush().unwrap();
+        assert!(!Guard::open(&copy).unwrap().is_original(), "what the journal knew was added, and nothing signed");
+        guard.adopt();
+        guard.note(record(3, 0, SignedStep::Prevote, None));
+        guard.flush().unwrap();
+        assert!(Guard::open(&copy).unwrap().is_original());
+        guard.disown();
+        guard.flush().unwrap();
+        assert!(!Guard::open(&copy).unwrap().is_original());
+        guard.adopt();
+        guard.note(record(4, 0, SignedStep::Prevote, None));
+        guard.flush().unwrap();
+        assert!(!Guard::open(&copy.copy_of_durable()).unwrap().is_original());
+        assert!(Guard::open(&copy.snapshot_of_durable()).unwrap().is_original());
     }
 }

@@ -76,7 +76,7 @@ impl Consensus {
         self.now >= self.started + START_WAIT && highest.is_some_and(|highest| highest <= self.tip.height)
     }
 
-    fn has_quorum_told(&self) -> bool {
+    pub(crate) fn has_quorum_told(&self) -> bool {
         let power = power_of(&self.set, |key| Some(*key) == self.me || self.peers.has_told_height(key));
         is_quorum(power, self.set.total_power())
     }
@@ -98,7 +98,11 @@ impl Consensus {
             self.journal.begin(height);
         }
         let is_validator = self.me.is_some_and(|me| self.set.get(&me).is_some());
-        self.engine.set_enabled(is_validator && self.signing.off().is_none());
+        let signs = is_validator && self.signing.off().is_none();
+        self.engine.set_enabled(signs);
+        if signs {
+            self.engine.guard().adopt();
+        }
         let members = self.leaders.members(height);
         let actions = self.engine.start(height, self.set.clone(), members)?;
         self.apply(actions);
@@ -277,6 +281,10 @@ impl Consensus {
         let Committed { blocks, certificate, decided_by, validators } = committed;
         let blocks: Vec<_> = blocks.into_iter().filter(|b| b.header.height > self.tip.height).collect();
         let mut expected = self.tip.height.next();
+        if self.signing.is_guard_in_question() {
+            let parents = blocks.iter().filter_map(|block| block.parent_certificate.as_ref());
+            self.check_certificates(parents.chain([&certificate]));
+        }
         for block in &blocks {
             if block.header.height != expected {
                 return Err(Fatal::Gap { expected, got: block.header.height });
@@ -288,6 +296,7 @@ impl Consensus {
             }
             self.signing.on_committed(block.header.height, block.header.time);
         }
+        self.heed_signing();
         let Some(last) = blocks.last() else { return Ok(()) };
         let certificate = self.richest(certificate);
         self.remember_previous(last, &certificate, &decided_by);
@@ -306,6 +315,25 @@ impl Consensus {
         match self.phase {
             Phase::Opened | Phase::Waiting => Ok(()),
             Phase::Running | Phase::Committing => self.begin_height(),
+        }
+    }
+
+    /// What we signed and forgot may stand in a certificate. The blocks are certified, so what they carry is genuine.
+    fn check_certificates<'a>(&mut self, certificates: impl Iterator<Item = &'a CommitCertificate>) {
+        let Some(me) = self.me else { return };
+        for vote in certificates.flat_map(commit_votes).filter(|vote| vote.validator == me) {
+            self.check_memory(&me, SignedRecord::of_vote(&vote), |_| true);
+        }
+    }
+
+    /// To be called when signing may have been switched off or on.
+    pub(crate) fn heed_signing(&mut self) {
+        if self.signing.off().is_some() {
+            self.engine.set_enabled(false);
+        }
+        if self.signing.is_memory_in_doubt() {
+            self.engine.guard().disown();
+            self.make_durable();
         }
     }
 

@@ -272,7 +272,12 @@ impl Consensus {
     }
 
     /// A message with our own signature, of whatever height: if it is not older than what the guard knows, memory was lost.
-    fn check_memory(&mut self, signer: &PublicKey, record: SignedRecord, is_signed: impl FnOnce(ChainId) -> bool) {
+    pub(crate) fn check_memory(
+        &mut self,
+        signer: &PublicKey,
+        record: SignedRecord,
+        is_signed: impl FnOnce(ChainId) -> bool,
+    ) {
         if Some(*signer) != self.me {
             return;
         }
@@ -283,7 +288,7 @@ impl Consensus {
             self.engine.guard().note(record);
             self.make_durable();
             self.signing.switch_off(SigningOff::Forgotten { height: record.height, round: record.round });
-            self.engine.set_enabled(false);
+            self.heed_signing();
         }
     }
 

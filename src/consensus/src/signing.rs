@@ -5,10 +5,15 @@
 //! | reason | found | ends |
 //! |---|---|---|
 //! | guard ahead of the journal | at open | two heights decided by others after our start |
-//! | guard missing, or older than the chain that more than a third of the power reports | before the first height decided here | the same |
+//! | guard missing, or a copy older than the chain that more than a third of the power reports | before the first height decided here | the same |
+//! | guard older, but the original: we were away | the same | the height that more than a third of the power reached, once a quorum with us has told |
 //! | guard missing, or older than a block from before our start | while fewer than a quorum report, before anything is signed | the same |
 //! | a message of ours comes back that we do not remember | at any time; neighbours send the last one when they connect | the same |
 //! | journal full | before a step | with the height |
+//!
+//! What was written to the original file is our true memory, so nothing is forgotten, and nothing above it was signed. A copy made of
+//! the file names another one ([`crate::guard`]); a volume set back as a whole is found out by our precommits in the certificates above
+//! the guard, and by what neighbours send when they connect.
 //!
 //! A key that signed something forgotten can have done so only at heights up to the one that was open then, and two such heights put
 //! that one behind us. A height counts as decided after our start
@@ -44,7 +49,14 @@ pub enum SigningOff {
         /// Height that validators with more than a third of the power report.
         reported: Height,
     },
-    /// The network is beyond what the guard remembers: an old copy, or a long absence.
+    /// The network is beyond what the guard remembers, and it is the original: this node was away.
+    Away {
+        /// What the guard remembers.
+        signed: SignedRecord,
+        /// Height that validators with more than a third of the power report.
+        reported: Height,
+    },
+    /// The network is beyond what the guard remembers, and it is a copy.
     GuardOlder {
         /// What the guard remembers.
         signed: SignedRecord,
@@ -77,10 +89,12 @@ impl fmt::Display for SigningOff {
             Self::GuardMissing { reported } => {
                 write!(f, "the guard is missing while validators report height {reported}: we may have signed before")
             }
-            Self::GuardOlder { signed, reported } => write!(
-                f,
-                "the guard's last is a {signed} while validators report height {reported}: an old copy, or a long absence"
-            ),
+            Self::Away { signed, reported } => {
+                write!(f, "we were away: the guard's last is a {signed} while validators report height {reported}")
+            }
+            Self::GuardOlder { signed, reported } => {
+                write!(f, "the guard is a copy: its last is a {signed} while validators report height {reported}")
+            }
             Self::Forgotten { height, round } => {
                 write!(
                     f,
@@ -119,6 +133,9 @@ impl fmt::Display for SigningStatus {
             Self::Off { reason: reason @ SigningOff::JournalFull { .. }, .. } => {
                 write!(f, "signing is off: {reason}; it turns on with the next height")
             }
+            Self::Off { reason: reason @ SigningOff::Away { .. }, .. } => {
+                write!(f, "signing is off: {reason}; it turns on when this node has caught up")
+            }
             Self::Off { reason, passed } => write!(
                 f,
                 "signing is off: {reason}; it turns on when {HEIGHTS_TO_PASS} heights were decided by others after our start \
@@ -136,16 +153,29 @@ pub(crate) struct Signing {
     /// Whether a peer's report may still show our guard to be old: until we decide a height ourselves.
     is_guard_in_question: bool,
     guard: Option<SignedRecord>,
+    /// Whether the guard is no copy.
+    is_original: bool,
     /// The highest tip told since our start, at the moment when those who had told one had a quorum.
     told: Option<Height>,
+    /// The height that more than a third of the power told, at the moment when those who had told one had a quorum together with us.
+    reached: Option<Height>,
 }
 
 impl Signing {
     /// `guard` as found at open, with what the journal adds to it; `None` when it was missing, whatever the journal holds.
-    /// `is_explained` says whether the journal or the chain explains it.
-    pub(crate) fn new(guard: Option<SignedRecord>, is_explained: bool) -> Self {
+    /// `is_explained` says whether the journal or the chain explains it, `is_original` that it is no copy.
+    pub(crate) fn new(guard: Option<SignedRecord>, is_explained: bool, is_original: bool) -> Self {
         let off = guard.filter(|_| !is_explained).map(|signed| SigningOff::GuardAhead { signed });
-        Self { off, passed: 0, started: None, is_guard_in_question: true, guard, told: None }
+        Self {
+            off,
+            passed: 0,
+            started: None,
+            is_guard_in_question: true,
+            guard,
+            is_original,
+            told: None,
+            reached: None,
+        }
     }
 
     pub(crate) fn on_start(&mut self, unix: UnixTime) {
@@ -162,7 +192,12 @@ impl Signing {
 
     /// True when the reason concerns what we may have signed, so that the guard must stay as it is.
     pub(crate) fn is_memory_in_doubt(&self) -> bool {
-        self.off.is_some_and(|off| !matches!(off, SigningOff::JournalFull { .. }))
+        self.off.is_some_and(|off| !matches!(off, SigningOff::JournalFull { .. } | SigningOff::Away { .. }))
+    }
+
+    /// True until a height was decided here since the start, or all doubt is over.
+    pub(crate) fn is_guard_in_question(&self) -> bool {
+        self.is_guard_in_question
     }
 
     pub(crate) fn switch_off(&mut self, reason: SigningOff) {
@@ -179,7 +214,10 @@ impl Signing {
         }
         match self.guard {
             None if reported > Height::GENESIS => self.switch_off(SigningOff::GuardMissing { reported }),
-            Some(signed) if reported > signed.height => self.switch_off(SigningOff::GuardOlder { signed, reported }),
+            Some(signed) if reported > signed.height => self.switch_off(match self.is_original {
+                true => SigningOff::Away { signed, reported },
+                false => SigningOff::GuardOlder { signed, reported },
+            }),
             _ => {}
         }
     }
@@ -187,6 +225,22 @@ impl Signing {
     /// Other validators with a quorum of the power have told their tips since our start; this is the highest. The first time counts.
     pub(crate) fn on_quorum_told(&mut self, highest: Height) {
         self.told.get_or_insert(highest);
+    }
+
+    /// Other validators that have a quorum together with us have told their tips since our start. `reported` is what more than a third of
+    /// the power reached, and `tip` is ours. The first time counts.
+    pub(crate) fn on_quorum_with_us_told(&mut self, reported: Height, tip: Height) {
+        self.reached.get_or_insert(reported);
+        self.end_absence(tip);
+    }
+
+    /// Who was away and forgot nothing signs again when it is where a quorum was.
+    fn end_absence(&mut self, tip: Height) {
+        let has_caught_up = self.reached.is_some_and(|reached| tip >= reached);
+        if has_caught_up && matches!(self.off, Some(SigningOff::Away { .. })) {
+            self.off = None;
+            self.is_guard_in_question = false;
+        }
     }
 
     /// A certified block came while too few report their heights. One from before our start proves how high the others were then.
@@ -206,6 +260,7 @@ impl Signing {
         match self.off {
             None => {}
             Some(SigningOff::JournalFull { .. }) => self.off = None,
+            Some(SigningOff::Away { .. }) => self.end_absence(height),
             Some(reason) => {
                 let is_late = self.started.is_some_and(|started| time > started.plus(CLOCK_GRACE));
                 let is_above = self.told.is_some_and(|told| height > told);
@@ -237,7 +292,7 @@ mod tests {
 
     #[test]
     fn an_old_guard_keeps_signing_off_for_two_heights_after_the_start() {
-        let mut signing = Signing::new(Some(signed(40)), true);
+        let mut signing = Signing::new(Some(signed(40)), true, false);
         signing.on_start(UnixTime(1_000_000));
         signing.on_reported(Height(40));
         assert_eq!(signing.off(), None);
@@ -254,9 +309,34 @@ mod tests {
     }
 
     #[test]
+    fn who_was_away_signs_again_when_it_has_caught_up() {
+        let mut signing = Signing::new(Some(signed(40)), true, true);
+        signing.on_start(UnixTime(1_000_000));
+        signing.on_reported(Height(100));
+        assert!(matches!(signing.off(), Some(SigningOff::Away { .. })));
+        assert!(!signing.is_memory_in_doubt());
+        signing.on_committed(Height(100), UnixTime(10));
+        assert!(signing.off().is_some(), "no quorum has said where it is");
+        signing.on_quorum_with_us_told(Height(102), Height(100));
+        signing.on_quorum_with_us_told(Height(90), Height(100));
+        signing.on_committed(Height(101), UnixTime(10));
+        assert!(signing.off().is_some());
+        signing.on_committed(Height(102), UnixTime(10));
+        assert_eq!(signing.off(), None);
+        signing.on_reported(Height(110));
+        assert_eq!(signing.off(), None);
+        // What comes back is a reason of its own.
+        let mut signing = Signing::new(Some(signed(40)), true, true);
+        signing.on_reported(Height(100));
+        signing.switch_off(SigningOff::Forgotten { height: Height(60), round: Round(0) });
+        signing.on_quorum_with_us_told(Height(100), Height(100));
+        assert!(matches!(signing.off(), Some(SigningOff::Forgotten { .. })));
+    }
+
+    #[test]
     fn tips_told_by_a_quorum_say_which_heights_are_new() {
         let off_after = |reason: SigningOff, heights: &[u64]| {
-            let mut signing = Signing::new(Some(signed(40)), true);
+            let mut signing = Signing::new(Some(signed(40)), true, false);
             signing.on_start(UnixTime(1_000_000));
             signing.switch_off(reason);
             signing.on_quorum_told(Height(100));
@@ -273,12 +353,12 @@ mod tests {
 
     #[test]
     fn reasons_at_open_and_texts() {
-        assert_eq!(Signing::new(None, false).off(), None);
-        let ahead = Signing::new(Some(signed(3)), false);
+        assert_eq!(Signing::new(None, false, false).off(), None);
+        let ahead = Signing::new(Some(signed(3)), false, false);
         let status = SigningStatus::Off { reason: ahead.off().unwrap(), passed: 1 };
         let text = status.to_string();
         assert!(text.contains("precommit of height 3 round 0") && text.contains("(1 so far)"), "{text}");
-        let mut fresh = Signing::new(None, true);
+        let mut fresh = Signing::new(None, true, false);
         fresh.on_reported(Height(0));
         assert_eq!(fresh.off(), None);
         fresh.on_reported(Height(1));

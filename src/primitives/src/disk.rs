@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A folder of files.
@@ -50,6 +51,12 @@ pub trait DiskFile: Send + Sync {
     /// What the system says.
     fn set_len(&self, size: u64) -> io::Result<()>;
 
+    /// Names this very file: a copy of it has another, also when it is put in its place. `None` when the system cannot tell.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn identity(&self) -> io::Result<Option<u128>>;
+
     /// Returns when all written so far would survive a loss of power (`fdatasync`).
     ///
     /// # Errors
@@ -77,6 +84,9 @@ pub const SECTOR_BYTES: usize = 512;
 #[derive(Clone, Default)]
 pub struct MemoryDisk {
     files: Arc<Mutex<BTreeMap<String, Arc<MemoryFile>>>>,
+    /// Tells the files of copies apart.
+    copies: Arc<AtomicU64>,
+    number: u64,
 }
 
 impl MemoryDisk {
@@ -104,11 +114,20 @@ impl MemoryDisk {
 
     /// An independent copy of what is durable now, as a backup would hold it.
     pub fn copy_of_durable(&self) -> Self {
-        let copy = Self::default();
+        self.copy_as(self.copies.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// The same as a snapshot of the whole volume would hold it: its files cannot be told from the originals.
+    pub fn snapshot_of_durable(&self) -> Self {
+        self.copy_as(self.number)
+    }
+
+    fn copy_as(&self, number: u64) -> Self {
+        let copy = Self { files: Arc::default(), copies: self.copies.clone(), number };
         for (name, file) in lock(&self.files).iter() {
             let durable = lock(&file.state).durable.clone();
             let state = Mutex::new(MemoryState { current: durable.clone(), durable, ..MemoryState::default() });
-            lock(&copy.files).insert(name.clone(), Arc::new(MemoryFile { state }));
+            lock(&copy.files).insert(name.clone(), Arc::new(MemoryFile { state, number }));
         }
         copy
     }
@@ -133,14 +152,16 @@ impl MemoryDisk {
 
 impl Disk for MemoryDisk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = lock(&self.files).entry(name.to_owned()).or_default().clone();
+        let fresh = || Arc::new(MemoryFile { state: Mutex::default(), number: self.number });
+        let file = lock(&self.files).entry(name.to_owned()).or_insert_with(fresh).clone();
         Ok(file)
     }
 }
 
-#[derive(Default)]
 struct MemoryFile {
     state: Mutex<MemoryState>,
+    /// That of its disk.
+    number: u64,
 }
 
 #[derive(Default)]
@@ -229,6 +250,10 @@ impl DiskFile for MemoryFile {
     fn set_len(&self, size: u64) -> io::Result<()> {
         lock(&self.state).change(Change::Resize(position(size)?));
         Ok(())
+    }
+
+    fn identity(&self) -> io::Result<Option<u128>> {
+        Ok(Some(self.number.into()))
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -128,6 +128,10 @@ impl DiskFile for GatedFile {
         self.file.set_len(size)
     }
 
+    fn identity(&self) -> io::Result<Option<u128>> {
+        self.file.identity()
+    }
+
     fn sync(&self) -> io::Result<()> {
         match self.gate.pass() {
             Passage::Open => {

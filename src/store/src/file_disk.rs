@@ -2,9 +2,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 use timed_primitives::{Disk, DiskFile};
 
 /// The files of one folder, which must exist. Files are made with mode 0600.
@@ -73,6 +74,16 @@ impl DiskFile for OpenFile {
 
     fn set_len(&self, size: u64) -> io::Result<()> {
         self.0.set_len(size)
+    }
+
+    /// Inode and time of birth, which no copying tool can give to a copy. Not the device: its number may change with a restart of the
+    /// machine. `None` on file systems without a time of birth.
+    fn identity(&self) -> io::Result<Option<u128>> {
+        let facts = self.0.metadata()?;
+        let born = facts.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+        // Nanoseconds since 1970 fit 64 bits until the year 2554.
+        let nanoseconds = born.and_then(|born| u64::try_from(born.as_nanos()).ok());
+        Ok(nanoseconds.map(|nanoseconds| u128::from(facts.ino()) << 64 | u128::from(nanoseconds)))
     }
 
     /// `fdatasync`: contents and size, not the times of the file.

@@ -138,6 +138,11 @@ impl DiskFile for LoggedFile {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Never copied: only the power is lost.
+    fn identity(&self) -> io::Result<Option<u128>> {
+        Ok(Some(0))
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.disk.state().log.push(Operation::Sync { file: self.name.clone() });
         Ok(())
