@@ -203,6 +203,19 @@ fn late_precommits_enrich_the_certificate_that_is_included() {
     assert!(included.into_iter().all(|c| c.signatures.len() == 4));
 }
 
+/// Another runs with our key, or we forgot: either way what was asked for before must not be signed after it.
+#[test]
+fn a_vote_of_ours_that_comes_while_a_block_is_built_ends_signing_and_not_the_node() {
+    let mut sim = Sim::started(4, 25);
+    sim.payload_everywhere();
+    let asked = |s: &Sim| matches!(s.nodes[0].outputs.last(), Some(Output::Build { .. }));
+    assert!(sim.run_until(10 * SECOND, asked));
+    let Some(Output::Build { height, round, .. }) = sim.nodes[0].outputs.last().cloned() else { return };
+    give(&mut sim, 0, 1, Gossip::Vote(vote(0, VoteKind::Prevote, height.0, round.0, None)));
+    assert!(sim.status(0).signing.to_string().contains("that we do not remember"), "{}", sim.status(0).signing);
+    assert!(sim.run_until(10 * SECOND, |s| s.height(0) > height.0));
+}
+
 #[test]
 fn forged_votes_are_dropped_and_bounded() {
     let mut sim = Sim::started(4, 9);

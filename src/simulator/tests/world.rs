@@ -131,6 +131,22 @@ fn a_loss_of_power_is_noticed_by_silence_and_a_kill_at_once() {
     });
 }
 
+/// One was away for a while, then another dies for good: three of four live and have lost nothing, so the network goes on.
+#[test]
+fn one_that_was_away_makes_up_for_one_that_died_since() {
+    play(async {
+        let mut world = World::new(WorldConfig::instant(4, 7));
+        let nodes = start_all(&mut world, 4);
+        nodes[0].reaches(Height(3), 60 * SECOND).await;
+        nodes[1].kill(Crash::Process);
+        nodes[0].reaches(Height(6), 60 * SECOND).await;
+        nodes[3].kill(Crash::Process);
+        nodes[1].start().unwrap();
+        nodes[0].reaches(Height(9), 60 * SECOND).await;
+        assert_sound(&world);
+    });
+}
+
 #[test]
 fn the_latency_of_a_world_without_distance_is_none() {
     assert_eq!(Latency::None.between(1, 2), Default::default());
