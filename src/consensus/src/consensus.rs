@@ -190,7 +190,7 @@ impl Consensus {
             Input::Gossip { from, message } => self.on_gossip(from, message),
             Input::PeerUp { peer, validator } => self.on_peer_up(peer, validator),
             Input::PeerDown { peer } => self.peers.down(&peer),
-            Input::PeerHeight { peer, height } => self.on_peer_height(peer, height)?,
+            Input::PeerHeight { peer, height } => self.on_peer_height(peer, height),
             Input::PayloadWaiting(waits) => {
                 self.payload_since = waits.then(|| self.payload_since.unwrap_or(self.now));
             }

@@ -9,7 +9,7 @@
 use crate::consensus::{Consensus, Phase};
 use crate::inspect::{Statement, statements_of};
 use crate::journal::Entry;
-use crate::messages::{Fatal, Gossip, Holdings, Output};
+use crate::messages::{Gossip, Holdings, Output};
 use crate::timers::Timer;
 use crate::votes::Votes;
 use std::time::Duration;
@@ -52,14 +52,13 @@ impl Consensus {
     }
 
     /// A peer tells its tip.
-    pub(crate) fn on_peer_height(&mut self, peer: PublicKey, height: Height) -> Result<(), Fatal> {
-        let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
+    pub(crate) fn on_peer_height(&mut self, peer: PublicKey, height: Height) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
         known.height = Some(height);
         self.on_height_elsewhere(height);
         if self.me.is_none() {
-            return Ok(());
+            return;
         }
-        let was_off = self.signing.off().is_some();
         let reported = self.peers.height_of_more_than_third(&self.set, self.me);
         self.signing.on_reported(reported);
         if let Some(highest) = self.peers.highest_tip_of_quorum(&self.set, self.me) {
@@ -69,9 +68,6 @@ impl Consensus {
             self.signing.on_quorum_with_us_told(reported, self.tip.height);
         }
         self.heed_signing();
-        // It was started without us, and may need us.
-        let is_back = was_off && self.signing.off().is_none();
-        if is_back && self.phase == Phase::Running { self.begin_height() } else { Ok(()) }
     }
 
     /// `height` is decided elsewhere. A small lead is given a tick: the votes may be on their way.

@@ -10,6 +10,7 @@ use crate::journal::{Entry, TimeoutStep};
 use crate::leaders::LeaderRecord;
 use crate::messages::{Committed, Fatal, Gossip, Output, Tip};
 use crate::quorum::{is_quorum, power_of};
+use crate::signing::SigningOff;
 use crate::timers::Timer;
 use crate::votes::Votes;
 use std::sync::Arc;
@@ -67,13 +68,15 @@ impl Consensus {
         Ok(())
     }
 
-    /// True when a quorum, ourselves included, told how high it is; or, after a while, when somebody did, and nobody is above us.
+    /// True when a quorum, ourselves included, told how high it is; or, after a while, when somebody did, and nobody is above us. Who was
+    /// away waits for the quorum: only that ends the absence, and who begins a height without signing may be missing in it.
     fn has_heard_enough(&self) -> bool {
         if self.has_quorum_told() {
             return true;
         }
+        let is_away = matches!(self.signing.off(), Some(SigningOff::Away { .. }));
         let highest = self.peers.height_told(&self.set, self.me);
-        self.now >= self.started + START_WAIT && highest.is_some_and(|highest| highest <= self.tip.height)
+        !is_away && self.now >= self.started + START_WAIT && highest.is_some_and(|highest| highest <= self.tip.height)
     }
 
     pub(crate) fn has_quorum_told(&self) -> bool {
@@ -102,6 +105,7 @@ impl Consensus {
         self.engine.set_enabled(signs);
         if signs {
             self.engine.guard().adopt();
+            self.signing.on_signing();
         }
         let members = self.leaders.members(height);
         let actions = self.engine.start(height, self.set.clone(), members)?;
@@ -326,7 +330,7 @@ impl Consensus {
         }
     }
 
-    /// To be called when signing may have been switched off or on.
+    /// To be called when signing may have been switched off. It is switched on only where a height begins.
     pub(crate) fn heed_signing(&mut self) {
         if self.signing.off().is_some() {
             self.engine.set_enabled(false);

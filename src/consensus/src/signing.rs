@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | guard ahead of the journal | at open | two heights decided by others after our start |
 //! | guard missing, or a copy older than the chain that more than a third of the power reports | before the first height decided here | the same |
-//! | guard older, but the original: we were away | the same | the height that more than a third of the power reached, once a quorum with us has told |
+//! | guard older, but the original: we were away | the same | the height that more than a third of the power reached, once a quorum with us has told; or two heights as above |
 //! | guard missing, or older than a block from before our start | while fewer than a quorum report, before anything is signed | the same |
 //! | a message of ours comes back that we do not remember | at any time; neighbours send the last one when they connect | the same |
 //! | journal full | before a step | with the height |
@@ -155,6 +155,8 @@ pub(crate) struct Signing {
     guard: Option<SignedRecord>,
     /// Whether the guard is no copy.
     is_original: bool,
+    /// Whether anything may have been signed since the start: then absence is over.
+    has_begun: bool,
     /// The highest tip told since our start, at the moment when those who had told one had a quorum.
     told: Option<Height>,
     /// The height that more than a third of the power told, at the moment when those who had told one had a quorum together with us.
@@ -173,6 +175,7 @@ impl Signing {
             is_guard_in_question: true,
             guard,
             is_original,
+            has_begun: false,
             told: None,
             reached: None,
         }
@@ -180,6 +183,12 @@ impl Signing {
 
     pub(crate) fn on_start(&mut self, unix: UnixTime) {
         self.started = Some(unix);
+    }
+
+    /// A height begins with signing on. Who has caught up and signs was away before, not now; to be switched off and on again within one
+    /// height would be to forget what was signed in it.
+    pub(crate) fn on_signing(&mut self) {
+        self.has_begun = true;
     }
 
     pub(crate) fn off(&self) -> Option<SigningOff> {
@@ -214,10 +223,11 @@ impl Signing {
         }
         match self.guard {
             None if reported > Height::GENESIS => self.switch_off(SigningOff::GuardMissing { reported }),
-            Some(signed) if reported > signed.height => self.switch_off(match self.is_original {
-                true => SigningOff::Away { signed, reported },
-                false => SigningOff::GuardOlder { signed, reported },
-            }),
+            Some(signed) if reported > signed.height => match self.is_original {
+                true if self.has_begun => {}
+                true => self.switch_off(SigningOff::Away { signed, reported }),
+                false => self.switch_off(SigningOff::GuardOlder { signed, reported }),
+            },
             _ => {}
         }
     }
@@ -260,7 +270,6 @@ impl Signing {
         match self.off {
             None => {}
             Some(SigningOff::JournalFull { .. }) => self.off = None,
-            Some(SigningOff::Away { .. }) => self.end_absence(height),
             Some(reason) => {
                 let is_late = self.started.is_some_and(|started| time > started.plus(CLOCK_GRACE));
                 let is_above = self.told.is_some_and(|told| height > told);
@@ -270,6 +279,7 @@ impl Signing {
                     self.off = None;
                     self.is_guard_in_question = false;
                 }
+                self.end_absence(height);
             }
         }
     }
@@ -324,6 +334,19 @@ mod tests {
         signing.on_committed(Height(102), UnixTime(10));
         assert_eq!(signing.off(), None);
         signing.on_reported(Height(110));
+        assert_eq!(signing.off(), None);
+        // Or when two heights were decided by others, whoever told what.
+        let mut signing = Signing::new(Some(signed(40)), true, true);
+        signing.on_start(UnixTime(1_000_000));
+        signing.on_reported(Height(100));
+        for (height, is_off) in [(101, true), (102, false)] {
+            signing.on_committed(Height(height), UnixTime(1_006_000));
+            assert_eq!(signing.off().is_some(), is_off);
+        }
+        // Who signs is not away.
+        let mut signing = Signing::new(Some(signed(40)), true, true);
+        signing.on_signing();
+        signing.on_reported(Height(100));
         assert_eq!(signing.off(), None);
         // What comes back is a reason of its own.
         let mut signing = Signing::new(Some(signed(40)), true, true);

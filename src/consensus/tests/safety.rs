@@ -180,6 +180,37 @@ fn a_validator_that_was_away_is_back_as_soon_as_it_has_caught_up_and_the_network
     assert_eq!(off_reason(&sim, 0), None);
 }
 
+/// It caught up with one neighbour, while its clock was behind, and signs. That it was away it hears from the next two, and that a quorum
+/// is back from another one; by then it is not away, and what it signed in the open height it still knows.
+#[test]
+fn who_hears_while_it_signs_that_it_was_away_goes_on() {
+    let mut sim = Sim::new(7, 0, 25);
+    sim.config.min_block_interval = Duration::from_millis(50);
+    sim.start_all();
+    sim.payload_everywhere();
+    assert!(sim.run_until(10 * SECOND, |s| s.lowest() >= 3));
+    sim.kill(0);
+    let before = sim.height(1);
+    assert!(sim.run_until(30 * SECOND, |s| s.height(1) >= before + 20));
+    [1, 3, 4, 5, 6].into_iter().for_each(|id| sim.kill(id));
+    sim.nodes[0].clock_offset_ms = -120_000;
+    let signed = sim.signed_by(0).len();
+    sim.start(0);
+    sim.payload_everywhere();
+    sim.run_for(SECOND);
+    sim.nodes[0].clock_offset_ms = 0;
+    assert!(sim.run_until(20 * SECOND, |s| s.signed_by(0).len() > signed), "{:?}", sim.status(0));
+    let stuck = sim.height(0);
+    assert_eq!(stuck, sim.height(2));
+    for back in [1, 3, 4] {
+        sim.start(back);
+        sim.payload_everywhere();
+        sim.run_for(5 * SECOND);
+        assert_eq!(off_reason(&sim, 0), None);
+    }
+    assert!(sim.run_until(30 * SECOND, |s| s.height(0) >= stuck + 10), "{:#?}", sim.status(0));
+}
+
 /// A snapshot of the whole volume cannot be told from the original: what was signed since stands in certificates, or neighbours know.
 #[test]
 fn a_volume_set_back_to_a_snapshot_signs_nothing_twice() {

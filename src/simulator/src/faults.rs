@@ -350,24 +350,12 @@ impl Faults {
     }
 
     /// Counts a validator among those that may have forgotten; `None` when there are as many as the network can bear.
-    ///
-    /// Who is absent or behind counts too: a node that returns to a chain that went on without it cannot tell its own absence from an old
-    /// copy of its disk, and signs nothing until others decided two heights.
     fn doubt(&mut self, node: &Node, world: &World) -> Option<()> {
         if !node.votes() || self.twinned == Some(node.id()) {
             return Some(());
         }
-        let (_, highest) = world.heights();
-        let is_sure = |other: &Node| {
-            !self.in_doubt.contains(&other.id())
-                && !other.is_paused()
-                && other.signing() == Some(SigningStatus::On)
-                && other.height() >= highest
-        };
-        let others =
-            world.nodes().filter(|other| (1..=world.voters()).contains(&other.id()) && other.id() != node.id());
-        let in_doubt = others.filter(|other| !is_sure(other)).count() as u64;
-        (in_doubt < faulty_max(world)).then(|| {
+        let others = self.in_doubt.iter().filter(|id| **id != node.id()).count() as u64;
+        (others < faulty_max(world)).then(|| {
             self.in_doubt.insert(node.id());
         })
     }

@@ -61,6 +61,13 @@ fn seeds_that_once_found_something_find_nothing() {
     }));
     // Beside a twin a validator returned to a chain that had gone on without it, and signed no more.
     assert_sound(&play(4_233_200_762, |_| ()));
+    // One that had been away signed, was told that it had been away, and began the height again without what it had signed in it.
+    assert_sound(&play(9100, |config| {
+        config.nodes = 7;
+        config.length = 8 * MINUTE;
+    }));
+    // One that had been away began a height without signing, and was missing in it.
+    assert_sound(&play(8017, |config| config.length = 4 * MINUTE));
     // A twin that heard its own key vote gave up. It may; who shares a key with nobody may not.
     assert_sound(&play(2033, |_| ()));
 }
