@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
+use timed_primitives::PublicKey;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -36,6 +37,13 @@ pub trait Transport: Send + Sync {
     /// # Errors
     /// What the last attempt said, or that the name has no address.
     async fn connect(&self, target: &str) -> io::Result<(BoxStream, SocketAddr)>;
+
+    /// What frames to and from this peer go through, above the encryption: nothing but the connection itself. The simulator puts a liar
+    /// there.
+    fn secured(&self, stream: BoxStream, peer: PublicKey) -> BoxStream {
+        let _ = peer;
+        stream
+    }
 }
 
 /// Accepts connections.

@@ -80,7 +80,7 @@ impl PeerManager {
         };
         let peer = PeerActor::new(PeerParts {
             session,
-            stream: secured.stream,
+            stream: self.transport.secured(secured.stream, secured.key),
             key: secured.key,
             exporter: secured.exporter,
             direction,

@@ -1,5 +1,6 @@
 //! What is done to a world by the seed, and how it is undone.
 
+use crate::adversary::{Lie, Lies};
 use crate::gate::{Crash, CrashPlan, DiskPace};
 use crate::node::{Kept, Node, StartError};
 use crate::world::World;
@@ -63,31 +64,8 @@ fault_kinds! {
     ClockJump = "clock-jump",
     /// From the start on a second node signs with the key of a validator.
     Twin = "twin",
-}
-
-impl FaultKind {
-    /// Whether a node may return from it to a chain that went on without it. Such a validator signs nothing until others decided two
-    /// heights; beside a key that never signs honestly again, the others may be too few for that.
-    const fn ends_lives(self) -> bool {
-        match self {
-            Self::Kill
-            | Self::PowerLoss
-            | Self::CrashPoint
-            | Self::RestartAll
-            | Self::FullDisk
-            | Self::DiskLoss
-            | Self::OldCopy => true,
-            Self::Pause
-            | Self::Partition
-            | Self::OneWay
-            | Self::CutLink
-            | Self::SlowLink
-            | Self::Reset
-            | Self::SlowDisk
-            | Self::ClockJump
-            | Self::Twin => false,
-        }
-    }
+    /// From the start on some validators tell lies of several kinds.
+    Liar = "liar",
 }
 
 /// A kind of fault that does not exist.
@@ -151,8 +129,8 @@ pub struct Faults {
     next_undo: u64,
     /// Validators that may have forgotten what they signed.
     in_doubt: BTreeSet<u64>,
-    /// The validator that has a twin: it never signs honestly again.
-    twinned: Option<u64>,
+    /// Validators that have a twin or lie: they never sign honestly again.
+    dishonest: BTreeSet<u64>,
     /// Validators whose clocks are far off.
     far_off: BTreeSet<u64>,
     copies: BTreeMap<u64, Kept>,
@@ -163,17 +141,14 @@ pub struct Faults {
 impl Faults {
     /// A subset of these kinds, drawn: each run is troubled in its own way.
     pub fn new(mut rng: StdRng, allowed: &FaultSet) -> Self {
-        let mut kinds: Vec<_> = allowed.0.iter().copied().filter(|_| rng.random_bool(0.5)).collect();
-        if kinds.contains(&FaultKind::Twin) {
-            kinds.retain(|kind| !kind.ends_lives());
-        }
+        let kinds = allowed.0.iter().copied().filter(|_| rng.random_bool(0.5)).collect();
         Self {
             rng,
             kinds,
             undo: BTreeMap::new(),
             next_undo: 0,
             in_doubt: BTreeSet::new(),
-            twinned: None,
+            dishonest: BTreeSet::new(),
             far_off: BTreeSet::new(),
             copies: BTreeMap::new(),
             counts: BTreeMap::new(),
@@ -243,8 +218,8 @@ impl Faults {
     /// The network lives: who signs again is no longer in doubt.
     pub fn on_live(&mut self, world: &World) {
         let is_sure = |id: u64| world.node(id).and_then(|node| node.signing()) == Some(SigningStatus::On);
-        let twinned = self.twinned;
-        self.in_doubt.retain(|id| !is_sure(*id) || twinned == Some(*id));
+        let dishonest = &self.dishonest;
+        self.in_doubt.retain(|id| !is_sure(*id) || dishonest.contains(id));
     }
 
     /// Gives a validator a twin with this number, when that kind was drawn and the network can bear it.
@@ -254,9 +229,29 @@ impl Faults {
         }
         let of = self.rng.random_range(1..=world.voters());
         self.in_doubt.insert(of);
-        self.twinned = Some(of);
+        self.dishonest.insert(of);
         *self.counts.entry(FaultKind::Twin.name()).or_default() += 1;
         Some(world.add_twin(id, of))
+    }
+
+    /// Which validators lie, and how, when that kind was drawn: as many as the network can bear beside a twin. Called before they start.
+    pub fn draw_liars(&mut self, world: &World) -> BTreeMap<u64, Lies> {
+        let spare = faulty_max(world).saturating_sub(u64::from(self.kinds.contains(&FaultKind::Twin)));
+        if !self.kinds.contains(&FaultKind::Liar) || spare == 0 {
+            return BTreeMap::new();
+        }
+        let mut liars = BTreeMap::new();
+        for _ in 0..self.rng.random_range(1..=spare) {
+            let told: Vec<_> = Lie::ALL.iter().copied().filter(|_| self.rng.random_bool(0.3)).collect();
+            let lies = told.into_iter().map(|lie| (lie, [20, 200, 1000][self.rng.random_range(0..3)])).collect();
+            let id = self.rng.random_range(1..=world.voters());
+            if liars.insert(id, lies).is_none() {
+                self.in_doubt.insert(id);
+                self.dishonest.insert(id);
+                *self.counts.entry(FaultKind::Liar.name()).or_default() += 1;
+            }
+        }
+        liars
     }
 
     /// Does one thing of a kind that was drawn, if it can be done now.
@@ -335,7 +330,7 @@ impl Faults {
                 node.move_clock(by_ms);
                 self.undo_later(Undo::Clock(node.id(), by_ms));
             }
-            FaultKind::Twin => return None,
+            FaultKind::Twin | FaultKind::Liar => return None,
         }
         Some(())
     }
@@ -351,7 +346,7 @@ impl Faults {
 
     /// Counts a validator among those that may have forgotten; `None` when there are as many as the network can bear.
     fn doubt(&mut self, node: &Node, world: &World) -> Option<()> {
-        if !node.votes() || self.twinned == Some(node.id()) {
+        if !node.votes() || self.dishonest.contains(&node.id()) {
             return Some(());
         }
         let others = self.in_doubt.iter().filter(|id| **id != node.id()).count() as u64;

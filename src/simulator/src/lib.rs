@@ -17,6 +17,7 @@
 //!
 //! Start reading in [`world`] and [`node`]; `check` holds what must never be.
 
+mod adversary;
 pub mod check;
 pub mod clock;
 mod disk;
@@ -32,6 +33,7 @@ pub mod run;
 pub mod trace;
 pub mod world;
 
+pub use adversary::{Lie, Lies};
 pub use check::{Checker, SharedChecker, Violation};
 pub use clock::Skew;
 pub use faults::{FaultKind, FaultSet};

@@ -62,7 +62,11 @@ impl Node {
         let chain = chain_start(&ledger.reader()).map_err(|e| e.to_string())?;
         let consensus = Consensus::open(config, &disk, chain).map_err(|e| e.to_string())?;
         setting.checker.lock().on_start(seat.id, &ledger.reader());
-        let transport = GatedTransport { inner: setting.links.host(self.ip()), gate: gate.clone() };
+        let transport = GatedTransport {
+            inner: setting.links.host(self.ip()),
+            gate: gate.clone(),
+            liar: seat.liar.borrow().clone(),
+        };
         let bound = transport.bind(SocketAddr::new(self.ip(), PORT)).now_or_never();
         let listener = bound.ok_or("the listener waits")?.map_err(|e| e.to_string())?;
         let fatal = Arc::new(Mutex::new(None));

@@ -1,6 +1,7 @@
 //! A node's connections behind its gate: each write is an event, nothing leaves a dead node, and what a busy node sends leaves when its
 //! disk has answered.
 
+use crate::adversary::{LyingStream, SharedLiar};
 use crate::gate::{Gate, Passage, dead};
 use async_trait::async_trait;
 use std::io;
@@ -9,12 +10,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use timed_actors::transport::{BoxStream, Listener, MemoryTransport, Transport};
+use timed_primitives::PublicKey;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The transport of one life.
 pub(crate) struct GatedTransport {
     pub(crate) inner: MemoryTransport,
     pub(crate) gate: Arc<Gate>,
+    /// Who speaks instead of the node.
+    pub(crate) liar: Option<SharedLiar>,
 }
 
 impl GatedTransport {
@@ -37,6 +41,13 @@ impl Transport for GatedTransport {
         self.gate.trace.node(self.gate.node, format_args!("dials {target}"));
         let (stream, address) = self.inner.connect(target).await?;
         Ok((Self::gated(&self.gate, stream, address.ip()), address))
+    }
+
+    fn secured(&self, stream: BoxStream, peer: PublicKey) -> BoxStream {
+        match &self.liar {
+            Some(liar) => Box::new(LyingStream::new(stream, peer, liar.clone())),
+            None => stream,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Each life is the real actors on a `LocalSet` of its own, polled by the world: not at all while the node is paused, not before its disk
 //! has answered, and never again after its end, which drops the set wherever it was.
 
+use crate::adversary::{Lies, SharedLiar};
 use crate::clock::Skew;
 use crate::disk::lose_power;
 use crate::gate::{Crash, CrashPlan, DiskPace, Gate};
@@ -11,6 +12,7 @@ use crate::world::Setting;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -19,7 +21,7 @@ use std::time::Duration;
 use timed_actors::mempool::{Submit, SubmitError};
 use timed_actors::{FatalReason, Handles};
 use timed_ledger::MemoryStore;
-use timed_primitives::{BlockId, Height, MemoryDisk, Transaction, TxId};
+use timed_primitives::{BlockId, Height, MemoryDisk, SecretKey, Transaction, TxId};
 
 /// A node of the world. Clones are the same node.
 #[derive(Clone)]
@@ -39,6 +41,8 @@ pub(crate) struct Seat {
     pub(crate) rng: RefCell<StdRng>,
     /// Why the last life ended by itself.
     pub(crate) fatal: RefCell<Option<FatalReason>>,
+    /// Who speaks for it, when it lies.
+    pub(crate) liar: RefCell<Option<SharedLiar>>,
 }
 
 /// What survives a life.
@@ -79,6 +83,7 @@ impl Node {
             starts: Cell::new(0),
             rng,
             fatal: RefCell::default(),
+            liar: RefCell::default(),
         }))
     }
 
@@ -95,6 +100,24 @@ impl Node {
     /// Whether it has a consensus key.
     pub fn votes(&self) -> bool {
         self.0.signs_as <= self.0.setting.voters
+    }
+
+    /// From its next life on it tells these lies in the name of its consensus key. The judge holds nothing against that key any more.
+    pub fn lie(&self, lies: Lies) {
+        let (seat, setting) = (&*self.0, &self.0.setting);
+        setting.checker.lock().set_byzantine(seat.id);
+        let key = SecretKey::development("consensus", seat.signs_as);
+        seat.liar.replace(Some(SharedLiar::new(key, setting.genesis.chain_id, lies, self.split_rng())));
+    }
+
+    /// Whether it lies.
+    pub fn lies(&self) -> bool {
+        self.0.liar.borrow().is_some()
+    }
+
+    /// How often it told each lie.
+    pub fn lies_told(&self) -> BTreeMap<&'static str, u64> {
+        self.0.liar.borrow().as_ref().map(SharedLiar::told).unwrap_or_default()
     }
 
     fn life(&self) -> Option<Rc<Life>> {

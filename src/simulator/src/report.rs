@@ -22,6 +22,8 @@ pub struct Report {
     pub finality_ms: (u64, u64),
     /// Faults by kind.
     pub faults: BTreeMap<&'static str, u64>,
+    /// Lies told, by kind.
+    pub lies: BTreeMap<&'static str, u64>,
     /// How often the network was healed and lived again in time.
     pub heals: u64,
     /// The longest time from a heal until every node had a new height and a new payment was final on all. Unit: milliseconds.
@@ -43,11 +45,15 @@ impl Report {
     }
 }
 
+fn listed(counts: &BTreeMap<&'static str, u64>) -> String {
+    let counts: Vec<_> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = Duration::from_millis(self.virtual_ms);
-        let faults: Vec<_> = self.faults.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-        let faults = if faults.is_empty() { "none".to_owned() } else { faults.join(", ") };
+        let (faults, lies) = (listed(&self.faults), listed(&self.lies));
         let Counts { events, messages, bytes, syncs } = self.counts;
         writeln!(f, "{}", self.command)?;
         writeln!(f, "virtual time  {} min {} s", time.as_secs() / 60, time.as_secs() % 60)?;
@@ -58,6 +64,7 @@ impl fmt::Display for Report {
             self.payments_final, self.payments_sent, self.finality_ms.0, self.finality_ms.1
         )?;
         writeln!(f, "faults        {faults}")?;
+        writeln!(f, "lies          {lies}")?;
         let slowest = self.slowest_heal_ms;
         writeln!(f, "heals         {}, the slowest took {}.{:03} s", self.heals, slowest / 1000, slowest % 1000)?;
         writeln!(f, "traffic       {messages} messages, {bytes} bytes, {syncs} syncs, {events} events")?;

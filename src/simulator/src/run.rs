@@ -1,5 +1,6 @@
 //! A run: a world drawn from a seed, phases of trouble, each followed by a heal after which the network must live.
 
+use crate::adversary::Lies;
 use crate::check::Violation;
 use crate::faults::{FaultSet, Faults};
 use crate::gate::DiskPace;
@@ -11,6 +12,7 @@ use crate::trace::Print;
 use crate::world::{World, WorldConfig, play};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use timed_consensus::SigningStatus;
 use timed_primitives::{Height, TxId};
@@ -158,8 +160,9 @@ impl Run {
 
     /// The error is a node that does not start. What else must never be, the checker has.
     async fn live_through(&mut self) -> Result<(), StartError> {
+        let liars = self.faults.draw_liars(&self.world);
         for id in 1..=self.config.nodes {
-            self.start(id)?;
+            self.start(id, liars.get(&id).cloned())?;
         }
         let twin = self.faults.add_twin(&mut self.world, self.config.nodes + self.config.observers + 1);
         if let Some(twin) = twin {
@@ -169,7 +172,7 @@ impl Run {
         for id in self.config.nodes + 1..=self.config.nodes + self.config.observers {
             let late = Duration::from_millis(self.rng.random_range(0..=60_000));
             self.pass(Instant::now() + late, false).await?;
-            self.start(id)?;
+            self.start(id, None)?;
         }
         while !self.is_over() {
             let trouble = Duration::from_millis(self.rng.random_range(5_000..=90_000));
@@ -181,14 +184,18 @@ impl Run {
         Ok(())
     }
 
-    fn start(&mut self, id: u64) -> Result<(), StartError> {
+    fn start(&mut self, id: u64, lies: Option<Lies>) -> Result<(), StartError> {
         let offset_ms = self.rng.random_range(-self.offset_max_ms..=self.offset_max_ms);
         let skew = World::skew(offset_ms, self.rng.random_range(-100..=100));
         let dials = match self.is_sparse {
             false => (1..=self.config.nodes).collect(),
             true => [1, 2].map(|step| (id - 1 + step) % self.config.nodes + 1).to_vec(),
         };
-        self.world.add_with(id, dials, skew).start()
+        let node = self.world.add_with(id, dials, skew);
+        if let Some(lies) = lies {
+            node.lie(lies);
+        }
+        node.start()
     }
 
     /// Lets time pass, with payments, and with faults when there is to be trouble.
@@ -221,7 +228,7 @@ impl Run {
         if self.next_payment > Instant::now() {
             return;
         }
-        let nodes: Vec<Node> = self.world.nodes().filter(|node| node.is_running()).cloned().collect();
+        let nodes = self.running();
         let due = self.payments.overdue();
         let fresh = (self.config.tps > 0).then(|| self.payments.next_payment()).flatten();
         for transaction in due.into_iter().chain(fresh) {
@@ -237,7 +244,7 @@ impl Run {
         self.world.trace().world(format_args!("everything is healed"));
         let (started, (_, highest)) = (Instant::now(), self.world.heights());
         let probe = self.payments.next_payment();
-        let running: Vec<Node> = self.world.nodes().filter(|node| node.is_running()).cloned().collect();
+        let running = self.running();
         let probe = probe.map(|transaction| {
             let txid = transaction.id();
             submit(&running, &mut self.rng, transaction);
@@ -266,9 +273,14 @@ impl Run {
         Ok(())
     }
 
+    /// Nodes that run and do not lie: what a liar passes on, and how far it comes, nobody promised.
+    fn running(&self) -> Vec<Node> {
+        self.world.nodes().filter(|node| node.is_running() && !node.lies()).cloned().collect()
+    }
+
     /// Who is late, and what for.
     fn late(&self, height: Height, probe: Option<&TxId>) -> Option<String> {
-        self.world.nodes().filter(|node| node.is_running()).find_map(|node| {
+        self.running().iter().find_map(|node| {
             let what = match probe {
                 _ if node.height() < height => format!("is at height {}, not {height}", node.height()),
                 Some(txid) if !node.is_final(txid) => format!("does not have payment {txid}"),
@@ -285,6 +297,14 @@ impl Run {
             _ => None,
         };
         self.world.nodes().filter_map(off).collect()
+    }
+
+    fn lies_told(&self) -> BTreeMap<&'static str, u64> {
+        let mut told = BTreeMap::new();
+        for (lie, count) in self.world.nodes().flat_map(Node::lies_told) {
+            *told.entry(lie).or_default() += count;
+        }
+        told
     }
 
     fn report(&mut self) -> Report {
@@ -306,6 +326,7 @@ impl Run {
             payments_final: took.len() as u64,
             finality_ms: (percentile(50), percentile(99)),
             faults: self.faults.counts.clone(),
+            lies: self.lies_told(),
             heals: self.heals,
             slowest_heal_ms: milliseconds(self.slowest_heal),
             counts: self.world.trace().counts(),

@@ -257,7 +257,7 @@ impl World {
     /// Resets all connections between two nodes.
     pub fn reset(&self, a: u64, b: u64) {
         self.setting.links.reset(self.ip(a), self.ip(b));
-        self.setting.checker.lock().calm().on_heal(a, b);
+        self.setting.checker.lock().calm().on_reset(a, b);
         self.setting.trace.world(format_args!("connections between nodes {a} and {b} are reset"));
     }
 

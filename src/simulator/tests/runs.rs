@@ -68,6 +68,11 @@ fn seeds_that_once_found_something_find_nothing() {
     }));
     // One that had been away began a height without signing, and was missing in it.
     assert_sound(&play(8017, |config| config.length = 4 * MINUTE));
+    // A reset of connections over a link that stayed cut: the judge took the link for healed.
+    assert_sound(&play(20_099, |config| {
+        config.length = 10 * MINUTE;
+        config.tick = Duration::from_millis(5);
+    }));
     // A twin that heard its own key vote gave up. It may; who shares a key with nobody may not.
     assert_sound(&play(2033, |_| ()));
 }

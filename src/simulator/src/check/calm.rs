@@ -44,7 +44,12 @@ impl Calm {
         self.cut.entry((from, to)).or_insert_with(Instant::now);
     }
 
-    /// A link works again in both directions, or its connections were reset.
+    /// Connections of a link were reset. What is cut stays cut.
+    pub fn on_reset(&mut self, a: u64, b: u64) {
+        self.links.insert(link(a, b), Instant::now());
+    }
+
+    /// A link works again in both directions.
     pub fn on_heal(&mut self, a: u64, b: u64) {
         self.cut.remove(&(a, b));
         self.cut.remove(&(b, a));
@@ -89,6 +94,9 @@ mod tests {
         tokio::time::sleep(5 * SECOND).await;
         assert!(!calm.is_calm_for(1, 2, SECOND) && calm.is_calm_for(1, 3, SECOND));
         assert_eq!((calm.unheard_for(1, 2), calm.unheard_for(2, 1)), (5 * SECOND, Duration::ZERO));
+        calm.on_reset(1, 2);
+        tokio::time::sleep(2 * SECOND).await;
+        assert!(!calm.is_calm_for(1, 2, SECOND), "a reset heals nothing");
         calm.on_heal(1, 2);
         assert!(!calm.is_calm_for(1, 2, SECOND));
         tokio::time::sleep(2 * SECOND).await;

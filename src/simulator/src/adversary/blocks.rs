@@ -1,0 +1,41 @@
+//! Blocks that were changed after they were made.
+
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use timed_primitives::block::transaction_root;
+use timed_primitives::{Block, Hash, SecretKey, UnixTime};
+
+/// Another block of the same place: as good as the first, or with one rule broken. What the header commits to is made to fit again, so
+/// that only the rule itself can tell.
+pub(super) fn changed_block(mut block: Block, is_invalid: bool, rng: &mut StdRng) -> Block {
+    let header = &mut block.header;
+    if !is_invalid {
+        header.time = UnixTime(header.time.0 + 1);
+        return block;
+    }
+    match rng.random_range(0..10) {
+        0 => header.state_commitment = Hash(rng.random()),
+        1 => header.tx_root = Hash(rng.random()),
+        2 => header.time = UnixTime(rng.random_range(0..1_000)),
+        3 => header.time = UnixTime(header.time.0 + 3_600_000),
+        4 => header.parent.0 = Hash(rng.random()),
+        5 => header.next_validators_hash = Hash(rng.random()),
+        6 => header.version += 1,
+        7 => header.proposer = SecretKey::development("consensus", rng.random_range(1..=100)).public(),
+        8 => {
+            let again = block.transactions.first().cloned();
+            block.transactions.extend(again);
+            header.tx_root = transaction_root(&block.transactions);
+            header.parameters_hash = Hash(rng.random());
+        }
+        _ => {
+            if let Some(certificate) = &mut block.parent_certificate {
+                certificate.signatures.truncate(1);
+                header.parent_certificate_hash = certificate.hash();
+            } else {
+                header.height = header.height.next();
+            }
+        }
+    }
+    block
+}
