@@ -20,6 +20,7 @@
 mod adversary;
 pub mod check;
 pub mod clock;
+pub mod crash_points;
 mod disk;
 pub mod faults;
 pub mod gate;
@@ -36,6 +37,7 @@ pub mod world;
 pub use adversary::{Lie, Lies};
 pub use check::{Checker, SharedChecker, Violation};
 pub use clock::Skew;
+pub use crash_points::{CrashPoint, CrashReport};
 pub use faults::{FaultKind, FaultSet};
 pub use gate::{Crash, CrashPlan, DiskPace};
 pub use node::{Kept, Node, StartError};

@@ -43,6 +43,8 @@ pub(crate) struct Seat {
     pub(crate) fatal: RefCell<Option<FatalReason>>,
     /// Who speaks for it, when it lies.
     pub(crate) liar: RefCell<Option<SharedLiar>>,
+    /// What the next crash tears and loses is drawn from this instead of the world's seed.
+    pub(crate) fate: Cell<Option<u64>>,
 }
 
 /// What survives a life.
@@ -84,6 +86,7 @@ impl Node {
             rng,
             fatal: RefCell::default(),
             liar: RefCell::default(),
+            fate: Cell::default(),
         }))
     }
 
@@ -214,7 +217,9 @@ impl Node {
         seat.starts.set(seat.starts.get() + 1);
         setting.links.power_on(self.ip());
         setting.trace.node(seat.id, format_args!("starts, life {}", seat.starts.get()));
-        let gate = Gate::new(seat.id, setting.trace.clone(), self.split_rng(), &setting.disk);
+        let drawn = self.split_rng();
+        let rng = self.fate().map_or(drawn, StdRng::seed_from_u64);
+        let gate = Gate::new(seat.id, setting.trace.clone(), rng, &setting.disk);
         if let Some(plan) = plan {
             gate.plan(plan);
         }
@@ -246,6 +251,21 @@ impl Node {
         self.0.setting.checker.lock().calm().on_on(self.0.id);
         self.0.life.replace(Some(life.clone()));
         tokio::task::spawn_local(Cabin::new(self.clone(), life));
+    }
+
+    /// From its next life on, what its crashes tear and lose follows this seed and no longer the world's: the same life can end in many ways.
+    pub fn set_fate(&self, seed: u64) {
+        self.0.fate.set(Some(seed));
+    }
+
+    /// That of this life.
+    fn fate(&self) -> Option<u64> {
+        self.0.fate.get().map(|fate| fate.wrapping_add(self.0.starts.get()))
+    }
+
+    /// What it does to the outside in this life.
+    pub(crate) fn gate(&self) -> Option<Arc<Gate>> {
+        self.life().map(|life| life.gate.clone())
     }
 
     /// Plans a crash of this life.
@@ -315,7 +335,10 @@ impl Node {
         setting.checker.lock().calm().on_off(seat.id);
         if crash == Some(Crash::Power) {
             let kept = seat.kept.borrow();
-            lose_power(&kept.files, &kept.store, &mut seat.rng.borrow_mut());
+            match self.fate() {
+                Some(fate) => lose_power(&kept.files, &kept.store, &mut StdRng::seed_from_u64(!fate)),
+                None => lose_power(&kept.files, &kept.store, &mut seat.rng.borrow_mut()),
+            }
         }
         setting.trace.node(seat.id, format_args!("{}", crash.map_or("ends", Crash::name)));
     }

@@ -2,9 +2,11 @@
 
 use anyhow::bail;
 use clap::Args;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
-use timed_simulator::{FaultSet, Latency, Report, RunConfig};
+use timed_simulator::crash_points;
+use timed_simulator::trace::Print;
+use timed_simulator::{CrashPoint, CrashReport, FaultSet, Latency, Report, RunConfig};
 
 /// Flags of `timed simulate`.
 #[derive(Clone, Debug, Args)]
@@ -36,6 +38,16 @@ pub struct SimulateArgs {
     /// Arrivals fall on multiples of it; a longer one is faster to play. Unit: milliseconds.
     #[arg(long, default_value_t = 1, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=100))]
     pub tick: u64,
+    /// Instead, crash one of four validators at every event of a short story in both ways, and see it return. Of the other flags only
+    /// --seed, --every, --point, --trace and --json count.
+    #[arg(long)]
+    pub kill_anywhere: bool,
+    /// Play one of so many crash points.
+    #[arg(long, default_value_t = 1, value_name = "N", requires = "kill_anywhere", value_parser = clap::value_parser!(u64).range(1..))]
+    pub every: u64,
+    /// Play this crash point: life/event/process or life/event/power, and perhaps /event of a second crash.
+    #[arg(long, value_name = "POINT", requires = "kill_anywhere")]
+    pub point: Option<CrashPoint>,
     /// Print every event.
     #[arg(long)]
     pub trace: bool,
@@ -55,11 +67,13 @@ impl SimulateArgs {
             faults: self.faults.clone(),
             latency: self.latency.clone(),
             tick: Duration::from_millis(self.tick),
-            // A reader that has seen enough (`| head`) is no error.
-            print: self.trace.then(|| -> timed_simulator::trace::Print {
-                Box::new(|line| drop(writeln!(std::io::stdout(), "{line}")))
-            }),
+            print: self.print(),
         }
+    }
+
+    fn print(&self) -> Option<Print> {
+        // A reader that has seen enough (`| head`) is no error.
+        self.trace.then(|| -> Print { Box::new(|line| drop(writeln!(std::io::stdout(), "{line}"))) })
     }
 }
 
@@ -68,6 +82,9 @@ impl SimulateArgs {
 /// # Errors
 /// When the judge found something: the report is printed before.
 pub fn run(arguments: &SimulateArgs) -> anyhow::Result<()> {
+    if arguments.kill_anywhere {
+        return kill_anywhere(arguments);
+    }
     for seed in arguments.seed..arguments.seed.saturating_add(arguments.seeds) {
         #[allow(clippy::disallowed_methods, reason = "how long the machine took is not part of the simulation")]
         let started = std::time::Instant::now();
@@ -88,6 +105,37 @@ pub fn run(arguments: &SimulateArgs) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Plays the crash points.
+fn kill_anywhere(arguments: &SimulateArgs) -> anyhow::Result<()> {
+    if let Some(point) = arguments.point {
+        let told = crash_points::with_crash(arguments.seed, point, arguments.print());
+        println!("{told:#?}");
+        anyhow::ensure!(told.is_sound(), "the judge found what must never be");
+        return Ok(());
+    }
+    let report = crash_points::enumerate(arguments.seed, arguments.every, progress);
+    if arguments.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        println!("{report}");
+    }
+    anyhow::ensure!(report.is_sound(), "the judge found what must never be; repeat it with: {}", report.command);
+    Ok(())
+}
+
+/// One line that changes on a terminal, else a line every so often.
+fn progress(report: &CrashReport) {
+    const EVERY: u64 = 200;
+    let mut stderr = std::io::stderr();
+    let is_last = report.played == report.points;
+    // Who does not listen to progress is no error.
+    let _ = match stderr.is_terminal() {
+        true => write!(stderr, "\r{}{}", report.progress(), if is_last { "\n" } else { "" }),
+        false if report.played.is_multiple_of(EVERY) || is_last => writeln!(stderr, "{}", report.progress()),
+        false => Ok(()),
+    };
 }
 
 fn summary(seed: u64, report: &Report, wall: Duration) -> String {

@@ -1,0 +1,326 @@
+//! Kill anywhere: one short story of four validators, told once for each event of one of them, which crashes there.
+//!
+//! The story: all start and payments are made, for some of them without another validator, so that rounds fail; then the one stops, is away
+//! for some payments, starts again, and more payments are made in the same way. Played once without a crash the story says how many events
+//! each of the two lives of that validator has. A *crash point* is one of these events and a
+//! way to crash there, and perhaps an event of the life after it in which the node crashes again, while it recovers. At each point the
+//! node must open, catch up, sign again, and take a payment that becomes final everywhere; the judge looks at all of it.
+
+mod point;
+mod tally;
+
+pub use point::{CrashPoint, UnknownPoint};
+pub use tally::CrashReport;
+
+use crate::check::Violation;
+use crate::gate::{Crash, CrashPlan};
+use crate::node::{Node, StartError};
+use crate::trace::Print;
+use crate::world::{World, WorldConfig, play};
+use std::time::Duration;
+use timed_consensus::SigningStatus;
+use timed_primitives::TxId;
+use tokio::time::Instant;
+
+const VOTERS: u64 = 4;
+const QUORUM: usize = 3;
+/// Who crashes.
+const VICTIM: u64 = 4;
+/// Position among the nodes of who is away for the middle part of each of the victim's lives.
+const ABSENT: usize = 0;
+/// Payments in each part of a life and while the victim is away, one after the other: each makes a height at least.
+const PAID: usize = 6;
+/// Each step of the story, and each of the recovery, must be done within this time.
+const STEP_WITHIN: Duration = Duration::from_secs(120);
+/// How often the story looks whether a step is done.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// One of so many crash points is played again with a second crash.
+const SECOND_EVERY: u64 = 2;
+
+/// How many events the lives of the victim have when nothing befalls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lives {
+    /// From its first start to the end of an orderly stop, and from its second start to the end of the story.
+    pub events: [u64; 2],
+    /// Of the second, until it has caught up and signs.
+    pub recovery: u64,
+}
+
+impl Lives {
+    /// All crash points: each event with each kind of crash, and some of them again with a second crash at an event of the recovery.
+    pub fn points(self, seed: u64) -> impl Iterator<Item = CrashPoint> {
+        let lives = [(1, self.events[0]), (2, self.events[1])];
+        let first = lives.into_iter().flat_map(|(life, events)| (1..=events).map(move |event| (life, event)));
+        let kinds = [Crash::Process, Crash::Power];
+        let first =
+            first.flat_map(move |(life, event)| kinds.map(|crash| CrashPoint { life, event, crash, again_at: None }));
+        (0..).zip(first).flat_map(move |(number, point)| {
+            let again = CrashPoint { again_at: Some(point.fate(seed) % self.recovery.max(1) + 1), ..point };
+            // Of two points that differ in the kind of crash alone, now the one, now the other.
+            let is_taken = (number / 2 + number) % SECOND_EVERY == 0;
+            [Some(point), is_taken.then_some(again)].into_iter().flatten()
+        })
+    }
+}
+
+/// What came of one story.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Whether the crash came.
+    pub has_crashed: bool,
+    /// How often the victim was started after a crash.
+    pub restarts: u64,
+    /// Starts that were refused.
+    pub not_opened: u64,
+    /// Payments that were final and are not any more, on one node or another.
+    pub lost: u64,
+    /// Whether the second crash came; it does not when the recovery was over before.
+    pub crashed_again: bool,
+    /// Virtual time.
+    pub took: Duration,
+    /// What must never be, the first first.
+    pub violations: Vec<Violation>,
+}
+
+impl Told {
+    /// Whether nothing was found.
+    pub const fn is_sound(&self) -> bool {
+        self.violations.is_empty() && self.lost == 0
+    }
+}
+
+/// Plays the story without a crash.
+///
+/// # Errors
+/// [`Trouble`]: then there is no sense in crashes.
+pub fn without_crash(seed: u64) -> Result<Lives, Trouble> {
+    play(async {
+        let mut story = Story::new(seed, None, None);
+        story.tell().await?;
+        let found = story.world.checker().lock().violations().first().map(ToString::to_string);
+        found.map_or(Ok(story.lives), |text| Err(Trouble::Judged { text }))
+    })
+}
+
+/// Plays the story with the crash of one point.
+pub fn with_crash(seed: u64, point: CrashPoint, print: Option<Print>) -> Told {
+    play(async {
+        let mut story = Story::new(seed, Some(point), print);
+        if let Err(trouble) = story.tell().await {
+            story.world.checker().lock().report(trouble.into());
+        }
+        story.told.took = story.world.trace().elapsed();
+        story.told.violations = story.world.checker().lock().violations().to_vec();
+        story.told
+    })
+}
+
+/// Plays the story for one of `every` crash points. `progress` is told after each.
+pub fn enumerate(seed: u64, every: u64, mut progress: impl FnMut(&CrashReport)) -> CrashReport {
+    let lives = match without_crash(seed) {
+        Ok(lives) => lives,
+        Err(trouble) => return CrashReport::without_points(seed, every, &trouble),
+    };
+    let points: Vec<CrashPoint> =
+        lives.points(seed).step_by(usize::try_from(every.max(1)).unwrap_or(usize::MAX)).collect();
+    let mut report = CrashReport::new(seed, every, lives, points.len() as u64);
+    for point in points {
+        report.add(seed, point, &with_crash(seed, point, None));
+        progress(&report);
+    }
+    report
+}
+
+/// The story cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// A node does not open what it kept.
+    #[error(transparent)]
+    DoesNotStart(#[from] StartError),
+    /// Something did not happen in time.
+    #[error("{text}")]
+    Late {
+        /// What, and why.
+        text: String,
+    },
+    /// The judge found what must never be.
+    #[error("{text}")]
+    Judged {
+        /// In words.
+        text: String,
+    },
+}
+
+impl From<Trouble> for Violation {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::DoesNotStart(StartError { node, text }) => Self::Stopped { node, text },
+            Trouble::Late { text } | Trouble::Judged { text } => Self::NotLive { after: STEP_WITHIN, text },
+        }
+    }
+}
+
+struct Story {
+    world: World,
+    nodes: Vec<Node>,
+    point: Option<CrashPoint>,
+    /// Payments made.
+    made: usize,
+    /// Those of them that were final on all nodes that ran.
+    payments: Vec<TxId>,
+    lives: Lives,
+    told: Told,
+}
+
+impl Story {
+    fn new(seed: u64, point: Option<CrashPoint>, print: Option<Print>) -> Self {
+        let mut world = World::new(WorldConfig { print, ..WorldConfig::instant(VOTERS, seed) });
+        let nodes: Vec<Node> = (1..=VOTERS).map(|id| world.add(id)).collect();
+        if let Some(point) = point {
+            world.trace().world(format_args!("crash point {point}"));
+            nodes.iter().filter(|node| node.id() == VICTIM).for_each(|node| node.set_fate(point.fate(seed)));
+        }
+        let lives = Lives { events: [0, 0], recovery: 0 };
+        Self { world, nodes, point, made: 0, payments: Vec::new(), lives, told: Told::default() }
+    }
+
+    fn victim(&self) -> &Node {
+        &self.nodes[self.nodes.len() - 1]
+    }
+
+    fn others(&self) -> &[Node] {
+        &self.nodes[..self.nodes.len() - 1]
+    }
+
+    fn plan(&self, life: u8) -> Option<CrashPlan> {
+        let point = self.point.filter(|point| point.life == life)?;
+        Some(CrashPlan { crash: point.crash, events: point.event })
+    }
+
+    fn start(&mut self, plan: Option<CrashPlan>) -> Result<(), Trouble> {
+        let started = self.victim().start_with(plan);
+        self.told.not_opened += u64::from(started.is_err());
+        Ok(started?)
+    }
+
+    /// What else must never be, the judge has.
+    async fn tell(&mut self) -> Result<(), Trouble> {
+        for node in self.others() {
+            node.start()?;
+        }
+        self.live(1).await?;
+        self.pay(PAID).await?;
+        if self.plan(1).is_none() {
+            self.live(2).await?;
+        }
+        match self.point {
+            Some(point) => self.recover(point).await,
+            None => Ok(()),
+        }
+    }
+
+    /// One life of the victim, or what its crash leaves of it.
+    async fn live(&mut self, life: u8) -> Result<(), Trouble> {
+        self.start(self.plan(life))?;
+        let gate = self.victim().gate();
+        if life == 2 {
+            self.catch_up().await?;
+            self.lives.recovery = self.victim().events();
+        }
+        self.pay(PAID).await?;
+        self.nodes[ABSENT].kill(Crash::Process);
+        self.pay(PAID).await?;
+        self.nodes[ABSENT].start()?;
+        self.pay(PAID).await?;
+        if life == 1 {
+            self.victim().stop().await;
+        }
+        // One that crashed while it opened has no gate left.
+        self.told.has_crashed |= self.plan(life).is_some() && gate.as_ref().is_none_or(|gate| gate.crashed().is_some());
+        self.lives.events[usize::from(life - 1)] = gate.map_or(0, |gate| gate.events());
+        Ok(())
+    }
+
+    /// Makes payments, each when the one before is final on all nodes that run. Without a quorum they are left waiting.
+    async fn pay(&mut self, count: usize) -> Result<(), Trouble> {
+        for _ in 0..count {
+            let payer = self.made % self.nodes.len();
+            let txid = self.hand_in(&[payer, (payer + 1) % self.nodes.len()]).await?;
+            let has_quorum = || self.nodes.iter().filter(|node| node.is_running()).count() >= QUORUM;
+            let is_done = || !has_quorum() || self.late(txid).is_none();
+            until(is_done).await.map_err(|()| self.too_late(txid))?;
+            if has_quorum() {
+                self.payments.push(txid);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the next payment to these nodes: one of them may die with it.
+    async fn hand_in(&mut self, nodes: &[usize]) -> Result<TxId, Trouble> {
+        let payment = self.world.payment(self.made, 7);
+        let payment = payment.ok_or_else(|| late("genesis has no more outputs".to_owned()))?;
+        self.made += 1;
+        for node in nodes.iter().filter_map(|node| self.nodes.get(*node)) {
+            let _ = tokio::time::timeout(STEP_WITHIN, node.submit(payment.clone())).await;
+        }
+        Ok(payment.id())
+    }
+
+    /// A node that runs and does not have a payment.
+    fn late(&self, txid: TxId) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.is_running() && !node.is_final(&txid))
+    }
+
+    fn too_late(&self, txid: TxId) -> Trouble {
+        let who = self.late(txid).map(|node| format!("node {} does not have it: {}", node.id(), node.why()));
+        late(format!("payment {txid} is not final everywhere; {}", who.unwrap_or_default()))
+    }
+
+    async fn catch_up(&self) -> Result<(), Trouble> {
+        let (victim, goal) = (self.victim(), self.others().iter().map(Node::height).max().unwrap_or_default());
+        let has = || victim.height() >= goal && victim.signing() == Some(SigningStatus::On);
+        until(|| has() || !victim.is_running()).await.map_err(|()| {
+            let signing = victim.signing().map(|status| status.to_string()).unwrap_or_default();
+            late(format!("node {VICTIM} is at {} of {goal}: {}; {signing}", victim.height(), victim.why()))
+        })
+    }
+
+    /// Starts the victim after its crash, and looks at what it and the network still have and can.
+    async fn recover(&mut self, point: CrashPoint) -> Result<(), Trouble> {
+        if !self.told.has_crashed {
+            return Err(late(format!("the crash point {point} has not come: the story is another")));
+        }
+        self.told.restarts += 1;
+        let again = point.again_at.map(|events| CrashPlan { crash: point.crash, events });
+        self.start(again)?;
+        self.catch_up().await?;
+        self.victim().cancel_crash();
+        self.told.crashed_again = !self.victim().is_running();
+        if self.told.crashed_again {
+            self.told.restarts += 1;
+            self.start(None)?;
+            self.catch_up().await?;
+        }
+        let txid = self.hand_in(&[self.nodes.len() - 1]).await?;
+        until(|| self.late(txid).is_none()).await.map_err(|()| self.too_late(txid))?;
+        let lacks = |node: &Node| self.payments.iter().filter(|txid| !node.is_final(txid)).count() as u64;
+        self.told.lost = self.nodes.iter().map(lacks).sum();
+        Ok(())
+    }
+}
+
+async fn until(is_done: impl Fn() -> bool) -> Result<(), ()> {
+    let begun = Instant::now();
+    while !is_done() {
+        if begun.elapsed() > STEP_WITHIN {
+            return Err(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}
+
+fn late(text: String) -> Trouble {
+    Trouble::Late { text }
+}
