@@ -84,7 +84,15 @@ fn allowed_doors() -> BTreeMap<&'static str, Vec<&'static str>> {
         ),
         (
             "src/simulator",
-            vec!["timed-primitives", "timed-peer", "timed-consensus", "timed-mempool", "timed-ledger", "timed-actors"],
+            vec![
+                "timed-primitives",
+                "timed-wire",
+                "timed-peer",
+                "timed-consensus",
+                "timed-mempool",
+                "timed-ledger",
+                "timed-actors",
+            ],
         ),
         (
             "src/timed",
