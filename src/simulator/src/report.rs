@@ -10,6 +10,8 @@ use std::time::Duration;
 pub struct Report {
     /// The command that repeats it.
     pub command: String,
+    /// Nodes, those that only follow included.
+    pub nodes: u64,
     /// Virtual time. Unit: milliseconds.
     pub virtual_ms: u64,
     /// The lowest and the highest tip at the end.
@@ -39,6 +41,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// How often a node decided a height: what a cost is to be divided by.
+    pub const fn heights_of_all(&self) -> u64 {
+        let heights = self.heights.1 * self.nodes;
+        if heights == 0 { 1 } else { heights }
+    }
+
     /// Whether nothing was found.
     pub const fn is_sound(&self) -> bool {
         self.violations.is_empty()
@@ -68,6 +76,8 @@ impl fmt::Display for Report {
         let slowest = self.slowest_heal_ms;
         writeln!(f, "heals         {}, the slowest took {}.{:03} s", self.heals, slowest / 1000, slowest % 1000)?;
         writeln!(f, "traffic       {messages} messages, {bytes} bytes, {syncs} syncs, {events} events")?;
+        let shares = self.heights_of_all();
+        writeln!(f, "each height   {} messages and {} bytes from each node", messages / shares, bytes / shares)?;
         writeln!(f, "checks        {}", self.checks)?;
         if self.violations.is_empty() {
             writeln!(f, "violations    none")?;

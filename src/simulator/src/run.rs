@@ -320,6 +320,7 @@ impl Run {
         let checker = self.world.checker().lock();
         Report {
             command: self.config.command(elapsed.min(self.config.length).as_secs().div_ceil(60)),
+            nodes: self.world.nodes().count() as u64,
             virtual_ms: milliseconds(elapsed),
             heights: (lowest.0, highest.0),
             payments_sent: self.payments.sent(),

@@ -1,5 +1,6 @@
 //! `timed simulate`: plays networks of real nodes in virtual time and says what came of it.
 
+use crate::bench::usage::process_cpu_time;
 use anyhow::bail;
 use clap::Args;
 use std::io::{IsTerminal as _, Write as _};
@@ -12,7 +13,7 @@ use timed_simulator::{CrashPoint, CrashReport, FaultSet, Latency, Report, RunCon
 #[derive(Clone, Debug, Args)]
 pub struct SimulateArgs {
     /// How many nodes vote.
-    #[arg(long, default_value_t = 7, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=50))]
+    #[arg(long, default_value_t = 7, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
     pub nodes: u64,
     /// How many more nodes only follow; they join late.
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=50))]
@@ -88,6 +89,7 @@ pub fn run(arguments: &SimulateArgs) -> anyhow::Result<()> {
     for seed in arguments.seed..arguments.seed.saturating_add(arguments.seeds) {
         #[allow(clippy::disallowed_methods, reason = "how long the machine took is not part of the simulation")]
         let started = std::time::Instant::now();
+        let cpu_before = process_cpu_time();
         let report = timed_simulator::run(arguments.config(seed));
         let wall = started.elapsed();
         if arguments.seeds > 1 && report.is_sound() {
@@ -99,6 +101,7 @@ pub fn run(arguments: &SimulateArgs) -> anyhow::Result<()> {
         } else {
             let faster = report.virtual_ms / u64::try_from(wall.as_millis()).unwrap_or(u64::MAX).max(1);
             println!("{report}\nwall time     {:.1} s, {faster} times faster", wall.as_secs_f64());
+            println!("cpu time      {}", cpu_line(&report, process_cpu_time().saturating_sub(cpu_before)));
         }
         if !report.is_sound() {
             bail!("the judge found what must never be; repeat it with: {}", report.command);
@@ -136,6 +139,15 @@ fn progress(report: &CrashReport) {
         false if report.played.is_multiple_of(EVERY) || is_last => writeln!(stderr, "{}", report.progress()),
         false => Ok(()),
     };
+}
+
+fn cpu_line(report: &Report, cpu: Duration) -> String {
+    let seconds = cpu.as_secs_f64();
+    let shares = u32::try_from(report.heights_of_all()).unwrap_or(u32::MAX);
+    let share = (cpu / shares).as_secs_f64() * 1_000.0;
+    let virtual_seconds = Duration::from_millis(report.virtual_ms).as_secs_f64();
+    let faster = virtual_seconds / seconds.max(0.001);
+    format!("{seconds:.1} s: {faster:.1} virtual seconds for each, {share:.3} ms for each height and node")
 }
 
 fn summary(seed: u64, report: &Report, wall: Duration) -> String {

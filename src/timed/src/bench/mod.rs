@@ -9,7 +9,7 @@ mod peers;
 mod report;
 mod start;
 mod sync;
-mod usage;
+pub(crate) mod usage;
 mod verify;
 
 use crate::cli::{Connection, Failure};

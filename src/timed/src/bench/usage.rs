@@ -30,7 +30,7 @@ pub(super) fn thread_cpu_time() -> Duration {
 }
 
 /// Processor time that all threads of this process have used so far.
-pub(super) fn process_cpu_time() -> Duration {
+pub(crate) fn process_cpu_time() -> Duration {
     of_clock(ClockId::ProcessCPUTime)
 }
 
