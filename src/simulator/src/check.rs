@@ -422,4 +422,61 @@ mod tests {
             assert!(matches!(last, Some(Violation::WentBack { node: 1, found: Height(0), .. })), "{last:?}");
         });
     }
+
+    /// What a node shows of its peers, changed as it must never be.
+    #[test]
+    fn false_ends_two_sessions_too_many_bytes_another_state_and_gaps_are_seen() {
+        play(async {
+            let mut world = World::new(WorldConfig::instant(2, 3));
+            let nodes = [1, 2].map(|id| world.start(id).unwrap());
+            nodes[0].reaches(Height(2), Duration::from_secs(60)).await;
+            world.run_for(Duration::from_secs(60)).await;
+            let handles = nodes[0].handles();
+            let view = handles.peers.borrow().clone();
+            let found = |show: &dyn Fn(&mut Checker)| {
+                let mut checker = world.checker().lock();
+                checker.violations.clear();
+                show(&mut checker);
+                checker.violations.clone()
+            };
+            assert_eq!(found(&|checker| checker.on_peers(1, &view)), []);
+
+            let mut twice = view.clone();
+            twice.peers.push(view.peers[0].clone());
+            let twice = found(&|checker| checker.on_peers(1, &twice));
+            assert!(matches!(twice[..], [Violation::TwoSessions { node: 1, peer: 2 }]), "{twice:?}");
+
+            let mut full = view.clone();
+            full.peers[0].queued_bytes = [1 << 30; 3];
+            let full = found(&|checker| checker.on_peers(1, &full));
+            assert!(matches!(full[..], [Violation::Unbounded { node: 1, .. }]), "{full:?}");
+
+            let end = |reason, up_for| {
+                let mut ended = view.clone();
+                ended.ended.push(Arc::new(PostMortem {
+                    key: Some(view.peers[0].key),
+                    address: view.peers[0].address.clone(),
+                    direction: view.peers[0].direction,
+                    end: timed_peer::End::ours(reason),
+                    ended_at: view.peers[0].connected_since,
+                    up_for: Duration::from_secs(up_for),
+                    rtt: Vec::new(),
+                    silent_for: Duration::ZERO,
+                    queue_age: Default::default(),
+                    queued_bytes: Default::default(),
+                    last: Vec::new(),
+                }));
+                found(&|checker| checker.on_peers(1, &ended))
+            };
+            assert_eq!(end(EndReason::Operator, 30), [], "an operator may");
+            assert_eq!(end(EndReason::Silent, 5), [], "it was not settled");
+            let lost = end(EndReason::Silent, 30);
+            assert!(matches!(lost[..], [Violation::FalseDisconnect { node: 1, peer: 2, .. }]), "{lost:?}");
+
+            let other = found(&|checker| checker.compare_state(1, Height(1), Hash([9; 32])));
+            assert!(matches!(other[..], [Violation::OtherState { node: 1, .. }]), "{other:?}");
+            let gap = found(&|checker| checker.compare_block(1, Height(1_000), &handles.reader));
+            assert!(matches!(gap[..], [Violation::Unreadable { node: 1, .. }]), "{gap:?}");
+        });
+    }
 }
