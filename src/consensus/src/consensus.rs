@@ -41,6 +41,8 @@ pub(crate) enum Phase {
 pub(crate) struct Previous {
     pub(crate) votes: Votes,
     pub(crate) block: Arc<Block>,
+    /// When it was decided here.
+    pub(crate) since: Instant,
 }
 
 /// The consensus core of one node. See the crate's documentation.
@@ -318,7 +320,10 @@ impl Consensus {
         self.make_durable();
         let mut block = None;
         match &message {
-            Gossip::Vote(vote) => self.votes.insert_vote(vote),
+            Gossip::Vote(vote) => {
+                self.held_since.insert((vote.round, vote.kind, vote.validator), self.now);
+                self.votes.insert_vote(vote)
+            }
             Gossip::Proposal(proposal) => {
                 self.votes.insert_proposal(proposal);
                 block = self.blocks.get(&proposal.block).filter(|_| proposal.valid_round.is_none());

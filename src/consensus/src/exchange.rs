@@ -13,7 +13,7 @@ use crate::messages::{Gossip, Holdings, Output};
 use crate::timers::Timer;
 use crate::votes::Votes;
 use std::time::Duration;
-use timed_primitives::{BlockId, Height, PublicKey, Round, VoteKind};
+use timed_primitives::{BlockId, Height, Instant, PublicKey, Round, Vote, VoteKind};
 
 /// Time between two exchanges.
 pub const TICK: Duration = Duration::from_secs(1);
@@ -24,12 +24,14 @@ const BLOCK_GAP: Duration = Duration::from_millis(500);
 
 /// How long a vote may be on its way to a neighbour.
 pub const LINK_GRACE: Duration = Duration::from_millis(500);
+/// How many help at first with what a neighbour lacks; after each further [`TICK`] so many more do.
+pub const HELPERS: usize = 4;
 /// How long a signer's messages are passed on after they were found lacking.
 pub const RELAY_TIME: Duration = Duration::from_secs(60);
 
 impl Consensus {
     pub(crate) fn on_peer_up(&mut self, peer: PublicKey, validator: Option<PublicKey>) {
-        self.peers.up(peer, validator);
+        self.peers.up(peer, validator, self.now);
         let Some(validator) = validator else { return };
         self.remind(peer, &validator);
         if self.is_active() {
@@ -65,7 +67,7 @@ impl Consensus {
             self.signing.on_quorum_told(highest);
         }
         if self.has_quorum_told() {
-            self.signing.on_quorum_with_us_told(reported, self.tip.height);
+            self.signing.on_enough_told(reported, self.tip.height);
         }
         self.heed_signing();
     }
@@ -140,7 +142,10 @@ impl Consensus {
         if theirs.height == self.height() && self.phase != Phase::Waiting {
             let ours = self.engine.round().unwrap_or_default();
             self.find_cut_links(from, theirs);
-            let answer = answer(&self.votes, ours, theirs);
+            let answer = answer(&self.votes, ours, theirs, |vote| {
+                let since = self.held_since.get(&(vote.round, vote.kind, vote.validator));
+                since.is_none_or(|since| self.is_due(*since, Some(vote.validator), &from))
+            });
             answer.into_iter().for_each(|message| self.send(from, message));
             self.tell_what_we_lack(from, theirs, ours);
         } else if theirs.height == self.tip.height {
@@ -148,16 +153,42 @@ impl Consensus {
         }
     }
 
+    /// Whether it is our turn to send a neighbour what it lacks of a signer, or of several, and what we hold since then. At first it is
+    /// on its way from its signer. Then few help, and more as time passes: the answers of all neighbours to one holding, which is as old
+    /// as their distance, would be most of what a large network says. Who came later than the vote gets it at once.
+    fn is_due(&self, since: Instant, signer: Option<PublicKey>, to: &PublicKey) -> bool {
+        let Some(peer) = self.peers.get(to) else { return false };
+        peer.up_since > since || self.now >= since + self.patience(signer, peer.validator)
+    }
+
+    fn patience(&self, signer: Option<PublicKey>, to: Option<PublicKey>) -> Duration {
+        if signer.is_some() && signer == self.me {
+            return LINK_GRACE;
+        }
+        let place = |key: Option<PublicKey>| key.and_then(|key| self.set.index_of(&key));
+        let count = self.set.len().max(1);
+        let turn = place(self.me).map_or(count, |me| {
+            (me + 2 * count - place(signer).unwrap_or_default() - place(to).unwrap_or_default()) % count
+        });
+        LINK_GRACE + TICK * u32::try_from(turn / HELPERS).unwrap_or(u32::MAX)
+    }
+
     fn find_cut_links(&mut self, from: PublicKey, theirs: &Holdings) {
-        let Some(peer) = self.peers.get_mut(&from) else { return };
+        let Some(validator) = self.peers.get(&from).map(|peer| peer.validator) else { return };
+        let mut cut_off = Vec::new();
         for (kind, bitmap) in [(VoteKind::Prevote, &theirs.prevotes), (VoteKind::Precommit, &theirs.precommits)] {
             for vote in self.votes.lacking(theirs.round, kind, bitmap) {
                 let since = self.held_since.get(&(vote.round, kind, vote.validator));
-                let is_old = since.is_some_and(|since| self.now >= *since + LINK_GRACE);
-                if is_old && peer.validator != Some(vote.validator) {
-                    peer.relayed.insert(vote.validator, self.now + RELAY_TIME);
+                let signer = Some(vote.validator);
+                let is_old = since.is_some_and(|since| self.now >= *since + self.patience(signer, validator));
+                if is_old && ![validator, self.me].contains(&signer) {
+                    cut_off.push(vote.validator);
                 }
             }
+        }
+        let until = self.now + RELAY_TIME;
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.relayed.extend(cut_off.into_iter().map(|signer| (signer, until)));
         }
     }
 
@@ -174,7 +205,8 @@ impl Consensus {
         let round = certificate.round;
         let nothing = Holdings { round, has_proposal: false, prevotes: vec![], precommits: vec![], ..theirs.clone() };
         let asked = if theirs.round == round { theirs } else { &nothing };
-        let answer = answer(&previous.votes, round, asked);
+        let is_due = self.is_due(previous.since, None, &to);
+        let answer = answer(&previous.votes, round, asked, |_| is_due);
         answer.into_iter().for_each(|message| self.send(to, message));
     }
 
@@ -228,8 +260,8 @@ impl Consensus {
     }
 }
 
-/// What a neighbour with these holdings lacks of its round, and what brings it into `ours` if that is higher.
-fn answer(votes: &Votes, ours: Round, theirs: &Holdings) -> Vec<Gossip> {
+/// What a neighbour with these holdings lacks of its round, as far as it `is_due`, and what brings it into `ours` if that is higher.
+fn answer(votes: &Votes, ours: Round, theirs: &Holdings, is_due: impl Fn(&Vote) -> bool) -> Vec<Gossip> {
     let mut messages = Vec::new();
     let proposal = votes.proposals(theirs.round).first();
     if let Some(proposal) = proposal.filter(|_| !theirs.has_proposal) {
@@ -237,7 +269,8 @@ fn answer(votes: &Votes, ours: Round, theirs: &Holdings) -> Vec<Gossip> {
         messages.push(Gossip::Proposal(proposal.clone()));
     }
     for (kind, bitmap) in [(VoteKind::Prevote, &theirs.prevotes), (VoteKind::Precommit, &theirs.precommits)] {
-        messages.extend(votes.lacking(theirs.round, kind, bitmap).cloned().map(Gossip::Vote));
+        let lacking = votes.lacking(theirs.round, kind, bitmap).filter(|vote| is_due(vote));
+        messages.extend(lacking.cloned().map(Gossip::Vote));
     }
     if ours > theirs.round {
         messages.extend(votes.round_certificate(theirs.round, ours).map(Gossip::RoundCertificate));

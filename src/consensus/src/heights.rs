@@ -9,7 +9,7 @@ use crate::idle::Idle;
 use crate::journal::{Entry, TimeoutStep};
 use crate::leaders::LeaderRecord;
 use crate::messages::{Committed, Fatal, Gossip, Output, Tip};
-use crate::quorum::{is_quorum, power_of};
+use crate::quorum::{is_more_than_third, is_quorum, power_of};
 use crate::signing::SigningOff;
 use crate::timers::Timer;
 use crate::votes::Votes;
@@ -20,6 +20,9 @@ use timed_primitives::{Block, CommitCertificate, Height, PublicKey, Round};
 /// How long the first height waits to hear from a quorum. After it the node goes on with those it hears: links may be cut. It
 /// never signs while it hears nobody, or before it has caught up with those it hears: what it forgot may be there.
 pub(crate) const START_WAIT: Duration = Duration::from_secs(3);
+
+/// The same for who was away: those it hears must be more than a third then, so that an honest one is among them.
+pub(crate) const AWAY_WAIT: Duration = Duration::from_secs(10);
 
 /// How long it listens after that before it signs: neighbours that hold something it signed and forgot send that back meanwhile.
 pub(crate) const LISTEN_TIME: Duration = Duration::from_millis(300);
@@ -62,6 +65,10 @@ impl Consensus {
         }
         let until = *self.listens_until.get_or_insert(self.now + LISTEN_TIME);
         if self.now >= until {
+            if !self.has_quorum_told() {
+                // Nobody who was heard is above us.
+                self.signing.on_enough_told(self.tip.height, self.tip.height);
+            }
             return self.begin_height();
         }
         self.timers.set(Timer::Start, until);
@@ -69,14 +76,20 @@ impl Consensus {
     }
 
     /// True when a quorum, ourselves included, told how high it is; or, after a while, when somebody did, and nobody is above us. Who was
-    /// away waits for the quorum: only that ends the absence, and who begins a height without signing may be missing in it.
+    /// away waits longer, and for more than a third: only that ends the absence, and who begins a height without signing may be missing
+    /// in it.
     fn has_heard_enough(&self) -> bool {
         if self.has_quorum_told() {
             return true;
         }
         let is_away = matches!(self.signing.off(), Some(SigningOff::Away { .. }));
+        let told = power_of(&self.set, |key| Some(*key) != self.me && self.peers.has_told_height(key));
+        let (wait, is_enough) = match is_away {
+            true => (AWAY_WAIT, is_more_than_third(told, self.set.total_power())),
+            false => (START_WAIT, told > 0),
+        };
         let highest = self.peers.height_told(&self.set, self.me);
-        !is_away && self.now >= self.started + START_WAIT && highest.is_some_and(|highest| highest <= self.tip.height)
+        is_enough && self.now >= self.started + wait && highest.is_some_and(|highest| highest <= self.tip.height)
     }
 
     pub(crate) fn has_quorum_told(&self) -> bool {
@@ -375,6 +388,6 @@ impl Consensus {
             false => fresh,
         };
         commit_votes(certificate).for_each(|vote| votes.insert_vote(&vote));
-        self.previous = Some(Previous { votes, block: block.clone() });
+        self.previous = Some(Previous { votes, block: block.clone(), since: self.now });
     }
 }

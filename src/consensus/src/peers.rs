@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use timed_primitives::{BlockId, Height, Instant, PublicKey, ValidatorSet};
 
 /// One connected peer.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Peer {
+    pub(crate) up_since: Instant,
     pub(crate) validator: Option<PublicKey>,
     pub(crate) height: Option<Height>,
     pub(crate) holdings_sent: Option<Instant>,
@@ -22,8 +23,16 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    pub(crate) fn up(&mut self, peer: PublicKey, validator: Option<PublicKey>) {
-        self.by_key.insert(peer, Peer { validator, ..Peer::default() });
+    pub(crate) fn up(&mut self, peer: PublicKey, validator: Option<PublicKey>, now: Instant) {
+        let peer_up = Peer {
+            up_since: now,
+            validator,
+            height: None,
+            holdings_sent: None,
+            block_sent: None,
+            relayed: BTreeMap::new(),
+        };
+        self.by_key.insert(peer, peer_up);
     }
 
     pub(crate) fn down(&mut self, peer: &PublicKey) {

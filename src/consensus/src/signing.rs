@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | guard ahead of the journal | at open | two heights decided by others after our start |
 //! | guard missing, or a copy older than the chain that more than a third of the power reports | before the first height decided here | the same |
-//! | guard older, but the original: we were away | the same | the height that more than a third of the power reached, once a quorum with us has told; or two heights as above |
+//! | guard older, but the original: we were away | the same | the height that more than a third of the power reached, once a quorum with us has told, or more than a third and for long nobody else; or two heights as above |
 //! | guard missing, or older than a block from before our start | while fewer than a quorum report, before anything is signed | the same |
 //! | a message of ours comes back that we do not remember | at any time; neighbours send the last one when they connect | the same |
 //! | journal full | before a step | with the height |
@@ -237,9 +237,9 @@ impl Signing {
         self.told.get_or_insert(highest);
     }
 
-    /// Other validators that have a quorum together with us have told their tips since our start. `reported` is what more than a third of
-    /// the power reached, and `tip` is ours. The first time counts.
-    pub(crate) fn on_quorum_with_us_told(&mut self, reported: Height, tip: Height) {
+    /// Other validators that have a quorum together with us have told their tips since our start, or for long more than a third and no
+    /// others. `reported` is what more than a third of the power reached, and `tip` is ours. The first time counts.
+    pub(crate) fn on_enough_told(&mut self, reported: Height, tip: Height) {
         self.reached.get_or_insert(reported);
         self.end_absence(tip);
     }
@@ -327,8 +327,8 @@ mod tests {
         assert!(!signing.is_memory_in_doubt());
         signing.on_committed(Height(100), UnixTime(10));
         assert!(signing.off().is_some(), "no quorum has said where it is");
-        signing.on_quorum_with_us_told(Height(102), Height(100));
-        signing.on_quorum_with_us_told(Height(90), Height(100));
+        signing.on_enough_told(Height(102), Height(100));
+        signing.on_enough_told(Height(90), Height(100));
         signing.on_committed(Height(101), UnixTime(10));
         assert!(signing.off().is_some());
         signing.on_committed(Height(102), UnixTime(10));
@@ -352,7 +352,7 @@ mod tests {
         let mut signing = Signing::new(Some(signed(40)), true, true);
         signing.on_reported(Height(100));
         signing.switch_off(SigningOff::Forgotten { height: Height(60), round: Round(0) });
-        signing.on_quorum_with_us_told(Height(100), Height(100));
+        signing.on_enough_told(Height(100), Height(100));
         assert!(matches!(signing.off(), Some(SigningOff::Forgotten { .. })));
     }
 

@@ -180,6 +180,28 @@ fn a_validator_that_was_away_is_back_as_soon_as_it_has_caught_up_and_the_network
     assert_eq!(off_reason(&sim, 0), None);
 }
 
+/// Seven of which each hears four at most; three lost their memory or are dead, so that the one that was away is needed.
+#[test]
+fn who_was_away_and_never_hears_a_quorum_signs_again_when_more_than_a_third_told() {
+    let mut sim = Sim::new(7, 0, 26);
+    sim.config.min_block_interval = Duration::from_millis(50);
+    sim.start_all();
+    sim.payload_everywhere();
+    assert!(sim.run_until(10 * SECOND, |s| s.lowest() >= 3));
+    sim.kill(0);
+    let before = sim.height(1);
+    assert!(sim.run_until(30 * SECOND, |s| s.height(1) >= before + 20));
+    [5, 6].into_iter().for_each(|id| sim.kill(id));
+    sim.cut(0, 4);
+    sim.run_for(5 * SECOND);
+    let stuck = sim.height(1);
+    sim.start(0);
+    sim.payload_everywhere();
+    sim.run_for(5 * SECOND);
+    assert!(matches!(off_reason(&sim, 0), Some(SigningOff::Away { .. })), "{:?}", sim.status(0));
+    assert!(sim.run_until(30 * SECOND, |s| s.height(0) >= stuck + 10), "{:#?}", sim.status(0));
+}
+
 /// It caught up with one neighbour, while its clock was behind, and signs. That it was away it hears from the next two, and that a quorum
 /// is back from another one; by then it is not away, and what it signed in the open height it still knows.
 #[test]

@@ -48,7 +48,7 @@ fault_kinds! {
     OneWay = "one-way",
     /// One link is cut.
     CutLink = "cut-link",
-    /// One link takes seconds.
+    /// One link takes seconds, or carries few bytes at a time.
     SlowLink = "slow-link",
     /// Connections are reset.
     Reset = "reset",
@@ -289,11 +289,7 @@ impl Faults {
                 match kind {
                     FaultKind::Reset => world.reset(a, b),
                     FaultKind::CutLink => world.cut(a, b),
-                    _ => {
-                        let latency = Duration::from_millis(self.rng.random_range(500..=4_000));
-                        let quality = LinkQuality { latency, jitter: latency / 2, bytes_per_second: None };
-                        world.slow_down(a, b, quality);
-                    }
+                    _ => world.slow_down(a, b, self.draw_slow_link()),
                 }
                 if kind != FaultKind::Reset {
                     self.undo_later(Undo::Heal(a, b));
@@ -333,6 +329,17 @@ impl Faults {
             FaultKind::Twin | FaultKind::Liar => return None,
         }
         Some(())
+    }
+
+    /// Far, or narrow.
+    fn draw_slow_link(&mut self) -> LinkQuality {
+        if self.rng.random() {
+            let latency = Duration::from_millis(self.rng.random_range(500..=4_000));
+            return LinkQuality { latency, jitter: latency / 2, bytes_per_second: None };
+        }
+        let latency = Duration::from_millis(self.rng.random_range(1..=200));
+        let bytes_per_second = std::num::NonZeroU64::new(self.rng.random_range(2_000..=50_000));
+        LinkQuality { latency, jitter: latency / 2, bytes_per_second }
     }
 
     fn draw_crash(&mut self) -> Crash {

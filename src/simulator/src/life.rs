@@ -224,7 +224,7 @@ impl Future for Cabin {
                 return Poll::Pending;
             }
             if free_at - Instant::now() > STUMBLE {
-                self.node.0.setting.checker.lock().calm().on_stumble(self.node.id());
+                self.node.0.setting.checker.lock().calm().on_stumble(self.node.id(), free_at);
             }
         }
     }

@@ -32,6 +32,8 @@ pub struct Report {
     pub slowest_heal_ms: u64,
     /// What the nodes did.
     pub counts: Counts,
+    /// Messages and bytes by kind that connections carried which were up at the end, before encryption.
+    pub sent: BTreeMap<&'static str, (u64, u64)>,
     /// Comparisons that the judge made.
     pub checks: u64,
     /// What must never be, the first first.
@@ -78,6 +80,9 @@ impl fmt::Display for Report {
         writeln!(f, "traffic       {messages} messages, {bytes} bytes, {syncs} syncs, {events} events")?;
         let shares = self.heights_of_all();
         writeln!(f, "each height   {} messages and {} bytes from each node", messages / shares, bytes / shares)?;
+        let sent: Vec<_> =
+            self.sent.iter().map(|(kind, (count, bytes))| format!("{count} {kind} ({bytes} bytes)")).collect();
+        writeln!(f, "by kind       {}", sent.join(", "))?;
         writeln!(f, "checks        {}", self.checks)?;
         if self.violations.is_empty() {
             writeln!(f, "violations    none")?;

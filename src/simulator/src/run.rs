@@ -307,6 +307,18 @@ impl Run {
         told
     }
 
+    /// What live connections carried, by kind.
+    fn sent(&self) -> BTreeMap<&'static str, (u64, u64)> {
+        let mut sent = BTreeMap::<_, (u64, u64)>::new();
+        for handles in self.world.nodes().filter_map(Node::try_handles) {
+            for (kind, traffic) in handles.peers.borrow().peers.iter().flat_map(|peer| &peer.sent) {
+                let sum = sent.entry(kind.name()).or_default();
+                *sum = (sum.0 + traffic.messages, sum.1 + traffic.bytes);
+            }
+        }
+        sent
+    }
+
     fn report(&mut self) -> Report {
         self.pay();
         let elapsed = self.world.trace().elapsed();
@@ -317,6 +329,7 @@ impl Run {
         };
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let (lowest, highest) = self.world.heights();
+        let sent = self.sent();
         let checker = self.world.checker().lock();
         Report {
             command: self.config.command(elapsed.min(self.config.length).as_secs().div_ceil(60)),
@@ -331,6 +344,7 @@ impl Run {
             heals: self.heals,
             slowest_heal_ms: milliseconds(self.slowest_heal),
             counts: self.world.trace().counts(),
+            sent,
             checks: checker.checks(),
             violations: checker.violations().iter().map(ToString::to_string).collect(),
             trace_hash: self.world.trace().hash(),

@@ -249,9 +249,7 @@ impl World {
     pub fn slow_down(&self, a: u64, b: u64, quality: LinkQuality) {
         self.setting.links.set_quality(self.ip(a), self.ip(b), quality);
         self.setting.checker.lock().calm().on_slow(a, b);
-        self.setting
-            .trace
-            .world(format_args!("the link between nodes {a} and {b} takes {} ms", quality.latency.as_millis()));
+        self.setting.trace.world(format_args!("the link between nodes {a} and {b} becomes slow: {quality:?}"));
     }
 
     /// Resets all connections between two nodes.

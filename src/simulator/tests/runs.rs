@@ -73,6 +73,17 @@ fn seeds_that_once_found_something_find_nothing() {
         config.length = 10 * MINUTE;
         config.tick = Duration::from_millis(5);
     }));
+    // A node that waited for its disk for seconds: the judge counted that time as time to hear others.
+    assert_sound(&play(50_134, |config| {
+        config.length = 4 * MINUTE;
+        config.tick = Duration::from_millis(5);
+    }));
+    // Two that had been away in a sparse network never heard a quorum, and two others had lost their disks.
+    assert_sound(&play(70_008, |config| {
+        config.nodes = 10;
+        config.length = 5 * MINUTE;
+        config.tick = Duration::from_millis(5);
+    }));
     // A twin that heard its own key vote gave up. It may; who shares a key with nobody may not.
     assert_sound(&play(2033, |_| ()));
 }
@@ -83,4 +94,17 @@ fn without_faults_every_payment_is_final_within_a_second_and_a_half() {
     assert_sound(&report);
     assert!(report.faults.is_empty() && report.payments_final >= 100, "{report}");
     assert!(report.finality_ms.1 < 1_500, "{report}");
+}
+
+/// Each vote goes once over each connection: nobody passes on what is on its way from its signer.
+#[test]
+fn a_vote_is_sent_once_to_each_of_the_others() {
+    let report = play(4, |config| {
+        config.nodes = 8;
+        config.faults = FaultSet(Default::default());
+    });
+    assert_sound(&report);
+    let (votes, heights) = (report.sent["vote"].0, report.heights.1);
+    let once = heights * 8 * 2 * 7;
+    assert!((once * 95 / 100..=once * 105 / 100).contains(&votes), "{votes} votes, {once} expected\n{report}");
 }

@@ -34,9 +34,9 @@ impl Calm {
         self.nodes.insert(node, Instant::now());
     }
 
-    /// Something short happened to a node, such as a slow sync.
-    pub fn on_stumble(&mut self, node: u64) {
-        self.nodes.insert(node, Instant::now());
+    /// A node does nothing until then, such as in a slow sync.
+    pub fn on_stumble(&mut self, node: u64, until: Instant) {
+        self.nodes.insert(node, until);
     }
 
     /// Nothing goes from one to the other any more.
@@ -104,9 +104,10 @@ mod tests {
         calm.on_off(2);
         tokio::time::sleep(4 * SECOND).await;
         calm.on_off(2);
-        calm.on_stumble(1);
-        tokio::time::sleep(3 * SECOND).await;
-        assert_eq!(calm.unheard_for(3, 2), 7 * SECOND);
+        calm.on_stumble(1, Instant::now() + SECOND);
+        assert_eq!(calm.unheard_for(1, 2), Duration::ZERO);
+        tokio::time::sleep(4 * SECOND).await;
+        assert_eq!(calm.unheard_for(3, 2), 8 * SECOND);
         assert_eq!(calm.unheard_for(1, 2), 3 * SECOND, "counted from when it acted itself");
         calm.on_heal(3, 2);
         tokio::time::sleep(SECOND).await;
