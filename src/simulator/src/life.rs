@@ -29,7 +29,7 @@ use tokio::time::{Instant, Sleep};
 use uuid::Uuid;
 
 /// Where every node listens.
-const PORT: u16 = 7000;
+pub(crate) const PORT: u16 = 7000;
 /// A disk that takes longer may cost the node a peer. Half the shortest deadline is far from that.
 const STUMBLE: Duration = Duration::from_secs(1);
 
@@ -57,6 +57,7 @@ impl Node {
         config.labels = (1..=setting.voters)
             .map(|n| (SecretKey::development("consensus", n).public(), format!("node {n}")))
             .collect();
+        config.empty_block_interval = Duration::from_millis(setting.genesis.parameters.empty_block_interval_ms);
         // Small steps: the disk is memory.
         config.journal_step_bytes = 1 << 16;
         let chain = chain_start(&ledger.reader()).map_err(|e| e.to_string())?;
@@ -67,15 +68,19 @@ impl Node {
             gate: gate.clone(),
             liar: seat.liar.borrow().clone(),
         };
-        let bound = transport.bind(SocketAddr::new(self.ip(), PORT)).now_or_never();
-        let listener = bound.ok_or("the listener waits")?.map_err(|e| e.to_string())?;
+        let listener = if seat.accepts.get() {
+            let bound = transport.bind(SocketAddr::new(self.ip(), PORT)).now_or_never();
+            Some(bound.ok_or("the listener waits")?.map_err(|e| e.to_string())?)
+        } else {
+            None
+        };
         let fatal = Arc::new(Mutex::new(None));
         let (record, closing) = (fatal.clone(), gate.clone());
         let parts = NodeParts {
             peers: self.peers_config(key.clone(), ledger.tip().height),
             node_key: SecretKey::development("node", seat.id),
             transport: Arc::new(transport),
-            listener: Some(listener),
+            listener,
             rng: self.split_rng(),
             ledger,
             consensus,
@@ -123,7 +128,7 @@ impl Node {
                 genesis: setting.genesis.hash(),
                 agent: "timed/test".into(),
                 instance: Uuid::from_u128((u128::from(seat.id) << 64) | u128::from(seat.starts.get())),
-                listen_port: PORT,
+                listen_port: if seat.accepts.get() { PORT } else { 0 },
                 external: None,
                 height: height.0,
                 capabilities: 0,

@@ -34,6 +34,8 @@ pub(crate) struct Seat {
     pub(crate) setting: Rc<Setting>,
     /// Whom it dials.
     pub(crate) dials: RefCell<Vec<u64>>,
+    /// Whether it accepts connections.
+    pub(crate) accepts: Cell<bool>,
     pub(crate) skew: Arc<Skew>,
     pub(crate) kept: RefCell<Kept>,
     pub(crate) life: RefCell<Option<Rc<Life>>>,
@@ -71,6 +73,37 @@ pub struct StartError {
     pub text: String,
 }
 
+/// Something did not happen in time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Late {
+    /// A block.
+    #[error("node {node} is at height {found} and did not reach {height} in {} s: {why}", .limit.as_secs())]
+    Height {
+        /// Where.
+        node: u64,
+        /// Its tip.
+        found: Height,
+        /// What was waited for.
+        height: Height,
+        /// For how long.
+        limit: Duration,
+        /// What its consensus waits for.
+        why: String,
+    },
+    /// A payment.
+    #[error("payment {txid} did not become final on node {node} in {} s: {why}", .limit.as_secs())]
+    Payment {
+        /// Where.
+        node: u64,
+        /// Which.
+        txid: TxId,
+        /// For how long it was waited for.
+        limit: Duration,
+        /// What its consensus waits for.
+        why: String,
+    },
+}
+
 impl Node {
     pub(crate) fn new(id: u64, signs_as: u64, setting: Rc<Setting>, dials: Vec<u64>, skew: Skew) -> Self {
         let rng = RefCell::new(StdRng::seed_from_u64(setting.seed ^ id.rotate_left(32)));
@@ -79,6 +112,7 @@ impl Node {
             signs_as,
             setting,
             dials: RefCell::new(dials),
+            accepts: Cell::new(true),
             skew: Arc::new(skew),
             kept: RefCell::default(),
             life: RefCell::default(),
@@ -103,6 +137,11 @@ impl Node {
     /// Whether it has a consensus key.
     pub fn votes(&self) -> bool {
         self.0.signs_as <= self.0.setting.voters
+    }
+
+    /// From its next life on it can dial and not be dialled, as behind a router that translates addresses.
+    pub fn hide(&self) {
+        self.0.accepts.set(false);
     }
 
     /// From its next life on it tells these lies in the name of its consensus key. The judge holds nothing against that key any more.
@@ -392,24 +431,48 @@ impl Node {
 
     /// Waits, in virtual time, until a height is final here.
     ///
-    /// # Panics
-    /// When that takes longer than `limit`, or the node is not running.
-    pub async fn reaches(&self, height: Height, limit: Duration) {
-        let mut tip = self.handles().tip;
-        let reached = tokio::time::timeout(limit, tip.wait_for(|tip| tip.height >= height)).await;
-        let is_there = reached.is_ok_and(|tip| tip.is_ok());
-        assert!(is_there, "node {} is at {} and did not reach {height}; {}", self.id(), self.height(), self.why());
+    /// # Errors
+    /// [`Late`] when that takes longer than `limit`, or the node is not running.
+    pub async fn wait_for_height(&self, height: Height, limit: Duration) -> Result<(), Late> {
+        let reached = match self.try_handles() {
+            Some(mut handles) => tokio::time::timeout(limit, handles.tip.wait_for(|tip| tip.height >= height))
+                .await
+                .is_ok_and(|tip| tip.is_ok()),
+            None => false,
+        };
+        let late = || Late::Height { node: self.id(), found: self.height(), height, limit, why: self.why() };
+        if reached { Ok(()) } else { Err(late()) }
     }
 
     /// Waits until a transaction is final here.
     ///
+    /// # Errors
+    /// [`Late`] when that takes longer than `limit`, or the node is not running.
+    pub async fn wait_for_payment(&self, txid: TxId, limit: Duration) -> Result<(), Late> {
+        if let Some(Handles { mut tip, .. }) = self.try_handles() {
+            let found = async { while !self.is_final(&txid) && tip.changed().await.is_ok() {} };
+            // Whether it came in time is asked below.
+            let _ = tokio::time::timeout(limit, found).await;
+        }
+        let late = || Late::Payment { node: self.id(), txid, limit, why: self.why() };
+        if self.is_final(&txid) { Ok(()) } else { Err(late()) }
+    }
+
+    /// The same as [`Self::wait_for_height`], for tests.
+    ///
     /// # Panics
-    /// When that takes longer than `limit`, or the node is not running.
+    /// When it is late.
+    pub async fn reaches(&self, height: Height, limit: Duration) {
+        let reached = self.wait_for_height(height, limit).await;
+        assert!(reached.is_ok(), "{}", reached.err().map(|late| late.to_string()).unwrap_or_default());
+    }
+
+    /// The same as [`Self::wait_for_payment`], for tests.
+    ///
+    /// # Panics
+    /// When it is late.
     pub async fn finalises(&self, txid: TxId, limit: Duration) {
-        let mut tip = self.handles().tip;
-        let found =
-            tokio::time::timeout(limit, async { while !self.is_final(&txid) && tip.changed().await.is_ok() {} });
-        let in_time = found.await.is_ok() && self.is_final(&txid);
-        assert!(in_time, "transaction {txid} is not final on node {}; {}", self.id(), self.why());
+        let found = self.wait_for_payment(txid, limit).await;
+        assert!(found.is_ok(), "{}", found.err().map(|late| late.to_string()).unwrap_or_default());
     }
 }

@@ -9,7 +9,7 @@ use crate::payments::{Payments, submit};
 use crate::regions::Latency;
 use crate::report::Report;
 use crate::trace::Print;
-use crate::world::{World, WorldConfig, play};
+use crate::world::{EMPTY_BLOCK_INTERVAL, World, WorldConfig, play};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::collections::BTreeMap;
@@ -116,6 +116,7 @@ impl Run {
             tick: config.tick,
             disk: disks[rng.random_range(0..disks.len())].clone(),
             discovers: !is_sparse,
+            empty_block_interval: EMPTY_BLOCK_INTERVAL,
             print,
         });
         let offset_max_ms = rng.random_range(0..=1_000);

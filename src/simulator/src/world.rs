@@ -6,6 +6,7 @@ use crate::clock::Skew;
 use crate::gate::DiskPace;
 use crate::node::{Node, StartError};
 use crate::regions::Latency;
+use crate::stranger::Stranger;
 use crate::trace::{Print, Trace};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -40,9 +41,14 @@ pub struct WorldConfig {
     pub disk: DiskPace,
     /// Whether nodes ask each other for addresses and dial them.
     pub discovers: bool,
+    /// After this time without a payment an empty block is due: part of genesis. A long one makes quiet days cheap to play.
+    pub empty_block_interval: Duration,
     /// Sees every line of the trace.
     pub print: Option<Print>,
 }
+
+/// What [`Genesis::devnet`] says.
+pub(crate) const EMPTY_BLOCK_INTERVAL: Duration = Duration::from_secs(10);
 
 impl WorldConfig {
     /// Nodes without distance on disks without delay.
@@ -54,6 +60,7 @@ impl WorldConfig {
             tick: Duration::from_millis(1),
             disk: DiskPace::INSTANT,
             discovers: true,
+            empty_block_interval: EMPTY_BLOCK_INTERVAL,
             print: None,
         }
     }
@@ -107,7 +114,9 @@ impl Drop for World {
 impl World {
     /// A world without nodes. Must be made inside [`play`].
     pub fn new(config: WorldConfig) -> Self {
-        let genesis = Genesis::devnet(config.voters);
+        let mut genesis = Genesis::devnet(config.voters);
+        let interval_ms = config.empty_block_interval.as_millis();
+        genesis.parameters.empty_block_interval_ms = u64::try_from(interval_ms).unwrap_or(u64::MAX);
         let trace = Trace::new(config.print);
         let setting = Setting {
             checker: SharedChecker::new(&genesis, NODES_MAX, trace.clone()),
@@ -151,6 +160,11 @@ impl World {
     /// The host of a node.
     pub fn ip(&self, id: u64) -> IpAddr {
         self.setting.ip(id)
+    }
+
+    /// A host without a node, or somebody else on the host of a node, with a node key of its own by number.
+    pub fn stranger(&self, host: u64, number: u64) -> Stranger {
+        Stranger::new(self.setting.clone(), host, SecretKey::development("stranger", number))
     }
 
     /// Civil time now, on a clock that is right.

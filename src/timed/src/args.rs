@@ -63,7 +63,8 @@ pub enum Command {
     #[cfg(feature = "simulate")]
     #[command(after_help = "Examples:\n  timed simulate --nodes 7 --seed 42 --minutes 60\n  \
                             timed simulate --nodes 4 --seed 7 --minutes 2 --faults kill,partition --trace\n  \
-                            timed simulate --seeds 100 --minutes 10")]
+                            timed simulate --seeds 100 --minutes 10\n  \
+                            timed simulate --scenario d06-frame-split")]
     Simulate(crate::simulate::SimulateArgs),
     /// Ask a running node, as time-cli does.
     #[command(disable_help_flag = true)]

@@ -1,5 +1,7 @@
 //! `timed simulate`: plays networks of real nodes in virtual time and says what came of it.
 
+mod incidents;
+
 use crate::bench::usage::process_cpu_time;
 use anyhow::bail;
 use clap::Args;
@@ -49,6 +51,10 @@ pub struct SimulateArgs {
     /// Play this crash point: life/event/process or life/event/power, and perhaps /event of a second crash.
     #[arg(long, value_name = "POINT", requires = "kill_anywhere")]
     pub point: Option<CrashPoint>,
+    /// Instead, play an incident of the past by its name: "list" shows all incidents with their scenarios, "all" plays every scenario. Of
+    /// the other flags only --trace and --json count.
+    #[arg(long, value_name = "NAME", conflicts_with = "kill_anywhere")]
+    pub scenario: Option<String>,
     /// Print every event.
     #[arg(long)]
     pub trace: bool,
@@ -78,13 +84,16 @@ impl SimulateArgs {
     }
 }
 
-/// Plays the seeds in order, until one fails.
+/// Plays the seeds in order, until one fails; or crash points, or scenarios.
 ///
 /// # Errors
-/// When the judge found something: the report is printed before.
+/// When the judge found something or a promise is not kept: the report is printed before.
 pub fn run(arguments: &SimulateArgs) -> anyhow::Result<()> {
     if arguments.kill_anywhere {
         return kill_anywhere(arguments);
+    }
+    if let Some(name) = &arguments.scenario {
+        return incidents::run(name, arguments);
     }
     for seed in arguments.seed..arguments.seed.saturating_add(arguments.seeds) {
         #[allow(clippy::disallowed_methods, reason = "how long the machine took is not part of the simulation")]

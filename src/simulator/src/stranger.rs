@@ -1,0 +1,286 @@
+//! A stranger: a host of the world without a node, or another process on the host of one, that says what it likes: bytes that are no
+//! handshake, a greeting of another chain, frames cut anywhere, and what a node would never say.
+//!
+//! It secures and greets with the real node's TLS, handshake and codec, under a node key of its own.
+
+use crate::life::PORT;
+use crate::world::Setting;
+use bytes::BytesMut;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+use timed_actors::tls::{Secured, Tls, TlsError};
+use timed_actors::transport::{BoxStream, Listener, Transport as _};
+use timed_peer::{Direction, EndReason, Handshake, HandshakeAction, LocalNode};
+use timed_primitives::{Instant, PublicKey, SecretKey};
+use timed_wire::{ControlMessage, DecodeError, EncodeError, Encoded, FrameCodec, Incoming, Kind, Message};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_util::codec::{Decoder as _, Encoder as _};
+use uuid::Uuid;
+
+/// A stranger could not do what it was to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StrangerError {
+    /// The connection.
+    #[error("a stranger's connection failed: {0}")]
+    Connection(#[from] io::Error),
+    /// The secure channel.
+    #[error("a stranger's channel failed: {0}")]
+    Channel(#[from] TlsError),
+    /// Its own message is too large.
+    #[error("a stranger's message cannot be sent: {0}")]
+    Encode(#[from] EncodeError),
+    /// What the node says is no frame.
+    #[error("a stranger cannot read what a node says: {0}")]
+    Decode(#[from] DecodeError),
+    /// The node closed first.
+    #[error("the node closed before a {} came: {reason:?}", .awaited.name())]
+    Closed {
+        /// What was waited for.
+        awaited: Kind,
+        /// The reason in its goodbye.
+        reason: Option<EndReason>,
+    },
+    /// The node's greeting was refused.
+    #[error("a stranger refuses the node's greeting")]
+    Greeting,
+}
+
+/// Somebody without a node.
+pub struct Stranger {
+    setting: Rc<Setting>,
+    ip: IpAddr,
+    key: SecretKey,
+    /// How it greets. It begins as a node of this chain that does not vote and accepts no connections.
+    pub greets: LocalNode,
+}
+
+impl Stranger {
+    pub(crate) fn new(setting: Rc<Setting>, host: u64, key: SecretKey) -> Self {
+        let public = key.public();
+        let greets = LocalNode {
+            key: public,
+            consensus_key: None,
+            chain_id: setting.genesis.chain_id,
+            genesis: setting.genesis.hash(),
+            agent: "stranger".into(),
+            instance: Uuid::from_bytes(public.0.first_chunk().copied().unwrap_or_default()),
+            listen_port: 0,
+            external: None,
+            height: 0,
+            capabilities: 0,
+            ping_interval: Duration::from_secs(5),
+        };
+        Self { ip: setting.ip(host), setting, key, greets }
+    }
+
+    /// Its node key.
+    pub fn key(&self) -> PublicKey {
+        self.key.public()
+    }
+
+    /// Its next connections are those of another process with the same key.
+    pub fn restart(&mut self) {
+        self.greets.instance = Uuid::from_u128(self.greets.instance.as_u128().wrapping_add(1));
+    }
+
+    /// Connects to a node and does nothing.
+    ///
+    /// # Errors
+    /// When the node does not accept.
+    pub async fn connect(&self, node: u64) -> Result<BoxStream, StrangerError> {
+        let target = SocketAddr::new(self.setting.ip(node), PORT);
+        self.setting.trace.world(format_args!("a stranger at {} dials node {node}", self.ip));
+        Ok(self.setting.links.host(self.ip).connect(&target.to_string()).await?.0)
+    }
+
+    /// Connects to a node, secures the connection, and says nothing.
+    ///
+    /// # Errors
+    /// When the node does not accept, or refuses the key.
+    pub async fn dial(&self, node: u64) -> Result<Channel, StrangerError> {
+        let stream = self.connect(node).await?;
+        let secured = Tls::new(&self.key, None)?.dial(stream, None).await?;
+        Ok(Channel::new(secured, Direction::Outbound))
+    }
+
+    /// Connects to a node, secures the connection, greets and is greeted. The node may think better of it afterwards.
+    ///
+    /// # Errors
+    /// When the node does not accept.
+    pub async fn greet(&self, node: u64) -> Result<Channel, StrangerError> {
+        let mut channel = self.dial(node).await?;
+        channel.greet(&self.greets).await?;
+        Ok(channel)
+    }
+
+    /// Greets a node, and gives the reason with which it closes; `None` when it keeps the connection for a second.
+    ///
+    /// # Errors
+    /// When the node does not accept at all.
+    pub async fn knock(&self, node: u64) -> Result<Option<EndReason>, StrangerError> {
+        let mut channel = self.dial(node).await?;
+        channel.say_hello(&self.greets).await?;
+        channel.behave(Duration::from_secs(1)).await
+    }
+
+    /// Accepts connections from now on, where a node would.
+    ///
+    /// # Errors
+    /// When somebody else listens there.
+    pub async fn listen(&self) -> Result<Box<dyn Listener>, StrangerError> {
+        Ok(self.setting.links.host(self.ip).bind(SocketAddr::new(self.ip, PORT)).await?)
+    }
+
+    /// Takes the next connection and secures it.
+    ///
+    /// # Errors
+    /// When the dialler breaks off.
+    pub async fn accept(&self, listener: &mut dyn Listener) -> Result<Channel, StrangerError> {
+        let (stream, _) = listener.accept().await?;
+        let secured = Tls::new(&self.key, None)?.accept(stream).await?;
+        Ok(Channel::new(secured, Direction::Inbound))
+    }
+}
+
+/// A stranger's end of a secured connection.
+pub struct Channel {
+    stream: BoxStream,
+    theirs: PublicKey,
+    exporter: [u8; 32],
+    direction: Direction,
+    codec: FrameCodec,
+    /// What came and was not read as a frame yet. Bound: one frame and one read.
+    buffer: BytesMut,
+}
+
+impl Channel {
+    fn new(secured: Secured, direction: Direction) -> Self {
+        let Secured { stream, key: theirs, exporter } = secured;
+        Self { stream, theirs, exporter, direction, codec: FrameCodec::new(), buffer: BytesMut::new() }
+    }
+
+    /// Greets as `me`.
+    ///
+    /// # Errors
+    /// When the node has closed.
+    pub async fn say_hello(&mut self, me: &LocalNode) -> Result<Handshake, StrangerError> {
+        let (handshake, hello) =
+            Handshake::begin(Instant::START, me.clone(), self.theirs, self.direction, self.exporter);
+        self.send(ControlMessage::Hello(Box::new(hello))).await?;
+        Ok(handshake)
+    }
+
+    /// Greets as `me` and takes the node's greeting. The node may think better of it afterwards.
+    ///
+    /// # Errors
+    /// [`StrangerError::Closed`] when the node closes before, [`StrangerError::Greeting`] when it is of another chain.
+    pub async fn greet(&mut self, me: &LocalNode) -> Result<(), StrangerError> {
+        let mut handshake = self.say_hello(me).await?;
+        let theirs = self.expect(Kind::Hello).await?;
+        match handshake.on_message(&theirs) {
+            HandshakeAction::Up(_) => Ok(()),
+            _ => Err(StrangerError::Greeting),
+        }
+    }
+
+    /// Says something, in chunks when it is large.
+    ///
+    /// # Errors
+    /// When it cannot be encoded or the node has closed.
+    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), StrangerError> {
+        let bytes = frames(&message.into())?;
+        self.send_bytes(&bytes).await
+    }
+
+    /// Writes bytes, whatever they are.
+    ///
+    /// # Errors
+    /// When the node has closed.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), StrangerError> {
+        self.stream.write_all(bytes).await?;
+        Ok(self.stream.flush().await?)
+    }
+
+    /// What comes next; `None` when the node has closed.
+    ///
+    /// # Errors
+    /// When it is no frame.
+    pub async fn next(&mut self) -> Result<Option<Incoming>, StrangerError> {
+        loop {
+            if let Some(incoming) = self.codec.decode(&mut self.buffer)? {
+                return Ok(Some(incoming));
+            }
+            // A reset is an end as well.
+            if self.stream.read_buf(&mut self.buffer).await.unwrap_or(0) == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The next message of a kind; others are passed over.
+    ///
+    /// # Errors
+    /// [`StrangerError::Closed`] when the node closes before.
+    pub async fn expect(&mut self, kind: Kind) -> Result<Message, StrangerError> {
+        let mut reason = None;
+        while let Some(incoming) = self.next().await? {
+            if let Incoming::Message { message, .. } = incoming {
+                if message.kind() == kind {
+                    return Ok(message);
+                }
+                reason = reason.or(goodbye(&message));
+            }
+        }
+        Err(StrangerError::Closed { awaited: kind, reason })
+    }
+
+    /// Reads until the node closes, and gives the reason of its goodbye. Answers nothing.
+    ///
+    /// # Errors
+    /// When something is no frame.
+    pub async fn listen_to_the_end(&mut self) -> Result<Option<EndReason>, StrangerError> {
+        let mut reason = None;
+        while let Some(incoming) = self.next().await? {
+            if let Incoming::Message { message, .. } = incoming {
+                reason = reason.or(goodbye(&message));
+            }
+        }
+        Ok(reason)
+    }
+
+    /// Takes everything in and answers pings, until the node closes or the time is over. Gives the reason of its goodbye.
+    ///
+    /// # Errors
+    /// When something is no frame.
+    pub async fn behave(&mut self, time: Duration) -> Result<Option<EndReason>, StrangerError> {
+        tokio::time::timeout(time, self.behave_on()).await.unwrap_or(Ok(None))
+    }
+
+    async fn behave_on(&mut self) -> Result<Option<EndReason>, StrangerError> {
+        let mut reason = None;
+        while let Some(incoming) = self.next().await? {
+            let Incoming::Message { message, .. } = incoming else { continue };
+            if let Message::Control(ControlMessage::Ping { nonce }) = message {
+                self.send(ControlMessage::Pong { nonce }).await?;
+            }
+            reason = reason.or(goodbye(&message));
+        }
+        Ok(reason)
+    }
+}
+
+fn goodbye(message: &Message) -> Option<EndReason> {
+    match message {
+        Message::Control(ControlMessage::Goodbye { code }) => Some(EndReason::from_code(*code)),
+        _ => None,
+    }
+}
+
+/// A message as it travels: one frame, or chunks.
+pub(crate) fn frames(message: &Message) -> Result<BytesMut, StrangerError> {
+    let mut bytes = BytesMut::new();
+    FrameCodec::new().encode(&Encoded::new(message)?, &mut bytes)?;
+    Ok(bytes)
+}
