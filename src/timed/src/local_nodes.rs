@@ -17,10 +17,12 @@ pub(crate) struct NodeProcess {
     pub(crate) id: u64,
     pub(crate) folder: PathBuf,
     pub(crate) log: PathBuf,
+    pub(crate) p2p_port: u16,
     pub(crate) rpc_port: u16,
     /// How it ended, if it did.
     pub(crate) ended: Option<String>,
     arguments: Vec<String>,
+    environment: Vec<(&'static str, String)>,
     child: Child,
 }
 
@@ -36,6 +38,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) ports: (u16, u16),
     /// Ports of its peers.
     pub(crate) peers: Vec<u16>,
+    /// What else its configuration says.
+    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
 impl Setup<'_> {
@@ -63,14 +67,15 @@ impl Setup<'_> {
         }
         // A log tells of one run.
         File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let child = spawn(&arguments, &log).with_context(|| format!("cannot start node {id}"))?;
-        Ok(NodeProcess { id, folder: self.data(), log, rpc_port, ended: None, arguments, child })
+        let environment = self.environment.clone();
+        let child = spawn(&arguments, &environment, &log).with_context(|| format!("cannot start node {id}"))?;
+        Ok(NodeProcess { id, folder: self.data(), log, p2p_port, rpc_port, ended: None, arguments, environment, child })
     }
 }
 
 impl NodeProcess {
     fn start(&mut self) -> anyhow::Result<()> {
-        self.child = spawn(&self.arguments, &self.log)?;
+        self.child = spawn(&self.arguments, &self.environment, &self.log)?;
         self.ended = None;
         Ok(())
     }
@@ -147,7 +152,7 @@ impl Nodes {
         let mut nodes = Vec::new();
         for (id, own) in (1..).zip(&ports) {
             let peers = ports.iter().map(|(peer, _)| *peer).filter(|peer| *peer != own.0).collect();
-            nodes.push(Setup { id, validators: count, folder, ports: *own, peers }.start()?);
+            nodes.push(Setup { id, validators: count, folder, ports: *own, peers, environment: Vec::new() }.start()?);
         }
         Ok(Self { nodes, has_other_ports })
     }
@@ -194,11 +199,16 @@ impl Nodes {
     }
 }
 
-fn spawn(arguments: &[String], log: &Path) -> anyhow::Result<Child> {
+fn spawn(arguments: &[String], environment: &[(&'static str, String)], log: &Path) -> anyhow::Result<Child> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let output = File::options().append(true).open(log).with_context(|| format!("cannot write {}", log.display()))?;
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::piped()).stdout(output.try_clone()?).stderr(output);
+    command
+        .args(arguments)
+        .envs(environment.iter().cloned())
+        .stdin(Stdio::piped())
+        .stdout(output.try_clone()?)
+        .stderr(output);
     Ok(command.spawn()?)
 }
 

@@ -3,9 +3,11 @@
 
 mod chain;
 mod faults;
+mod idle_peers;
 mod light_load;
 mod payments;
 mod peers;
+mod reconnect;
 mod report;
 mod start;
 mod sync;
@@ -56,6 +58,12 @@ enum BenchKind {
     /// Heights per second under a light load: healthy, with one node killed, with one frozen.
     #[command(after_help = "Example:\n  timed bench faults --time 20s --json")]
     Faults(faults::FaultsArgs),
+    /// How soon a node that was killed is connected to all again, and how soon a frozen one is given up.
+    #[command(after_help = "Example:\n  timed bench reconnect --rounds 100 --freezes 20 --json")]
+    Reconnect(reconnect::ReconnectArgs),
+    /// What peers cost that say nothing but pings: memory, processor, file descriptors, and how many are lost.
+    #[command(after_help = "Example:\n  timed bench idle-peers --peers 1000 --time 10m --json")]
+    IdlePeers(idle_peers::IdlePeersArgs),
 }
 
 /// Measures and prints.
@@ -70,6 +78,8 @@ pub fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
         Some(BenchKind::Sync(arguments)) => sync::run(arguments),
         Some(BenchKind::Start(arguments)) => start::run(arguments),
         Some(BenchKind::Faults(arguments)) => faults::run(arguments),
+        Some(BenchKind::Reconnect(arguments)) => reconnect::run(arguments),
+        Some(BenchKind::IdlePeers(arguments)) => idle_peers::run(arguments),
     }
 }
 

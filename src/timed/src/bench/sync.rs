@@ -62,8 +62,16 @@ fn measure(arguments: &SyncArgs, folder: &Path) -> anyhow::Result<Measured> {
     let (ports, _) = choose(Ports::Free, 2)?;
     let [serving, fresh] = ports[..] else { anyhow::bail!("this machine has no free ports on 127.0.0.1") };
     let validators = VALIDATORS;
-    let serving = Setup { id: validators + 1, validators, folder, ports: serving, peers: vec![fresh.0] };
-    let fresh = Setup { id: validators + 2, validators, folder, ports: fresh, peers: vec![serving.ports.0] };
+    let serving =
+        Setup { id: validators + 1, validators, folder, ports: serving, peers: vec![fresh.0], environment: Vec::new() };
+    let fresh = Setup {
+        id: validators + 2,
+        validators,
+        folder,
+        ports: fresh,
+        peers: vec![serving.ports.0],
+        environment: Vec::new(),
+    };
     report::progress(format!("making {} full blocks ...", arguments.blocks));
     let made = make_chain(&serving.data(), arguments.blocks)?;
     let patience = PATIENCE_PER_BLOCK * (arguments.blocks + 2);
