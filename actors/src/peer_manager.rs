@@ -222,7 +222,9 @@ impl Actor for PeerManager {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         if let Some(listener) = self.listener.take() {
-            let accepting = accept_all(listener, self.tls.clone(), self.handshakes.clone(), ctx.address().recipient());
+            let manager = ctx.address().recipient();
+            let accepting =
+                accept_all(listener, self.tls.clone(), self.handshakes.clone(), self.clock.clone(), manager);
             self.accepting = Some(actix_rt::spawn(accepting));
         }
         ctx.run_interval(PUBLISH_INTERVAL, |actor, _| actor.publish());

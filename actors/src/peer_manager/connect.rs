@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_peer::handshake::HANDSHAKE_TIMEOUT;
-use timed_peer::{Direction, EndReason};
+use timed_peer::{Admission, Direction, EndReason};
+use timed_primitives::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -30,16 +31,20 @@ pub(super) struct Accepted {
     pub(super) permit: OwnedSemaphorePermit,
 }
 
-/// Accepts for ever. Handshakes run side by side, so that an idle socket delays nobody.
+/// Accepts for ever. Handshakes run side by side, so that an idle socket delays nobody; who begins too many gets none.
 pub(super) async fn accept_all(
     mut listener: Box<dyn Listener>,
     tls: Tls,
     handshakes: Arc<Semaphore>,
+    clock: Arc<dyn Clock>,
     manager: Recipient<Accepted>,
 ) {
-    let mut under_way = JoinSet::new();
+    let (mut under_way, mut admission) = (JoinSet::new(), Admission::new());
     while let Ok(permit) = handshakes.clone().acquire_owned().await {
         match listener.accept().await {
+            Ok((_, observed)) if !admission.admit(clock.now(), observed.ip()) => {
+                tracing::debug!(addr = %observed, refused = admission.refused(), "too many connections from there");
+            }
             Ok((stream, observed)) => {
                 under_way.spawn_local(secure(tls.clone(), stream, observed, permit, manager.clone()));
             }

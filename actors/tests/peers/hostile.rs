@@ -165,6 +165,29 @@ fn idle_sockets_do_not_hold_up_others() {
 }
 
 #[test]
+fn an_address_that_dials_too_often_gets_no_handshake_and_others_do() {
+    run(async {
+        let scene = Scene::begin().await;
+        let mut sockets = Vec::new();
+        for _ in 0..60 {
+            sockets.push(scene.network.host(ip(8)).connect(&address(1)).await.unwrap().0);
+        }
+        let mut closed = 0;
+        for socket in &mut sockets {
+            let read = tokio::time::timeout(SECOND / 20, socket.read(&mut [0])).await;
+            closed += u32::from(matches!(read, Ok(Ok(0) | Err(_))));
+        }
+        assert!(
+            (38..=40).contains(&closed),
+            "{closed} of 60 were closed at once, 20 may wait and a token comes back each second"
+        );
+        let raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let _living = tokio::task::spawn_local(raw.behave());
+        scene.end().await;
+    });
+}
+
+#[test]
 fn a_wrong_chain_genesis_or_protocol_ends_with_its_reason() {
     run(async {
         let scene = Scene::begin().await;

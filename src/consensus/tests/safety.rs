@@ -159,10 +159,9 @@ fn a_restored_old_copy_switches_signing_off_and_two_heights_later_on() {
     assert!(sim.run_until(10 * SECOND, |s| s.signed_by(0).len() > signed));
 }
 
-/// Two of four were down one after the other; one never returns, and the one that does is needed.
-#[test]
-fn a_validator_that_was_away_is_back_as_soon_as_it_has_caught_up_and_the_network_may_need_it() {
-    let mut sim = Sim::new(4, 0, 23);
+/// A network whose first validator has been down for twenty heights.
+fn with_one_away(validators: usize, seed: u64) -> Sim {
+    let mut sim = Sim::new(validators, 0, seed);
     sim.config.min_block_interval = Duration::from_millis(50);
     sim.start_all();
     sim.payload_everywhere();
@@ -170,6 +169,13 @@ fn a_validator_that_was_away_is_back_as_soon_as_it_has_caught_up_and_the_network
     sim.kill(0);
     let before = sim.height(1);
     assert!(sim.run_until(30 * SECOND, |s| s.height(1) >= before + 20));
+    sim
+}
+
+/// Two of four were down one after the other; one never returns, and the one that does is needed.
+#[test]
+fn a_validator_that_was_away_is_back_as_soon_as_it_has_caught_up_and_the_network_may_need_it() {
+    let mut sim = with_one_away(4, 23);
     sim.kill(3);
     sim.run_for(10 * SECOND);
     let stuck = sim.height(1);
@@ -183,14 +189,7 @@ fn a_validator_that_was_away_is_back_as_soon_as_it_has_caught_up_and_the_network
 /// Seven of which each hears four at most; three lost their memory or are dead, so that the one that was away is needed.
 #[test]
 fn who_was_away_and_never_hears_a_quorum_signs_again_when_more_than_a_third_told() {
-    let mut sim = Sim::new(7, 0, 26);
-    sim.config.min_block_interval = Duration::from_millis(50);
-    sim.start_all();
-    sim.payload_everywhere();
-    assert!(sim.run_until(10 * SECOND, |s| s.lowest() >= 3));
-    sim.kill(0);
-    let before = sim.height(1);
-    assert!(sim.run_until(30 * SECOND, |s| s.height(1) >= before + 20));
+    let mut sim = with_one_away(7, 26);
     [5, 6].into_iter().for_each(|id| sim.kill(id));
     sim.cut(0, 4);
     sim.run_for(5 * SECOND);
@@ -206,14 +205,7 @@ fn who_was_away_and_never_hears_a_quorum_signs_again_when_more_than_a_third_told
 /// is back from another one; by then it is not away, and what it signed in the open height it still knows.
 #[test]
 fn who_hears_while_it_signs_that_it_was_away_goes_on() {
-    let mut sim = Sim::new(7, 0, 25);
-    sim.config.min_block_interval = Duration::from_millis(50);
-    sim.start_all();
-    sim.payload_everywhere();
-    assert!(sim.run_until(10 * SECOND, |s| s.lowest() >= 3));
-    sim.kill(0);
-    let before = sim.height(1);
-    assert!(sim.run_until(30 * SECOND, |s| s.height(1) >= before + 20));
+    let mut sim = with_one_away(7, 25);
     [1, 3, 4, 5, 6].into_iter().for_each(|id| sim.kill(id));
     sim.nodes[0].clock_offset_ms = -120_000;
     let signed = sim.signed_by(0).len();

@@ -17,6 +17,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::as_conversions))]
 
 pub mod addresses;
+mod admission;
 pub mod backoff;
 pub mod book;
 pub mod end_reason;
@@ -29,6 +30,7 @@ pub mod rate;
 pub mod rtt;
 
 pub use addresses::{AddressClass, AddressError, AddressRecord, AddressSet};
+pub use admission::Admission;
 pub use backoff::Backoff;
 pub use book::{Arrival, BookConfig, Decision, Departure, Dial, PeerBook, Session, Twin};
 pub use end_reason::{End, EndReason, Redial, Side};

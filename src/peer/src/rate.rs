@@ -21,13 +21,23 @@ impl TokenBucket {
         Self { per_second, burst, level: u64::from(burst).saturating_mul(TOKEN), filled_at: now }
     }
 
-    /// Takes `tokens` if that many are there; takes none otherwise.
-    pub fn take(&mut self, now: Instant, tokens: u32) -> bool {
+    /// Whether it is as full as it gets.
+    pub fn is_full(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        self.level >= u64::from(self.burst).saturating_mul(TOKEN)
+    }
+
+    fn fill(&mut self, now: Instant) {
         let elapsed_us = u64::try_from(now.since(self.filled_at).as_micros()).unwrap_or(u64::MAX);
         // One token per second is one millionth of a token per microsecond.
         let gained = elapsed_us.saturating_mul(u64::from(self.per_second));
         self.level = self.level.saturating_add(gained).min(u64::from(self.burst).saturating_mul(TOKEN));
         self.filled_at = self.filled_at.max(now);
+    }
+
+    /// Takes `tokens` if that many are there; takes none otherwise.
+    pub fn take(&mut self, now: Instant, tokens: u32) -> bool {
+        self.fill(now);
         match self.level.checked_sub(u64::from(tokens).saturating_mul(TOKEN)) {
             Some(left) => {
                 self.level = left;

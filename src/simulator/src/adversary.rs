@@ -22,25 +22,9 @@ use timed_primitives::{
 use timed_wire::{BlockSyncMessage, ConsensusMessage, ControlMessage, Encoded, FrameCodec, MempoolMessage, Message};
 use tokio_util::codec::Encoder as _;
 
-macro_rules! lies {
-    ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
-        /// A kind of lie.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Lie { $($(#[$doc])* $kind,)* }
-
-        impl Lie {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$kind,)*];
-
-            /// For people.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$kind => $name,)* }
-            }
-        }
-    };
-}
-
-lies! {
+crate::kinds::kinds! {
+    /// A kind of lie.
+    Lie;
     /// Some peers get another vote than the others.
     TwoVotes = "two votes",
     /// Some peers get another block of its own than the others, as good as the first.

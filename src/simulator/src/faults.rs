@@ -13,25 +13,9 @@ use timed_actors::transport::LinkQuality;
 use timed_consensus::SigningStatus;
 use tokio::time::Instant;
 
-macro_rules! fault_kinds {
-    ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
-        /// A kind of fault.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum FaultKind { $($(#[$doc])* $kind,)* }
-
-        impl FaultKind {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$kind,)*];
-
-            /// As on the command line.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$kind => $name,)* }
-            }
-        }
-    };
-}
-
-fault_kinds! {
+crate::kinds::kinds! {
+    /// A kind of fault.
+    FaultKind;
     /// A process is killed.
     Kill = "kill",
     /// A machine loses power.

@@ -24,6 +24,7 @@ pub mod crash_points;
 mod disk;
 pub mod faults;
 pub mod gate;
+mod kinds;
 mod life;
 mod links;
 pub mod node;
