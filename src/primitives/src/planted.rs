@@ -2,10 +2,11 @@
 //!
 //! Each is one branch in the room it belongs to. Without the cargo feature `planted` [`is_planted`] is `false` at compile time, so no
 //! program that people run holds them. With it one bug at a time can be planted, for the thread that asks: simulated networks live on
-//! one thread. Beside a test that finds it, in a module `planted`, each bug has one that shows so:
+//! one thread. Beside a test that finds it, in a module `planted`, each bug has one that shows so, and another in simulated networks:
 //!
 //! ```text
 //! cargo test -p timed-primitives -p timed-consensus -p timed-ledger -p timed-peer -p timed-mempool --features planted planted
+//! cargo test -p timed-simulator --features planted --test planted
 //! ```
 
 /// A bug that is known to be one.

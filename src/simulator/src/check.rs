@@ -29,6 +29,8 @@ const VIOLATIONS_MAX: usize = 100;
 const SETTLED: Duration = Duration::from_secs(10);
 /// How long after the last disturbance of two nodes its effects may last.
 const AFTERMATH: Duration = Duration::from_secs(10);
+/// Connections to one peer that may come to nothing because there is a session: dials that were under way when it began.
+const SURPLUS_MAX: usize = 4;
 /// How late a view is published and a timer fires, at most.
 const LATENESS: Duration = Duration::from_secs(3);
 
@@ -229,6 +231,7 @@ impl Checker {
         if tip.height == Height::GENESIS {
             return;
         }
+        self.check_commitment(node, tip.height, tip.state_commitment, reader);
         self.compare_state(node, tip.height, tip.state_commitment);
         let supply = reader.supply();
         let found = supply.unspent.plus(supply.fees).unwrap_or_default();
@@ -281,6 +284,18 @@ impl Checker {
         }
     }
 
+    /// The first node at a height: does the block say what state it leads to?
+    fn check_commitment(&mut self, node: u64, height: Height, found: Hash, reader: &LedgerReader) {
+        if self.chain.get(&height).is_none_or(|first| first.state.is_some()) {
+            return;
+        }
+        let block = reader.block(height).ok().flatten();
+        let committed = block.map(|block| block.header.state_commitment).filter(|committed| *committed != found);
+        if let Some(committed) = committed {
+            self.report(Violation::FalseCommitment { node, height, committed, found });
+        }
+    }
+
     fn compare_state(&mut self, node: u64, height: Height, found: Hash) {
         self.checks += 1;
         let Some(first) = self.chain.get_mut(&height) else { return };
@@ -317,7 +332,24 @@ impl Checker {
             self.judge_end(node, end);
         }
         if let Some(newest) = fresh.first() {
+            self.judge_dials(node, view);
             self.known.entry(node).or_default().judged_end = Some(newest.clone());
+        }
+    }
+
+    /// Two may dial each other at one moment; who is connected is not dialled again and again.
+    fn judge_dials(&mut self, node: u64, view: &PeersView) {
+        for peer in &view.peers {
+            let Some(id) = self.by_node_key.get(&peer.key).copied() else { continue };
+            let is_surplus = |end: &&Arc<PostMortem>| {
+                end.key == Some(peer.key)
+                    && end.end.reason == EndReason::Duplicate
+                    && end.ended_at > peer.connected_since
+            };
+            let times = view.ended.iter().filter(is_surplus).count();
+            if times > SURPLUS_MAX {
+                self.report(Violation::DialledAgain { node, peer: id, times });
+            }
         }
     }
 

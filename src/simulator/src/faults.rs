@@ -123,9 +123,9 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// A subset of these kinds, drawn: each run is troubled in its own way.
-    pub fn new(mut rng: StdRng, allowed: &FaultSet) -> Self {
-        let kinds = allowed.0.iter().copied().filter(|_| rng.random_bool(0.5)).collect();
+    /// A subset of these kinds, drawn: each run is troubled in its own way. With `exactly` the draw is all of them.
+    pub fn new(mut rng: StdRng, allowed: &FaultSet, exactly: bool) -> Self {
+        let kinds = allowed.0.iter().copied().filter(|_| exactly || rng.random_bool(0.5)).collect();
         Self {
             rng,
             kinds,

@@ -38,6 +38,8 @@ pub struct Report {
     pub checks: u64,
     /// What must never be, the first first.
     pub violations: Vec<String>,
+    /// Their kinds, in the same order.
+    pub kinds: Vec<&'static str>,
     /// BLAKE3 of the trace.
     pub trace_hash: String,
 }

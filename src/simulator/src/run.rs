@@ -38,6 +38,8 @@ pub struct RunConfig {
     pub tps: u64,
     /// Kinds of faults of which the seed draws some.
     pub faults: FaultSet,
+    /// The seed draws all of them.
+    pub exactly: bool,
     /// How far apart the nodes are.
     pub latency: Latency,
     /// Arrivals fall on multiples of it.
@@ -56,6 +58,7 @@ impl RunConfig {
             length: Duration::from_secs(60 * 60),
             tps: 1,
             faults: FaultSet::all(),
+            exactly: false,
             latency: Latency::Cities(crate::City::ALL.to_vec()),
             tick: Duration::from_millis(1),
             print: None,
@@ -74,6 +77,7 @@ impl RunConfig {
         add(self.observers != base.observers, format!(" --observers {}", self.observers));
         add(self.tps != base.tps, format!(" --load {}", self.tps));
         add(self.faults != base.faults, format!(" --faults {}", self.faults));
+        add(self.exactly, " --exactly".to_owned());
         add(self.latency != base.latency, format!(" --latency {}", self.latency));
         add(self.tick != base.tick, format!(" --tick {}", self.tick.as_millis()));
         command
@@ -120,7 +124,7 @@ impl Run {
             print,
         });
         let offset_max_ms = rng.random_range(0..=1_000);
-        let faults = Faults::new(StdRng::from_rng(&mut rng), &config.faults);
+        let faults = Faults::new(StdRng::from_rng(&mut rng), &config.faults, config.exactly);
         let calm = Duration::from_millis(rng.random_range(500..=20_000));
         world.trace().world(format_args!(
             "a world of {} validators and {} observers, {}, faults: {}",
@@ -348,6 +352,7 @@ impl Run {
             sent,
             checks: checker.checks(),
             violations: checker.violations().iter().map(ToString::to_string).collect(),
+            kinds: checker.violations().iter().map(Violation::kind).collect(),
             trace_hash: self.world.trace().hash(),
         }
     }

@@ -35,6 +35,9 @@ pub struct SimulateArgs {
     /// Kinds of faults of which each seed draws some: all, none, or names with commas between.
     #[arg(long, default_value = "all", value_name = "LIST")]
     pub faults: FaultSet,
+    /// Each seed draws all kinds of --faults, not some.
+    #[arg(long)]
+    pub exactly: bool,
     /// Where the nodes are: lan, world, none, or cities with commas between.
     #[arg(long, default_value = "world", value_name = "PLACES")]
     pub latency: Latency,
@@ -72,6 +75,7 @@ impl SimulateArgs {
             length: Duration::from_secs(self.minutes * 60),
             tps: self.load,
             faults: self.faults.clone(),
+            exactly: self.exactly,
             latency: self.latency.clone(),
             tick: Duration::from_millis(self.tick),
             print: self.print(),

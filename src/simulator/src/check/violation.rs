@@ -74,6 +74,18 @@ pub enum Violation {
         /// That of the node that was first.
         other: Hash,
     },
+    /// A final block commits to another state than the one it leads to.
+    #[error("the block of height {height} commits to state {committed}, node {node} has {found} after it")]
+    FalseCommitment {
+        /// Who.
+        node: u64,
+        /// The height.
+        height: Height,
+        /// What the header says.
+        committed: Hash,
+        /// What is so.
+        found: Hash,
+    },
     /// Money came or went.
     #[error("after height {height} node {node} counts {found} TIME, genesis has {supply}")]
     Supply {
@@ -111,6 +123,16 @@ pub enum Violation {
         node: u64,
         /// With whom.
         peer: u64,
+    },
+    /// A peer is dialled though it is connected.
+    #[error("node {node} is connected to node {peer} and had {times} more connections with it that came to nothing")]
+    DialledAgain {
+        /// Who.
+        node: u64,
+        /// Whom.
+        peer: u64,
+        /// How often since the session began.
+        times: usize,
     },
     /// A session between two live nodes ended though nothing disturbed them.
     #[error("node {node} lost node {peer}, which lives, after {}: {reason:?}", .up_for.as_secs())]
@@ -154,4 +176,28 @@ pub enum Violation {
         /// What did not happen.
         text: String,
     },
+}
+
+impl Violation {
+    /// What kind it is, in a word.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::SignedTwice { .. } => "signed-twice",
+            Self::Forged { .. } => "forged",
+            Self::GuardDiffers { .. } => "guard-differs",
+            Self::OtherBlock { .. } => "other-block",
+            Self::WentBack { .. } => "went-back",
+            Self::OtherState { .. } => "other-state",
+            Self::FalseCommitment { .. } => "false-commitment",
+            Self::Supply { .. } => "supply",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Stopped { .. } => "stopped",
+            Self::TwoSessions { .. } => "two-sessions",
+            Self::DialledAgain { .. } => "dialled-again",
+            Self::FalseDisconnect { .. } => "false-disconnect",
+            Self::DeadPeerKept { .. } => "dead-peer-kept",
+            Self::Unbounded { .. } => "unbounded",
+            Self::NotLive { .. } => "not-live",
+        }
+    }
 }

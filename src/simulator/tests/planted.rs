@@ -1,0 +1,235 @@
+//! Bugs planted in the nodes: worlds in which the judge sees each of them, and sees nothing when they are not there.
+//!
+//! ```text
+//! cargo test -p timed-simulator --features planted --test planted
+//! ```
+
+#![cfg(feature = "planted")]
+#![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
+
+use std::time::Duration;
+use timed_actors::transport::LinkQuality;
+use timed_consensus::ConsensusStatus;
+use timed_primitives::planted::{Bug, plant};
+use timed_primitives::{Height, Round, SecretKey};
+use timed_simulator::crash_points::{with_crash, without_crash};
+use timed_simulator::{Crash, Latency, Lie, Lies, Node, RunConfig, Violation, World, WorldConfig, play, run};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A seed by which the bug is found by one of these kinds of violations, and nothing is found without it. `play` gives the kinds found.
+#[track_caller]
+fn assert_caught(bug: Bug, kinds: &[&str], seed: u64, play: impl Fn(u64) -> Vec<&'static str>) {
+    assert_eq!(play(seed), [""; 0], "without {bug:?}, seed {seed}");
+    let _planted = plant(bug);
+    let found = play(seed);
+    assert!(found.first().is_some_and(|first| kinds.contains(first)), "with {bug:?}, seed {seed}: {found:?}");
+}
+
+/// Four validators and these faults, for three minutes.
+fn faults(faults: &str) -> impl Fn(u64) -> Vec<&'static str> {
+    move |seed| {
+        let mut config = RunConfig { nodes: 4, length: 180 * SECOND, latency: Latency::Lan, ..RunConfig::new(seed) };
+        (config.faults, config.exactly) = (faults.parse().unwrap(), true);
+        run(config).kinds
+    }
+}
+
+fn kinds(world: &World) -> Vec<&'static str> {
+    world.checker().lock().violations().iter().map(Violation::kind).collect()
+}
+
+fn four(seed: u64) -> (World, Vec<Node>) {
+    let mut world = World::new(WorldConfig::instant(4, seed));
+    let nodes = (1..=4).map(|id| world.add(id)).collect();
+    (world, nodes)
+}
+
+#[test]
+fn quorum_off_by_one() {
+    assert_caught(Bug::QuorumOffByOne, &["other-block"], 4, faults("partition"));
+}
+
+#[test]
+fn no_guard() {
+    assert_caught(Bug::NoGuard, &["not-live"], 4, faults("kill,restart-all"));
+}
+
+#[test]
+fn no_journal_sync() {
+    assert_caught(Bug::NoJournalSync, &["stopped"], 1, faults("power-loss,restart-all"));
+}
+
+#[test]
+fn publish_before_sync() {
+    assert_caught(
+        Bug::PublishBeforeSync,
+        &["signed-twice", "guard-differs", "not-live"],
+        1,
+        faults("kill,restart-all"),
+    );
+}
+
+#[test]
+fn commit_before_sync() {
+    assert_caught(Bug::CommitBeforeSync, &["stopped", "went-back"], 3, faults("power-loss"));
+}
+
+#[test]
+fn wrong_session_cleanup() {
+    assert_caught(Bug::WrongSessionCleanup, &["dialled-again"], 2, faults("none"));
+}
+
+/// A story in which validators leave and return.
+#[test]
+fn stale_timeout_accepted() {
+    assert_caught(Bug::StaleTimeoutAccepted, &["late"], 1, |seed| {
+        without_crash(seed).map_or_else(|_| vec!["late"], |_| Vec::new())
+    });
+}
+
+/// Crash points see what a loss of power takes.
+#[test]
+fn unsynced_writes_at_crash_points() {
+    for bug in [Bug::NoJournalSync, Bug::CommitBeforeSync] {
+        assert_caught(bug, &["stopped", "went-back"], 1, |seed| {
+            let points = (40..440).step_by(40).map(|event| format!("1/{event}/power").parse().unwrap());
+            points.flat_map(|point| with_crash(seed, point, None).violations).map(|found| found.kind()).collect()
+        });
+    }
+}
+
+/// Node 4 tells this lie whenever it can, and each of the others is away in turn; then it hears the liar first.
+fn liar(lie: Lie) -> impl Fn(u64) -> Vec<&'static str> {
+    move |seed| {
+        play(async {
+            let (world, nodes) = four(seed);
+            nodes[3].lie(Lies::from([(lie, 1000)]));
+            nodes.iter().for_each(|node| node.start().unwrap());
+            for round in 0..6 {
+                let [away, one, other] = [0, 1, 2].map(|step| &nodes[(round + step) % 3]);
+                let is_sync = lie == Lie::WrongSync;
+                is_sync.then(|| away.kill(Crash::Process));
+                for number in 4 * round..4 * round + 4 {
+                    for node in [one, other] {
+                        // The second has it from the first, perhaps.
+                        let _ = node.submit(world.payment(number, 7).unwrap()).await;
+                    }
+                    world.run_for(SECOND).await;
+                }
+                if is_sync {
+                    [one, other].iter().for_each(|node| world.cut(away.id(), node.id()));
+                    away.start().unwrap();
+                    world.run_for(10 * SECOND).await;
+                    [one, other].iter().for_each(|node| world.heal(away.id(), node.id()));
+                }
+                world.run_for(10 * SECOND).await;
+            }
+            kinds(&world)
+        })
+    }
+}
+
+#[test]
+fn certificate_unchecked() {
+    assert_caught(Bug::CertificateUnchecked, &["other-block"], 1, liar(Lie::WrongSync));
+}
+
+#[test]
+fn state_commitment_unchecked() {
+    assert_caught(Bug::StateCommitmentUnchecked, &["false-commitment"], 9, liar(Lie::InvalidBlock));
+}
+
+/// Who announces a payment need not hear of it again: of `n` nodes one announces it to `n - 1` others, and each of those to fewer.
+#[test]
+fn double_relay() {
+    const PAYMENTS: u64 = 20;
+    assert_caught(Bug::DoubleRelay, &["too-much"], 1, |seed| {
+        play(async {
+            let (world, nodes) = four(seed);
+            nodes.iter().for_each(|node| node.start().unwrap());
+            nodes[0].reaches(Height(1), 60 * SECOND).await;
+            for number in 0..PAYMENTS as usize {
+                nodes[number % 4].submit(world.payment(number, 7).unwrap()).await.unwrap();
+                world.run_for(SECOND).await;
+            }
+            let announced =
+                |node: &Node| node.handles().mempool_status.borrow().as_ref().map_or(0, |s| s.relay.announced);
+            let announced: u64 = nodes.iter().map(announced).sum();
+            let mut found = kinds(&world);
+            found.extend((announced > PAYMENTS * 3 * 3).then_some("too-much"));
+            found
+        })
+    });
+}
+
+fn status(node: &Node) -> ConsensusStatus {
+    node.handles().consensus.borrow().clone().unwrap()
+}
+
+/// What a node voted in round 0: its prevote and its precommit.
+fn votes(node: &Node) -> [Option<bool>; 2] {
+    let (status, key) = (status(node), SecretKey::development("consensus", node.id()).public());
+    let own = status.validators.iter().find(|v| v.key == key && status.round == Some(Round(0)));
+    own.map_or([None, None], |own| [own.prevote, own.precommit].map(|vote| vote.map(|block| block.is_some())))
+}
+
+/// Waits until node 1 has proposed a block and voted for it, and nobody has seen it. Gives the height.
+async fn proposed_by_the_first(world: &World, nodes: &[Node]) -> Height {
+    let leader = SecretKey::development("consensus", 1).public();
+    for number in 0..20 {
+        let before = nodes[0].height();
+        for node in nodes {
+            let _ = node.submit(world.payment(number, 7).unwrap()).await;
+        }
+        while nodes[0].height() == before {
+            let is_leader = status(&nodes[0]).proposer == Some(leader) && status(&nodes[0]).height == before.next();
+            if is_leader && votes(&nodes[0])[0] == Some(true) && nodes.iter().all(|node| node.height() == before) {
+                return before.next();
+            }
+            world.run_for(SECOND / 100).await;
+        }
+        world.run_for(3 * SECOND).await;
+    }
+    panic!("node 1 never led a round 0")
+}
+
+/// Node 1 alone calls a block final, with the precommits of 2 and 3, and dies; 4 knows nothing of the block and votes for none. When 2 and
+/// 3 return, only what they are locked upon keeps them from deciding another block with 4.
+fn final_on_one(seed: u64) -> Vec<&'static str> {
+    play(async {
+        let (world, nodes) = four(seed);
+        nodes.iter().for_each(|node| node.start().unwrap());
+        nodes[3].reaches(Height(1), 60 * SECOND).await;
+        let latency = SECOND * 2 / 5;
+        for (a, b) in [(1, 2), (1, 3), (1, 4), (2, 3), (2, 4), (3, 4)] {
+            world.slow_down(a, b, LinkQuality { latency, jitter: Duration::ZERO, bytes_per_second: None });
+        }
+        world.run_for(10 * SECOND).await;
+        let height = proposed_by_the_first(&world, &nodes).await;
+        world.part(&[4]);
+        // The block and the prevote of node 1 have arrived, its precommit has not.
+        world.run_for(latency * 9 / 4).await;
+        [2, 3].iter().for_each(|id| world.cut_one_way(1, *id));
+        world.run_for(latency * 3 / 2).await;
+        let heights: Vec<u64> = nodes.iter().map(|node| node.height().0).collect();
+        assert_eq!(heights, [height.0, height.0 - 1, height.0 - 1, height.0 - 1], "seed {seed}");
+        nodes[..3].iter().for_each(|node| node.kill(Crash::Process));
+        let votes_nil = async |step: usize| {
+            while votes(&nodes[3])[step] != Some(false) {
+                world.run_for(SECOND).await;
+            }
+        };
+        tokio::time::timeout(60 * SECOND, votes_nil(0)).await.unwrap();
+        [(4, 2), (4, 3), (2, 3)].iter().for_each(|(a, b)| world.heal(*a, *b));
+        tokio::time::timeout(60 * SECOND, votes_nil(1)).await.unwrap();
+        nodes[1..3].iter().for_each(|node| node.start().unwrap());
+        nodes[3].reaches(height, 120 * SECOND).await;
+        kinds(&world)
+    })
+}
+
+#[test]
+fn lock_ignored() {
+    assert_caught(Bug::LockIgnored, &["other-block"], 1, final_on_one);
+}
