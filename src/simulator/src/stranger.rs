@@ -260,14 +260,27 @@ impl Channel {
 
     async fn behave_on(&mut self) -> Result<Option<EndReason>, StrangerError> {
         let mut reason = None;
-        while let Some(incoming) = self.next().await? {
-            let Incoming::Message { message, .. } = incoming else { continue };
-            if let Message::Control(ControlMessage::Ping { nonce }) = message {
-                self.send(ControlMessage::Pong { nonce }).await?;
-            }
+        while let Some(message) = self.next_but_pings().await? {
             reason = reason.or(goodbye(&message));
         }
         Ok(reason)
+    }
+
+    /// The next message that is no ping; pings are answered. `None` when the node has closed.
+    ///
+    /// # Errors
+    /// When something is no frame, or an answer does not get through.
+    pub async fn next_but_pings(&mut self) -> Result<Option<Message>, StrangerError> {
+        while let Some(incoming) = self.next().await? {
+            match incoming {
+                Incoming::Message { message: Message::Control(ControlMessage::Ping { nonce }), .. } => {
+                    self.send(ControlMessage::Pong { nonce }).await?;
+                }
+                Incoming::Message { message, .. } => return Ok(Some(message)),
+                Incoming::Progress { .. } | Incoming::Unknown { .. } => {}
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -11,10 +11,11 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
+use timed_actors::messages::Connect;
 use timed_ledger::MemoryStore;
 use timed_peer::EndReason;
 use timed_primitives::{BlockId, Hash, Height, encode};
-use timed_wire::{BlockSyncMessage, Incoming, Kind, Message};
+use timed_wire::{BlockSyncMessage, Kind, Message};
 
 /// Red when two networks of one configuration begin differently, or a node takes up the chain of another genesis.
 pub(super) async fn one_genesis(stage: &Stage) -> Result<(), Failed> {
@@ -126,8 +127,7 @@ pub(super) async fn longer_chain(stage: &Stage) -> Result<(), Failed> {
         let mut channel = stranger.greet(target).await?;
         let (asked, real) = (asked.clone(), real.clone());
         tokio::task::spawn_local(async move {
-            while let Ok(Some(incoming)) = channel.next().await {
-                let Incoming::Message { message, .. } = incoming else { continue };
+            while let Ok(Some(message)) = channel.next_but_pings().await {
                 let Message::BlockSync(BlockSyncMessage::GetBlocks { request, from, .. }) = message else { continue };
                 asked.set(asked.get() + 1);
                 // Another history: a block that is no child of any, under a certificate for another.
@@ -149,10 +149,76 @@ pub(super) async fn longer_chain(stage: &Stage) -> Result<(), Failed> {
     for node in world.nodes() {
         let after: Vec<Option<BlockId>> = (1..=before.len() as u64).map(|h| node.block_id(Height(h))).collect();
         promise(after == before, format_args!("node {} has another history", node.id()))?;
+        let sync = node.try_handles().and_then(|handles| handles.sync.borrow().clone());
+        let leads = sync.is_none_or(|sync| sync.progress.leads);
+        promise(!leads, format_args!("node {} still hopes for the longer chain", node.id()))?;
     }
     promise(asked.get() > 0, format_args!("nobody asked for the longer chain, so nothing was shown"))?;
     nobody_is_blamed(&world)?;
     stage.show(format_args!("a million blocks were offered and {} answers given; nobody left its chain", asked.get()));
+    Ok(())
+}
+
+/// What a stranger shows to newcomers: blocks as they were decided elsewhere, under a certificate that bears one vote of four.
+fn poorly_certified(elsewhere: &Node) -> Result<Vec<BlockSyncMessage>, Failed> {
+    let mut shown = Vec::new();
+    for height in (1..=elsewhere.height().0).map(Height) {
+        let Some(decided) = elsewhere.handles().reader.decided(height)? else { continue };
+        let mut certificate = (*decided.certificate).clone();
+        certificate.signatures.truncate(1);
+        let (certificate, block) = (encode(&certificate).into(), encode(&*decided.block).into());
+        shown.push(BlockSyncMessage::Decided { request: 0, height: height.0, certificate, block });
+    }
+    Ok(shown)
+}
+
+/// Red when who knows nobody else believes a chain without a quorum's votes for it.
+pub(super) async fn newcomer(stage: &Stage) -> Result<(), Failed> {
+    let (mut world, other) = (stage.network(4).await?, stage.network(4).await?);
+    // The same validators in another life: their blocks are as good as ours, if they were voted for.
+    for number in 0..5 {
+        pay(&world, number, 1).await?;
+        pay(&other, 10 + number, 1).await?;
+    }
+    let mut stranger = world.stranger(ELSEWHERE, 1);
+    let shown = poorly_certified(&node(&other, 1)?)?;
+    stranger.greets.height = shown.len() as u64;
+    let mut listener = stranger.listen().await?;
+    let newcomer = world.add_with(5, vec![ELSEWHERE], crate::Skew::default());
+    newcomer.start()?;
+    let mut answers = 0;
+    for _ in 0..5 {
+        let Ok(accepted) = tokio::time::timeout(MINUTE, stranger.accept(&mut *listener)).await else { break };
+        let mut channel = accepted?;
+        if channel.greet(&stranger.greets).await.is_err() {
+            continue;
+        }
+        let answering = async {
+            while let Some(message) = channel.next_but_pings().await? {
+                let Message::BlockSync(BlockSyncMessage::GetBlocks { request: asked, from, count }) = message else {
+                    continue;
+                };
+                for message in shown.iter().skip(from.saturating_sub(1) as usize).take(count as usize) {
+                    let mut message = message.clone();
+                    if let BlockSyncMessage::Decided { request, .. } = &mut message {
+                        *request = asked;
+                    }
+                    channel.send(message).await?;
+                    answers += 1;
+                }
+            }
+            Ok::<(), crate::StrangerError>(())
+        };
+        // The node closes when it has seen enough.
+        let _ = tokio::time::timeout(MINUTE, answering).await;
+    }
+    promise(answers > 0, format_args!("the newcomer asked for nothing, so nothing was shown"))?;
+    promise(newcomer.height() == Height(0), format_args!("it believed {} blocks", newcomer.height()))?;
+    newcomer.handles().peer_manager.do_send(Connect { address: format!("{}:7000", world.ip(1)) });
+    newcomer.wait_for_height(world.heights().1, 2 * MINUTE).await?;
+    stage.show(format_args!(
+        "a newcomer believed none of {answers} blocks with one vote of four, and then the real chain"
+    ));
     Ok(())
 }
 

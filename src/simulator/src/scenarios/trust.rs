@@ -118,6 +118,8 @@ pub(super) async fn wrong_genesis(stage: &Stage) -> Result<(), Failed> {
     let mut stranger = world.stranger(ELSEWHERE, 1);
     stranger.greets.genesis = Hash([7; 32]);
     for call in 0..CALLS {
+        // An address that calls more often is not even secured.
+        world.run_for(SECOND).await;
         let reason = stranger.knock(1 + call as u64 % 4).await?;
         promise(reason == Some(EndReason::Genesis), format_args!("call {call} ended with {reason:?}"))?;
     }
@@ -176,6 +178,9 @@ pub(super) async fn one_ban_list(stage: &Stage) -> Result<(), Failed> {
             false => manager.send(LiftAllBans).await.ok(),
         };
         promise(lifted == Some(1), format_args!("lifting answered {lifted:?}"))?;
+        world.run_for(2 * SECOND).await;
+        let left = view(&one).bans.len();
+        promise(left == 0, format_args!("after it was lifted {left} bans are listed"))?;
         let mut channel = stranger.greet(1).await?;
         let closed = channel.behave(MINUTE).await?;
         let is_up = peer(&one, stranger.key()).is_some();
