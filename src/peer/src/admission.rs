@@ -8,8 +8,8 @@
 //! newcomers share the tokens of one subnet, so that those who are known are not locked out by many addresses.
 
 use crate::rate::TokenBucket;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use timed_primitives::Instant;
 
 /// Handshakes that an address may begin at once, and per second after that: some twenty nodes behind one router may start together.

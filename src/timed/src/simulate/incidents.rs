@@ -63,3 +63,30 @@ fn line(played: &Played, wall: Duration) -> String {
         Some(_) => format!("{played}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+    use clap::Parser as _;
+
+    fn arguments(name: &str) -> SimulateArgs {
+        let parsed = Cli::try_parse_from(["timed", "simulate", "--scenario", name, "--json"]).unwrap();
+        let Some(Command::Simulate(arguments)) = parsed.command else { panic!("another command") };
+        arguments
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_is_answered_with_those_that_are_near() {
+        let error = run("d06-frame-spilt", &arguments("d06-frame-spilt")).unwrap_err().to_string();
+        assert!(error.contains("\"d06-frame-spilt\"") && error.contains("d06-frame-split, "), "{error}");
+    }
+
+    #[test]
+    fn the_list_and_a_scenario_are_given_by_name() {
+        run("list", &arguments("list")).unwrap();
+        run("d04-before-the-greeting", &arguments("d04-before-the-greeting")).unwrap();
+        let both = ["timed", "simulate", "--scenario", "all", "--kill-anywhere"];
+        assert!(Cli::try_parse_from(both).is_err(), "one or the other");
+    }
+}
