@@ -1,6 +1,6 @@
 //! Every scenario keeps its promise. A test for each group, so that they run side by side.
 
-use timed_simulator::scenarios::{SCENARIOS, play};
+use timed_simulator::scenarios::{SCENARIOS, named, play};
 
 /// Plays the scenarios whose first incident is one of these.
 fn play_all(incidents: std::ops::RangeInclusive<u8>) {
@@ -39,4 +39,14 @@ fn disks_and_coins() {
 #[test]
 fn resources() {
     play_all(39..=43);
+}
+
+#[test]
+fn a_scenario_is_the_same_each_time() {
+    for name in ["d06-frame-bomb", "d09-collision", "d32-power-loss", "d42-forged-addresses"] {
+        let Some(scenario) = named(name) else { panic!("there is no {name}") };
+        let first = play(scenario, None);
+        assert!(!first.trace_hashes.is_empty());
+        assert_eq!(first, play(scenario, None), "{name}");
+    }
 }
