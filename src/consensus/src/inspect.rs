@@ -218,6 +218,11 @@ impl Statements {
         self.held.get(&(signer, height, round, step))
     }
 
+    /// Forgets what a key signed at a place: with the only disk that held it, it is gone.
+    pub fn forget(&mut self, signer: PublicKey, height: Height, round: Round, step: SignedStep) {
+        self.held.remove(&(signer, height, round, step));
+    }
+
     /// All, by signer and place.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Statement> {
         self.held.values()

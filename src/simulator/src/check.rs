@@ -20,7 +20,7 @@ use timed_consensus::guard::{SignedRecord, SignedStep};
 use timed_consensus::inspect::{Statement, Statements, statements_of};
 use timed_ledger::{Genesis, LedgerReader};
 use timed_peer::{EndReason, LaneLimits};
-use timed_primitives::{Amount, BlockId, Hash, Height, PublicKey, SecretKey, TxId};
+use timed_primitives::{Amount, BlockId, Hash, Height, PublicKey, Round, SecretKey, TxId};
 use tokio::time::Instant;
 
 /// Violations remembered; the first ones tell the most.
@@ -66,6 +66,8 @@ pub struct Checker {
     supply: Amount,
     chain: BTreeMap<Height, Final>,
     statements: Statements,
+    /// Places of statements that only their signer keeps.
+    unheard: BTreeSet<(PublicKey, Height, u32, SignedStep)>,
     guards: BTreeMap<(u64, Height, u32, SignedStep), SignedRecord>,
     known: BTreeMap<u64, Known>,
     by_consensus_key: BTreeMap<PublicKey, u64>,
@@ -92,6 +94,7 @@ impl SharedChecker {
             supply: genesis.supply().unwrap_or_default(),
             chain: BTreeMap::new(),
             statements: Statements::new(genesis.chain_id),
+            unheard: BTreeSet::new(),
             guards: BTreeMap::new(),
             known: BTreeMap::new(),
             by_consensus_key: keys("consensus"),
@@ -162,10 +165,17 @@ impl Checker {
         }
     }
 
-    /// A node's disk was taken away or set back by the world: what it published may be gone.
+    /// A node's disk was taken away or set back by the world: what it published may be gone, and so is what it signed and nobody else keeps.
+    /// That it cannot know, and no message that it sent was ever acted upon; should a neighbour remember one, that comes up as soon as the
+    /// neighbour makes it durable.
     pub fn forget_published(&mut self, node: u64) {
         self.known.entry(node).or_default().published = Height::GENESIS;
         self.guards.retain(|(of, ..), _| *of != node);
+        let unheard: Vec<_> =
+            self.unheard.extract_if(.., |place| self.by_consensus_key.get(&place.0) == Some(&node)).collect();
+        for (key, height, round, step) in unheard {
+            self.statements.forget(key, height, Round(round), step);
+        }
     }
 
     /// A statement is durable in a node's journal, or part of a final block.
@@ -177,6 +187,12 @@ impl Checker {
             return;
         }
         let held = self.statements.get(key, second.height, second.round, second.step).map(Statement::record);
+        let place = (key, second.height, second.round.0, second.step);
+        match (found_at == signer, held) {
+            (true, None) => drop(self.unheard.insert(place)),
+            (true, Some(_)) => {}
+            (false, _) => drop(self.unheard.remove(&place)),
+        }
         match self.statements.add(statement) {
             Ok(None) => {}
             Ok(Some(_)) => {
@@ -280,7 +296,10 @@ impl Checker {
         let at = Instant::now();
         self.newly_final.extend(block.transactions.iter().map(|t| NewlyFinal { txid: t.id(), at }));
         for statement in statements_of(&decided.certificate) {
-            self.on_statement(node, statement);
+            // What made a block final is known to a quorum.
+            self.on_statement(node, statement.clone());
+            let record = statement.record();
+            self.unheard.remove(&(statement.signer(), record.height, record.round.0, record.step));
         }
     }
 
@@ -425,6 +444,17 @@ mod tests {
         assert!(matches!(found[0], Violation::SignedTwice { signer: 2, found_at: 3, .. }), "{found:?}");
         assert!(matches!(found[1], Violation::GuardDiffers { node: 2, .. }), "{found:?}");
         assert!(matches!(found[2], Violation::Forged { node: 4, .. }), "{found:?}");
+        // What only its signer kept is gone with its disk, what another keeps is not.
+        let before = checker.violations().len();
+        for (found_at, height) in [(2, 5), (2, 6), (1, 6)] {
+            checker.on_statement(found_at, vote(height, None));
+        }
+        checker.forget_published(2);
+        checker.on_statement(2, vote(5, other));
+        assert_eq!(checker.violations().len(), before);
+        checker.on_statement(2, vote(6, other));
+        assert_eq!(checker.violations().len(), before + 1);
+        checker.violations.truncate(before);
         checker.set_byzantine(2);
         checker.on_statement(3, vote(2, None));
         assert_eq!(checker.violations().len(), 3, "nothing is held against a key that may contradict");

@@ -84,6 +84,11 @@ fn seeds_that_once_found_something_find_nothing() {
         config.length = 5 * MINUTE;
         config.tick = Duration::from_millis(5);
     }));
+    // A disk was set back to a copy of the open height, and what it had signed since had reached nobody.
+    assert_sound(&play(60_124, |config| {
+        config.length = 7 * MINUTE;
+        config.tick = Duration::from_millis(5);
+    }));
     // A twin that heard its own key vote gave up. It may; who shares a key with nobody may not.
     assert_sound(&play(2033, |_| ()));
 }
