@@ -123,9 +123,14 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// A subset of these kinds, drawn: each run is troubled in its own way. With `exactly` the draw is all of them.
+    /// A subset of these kinds, drawn: each run is troubled in its own way. With `exactly` the draw is all of them, and what was drawn
+    /// without it gives the same run with it.
     pub fn new(mut rng: StdRng, allowed: &FaultSet, exactly: bool) -> Self {
-        let kinds = allowed.0.iter().copied().filter(|_| exactly || rng.random_bool(0.5)).collect();
+        let kinds = FaultKind::ALL.iter().copied().filter(|kind| {
+            let is_drawn = rng.random_bool(0.5);
+            (is_drawn || exactly) && allowed.0.contains(kind)
+        });
+        let kinds = kinds.collect();
         Self {
             rng,
             kinds,

@@ -33,6 +33,7 @@ pub mod regions;
 pub mod report;
 pub mod run;
 pub mod scenarios;
+pub mod shrink;
 mod stranger;
 pub mod trace;
 pub mod world;

@@ -22,6 +22,8 @@ pub struct Report {
     pub payments_final: u64,
     /// How long a payment took to be final somewhere: half of them less, and 99 in 100 less. Unit: milliseconds.
     pub finality_ms: (u64, u64),
+    /// Kinds of faults that were drawn, as on the command line.
+    pub drawn: String,
     /// Faults by kind.
     pub faults: BTreeMap<&'static str, u64>,
     /// Lies told, by kind.

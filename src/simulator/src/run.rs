@@ -65,6 +65,12 @@ impl RunConfig {
         }
     }
 
+    /// The same without anybody who sees the trace.
+    pub fn unseen(&self) -> Self {
+        let (faults, latency) = (self.faults.clone(), self.latency.clone());
+        Self { faults, latency, print: None, ..*self }
+    }
+
     /// The command that repeats it up to a time.
     fn command(&self, minutes: u64) -> String {
         let mut command = format!("timed simulate --nodes {} --seed {} --minutes {minutes}", self.nodes, self.seed);
@@ -344,6 +350,7 @@ impl Run {
             payments_sent: self.payments.sent(),
             payments_final: took.len() as u64,
             finality_ms: (percentile(50), percentile(99)),
+            drawn: self.faults.kinds().to_string(),
             faults: self.faults.counts.clone(),
             lies: self.lies_told(),
             heals: self.heals,

@@ -13,7 +13,8 @@ use timed_consensus::ConsensusStatus;
 use timed_primitives::planted::{Bug, plant};
 use timed_primitives::{Height, Round, SecretKey};
 use timed_simulator::crash_points::{with_crash, without_crash};
-use timed_simulator::{Crash, Latency, Lie, Lies, Node, RunConfig, Violation, World, WorldConfig, play, run};
+use timed_simulator::shrink::shrink;
+use timed_simulator::{Crash, Latency, Lie, Lies, Node, Report, RunConfig, Violation, World, WorldConfig, play, run};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -232,4 +233,28 @@ fn final_on_one(seed: u64) -> Vec<&'static str> {
 #[test]
 fn lock_ignored() {
     assert_caught(Bug::LockIgnored, &["other-block"], 1, final_on_one);
+}
+
+/// Two groups that both go on need links that are cut, and nothing else.
+#[test]
+fn a_run_that_fails_is_made_smaller() {
+    let _planted = plant(Bug::QuorumOffByOne);
+    let mut config = RunConfig { nodes: 4, observers: 1, length: 180 * SECOND, ..RunConfig::new(6) };
+    config.latency = Latency::Lan;
+    let failed = (6..30).find_map(|seed| {
+        config.seed = seed;
+        let report = run(config.unseen());
+        (report.kinds.first() == Some(&"other-block")).then_some(report)
+    });
+    let failed = failed.unwrap();
+    let mut tries = 0;
+    let smallest = shrink(&config, &failed, |_| {
+        tries += 1;
+        tries <= 40
+    });
+    let smallest = smallest.unwrap();
+    let count = |report: &Report| report.drawn.split(',').count();
+    assert!(count(&failed) > 3 && count(&smallest) <= 2, "{}\n{}", failed.drawn, smallest.drawn);
+    assert_eq!(smallest.kinds.first(), Some(&"other-block"));
+    assert!(smallest.nodes < failed.nodes && smallest.virtual_ms <= failed.virtual_ms + 60_000, "{}", smallest.command);
 }

@@ -34,17 +34,33 @@ fn a_seed_gives_the_pinned_trace_in_every_build() {
     assert_eq!(found, pinned, "another trace: if the nodes were meant to change, run again with UPDATE_GOLDEN=1");
 }
 
+/// Four or seven validators, near each other or not, with and without observers, in turn.
+fn play_varied(seed: u64) -> Report {
+    play(seed, |config| {
+        config.nodes = [4, 7][(seed % 2) as usize];
+        config.observers = seed % 3;
+        config.latency = if seed % 4 < 2 { Latency::Lan } else { config.latency.clone() };
+    })
+}
+
+/// `TIMED_SIMULATE_SEED` is the first seed, else it is drawn; `TIMED_SIMULATE_SECONDS` is how long new ones are begun, else there are four.
 #[test]
 fn fresh_seeds_find_nothing() {
-    let base = u64::from(rand::rng().random::<u32>());
-    for seed in base..base + 3 {
+    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let base = number("TIMED_SIMULATE_SEED").unwrap_or_else(|| u64::from(rand::rng().random::<u32>()));
+    let limit = number("TIMED_SIMULATE_SECONDS").map(Duration::from_secs);
+    #[allow(clippy::disallowed_methods, reason = "how long the test may take is real time")]
+    let begun = std::time::Instant::now();
+    let is_over = |played| limit.map_or(played == 4, |limit| begun.elapsed() >= limit);
+    let played = (base..).enumerate().find_map(|(played, seed)| {
+        if is_over(played) {
+            return Some(played);
+        }
         println!("seed {seed}");
-        assert_sound(&play(seed, |_| ()));
-        assert_sound(&play(seed, |config| {
-            config.latency = Latency::Lan;
-            config.observers = 1;
-        }));
-    }
+        assert_sound(&play_varied(seed));
+        None
+    });
+    println!("{} fresh seeds from {base} on", played.unwrap_or_default());
 }
 
 /// Seeds that found something, with what it was. A change of the simulator's draws takes their meaning away; then they are only seeds.

@@ -8,6 +8,7 @@ use clap::Args;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 use timed_simulator::crash_points;
+use timed_simulator::shrink::shrink;
 use timed_simulator::trace::Print;
 use timed_simulator::{CrashPoint, CrashReport, FaultSet, Latency, Report, RunConfig};
 
@@ -26,6 +27,12 @@ pub struct SimulateArgs {
     /// Play so many seeds, beginning with --seed; a line for each, and the report of the first that fails.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: u64,
+    /// Begin no new seed after so long. Unit: seconds of real time.
+    #[arg(long = "for", value_name = "SECONDS")]
+    pub for_seconds: Option<u64>,
+    /// After a failure look so long for a shorter command that fails in the same way. Unit: seconds of real time.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    pub shrink: u64,
     /// How long. Unit: minutes of virtual time.
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub minutes: u64,
@@ -99,9 +106,14 @@ pub fn run(arguments: &SimulateArgs) -> anyhow::Result<()> {
     if let Some(name) = &arguments.scenario {
         return incidents::run(name, arguments);
     }
+    let begun = now();
+    let is_time_up = || arguments.for_seconds.is_some_and(|limit| begun.elapsed() >= Duration::from_secs(limit));
     for seed in arguments.seed..arguments.seed.saturating_add(arguments.seeds) {
-        #[allow(clippy::disallowed_methods, reason = "how long the machine took is not part of the simulation")]
-        let started = std::time::Instant::now();
+        if is_time_up() {
+            println!("the time is up before seed {seed}");
+            break;
+        }
+        let started = now();
         let cpu_before = process_cpu_time();
         let report = timed_simulator::run(arguments.config(seed));
         let wall = started.elapsed();
@@ -117,10 +129,32 @@ pub fn run(arguments: &SimulateArgs) -> anyhow::Result<()> {
             println!("cpu time      {}", cpu_line(&report, process_cpu_time().saturating_sub(cpu_before)));
         }
         if !report.is_sound() {
-            bail!("the judge found what must never be; repeat it with: {}", report.command);
+            let command = shortest(arguments, seed, &report);
+            bail!("the judge found what must never be; repeat it with: {command}");
         }
     }
     Ok(())
+}
+
+#[allow(clippy::disallowed_methods, reason = "how long the machine took is not part of the simulation")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+/// The shortest command found that fails as this run did.
+fn shortest(arguments: &SimulateArgs, seed: u64, report: &Report) -> String {
+    let (begun, limit) = (now(), Duration::from_secs(arguments.shrink));
+    let mut tries = 0;
+    let found = shrink(&arguments.config(seed), report, |smallest| {
+        if begun.elapsed() >= limit {
+            return false;
+        }
+        tries += 1;
+        // Who does not listen to progress is no error.
+        let _ = writeln!(std::io::stderr(), "try {tries} to make it smaller: {smallest}");
+        true
+    });
+    found.map_or_else(|| report.command.clone(), |found| found.command)
 }
 
 /// Plays the crash points.
