@@ -61,6 +61,11 @@ impl Kept {
     pub fn copy(&self) -> Self {
         Self { files: self.files.copy_of_durable(), store: self.store.copy() }
     }
+
+    /// What is durable now, as a snapshot of the whole volume holds it: the same files, not copies of them.
+    pub fn snapshot(&self) -> Self {
+        Self { files: self.files.snapshot_of_durable(), store: self.store.copy() }
+    }
 }
 
 /// A node could not be opened. It says why, as its operator would read it.
@@ -427,6 +432,25 @@ impl Node {
         self.0.kept.replace(kept);
         self.0.setting.checker.lock().forget_published(self.0.id);
         self.0.setting.trace.node(self.0.id, format_args!("gets another disk"));
+    }
+
+    /// Turns one bit of a file while the node is down, and says which, counted from the file's beginning; `None` when it has no such file,
+    /// or an empty one.
+    pub fn rot(&self, file: &str, draw: u64) -> Option<u64> {
+        debug_assert!(!self.is_running(), "a bit rots while the node is down");
+        let mut turned = None;
+        self.0.kept.borrow().files.damage(file, |bytes| {
+            if let Some(bit) = draw.checked_rem(8 * bytes.len() as u64) {
+                if let Some(byte) = usize::try_from(bit / 8).ok().and_then(|at| bytes.get_mut(at)) {
+                    *byte ^= 1 << (bit % 8);
+                }
+                turned = Some(bit);
+            }
+        });
+        if let Some(bit) = turned {
+            self.0.setting.trace.node(self.0.id, format_args!("has bit {bit} of {file} turned"));
+        }
+        turned
     }
 
     /// Waits, in virtual time, until a height is final here.
