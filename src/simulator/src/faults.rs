@@ -2,7 +2,8 @@
 
 use crate::adversary::{Lie, Lies};
 use crate::gate::{Crash, CrashPlan, DiskPace};
-use crate::node::{Kept, Node, StartError};
+use crate::kept::Kept;
+use crate::node::{Node, StartError};
 use crate::world::World;
 use rand::RngExt as _;
 use rand::rngs::StdRng;

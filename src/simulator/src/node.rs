@@ -7,6 +7,7 @@ use crate::adversary::{Lies, SharedLiar};
 use crate::clock::Skew;
 use crate::disk::lose_power;
 use crate::gate::{Crash, CrashPlan, DiskPace, Gate};
+use crate::kept::Kept;
 use crate::life::{Cabin, Life};
 use crate::world::Setting;
 use rand::SeedableRng as _;
@@ -20,8 +21,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use timed_actors::mempool::{Submit, SubmitError};
 use timed_actors::{FatalReason, Handles};
-use timed_ledger::MemoryStore;
-use timed_primitives::{BlockId, Height, MemoryDisk, SecretKey, Transaction, TxId};
+use timed_primitives::{BlockId, Height, SecretKey, Transaction, TxId};
 
 /// A node of the world. Clones are the same node.
 #[derive(Clone)]
@@ -47,25 +47,6 @@ pub(crate) struct Seat {
     pub(crate) liar: RefCell<Option<SharedLiar>>,
     /// What the next crash tears and loses is drawn from this instead of the world's seed.
     pub(crate) fate: Cell<Option<u64>>,
-}
-
-/// What survives a life.
-#[derive(Clone, Default)]
-pub struct Kept {
-    pub(crate) files: MemoryDisk,
-    pub(crate) store: MemoryStore,
-}
-
-impl Kept {
-    /// An independent copy of what is durable now, as a backup would hold it.
-    pub fn copy(&self) -> Self {
-        Self { files: self.files.copy_of_durable(), store: self.store.copy() }
-    }
-
-    /// What is durable now, as a snapshot of the whole volume holds it: the same files, not copies of them.
-    pub fn snapshot(&self) -> Self {
-        Self { files: self.files.snapshot_of_durable(), store: self.store.copy() }
-    }
 }
 
 /// A node could not be opened. It says why, as its operator would read it.

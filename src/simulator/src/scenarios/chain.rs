@@ -5,7 +5,8 @@ use super::{
     payment, peer, promise, quiet, view,
 };
 use crate::gate::Crash;
-use crate::node::{Kept, Node};
+use crate::kept::Kept;
+use crate::node::Node;
 use crate::world::WorldConfig;
 use std::cell::Cell;
 use std::collections::BTreeSet;

@@ -2,7 +2,8 @@
 
 use super::{Failed, MINUTE, SECOND, Stage, all_reach, mesh, nobody_is_blamed, node, pay, payment, promise, quiet};
 use crate::gate::{Crash, DiskPace};
-use crate::node::{Kept, Node};
+use crate::kept::Kept;
+use crate::node::Node;
 use crate::world::{World, WorldConfig};
 use std::time::Duration;
 use timed_actors::mempool::SubmitError;
