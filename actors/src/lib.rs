@@ -18,6 +18,7 @@ pub mod clock;
 pub mod consensus;
 pub mod fatal;
 pub mod finality;
+pub mod histogram;
 pub mod ledger;
 pub mod mempool;
 pub mod messages;

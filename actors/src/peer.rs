@@ -22,7 +22,7 @@ pub use heartbeat_log::{HEARTBEAT_TARGET, HeartbeatLevel, log_heartbeat};
 pub(crate) use inlet::Credit;
 pub(crate) use outbox::Outbox;
 pub(crate) use stats::SharedStats;
-pub use stats::{Dropped, LastMessage, PeerSnapshot, PostMortem, Traffic};
+pub use stats::{Dropped, LastMessage, PeerSnapshot, PostMortem, Tally, Traffic};
 pub use supervisor::{AddressNews, Admission, Arrived, Close, Measured, PeerEnded, PeerParts, Supervisor, UserPing};
 
 use actix::{
@@ -283,7 +283,7 @@ impl PeerActor {
                     Incoming::Message { message, bytes } => self.on_message(message, bytes, ctx),
                     Incoming::Progress { .. } => {}
                     Incoming::Unknown { kind, bytes } => {
-                        self.stats.lock().dropped.unknown += 1;
+                        self.stats.lock().tally.dropped.unknown += 1;
                         if live.rate.on_unknown_kind(now) == RateVerdict::Handle {
                             tracing::debug!(peer = %self.key.short(), kind, bytes, "message of an unknown kind skipped");
                         }
@@ -312,10 +312,10 @@ impl PeerActor {
         };
         match delivery {
             (Delivery::Delivered, _) => {}
-            (Delivery::Unasked, _) => self.stats.lock().dropped.unasked += 1,
-            (Delivery::Full, Room::Consensus) => self.stats.lock().dropped.consensus += 1,
-            (Delivery::Full, Room::Mempool) => self.stats.lock().dropped.mempool += 1,
-            (Delivery::Full, Room::BlockSync) => self.stats.lock().dropped.block_sync += 1,
+            (Delivery::Unasked, _) => self.stats.lock().tally.dropped.unasked += 1,
+            (Delivery::Full, Room::Consensus) => self.stats.lock().tally.dropped.consensus += 1,
+            (Delivery::Full, Room::Mempool) => self.stats.lock().tally.dropped.mempool += 1,
+            (Delivery::Full, Room::BlockSync) => self.stats.lock().tally.dropped.block_sync += 1,
         }
     }
 
@@ -327,7 +327,7 @@ impl PeerActor {
             ControlMessage::Goodbye { code } => self.finish(End::theirs(EndReason::from_code(code)), ctx),
             ControlMessage::Ping { nonce } => match live.rate.on_ping(now) {
                 RateVerdict::Handle => self.send(ControlMessage::Pong { nonce }, Some(Beat::Pong(nonce)), ctx),
-                RateVerdict::Ignore => self.stats.lock().dropped.pings += 1,
+                RateVerdict::Ignore => self.stats.lock().tally.dropped.pings += 1,
             },
             ControlMessage::Pong { nonce } => self.on_pong(now, nonce),
             ControlMessage::GetAddr => match live.rate.on_get_addr() {
@@ -357,7 +357,7 @@ impl PeerActor {
                 return;
             }
         };
-        let measured = live.heartbeat.rtt().clone();
+        let (measured, longest_silence) = (live.heartbeat.rtt().clone(), live.heartbeat.longest_silence());
         let (direction, address) = (self.direction, &self.address[..]);
         self.log(&HeartbeatLine::PongReceived { direction, address, nonce });
         self.log(&HeartbeatLine::PongMatches { direction, address, nonce, rtt });
@@ -365,7 +365,8 @@ impl PeerActor {
             self.supervisor.measured.do_send(Measured { session: self.session, srtt });
         }
         let mut stats = self.stats.lock();
-        stats.rtt = measured;
+        (stats.rtt, stats.longest_silence) = (measured, longest_silence);
+        stats.tally.round_trips.record(rtt);
         stats.ping_sent = None;
     }
 }
@@ -412,8 +413,9 @@ impl Actor for PeerActor {
         let end = self.end.unwrap_or(End::ours(EndReason::Internal));
         let says_goodbye = end == End::ours(end.reason) && end.reason.says_goodbye();
         let goodbye = Message::from(ControlMessage::Goodbye { code: end.reason.code() });
-        let post_mortem = self.post_mortem(self.clock.now());
-        self.outbox.close(says_goodbye.then(|| Encoded::new(&goodbye).ok()).flatten());
+        let now = self.clock.now();
+        let post_mortem = self.post_mortem(now);
+        self.outbox.close(now, says_goodbye.then(|| Encoded::new(&goodbye).ok()).flatten());
         self.supervisor.ended.do_send(PeerEnded { session: self.session, post_mortem });
     }
 }

@@ -11,8 +11,10 @@ mod addresses;
 mod connect;
 mod requests;
 mod sessions;
+mod totals;
 mod view;
 
+pub use totals::Totals;
 pub use view::{PeersView, TargetSnapshot};
 
 use crate::fatal::Vital;
@@ -117,6 +119,8 @@ pub struct PeerManager {
     listeners: Vec<PeerListener>,
     validators: Option<ValidatorsChanged>,
     ended: VecDeque<Arc<PostMortem>>,
+    /// Of sessions that are over.
+    past: Totals,
     /// The newest first.
     twins: Vec<Twin>,
     vital: Option<Vital>,
@@ -172,6 +176,7 @@ impl PeerManager {
             listeners: Vec::new(),
             validators: None,
             ended: VecDeque::new(),
+            past: Totals::default(),
             twins: Vec::new(),
             vital: None,
             timer: None,

@@ -16,6 +16,7 @@ mod harness;
 mod inspect;
 mod kill_loops;
 mod localnet;
+mod metrics;
 mod network;
 mod peers;
 mod stop;

@@ -24,6 +24,7 @@ pub(super) enum Beat {
 pub(super) struct Outgoing {
     pub(super) encoded: Encoded,
     pub(super) beat: Option<Beat>,
+    pub(super) queued_at: Instant,
 }
 
 /// A message of which a part has left.
@@ -41,8 +42,8 @@ struct Partial {
 pub(super) struct Batch {
     /// Bytes, in order.
     pub(super) bytes: BytesMut,
-    /// Messages whose last byte is in it, with what each took on the wire.
-    pub(super) completed: Vec<(Kind, usize)>,
+    /// Messages whose last byte is in it, with what each took on the wire and when it was queued.
+    pub(super) completed: Vec<(Kind, usize, Instant)>,
     /// Heartbeat messages in it.
     pub(super) beats: Vec<Beat>,
 }
@@ -52,7 +53,7 @@ struct State {
     partial: [Option<Partial>; Lane::ALL.len()],
     owed: Owed,
     /// Set once: no more messages are taken, and what this holds leaves last.
-    closing: Option<Option<Encoded>>,
+    closing: Option<Option<Outgoing>>,
 }
 
 struct Shared {
@@ -83,11 +84,11 @@ impl Outbox {
     /// # Errors
     /// [`Overflow`] when the control lane is full: end the session.
     pub(crate) fn push(&self, now: Instant, encoded: Encoded) -> Result<(), Overflow> {
-        self.push_outgoing(now, Outgoing { encoded, beat: None })
+        self.push_outgoing(now, Outgoing { encoded, beat: None, queued_at: now })
     }
 
     pub(super) fn push_beat(&self, now: Instant, encoded: Encoded, beat: Beat) -> Result<(), Overflow> {
-        self.push_outgoing(now, Outgoing { encoded, beat: Some(beat) })
+        self.push_outgoing(now, Outgoing { encoded, beat: Some(beat), queued_at: now })
     }
 
     fn push_outgoing(&self, now: Instant, outgoing: Outgoing) -> Result<(), Overflow> {
@@ -121,10 +122,10 @@ impl Outbox {
     }
 
     /// Takes no more. What waits in the control lane still leaves, then the goodbye; the rest is dropped.
-    pub(super) fn close(&self, goodbye: Option<Encoded>) {
+    pub(super) fn close(&self, now: Instant, goodbye: Option<Encoded>) {
         let mut state = self.lock();
         if state.closing.is_none() {
-            state.closing = Some(goodbye);
+            state.closing = Some(goodbye.map(|encoded| Outgoing { encoded, beat: None, queued_at: now }));
             drop(state);
             self.0.filled.notify_one();
             self.0.closed.notify_one();
@@ -180,11 +181,11 @@ impl State {
 
     fn fill_one(&mut self, batch: &mut Batch, chunk_bytes: usize) -> bool {
         if let Some(goodbye) = &mut self.closing {
-            let last = goodbye.take().map(|encoded| Outgoing { encoded, beat: None });
+            let last = goodbye.take();
             let Some(outgoing) = self.lanes.pop_above(Lane::Consensus).map(|f| f.payload) else {
                 return last.is_some_and(|last| self.start(last, batch, chunk_bytes));
             };
-            self.closing = Some(last.map(|l| l.encoded));
+            self.closing = Some(last);
             return self.start(outgoing, batch, chunk_bytes);
         }
         let started = Lane::ALL.into_iter().find(|lane| self.slot(*lane).is_some());
@@ -238,7 +239,7 @@ impl State {
 }
 
 fn complete(outgoing: &Outgoing, wire_bytes: usize, batch: &mut Batch) {
-    batch.completed.push((outgoing.encoded.kind(), wire_bytes));
+    batch.completed.push((outgoing.encoded.kind(), wire_bytes, outgoing.queued_at));
     batch.beats.extend(outgoing.beat);
 }
 
@@ -300,10 +301,10 @@ mod tests {
         outbox.push(at, decided()).unwrap();
         let _first_chunk = next(&outbox).await.unwrap();
         outbox.push(at, encoded(ControlMessage::Pong { nonce: 1 })).unwrap();
-        outbox.close(Some(encoded(ControlMessage::Goodbye { code: 1 })));
+        outbox.close(at, Some(encoded(ControlMessage::Goodbye { code: 1 })));
         outbox.push(at, decided()).unwrap();
         let batch = next(&outbox).await.unwrap();
-        let kinds: Vec<_> = batch.completed.iter().map(|(kind, _)| *kind).collect();
+        let kinds: Vec<_> = batch.completed.iter().map(|(kind, ..)| *kind).collect();
         assert_eq!(kinds, [Kind::Pong, Kind::Goodbye]);
         assert!(next(&outbox).await.is_none());
     }

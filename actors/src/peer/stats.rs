@@ -1,5 +1,6 @@
 //! What is known of a session for onlookers, and what remains of it after its end.
 
+use crate::histogram::Histogram;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,13 +52,69 @@ pub struct Dropped {
     pub pings: u64,
 }
 
+impl Dropped {
+    /// Each count with its name for logs and metric labels.
+    pub const fn named(&self) -> [(&'static str, u64); 6] {
+        [
+            ("consensus", self.consensus),
+            ("mempool", self.mempool),
+            ("block_sync", self.block_sync),
+            ("unasked", self.unasked),
+            ("unknown", self.unknown),
+            ("pings", self.pings),
+        ]
+    }
+
+    const fn add(&mut self, other: Self) {
+        self.consensus += other.consensus;
+        self.mempool += other.mempool;
+        self.block_sync += other.block_sync;
+        self.unasked += other.unasked;
+        self.unknown += other.unknown;
+        self.pings += other.pings;
+    }
+}
+
+/// What can be added up over sessions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tally {
+    /// Bytes and messages received, by kind.
+    pub received: BTreeMap<Kind, Traffic>,
+    /// Bytes and messages sent, by kind.
+    pub sent: BTreeMap<Kind, Traffic>,
+    /// What was received and not handled.
+    pub dropped: Dropped,
+    /// Messages dropped from full lanes of our own.
+    pub dropped_outbound: u64,
+    /// Round trips of pings.
+    pub round_trips: Histogram,
+    /// From being queued until the last byte was given to the system, by lane: control, consensus, bulk.
+    pub waits: [Histogram; Lane::ALL.len()],
+}
+
+impl Tally {
+    /// Counts what another counted.
+    pub fn add(&mut self, other: &Self) {
+        for (all, more) in [(&mut self.received, &other.received), (&mut self.sent, &other.sent)] {
+            for (kind, traffic) in more {
+                let sum = all.entry(*kind).or_default();
+                sum.messages += traffic.messages;
+                sum.bytes += traffic.bytes;
+            }
+        }
+        self.dropped.add(other.dropped);
+        self.dropped_outbound += other.dropped_outbound;
+        self.round_trips.add(&other.round_trips);
+        self.waits.iter_mut().zip(&other.waits).for_each(|(all, more)| all.add(more));
+    }
+}
+
 /// Counters of one session. Kept by its actor and its writer, read by the manager.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stats {
-    pub(crate) received: BTreeMap<Kind, Traffic>,
-    pub(crate) sent: BTreeMap<Kind, Traffic>,
-    pub(crate) dropped: Dropped,
+    pub(crate) tally: Tally,
     pub(crate) rtt: Rtt,
+    pub(crate) longest_silence: Duration,
     pub(crate) height: u64,
     pub(crate) last_life: Instant,
     pub(crate) last_sent: Instant,
@@ -81,13 +138,21 @@ impl Stats {
 
     fn on_received(&mut self, at: Instant, kind: Option<Kind>, bytes: usize) {
         if let Some(kind) = kind {
-            count(self.received.entry(kind).or_default(), bytes);
+            count(self.tally.received.entry(kind).or_default(), bytes);
         }
         self.remember(LastMessage { at, is_sent: false, kind, bytes });
     }
 
-    pub(crate) fn on_sent(&mut self, at: Instant, kind: Kind, bytes: usize) {
-        count(self.sent.entry(kind).or_default(), bytes);
+    /// A message left that had been queued then.
+    pub(crate) fn on_sent(&mut self, at: Instant, kind: Kind, bytes: usize, queued_at: Instant) {
+        count(self.tally.sent.entry(kind).or_default(), bytes);
+        let [control, consensus, bulk] = &mut self.tally.waits;
+        let waits = match kind.lane() {
+            Lane::Control => control,
+            Lane::Consensus => consensus,
+            Lane::Bulk => bulk,
+        };
+        waits.record(at.since(queued_at));
         self.last_sent = at;
         if kind == Kind::Ping {
             self.ping_sent.get_or_insert(at);
@@ -142,6 +207,12 @@ pub struct PeerSnapshot {
     pub min_ping: Option<Duration>,
     /// Smoothed round trip (RFC 6298).
     pub srtt: Option<Duration>,
+    /// Its smoothed deviation (RFC 6298).
+    pub rttvar: Option<Duration>,
+    /// The longest time without anything complete that the session survived, pauses of ours not counted.
+    pub longest_silence: Duration,
+    /// How long the peer may be silent.
+    pub deadline: Duration,
     /// How long the oldest ping without a pong has waited, as Bitcoin's `pingwait`.
     pub ping_wait: Option<Duration>,
     /// When we last sent something.
@@ -170,6 +241,8 @@ pub struct PeerSnapshot {
     pub interval: Duration,
     /// Bytes that wait to be sent, by lane: control, consensus, bulk.
     pub queued_bytes: [usize; Lane::ALL.len()],
+    /// How long the oldest message of each lane has waited.
+    pub queue_age: [Duration; Lane::ALL.len()],
     /// Messages dropped from full lanes.
     pub dropped_outbound: u64,
 }

@@ -96,7 +96,10 @@ impl Writer {
             batch.bytes.clear();
             {
                 let mut stats = self.stats.lock();
-                batch.completed.drain(..).for_each(|(kind, bytes)| stats.on_sent(now, kind, bytes));
+                batch
+                    .completed
+                    .drain(..)
+                    .for_each(|(kind, bytes, queued_at)| stats.on_sent(now, kind, bytes, queued_at));
             }
             if !batch.beats.is_empty() {
                 self.left.do_send(Left { beats: std::mem::take(&mut batch.beats), at: now });

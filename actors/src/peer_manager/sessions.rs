@@ -165,11 +165,14 @@ impl PeerManager {
     }
 
     fn on_ended(&mut self, number: u64, post_mortem: PostMortem, ctx: &mut Context<Self>) {
+        let tally = self.tally(number);
         let Some(session) = self.sessions.remove(&number) else { return };
+        tally.iter().for_each(|tally| self.past.tally.add(tally));
         let now = self.clock.now();
         let (key, end) = (session.key, post_mortem.end);
         match (&session.state, &session.dialled) {
             (State::Up(up), _) => {
+                self.past.on_end(end);
                 if self.up.get(&key) == Some(&number) {
                     self.up.remove(&key);
                     let down = PeerDown { peer: key, reason: end.reason };
@@ -178,7 +181,10 @@ impl PeerManager {
                 let departure = self.book.on_down(now, &key, up.generation, end, &mut self.rng);
                 log_end(&post_mortem, departure);
             }
-            (State::Greeting, Some(address)) => self.book.on_dial_failed(now, address, end.reason, &mut self.rng),
+            (State::Greeting, Some(address)) => {
+                self.past.on_failed_dial(end.reason);
+                self.book.on_dial_failed(now, address, end.reason, &mut self.rng);
+            }
             // The book knows of its refusal; nobody else knew of the session.
             (State::Greeting, None) | (State::Refused, _) => {}
         }
@@ -201,6 +207,7 @@ impl PeerManager {
 
     /// A dial that led to no session is remembered once per reason in a row, so that an absent peer does not fill the memory.
     pub(super) fn note_failed_dial(&mut self, address: &str, reason: EndReason) {
+        self.past.on_failed_dial(reason);
         let is_repeated = |p: &&Arc<PostMortem>| p.address == address;
         if self.ended.iter().rev().find(is_repeated).is_some_and(|p| p.end.reason == reason) {
             return;

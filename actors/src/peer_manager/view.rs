@@ -1,6 +1,6 @@
 //! What onlookers see: published, so that nobody has to ask.
 
-use super::PeerManager;
+use super::{PeerManager, Totals};
 use crate::peer::{PeerSnapshot, PostMortem};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub struct PeersView {
     pub ended: Vec<Arc<PostMortem>>,
     /// Node keys that two live nodes use, the newest report first. Bound: 16.
     pub twins: Vec<Twin>,
+    /// Sums over all sessions since the start.
+    pub totals: Totals,
 }
 
 impl PeersView {
@@ -74,6 +76,7 @@ impl PeerManager {
             bans: self.misbehaviour.bans(now),
             ended: self.ended.iter().cloned().collect(),
             twins: self.twins.clone(),
+            totals: self.totals(),
         });
     }
 
@@ -81,6 +84,7 @@ impl PeerManager {
         let session = self.sessions.get(&number)?;
         let up = session.up()?;
         let stats = session.stats.lock();
+        let deadline = timed_peer::heartbeat::deadline(up.info.interval);
         let address = up.info.address(session.observed.ip()).unwrap_or_else(|| session.observed.to_string());
         Some(PeerSnapshot {
             key: session.key,
@@ -91,12 +95,16 @@ impl PeerManager {
             ping_time: stats.rtt.last(),
             min_ping: stats.rtt.min(),
             srtt: stats.rtt.srtt(),
+            rttvar: stats.rtt.rttvar(),
+            // The present silence counts as soon as it is the longest; a pause of ours may pass for one until the next pong.
+            longest_silence: stats.longest_silence.max(now.since(stats.last_life)).min(deadline),
+            deadline,
             ping_wait: stats.ping_sent.map(|sent| now.since(sent)),
             last_sent: stats.last_sent,
             penalty: self.misbehaviour.points(now, &session.key),
-            received: stats.received.clone(),
-            sent: stats.sent.clone(),
-            dropped: stats.dropped,
+            received: stats.tally.received.clone(),
+            sent: stats.tally.sent.clone(),
+            dropped: stats.tally.dropped,
             connected_since: up.since,
             last_received: stats.last_life,
             agent: up.info.agent.clone(),
@@ -105,6 +113,7 @@ impl PeerManager {
             instance: up.info.instance,
             interval: up.info.interval,
             queued_bytes: session.outbox.queued_bytes(),
+            queue_age: session.outbox.queue_age(now),
             dropped_outbound: session.outbox.dropped(),
         })
     }

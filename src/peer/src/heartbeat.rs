@@ -142,6 +142,7 @@ pub struct Heartbeat {
     /// Latest time we were told; time that goes back counts as a pause.
     latest: Instant,
     last_life: Instant,
+    longest_silence: Duration,
     next_ping: Instant,
     keep_alive: VecDeque<Outstanding>,
     user: VecDeque<Outstanding>,
@@ -162,6 +163,7 @@ impl Heartbeat {
             deadline: deadline(interval),
             latest: now,
             last_life: now,
+            longest_silence: Duration::ZERO,
             next_ping: now,
             keep_alive: VecDeque::new(),
             user: VecDeque::new(),
@@ -176,6 +178,7 @@ impl Heartbeat {
     /// A frame or an announced chunk was completed. Call it for each, whatever its kind, before handling it.
     pub fn on_life(&mut self, now: Instant) {
         self.observe(now);
+        self.longest_silence = self.longest_silence.max(now.since(self.last_life));
         self.last_life = now;
         self.pauses_without_life = 0;
     }
@@ -284,6 +287,11 @@ impl Heartbeat {
     /// When the last life byte came (or the last pause of ours ended).
     pub const fn last_life(&self) -> Instant {
         self.last_life
+    }
+
+    /// The longest time without a life byte that the session survived, pauses of ours not counted: how near the peer came to being given up.
+    pub const fn longest_silence(&self) -> Duration {
+        self.longest_silence
     }
 
     /// Whether an answer takes longer than usual: for display, it ends nothing.

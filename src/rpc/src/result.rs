@@ -117,6 +117,14 @@ pub struct PeerInfo {
     pub minping: Option<f64>,
     /// How long the ping in flight has waited. Unit: seconds.
     pub pingwait: Option<f64>,
+    /// Smoothed deviation of the round-trip time (RFC 6298). Unit: seconds.
+    pub pingdev: Option<f64>,
+    /// Agreed time between pings. Unit: seconds.
+    pub interval: f64,
+    /// How long it may say nothing before it is given up. Unit: seconds.
+    pub deadline: f64,
+    /// The longest it has said nothing in this session: how near it came to be given up. Unit: seconds.
+    pub silencemax: f64,
     /// When we last sent something.
     pub lastsend: u64,
     /// When something last arrived.
@@ -129,8 +137,29 @@ pub struct PeerInfo {
     pub bytessent_per_msg: BTreeMap<String, u64>,
     /// Bytes received, by kind of message.
     pub bytesrecv_per_msg: BTreeMap<String, u64>,
+    /// What waits and what went, by lane.
+    pub lanes: Vec<LaneInfo>,
+    /// Messages of it that were not handled, by cause.
+    pub dropped: BTreeMap<String, u64>,
+    /// Messages to it that full lanes dropped.
+    pub droppedsend: u64,
     /// Penalty points; 100 end the session.
     pub penalty: u32,
+}
+
+/// One lane of a peer: control, consensus or bulk, served in this order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LaneInfo {
+    /// Its name.
+    pub lane: String,
+    /// Bytes that wait to be sent.
+    pub queued: u64,
+    /// How long the oldest message has waited. Unit: seconds.
+    pub queueage: f64,
+    /// Bytes sent.
+    pub bytessent: u64,
+    /// Bytes received.
+    pub bytesrecv: u64,
 }
 
 /// One row of `getpeerhistory`: what was going on when a session ended, or why a dial led to none.

@@ -9,8 +9,8 @@ use timed_primitives::{
     Network, OutPoint, PublicKey, Round, SecretKey, Transaction, TransactionBody, TxId, TxInput, TxOutput, UnixTime,
 };
 use timed_rpc::result::{
-    Balance, BanInfo, BlockchainInfo, ConsensusInfo, EndInfo, LastMessageInfo, MasternodeInfo, MempoolAcceptance,
-    MempoolEntry, MempoolInfo, NetworkInfo, PeerInfo, PingInfo, QueueInfo, SyncInfo, ValidatorVotes,
+    Balance, BanInfo, BlockchainInfo, ConsensusInfo, EndInfo, LaneInfo, LastMessageInfo, MasternodeInfo,
+    MempoolAcceptance, MempoolEntry, MempoolInfo, NetworkInfo, PeerInfo, PingInfo, QueueInfo, SyncInfo, ValidatorVotes,
 };
 use timed_rpc::{
     BlockAt, BlockFacts, Coins, Node, Place, Readiness, RpcError, Text, TransactionFacts, TransactionState, Unspent,
@@ -213,12 +213,25 @@ impl Node for Sample {
             pingtime: Some(0.000_4),
             minping: Some(0.000_25),
             pingwait: inbound.then_some(0.001),
+            pingdev: Some(0.000_1),
+            interval: 5.0,
+            deadline: 15.0,
+            silencemax: 5.4,
             lastsend: 1_700_000_000,
             lastrecv: 1_700_000_001,
             bytessent: 4_096,
             bytesrecv: 1_234_567,
             bytessent_per_msg: [("ping".into(), 96), ("vote".into(), 4_000)].into(),
             bytesrecv_per_msg: [("pong".into(), 96)].into(),
+            lanes: vec![LaneInfo {
+                lane: "consensus".into(),
+                queued: if inbound { 70_000 } else { 0 },
+                queueage: if inbound { 0.25 } else { 0.0 },
+                bytessent: 4_000,
+                bytesrecv: 0,
+            }],
+            dropped: [("mempool".into(), u64::from(inbound))].into(),
+            droppedsend: 0,
             penalty: 0,
         };
         Ok(vec![peer(2, true), peer(3, false)])

@@ -4,7 +4,9 @@
 use super::Service;
 use super::peers::{lane_bytes, median_rtt};
 use std::fmt::Write as _;
-use timed_actors::finality::{BOUNDS_MS, FinalitySummary};
+use timed_actors::histogram::Histogram;
+use timed_actors::peer::{PeerSnapshot, Tally, Traffic};
+use timed_actors::peer_manager::Totals;
 use timed_wire::Lane;
 
 /// Builds the text. The format is lines of `name{labels} value` below a help and a type line (Prometheus, text exposition format 0.0.4).
@@ -23,6 +25,18 @@ impl Page {
     fn gauge(&mut self, name: &str, help: &str, value: impl std::fmt::Display) {
         self.head(name, "gauge", help);
         self.line(name, "", value);
+    }
+
+    /// The lines of one histogram, of which there may be several under one head. `labels` has neither braces nor a last comma.
+    fn histogram(&mut self, name: &str, labels: &str, histogram: &Histogram) {
+        let comma = if labels.is_empty() { "" } else { "," };
+        for (bound, count) in histogram.cumulated() {
+            self.line(&format!("{name}_bucket"), &format!("{{{labels}{comma}le=\"{}\"}}", bound.as_secs_f64()), count);
+        }
+        self.line(&format!("{name}_bucket"), &format!("{{{labels}{comma}le=\"+Inf\"}}"), histogram.count());
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+        self.line(&format!("{name}_sum"), &labels, histogram.sum().as_secs_f64());
+        self.line(&format!("{name}_count"), &labels, histogram.count());
     }
 
     fn counter(&mut self, name: &str, help: &str, value: impl std::fmt::Display) {
@@ -92,13 +106,18 @@ impl Service {
             let count = peers.iter().filter(|peer| peer.direction == direction).count();
             page.line("timed_peer_connections", &format!("{{direction=\"{}\"}}", direction.name()), count);
         }
-        page.head("timed_peer_bytes", "gauge", "Bytes sent and received over the sessions that are up, by lane.");
-        for lane in Lane::ALL {
-            let (sent, received) = lane_bytes(peers, lane);
-            for (way, bytes) in [("sent", sent), ("received", received)] {
-                page.line("timed_peer_bytes", &format!("{{lane=\"{}\",way=\"{way}\"}}", lane.name()), bytes);
-            }
-        }
+        session_metrics(page, &view.totals);
+        traffic_metrics(page, &view.totals.tally);
+        queue_metrics(page, peers);
+        page.gauge("timed_peer_bans", "Bans in force.", view.bans.len());
+        // The nearest that a peer which is up has come to being given up.
+        let quietest =
+            peers.iter().map(|peer| peer.longest_silence.as_secs_f64() / peer.deadline.as_secs_f64().max(1e-9));
+        page.gauge(
+            "timed_peer_silence_max_ratio",
+            "Longest silence of a peer that is up, as a share of what it may be silent.",
+            quietest.fold(0.0, f64::max),
+        );
         if let Some(rtt) = median_rtt(peers) {
             page.gauge(
                 "timed_peer_rtt_median_seconds",
@@ -124,23 +143,77 @@ impl Service {
             "Transactions from peers dropped unchecked because too many waited.",
             status.dropped,
         );
-        finality(page, &status.finality);
+        const FINALITY: &str = "timed_payment_finality_seconds";
+        page.head(
+            FINALITY,
+            "histogram",
+            "Time from acceptance of a payment by this node to its finality on this node.",
+        );
+        page.histogram(FINALITY, "", &status.finality.all);
     }
 }
 
-fn finality(page: &mut Page, finality: &FinalitySummary) {
-    const NAME: &str = "timed_payment_finality_seconds";
-    page.head(NAME, "histogram", "Time from acceptance of a payment by this node to its finality on this node.");
-    let mut below = 0;
-    for (bound, count) in BOUNDS_MS.iter().zip(&finality.buckets) {
-        below += count;
-        page.line(&format!("{NAME}_bucket"), &format!("{{le=\"{}\"}}", seconds(*bound)), below);
+fn session_metrics(page: &mut Page, totals: &Totals) {
+    page.head("timed_peer_sessions_ended_total", "counter", "Sessions that ended, by reason and by who closed.");
+    for ((reason, by), count) in &totals.ended {
+        let labels = format!("{{reason=\"{}\",by=\"{}\"}}", reason.name(), by.name());
+        page.line("timed_peer_sessions_ended_total", &labels, count);
     }
-    page.line(&format!("{NAME}_bucket"), "{le=\"+Inf\"}", finality.count);
-    page.line(&format!("{NAME}_sum"), "", finality.sum.as_secs_f64());
-    page.line(&format!("{NAME}_count"), "", finality.count);
+    page.head("timed_peer_dials_failed_total", "counter", "Dials that led to no session, by reason.");
+    for (reason, count) in &totals.failed_dials {
+        page.line("timed_peer_dials_failed_total", &format!("{{reason=\"{}\"}}", reason.name()), count);
+    }
 }
 
-fn seconds(ms: u64) -> f64 {
-    std::time::Duration::from_millis(ms).as_secs_f64()
+fn traffic_metrics(page: &mut Page, tally: &Tally) {
+    let ways = [("sent", &tally.sent), ("received", &tally.received)];
+    page.head("timed_peer_lane_bytes_total", "counter", "Bytes of all sessions before encryption, by lane.");
+    for lane in Lane::ALL {
+        for (way, traffic) in ways {
+            let labels = format!("{{lane=\"{}\",way=\"{way}\"}}", lane.name());
+            page.line("timed_peer_lane_bytes_total", &labels, lane_bytes(traffic, lane));
+        }
+    }
+    let mut by_kind = |name: &str, help: &str, of: fn(&Traffic) -> u64| {
+        page.head(name, "counter", help);
+        for (way, traffic) in ways {
+            for (kind, traffic) in traffic {
+                page.line(name, &format!("{{kind=\"{}\",way=\"{way}\"}}", kind.name()), of(traffic));
+            }
+        }
+    };
+    by_kind("timed_peer_kind_bytes_total", "Bytes of all sessions before encryption, by kind of message.", |t| t.bytes);
+    by_kind("timed_peer_kind_messages_total", "Messages of all sessions, by kind.", |t| t.messages);
+    page.head("timed_peer_dropped_total", "counter", "Messages of peers that were not handled, by cause.");
+    for (cause, count) in tally.dropped.named() {
+        page.line("timed_peer_dropped_total", &format!("{{cause=\"{cause}\"}}"), count);
+    }
+    page.counter("timed_peer_dropped_outbound_total", "Messages that full lanes dropped.", tally.dropped_outbound);
+    page.head("timed_peer_round_trip_seconds", "histogram", "Round trips of pings.");
+    page.histogram("timed_peer_round_trip_seconds", "", &tally.round_trips);
+    page.head(
+        "timed_peer_queue_wait_seconds",
+        "histogram",
+        "Time a message waited in its lane until the system took its end.",
+    );
+    for (lane, waits) in Lane::ALL.into_iter().zip(&tally.waits) {
+        page.histogram("timed_peer_queue_wait_seconds", &format!("lane=\"{}\"", lane.name()), waits);
+    }
+}
+
+fn queue_metrics(page: &mut Page, peers: &[PeerSnapshot]) {
+    page.head("timed_peer_queue_bytes", "gauge", "Bytes that wait to be sent to all peers, by lane.");
+    for (place, lane) in Lane::ALL.into_iter().enumerate() {
+        let waiting: usize = peers.iter().filter_map(|peer| peer.queued_bytes.get(place)).sum();
+        page.line("timed_peer_queue_bytes", &format!("{{lane=\"{}\"}}", lane.name()), waiting);
+    }
+    page.head(
+        "timed_peer_queue_age_max_seconds",
+        "gauge",
+        "How long the oldest message of any peer has waited, by lane.",
+    );
+    for (place, lane) in Lane::ALL.into_iter().enumerate() {
+        let oldest = peers.iter().filter_map(|peer| peer.queue_age.get(place)).max().copied().unwrap_or_default();
+        page.line("timed_peer_queue_age_max_seconds", &format!("{{lane=\"{}\"}}", lane.name()), oldest.as_secs_f64());
+    }
 }

@@ -1,13 +1,14 @@
 //! Questions about peers, and whether this node is well.
 
 use super::Service;
+use std::collections::BTreeMap;
 use std::time::Duration;
-use timed_actors::peer::PeerSnapshot;
+use timed_actors::peer::{PeerSnapshot, Traffic};
 use timed_peer::Direction;
 use timed_primitives::Instant;
 use timed_rpc::Readiness;
-use timed_rpc::result::{NetworkInfo, PeerInfo};
-use timed_wire::Lane;
+use timed_rpc::result::{LaneInfo, NetworkInfo, PeerInfo};
+use timed_wire::{Kind, Lane};
 
 impl Service {
     pub(super) fn network_summary(&self) -> NetworkInfo {
@@ -55,10 +56,17 @@ impl Service {
             pingtime: peer.srtt.or(peer.ping_time).map(|rtt| rtt.as_secs_f64()),
             minping: peer.min_ping.map(|rtt| rtt.as_secs_f64()),
             pingwait: peer.ping_wait.map(|wait| wait.as_secs_f64()),
+            pingdev: peer.rttvar.map(|deviation| deviation.as_secs_f64()),
+            interval: peer.interval.as_secs_f64(),
+            deadline: peer.deadline.as_secs_f64(),
+            silencemax: peer.longest_silence.as_secs_f64(),
             lastsend: self.unix_seconds(peer.last_sent),
             lastrecv: self.unix_seconds(peer.last_received),
             bytessent: peer.sent.values().map(|t| t.bytes).sum(),
             bytesrecv: peer.received.values().map(|t| t.bytes).sum(),
+            lanes: lane_rows(peer),
+            dropped: peer.dropped.named().into_iter().map(|(cause, count)| (cause.into(), count)).collect(),
+            droppedsend: peer.dropped_outbound,
             bytessent_per_msg: peer.sent.iter().map(|(kind, t)| (kind.name().into(), t.bytes)).collect(),
             bytesrecv_per_msg: peer.received.iter().map(|(kind, t)| (kind.name().into(), t.bytes)).collect(),
             penalty: peer.penalty,
@@ -103,12 +111,21 @@ impl Service {
     }
 }
 
-/// Bytes sent and received in a lane, over the peers that are up.
-pub(super) fn lane_bytes(peers: &[PeerSnapshot], lane: Lane) -> (u64, u64) {
-    let sum = |of: fn(&PeerSnapshot) -> &std::collections::BTreeMap<timed_wire::Kind, timed_actors::peer::Traffic>| {
-        peers.iter().flat_map(of).filter(|(kind, _)| kind.lane() == lane).map(|(_, traffic)| traffic.bytes).sum()
+fn lane_rows(peer: &PeerSnapshot) -> Vec<LaneInfo> {
+    let waiting = peer.queued_bytes.iter().zip(&peer.queue_age);
+    let row = |(lane, (queued, age)): (Lane, (&usize, &Duration))| LaneInfo {
+        lane: lane.name().into(),
+        queued: *queued as u64,
+        queueage: age.as_secs_f64(),
+        bytessent: lane_bytes(&peer.sent, lane),
+        bytesrecv: lane_bytes(&peer.received, lane),
     };
-    (sum(|peer| &peer.sent), sum(|peer| &peer.received))
+    Lane::ALL.into_iter().zip(waiting).map(row).collect()
+}
+
+/// Bytes of the kinds that travel in a lane.
+pub(super) fn lane_bytes(traffic: &BTreeMap<Kind, Traffic>, lane: Lane) -> u64 {
+    traffic.iter().filter(|(kind, _)| kind.lane() == lane).map(|(_, traffic)| traffic.bytes).sum()
 }
 
 /// Median of the peers' round trips.

@@ -15,6 +15,8 @@ impl View {
                 short(at(p, "validator")),
                 milliseconds(at(p, "pingtime")),
                 milliseconds(at(p, "minping")),
+                quiet(p),
+                queue_age(p),
                 raw(at(p, "height")),
                 self.age(number(at(p, "conntime"))),
                 bytes(number(at(p, "bytessent"))),
@@ -30,6 +32,8 @@ impl View {
             left("VALIDATOR"),
             right("PING"),
             right("MIN"),
+            right("QUIET"),
+            right("QUEUE"),
             right("HEIGHT"),
             right("CONNECTED"),
             right("SENT"),
@@ -99,6 +103,21 @@ impl View {
         }
         text
     }
+}
+
+/// The longest silence beside the longest that is allowed.
+fn quiet(peer: &Value) -> String {
+    match (at(peer, "silencemax").as_f64(), at(peer, "deadline").as_f64()) {
+        (Some(longest), Some(deadline)) => format!("{longest:.1}/{deadline:.0} s"),
+        _ => super::dash(),
+    }
+}
+
+/// How long the oldest message of any lane has waited to be sent.
+fn queue_age(peer: &Value) -> String {
+    let oldest =
+        items(at(peer, "lanes")).iter().filter_map(|lane| at(lane, "queueage").as_f64()).max_by(f64::total_cmp);
+    oldest.map_or_else(super::dash, |age| milliseconds(&age.into()))
 }
 
 /// A span with as many digits as matter.
