@@ -24,6 +24,7 @@ pub mod crash_points;
 mod disk;
 pub mod faults;
 pub mod gate;
+pub mod heartbeats;
 mod kept;
 mod kinds;
 mod life;

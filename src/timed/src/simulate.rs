@@ -8,6 +8,7 @@ use clap::Args;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 use timed_simulator::crash_points;
+use timed_simulator::heartbeats::HeartbeatConfig;
 use timed_simulator::shrink::shrink;
 use timed_simulator::trace::Print;
 use timed_simulator::{CrashPoint, CrashReport, FaultSet, Latency, Report, RunConfig};
@@ -65,6 +66,10 @@ pub struct SimulateArgs {
     /// the other flags only --trace and --json count.
     #[arg(long, value_name = "NAME", conflicts_with = "kill_anywhere")]
     pub scenario: Option<String>,
+    /// Instead, play the heartbeats alone of --nodes nodes that each dial four others, for so many days of virtual time, and count live peers
+    /// dropped and dead ones kept. Of the other flags only --nodes, --seed and --json count.
+    #[arg(long, value_name = "DAYS", conflicts_with_all = ["kill_anywhere", "scenario"], value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub heartbeats: Option<u64>,
     /// Print every event.
     #[arg(long)]
     pub trace: bool,
@@ -106,6 +111,9 @@ pub fn run(arguments: &SimulateArgs) -> anyhow::Result<()> {
     if let Some(name) = &arguments.scenario {
         return incidents::run(name, arguments);
     }
+    if let Some(days) = arguments.heartbeats {
+        return heartbeats(arguments, days);
+    }
     let begun = now();
     let is_time_up = || arguments.for_seconds.is_some_and(|limit| begun.elapsed() >= Duration::from_secs(limit));
     for seed in arguments.seed..arguments.seed.saturating_add(arguments.seeds) {
@@ -132,6 +140,33 @@ pub fn run(arguments: &SimulateArgs) -> anyhow::Result<()> {
             let command = shortest(arguments, seed, &report);
             bail!("the judge found what must never be; repeat it with: {command}");
         }
+    }
+    Ok(())
+}
+
+fn heartbeats(arguments: &SimulateArgs, days: u64) -> anyhow::Result<()> {
+    let started = now();
+    let config = HeartbeatConfig {
+        nodes: usize::try_from(arguments.nodes)?,
+        length: Duration::from_secs(days * 86_400),
+        seed: arguments.seed,
+    };
+    let shows_progress = std::io::stderr().is_terminal();
+    let report = timed_simulator::heartbeats::run(config, |done, of| {
+        if shows_progress {
+            let _ = write!(std::io::stderr(), "\r{done} of {of} links");
+        }
+    });
+    if shows_progress {
+        eprintln!();
+    }
+    if arguments.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        println!("{report}\nwall time     {:.1} s", started.elapsed().as_secs_f64());
+    }
+    if !report.is_sound() {
+        bail!("a live peer was dropped or a dead one kept; repeat it with the same --heartbeats, --nodes and --seed");
     }
     Ok(())
 }

@@ -1,0 +1,284 @@
+//! Weeks of heartbeats in minutes: the cores of many connections without their actors, under restarts, losses of power, stalls, cut ways and
+//! slow ones. How many live peers were dropped, and how many dead ones kept?
+//!
+//! Each pair of nodes is played alone (`link`) under what happens to its nodes and to the way between them, drawn beforehand
+//! (`weather`). A judge who knows all of it names the true cause of every end that a heartbeat declared.
+
+mod link;
+mod weather;
+
+use link::Link;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+use timed_primitives::Instant;
+use weather::{Fate, cuts, doubling, partitions};
+
+/// Nodes that each node dials.
+const DIALS: usize = 4;
+/// Of ten nodes so many vote, and ping and redial sooner.
+const VOTERS_OF_TEN: usize = 7;
+/// The shortest way; the longest is a little longer than 400 ms.
+const LATENCY_MIN: Duration = Duration::from_millis(1);
+/// How often the shortest way doubles at most.
+const LATENCY_DOUBLINGS: u32 = 9;
+/// The longest way.
+const LATENCY_MAX: Duration = Duration::from_millis(400);
+
+/// What to play.
+#[derive(Clone, Copy, Debug)]
+pub struct HeartbeatConfig {
+    /// How many nodes, at most 128; each dials four others.
+    pub nodes: usize,
+    /// How long. Unit: virtual time.
+    pub length: Duration,
+    /// What everything follows.
+    pub seed: u64,
+}
+
+/// Why a session ended, in truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Cause {
+    /// Declared silent although it was alive and could be heard: must never be.
+    False,
+    /// Declared silent; the peer had stopped or lost power.
+    PeerLost,
+    /// Declared silent; nothing got through.
+    WayCut,
+    /// Declared silent; the peer's process stood still.
+    PeerFrozen,
+    /// The other side closed, or its system no longer knew the connection.
+    Told,
+    /// This end stopped or lost power.
+    Stopped,
+    /// The peer dialled anew.
+    Replaced,
+    /// It lasted until the end of the run.
+    StillUp,
+}
+
+impl Cause {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::False => "false",
+            Self::PeerLost => "silent: peer was gone",
+            Self::WayCut => "silent: way was cut",
+            Self::PeerFrozen => "silent: peer was frozen",
+            Self::Told => "closed by the peer",
+            Self::Stopped => "stopped",
+            Self::Replaced => "replaced",
+            Self::StillUp => "still up",
+        }
+    }
+}
+
+/// What was counted on one pair of nodes or on all.
+#[derive(Clone, Debug, Default)]
+struct Counts {
+    pings: u64,
+    pongs: u64,
+    matched: u64,
+    unmatched: u64,
+    dials: u64,
+    sessions: u64,
+    ends: BTreeMap<Cause, u64>,
+    kept_dead: u64,
+    /// Sum over both ends of all sessions.
+    node_time: Duration,
+    reconnects: Vec<Duration>,
+    /// When the dialler's last session ended.
+    last_end: Instant,
+}
+
+impl Counts {
+    fn note(&mut self, cause: Cause) {
+        *self.ends.entry(cause).or_default() += 1;
+    }
+
+    fn add(&mut self, other: Self) {
+        self.pings += other.pings;
+        self.pongs += other.pongs;
+        self.matched += other.matched;
+        self.unmatched += other.unmatched;
+        self.dials += other.dials;
+        self.sessions += other.sessions;
+        self.kept_dead += other.kept_dead;
+        self.node_time += other.node_time;
+        self.reconnects.extend(other.reconnects);
+        for (cause, count) in other.ends {
+            *self.ends.entry(cause).or_default() += count;
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct HeartbeatReport {
+    /// Nodes.
+    pub nodes: usize,
+    /// Pairs of nodes of which one dials the other.
+    pub links: usize,
+    /// Virtual time. Unit: seconds.
+    pub seconds: u64,
+    /// What was drawn from.
+    pub seed: u64,
+    /// What happened: stalls, restarts, losses of power, cuts.
+    pub weather: BTreeMap<&'static str, usize>,
+    /// Connections that came up.
+    pub sessions: u64,
+    /// Dials, those that failed included.
+    pub dials: u64,
+    /// How long all sessions were up at both ends together. Unit: hours.
+    pub session_hours: u64,
+    /// Pings sent.
+    pub pings: u64,
+    /// Pongs that answered a known ping.
+    pub pongs_matched: u64,
+    /// Pongs that answered none: they belong to forgotten pings.
+    pub pongs_unmatched: u64,
+    /// Ends of sessions by their true cause, each end counted.
+    pub ends: BTreeMap<&'static str, u64>,
+    /// Live peers that were dropped.
+    pub false_disconnects: u64,
+    /// Silent peers that were kept past the deadline.
+    pub kept_dead: u64,
+    /// From the time at which nothing stood in the way until a lost connection was up again: half within, 99 in 100 within, all within.
+    /// Unit: milliseconds.
+    pub reconnect_ms: (u64, u64, u64),
+}
+
+impl HeartbeatReport {
+    /// Whether no live peer was dropped and no dead one kept.
+    pub const fn is_sound(&self) -> bool {
+        self.false_disconnects == 0 && self.kept_dead == 0
+    }
+}
+
+/// Plays all pairs, one after the other; `progress` is told after each how many are done, of how many.
+pub fn run(config: HeartbeatConfig, mut progress: impl FnMut(usize, usize)) -> HeartbeatReport {
+    let until = Instant::START + config.length;
+    let mut rng = StdRng::seed_from_u64(config.seed);
+    let draw = |number: usize| Fate::draw(&mut rng, until, number % 10 < VOTERS_OF_TEN);
+    let fates: Vec<Fate> = (0..config.nodes).map(draw).collect();
+    let partitions = partitions(&mut rng, until);
+    let mut weather = BTreeMap::from([("partitions", partitions.len())]);
+    for fate in &fates {
+        *weather.entry("stalls").or_default() += fate.stalls.len();
+        *weather.entry("restarts").or_default() += fate.restarts.len();
+        *weather.entry("losses of power").or_default() += fate.outages.len();
+    }
+    let links = links(config.nodes, &mut rng);
+    let mut all = Counts::default();
+    for (done, [dialler, acceptor]) in links.iter().copied().enumerate() {
+        let mut rng = StdRng::from_rng(&mut rng);
+        let cuts = cuts(&mut rng, until, &partitions, [dialler, acceptor]);
+        *weather.entry("cut ways").or_default() += cuts.len();
+        let latency = doubling(&mut rng, LATENCY_MIN, LATENCY_DOUBLINGS).min(LATENCY_MAX);
+        let (Some(one), Some(other)) = (fates.get(dialler), fates.get(acceptor)) else { continue };
+        all.add(Link::new([one, other], &cuts, latency, rng).play(until));
+        progress(done + 1, links.len());
+    }
+    all.reconnects.sort_unstable();
+    let part = |percent: usize| {
+        let rank = (all.reconnects.len() * percent).div_ceil(100).max(1);
+        all.reconnects.get(rank - 1).map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+    };
+    HeartbeatReport {
+        nodes: config.nodes,
+        links: links.len(),
+        seconds: config.length.as_secs(),
+        seed: config.seed,
+        weather,
+        sessions: all.sessions,
+        dials: all.dials,
+        session_hours: all.node_time.as_secs() / 3_600,
+        pings: all.pings,
+        pongs_matched: all.matched,
+        pongs_unmatched: all.unmatched,
+        ends: all.ends.iter().map(|(cause, count)| (cause.name(), *count)).collect(),
+        false_disconnects: all.ends.get(&Cause::False).copied().unwrap_or_default(),
+        kept_dead: all.kept_dead,
+        reconnect_ms: (part(50), part(99), part(100)),
+    }
+}
+
+/// Each node dials others at random, no pair twice.
+fn links(nodes: usize, rng: &mut StdRng) -> Vec<[usize; 2]> {
+    let mut links: Vec<[usize; 2]> = Vec::new();
+    for dialler in 0..nodes {
+        let free = |links: &[[usize; 2]]| -> Vec<usize> {
+            let is_free = |other: &usize| {
+                *other != dialler && !links.contains(&[dialler, *other]) && !links.contains(&[*other, dialler])
+            };
+            (0..nodes).filter(is_free).collect()
+        };
+        for _ in 0..DIALS {
+            let others = free(&links);
+            let draw = rng.random_range(0..others.len().max(1));
+            links.extend(others.get(draw).map(|other| [dialler, *other]));
+        }
+    }
+    links
+}
+
+impl fmt::Display for HeartbeatReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listed = |counts: &BTreeMap<&'static str, u64>| {
+            counts.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+        };
+        let weather = self.weather.iter().map(|(name, count)| (*name, *count as u64)).collect();
+        let (half, most, all) = self.reconnect_ms;
+        let days = self.seconds / 86_400;
+        writeln!(
+            f,
+            "virtual time  {days} days {} h, {} nodes, {} links",
+            self.seconds / 3_600 % 24,
+            self.nodes,
+            self.links
+        )?;
+        writeln!(f, "weather       {}", listed(&weather))?;
+        writeln!(
+            f,
+            "sessions      {} after {} dials, {} hours at their ends",
+            self.sessions, self.dials, self.session_hours
+        )?;
+        writeln!(
+            f,
+            "pings         {}, {} matched by a pong, {} pongs unknown",
+            self.pings, self.pongs_matched, self.pongs_unmatched
+        )?;
+        writeln!(f, "ends          {}", listed(&self.ends))?;
+        writeln!(f, "back again    half within {half} ms, 99 % within {most} ms, all within {all} ms of a clear way")?;
+        writeln!(f, "live dropped  {}", self.false_disconnects)?;
+        write!(f, "dead kept     {}", self.kept_dead)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn played(nodes: usize, days: u64, seed: u64) -> HeartbeatReport {
+        let length = Duration::from_secs(days * 86_400);
+        run(HeartbeatConfig { nodes, length, seed }, |_, _| ())
+    }
+
+    #[test]
+    fn no_live_peer_is_dropped_and_no_dead_one_kept() {
+        let report = played(20, 2, 1);
+        assert!(report.is_sound(), "{report}");
+        for cause in [Cause::PeerLost, Cause::WayCut, Cause::PeerFrozen, Cause::Told, Cause::Replaced] {
+            assert!(report.ends.contains_key(cause.name()), "{report}");
+        }
+        assert!(report.pings > 1_000_000, "{report}");
+        assert!(report.pongs_matched + 100 * report.sessions > report.pings, "{report}");
+    }
+
+    #[test]
+    fn the_same_seed_plays_the_same() {
+        assert_eq!(played(6, 1, 7), played(6, 1, 7));
+        assert_ne!(played(6, 1, 7), played(6, 1, 8));
+    }
+}
