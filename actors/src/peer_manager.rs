@@ -29,7 +29,7 @@ use sessions::Session;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use timed_peer::{AddressSet, Ban, BookConfig, EndReason, LaneLimits, LocalNode, Misbehaviour, PeerBook, Twin};
+use timed_peer::{AddressBook, Ban, BookConfig, EndReason, LaneLimits, LocalNode, Misbehaviour, PeerBook, Twin};
 use timed_primitives::{Clock, Instant, PublicKey, SecretKey};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -109,7 +109,7 @@ pub struct PeerManager {
     view: watch::Sender<PeersView>,
     book: PeerBook,
     misbehaviour: Misbehaviour,
-    addresses: AddressSet,
+    addresses: AddressBook,
     /// Keys that the operator demands at an address.
     demanded: BTreeMap<String, PublicKey>,
     sessions: BTreeMap<u64, Session>,
@@ -168,7 +168,7 @@ impl PeerManager {
             view: parts.view,
             book,
             misbehaviour,
-            addresses: AddressSet::default(),
+            addresses: AddressBook::default(),
             demanded,
             sessions: BTreeMap::new(),
             up: BTreeMap::new(),
@@ -195,8 +195,9 @@ impl PeerManager {
             return;
         }
         let now = self.clock.now();
+        self.book.refill(now, &mut self.addresses, &mut self.rng);
         for dial in self.book.wants_dial(now, &mut self.rng) {
-            self.dial(dial.address, ctx);
+            self.dial(dial, ctx);
         }
         let Some(wake) = self.book.next_wake() else { return };
         match self.timer {

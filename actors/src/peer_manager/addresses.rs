@@ -4,9 +4,9 @@ use super::PeerManager;
 use super::sessions::Session;
 use crate::peer::AddressNews;
 use actix::{Context, Handler};
-use timed_peer::addresses::{Added, RECORDS_PER_ANSWER_MAX};
+use timed_peer::addresses::{Added, RECORDS_PER_ANSWER_MAX, Source};
 use timed_peer::{AddressClass, AddressRecord};
-use timed_primitives::PublicKey;
+use timed_primitives::{PublicKey, UnixTime};
 use timed_wire::message::Opaque;
 use timed_wire::{ControlMessage, Encoded};
 
@@ -40,24 +40,33 @@ impl PeerManager {
     fn on_addresses_told(&mut self, number: u64, records: &[Opaque], ctx: &mut Context<Self>) {
         let Some(session) = self.sessions.get(&number).filter(|s| s.up().is_some()) else { return };
         let Some(class) = AddressClass::of_ip(session.observed.ip()) else { return };
-        let (now, unix, source) = (self.clock.now(), self.clock.unix(), session.key);
+        let (unix, source) = (self.clock.unix(), Source { key: session.key, ip: session.observed.ip() });
         let mut fresh = Vec::new();
         for bytes in records {
             // A bad record is its author's fault, and the author is not known to be this peer.
             let Ok(record) = AddressRecord::decode(self.config.local.chain_id, bytes) else { continue };
-            let (key, address) = (record.key, record.address.clone());
-            match self.addresses.add(unix, record, source, class) {
-                Ok(Added::Fresh) => {
-                    self.book.on_discovered(now, key, &address);
-                    fresh.push(bytes.clone());
-                }
-                Ok(Added::Newer) => self.book.on_discovered(now, key, &address),
-                Ok(Added::Known) => {}
-                Err(error) => tracing::debug!(peer = %source.short(), %error, "address record ignored"),
+            let key = record.key;
+            if key == self.config.local.key {
+                continue;
             }
+            match self.addresses.add(unix, record, source, class) {
+                Ok(Added::Fresh) => fresh.push(bytes.clone()),
+                Ok(Added::Newer | Added::Known) => {}
+                Err(error) => tracing::debug!(peer = %source.key.short(), %error, "address record ignored"),
+            }
+            self.note_reached(unix, &key);
         }
-        self.relay(fresh, class, source);
+        self.relay(fresh, class, source.key);
         self.dial_due(ctx);
+    }
+
+    /// The node of a record may be at the other end of a connection that we dialled.
+    fn note_reached(&mut self, unix: UnixTime, key: &PublicKey) {
+        let Some(session) = self.up.get(key).and_then(|number| self.sessions.get(number)) else { return };
+        if let (Some(dial), Some(up)) = (&session.dialled, session.up()) {
+            let (found_at, is_validator) = (session.observed.to_string(), up.info.validator.is_some());
+            self.addresses.on_reached(unix, key, &[&dial.address, &found_at], is_validator);
+        }
     }
 
     /// Passes on what was news to us, so that a newcomer is known to all who asked before it came. A record is news once.

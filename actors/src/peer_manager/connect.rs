@@ -1,6 +1,7 @@
 //! How connections come up: accepted or dialled, then secured, each step within its time.
 
 use super::PeerManager;
+use super::sessions::Origin;
 use crate::tls::{Secured, Tls, TlsError};
 use crate::transport::{BoxStream, Listener};
 use actix::{ActorFutureExt, AsyncContext, Context, Message, Recipient, WrapFuture};
@@ -8,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_peer::handshake::HANDSHAKE_TIMEOUT;
-use timed_peer::{Admission, Direction, EndReason};
+use timed_peer::{Admission, Dial, EndReason};
 use timed_primitives::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -73,10 +74,10 @@ async fn secure(
 
 impl PeerManager {
     /// Begins a dial; its outcome comes to [`PeerManager::on_dialled`].
-    pub(super) fn dial(&mut self, address: String, ctx: &mut Context<Self>) {
+    pub(super) fn dial(&mut self, dial: Dial, ctx: &mut Context<Self>) {
         let (transport, tls) = (self.transport.clone(), self.tls.clone());
-        let expected = self.demanded.get(&address).copied();
-        let target = address.clone();
+        let expected = self.demanded.get(&dial.address).copied();
+        let target = dial.address.clone();
         let dialling = async move {
             let (stream, observed) = match timeout(DIAL_TIMEOUT, transport.connect(&target)).await {
                 Ok(Ok(connected)) => connected,
@@ -99,20 +100,17 @@ impl PeerManager {
                 Err(_) => Err(EndReason::HandshakeTimeout),
             }
         };
-        ctx.spawn(dialling.into_actor(self).map(move |outcome, actor, ctx| actor.on_dialled(address, outcome, ctx)));
+        ctx.spawn(dialling.into_actor(self).map(move |outcome, actor, ctx| actor.on_dialled(dial, outcome, ctx)));
     }
 
-    fn on_dialled(
-        &mut self,
-        address: String,
-        outcome: Result<(Secured, SocketAddr), EndReason>,
-        ctx: &mut Context<Self>,
-    ) {
+    fn on_dialled(&mut self, dial: Dial, outcome: Result<(Secured, SocketAddr), EndReason>, ctx: &mut Context<Self>) {
         match outcome {
-            Ok((secured, observed)) => self.open(secured, observed, Direction::Outbound, Some(address), None, ctx),
+            Ok((secured, observed)) => self.open(secured, observed, Origin::Dialled(dial), ctx),
             Err(reason) => {
-                self.note_failed_dial(&address, reason);
-                self.book.on_dial_failed(self.clock.now(), &address, reason, &mut self.rng);
+                if !dial.is_feeler {
+                    self.note_failed_dial(&dial.address, reason);
+                }
+                self.book.on_dial_failed(self.clock.now(), &dial.address, reason, &mut self.rng);
                 self.dial_due(ctx);
             }
         }
@@ -124,6 +122,6 @@ impl actix::Handler<Accepted> for PeerManager {
 
     fn handle(&mut self, accepted: Accepted, ctx: &mut Context<Self>) {
         let Accepted { secured, observed, permit } = accepted;
-        self.open(secured, observed, Direction::Inbound, None, Some(permit), ctx);
+        self.open(secured, observed, Origin::Accepted(permit), ctx);
     }
 }

@@ -13,7 +13,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_peer::book::Departure;
-use timed_peer::{Arrival, Decision, Direction, End, EndReason, Offence, PeerInfo, Side, Twin};
+use timed_peer::handshake::FEELER;
+use timed_peer::{Arrival, Decision, Dial, Direction, End, EndReason, Offence, PeerInfo, Side, Twin};
 use timed_primitives::{Instant, PublicKey};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -26,10 +27,18 @@ pub(super) struct Session {
     pub(super) outbox: Outbox,
     pub(super) stats: SharedStats,
     pub(super) state: State,
-    /// The address we dialled.
-    dialled: Option<String>,
+    /// The dial it came from.
+    pub(super) dialled: Option<Dial>,
     /// Counts against the handshakes under way.
     permit: Option<OwnedSemaphorePermit>,
+}
+
+/// How a connection began.
+pub(super) enum Origin {
+    /// They dialled; the permit counts against the handshakes under way.
+    Accepted(OwnedSemaphorePermit),
+    /// We dialled.
+    Dialled(Dial),
 }
 
 /// Where a session stands.
@@ -59,16 +68,16 @@ impl Session {
 
 impl PeerManager {
     /// Starts the actor of a secured connection.
-    pub(super) fn open(
-        &mut self,
-        secured: Secured,
-        observed: SocketAddr,
-        direction: Direction,
-        dialled: Option<String>,
-        permit: Option<OwnedSemaphorePermit>,
-        ctx: &mut Context<Self>,
-    ) {
+    pub(super) fn open(&mut self, secured: Secured, observed: SocketAddr, origin: Origin, ctx: &mut Context<Self>) {
         let Some((alive, _)) = &self.alive else { return };
+        let (direction, dialled, permit) = match origin {
+            Origin::Accepted(permit) => (Direction::Inbound, None, Some(permit)),
+            Origin::Dialled(dial) => (Direction::Outbound, Some(dial), None),
+        };
+        let mut local = self.config.local.clone();
+        if dialled.as_ref().is_some_and(|dial| dial.is_feeler) {
+            local.capabilities |= FEELER;
+        }
         let session = self.next_session;
         self.next_session += 1;
         let address = ctx.address();
@@ -85,7 +94,7 @@ impl PeerManager {
             exporter: secured.exporter,
             direction,
             observed,
-            local: self.config.local.clone(),
+            local,
             inboxes: self.inboxes.clone(),
             supervisor,
             clock: self.clock.clone(),
@@ -110,12 +119,26 @@ impl PeerManager {
             session.state = State::Refused;
             return Admission::Refused(EndReason::Shutdown);
         }
+        if info.is_feeler() {
+            session.state = State::Refused;
+            return Admission::Refused(EndReason::Tested);
+        }
+        let is_validator = info.validator.is_some();
+        if let Some(dial) = &session.dialled {
+            let found_at = session.observed.to_string();
+            self.addresses.on_reached(self.clock.unix(), &info.key, &[&dial.address, &found_at], is_validator);
+            if dial.is_feeler {
+                session.state = State::Refused;
+                self.book.on_tested(&dial.address);
+                return Admission::Refused(EndReason::Tested);
+            }
+        }
         let arrival = Arrival {
             key: info.key,
             direction: info.direction,
             instance: info.instance,
-            is_validator: info.validator.is_some(),
-            dialled: session.dialled.clone(),
+            is_validator,
+            dialled: session.dialled.as_ref().map(|dial| dial.address.clone()),
             address: info.address(session.observed.ip()),
         };
         let (generation, twin) = match self.book.on_up(now, arrival, &mut self.rng) {
@@ -142,7 +165,6 @@ impl PeerManager {
         }
         let up = PeerUp { peer: info.key, validator: info.validator, height: info.height };
         self.up.insert(info.key, number);
-        self.addresses.on_reached(&info.key);
         if let Some(session) = self.sessions.get_mut(&number) {
             tracing::info!(
                 peer = %info.key.short(), addr = %session.observed, direction = info.direction.name(),
@@ -178,17 +200,27 @@ impl PeerManager {
                     let down = PeerDown { peer: key, reason: end.reason };
                     self.listeners.iter().for_each(|listener| listener.down.do_send(down));
                 }
+                if let Some(dial) = &session.dialled {
+                    let (found_at, is_validator) = (session.observed.to_string(), up.info.validator.is_some());
+                    self.addresses.on_reached(self.clock.unix(), &key, &[&dial.address, &found_at], is_validator);
+                }
                 let departure = self.book.on_down(now, &key, up.generation, end, &mut self.rng);
                 log_end(&post_mortem, departure);
             }
-            (State::Greeting, Some(address)) => {
-                self.past.on_failed_dial(end.reason);
-                self.book.on_dial_failed(now, address, end.reason, &mut self.rng);
+            (State::Greeting, Some(dial)) => {
+                if !dial.is_feeler {
+                    self.past.on_failed_dial(end.reason);
+                }
+                self.book.on_dial_failed(now, &dial.address, end.reason, &mut self.rng);
             }
             // The book knows of its refusal; nobody else knew of the session.
             (State::Greeting, None) | (State::Refused, _) => {}
         }
-        self.remember_end(post_mortem);
+        // A test of an address, by either side, was no session.
+        let is_feeler = session.dialled.as_ref().is_some_and(|dial| dial.is_feeler);
+        if !is_feeler && end.reason != EndReason::Tested {
+            self.remember_end(post_mortem);
+        }
         match (end.reason, end.by) {
             (EndReason::OversizedFrame, Side::Us) => self.on_offence(key, Offence::OversizedFrame),
             (EndReason::Undecodable, Side::Us) => self.on_offence(key, Offence::UndecodableBody),

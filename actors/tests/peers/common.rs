@@ -14,8 +14,8 @@ use timed_actors::clock::TokioClock;
 use timed_actors::messages::{Inboxes, Outlets, PeerDown, PeerListener, PeerUp, Subscribe};
 use timed_actors::peer::{HEARTBEAT_TARGET, HeartbeatLevel};
 use timed_actors::peer_manager::{ConfiguredPeer, PeerManager, PeerManagerParts, PeersConfig, PeersView};
-use timed_actors::tls::Tls;
-use timed_actors::transport::{BoxStream, MemoryNetwork, Transport};
+use timed_actors::tls::{Secured, Tls};
+use timed_actors::transport::{BoxStream, Listener, MemoryNetwork, Transport};
 use timed_peer::{BookConfig, Direction, EndReason, Handshake, HandshakeAction, LaneLimits, LocalNode};
 use timed_primitives::{ChainId, Clock, Hash, Instant, PublicKey, SecretKey, UnixTime};
 use timed_wire::{ControlMessage, Encoded, FrameCodec, Hello, Incoming, Kind, Message};
@@ -219,6 +219,7 @@ pub(crate) struct Raw {
     pub(crate) stream: BoxStream,
     pub(crate) theirs: PublicKey,
     pub(crate) exporter: [u8; 32],
+    direction: Direction,
     codec: FrameCodec,
     buffer: BytesMut,
 }
@@ -232,8 +233,21 @@ impl Raw {
 
     /// Secures a connection that was dialled.
     pub(crate) async fn secure(stream: BoxStream, id: u64, to: u64) -> Self {
-        let secured = Tls::new(&node_key(id), None).unwrap().dial(stream, Some(key(to))).await.unwrap();
+        Self::over(
+            Tls::new(&node_key(id), None).unwrap().dial(stream, Some(key(to))).await.unwrap(),
+            Direction::Outbound,
+        )
+    }
+
+    /// Takes the next connection and secures it.
+    pub(crate) async fn accept(listener: &mut dyn Listener, id: u64) -> Self {
+        let (stream, _) = listener.accept().await.unwrap();
+        Self::over(Tls::new(&node_key(id), None).unwrap().accept(stream).await.unwrap(), Direction::Inbound)
+    }
+
+    fn over(secured: Secured, direction: Direction) -> Self {
         Self {
+            direction,
             stream: secured.stream,
             theirs: secured.key,
             exporter: secured.exporter,
@@ -258,7 +272,7 @@ impl Raw {
     }
 
     pub(crate) fn hello(&self, local: LocalNode) -> (Handshake, Hello) {
-        Handshake::begin(Instant(0), local, self.theirs, Direction::Outbound, self.exporter)
+        Handshake::begin(Instant(0), local, self.theirs, self.direction, self.exporter)
     }
 
     pub(crate) async fn send(&mut self, message: impl Into<Message>) {

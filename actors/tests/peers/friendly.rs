@@ -4,10 +4,13 @@ use crate::common::*;
 use bytes::BytesMut;
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 use timed_actors::messages::{Audience, Broadcast, Disconnect, Ping, Pinged, Send, Stop};
 use timed_actors::transport::{MemoryNetwork, TcpTransport, Transport};
-use timed_peer::{Direction, EndReason};
+use timed_peer::handshake::FEELER;
+use timed_peer::{AddressRecord, Direction, EndReason, HandshakeAction, LocalNode};
+use timed_primitives::{ChainId, Clock as _};
 use timed_wire::{
     BlockSyncMessage, ConsensusMessage, ControlMessage, Encoded, FrameCodec, Incoming, Kind, Message, sample,
 };
@@ -515,5 +518,49 @@ fn what_comes_together_with_the_greeting_is_handled_after_it() {
         assert!(node.is_up(9));
         let votes: Vec<_> = drain(&mut node.outlets.consensus).into_iter().map(|inbound| inbound.message).collect();
         assert_eq!(votes, [vote]);
+    });
+}
+
+#[test]
+fn a_feeler_tests_an_address_and_neither_side_counts_it_as_a_peer() {
+    run(async {
+        let network = MemoryNetwork::new();
+        let mut setup = Setup::new(1);
+        // Every outbound place is taken.
+        setup.config.book.outbound_max = 0;
+        let node = setup.start(&network).await;
+        let there = SocketAddr::new(ip(7), PORT);
+        let mut listener = network.host(ip(7)).bind(there).await.unwrap();
+        let mut teller = Raw::greeted(&network, 3, 1, 3).await;
+        let record = AddressRecord::sign(&node_key(7), ChainId(7), &address(7), node.clock.unix()).unwrap();
+        teller.send(ControlMessage::Addr { records: vec![record.encode()] }).await;
+        let _living = tokio::task::spawn_local(teller.behave());
+        let began = tokio::time::Instant::now();
+        let mut felt = Raw::accept(&mut *listener, 7).await;
+        assert!((85..155).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+        let (mut handshake, hello) = felt.hello(local(7, 7));
+        felt.send(ControlMessage::Hello(Box::new(hello))).await;
+        match handshake.on_message(&felt.expect(Kind::Hello).await) {
+            HandshakeAction::Up(info) => assert!(info.is_feeler()),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(felt.goodbye().await, Some(EndReason::Tested));
+        // It was reached: no further feeler, and nothing to be seen of it.
+        let again = tokio::time::timeout(1000 * SECOND, listener.accept()).await;
+        assert!(again.is_err(), "an address that was reached needs no test");
+        assert_eq!(node.news(), [News::Up(key(3))]);
+        let view = node.view();
+        assert_eq!((view.ended.len(), view.targets.iter().filter(|t| t.key == Some(key(7))).count()), (0, 0));
+
+        // The other side: a visitor is greeted, told that it saw what it came for, and was never a peer.
+        let mut visitor = Raw::dial(&network, 8, 1).await;
+        visitor.greet(LocalNode { capabilities: FEELER, ..local(8, 8) }).await;
+        assert_eq!(visitor.goodbye().await, Some(EndReason::Tested));
+        pass(SECOND).await;
+        assert_eq!(node.news(), [News::Up(key(3))]);
+        assert!(node.view().ended.is_empty());
+        let _peer = Raw::greeted(&network, 8, 1, 8).await;
+        pass(SECOND).await;
+        assert!(node.is_up(8), "a visit is held against nobody");
     });
 }

@@ -1,14 +1,18 @@
-//! Where nodes can be reached: signed address records, kept and relayed within their class.
+//! Where nodes can be reached: signed address records, relayed within their class, and the book that keeps them.
 //!
 //! A record is signed by the node it names, so nobody can send us to a victim's address in another's name. Records are hints:
 //! what counts is the key that the secure channel proves after dialling.
 
-use crate::backoff::below;
+mod address_book;
+
+pub use address_book::{
+    Added, AddressBook, Candidate, KeptAddress, RECORDS_PER_SOURCE_MAX, RECORDS_PER_SOURCE_SUBNET_MAX, Source,
+    TRIED_MAX, TRIED_PER_SUBNET_MAX, UNTRIED_MAX, Want,
+};
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use rand::Rng;
-use std::collections::BTreeMap;
 use std::time::Duration;
 use timed_primitives::{ChainId, PublicKey, SecretKey, Signature, UnixTime};
 
@@ -20,12 +24,6 @@ pub const RECORDS_PER_ANSWER_MAX: usize = 100;
 
 /// Longest `host:port` anywhere. Unit: bytes.
 pub const ADDRESS_BYTES_MAX: usize = 255;
-
-/// Most records kept. At the bound an untried one gives way, oldest first, then the oldest tried one.
-pub const RECORDS_MAX: usize = 4096;
-
-/// Most records kept from one source, so that one peer cannot fill the set. At the bound the next is refused.
-pub const RECORDS_PER_SOURCE_MAX: usize = 512;
 
 /// A record from further in the future is refused: it could never be replaced.
 const FUTURE_MAX: Duration = Duration::from_secs(600);
@@ -182,8 +180,10 @@ pub enum AddressError {
         /// The telling peer's.
         source_class: AddressClass,
     },
-    /// One peer has told enough.
-    #[error("the peer has told {RECORDS_PER_SOURCE_MAX} records already")]
+    /// One peer, or the peers of one subnet, have told enough.
+    #[error(
+        "the peer or its subnet has told enough untried records: at most {RECORDS_PER_SOURCE_MAX} and {RECORDS_PER_SOURCE_SUBNET_MAX}"
+    )]
     SourceFull,
 }
 
@@ -255,130 +255,6 @@ impl AddressRecord {
         bytes.extend(time.0.to_be_bytes());
         bytes.extend(address.as_bytes());
         bytes
-    }
-}
-
-/// What adding a record did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Added {
-    /// The node was unknown.
-    Fresh,
-    /// A newer record of a known node.
-    Newer,
-    /// We knew as much or more.
-    Known,
-}
-
-#[derive(Clone, Debug)]
-struct Entry {
-    record: AddressRecord,
-    class: AddressClass,
-    source: PublicKey,
-    was_reached: bool,
-}
-
-/// Address records of other nodes, by node key, in memory. Bounds: [`RECORDS_MAX`], [`RECORDS_PER_SOURCE_MAX`].
-#[derive(Clone, Debug, Default)]
-pub struct AddressSet {
-    entries: BTreeMap<PublicKey, Entry>,
-    per_source: BTreeMap<PublicKey, usize>,
-}
-
-impl AddressSet {
-    /// Adds a decoded record told by `source`, whose own connection is of class `source_class`.
-    ///
-    /// # Errors
-    /// [`AddressError::Class`], [`AddressError::Time`], [`AddressError::SourceFull`]: none is a fault worth a penalty.
-    pub fn add(
-        &mut self,
-        now: UnixTime,
-        record: AddressRecord,
-        source: PublicKey,
-        source_class: AddressClass,
-    ) -> Result<Added, AddressError> {
-        let class = record.class()?;
-        if class != source_class {
-            return Err(AddressError::Class { record: class, source_class });
-        }
-        if record.time.0 > now.plus(FUTURE_MAX).0 || now.since(record.time) > AGE_MAX {
-            return Err(AddressError::Time { time: record.time, now });
-        }
-        if let Some(known) = self.entries.get_mut(&record.key) {
-            if record.time <= known.record.time {
-                return Ok(Added::Known);
-            }
-            let moved = known.record.address != record.address;
-            (known.record, known.class) = (record, class);
-            known.was_reached &= !moved;
-            return Ok(Added::Newer);
-        }
-        if self.per_source.get(&source).is_some_and(|n| *n >= RECORDS_PER_SOURCE_MAX) {
-            return Err(AddressError::SourceFull);
-        }
-        if self.entries.len() >= RECORDS_MAX {
-            self.evict();
-        }
-        let count = self.per_source.entry(source).or_default();
-        *count = count.saturating_add(1);
-        self.entries.insert(record.key, Entry { record, class, source, was_reached: false });
-        Ok(Added::Fresh)
-    }
-
-    /// The node answered at its address: its record is kept longer than those nobody has tried.
-    pub fn on_reached(&mut self, key: &PublicKey) {
-        if let Some(entry) = self.entries.get_mut(key) {
-            entry.was_reached = true;
-        }
-    }
-
-    /// Forgets a node.
-    pub fn remove(&mut self, key: &PublicKey) {
-        let Some(entry) = self.entries.remove(key) else { return };
-        if let Some(count) = self.per_source.get_mut(&entry.source) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.per_source.remove(&entry.source);
-            }
-        }
-    }
-
-    /// Up to [`RECORDS_PER_ANSWER_MAX`] records for a peer of this class, chosen at random.
-    pub fn answer(&self, now: UnixTime, class: AddressClass, rng: &mut dyn Rng) -> Vec<AddressRecord> {
-        let mut fitting: Vec<&AddressRecord> = self
-            .entries
-            .values()
-            .filter(|e| e.class == class && now.since(e.record.time) <= AGE_MAX)
-            .map(|e| &e.record)
-            .collect();
-        let mut answer = Vec::new();
-        while answer.len() < RECORDS_PER_ANSWER_MAX && !fitting.is_empty() {
-            let left = u64::try_from(fitting.len()).unwrap_or(u64::MAX);
-            let at = usize::try_from(below(rng, left)).unwrap_or(0);
-            answer.push(fitting.swap_remove(at).clone());
-        }
-        answer
-    }
-
-    /// All records, by key.
-    pub fn records(&self) -> impl ExactSizeIterator<Item = &AddressRecord> {
-        self.entries.values().map(|e| &e.record)
-    }
-
-    /// How many nodes are known.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// True when none is known.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    fn evict(&mut self) {
-        let oldest = self.entries.iter().min_by_key(|(_, e)| (e.was_reached, e.record.time)).map(|(key, _)| *key);
-        if let Some(key) = oldest {
-            self.remove(&key);
-        }
     }
 }
 

@@ -8,7 +8,8 @@
 //! newcomers share the tokens of one subnet, so that those who are known are not locked out by many addresses.
 
 use crate::rate::TokenBucket;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use crate::subnet::subnet_of;
+use core::net::IpAddr;
 use std::collections::BTreeMap;
 use timed_primitives::Instant;
 
@@ -67,17 +68,10 @@ impl Admission {
     }
 }
 
-/// The first address of the subnet.
-fn subnet_of(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & (u32::MAX << 8)).into(),
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 80)).into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::net::{Ipv4Addr, Ipv6Addr};
     use std::time::Duration;
 
     fn admitted(admission: &mut Admission, now: Instant, addresses: impl Iterator<Item = IpAddr>) -> usize {

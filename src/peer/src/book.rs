@@ -9,17 +9,21 @@
 //! | anything else, or a new instance id (the peer restarted) | the newer one | `Replaced` |
 //!
 //! Nobody waits for the other side to dial, so a peer that cannot be reached, or does not know its own address, still ends up with one
-//! connection. Call [`PeerBook::wants_dial`] after each event and at [`PeerBook::next_wake`].
+//! connection. Call [`PeerBook::refill`] and [`PeerBook::wants_dial`] after each event and at [`PeerBook::next_wake`].
 
+mod discovery;
+mod pace;
 mod targets;
 
 use crate::Direction;
 use crate::end_reason::{End, EndReason};
+use discovery::Discovery;
+use pace::Pace;
 use rand::Rng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 pub use targets::TargetView;
-use targets::Targets;
+use targets::{Room, Targets};
 use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{Instant, PublicKey};
 use uuid::Uuid;
@@ -156,6 +160,9 @@ pub struct Dial {
     pub address: String,
     /// The key that was found there last time, if any: a hint for logs, not a demand.
     pub key: Option<PublicKey>,
+    /// Only to see whether the node answers there: greet with [`crate::handshake::FEELER`] and end with [`EndReason::Tested`]. Its end
+    /// is reported by [`PeerBook::on_tested`] or [`PeerBook::on_dial_failed`]; it never becomes a session.
+    pub is_feeler: bool,
 }
 
 /// A live session.
@@ -185,6 +192,8 @@ pub struct PeerBook {
     config: BookConfig,
     sessions: BTreeMap<PublicKey, Session>,
     targets: Targets,
+    pace: Pace,
+    discovery: Discovery,
     instances: BTreeMap<PublicKey, VecDeque<Uuid>>,
     held: BTreeMap<PublicKey, Instant>,
     next_generation: u64,
@@ -197,6 +206,8 @@ impl PeerBook {
             config,
             sessions: BTreeMap::new(),
             targets: Targets::default(),
+            pace: Pace::default(),
+            discovery: Discovery::default(),
             instances: BTreeMap::new(),
             held: BTreeMap::new(),
             next_generation: 1,
@@ -211,13 +222,6 @@ impl PeerBook {
     /// No longer dials this configured address; its session, if any, stays. False when it was not configured.
     pub fn remove_configured(&mut self, address: &str) -> bool {
         self.targets.remove_configured(address)
-    }
-
-    /// Learned of a peer's address from a record. Bound: 1,024 such targets; at the bound the one that failed most gives way.
-    pub fn on_discovered(&mut self, now: Instant, key: PublicKey, address: &str) {
-        if key != self.config.key {
-            self.targets.discover(now, address, key, false);
-        }
     }
 
     /// Neither dials nor accepts this key before `until` (a ban).
@@ -241,20 +245,32 @@ impl PeerBook {
     pub fn wants_dial(&mut self, now: Instant, rng: &mut dyn Rng) -> Vec<Dial> {
         self.held.retain(|_, until| now < *until);
         self.targets.expire(now, self.config.votes, rng);
-        let outbound = self.discovered_outbound();
-        self.targets.start_due(now, &self.blocked(), self.config.dials_max, self.config.outbound_max, outbound)
+        self.discovery.expire(now);
+        let (blocked, outbound) = (self.blocked(), self.discovered_outbound());
+        let room = Room {
+            dials: self.config.dials_max.saturating_sub(self.discovery.dialling()),
+            discovered: self.config.outbound_max.saturating_sub(outbound),
+            has_enough: self.has_enough(outbound),
+        };
+        let mut dials = self.targets.start_due(now, &blocked, room, &mut self.pace);
+        if self.targets.dialling() < self.config.dials_max {
+            dials.extend(self.discovery.start_feeler(now, &mut self.pace));
+        }
+        dials
     }
 
     /// When to call [`PeerBook::wants_dial`] next, if nothing happens before.
     pub fn next_wake(&self) -> Option<Instant> {
         let has_room = self.discovered_outbound() < self.config.outbound_max;
-        let due = self.targets.next_wake(&self.blocked(), self.config.dials_max, has_room);
+        let dials_max = self.config.dials_max.saturating_sub(self.discovery.dialling());
+        let due = self.targets.next_wake(&self.blocked(), dials_max, has_room);
         // A hold that ends may make a target due.
-        [due, self.held.values().min().copied()].into_iter().flatten().min()
+        [due, self.discovery.next_wake(), self.held.values().min().copied()].into_iter().flatten().min()
     }
 
     /// A dial ended without a session: not connected, not secured, or refused in the handshake.
     pub fn on_dial_failed(&mut self, now: Instant, address: &str, reason: EndReason, rng: &mut dyn Rng) {
+        self.discovery.on_ended(address);
         self.targets.on_dial_failed(now, address, reason, self.config.votes, rng);
     }
 

@@ -61,6 +61,8 @@ pub enum EndReason {
     Operator,
     /// A fault in this software ended the session.
     Internal,
+    /// The dialler only wanted to see whether the node answers at this address.
+    Tested,
     /// A reason this version does not know.
     Unknown,
 }
@@ -80,7 +82,7 @@ pub enum Redial {
 
 impl EndReason {
     /// Every reason, by number.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Shutdown,
         Self::Duplicate,
         Self::Replaced,
@@ -109,6 +111,7 @@ impl EndReason {
         Self::Tls,
         Self::Operator,
         Self::Internal,
+        Self::Tested,
         Self::Unknown,
     ];
 
@@ -143,6 +146,7 @@ impl EndReason {
             Self::Tls => 26,
             Self::Operator => 27,
             Self::Internal => 28,
+            Self::Tested => 29,
             Self::Unknown => 255,
         }
     }
@@ -183,6 +187,7 @@ impl EndReason {
             Self::Tls => "tls",
             Self::Operator => "operator",
             Self::Internal => "internal",
+            Self::Tested => "tested",
             Self::Unknown => "unknown",
         }
     }
@@ -190,7 +195,7 @@ impl EndReason {
     /// How to dial the same peer again.
     pub const fn redial(self) -> Redial {
         match self {
-            Self::Duplicate => Redial::Soon,
+            Self::Duplicate | Self::Tested => Redial::Soon,
             Self::SelfConnection => Redial::Never,
             Self::ProtocolVersion
             | Self::ChainId
@@ -266,6 +271,7 @@ impl EndReason {
             Self::Tls => "the secure channel could not be set up: check that the port is a node's",
             Self::Operator => "an operator closed it",
             Self::Internal => "a fault in this software ended the session: please report it",
+            Self::Tested => "the address was tested and answers",
             Self::Unknown => "a reason unknown to this version",
         }
     }
@@ -350,6 +356,7 @@ mod tests {
             (EndReason::Silent, 12),
             (EndReason::Banned, 18),
             (EndReason::Internal, 28),
+            (EndReason::Tested, 29),
             (EndReason::Unknown, 255),
         ];
         for (reason, code) in pinned {

@@ -22,6 +22,10 @@ use uuid::Uuid;
 /// The version of the protocol this software speaks.
 pub const PROTOCOL: u16 = 1;
 
+/// Capability bit of a dialler that only wants to see whether the node answers there: it is greeted, told goodbye with
+/// [`EndReason::Tested`] and never counted as a peer.
+pub const FEELER: u64 = 1;
+
 /// Time for the whole greeting, counted from the secure channel's completion.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -86,6 +90,11 @@ pub struct PeerInfo {
 }
 
 impl PeerInfo {
+    /// Whether it dialled us only to see whether we answer: [`FEELER`].
+    pub const fn is_feeler(&self) -> bool {
+        matches!(self.direction, Direction::Inbound) && self.capabilities & FEELER != 0
+    }
+
     /// Where others can dial it: its external address, else the observed IP with the port it announced; `None` when it accepts
     /// no connections.
     pub fn address(&self, observed: IpAddr) -> Option<String> {

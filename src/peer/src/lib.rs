@@ -7,7 +7,8 @@
 //! ```text
 //!  one connection:   Handshake ──PeerInfo──► Heartbeat      Lanes (outbound)   RateLimit (inbound)
 //!                                  │ HeartbeatAction            │ Frame
-//!  one node:         PeerBook  ◄── on_up / on_down          AddressSet         Misbehaviour
+//!  one node:         PeerBook  ◄── on_up / on_down          AddressBook        Misbehaviour
+//!                       ├── refill ◄── draw ────────────────┘
 //!                       └── wants_dial ──► Dial
 //! ```
 //!
@@ -28,8 +29,9 @@ pub mod lanes;
 pub mod misbehaviour;
 pub mod rate;
 pub mod rtt;
+pub mod subnet;
 
-pub use addresses::{AddressClass, AddressError, AddressRecord, AddressSet};
+pub use addresses::{AddressBook, AddressClass, AddressError, AddressRecord};
 pub use admission::Admission;
 pub use backoff::Backoff;
 pub use book::{Arrival, BookConfig, Decision, Departure, Dial, PeerBook, Session, Twin};

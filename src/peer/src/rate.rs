@@ -35,6 +35,14 @@ impl TokenBucket {
         self.filled_at = self.filled_at.max(now);
     }
 
+    /// When `tokens` will be there, if none are taken before: `now` when they are.
+    pub fn ready_at(&mut self, now: Instant, tokens: u32) -> Instant {
+        self.fill(now);
+        let missing = u64::from(tokens).saturating_mul(TOKEN).saturating_sub(self.level);
+        let micros = missing.div_ceil(u64::from(self.per_second.max(1)));
+        now + core::time::Duration::from_micros(micros)
+    }
+
     /// Takes `tokens` if that many are there; takes none otherwise.
     pub fn take(&mut self, now: Instant, tokens: u32) -> bool {
         self.fill(now);

@@ -1,7 +1,8 @@
 //! Addresses to dial, each with its own back-off.
 
+use super::pace::Pace;
 use super::{Dial, GOOD_LIFE};
-use crate::addresses::check_address;
+use crate::addresses::{Candidate, Want, check_address};
 use crate::backoff::{BACKOFF_MAX, BACKOFF_MAX_VALIDATORS, Backoff, uniform};
 use crate::end_reason::{EndReason, Redial};
 use rand::Rng;
@@ -12,17 +13,30 @@ use timed_primitives::{Instant, PublicKey};
 /// Most targets nobody configured. At the bound the one that failed most gives way; if none has failed, the newcomer is refused.
 const DISCOVERED_MAX: usize = 1024;
 
-/// Failures in a row after which a discovered target is forgotten. Configured ones never are.
-const DISCOVERED_FAILURES_MAX: u32 = 10;
+/// Most targets of one key that nobody configured: who greets with an address and then another sends us to a few of them only.
+const ADDRESSES_PER_KEY_MAX: usize = 4;
+
+/// Failures in a row after which a target is forgotten where its key was met, or a validator is expected. Configured ones never are.
+const PROVED_FAILURES_MAX: u32 = 10;
+
+/// The same where nobody was met yet.
+const HEARSAY_FAILURES_MAX: u32 = 3;
+
+/// When an address is asked about again that has been dialled enough for now.
+const CAPPED_WAIT: Duration = Duration::from_secs(60);
 
 /// A dial about which nobody reported counts as failed: 3 s to connect and 5 s to greet have long passed.
-const DIAL_LOST: Duration = Duration::from_secs(20);
+pub(super) const DIAL_LOST: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug)]
 struct Target {
     is_configured: bool,
     is_validator: bool,
     is_ourselves: bool,
+    /// A peer was met there.
+    is_proved: bool,
+    /// Drawn from the address book.
+    is_candidate: bool,
     key: Option<PublicKey>,
     backoff: Backoff,
     due: Instant,
@@ -36,6 +50,8 @@ impl Target {
             is_configured: false,
             is_validator,
             is_ourselves: false,
+            is_proved: false,
+            is_candidate: false,
             key,
             backoff: Backoff::default(),
             due: now,
@@ -64,7 +80,26 @@ impl Target {
     }
 
     const fn is_given_up(&self) -> bool {
-        !self.is_configured && (self.is_ourselves || self.backoff.failures() >= DISCOVERED_FAILURES_MAX)
+        let failures_max = if self.is_proved || self.is_validator { PROVED_FAILURES_MAX } else { HEARSAY_FAILURES_MAX };
+        !self.is_configured && (self.is_ourselves || self.backoff.failures() >= failures_max)
+    }
+
+    /// Nobody was met there, and no operator named it.
+    const fn is_hearsay(&self) -> bool {
+        !self.is_configured && !self.is_proved
+    }
+
+    /// Who is dialled first.
+    const fn rank(&self) -> u8 {
+        match (self.is_configured, self.is_proved, self.is_validator, self.is_candidate) {
+            (true, ..) => 0,
+            (_, true, true, _) => 1,
+            (_, true, false, _) => 2,
+            (_, _, true, _) => 3,
+            (_, _, _, true) => 4,
+            // What peers say of themselves comes last: they may come back as often as they like.
+            _ => 5,
+        }
     }
 }
 
@@ -91,6 +126,19 @@ pub struct TargetView<'a> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Targets {
     by_address: BTreeMap<String, Target>,
+    /// When hearsay may be dialled next.
+    hearsay_at: Instant,
+}
+
+/// How many dials there may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// At once, to anybody.
+    pub(super) dials: usize,
+    /// Sessions and dials to peers nobody configured.
+    pub(super) discovered: usize,
+    /// Whether we have outbound peers enough to be slow.
+    pub(super) has_enough: bool,
 }
 
 impl Targets {
@@ -121,6 +169,15 @@ impl Targets {
         if check_address(address).is_err() {
             return;
         }
+        let theirs = self.by_address.iter().filter(|(_, t)| !t.is_configured && t.key == Some(key));
+        if theirs.clone().count() >= ADDRESSES_PER_KEY_MAX {
+            let gone =
+                theirs.filter(|(_, t)| t.is_hearsay() && t.dialling_since.is_none()).map(|(a, _)| a.clone()).next();
+            match gone {
+                Some(gone) => self.by_address.remove(&gone),
+                None => return,
+            };
+        }
         let discovered = self.by_address.iter().filter(|(_, t)| !t.is_configured);
         if discovered.clone().count() >= DISCOVERED_MAX {
             let worst = discovered
@@ -133,6 +190,23 @@ impl Targets {
             };
         }
         self.by_address.insert(address.into(), Target::fresh(now, Some(key), is_validator));
+    }
+
+    /// An address out of the address book.
+    pub(super) fn add_candidate(&mut self, now: Instant, candidate: Candidate) {
+        let Candidate { key, address, is_tried, is_validator } = candidate;
+        let fresh = Target { is_proved: is_tried, is_candidate: true, ..Target::fresh(now, Some(key), is_validator) };
+        self.by_address.entry(address).or_insert(fresh);
+    }
+
+    pub(super) fn knows(&self, address: &str) -> bool {
+        self.by_address.contains_key(address)
+    }
+
+    /// Addresses out of the address book whose turn has not come: those where somebody was met, or all.
+    pub(super) fn waiting(&self, blocked: &BTreeSet<PublicKey>, want: Want) -> usize {
+        let is_meant = |t: &&Target| t.is_candidate && (t.is_proved || want == Want::Untried) && is_free(t, blocked);
+        self.by_address.values().filter(is_meant).count()
     }
 
     pub(super) fn is_configured(&self, key: &PublicKey) -> bool {
@@ -161,40 +235,58 @@ impl Targets {
         }
     }
 
-    /// Starts the dials that are due: configured ones first, then the longest due; one per key at a time.
+    /// Starts the dials that are due: configured ones first, then where peers were met, then hearsay as its pace allows; the longest
+    /// due first; one per key at a time.
     pub(super) fn start_due(
         &mut self,
         now: Instant,
         blocked: &BTreeSet<PublicKey>,
-        dials_max: usize,
-        outbound_max: usize,
-        outbound: usize,
+        room: Room,
+        pace: &mut Pace,
     ) -> Vec<Dial> {
-        let mut room = dials_max.saturating_sub(self.dialling());
-        let discovered_dials =
-            self.by_address.values().filter(|t| t.dialling_since.is_some() && !t.is_configured).count();
-        let mut discovered_room = outbound_max.saturating_sub(outbound).saturating_sub(discovered_dials);
+        let mut left = room.dials.saturating_sub(self.dialling());
+        let mut discovered_left = room.discovered.saturating_sub(self.discovered_dials());
         let mut busy = self.busy(blocked);
         let mut due: Vec<(&String, &mut Target)> =
             self.by_address.iter_mut().filter(|(_, t)| t.due <= now && is_free(t, &busy)).collect();
-        due.sort_by_key(|(_, t)| (!t.is_configured, t.due));
-        let mut dials = Vec::new();
+        due.sort_by_key(|(_, t)| (t.rank(), t.due));
+        let (mut dials, mut unwanted) = (Vec::new(), Vec::new());
         for (address, target) in due {
-            if room == 0 {
+            if left == 0 {
                 break;
             }
             // Two addresses of one key may both be due.
-            if !is_free(target, &busy) || (!target.is_configured && discovered_room == 0) {
+            if !is_free(target, &busy) || (!target.is_configured && discovered_left == 0) {
                 continue;
             }
-            room = room.saturating_sub(1);
+            if target.is_hearsay() {
+                if pace.is_capped(now, address) {
+                    target.due = now + CAPPED_WAIT;
+                    if target.is_candidate {
+                        unwanted.push(address.clone());
+                    }
+                    continue;
+                }
+                let may_dial = match target.is_validator {
+                    true => pace.take_place(now, address),
+                    false => pace.take(now, address, room.has_enough),
+                };
+                if !may_dial {
+                    continue;
+                }
+            }
+            left = left.saturating_sub(1);
             if !target.is_configured {
-                discovered_room = discovered_room.saturating_sub(1);
+                discovered_left = discovered_left.saturating_sub(1);
             }
             target.dialling_since = Some(now);
             busy.extend(target.key);
-            dials.push(Dial { address: address.clone(), key: target.key });
+            dials.push(Dial { address: address.clone(), key: target.key, is_feeler: false });
         }
+        for address in unwanted {
+            self.by_address.remove(&address);
+        }
+        self.hearsay_at = pace.ready_at(now, room.has_enough);
         dials
     }
 
@@ -210,7 +302,11 @@ impl Targets {
         }
         let busy = self.busy(blocked);
         let may_dial = |t: &&Target| is_free(t, &busy) && (t.is_configured || has_outbound_room);
-        let due = self.by_address.values().filter(may_dial).map(|t| t.due).min();
+        let at = |t: &Target| match t.is_hearsay() && !t.is_validator {
+            true => t.due.max(self.hearsay_at),
+            false => t.due,
+        };
+        let due = self.by_address.values().filter(may_dial).map(at).min();
         [lost, due].into_iter().flatten().min()
     }
 
@@ -228,6 +324,7 @@ impl Targets {
     ) {
         let Some(target) = self.by_address.get_mut(address) else { return };
         target.dialling_since = None;
+        target.is_proved = true;
         target.key = Some(key);
         target.is_validator = is_validator;
         if let Some(reason) = refused {
@@ -286,7 +383,12 @@ impl Targets {
         })
     }
 
-    fn dialling(&self) -> usize {
+    /// Dials under way to peers nobody configured.
+    pub(super) fn discovered_dials(&self) -> usize {
+        self.by_address.values().filter(|t| t.dialling_since.is_some() && !t.is_configured).count()
+    }
+
+    pub(super) fn dialling(&self) -> usize {
         self.by_address.values().filter(|t| t.dialling_since.is_some()).count()
     }
 
