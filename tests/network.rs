@@ -44,6 +44,27 @@ fn four_nodes_make_payments_final_and_agree() {
 }
 
 #[test]
+fn with_no_distance_a_payment_waits_for_no_timer() {
+    run(async {
+        let mut network = network(4, 3);
+        let nodes = start_all(&mut network, 4);
+        all_reach(&nodes, Height(2), MINUTE).await;
+        for number in 0..20 {
+            // At any moment between two empty blocks.
+            tokio::time::sleep(Duration::from_millis(700 * number)).await;
+            let handed_in = tokio::time::Instant::now();
+            let txid = nodes[0].submit(network.payment(usize::try_from(number).unwrap(), 7).unwrap()).await.unwrap();
+            while !nodes.iter().all(|node| node.is_final(&txid)) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            // Nothing takes time here but waiting: links, disks and processors are instantaneous.
+            let waited = handed_in.elapsed();
+            assert!(waited <= Duration::from_millis(20), "payment {number} waited {waited:?} for a timer");
+        }
+    });
+}
+
+#[test]
 fn a_chain_of_payments_handed_in_at_once_is_taken_in_order() {
     run(async {
         let mut network = network(4, 12);

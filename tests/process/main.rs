@@ -16,6 +16,7 @@ mod harness;
 mod inspect;
 mod kill_loops;
 mod localnet;
+mod log_budget;
 mod metrics;
 mod network;
 mod peers;

@@ -3,3 +3,4 @@
 mod common;
 mod friendly;
 mod hostile;
+mod liveness;

@@ -79,6 +79,8 @@ pub struct Checker {
     transactions: u64,
     violations: Vec<Violation>,
     checks: u64,
+    /// Sessions that were up and ended, each end counted, by reason.
+    ended: BTreeMap<&'static str, u64>,
 }
 
 /// The checker, for all who show it something.
@@ -105,6 +107,7 @@ impl SharedChecker {
             transactions: 0,
             violations: Vec::new(),
             checks: 0,
+            ended: BTreeMap::new(),
         })))
     }
 
@@ -123,6 +126,11 @@ impl Checker {
     /// How many comparisons were made.
     pub const fn checks(&self) -> u64 {
         self.checks
+    }
+
+    /// Sessions that were up and ended, each end counted, by reason.
+    pub const fn ended(&self) -> &BTreeMap<&'static str, u64> {
+        &self.ended
     }
 
     /// Height of the highest block that any node called final.
@@ -375,6 +383,9 @@ impl Checker {
     fn judge_end(&mut self, node: u64, ended: &PostMortem) {
         let Some(peer) = ended.key.and_then(|key| self.by_node_key.get(&key).copied()) else { return };
         let reason = ended.end.reason;
+        if ended.up_for > Duration::ZERO {
+            *self.ended.entry(reason.name()).or_default() += 1;
+        }
         let is_wished = matches!(
             reason,
             EndReason::Duplicate

@@ -36,6 +36,10 @@ pub struct Report {
     pub counts: Counts,
     /// Messages and bytes by kind that connections carried which were up at the end, before encryption.
     pub sent: BTreeMap<&'static str, (u64, u64)>,
+    /// Sessions that were up and ended, each end counted, by reason.
+    pub ended: BTreeMap<&'static str, u64>,
+    /// Peers of the node that has fewest and of the one that has most, at the end.
+    pub peers: (usize, usize),
     /// Comparisons that the judge made.
     pub checks: u64,
     /// What must never be, the first first.
@@ -87,6 +91,13 @@ impl fmt::Display for Report {
         let sent: Vec<_> =
             self.sent.iter().map(|(kind, (count, bytes))| format!("{count} {kind} ({bytes} bytes)")).collect();
         writeln!(f, "by kind       {}", sent.join(", "))?;
+        writeln!(
+            f,
+            "sessions      {} ended; {} to {} peers at the end",
+            listed(&self.ended),
+            self.peers.0,
+            self.peers.1
+        )?;
         writeln!(f, "checks        {}", self.checks)?;
         if self.violations.is_empty() {
             writeln!(f, "violations    none")?;

@@ -330,6 +330,13 @@ impl Run {
         sent
     }
 
+    /// The least and the most peers that a node which runs has.
+    fn peers(&self) -> (usize, usize) {
+        let handles = self.world.nodes().filter_map(Node::try_handles);
+        let counts: Vec<_> = handles.map(|handles| handles.peers.borrow().peers.len()).collect();
+        (counts.iter().min().copied().unwrap_or(0), counts.iter().max().copied().unwrap_or(0))
+    }
+
     fn report(&mut self) -> Report {
         self.pay();
         let elapsed = self.world.trace().elapsed();
@@ -357,6 +364,8 @@ impl Run {
             slowest_heal_ms: milliseconds(self.slowest_heal),
             counts: self.world.trace().counts(),
             sent,
+            ended: checker.ended().clone(),
+            peers: self.peers(),
             checks: checker.checks(),
             violations: checker.violations().iter().map(ToString::to_string).collect(),
             kinds: checker.violations().iter().map(Violation::kind).collect(),

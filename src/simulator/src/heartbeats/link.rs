@@ -301,7 +301,8 @@ impl<'a> Link<'a> {
         self.counts.node_time += now.since(session.since);
         let fate = self.ends[end].fate;
         let limit = deadline(self.interval);
-        let mut base = session.last_arrival;
+        // What reaches a process that stands still is handled after it.
+        let mut base = fate.awake(session.last_arrival);
         for stall in fate.stalls.within(base, now).filter(|stall| stall.length() >= PAUSE_MIN) {
             if stall.from <= base + limit {
                 base = base.max(stall.to);
