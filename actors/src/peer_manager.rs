@@ -23,7 +23,7 @@ use crate::peer::{Close, HeartbeatLevel, PostMortem};
 use crate::tls::{Tls, TlsError};
 use crate::transport::{Listener, Transport};
 use actix::{Actor, AsyncContext, Context, SpawnHandle};
-use connect::{HANDSHAKES_MAX, accept_all};
+use connect::{Handshakes, accept_all};
 use rand::rngs::StdRng;
 use sessions::Session;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use timed_peer::{AddressBook, Ban, BookConfig, EndReason, LaneLimits, LocalNode, Misbehaviour, PeerBook, Twin};
 use timed_primitives::{Clock, Instant, PublicKey, SecretKey};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// How often the view is published when nothing happens.
@@ -102,7 +102,7 @@ pub struct PeerManager {
     listener: Option<Box<dyn Listener>>,
     listening: Option<std::net::SocketAddr>,
     accepting: Option<JoinHandle<()>>,
-    handshakes: Arc<Semaphore>,
+    handshakes: Handshakes,
     inboxes: Inboxes,
     clock: Arc<dyn Clock>,
     rng: StdRng,
@@ -161,7 +161,7 @@ impl PeerManager {
             listener: parts.listener,
             listening,
             accepting: None,
-            handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            handshakes: Handshakes::new(),
             inboxes: parts.inboxes,
             clock: parts.clock,
             rng: parts.rng,

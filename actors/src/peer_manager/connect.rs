@@ -5,18 +5,19 @@ use super::sessions::Origin;
 use crate::tls::{Secured, Tls, TlsError};
 use crate::transport::{BoxStream, Listener};
 use actix::{ActorFutureExt, AsyncContext, Context, Message, Recipient, WrapFuture};
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use timed_peer::handshake::HANDSHAKE_TIMEOUT;
-use timed_peer::{Admission, Dial, EndReason};
+use timed_peer::{Admission, Begun, Dial, EndReason, HandshakesUnderWay};
 use timed_primitives::Clock;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Inbound connections that may be in their handshakes at once; further ones wait in the listener's backlog. Each costs about 40 KiB.
-pub(super) const HANDSHAKES_MAX: usize = 256;
+/// Inbound connections that may be in their handshakes at once; with one more, one of the largest crowd gives way. Each costs about 40 KiB.
+const HANDSHAKES_MAX: usize = 256;
 /// For a connection to be accepted by the other side.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pause after a failed accept, such as one for want of file descriptors.
@@ -29,24 +30,73 @@ pub(super) struct Accepted {
     pub(super) secured: Secured,
     pub(super) observed: SocketAddr,
     /// Held until the greeting is over.
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) permit: Permit,
+}
+
+/// The inbound handshakes under way. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Handshakes(Arc<Mutex<Table>>);
+
+struct Table {
+    core: HandshakesUnderWay,
+    /// To tell each that it gives way.
+    told: BTreeMap<u64, oneshot::Sender<()>>,
+}
+
+impl Handshakes {
+    pub(super) fn new() -> Self {
+        let core = HandshakesUnderWay::new(HANDSHAKES_MAX);
+        Self(Arc::new(Mutex::new(Table { core, told: BTreeMap::new() })))
+    }
+
+    fn begin(&self, from: IpAddr) -> Permit {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Begun { number, gives_way } = table.core.begin(from);
+        let (sender, gives_way_now) = oneshot::channel();
+        table.told.insert(number, sender);
+        if let Some(sender) = gives_way.and_then(|number| table.told.remove(&number)) {
+            let _ = sender.send(());
+        }
+        Permit { place: Place { number, handshakes: self.clone() }, gives_way: gives_way_now }
+    }
+}
+
+/// A place among the handshakes under way, given back when dropped.
+pub(super) struct Place {
+    number: u64,
+    handshakes: Handshakes,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut table = self.handshakes.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.core.end(self.number);
+        table.told.remove(&self.number);
+    }
+}
+
+/// A place, and the news that it must be given up before its time; the channel is closed when the place was given back.
+pub(super) struct Permit {
+    pub(super) place: Place,
+    pub(super) gives_way: oneshot::Receiver<()>,
 }
 
 /// Accepts for ever. Handshakes run side by side, so that an idle socket delays nobody; who begins too many gets none.
 pub(super) async fn accept_all(
     mut listener: Box<dyn Listener>,
     tls: Tls,
-    handshakes: Arc<Semaphore>,
+    handshakes: Handshakes,
     clock: Arc<dyn Clock>,
     manager: Recipient<Accepted>,
 ) {
     let (mut under_way, mut admission) = (JoinSet::new(), Admission::new());
-    while let Ok(permit) = handshakes.clone().acquire_owned().await {
+    loop {
         match listener.accept().await {
             Ok((_, observed)) if !admission.admit(clock.now(), observed.ip()) => {
                 tracing::debug!(addr = %observed, refused = admission.refused(), "too many connections from there");
             }
             Ok((stream, observed)) => {
+                let permit = handshakes.begin(observed.ip());
                 under_way.spawn_local(secure(tls.clone(), stream, observed, permit, manager.clone()));
             }
             Err(error) => {
@@ -58,14 +108,16 @@ pub(super) async fn accept_all(
     }
 }
 
-async fn secure(
-    tls: Tls,
-    stream: BoxStream,
-    observed: SocketAddr,
-    permit: OwnedSemaphorePermit,
-    manager: Recipient<Accepted>,
-) {
-    match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+async fn secure(tls: Tls, stream: BoxStream, observed: SocketAddr, mut permit: Permit, manager: Recipient<Accepted>) {
+    let secured = tokio::select! {
+        biased;
+        _ = &mut permit.gives_way => {
+            tracing::debug!(addr = %observed, "inbound connection gave way in its handshake");
+            return;
+        }
+        secured = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => secured,
+    };
+    match secured {
         Ok(Ok(secured)) => manager.do_send(Accepted { secured, observed, permit }),
         Ok(Err(error)) => tracing::debug!(addr = %observed, %error, "inbound connection refused"),
         Err(_) => tracing::debug!(addr = %observed, "inbound connection was not secured in time"),

@@ -1,12 +1,13 @@
 //! The life of sessions: opened, accepted or refused, ended.
 
+use super::connect::{Permit, Place};
 use super::{ENDED_MAX, PeerManager, TWINS_MAX};
 use crate::messages::{Disconnect, PeerDown, PeerUp};
 use crate::peer::{
     Admission, Arrived, Close, Outbox, PeerActor, PeerEnded, PeerParts, PostMortem, SharedStats, Supervisor,
 };
 use crate::tls::Secured;
-use actix::{Actor, Addr, AsyncContext, Context, Handler};
+use actix::{Actor, ActorFutureExt as _, Addr, AsyncContext, Context, Handler, WrapFuture as _};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::net::SocketAddr;
@@ -16,7 +17,6 @@ use timed_peer::book::Departure;
 use timed_peer::handshake::FEELER;
 use timed_peer::{Arrival, Decision, Dial, Direction, End, EndReason, Offence, PeerInfo, Side, Twin};
 use timed_primitives::{Instant, PublicKey};
-use tokio::sync::OwnedSemaphorePermit;
 
 /// A connection and its actor.
 pub(super) struct Session {
@@ -29,14 +29,14 @@ pub(super) struct Session {
     pub(super) state: State,
     /// The dial it came from.
     pub(super) dialled: Option<Dial>,
-    /// Counts against the handshakes under way.
-    permit: Option<OwnedSemaphorePermit>,
+    /// Its place among the handshakes under way.
+    place: Option<Place>,
 }
 
 /// How a connection began.
 pub(super) enum Origin {
     /// They dialled; the permit counts against the handshakes under way.
-    Accepted(OwnedSemaphorePermit),
+    Accepted(Permit),
     /// We dialled.
     Dialled(Dial),
 }
@@ -70,16 +70,24 @@ impl PeerManager {
     /// Starts the actor of a secured connection.
     pub(super) fn open(&mut self, secured: Secured, observed: SocketAddr, origin: Origin, ctx: &mut Context<Self>) {
         let Some((alive, _)) = &self.alive else { return };
-        let (direction, dialled, permit) = match origin {
-            Origin::Accepted(permit) => (Direction::Inbound, None, Some(permit)),
+        let session = self.next_session;
+        self.next_session += 1;
+        let (direction, dialled, place) = match origin {
+            Origin::Accepted(Permit { place, gives_way }) => {
+                let gives_way = gives_way.into_actor(self).map(move |told, actor, _| {
+                    if told.is_ok() {
+                        actor.break_off(session);
+                    }
+                });
+                ctx.spawn(gives_way);
+                (Direction::Inbound, None, Some(place))
+            }
             Origin::Dialled(dial) => (Direction::Outbound, Some(dial), None),
         };
         let mut local = self.config.local.clone();
         if dialled.as_ref().is_some_and(|dial| dial.is_feeler) {
             local.capabilities |= FEELER;
         }
-        let session = self.next_session;
-        self.next_session += 1;
         let address = ctx.address();
         let supervisor = Supervisor {
             arrived: address.clone().recipient(),
@@ -106,7 +114,15 @@ impl PeerManager {
         let (outbox, stats) = (peer.outbox(), peer.stats());
         let (key, state, actor) = (secured.key, State::Greeting, peer.start());
         self.sessions
-            .insert(session, Session { actor, key, direction, observed, outbox, stats, state, dialled, permit });
+            .insert(session, Session { actor, key, direction, observed, outbox, stats, state, dialled, place });
+    }
+
+    /// A greeting under way gives its place to another's.
+    fn break_off(&mut self, number: u64) {
+        let session = self.sessions.get(&number).filter(|session| matches!(session.state, State::Greeting));
+        if let Some(session) = session {
+            session.actor.do_send(Close(EndReason::TooManyPeers));
+        }
     }
 
     /// A peer greeted: the book decides, and rooms hear of it before its first message can be read.
@@ -114,7 +130,7 @@ impl PeerManager {
         let now = self.clock.now();
         let is_stopping = self.alive.is_none();
         let Some(session) = self.sessions.get_mut(&number) else { return Admission::Refused(EndReason::Internal) };
-        session.permit = None;
+        session.place = None;
         if is_stopping {
             session.state = State::Refused;
             return Admission::Refused(EndReason::Shutdown);

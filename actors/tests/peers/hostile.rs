@@ -4,6 +4,7 @@ use crate::common::*;
 use bytes::{BufMut, BytesMut};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::messages::{Audience, Broadcast, LiftBan, Penalize, SetBan};
@@ -160,6 +161,46 @@ fn idle_sockets_do_not_hold_up_others() {
         let raw = Raw::greeted(&scene.network, 3, 1, 3).await;
         assert!(began.elapsed() < SECOND);
         let _living = tokio::task::spawn_local(raw.behave());
+        scene.end().await;
+    });
+}
+
+#[test]
+fn whoever_holds_all_handshakes_and_comes_back_at_once_keeps_no_newcomer_out() {
+    run(async {
+        let scene = Scene::begin().await;
+        let local_address = |host: u8| IpAddr::from([127, 0, 0, host]);
+        let mut held = Vec::new();
+        // This machine's own addresses are free of the limits of admission: 49 of them hold 392 sockets, and replace each that is closed.
+        for host in 2..=50 {
+            for _ in 0..8 {
+                let from = scene.network.host(local_address(host));
+                held.push(tokio::task::spawn_local(async move {
+                    loop {
+                        if let Ok((mut socket, _)) = from.connect(&address(1)).await {
+                            let _ = socket.read(&mut [0]).await;
+                        }
+                        pass(Duration::from_millis(10)).await;
+                    }
+                }));
+            }
+        }
+        pass(SECOND).await;
+        for (round, from) in [ip(3), local_address(1), local_address(50)].into_iter().cycle().take(12).enumerate() {
+            let began = tokio::time::Instant::now();
+            let (stream, _) = scene.network.host(from).connect(&address(1)).await.unwrap();
+            let greeted = async {
+                let mut raw = Raw::secure(stream, 3, 1).await;
+                raw.greet(local(3, 3 + round as u128)).await;
+                raw
+            };
+            // Nothing gets through sooner than the attackers' own time limits when places are not given up.
+            let raw = tokio::time::timeout(SECOND, greeted).await.expect("a newcomer is kept out");
+            assert!(began.elapsed() < SECOND, "round {round} from {from}: {:?}", began.elapsed());
+            pass(Duration::from_millis(1700)).await;
+            drop(raw);
+        }
+        held.iter().for_each(tokio::task::JoinHandle::abort);
         scene.end().await;
     });
 }

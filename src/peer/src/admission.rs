@@ -7,6 +7,10 @@
 //! The tables are bounded. At the bound, addresses that were quiet long enough to have all their tokens give way; when there are none,
 //! newcomers share the tokens of one subnet, so that those who are known are not locked out by many addresses.
 
+mod under_way;
+
+pub use under_way::{Begun, HandshakesUnderWay};
+
 use crate::rate::TokenBucket;
 use crate::subnet::subnet_of;
 use core::net::IpAddr;

@@ -32,7 +32,7 @@ pub mod rtt;
 pub mod subnet;
 
 pub use addresses::{AddressBook, AddressClass, AddressError, AddressRecord};
-pub use admission::Admission;
+pub use admission::{Admission, Begun, HandshakesUnderWay};
 pub use backoff::Backoff;
 pub use book::{Arrival, BookConfig, Decision, Departure, Dial, PeerBook, Session, Twin};
 pub use end_reason::{End, EndReason, Redial, Side};
