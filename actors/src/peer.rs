@@ -15,6 +15,7 @@ mod line;
 mod outbox;
 mod stats;
 mod supervisor;
+mod under_way;
 mod user_pings;
 mod writer;
 

@@ -7,7 +7,7 @@
 //! The dialler's handshake completes before the listener has judged the dialler (TLS 1.3, RFC 8446 section 2): a peer is up after
 //! its greeting and not before.
 
-use crate::transport::{BoxStream, Stream};
+use crate::transport::{BoxStream, Flight, Stream};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
@@ -147,6 +147,18 @@ impl Tls {
         connection.export_keying_material(&mut exporter, EXPORTER_LABEL, None).map_err(TlsError::Setup)?;
         let found = peer_key(connection)?;
         Ok(secured(stream, found, exporter))
+    }
+}
+
+impl Stream for tokio_rustls::client::TlsStream<BoxStream> {
+    fn flight(&self) -> Option<Flight> {
+        self.get_ref().0.flight()
+    }
+}
+
+impl Stream for tokio_rustls::server::TlsStream<BoxStream> {
+    fn flight(&self) -> Option<Flight> {
+        self.get_ref().0.flight()
     }
 }
 

@@ -3,7 +3,7 @@
 //! Unlike `tokio::io::split`, the writer's hand may read as well: after a goodbye it drains what the other side still sends, since
 //! closing a TCP socket with unread bytes resets it, and the reset may overtake the goodbye.
 
-use crate::transport::BoxStream;
+use crate::transport::{BoxStream, Flight};
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +17,11 @@ pub(super) struct Line(Arc<Mutex<BoxStream>>);
 impl Line {
     pub(super) fn new(stream: BoxStream) -> Self {
         Self(Arc::new(Mutex::new(stream)))
+    }
+
+    /// What is under way; `None` where nobody knows.
+    pub(super) fn flight(&self) -> Option<Flight> {
+        self.stream().flight()
     }
 
     /// Held for one poll, which never waits.

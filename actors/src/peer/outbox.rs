@@ -48,6 +48,19 @@ pub(super) struct Batch {
     pub(super) beats: Vec<Beat>,
 }
 
+/// How [`Outbox::fill`] came to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filled {
+    /// Something was queued already.
+    AtOnce,
+    /// It had to come first.
+    Waited,
+    /// Only bulk waits, and may not leave yet.
+    Held,
+    /// Nothing waits, and nothing will.
+    Closed,
+}
+
 struct State {
     lanes: Lanes<Outgoing>,
     partial: [Option<Partial>; Lane::ALL.len()],
@@ -137,21 +150,31 @@ impl Outbox {
         self.0.closed.notified().await;
     }
 
-    /// Waits until something is queued, then fills the batch; false when the outbox is closed and empty.
-    pub(super) async fn fill(&self, batch: &mut Batch, chunk_bytes: usize) -> bool {
+    /// Waits until something is queued, then fills the batch; with bulk only where the connection has room for it.
+    pub(super) async fn fill(&self, batch: &mut Batch, chunk_bytes: usize, with_bulk: bool) -> Filled {
+        let mut filled = Filled::AtOnce;
         loop {
             {
                 let mut state = self.lock();
-                state.fill(batch, chunk_bytes);
+                state.fill(batch, chunk_bytes, with_bulk);
                 if !batch.bytes.is_empty() {
-                    return true;
+                    return filled;
                 }
                 if state.closing.is_some() {
-                    return false;
+                    return Filled::Closed;
+                }
+                if state.lanes.bytes(Lane::Bulk) > 0 || state.slot(Lane::Bulk).is_some() {
+                    return Filled::Held;
                 }
             }
+            filled = Filled::Waited;
             self.0.filled.notified().await;
         }
+    }
+
+    /// Waits until something is queued or the outbox is closed.
+    pub(super) async fn filled(&self) {
+        self.0.filled.notified().await;
     }
 
     /// Bytes that wait, by lane.
@@ -175,11 +198,11 @@ impl Outbox {
 
 impl State {
     /// Appends what leaves next, up to about one chunk, so that what comes in meanwhile waits for no more than that.
-    fn fill(&mut self, batch: &mut Batch, chunk_bytes: usize) {
-        while batch.bytes.len() < chunk_bytes && self.fill_one(batch, chunk_bytes) {}
+    fn fill(&mut self, batch: &mut Batch, chunk_bytes: usize, with_bulk: bool) {
+        while batch.bytes.len() < chunk_bytes && self.fill_one(batch, chunk_bytes, with_bulk) {}
     }
 
-    fn fill_one(&mut self, batch: &mut Batch, chunk_bytes: usize) -> bool {
+    fn fill_one(&mut self, batch: &mut Batch, chunk_bytes: usize, with_bulk: bool) -> bool {
         if let Some(goodbye) = &mut self.closing {
             let last = goodbye.take();
             let Some(outgoing) = self.lanes.pop_above(Lane::Consensus).map(|f| f.payload) else {
@@ -191,10 +214,12 @@ impl State {
         let started = Lane::ALL.into_iter().find(|lane| self.slot(*lane).is_some());
         let overtaking = match started {
             Some(lane) => self.lanes.pop_above(lane),
-            None => self.lanes.pop(),
+            None if with_bulk => self.lanes.pop(),
+            None => self.lanes.pop_above(Lane::Bulk),
         };
         match (overtaking, started) {
             (Some(frame), _) => self.start(frame.payload, batch, chunk_bytes),
+            (None, Some(Lane::Bulk)) if !with_bulk => false,
             (None, Some(lane)) => match self.slot(lane).take() {
                 Some(partial) => self.proceed(partial, batch, chunk_bytes),
                 None => false,
@@ -266,7 +291,7 @@ mod tests {
 
     async fn next(outbox: &Outbox) -> Option<Batch> {
         let mut batch = Batch::default();
-        outbox.fill(&mut batch, CHUNK).await.then_some(batch)
+        (outbox.fill(&mut batch, CHUNK, true).await != Filled::Closed).then_some(batch)
     }
 
     #[tokio::test]
@@ -292,6 +317,43 @@ mod tests {
             }
         }
         assert_eq!(order, [Kind::Ping, Kind::Block, Kind::Decided]);
+    }
+
+    #[tokio::test]
+    async fn held_bulk_lets_votes_and_pings_pass_and_goes_on_where_it_was() {
+        let outbox = Outbox::new(LaneLimits::default());
+        let (at, mut batch) = (Instant(0), Batch::default());
+        outbox.push(at, decided()).unwrap();
+        assert_eq!(outbox.fill(&mut batch, CHUNK, false).await, Filled::Held, "none of it has left");
+        let mut wire = next(&outbox).await.unwrap().bytes;
+        assert_eq!(outbox.fill(&mut batch, CHUNK, false).await, Filled::Held, "a part of it has left");
+        outbox.push(at, decided()).unwrap();
+        outbox.push(at, encoded(ConsensusMessage::Vote(sample::opaque(50)))).unwrap();
+        outbox.push_beat(at, encoded(ControlMessage::Ping { nonce: 7 }), Beat::Ping(7)).unwrap();
+        assert_eq!(outbox.fill(&mut batch, CHUNK, false).await, Filled::AtOnce);
+        let kinds: Vec<_> = batch.completed.iter().map(|(kind, ..)| *kind).collect();
+        assert_eq!(kinds, [Kind::Ping, Kind::Vote]);
+        wire.extend_from_slice(&batch.bytes);
+        batch = Batch::default();
+        assert_eq!(outbox.fill(&mut batch, CHUNK, false).await, Filled::Held);
+        while outbox
+            .fill(&mut batch, usize::MAX, outbox.queued_bytes()[2] > 0 || outbox.lock().partial[2].is_some())
+            .await
+            == Filled::AtOnce
+        {
+            wire.extend_from_slice(&batch.bytes);
+            batch.bytes.clear();
+            if outbox.queued_bytes().iter().sum::<usize>() == 0 && outbox.lock().partial.iter().all(Option::is_none) {
+                break;
+            }
+        }
+        let (mut codec, mut order) = (FrameCodec::new(), Vec::new());
+        while let Some(incoming) = codec.decode(&mut wire).unwrap() {
+            if let Incoming::Message { message, .. } = incoming {
+                order.push(message.kind());
+            }
+        }
+        assert_eq!(order, [Kind::Ping, Kind::Vote, Kind::Decided, Kind::Decided]);
     }
 
     #[tokio::test]

@@ -1,13 +1,13 @@
 //! The task that owns the sending side of a connection: takes what the lanes give, writes it, flushes once per batch.
 
 use super::line::Line;
-use super::outbox::{Batch, Beat, Outbox};
+use super::outbox::{Batch, Beat, Filled, Outbox};
 use super::stats::SharedStats;
+use super::under_way::UnderWay;
 use actix::{Message, Recipient};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_peer::EndReason;
-use timed_peer::lanes::{CHUNK_BYTES_MAX, chunk_bytes};
 use timed_primitives::{Clock, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -17,8 +17,10 @@ use tokio::time::timeout;
 const STALLED: Duration = Duration::from_secs(60);
 /// After the end was decided: for the goodbye to leave, and for the other side to close.
 const LINGER: Duration = Duration::from_secs(1);
-/// Shortest batch whose duration tells the rate of the link. Unit: bytes.
-const MEASURED_BYTES_MIN: usize = 4 * 1024;
+/// How soon the writer looks again whether bulk may leave: no sooner than timers tell apart.
+const LOOK_MIN: Duration = Duration::from_millis(1);
+/// And no later, should acknowledgements come in lumps.
+const LOOK_MAX: Duration = Duration::from_millis(10);
 
 /// Heartbeat messages left for the kernel.
 #[derive(Debug, Message)]
@@ -41,26 +43,6 @@ pub(super) struct Writer {
     pub(super) left: Recipient<Left>,
     pub(super) ended: Recipient<WriterEnded>,
     pub(super) _alive: mpsc::Sender<()>,
-}
-
-/// Rate of a link, smoothed. Unit: bytes per second.
-#[derive(Debug, Default)]
-struct Rate(Option<u64>);
-
-impl Rate {
-    /// A batch of `bytes` took `duration`. Fast batches went into a buffer and say only that the link is not the limit.
-    fn on_written(&mut self, bytes: usize, duration: Duration) {
-        if bytes < MEASURED_BYTES_MIN {
-            return;
-        }
-        let micros = duration.as_micros().max(1);
-        let rate = u64::try_from(bytes as u128 * 1_000_000 / micros).unwrap_or(u64::MAX);
-        self.0 = Some(self.0.map_or(rate, |old| old / 4 * 3 + rate / 4));
-    }
-
-    fn chunk_bytes(&self) -> usize {
-        self.0.map_or(CHUNK_BYTES_MAX / 4, chunk_bytes)
-    }
 }
 
 impl Writer {
@@ -87,12 +69,23 @@ impl Writer {
 
     async fn send_all(&mut self) -> Result<(), EndReason> {
         let mut batch = Batch::default();
-        let mut rate = Rate::default();
-        while self.outbox.fill(&mut batch, rate.chunk_bytes()).await {
+        let mut under_way = UnderWay::default();
+        loop {
+            let wait = under_way.look(&self.line, self.clock.now());
+            match self.outbox.fill(&mut batch, under_way.rate.chunk_bytes(), wait.is_none()).await {
+                Filled::AtOnce => {}
+                Filled::Waited => under_way.rate.on_idle(),
+                Filled::Held => {
+                    let look_again = wait.unwrap_or_default().clamp(LOOK_MIN, LOOK_MAX);
+                    let _ = timeout(look_again, self.outbox.filled()).await;
+                    continue;
+                }
+                Filled::Closed => return Ok(()),
+            }
             let started = self.clock.now();
             self.write(&batch.bytes).await?;
             let now = self.clock.now();
-            rate.on_written(batch.bytes.len(), now.since(started));
+            under_way.on_written(started, now, batch.bytes.len());
             batch.bytes.clear();
             {
                 let mut stats = self.stats.lock();
@@ -105,7 +98,6 @@ impl Writer {
                 self.left.do_send(Left { beats: std::mem::take(&mut batch.beats), at: now });
             }
         }
-        Ok(())
     }
 
     /// Writes all and flushes. The limit is on progress and not on the whole, so that a slow link is not a stalled one.
@@ -131,26 +123,5 @@ impl Writer {
         }
         let mut unread = [0; 4096];
         while self.line.read(&mut unread).await.is_ok_and(|n| n > 0) {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn chunks_grow_and_shrink_with_the_link() {
-        let mut rate = Rate::default();
-        assert_eq!(rate.chunk_bytes(), 16 * 1024);
-        rate.on_written(100, Duration::from_secs(5));
-        assert_eq!(rate.chunk_bytes(), 16 * 1024, "a ping says nothing about the rate");
-        for _ in 0..30 {
-            rate.on_written(16_000, Duration::from_millis(160));
-        }
-        assert_eq!(rate.chunk_bytes(), 4 * 1024);
-        for _ in 0..30 {
-            rate.on_written(16_000, Duration::from_micros(10));
-        }
-        assert_eq!(rate.chunk_bytes(), 64 * 1024);
     }
 }

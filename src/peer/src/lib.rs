@@ -26,6 +26,7 @@ pub mod handshake;
 pub mod heartbeat;
 pub mod heartbeat_line;
 pub mod lanes;
+pub mod link_rate;
 pub mod misbehaviour;
 pub mod rate;
 pub mod rtt;
@@ -40,6 +41,7 @@ pub use handshake::{Handshake, HandshakeAction, HandshakeError, LocalNode, PeerI
 pub use heartbeat::{Heartbeat, HeartbeatAction, Pong, UserPingError};
 pub use heartbeat_line::HeartbeatLine;
 pub use lanes::{Frame, LaneLimits, Lanes, Overflow, chunk_bytes};
+pub use link_rate::LinkRate;
 pub use misbehaviour::{Ban, Connectivity, Misbehaviour, Offence, Verdict};
 pub use rate::{RateLimit, TokenBucket};
 pub use rtt::Rtt;

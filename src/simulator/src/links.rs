@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use timed_actors::transport::{BoxStream, Listener, MemoryTransport, Transport};
+use timed_actors::transport::{BoxStream, Listener, MemoryTransport, Stream, Transport};
 use timed_primitives::PublicKey;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -81,6 +81,8 @@ impl AsyncRead for GatedStream {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
+
+impl Stream for GatedStream {}
 
 impl AsyncWrite for GatedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {

@@ -3,6 +3,7 @@
 //! A pipe keeps order and loses nothing, as TCP does: bytes leave at the rate of the link, travel for its latency and a jitter, and wait
 //! while the link is cut in their direction. Without latency and rate they arrive at once, and no timer is needed.
 
+use crate::transport::Stream;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::collections::VecDeque;
@@ -308,6 +309,8 @@ impl AsyncRead for End {
         }
     }
 }
+
+impl Stream for End {}
 
 impl AsyncWrite for End {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {

@@ -5,7 +5,7 @@ use bytes::{Buf as _, BytesMut};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use timed_actors::transport::BoxStream;
+use timed_actors::transport::{BoxStream, Stream};
 use timed_primitives::PublicKey;
 use timed_wire::{FrameCodec, Incoming};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -54,6 +54,8 @@ impl AsyncRead for LyingStream {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
+
+impl Stream for LyingStream {}
 
 impl AsyncWrite for LyingStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {

@@ -1,0 +1,155 @@
+//! Connections of the operating system.
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::flight::Ends;
+use super::{BoxStream, Flight, Listener, Stream, Transport};
+use async_trait::async_trait;
+use socket2::SockRef;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Most bytes the kernel holds unsent, so that our lanes decide what goes next and not a buffer of megabytes.
+///
+/// Trade: less starves fast links between two wake-ups. Bulk is held back by what is under way as well (`under_way`). Unit: bytes.
+const UNSENT_BYTES_MAX: u32 = 16 * 1024;
+
+/// Connections of the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TcpTransport;
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    SockRef::from(stream).set_send_buffer_size(UNSENT_BYTES_MAX as usize)?;
+    Ok(())
+}
+
+/// A connection that knows what it has under way.
+struct TcpConnection {
+    stream: TcpStream,
+    /// `None` when it was gone at once.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ends: Option<Ends>,
+}
+
+impl TcpConnection {
+    fn new(stream: TcpStream) -> io::Result<Self> {
+        prepare(&stream)?;
+        Ok(Self {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            ends: stream.local_addr().ok().zip(stream.peer_addr().ok()).map(|(own, theirs)| Ends::new(own, theirs)),
+            stream,
+        })
+    }
+}
+
+impl Stream for TcpConnection {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn flight(&self) -> Option<Flight> {
+        self.ends?.flight()
+    }
+}
+
+impl AsyncRead for TcpConnection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for TcpConnection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl Transport for TcpTransport {
+    async fn bind(&self, address: SocketAddr) -> io::Result<Box<dyn Listener>> {
+        Ok(Box::new(TcpAcceptor(TcpListener::bind(address).await?)))
+    }
+
+    async fn connect(&self, target: &str) -> io::Result<(BoxStream, SocketAddr)> {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in tokio::net::lookup_host(target).await? {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Ok((Box::new(TcpConnection::new(stream)?), address)),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+struct TcpAcceptor(TcpListener);
+
+#[async_trait]
+impl Listener for TcpAcceptor {
+    async fn accept(&mut self) -> io::Result<(BoxStream, SocketAddr)> {
+        let (stream, address) = self.0.accept().await?;
+        Ok((Box::new(TcpConnection::new(stream)?), address))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn tcp_carries_bytes_and_says_when_nobody_listens() {
+        let mut listener = TcpTransport.bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let target = format!("localhost:{}", address.port());
+        let (dialled, accepted) = tokio::join!(TcpTransport.connect(&target), listener.accept());
+        let ((mut a, seen), (mut b, _)) = (dialled.unwrap(), accepted.unwrap());
+        assert_eq!(seen, address);
+        a.write_all(b"ping").await.unwrap();
+        let mut bytes = [0; 4];
+        b.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"ping");
+        drop(listener);
+        assert!(TcpTransport.connect(&address.to_string()).await.is_err());
+        assert!(TcpTransport.connect("nonsense").await.is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn sockets_hold_little_unsent_data() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        prepare(&stream).unwrap();
+        assert!(stream.nodelay().unwrap());
+        assert_eq!(SockRef::from(&stream).tcp_notsent_lowat().unwrap(), UNSENT_BYTES_MAX);
+    }
+}
