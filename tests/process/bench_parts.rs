@@ -61,6 +61,35 @@ fn bench_peers_compares_actors_with_plain_tasks() {
 }
 
 #[test]
+fn bench_lanes_loses_no_ping_and_lets_votes_overtake_blocks() {
+    let mut command = timed();
+    command.args(["bench", "lanes", "--rates", "10", "--time", "3s", "--idle", "1s", "--json"]);
+    let output = run(command, LIMIT);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if errors.contains("bench lanes needs") {
+        eprintln!("skipped: {errors}");
+        return;
+    }
+    assert!(output.status.success(), "{errors}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let link = &report["links"][0];
+    assert_measured(
+        link,
+        &["/bulk_mbit_per_second", "/bound_ms", "/blocks", "/packets/carried", "/loaded/votes_overtook"],
+    );
+    for phase in ["idle", "loaded"] {
+        for what in ["votes", "pings"] {
+            let [sent, answered] = ["sent", "answered"].map(|of| link[phase][format!("{what}_{of}")].as_u64());
+            assert!(sent > Some(0) && sent == answered, "{phase} {what}: {link:#}");
+        }
+    }
+    assert_eq!(link["sessions_lost"], 0, "{link:#}");
+    for times in ["votes_added_ms", "pings_added_ms"] {
+        assert!(link[times]["max"].is_number(), "{link:#}");
+    }
+}
+
+#[test]
 fn bench_sync_fetches_a_chain_of_full_blocks() {
     let report = bench(&["sync", "--blocks", "2"]);
     assert_eq!(report["blocks"], 3, "two full ones above the one that makes their coins: {report:#}");

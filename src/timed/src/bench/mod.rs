@@ -4,6 +4,7 @@
 mod chain;
 mod faults;
 mod idle_peers;
+mod lanes;
 mod light_load;
 mod payments;
 mod peers;
@@ -64,6 +65,12 @@ enum BenchKind {
     /// What peers cost that say nothing but pings: memory, processor, file descriptors, and how many are lost.
     #[command(after_help = "Example:\n  timed bench idle-peers --peers 1000 --time 10m --json")]
     IdlePeers(idle_peers::IdlePeersArgs),
+    /// How long votes and pings wait on a slow link that block sync fills, and what is left of the link for blocks.
+    #[command(after_help = "Example:\n  timed bench lanes --rates 1,10,100 --time 25s --json")]
+    Lanes(lanes::LanesArgs),
+    /// One end of `lanes`, in a network namespace of its own.
+    #[command(hide = true)]
+    LanesEnd(lanes::EndArgs),
 }
 
 /// Measures and prints.
@@ -80,6 +87,8 @@ pub fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
         Some(BenchKind::Faults(arguments)) => faults::run(arguments),
         Some(BenchKind::Reconnect(arguments)) => reconnect::run(arguments),
         Some(BenchKind::IdlePeers(arguments)) => idle_peers::run(arguments),
+        Some(BenchKind::Lanes(arguments)) => lanes::run(arguments),
+        Some(BenchKind::LanesEnd(arguments)) => lanes::run_end(arguments),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the peer actors cost: messages between two nodes on loopback, by peer managers and peer actors as in the daemon, and by plain tasks
 //! over the same TLS and the same frames, in turns in the same run. Each node has one thread.
 
-mod way;
+pub(super) mod way;
 
 use super::report::{self, Percentiles, float, median, rounded};
 use super::usage::process_cpu_time;
@@ -71,12 +71,12 @@ pub(super) fn run(arguments: &PeersArgs) -> anyhow::Result<()> {
 
 /// The allocator of the system returns memory at once until something larger than that has been freed. A node has freed blocks of 1 MiB
 /// soon after its start; without this, most of what is measured on either way would be memory coming and going.
-fn like_a_node_that_has_seen_a_block() {
+pub(super) fn like_a_node_that_has_seen_a_block() {
     drop(std::hint::black_box(vec![1_u8; 4 << 20]));
 }
 
 /// Runs a node on the calling thread.
-fn on_one_thread<T>(node: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+pub(super) fn on_one_thread<T>(node: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, node)
 }

@@ -3,12 +3,14 @@
 
 use anyhow::Context as _;
 use bytes::BytesMut;
-use futures_util::StreamExt as _;
+use futures_util::future::LocalBoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
 use rand::SeedableRng as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_actors::messages::{Inbound, Inboxes, Send};
+use timed_actors::messages::{Inbound, Inboxes, Outlets, Ping, Send};
 use timed_actors::peer::HeartbeatLevel;
 use timed_actors::peer_manager::{ConfiguredPeer, PeerManager, PeerManagerParts, PeersConfig, PeersView};
 use timed_actors::tls::{Secured, Tls};
@@ -42,7 +44,7 @@ pub(super) struct End {
 #[derive(Clone)]
 pub(super) enum Sender {
     /// By the peer manager, as rooms do.
-    Actors(Arc<dyn Fn(Message)>),
+    Actors(Rc<dyn Fn(Message)>),
     /// By the writer's channel.
     Plain(mpsc::Sender<Message>),
 }
@@ -60,7 +62,7 @@ impl Sender {
 
 /// Which of the two nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub(in super::super) enum Side {
     /// Dials and drives.
     Near,
     /// Listens and answers.
@@ -94,12 +96,22 @@ pub(super) async fn listen() -> anyhow::Result<(Box<dyn Listener>, SocketAddr)> 
     Ok((listener, address))
 }
 
-/// A node with a real peer manager, on the calling thread; ready when the other node is up.
-pub(super) async fn actors(
+/// A node with a real peer manager and peer actors, and one other node.
+pub(in super::super) struct Node {
+    /// Sends to the other node.
+    pub(in super::super) send: Rc<dyn Fn(Message)>,
+    /// Pings the other node outside the heartbeat; `None` when no answer came in time.
+    pub(in super::super) ping: Rc<dyn Fn() -> LocalBoxFuture<'static, Option<Duration>>>,
+    pub(in super::super) outlets: Outlets,
+    pub(in super::super) view: watch::Receiver<PeersView>,
+}
+
+/// A node on the calling thread; ready when the other node is up.
+pub(in super::super) async fn node(
     side: Side,
     listener: Option<Box<dyn Listener>>,
     dial: Option<SocketAddr>,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<Node> {
     let (inboxes, outlets) = Inboxes::bounded();
     let (view, mut seen) = watch::channel(PeersView::default());
     let peer = |address: SocketAddr| ConfiguredPeer { address: address.to_string(), key: None, is_validator: true };
@@ -125,9 +137,23 @@ pub(super) async fn actors(
     let manager = Threads::inline().start(Room::Peers, |_| manager);
     let up = seen.wait_for(|view| !view.peers.is_empty());
     tokio::time::timeout(CONNECT_WITHIN, up).await.context("the nodes do not connect")??;
-    let to = side.other();
+    let (to, pinging) = (side.other(), manager.clone());
+    let ping = move || {
+        let asked = pinging.send(Ping { peer: Some(to) });
+        async move { asked.await.ok()?.first()?.rtt }.boxed_local()
+    };
     let send = move |message| manager.do_send(Send { to, message });
-    Ok(End { sender: Sender::Actors(Arc::new(send)), arrivals: outlets.consensus })
+    Ok(Node { send: Rc::new(send), ping: Rc::new(ping), outlets, view: seen })
+}
+
+/// A node of peer actors, seen as an end.
+pub(super) async fn actors(
+    side: Side,
+    listener: Option<Box<dyn Listener>>,
+    dial: Option<SocketAddr>,
+) -> anyhow::Result<End> {
+    let Node { send, outlets, .. } = node(side, listener, dial).await?;
+    Ok(End { sender: Sender::Actors(send), arrivals: outlets.consensus })
 }
 
 fn local_node(side: Side) -> LocalNode {
