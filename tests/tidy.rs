@@ -83,6 +83,10 @@ fn allowed_doors() -> BTreeMap<&'static str, Vec<&'static str>> {
             ],
         ),
         (
+            "src/fuzz",
+            vec!["timed-primitives", "timed-wire", "timed-peer", "timed-consensus", "timed-ledger", "timed-config"],
+        ),
+        (
             "src/simulator",
             vec![
                 "timed-primitives",

@@ -2,8 +2,10 @@
 
 use crate::http::start;
 use crate::sample::{Sample, address, block, transaction};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use timed_primitives::encode;
 use timed_rpc::{Kind, Limits, METHODS};
@@ -114,6 +116,49 @@ fn right(kind: Kind) -> Value {
         Kind::AddressList => json!([]),
         Kind::Peer => json!("127.0.0.1:7001"),
     }
+}
+
+/// Bytes of calls turned, lost and repeated: whatever comes of it is answered, by a result or an error, and the server goes on.
+#[tokio::test]
+async fn mutated_calls_are_answered() {
+    let running = start(Sample::default(), Limits::default()).await;
+    let mut rng = StdRng::seed_from_u64(1);
+    let calls: Vec<_> = calls().into_iter().filter(|(name, _)| !name.starts_with("wait") && *name != "stop").collect();
+    let mut answered = BTreeMap::<u16, usize>::new();
+    for number in 0..1_500 {
+        let (name, params) = &calls[number % calls.len()];
+        let method = name.split('.').next().unwrap();
+        let call = json!({ "jsonrpc": "2.0", "id": number, "method": method, "params": params });
+        let mut body = call.to_string().into_bytes();
+        for _ in 0..rng.random_range(1..=3) {
+            let at = rng.random_range(0..body.len());
+            let end = body.len().min(at + rng.random_range(1..=12));
+            match rng.random_range(0..4) {
+                0 => body[at] ^= 1 << rng.random_range(0..8),
+                1 => body[at] = b"0\"{}[],:-e\\"[rng.random_range(0..11)],
+                2 if body.len() > 20 => drop(body.drain(at..end)),
+                _ => {
+                    let again = body[at..end].to_vec();
+                    body.splice(at..at, again);
+                }
+            }
+        }
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: {}\r\nContent-Length: {}\r\n\r\n",
+            running.cookie.header(),
+            body.len()
+        );
+        let answer = running.raw(&[head.as_bytes(), &body].concat()).await;
+        let text = String::from_utf8_lossy(&body);
+        // A call that lost its id wants no answer.
+        if answer.status != 204 {
+            assert!(answer.json().is_object(), "{text}: {answer:?}");
+            assert_ne!(answer.code(), Some(-32603), "an internal error: {text}: {answer:?}");
+        }
+        *answered.entry(answer.status).or_default() += 1;
+    }
+    assert!(answered[&200] > 300 && answered[&400] > 300, "{answered:?}");
+    assert_eq!(running.call("getblockcount", json!([])).await.json()["result"], 2, "the server still answers");
 }
 
 #[tokio::test]

@@ -1,0 +1,50 @@
+//! What people and programs write: addresses, amounts, keys, genesis files, settings.
+
+use std::fmt::{Debug, Display};
+use std::str::FromStr;
+use timed_ledger::Genesis;
+use timed_peer::AddressClass;
+use timed_primitives::{Address, Amount, BlockId, Hash, Network, PublicKey, TxId};
+
+/// What is read from a text is written in one way, and read again the same.
+fn round_trip<T: FromStr + Display + PartialEq + Debug>(text: &str) {
+    if let Ok(value) = text.parse::<T>() {
+        let again = value.to_string().parse::<T>().ok();
+        assert_eq!(again, Some(value), "another value after writing and reading");
+    }
+}
+
+/// Any of the short texts that commands and calls take.
+pub(crate) fn texts(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    round_trip::<Amount>(text);
+    round_trip::<PublicKey>(text);
+    round_trip::<Hash>(text);
+    round_trip::<TxId>(text);
+    round_trip::<BlockId>(text);
+    round_trip::<Network>(text);
+    if let Ok(address) = Address::parse(text) {
+        assert_eq!(Address::parse(&address.to_string()).ok(), Some(address));
+    }
+    let _ = AddressClass::of_address(text);
+}
+
+/// A genesis file.
+pub(crate) fn genesis(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(genesis) = Genesis::from_json(text) {
+        let again = Genesis::from_json(&genesis.to_json()).expect("a genesis that was read can be written and read");
+        assert_eq!(again.hash(), genesis.hash(), "another genesis after writing and reading");
+    }
+}
+
+/// Settings by environment, a line for each.
+pub(crate) fn config(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let variables = text.lines().filter_map(|line| line.split_once('='));
+    let variables = variables.map(|(name, value)| (format!("TIMED__{name}"), value.to_owned()));
+    match timed_config::load(None, variables, &timed_config::Overrides::default()) {
+        Ok(loaded) => assert!(!loaded.print().is_empty()),
+        Err(error) => assert!(!error.to_string().is_empty(), "an error without words"),
+    }
+}

@@ -1,0 +1,178 @@
+//! The corpus and many mutations of it, without an engine: bounded by count, and the same each time.
+//!
+//! `UPDATE_GOLDEN=1` writes the seeds anew that are made here; what the engine found stays.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng};
+use std::fs;
+use std::path::{Path, PathBuf};
+use timed_consensus::inspect::{Statement, read_journal};
+use timed_consensus::journal::JOURNAL_FILES;
+use timed_fuzz::TARGETS;
+use timed_ledger::{BLOCK_LOG_FILE, Genesis, LogWalk};
+use timed_peer::AddressRecord;
+use timed_primitives::{Address, ChainId, Disk as _, KeyHash, MemoryDisk, Network, SecretKey, UnixTime, encode};
+use timed_wire::{Encoded, Kind, sample};
+
+/// Mutations of each target.
+const MUTATIONS: usize = 1_000;
+/// Longest input that mutations make. Unit: bytes.
+const BYTES_MAX: usize = 32 * 1024;
+
+fn folder(target: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target)
+}
+
+/// The inputs of a target, in the order of their names.
+fn corpus(target: &str) -> Vec<Vec<u8>> {
+    let mut paths: Vec<_> = fs::read_dir(folder(target)).unwrap().map(|file| file.unwrap().path()).collect();
+    paths.sort();
+    paths.into_iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+/// Tells of the input on which a target failed.
+struct Input<'a>(&'a str, &'a [u8]);
+
+impl Drop for Input<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("target {} failed on {}", self.0, hex::encode(self.1));
+        }
+    }
+}
+
+fn play(name: &str, target: fn(&[u8]), bytes: &[u8]) {
+    let input = Input(name, bytes);
+    target(bytes);
+    drop(input);
+}
+
+fn mutated(rng: &mut StdRng, corpus: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = corpus[rng.random_range(0..corpus.len())].clone();
+    for _ in 0..rng.random_range(1..=4) {
+        let at = rng.random_range(0..=bytes.len());
+        let len = rng.random_range(0..=16).min(bytes.len() - at);
+        match rng.random_range(0..6) {
+            0 if at < bytes.len() => bytes[at] ^= 1 << rng.random_range(0..8),
+            1 if at < bytes.len() => bytes[at] = [0, 1, 0x7f, 0x80, 0xff, b'"'][rng.random_range(0..6)],
+            2 => bytes.truncate(at),
+            3 => drop(bytes.drain(at..at + len)),
+            4 => {
+                let again = bytes[at..at + len].to_vec();
+                bytes.splice(at..at, again);
+            }
+            _ => {
+                let other = &corpus[rng.random_range(0..corpus.len())];
+                let from = rng.random_range(0..=other.len());
+                bytes.truncate(at);
+                bytes.extend_from_slice(&other[from..]);
+            }
+        }
+    }
+    bytes.truncate(BYTES_MAX);
+    bytes
+}
+
+#[test]
+fn every_input_of_the_corpus_is_borne() {
+    for (name, target) in TARGETS {
+        let corpus = corpus(name);
+        assert!(!corpus.is_empty(), "{name} has no corpus");
+        corpus.iter().for_each(|bytes| play(name, target, bytes));
+        play(name, target, &[]);
+    }
+}
+
+#[test]
+fn mutations_are_borne() {
+    for (name, target) in TARGETS {
+        let (mut rng, corpus) = (StdRng::seed_from_u64(1), corpus(name));
+        for _ in 0..MUTATIONS {
+            play(name, target, &mutated(&mut rng, &corpus));
+        }
+    }
+}
+
+/// Objects of a real chain, with the number that the target knows their kind by.
+fn objects() -> Vec<Vec<u8>> {
+    let disk = MemoryDisk::default();
+    let put = |name: &str, bytes: &[u8]| disk.open(name).unwrap().write_at(0, bytes).unwrap();
+    put(BLOCK_LOG_FILE, &fs::read(folder("block_log").join("seed-chain")).unwrap());
+    let journal = fs::read(folder("journal").join("seed-signed")).unwrap();
+    put(JOURNAL_FILES[0], &journal[2..]);
+    let numbered = |number: u8, bytes: Vec<u8>| [vec![number], bytes].concat();
+    let mut objects = Vec::new();
+    let mut walk = LogWalk::open(&disk).unwrap();
+    while let Ok(Some(decided)) = walk.step() {
+        objects.push(numbered(1, encode(&*decided.block)));
+        objects.push(numbered(6, encode(&*decided.certificate)));
+        objects.extend(decided.block.transactions.iter().map(|transaction| numbered(0, encode(transaction))));
+    }
+    let statements = read_journal(&disk).unwrap().batches.into_iter().flat_map(|batch| batch.statements);
+    objects.extend(statements.map(|statement| match statement {
+        Statement::Vote(vote) => numbered(2, encode(&vote)),
+        Statement::Proposal(proposal) => numbered(3, encode(&proposal)),
+    }));
+    objects.truncate(12);
+    objects
+}
+
+/// What the corpus begins with, by target.
+fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
+    let encoded: Vec<_> =
+        Kind::ALL.into_iter().filter_map(sample::message).map(|m| Encoded::new(&m).unwrap()).collect();
+    let frames: Vec<Vec<u8>> = encoded.iter().map(|e| e.whole(usize::MAX).unwrap().to_vec()).collect();
+    // Kind and body, without the length before them.
+    let bodies = frames.iter().map(|frame| frame[4..].to_vec()).collect();
+    let greeting = |first: &[u8]| [&[1, 1, 0, 0, 0, 0, 0, 0], first, &frames[1]].concat();
+    let handshakes = frames.iter().map(|frame| greeting(frame)).collect();
+    let record = |address: &str, id| {
+        let key = SecretKey::development("node", id);
+        AddressRecord::sign(&key, ChainId(1), address, UnixTime(1_700_000_000_000)).unwrap().encode().to_vec()
+    };
+    let records = vec![record("192.0.2.1:7000", 1), record("[2001:db8::1]:7000", 2), record("node.example.org:1", 3)];
+    let blocks = objects().into_iter().filter(|object| object[0] == 1).map(|object| object[1..].to_vec()).collect();
+    let texts = [
+        "1.00000000",
+        "21000000",
+        "devnet",
+        "[2001:db8::1]:7000",
+        "node.example.org:7000",
+        "d433b06aa1c5a30d36781603735ca61d344bd7260ca2bcb453d6bfcd0c8bea43",
+    ];
+    let mut texts: Vec<Vec<u8>> = texts.map(|text| text.as_bytes().to_vec()).to_vec();
+    let key_hash = KeyHash::of(&SecretKey::development("payee", 1).public());
+    texts.push(Address { network: Network::Devnet, key_hash }.to_string().into_bytes());
+    let settings: [&[u8]; 3] = [
+        b"NODE__ID=1\nNODE__DEV_NODES=4\nNETWORK=devnet",
+        b"PEERS__INBOUND_MAX=10\nRPC__USER=\"a\"\nRPC__PASSWORD=b",
+        b"NETWORK=testnet\nNODE__DATA_DIR=/tmp/x",
+    ];
+    vec![
+        ("frames", frames),
+        ("body", bodies),
+        ("handshake", handshakes),
+        ("objects", objects()),
+        ("records", records),
+        ("judge", blocks),
+        ("texts", texts),
+        ("genesis", vec![Genesis::devnet(1).to_json().into_bytes()]),
+        ("config", settings.map(<[u8]>::to_vec).to_vec()),
+    ]
+}
+
+#[test]
+fn the_seeds_are_in_the_corpus() {
+    for (target, seeds) in seeds() {
+        for (number, seed) in seeds.iter().enumerate() {
+            let path = folder(target).join(format!("seed-{number:02}"));
+            if std::env::var_os("UPDATE_GOLDEN").is_some() {
+                fs::create_dir_all(folder(target)).unwrap();
+                fs::write(&path, seed).unwrap();
+            }
+            assert_eq!(fs::read(&path).ok().as_ref(), Some(seed), "{}: UPDATE_GOLDEN=1 writes it", path.display());
+        }
+    }
+}
