@@ -3,6 +3,7 @@
 use crate::peer::Credit;
 use actix::{Message as ActixMessage, Recipient};
 use std::time::Duration;
+use timed_peer::addresses::KeptAddress;
 use timed_peer::{EndReason, Offence};
 use timed_primitives::{Height, PublicKey, ValidatorSet};
 use timed_wire::{BlockSyncMessage, ConsensusMessage, MempoolMessage, Message};
@@ -179,6 +180,23 @@ pub struct LiftBan {
 #[derive(Clone, Copy, Debug, ActixMessage)]
 #[rtype(result = "usize")]
 pub struct LiftAllBans;
+
+/// The address book, to be kept. Answer: `None` when nothing changed since this count of changes, which came with an earlier answer.
+#[derive(Clone, Copy, Debug, ActixMessage)]
+#[rtype(result = "Option<KnownAddresses>")]
+pub struct ListAddresses {
+    /// What is kept already.
+    pub since: u64,
+}
+
+/// Answer to [`ListAddresses`].
+#[derive(Clone, Debug)]
+pub struct KnownAddresses {
+    /// For the next question.
+    pub changes: u64,
+    /// Every record.
+    pub kept: Vec<KeptAddress>,
+}
 
 /// Tells the peer manager who wants to know of peers; they are told of those that are up already.
 #[derive(ActixMessage)]

@@ -29,6 +29,7 @@ use sessions::Session;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+use timed_peer::addresses::KeptAddress;
 use timed_peer::{AddressBook, Ban, BookConfig, EndReason, LaneLimits, LocalNode, Misbehaviour, PeerBook, Twin};
 use timed_primitives::{Clock, Instant, PublicKey, SecretKey};
 use tokio::sync::{mpsc, watch};
@@ -63,6 +64,8 @@ pub struct PeersConfig {
     pub configured: Vec<ConfiguredPeer>,
     /// Bans that are in force already.
     pub banned: Vec<Ban>,
+    /// Addresses that are known already.
+    pub known: Vec<KeptAddress>,
     /// In private networks: the only keys that may connect.
     pub allowed: Option<BTreeSet<PublicKey>>,
     /// Whether addresses are asked for, told and dialled.
@@ -153,6 +156,12 @@ impl PeerManager {
             misbehaviour.restore(now, *ban);
             book.hold(ban.key, ban.until);
         }
+        let (unix, mut addresses) = (parts.clock.unix(), AddressBook::default());
+        for known in std::mem::take(&mut config.known) {
+            if known.record.key != config.local.key {
+                addresses.restore(unix, known);
+            }
+        }
         Ok(Self {
             config,
             node_key: parts.node_key,
@@ -168,7 +177,7 @@ impl PeerManager {
             view: parts.view,
             book,
             misbehaviour,
-            addresses: AddressBook::default(),
+            addresses,
             demanded,
             sessions: BTreeMap::new(),
             up: BTreeMap::new(),

@@ -146,6 +146,18 @@ impl Node {
         self.process = Some(Process::start(command, self.folder.parent().unwrap(), &format!("node-{}", self.id)));
     }
 
+    /// Its next life dials this port only, and listens elsewhere: nobody else knows where.
+    pub(crate) fn dial_only(&mut self, peer: u16) {
+        let value = |flag: &str, arguments: &[String]| arguments.iter().position(|word| word == flag).unwrap() + 1;
+        while let Some(at) = self.arguments.iter().position(|word| word == "--peer") {
+            self.arguments.drain(at..at + 2);
+        }
+        self.arguments.extend(["--peer".to_owned(), format!("127.0.0.1:{peer}")]);
+        self.p2p_port = free_port();
+        let port = value("--p2p-port", &self.arguments);
+        self.arguments[port] = self.p2p_port.to_string();
+    }
+
     pub(crate) fn process(&mut self) -> &mut Process {
         self.process.as_mut().expect("the node runs")
     }

@@ -18,6 +18,12 @@ fn last_end(node: &Node, peer: &str) -> Option<(String, String)> {
     Some((end["reason"].as_str().unwrap().into(), end["by"].as_str().unwrap().into()))
 }
 
+/// The same for a node that may be starting.
+fn has_peers(node: &Node, count: usize) -> Option<()> {
+    let found = node.call("getpeerinfo", json!([])).ok()?;
+    (found.as_array()?.len() == count).then_some(())
+}
+
 fn client(node: &Node, words: &[&str]) -> String {
     let output = time_cli().arg("--data-dir").arg(&node.folder).args(words).output().unwrap();
     assert!(output.status.success(), "{words:?}: {output:?}");
@@ -71,4 +77,33 @@ fn operators_ping_disconnect_and_ban_and_both_ends_know_why() {
 
     assert_eq!(client(first, &["clearbanned"]), "1\n");
     wait_for("the one that was banned", || (peers(first) == 3).then_some(()));
+}
+
+#[test]
+fn a_node_whose_configured_peer_is_gone_finds_its_neighbours_again() {
+    let mut network = Network::prepare(4, 1);
+    (1..=4).for_each(|id| network.node_mut(id).start());
+    network.wait_height(1);
+    let seed = network.node(1).p2p_port;
+    network.node_mut(5).dial_only(seed);
+    network.node_mut(5).start();
+    wait_for("the neighbours", || has_peers(network.node(5), 4));
+    network.node_mut(5).process().signal("TERM");
+    assert!(network.node_mut(5).wait_end().success());
+    network.node_mut(1).kill();
+    // It dials its seed, which is gone, and nobody knows its new port.
+    network.node_mut(5).dial_only(seed);
+    network.node_mut(5).start();
+    wait_for("the neighbours without the seed", || has_peers(network.node(5), 3));
+
+    // A damaged address book is put aside, and stops nobody.
+    network.node_mut(5).process().signal("TERM");
+    assert!(network.node_mut(5).wait_end().success());
+    let (folder, seed) = (network.node(5).folder.clone(), network.node(2).p2p_port);
+    std::fs::write(folder.join("peers.json"), "[{").unwrap();
+    network.node_mut(5).dial_only(seed);
+    network.node_mut(5).start();
+    wait_for("the neighbours by another seed", || has_peers(network.node(5), 3));
+    assert!(folder.join("peers.json.damaged").exists());
+    assert!(network.node(5).log().contains("the address book is damaged and put aside"));
 }

@@ -2,6 +2,7 @@
 
 use super::PeerManager;
 use super::sessions::Session;
+use crate::messages::{KnownAddresses, ListAddresses};
 use crate::peer::AddressNews;
 use actix::{Context, Handler};
 use timed_peer::addresses::{Added, RECORDS_PER_ANSWER_MAX, Source};
@@ -80,6 +81,15 @@ impl PeerManager {
         for session in self.up.values().filter_map(|number| self.sessions.get(number)).filter(is_meant) {
             let _ = session.outbox.push(now, encoded.clone());
         }
+    }
+}
+
+impl Handler<ListAddresses> for PeerManager {
+    type Result = Option<KnownAddresses>;
+
+    fn handle(&mut self, list: ListAddresses, _ctx: &mut Context<Self>) -> Self::Result {
+        let changes = self.addresses.changes();
+        (changes != list.since).then(|| KnownAddresses { changes, kept: self.addresses.kept().collect() })
     }
 }
 

@@ -133,6 +133,7 @@ impl Setup {
             book: BookConfig::new(key(id), true),
             configured: Vec::new(),
             banned: Vec::new(),
+            known: Vec::new(),
             allowed: None,
             discovers: true,
             lane_limits: LaneLimits::default(),

@@ -145,6 +145,7 @@ impl Node {
                 })
                 .collect(),
             banned: Vec::new(),
+            known: Vec::new(),
             allowed: None,
             discovers: setting.discovers,
             lane_limits: LaneLimits::default(),

@@ -2,6 +2,7 @@
 //!
 //! Knows: the command line, configuration, logging, and which part is wired to which. Must not know: a rule of the protocol.
 
+mod address_file;
 pub mod args;
 pub mod bench;
 pub mod cli;

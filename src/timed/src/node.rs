@@ -19,6 +19,7 @@ use timed_actors::{Fatal, FatalReason, Handles, NodeParts, SystemClock, Threads,
 use timed_config::{Config, Overrides};
 use timed_consensus::{Consensus, TimeoutDefaults};
 use timed_ledger::{Genesis, Ledger};
+use timed_peer::addresses::KeptAddress;
 use timed_peer::{Ban, BookConfig, LaneLimits, LocalNode};
 use timed_primitives::{Clock, Network, PublicKey, SecretKey};
 use timed_rpc::{Auth, Server};
@@ -185,10 +186,11 @@ impl Node {
         };
         let files = PeerFiles::new(data.path());
         let (bans, earlier_ends) = (files.bans(&*clock)?, files.history()?);
+        let known = files.addresses(genesis.chain_id)?.kept;
         let threads = Threads::arbiters()?;
         let (fatal, reason) = fatal();
         let handles = timed_actors::start(NodeParts {
-            peers: peers_config(&config, local, votes, bans.clone()),
+            peers: peers_config(&config, local, votes, bans.clone(), known),
             node_key: keys.node,
             transport: Arc::new(TcpTransport),
             listener: Some(listener),
@@ -240,6 +242,8 @@ impl Node {
 
         let service = self.service.clone();
         actix_rt::spawn(async move { service.keep_peer_files().await });
+        let service = self.service.clone();
+        actix_rt::spawn(async move { service.keep_addresses_now_and_then().await });
 
         let outcome = self.end.wait(exit_with_stdin).await;
         let _ = end_rpc.send(());
@@ -250,6 +254,7 @@ impl Node {
         if stopped.await.is_err() {
             error!("not everything ended in time; ending anyway, nothing final is lost");
         }
+        self.service.save_addresses().await;
         self.service.save_peers();
         timed_rpc::remove_cookie(folder);
         info!("stopped");
@@ -333,7 +338,13 @@ fn labels(config: &Config) -> BTreeMap<PublicKey, String> {
     (1..=config.node.dev_nodes).map(label).collect()
 }
 
-fn peers_config(config: &Config, local: LocalNode, votes: bool, banned: Vec<Ban>) -> PeersConfig {
+fn peers_config(
+    config: &Config,
+    local: LocalNode,
+    votes: bool,
+    banned: Vec<Ban>,
+    known: Vec<KeptAddress>,
+) -> PeersConfig {
     let book = BookConfig {
         inbound_max: usize::try_from(config.p2p.inbound_max).unwrap_or(usize::MAX),
         outbound_max: usize::try_from(config.p2p.outbound_max).unwrap_or(usize::MAX),
@@ -350,6 +361,7 @@ fn peers_config(config: &Config, local: LocalNode, votes: bool, banned: Vec<Ban>
             .map(|address| ConfiguredPeer { address: address.clone(), key: None, is_validator: is_devnet })
             .collect(),
         banned,
+        known,
         allowed: None,
         discovers: true,
         lane_limits: LaneLimits::default(),

@@ -1,4 +1,5 @@
-//! What is known of peers and outlives the process: bans, and why sessions ended.
+//! What is known of peers and outlives the process: bans, and why sessions ended. The address book has a file of its own in
+//! `address_file`.
 
 use crate::files::write_durably;
 use serde::{Deserialize, Serialize};
@@ -67,11 +68,11 @@ impl PeerFiles {
         Self { folder: folder.to_owned() }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    fn failed(&self, name: &str) -> impl Fn(io::Error) -> PeerFileError {
+    pub(crate) fn failed(&self, name: &str) -> impl Fn(io::Error) -> PeerFileError {
         let path = self.file(name);
         move |source| PeerFileError::Io { path: path.clone(), source }
     }

@@ -3,7 +3,7 @@
 use super::{Service, gone};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use timed_actors::messages::{Connect, Disconnect, LiftAllBans, LiftBan, Ping, SetBan};
+use timed_actors::messages::{Connect, Disconnect, KnownAddresses, LiftAllBans, LiftBan, ListAddresses, Ping, SetBan};
 use timed_actors::peer::PostMortem;
 use timed_peer::{Ban, Direction};
 use timed_primitives::PublicKey;
@@ -16,16 +16,22 @@ const KEY_DIGITS_MIN: usize = 8;
 /// Longest `host:port`: a name of the domain name system has at most 253 characters (RFC 1035).
 const ADDRESS_MAX: usize = 253 + ":65535".len();
 
+/// How often the address book is kept, if it changed. A node that is killed forgets what it learned since.
+const ADDRESSES_EVERY: Duration = Duration::from_secs(120);
+/// How long the peer manager may take to list it.
+const ADDRESSES_WITHIN: Duration = Duration::from_secs(1);
+
 /// What is on disk already.
 pub(super) struct Saved {
     bans: Vec<Ban>,
     last_end: Option<Arc<PostMortem>>,
+    address_changes: u64,
 }
 
 impl Saved {
     /// At start.
     pub(super) fn new(bans: Vec<Ban>) -> Self {
-        Self { bans, last_end: None }
+        Self { bans, last_end: None, address_changes: 0 }
     }
 }
 
@@ -73,6 +79,27 @@ impl Service {
         // It is closed when the node has ended.
         while peers.changed().await.is_ok() {
             self.save_peers();
+        }
+    }
+
+    /// Keeps the address book on disk now and then, until the node ends.
+    pub(crate) async fn keep_addresses_now_and_then(&self) {
+        while self.handles.peer_manager.connected() {
+            tokio::time::sleep(ADDRESSES_EVERY).await;
+            self.save_addresses().await;
+        }
+    }
+
+    /// Writes the address book when it changed since the last time.
+    pub(crate) async fn save_addresses(&self) {
+        let since = self.saved.lock().unwrap_or_else(PoisonError::into_inner).address_changes;
+        let asked = self.handles.peer_manager.send(ListAddresses { since });
+        let Ok(Ok(Some(KnownAddresses { changes, kept }))) = tokio::time::timeout(ADDRESSES_WITHIN, asked).await else {
+            return;
+        };
+        match self.files.keep_addresses(&kept) {
+            Ok(()) => self.saved.lock().unwrap_or_else(PoisonError::into_inner).address_changes = changes,
+            Err(error) => tracing::warn!(%error, "the address book is not kept: after a restart it is that of before"),
         }
     }
 

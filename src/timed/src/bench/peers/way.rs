@@ -121,6 +121,7 @@ pub(in super::super) async fn node(
             book: BookConfig::new(side.key().public(), true),
             configured: dial.into_iter().map(peer).collect(),
             banned: Vec::new(),
+            known: Vec::new(),
             allowed: None,
             discovers: false,
             lane_limits: LaneLimits::default(),
