@@ -1,7 +1,7 @@
 //! What rooms and operators ask of the manager.
 
 use super::PeerManager;
-use super::sessions::Session;
+use super::sessions::{Session, is_validator};
 use crate::messages::{
     Audience, Broadcast, Connect, LiftAllBans, LiftBan, PING_WAIT, PeerUp, Penalize, Ping, Pinged, Send, SetBan, Stop,
     Subscribe, TipChanged, ValidatorsChanged,
@@ -136,6 +136,10 @@ impl Handler<ValidatorsChanged> for PeerManager {
     type Result = ();
 
     fn handle(&mut self, changed: ValidatorsChanged, _ctx: &mut Context<Self>) {
+        let up = self.up.values().filter_map(|number| self.sessions.get(number)?.up());
+        for info in up.map(|up| &up.info) {
+            self.book.on_role(&info.key, is_validator(Some(&changed), info));
+        }
         self.validators = Some(changed);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::connect::{Permit, Place};
 use super::{ENDED_MAX, PeerManager, TWINS_MAX};
-use crate::messages::{Disconnect, PeerDown, PeerUp};
+use crate::messages::{Disconnect, PeerDown, PeerUp, ValidatorsChanged};
 use crate::peer::{
     Admission, Arrived, Close, Outbox, PeerActor, PeerEnded, PeerParts, PostMortem, SharedStats, Supervisor,
 };
@@ -139,7 +139,7 @@ impl PeerManager {
             session.state = State::Refused;
             return Admission::Refused(EndReason::Tested);
         }
-        let is_validator = info.validator.is_some();
+        let is_validator = is_validator(self.validators.as_ref(), &info);
         if let Some(dial) = &session.dialled {
             let found_at = session.observed.to_string();
             self.addresses.on_reached(self.clock.unix(), &info.key, &[&dial.address, &found_at], is_validator);
@@ -156,6 +156,7 @@ impl PeerManager {
             is_validator,
             dialled: session.dialled.as_ref().map(|dial| dial.address.clone()),
             address: info.address(session.observed.ip()),
+            observed: Some(session.observed.ip()),
         };
         let (generation, twin) = match self.book.on_up(now, arrival, &mut self.rng) {
             Decision::Refuse { reason } => {
@@ -275,6 +276,12 @@ impl PeerManager {
             last: Vec::new(),
         });
     }
+}
+
+/// Anybody can make a consensus key: it counts while it decides. Before the first set is known, every proved key counts.
+pub(super) fn is_validator(validators: Option<&ValidatorsChanged>, info: &PeerInfo) -> bool {
+    let decides = |key: &PublicKey| validators.is_none_or(|known| known.validators.get(key).is_some());
+    info.validator.as_ref().is_some_and(decides)
 }
 
 fn log_end(post_mortem: &PostMortem, departure: Departure) {

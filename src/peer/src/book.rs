@@ -12,11 +12,13 @@
 //! connection. Call [`PeerBook::refill`] and [`PeerBook::wants_dial`] after each event and at [`PeerBook::next_wake`].
 
 mod discovery;
+mod eviction;
 mod pace;
 mod targets;
 
 use crate::Direction;
 use crate::end_reason::{End, EndReason};
+use core::net::IpAddr;
 use discovery::Discovery;
 use pace::Pace;
 use rand::Rng;
@@ -40,12 +42,6 @@ const INSTANCE_KEYS_MAX: usize = 4096;
 /// Instance ids remembered of one key, the newest last.
 const INSTANCES_PER_KEY: usize = 4;
 
-/// Inbound sessions with the shortest round trip that are never evicted.
-const PROTECTED_BY_RTT: usize = 4;
-
-/// Inbound sessions with the longest life that are never evicted.
-const PROTECTED_BY_AGE: usize = 4;
-
 /// Keys that may be held back from dialling at once, as many as can be banned. At the bound the one that ends first gives way.
 const HELD_MAX: usize = crate::misbehaviour::KEYS_MAX;
 
@@ -56,7 +52,7 @@ pub struct BookConfig {
     pub key: PublicKey,
     /// Whether we vote: then other validators are dialled with the shorter back-off.
     pub votes: bool,
-    /// Most inbound sessions. Validators and configured peers above it take the place of others.
+    /// Most inbound sessions. Above it validators and configured peers take the place of others, and newcomers that of large crowds.
     pub inbound_max: usize,
     /// Most outbound sessions with peers nobody configured. Configured ones come on top.
     pub outbound_max: usize,
@@ -80,12 +76,14 @@ pub struct Arrival {
     pub direction: Direction,
     /// The peer's instance id.
     pub instance: Uuid,
-    /// Whether it proved a consensus key.
+    /// Whether it proved a consensus key that decides.
     pub is_validator: bool,
     /// The [`Dial::address`] this session came from, for outbound ones.
     pub dialled: Option<String>,
     /// Where it says it can be dialled ([`crate::PeerInfo::address`]).
     pub address: Option<String>,
+    /// Where it comes from, as seen: its subnet is its group when places are few.
+    pub observed: Option<IpAddr>,
 }
 
 /// Two live nodes use the same node key.
@@ -184,6 +182,10 @@ pub struct Session {
     pub address: Option<String>,
     /// Smoothed round-trip time, as reported.
     pub rtt: Option<Duration>,
+    /// Where it comes from, as seen.
+    pub observed: Option<IpAddr>,
+    /// When it last brought a transaction or block that we did not have.
+    pub useful_at: Option<Instant>,
 }
 
 /// The book of sessions and dial targets.
@@ -294,6 +296,8 @@ impl PeerBook {
             is_validator: arrival.is_validator,
             address: arrival.address,
             rtt: None,
+            observed: arrival.observed,
+            useful_at: None,
         };
         self.next_generation = self.next_generation.saturating_add(1);
         self.sessions.insert(session.key, session);
@@ -371,6 +375,13 @@ impl PeerBook {
                 && older.direction != arrival.direction
                 && now.since(older.since) < YOUNG;
             let kept = if self.config.key < arrival.key { Direction::Outbound } else { Direction::Inbound };
+            // A session that we dialled becomes one of theirs: were that free, whoever we dial could pass the limit, place by place.
+            let is_surplus = older.direction == Direction::Outbound
+                && arrival.direction == Direction::Inbound
+                && self.count(Direction::Inbound) >= self.config.inbound_max;
+            if is_surplus && !self.matters(arrival) {
+                return Decision::Refuse { reason: EndReason::TooManyPeers };
+            }
             let (older, reason) = match is_collision {
                 true if arrival.direction != kept => return Decision::Refuse { reason: EndReason::Duplicate },
                 true => (older.generation, EndReason::Duplicate),
@@ -380,29 +391,14 @@ impl PeerBook {
             return Decision::Replace { generation, older, reason, twin };
         }
         if arrival.direction == Direction::Inbound && self.count(Direction::Inbound) >= self.config.inbound_max {
-            let matters = arrival.is_validator || self.targets.is_configured(&arrival.key);
-            let Some(victim) = self.victim().filter(|_| matters) else {
+            let Some((victim, victim_generation)) = self.victim(arrival) else {
                 return Decision::Refuse { reason: EndReason::TooManyPeers };
             };
-            let (victim, victim_generation) = victim;
             let twin = self.note_instance(arrival);
             return Decision::Evict { generation, victim, victim_generation, twin };
         }
         let twin = self.note_instance(arrival);
         Decision::Keep { generation, twin }
-    }
-
-    /// The inbound session whose end costs least: neither validator nor configured, nor among those with the shortest round trips or
-    /// the longest lives; of the rest the youngest.
-    fn victim(&self) -> Option<(PublicKey, u64)> {
-        let configured = self.targets.configured_keys();
-        let is_plain =
-            |s: &&Session| s.direction == Direction::Inbound && !s.is_validator && !configured.contains(&s.key);
-        let mut candidates: Vec<&Session> = self.sessions.values().filter(is_plain).collect();
-        candidates.sort_by_key(|s| s.rtt.unwrap_or(Duration::MAX));
-        let mut candidates: Vec<&Session> = candidates.into_iter().skip(PROTECTED_BY_RTT).collect();
-        candidates.sort_by_key(|s| (s.since, s.generation));
-        candidates.iter().skip(PROTECTED_BY_AGE).next_back().map(|s| (s.key, s.generation))
     }
 
     /// Remembers the peer's instance id; a twin when one comes back after another was seen: a restarted node never does.

@@ -263,7 +263,7 @@ impl EndReason {
             Self::Banned => "the peer's key is banned until the ban expires or is lifted",
             Self::TooManyPeers => "no room for another peer",
             Self::NotAllowed => "the key is not on the allow-list of this private network",
-            Self::Evicted => "closed to make room for a masternode or a configured peer",
+            Self::Evicted => "closed to make room for a masternode, a configured peer or a less crowded network",
             Self::ConnectionClosed => "the connection was closed without a goodbye",
             Self::ConnectionFailed => "the connection failed",
             Self::DialTimeout => "no answer to the connection attempt: check address and firewall",

@@ -209,10 +209,6 @@ impl Targets {
         self.by_address.values().filter(is_meant).count()
     }
 
-    pub(super) fn is_configured(&self, key: &PublicKey) -> bool {
-        self.by_address.values().any(|t| t.is_configured && t.key.as_ref() == Some(key))
-    }
-
     pub(super) fn configured_keys(&self) -> BTreeSet<PublicKey> {
         self.by_address.values().filter(|t| t.is_configured).filter_map(|t| t.key).collect()
     }

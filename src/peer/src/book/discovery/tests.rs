@@ -74,6 +74,7 @@ impl Scene {
             is_validator: false,
             dialled: Some(address.into()),
             address: None,
+            observed: None,
         };
         assert!(matches!(self.book.on_up(now, arrival, &mut self.rng), Decision::Keep { .. }));
     }

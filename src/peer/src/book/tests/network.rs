@@ -291,6 +291,7 @@ impl Network {
             is_validator: true,
             dialled: (end == 0).then(|| address(peer)),
             address: self.announces_address.then(|| address(peer)),
+            observed: None,
         };
         match self.nodes[node].book.on_up(self.now, arrival, &mut self.rng) {
             Decision::Keep { generation, .. } => self.conns[conn].states[end] = EndState::Up(generation),
