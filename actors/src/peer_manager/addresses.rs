@@ -51,7 +51,7 @@ impl PeerManager {
                 continue;
             }
             match self.addresses.add(unix, record, source, class) {
-                Ok(Added::Fresh) => fresh.push(bytes.clone()),
+                Ok(Added::Fresh | Added::Moved) => fresh.push(bytes.clone()),
                 Ok(Added::Newer | Added::Known) => {}
                 Err(error) => tracing::debug!(peer = %source.key.short(), %error, "address record ignored"),
             }
@@ -70,7 +70,7 @@ impl PeerManager {
         }
     }
 
-    /// Passes on what was news to us, so that a newcomer is known to all who asked before it came. A record is news once.
+    /// Passes on what was news to us, so that a newcomer is known to all who asked before it came. A record is news once, and again when its node moved.
     fn relay(&self, records: Vec<Opaque>, class: AddressClass, source: PublicKey) {
         if records.is_empty() {
             return;

@@ -5,8 +5,9 @@ use bytes::BytesMut;
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
-use timed_actors::messages::{Audience, Broadcast, Disconnect, Ping, Pinged, Send, Stop};
+use timed_actors::messages::{Audience, Broadcast, Connect, Disconnect, Ping, Pinged, Send, Stop};
 use timed_actors::transport::{MemoryNetwork, TcpTransport, Transport};
 use timed_peer::handshake::FEELER;
 use timed_peer::{AddressRecord, Direction, EndReason, HandshakeAction, LocalNode};
@@ -242,6 +243,38 @@ fn a_restarted_peer_replaces_its_ghost() {
         drop(ghost);
         pass(SECOND).await;
         assert!(one.is_up(2));
+    });
+}
+
+#[test]
+fn a_peer_that_returns_under_another_address_is_found() {
+    run(async {
+        let network = MemoryNetwork::new();
+        let hub = Setup::new(3).start(&network).await;
+        let one = Setup::new(1).dials(&[3]).start(&network).await;
+        let mover = Setup::new(2).dials(&[3]).start(&network).await;
+        pass(10 * SECOND).await;
+        assert!(one.is_up(2), "two heard of each other through the third");
+        mover.manager.send(Stop).await.unwrap();
+        drop(mover);
+        pass(60 * SECOND).await;
+        assert!(!one.is_up(2) && !hub.is_up(2));
+
+        // The same key in another place. It dials only the third, so the first has to hear of it and to dial itself, or be dialled.
+        let host = network.host(ip(9));
+        let listener = host.bind((ip(9), PORT).into()).await.unwrap();
+        let mut config = Setup::new(2).config;
+        config.local = local(2, 22);
+        config.book.outbound_max = 0;
+        let moved = start(2, config, Arc::new(host), Some(listener), 22);
+        // Clocks of this world begin with the node: only now what it says of itself is newer than what its past self said.
+        pass(120 * SECOND).await;
+        moved.manager.send(Connect { address: address(3) }).await.unwrap();
+        pass(60 * SECOND).await;
+        assert!(hub.is_up(2) && moved.is_up(3));
+        assert!(one.is_up(2) && moved.is_up(1));
+        let found = one.view().peers.into_iter().find(|peer| peer.key == key(2)).unwrap();
+        assert_eq!(found.address, format!("{}:{PORT}", ip(9)));
     });
 }
 

@@ -54,6 +54,9 @@ pub struct Source {
     pub ip: IpAddr,
 }
 
+/// Shortest time between two moves of one node that are passed on, so that nobody can have the network repeat new addresses of his for ever.
+pub const MOVE_MIN: Duration = Duration::from_secs(60);
+
 /// What adding a record did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
@@ -61,6 +64,8 @@ pub enum Added {
     Fresh,
     /// A newer record of a known node.
     Newer,
+    /// A known node says, [`MOVE_MIN`] later at least, that it is elsewhere: news worth passing on, as a fresh record is.
+    Moved,
     /// We knew as much or more.
     Known,
 }
@@ -160,6 +165,7 @@ impl AddressBook {
                 self.changes = self.changes.wrapping_add(1);
                 return Ok(Added::Newer);
             }
+            Some(known) if record.time.since(known.record.time) >= MOVE_MIN => Added::Moved,
             Some(_) => Added::Newer,
             None => Added::Fresh,
         };

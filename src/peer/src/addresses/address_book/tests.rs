@@ -72,12 +72,18 @@ fn newer_replaces_older_and_strange_times_are_refused() {
     assert_eq!(add("8.8.8.8:7000", NOW), Ok(Added::Fresh));
     assert_eq!(add("8.8.8.8:7001", NOW), Ok(Added::Known), "same time: the first stays");
     assert_eq!(add("8.8.8.8:7002", UnixTime(NOW.0 - 1)), Ok(Added::Known));
-    assert_eq!(add("8.8.8.8:7003", NOW.plus(minute)), Ok(Added::Newer));
+    assert_eq!(
+        add("8.8.8.8:7003", NOW.plus(minute - Duration::from_millis(1))),
+        Ok(Added::Newer),
+        "it moves too often"
+    );
+    assert_eq!(add("8.8.8.8:7003", NOW.plus(minute)), Ok(Added::Newer), "it says the same again");
+    assert_eq!(add("8.8.8.8:7006", NOW.plus(minute * 2)), Ok(Added::Moved));
     let future = NOW.plus(minute * 11);
     assert_eq!(add("8.8.8.8:7004", future), Err(AddressError::Time { time: future, now: NOW }));
     let old = UnixTime(NOW.0 - 31 * 24 * 3_600_000);
     assert_eq!(add("8.8.8.8:7005", old), Err(AddressError::Time { time: old, now: NOW }));
-    assert_eq!(book.records().map(|r| &r.address[..]).collect::<Vec<_>>(), ["8.8.8.8:7003"]);
+    assert_eq!(book.records().map(|r| &r.address[..]).collect::<Vec<_>>(), ["8.8.8.8:7006"]);
     let much_later = NOW.plus(minute * 60 * 24 * 40);
     assert!(book.answer(much_later, AddressClass::Public, &mut rng()).is_empty());
 }
