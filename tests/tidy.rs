@@ -227,6 +227,22 @@ fn shells_reach_the_outside_by_seams_only() {
     }
 }
 
+/// docs/peers.md promises nothing that is not there.
+#[test]
+fn tests_and_scenarios_named_in_the_docs_exist() {
+    let root = root();
+    let text = read(&root.join("docs/peers.md"));
+    let files: Vec<_> = ["src", "actors", "tests"].iter().flat_map(|folder| rust_files(folder)).collect();
+    let mut named = 0;
+    for name in text.split('`').skip(1).step_by(2).filter(|name| !name.contains([' ', '…'])) {
+        let (test, scenario) = (format!("fn {name}("), format!("\"{name}\""));
+        let is_there = files.iter().any(|(_, text)| text.contains(&test) || text.contains(&scenario));
+        assert!(is_there, "docs/peers.md names {name}, which is neither a test nor a scenario");
+        named += 1;
+    }
+    assert!(named > 50, "only {named} names were found in docs/peers.md");
+}
+
 #[test]
 fn no_file_is_a_city() {
     const LINES_MAX: usize = 500;
