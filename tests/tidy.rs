@@ -84,7 +84,15 @@ fn allowed_doors() -> BTreeMap<&'static str, Vec<&'static str>> {
         ),
         (
             "src/fuzz",
-            vec!["timed-primitives", "timed-wire", "timed-peer", "timed-consensus", "timed-ledger", "timed-config"],
+            vec![
+                "timed-primitives",
+                "timed-wire",
+                "timed-peer",
+                "timed-consensus",
+                "timed-ledger",
+                "timed-rpc",
+                "timed-config",
+            ],
         ),
         (
             "src/simulator",

@@ -81,10 +81,8 @@ impl Settings {
         }
     }
 
-    /// Puts a file over what is there. A relative path in it counts from the file's own folder, wherever the program was started.
-    pub(crate) fn overlay_file(&mut self, path: &Path) -> Result<(), ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    /// Puts a file's text over what is there. A relative path in it counts from the file's own folder, wherever the program was started.
+    pub(crate) fn overlay_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
         let table = text.parse().map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })?;
         self.overlay(table, &Origin::File(path.to_owned()));
         let folder = path.parent().unwrap_or(Path::new(""));

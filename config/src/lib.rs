@@ -12,7 +12,7 @@ mod rules;
 
 pub use error::{ConfigError, RuleError};
 pub use layer::Origin;
-pub use load::{Loaded, Overrides, load};
+pub use load::{Loaded, Overrides, load, load_text};
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};

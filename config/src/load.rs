@@ -62,9 +62,25 @@ pub fn load(
     environment: impl IntoIterator<Item = (String, String)>,
     overrides: &Overrides,
 ) -> Result<Loaded, ConfigError> {
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+    };
+    let text = file.map(read).transpose()?;
+    load_text(file.zip(text.as_deref()), environment, overrides)
+}
+
+/// As [`load`], with the name and the text of a file that was read already.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(
+    file: Option<(&Path, &str)>,
+    environment: impl IntoIterator<Item = (String, String)>,
+    overrides: &Overrides,
+) -> Result<Loaded, ConfigError> {
     let mut above = Settings::default();
-    if let Some(path) = file {
-        above.overlay_file(path)?;
+    if let Some((path, text)) = file {
+        above.overlay_file(path, text)?;
     }
     above.overlay_environment(environment);
     overrides.overlay(&mut above);

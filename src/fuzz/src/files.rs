@@ -1,11 +1,12 @@
 //! What a node finds on its disk at a start, where bits may have turned.
 
 use std::sync::Arc;
-use timed_consensus::guard::GUARD_FILE;
-use timed_consensus::inspect::{batches_in, guard_record, read_guard, read_journal};
+use timed_consensus::guard::{GUARD_FILE, SignedRecord};
+use timed_consensus::inspect::{Statement, Statements, batches_in, guard_record, read_guard, read_journal};
 use timed_consensus::journal::JOURNAL_FILES;
+use timed_consensus::{ChainStart, Config, Consensus, Gossip, Input, Output, Tip};
 use timed_ledger::{BLOCK_LOG_FILE, Genesis, Ledger, LogWalk, MemoryStore};
-use timed_primitives::{Disk as _, MemoryDisk};
+use timed_primitives::{BlockId, Disk as _, Height, Instant, MemoryDisk, SecretKey, UnixTime};
 
 /// A disk with these files.
 fn disk(files: &[(&str, &[u8])]) -> MemoryDisk {
@@ -20,6 +21,9 @@ fn disk(files: &[(&str, &[u8])]) -> MemoryDisk {
 
 /// One of so many block logs is opened as by a node that starts, which takes a thousand times as long: the file is made ready for growth.
 const OPENED: u32 = 64;
+
+/// Steps that a validator takes after a start: enough for some rounds to time out.
+const WAKES: usize = 24;
 
 /// A block log: read record by record, and some by a node that starts. What a start accepts, the next one accepts as well.
 pub(crate) fn block_log(bytes: &[u8]) {
@@ -62,4 +66,59 @@ pub(crate) fn journal(bytes: &[u8]) {
     let _ = batches_in(name_a, bytes);
     let _ = guard_record(guard);
     let _ = read_guard(&disk);
+    validate_with(&disk);
+}
+
+/// A validator starts with these files at the height of its journal, and takes every step that time alone brings. Whatever turned: it never
+/// signs against what is still intact in its newest batches or its guard, and a second start finds no worse.
+fn validate_with(disk: &MemoryDisk) {
+    let genesis = Genesis::devnet(4);
+    let Ok(validators) = genesis.validator_set() else { return };
+    let Ok(before) = read_journal(disk) else { return };
+    let newest = before.newest;
+    let height = newest.map_or(1, |(_, height)| height.0).max(1);
+    let tip = Tip { height: Height(height - 1), id: BlockId::default(), time: genesis.time, certificate: None };
+    let key = SecretKey::development("consensus", 1);
+    let me = key.public();
+    let chain = || ChainStart {
+        tip: tip.clone(),
+        validators: validators.clone(),
+        tip_validators: validators.clone(),
+        recent: Vec::new(),
+    };
+    let config = || Config { journal_step_bytes: 4_096, ..Config::new(genesis.chain_id, Some(key.clone())) };
+    let mut signed = Statements::new(genesis.chain_id);
+    let counted = before.batches.iter().filter(|batch| newest == Some((batch.generation, batch.height)));
+    for statement in counted.flat_map(|batch| &batch.statements).filter(|statement| statement.signer() == me) {
+        let _ = signed.add(statement.clone());
+    }
+    let guarded = read_guard(disk).ok().and_then(|[newest, _]| newest);
+    for start in 0..2 {
+        let mut core = match Consensus::open(config(), disk, chain()) {
+            Ok(core) => core,
+            Err(error) => return assert!(start == 0, "the second start refuses what the first left: {error}"),
+        };
+        let (mut now, mut input) = (Instant(0), Input::Start);
+        for _ in 0..WAKES {
+            let Ok(outputs) = core.handle(now, UnixTime(genesis.time.0 + now.0 / 1_000), input) else { return };
+            for output in outputs {
+                let statement = match output {
+                    Output::Broadcast(Gossip::Vote(vote)) => Statement::Vote(vote),
+                    Output::Broadcast(Gossip::Proposal(proposal)) => Statement::Proposal(proposal),
+                    _ => continue,
+                };
+                if statement.signer() != me {
+                    continue;
+                }
+                let record = statement.record();
+                if let Some(guarded) = &guarded {
+                    let at = |record: &SignedRecord| (record.height, record.round, record.step);
+                    assert!(at(&record) != at(guarded) || record == *guarded, "signed against the guard: {record}");
+                }
+                assert!(matches!(signed.add(statement), Ok(None)), "signed two things: {record}");
+            }
+            let Some(wake) = core.next_wake() else { break };
+            (now, input) = (wake.max(now), Input::Wake);
+        }
+    }
 }

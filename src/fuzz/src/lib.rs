@@ -8,6 +8,8 @@
 
 mod files;
 mod objects;
+mod rpc;
+mod store;
 mod stream;
 mod texts;
 
@@ -15,7 +17,7 @@ mod texts;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 14] = [
     ("frames", stream::frames),
     ("body", stream::body),
     ("handshake", stream::handshake),
@@ -24,9 +26,12 @@ pub const TARGETS: [Target; 11] = [
     ("judge", objects::judge),
     ("block_log", files::block_log),
     ("journal", files::journal),
+    ("store", store::store),
     ("texts", texts::texts),
     ("genesis", texts::genesis),
     ("config", texts::config),
+    ("settings", texts::settings),
+    ("rpc", rpc::rpc),
 ];
 
 /// The target with this name.

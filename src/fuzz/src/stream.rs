@@ -4,7 +4,8 @@ use bytes::{BufMut as _, BytesMut};
 use std::time::Duration;
 use timed_peer::{Direction, Handshake, HandshakeAction, LocalNode};
 use timed_primitives::{ChainId, Hash, Instant, SecretKey};
-use timed_wire::{Encoded, FrameCodec, Incoming, Kind, Message};
+use timed_wire::message::ValidatorClaim;
+use timed_wire::{ControlMessage, Encoded, FrameCodec, Hello, Incoming, Kind, Message};
 use tokio_util::codec::Decoder as _;
 use uuid::Uuid;
 
@@ -86,25 +87,51 @@ pub(crate) fn body(bytes: &[u8]) {
     }
 }
 
-/// A stranger's messages and the clock, in any order: up once at most, by a hello only, and every refusal has its reason.
-pub(crate) fn handshake(bytes: &[u8]) {
-    let Some(([votes, ticks, rest @ ..], stream)) = bytes.split_at_checked(8) else { return };
-    let me = LocalNode {
-        key: SecretKey::development("node", 1).public(),
-        consensus_key: (*votes & 1 == 1).then(|| SecretKey::development("consensus", 1)),
-        chain_id: ChainId(1),
+/// A node as it greets.
+fn node(id: u64, consensus_key: Option<SecretKey>) -> LocalNode {
+    LocalNode {
+        key: SecretKey::development("node", id).public(),
+        consensus_key,
+        chain_id: ChainId(7),
         genesis: Hash([0x5a; 32]),
         agent: "timed/0.1.0".into(),
-        instance: Uuid::from_u128(7),
+        instance: Uuid::from_u128(id.into()),
         listen_port: 7000,
         external: None,
         height: 5,
         capabilities: 0,
         ping_interval: Duration::from_secs(5),
+    }
+}
+
+/// The message, with this proof of a validator key in it if it is a greeting.
+fn proving(message: &Message, claim: Option<&ValidatorClaim>) -> Message {
+    match (message, claim) {
+        (Message::Control(ControlMessage::Hello(hello)), Some(claim)) => {
+            ControlMessage::Hello(Box::new(Hello { validator: Some(claim.clone()), ..(**hello).clone() })).into()
+        }
+        _ => message.clone(),
+    }
+}
+
+/// A stranger's messages and the clock, in any order: up once at most, by a hello only, with a key only if it was proved on this
+/// connection, and every refusal has its reason.
+pub(crate) fn handshake(bytes: &[u8]) {
+    let Some(([flags, ticks, rest @ ..], stream)) = bytes.split_at_checked(8) else { return };
+    let is_set = |bit: u8| flags & bit != 0;
+    let consensus = |id| SecretKey::development("consensus", id);
+    let (me, them) = (node(1, is_set(1).then(|| consensus(1))), node(2, Some(consensus(2))));
+    let (mine, theirs) = match is_set(2) {
+        false => (Direction::Inbound, Direction::Outbound),
+        true => (Direction::Outbound, Direction::Inbound),
     };
-    let them = SecretKey::development("node", 2).public();
-    let direction = if *votes & 2 == 0 { Direction::Inbound } else { Direction::Outbound };
-    let (mut handshake, _) = Handshake::begin(Instant(0), me, them, direction, [9; 32]);
+    // A proof from another connection is worth nothing.
+    let (proves, is_replayed) = (is_set(4), is_set(8));
+    let exporter = if is_replayed { [8; 32] } else { [9; 32] };
+    let claim = Handshake::begin(Instant(0), them.clone(), me.key, theirs, exporter).1.validator;
+    let claim = claim.filter(|_| proves);
+    let (mut handshake, hello) = Handshake::begin(Instant(0), me, them.key, mine, [9; 32]);
+    assert_eq!(hello.validator.is_some(), is_set(1));
     let (mut now, mut is_over) = (0, false);
     let steps = rest.iter().cycle();
     for (incoming, step) in read(stream, &[usize::MAX]).0.iter().zip(steps) {
@@ -113,12 +140,13 @@ pub(crate) fn handshake(bytes: &[u8]) {
         assert_eq!(matches!(ticked, HandshakeAction::Fail(_)), !is_over && now >= 5_000_000, "the time limit");
         is_over |= ticked != HandshakeAction::Wait;
         let Incoming::Message { message, .. } = incoming else { continue };
-        let action = handshake.on_message(message);
+        let action = handshake.on_message(&proving(message, claim.as_ref()));
         match &action {
             HandshakeAction::Wait => assert!(is_over, "a message was neither refused nor accepted"),
             HandshakeAction::Up(info) => {
                 assert!(!is_over && message.kind() == Kind::Hello);
-                assert!(info.agent.len() <= 64 && info.validator.is_none(), "nobody here can prove a key");
+                assert!(info.agent.len() <= 64 && !(proves && is_replayed), "up with a proof of another connection");
+                assert_eq!(info.validator, proves.then(|| consensus(2).public()), "a key that was not proved");
             }
             HandshakeAction::Goodbye(_) => assert!(!is_over && message.kind() == Kind::Goodbye),
             HandshakeAction::Fail(error) => assert!(!is_over && !error.to_string().is_empty()),

@@ -1,6 +1,7 @@
 //! What people and programs write: addresses, amounts, keys, genesis files, settings.
 
 use std::fmt::{Debug, Display};
+use std::path::Path;
 use std::str::FromStr;
 use timed_ledger::Genesis;
 use timed_peer::AddressClass;
@@ -35,6 +36,24 @@ pub(crate) fn genesis(bytes: &[u8]) {
     if let Ok(genesis) = Genesis::from_json(text) {
         let again = Genesis::from_json(&genesis.to_json()).expect("a genesis that was read can be written and read");
         assert_eq!(again.hash(), genesis.hash(), "another genesis after writing and reading");
+    }
+}
+
+/// A settings file. What is printed of it is a settings file again, with the same settings.
+pub(crate) fn settings(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let load = |text: &str| {
+        timed_config::load_text(Some((Path::new("/etc/timed.toml"), text)), [], &timed_config::Overrides::default())
+    };
+    match load(text) {
+        Ok(loaded) => {
+            let again = load(&loaded.print()).expect("what was printed can be loaded");
+            let values = |loaded: &timed_config::Loaded| -> Vec<_> {
+                loaded.settings.iter().map(|(key, value, _)| (key.clone(), value.clone())).collect()
+            };
+            assert_eq!(values(&again), values(&loaded), "other settings after printing and loading");
+        }
+        Err(error) => assert!(!error.to_string().is_empty(), "an error without words"),
     }
 }
 

@@ -119,6 +119,35 @@ fn objects() -> Vec<Vec<u8>> {
     objects
 }
 
+/// A call of each method, as far as its parameters can be guessed from their kinds; a batch; a call of the old form.
+fn calls() -> Vec<Vec<u8>> {
+    let transaction = objects().into_iter().find(|object| object[0] == 0).unwrap();
+    let value = |kind: timed_rpc::Kind| match kind {
+        timed_rpc::Kind::Integer => "1".to_owned(),
+        timed_rpc::Kind::Boolean => "true".to_owned(),
+        timed_rpc::Kind::Text => "\"add\"".to_owned(),
+        timed_rpc::Kind::Hash | timed_rpc::Kind::HashOrHeight => format!("\"{}\"", "5a".repeat(32)),
+        timed_rpc::Kind::Hex => format!("\"{}\"", hex::encode(&transaction[1..])),
+        timed_rpc::Kind::HexList => format!("[\"{}\"]", hex::encode(&transaction[1..])),
+        timed_rpc::Kind::Amount => "12.5".to_owned(),
+        timed_rpc::Kind::Peer => "\"192.0.2.1:7000\"".to_owned(),
+        timed_rpc::Kind::Address => format!("\"{}\"", address()),
+        timed_rpc::Kind::AddressList => format!("[\"{}\"]", address()),
+    };
+    let call = |method: &timed_rpc::Method| {
+        let values: Vec<_> = method.params.iter().map(|param| value(param.kind)).collect();
+        format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{}\",\"params\":[{}]}}", method.name, values.join(","))
+    };
+    let mut calls: Vec<_> = timed_rpc::METHODS.iter().map(call).collect();
+    calls.push("[{\"id\":\"a\",\"method\":\"getblock\",\"params\":{\"blockhash\":1,\"verbosity\":2}},{\"jsonrpc\":\"2.0\",\"method\":\"uptime\"}]".into());
+    calls.into_iter().map(String::into_bytes).collect()
+}
+
+fn address() -> Address {
+    let key_hash = KeyHash::of(&SecretKey::development("payee", 1).public());
+    Address { network: Network::Devnet, key_hash }
+}
+
 /// What the corpus begins with, by target.
 fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let encoded: Vec<_> =
@@ -126,8 +155,12 @@ fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let frames: Vec<Vec<u8>> = encoded.iter().map(|e| e.whole(usize::MAX).unwrap().to_vec()).collect();
     // Kind and body, without the length before them.
     let bodies = frames.iter().map(|frame| frame[4..].to_vec()).collect();
-    let greeting = |first: &[u8]| [&[1, 1, 0, 0, 0, 0, 0, 0], first, &frames[1]].concat();
-    let handshakes = frames.iter().map(|frame| greeting(frame)).collect();
+    let greeting = |flags: u8, first: &[u8]| [&[flags, 1, 0, 0, 0, 0, 0, 0], first, &frames[1]].concat();
+    let mut handshakes: Vec<_> = frames.iter().map(|frame| greeting(1, frame)).collect();
+    // A hello that is accepted: by each direction, by a validator and an observer, with a proof, and with one of another connection.
+    let hello = timed_wire::Hello { validator: None, ..sample::hello() };
+    let hello = Encoded::new(&timed_wire::ControlMessage::Hello(Box::new(hello)).into()).unwrap();
+    handshakes.extend((0..16).map(|flags| greeting(flags, hello.whole(usize::MAX).unwrap())));
     let record = |address: &str, id| {
         let key = SecretKey::development("node", id);
         AddressRecord::sign(&key, ChainId(1), address, UnixTime(1_700_000_000_000)).unwrap().encode().to_vec()
@@ -143,14 +176,24 @@ fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         "d433b06aa1c5a30d36781603735ca61d344bd7260ca2bcb453d6bfcd0c8bea43",
     ];
     let mut texts: Vec<Vec<u8>> = texts.map(|text| text.as_bytes().to_vec()).to_vec();
-    let key_hash = KeyHash::of(&SecretKey::development("payee", 1).public());
-    texts.push(Address { network: Network::Devnet, key_hash }.to_string().into_bytes());
+    texts.push(address().to_string().into_bytes());
     let settings: [&[u8]; 3] = [
         b"NODE__ID=1\nNODE__DEV_NODES=4\nNETWORK=devnet",
         b"PEERS__INBOUND_MAX=10\nRPC__USER=\"a\"\nRPC__PASSWORD=b",
         b"NETWORK=testnet\nNODE__DATA_DIR=/tmp/x",
     ];
+    let files: [&[u8]; 3] = [
+        b"network = \"devnet\"\n[node]\nid = 2\ndev_nodes = 4\n[p2p]\npeers = [\"192.0.2.1:7000\", \"[2001:db8::1]:7000\"]\n",
+        b"network = \"testnet\"\nnode.data_dir = \"data\"\nrpc.user = \"a\"\nlog.level = \"info\"\n",
+        b"[consensus]\nsign = false\n[mempool]\n[log]\nformat = \"json\"\n",
+    ];
+    // Which row, how, where, how many bytes, and these.
+    let rows: [&[u8]; 4] =
+        [b"", &[0, 0, 4, 1, 0x80], &[70, 2, 3, 0, 90, 4, 0, 0], &[110, 1, 0, 2, 0, 1, 111, 0, 9, 2, 1, 1]];
     vec![
+        ("store", rows.map(<[u8]>::to_vec).to_vec()),
+        ("settings", files.map(<[u8]>::to_vec).to_vec()),
+        ("rpc", calls()),
         ("frames", frames),
         ("body", bodies),
         ("handshake", handshakes),

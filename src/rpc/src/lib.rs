@@ -29,5 +29,6 @@ pub use error::RpcError;
 pub use method::{Call, Kind, Method, Param};
 pub use methods::METHODS;
 pub use node::{BlockAt, BlockFacts, Node, Place, Readiness, TransactionFacts, TransactionState, Unspent};
+pub use protocol::answer_body;
 pub use server::{Limits, Server};
 pub use text::{Coins, Text};

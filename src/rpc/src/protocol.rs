@@ -32,6 +32,13 @@ pub(crate) struct Reply {
     pub(crate) body: Option<String>,
 }
 
+/// Answers the body of one request, which the server does after it has checked the head: the HTTP status, and the text of the answer if
+/// there is anything to say. Calls run in the caller's tokio runtime, which must have timers.
+pub async fn answer_body(node: Arc<dyn Node>, limits: Limits, body: &[u8]) -> (u16, Option<String>) {
+    let reply = Calls::new(node, limits).reply(body).await;
+    (reply.status.as_u16(), reply.body)
+}
+
 /// One call, taken apart.
 struct Request {
     id: Value,

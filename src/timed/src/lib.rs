@@ -6,6 +6,8 @@ mod address_file;
 pub mod args;
 pub mod bench;
 pub mod cli;
+#[cfg(test)]
+mod damaged_files;
 mod files;
 pub mod healthcheck;
 pub mod inspect;

@@ -14,7 +14,7 @@ use timed_mempool::{OutputState, Reject};
 use timed_primitives::{Address, Amount, KeyHash, Lock, OutPoint, SecretKey, Transaction, TxId};
 use timed_rpc::result::Balance;
 use timed_rpc::{RpcError, Unspent};
-use timed_wallet::{BuildError, Coin, Fees, Payment, Wallet, WalletError};
+use timed_wallet::{BuildError, Coin, Fees, KEYS_MAX, Payment, Wallet, WalletError};
 
 /// File in the data folder with the number of addresses handed out.
 const FILE: &str = "wallet.addresses";
@@ -45,9 +45,10 @@ pub(crate) enum WalletFileError {
         /// What the system says.
         source: io::Error,
     },
-    /// It holds no number.
+    /// It holds no number that a wallet can have.
     #[error(
-        "{file} holds {found:?} instead of a number; put the number of addresses ever made there (a larger one does no harm)"
+        "{file} holds {found:?} instead of a number up to {KEYS_MAX}; put the number of addresses ever made there (a larger one does no \
+         harm)"
     )]
     Content {
         /// The file.
@@ -77,10 +78,11 @@ impl NodeWallet {
         let name = || file.display().to_string();
         match std::fs::read_to_string(&file) {
             Ok(text) => {
-                let made: u32 = text
-                    .trim()
-                    .parse()
-                    .map_err(|_| WalletFileError::Content { file: name(), found: text.chars().take(40).collect() })?;
+                let made = text.trim().parse().ok().filter(|made: &u32| *made <= KEYS_MAX);
+                let made = made.ok_or_else(|| {
+                    let found = text.chars().take(40).collect();
+                    WalletFileError::Content { file: name(), found }
+                })?;
                 for _ in 1..made {
                     wallet.next_address()?;
                 }

@@ -1,0 +1,119 @@
+//! The derived state that a node finds at a start, where rows may have turned, vanished or come from elsewhere.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+use timed_ledger::{BLOCK_LOG_FILE, Batch, Genesis, Ledger, MemoryStore, Store as _, Table};
+use timed_primitives::{BlockId, Disk as _, Height, MemoryDisk};
+
+/// The log of a short chain, of which the rows are made.
+const CHAIN: &[u8] = include_bytes!("../corpus/block_log/seed-chain");
+/// Rows that inputs can reach: the outputs of genesis are many and alike, so the first few of each table do.
+const ROWS_PER_TABLE: usize = 24;
+
+/// A sound store.
+struct Sound {
+    rows: Vec<(Table, Vec<u8>, Vec<u8>)>,
+    /// Those that inputs change, as positions in `rows`.
+    reached: Vec<usize>,
+    /// By height from 1 on.
+    ids: Vec<BlockId>,
+}
+
+fn disk() -> MemoryDisk {
+    let disk = MemoryDisk::default();
+    let file = disk.open(BLOCK_LOG_FILE).expect("a disk in memory opens every file");
+    file.write_at(0, CHAIN).expect("a disk in memory takes every write");
+    disk
+}
+
+impl Sound {
+    fn make() -> Self {
+        let store = Arc::new(MemoryStore::default());
+        let ledger = Ledger::open(Genesis::devnet(4), &disk(), store.clone()).expect("the chain is sound");
+        let reader = ledger.reader();
+        let id = |height| reader.block_id(Height(height)).ok().flatten().expect("the chain has this block");
+        let ids = (1..=ledger.tip().height.0).map(id).collect();
+        let view = store.snapshot().expect("a store in memory can be read");
+        let (mut rows, mut reached) = (Vec::new(), Vec::new());
+        for table in Table::ALL {
+            let found = view.scan(table, &[], None, usize::MAX).expect("a store in memory can be read");
+            reached.extend((rows.len()..rows.len() + found.len()).take(ROWS_PER_TABLE));
+            rows.extend(found.into_iter().map(|(key, value)| (table, key, value)));
+        }
+        Self { rows, reached, ids }
+    }
+
+    /// The rows with these changes: which row, how, where, and with what.
+    fn changed(&self, changes: &[u8]) -> MemoryStore {
+        let mut rows: Vec<_> =
+            self.rows.iter().map(|(table, key, value)| (*table, key.clone(), Some(value.clone()))).collect();
+        let mut rest = changes;
+        while let Some(([row, how, place, length], after)) = rest.split_first_chunk::<4>().map(|(a, b)| (*a, b)) {
+            let (with, after) = after.split_at(after.len().min(usize::from(length)));
+            rest = after;
+            let Some((_, key, value)) = self.reached.get(usize::from(row)).and_then(|at| rows.get_mut(*at)) else {
+                continue;
+            };
+            let Some(bytes) = value else { continue };
+            let place = usize::from(place);
+            match how % 5 {
+                0 => bytes.iter_mut().skip(place).zip(with).for_each(|(byte, turn)| *byte ^= turn),
+                1 => *bytes = with.to_vec(),
+                2 => bytes.truncate(place),
+                3 => key.iter_mut().skip(place).zip(with).for_each(|(byte, turn)| *byte ^= turn),
+                _ => *value = None,
+            }
+        }
+        let mut batch = Batch::default();
+        for (table, key, value) in rows {
+            if let Some(value) = value {
+                batch.put(table, key, value);
+            }
+        }
+        let store = MemoryStore::default();
+        store.write(batch).expect("a store in memory takes every write");
+        store
+    }
+}
+
+thread_local! {
+    static SOUND: OnceCell<Sound> = const { OnceCell::new() };
+}
+
+/// A store with changed rows beside a sound block log: a start refuses it or stands; whatever block it gives is the right one.
+pub(crate) fn store(bytes: &[u8]) {
+    SOUND.with(|sound| {
+        let sound = sound.get_or_init(Sound::make);
+        let store = Arc::new(sound.changed(bytes));
+        let ledger = match Ledger::open(Genesis::devnet(4), &disk(), store) {
+            Err(error) => return assert!(!error.to_string().is_empty(), "an error without words"),
+            Ok(ledger) => ledger,
+        };
+        let (tip, reader) = (ledger.tip(), ledger.reader());
+        assert_eq!(tip.height.0, sound.ids.len() as u64, "the log is whole, so all of it is there");
+        for (height, id) in (1..).map(Height).zip(&sound.ids) {
+            if let Ok(Some(block)) = reader.block(height) {
+                assert_eq!(block.id(), *id, "another block at height {height:?}");
+            }
+            let _ = (
+                reader.decided_bytes(height),
+                reader.certificate(height),
+                reader.block_id(height),
+                reader.height_of(id),
+            );
+        }
+        for (table, key, _) in sound.reached.iter().filter_map(|at| sound.rows.get(*at)) {
+            match table {
+                Table::Outputs => drop(timed_primitives::decode(key).map(|outpoint| reader.output(&outpoint))),
+                Table::OutputsByKey => {
+                    let owner = key.get(..32).and_then(|bytes| timed_primitives::decode(bytes).ok());
+                    drop(owner.map(|owner| reader.outputs_of(&owner, 8)));
+                }
+                Table::Transactions => drop(timed_primitives::decode(key).map(|txid| reader.transaction(&txid))),
+                Table::Blocks | Table::BlockIds | Table::Meta => {}
+            }
+        }
+        let _ = (reader.recent(100), reader.supply(), reader.stats());
+        assert!(reader.verify_log().is_ok(), "the log is sound, whatever the store says");
+    });
+}
