@@ -8,7 +8,7 @@ mod memory;
 mod tcp;
 
 pub use memory::{LinkQuality, MemoryNetwork, MemoryTransport};
-pub use tcp::TcpTransport;
+pub use tcp::{CONGESTION_CONTROL, TcpTransport};
 
 use async_trait::async_trait;
 use std::io;

@@ -17,12 +17,19 @@ use tokio::net::{TcpListener, TcpStream};
 /// Trade: less starves fast links between two wake-ups. Bulk is held back by what is under way as well (`under_way`). Unit: bytes.
 const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 
+/// Congestion control of our connections on Linux, CUBIC (RFC 9438). Where the system's choice is BBR, each ten seconds it closes the window to four segments
+/// for 200 ms, to measure the way anew, and votes wait behind what had left before. What bulk may have under way is bounded by ourselves.
+pub const CONGESTION_CONTROL: &str = "cubic";
+
 /// Connections of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TcpTransport;
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    // A kernel without it goes on with what it has.
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(stream).set_tcp_congestion(CONGESTION_CONTROL.as_bytes());
     #[cfg(any(target_os = "linux", target_os = "android"))]
     SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]

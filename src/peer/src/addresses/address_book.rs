@@ -55,7 +55,7 @@ pub struct Source {
 }
 
 /// Shortest time between two moves of one node that are passed on, so that nobody can have the network repeat new addresses of his for ever.
-pub const MOVE_MIN: Duration = Duration::from_secs(60);
+const MOVE_MIN: Duration = Duration::from_secs(60);
 
 /// What adding a record did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub enum Added {
     Fresh,
     /// A newer record of a known node.
     Newer,
-    /// A known node says, [`MOVE_MIN`] later at least, that it is elsewhere: news worth passing on, as a fresh record is.
+    /// A known node says, a minute later at least, that it is elsewhere: news worth passing on, as a fresh record is.
     Moved,
     /// We knew as much or more.
     Known,

@@ -15,6 +15,7 @@ use link::{Quality, Queueing};
 use relay::Relay;
 use serde_json::{Value, json};
 use std::time::Duration;
+use timed_actors::transport::CONGESTION_CONTROL;
 use timed_peer::chunk_bytes;
 use world::{EndProcess, Place};
 
@@ -34,7 +35,7 @@ pub(super) struct LanesArgs {
     /// What the link does with more than it carries.
     #[arg(long, default_value = "codel")]
     queue: Queueing,
-    /// The kernel's congestion control at both ends, such as cubic or bbr, instead of its own choice.
+    /// The kernel's congestion control at both ends, such as bbr, instead of the node's choice.
     #[arg(long, value_name = "NAME")]
     congestion: Option<String>,
     /// How long the idle link is measured, at each rate.
@@ -98,10 +99,9 @@ fn setting() -> Value {
     setting
 }
 
-/// What decides how much is under way: what was asked for, or the kernel's choice.
+/// What decides how much is under way: what was asked for, or the node's choice.
 fn congestion(arguments: &LanesArgs) -> String {
-    let chosen = || std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default();
-    arguments.congestion.clone().unwrap_or_else(chosen).trim().to_owned()
+    arguments.congestion.clone().unwrap_or_else(|| CONGESTION_CONTROL.to_owned())
 }
 
 /// One end's whole life.

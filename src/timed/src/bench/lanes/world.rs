@@ -187,7 +187,7 @@ pub(super) fn set_up_end(place: Place, congestion: Option<&str>) -> anyhow::Resu
     ip(&format!("link set wan mtu {PACKET_BYTES} up"))?;
     ip(&format!("address add {own}/24 dev wan"))?;
     if let Some(congestion) = congestion {
-        ip(&format!("route replace 10.78.0.0/24 dev wan src {own} congctl {congestion}"))?;
+        ip(&format!("route replace 10.78.0.0/24 dev wan src {own} congctl lock {congestion}"))?;
     }
     Ok(())
 }
