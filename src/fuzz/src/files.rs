@@ -22,8 +22,11 @@ fn disk(files: &[(&str, &[u8])]) -> MemoryDisk {
 /// One of so many block logs is opened as by a node that starts, which takes a thousand times as long: the file is made ready for growth.
 const OPENED: u32 = 64;
 
-/// Steps that a validator takes after a start: enough for some rounds to time out.
-const WAKES: usize = 24;
+/// Steps that a validator takes after a start, with its peers: enough for some rounds to time out.
+const STEPS: usize = 32;
+
+/// Civil time at a start, later than every block in the corpus. Unit: milliseconds since 1970.
+const NOW_MS: u64 = 1_800_000_000_000;
 
 /// A block log: read record by record, and some by a node that starts. What a start accepts, the next one accepts as well.
 pub(crate) fn block_log(bytes: &[u8]) {
@@ -98,9 +101,22 @@ fn validate_with(disk: &MemoryDisk) {
             Ok(core) => core,
             Err(error) => return assert!(start == 0, "the second start refuses what the first left: {error}"),
         };
-        let (mut now, mut input) = (Instant(0), Input::Start);
-        for _ in 0..WAKES {
-            let Ok(outputs) = core.handle(now, UnixTime(genesis.time.0 + now.0 / 1_000), input) else { return };
+        let node = |id| SecretKey::development("node", id).public();
+        let validator = |id| Some(SecretKey::development("consensus", id).public());
+        let ups = (2..=4).map(|id| Input::PeerUp { peer: node(id), validator: validator(id) });
+        let heights = (2..=4).map(|id| Input::PeerHeight { peer: node(id), height: tip.height });
+        let mut begin = [Input::Start].into_iter().chain(ups).chain(heights);
+        let mut now = Instant(0);
+        for _ in 0..STEPS {
+            let input = match (begin.next(), core.next_wake()) {
+                (Some(input), _) => input,
+                (None, None) => break,
+                (None, Some(wake)) => {
+                    now = wake.max(now);
+                    Input::Wake
+                }
+            };
+            let Ok(outputs) = core.handle(now, UnixTime(NOW_MS + now.0 / 1_000), input) else { return };
             for output in outputs {
                 let statement = match output {
                     Output::Broadcast(Gossip::Vote(vote)) => Statement::Vote(vote),
@@ -117,8 +133,6 @@ fn validate_with(disk: &MemoryDisk) {
                 }
                 assert!(matches!(signed.add(statement), Ok(None)), "signed two things: {record}");
             }
-            let Some(wake) = core.next_wake() else { break };
-            (now, input) = (wake.max(now), Input::Wake);
         }
     }
 }

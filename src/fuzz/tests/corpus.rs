@@ -6,14 +6,21 @@
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng};
+use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use timed_consensus::guard::GUARD_FILE;
 use timed_consensus::inspect::{Statement, read_journal};
 use timed_consensus::journal::JOURNAL_FILES;
+use timed_consensus::{ChainStart, Config, Consensus, Gossip, Input, Output, Tip};
 use timed_fuzz::TARGETS;
 use timed_ledger::{BLOCK_LOG_FILE, Genesis, LogWalk};
 use timed_peer::AddressRecord;
-use timed_primitives::{Address, ChainId, Disk as _, KeyHash, MemoryDisk, Network, SecretKey, UnixTime, encode};
+use timed_primitives::{
+    Address, Block, BlockId, ChainId, Disk as _, Height, Instant, KeyHash, MemoryDisk, Network, Proposal, Round,
+    SecretKey, Signature, UnixTime, Vote, VoteKind, decode, encode,
+};
 use timed_wire::{Encoded, Kind, sample};
 
 /// Mutations of each target.
@@ -33,9 +40,9 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
 }
 
 /// Tells of the input on which a target failed.
-struct Input<'a>(&'a str, &'a [u8]);
+struct Played<'a>(&'a str, &'a [u8]);
 
-impl Drop for Input<'_> {
+impl Drop for Played<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("target {} failed on {}", self.0, hex::encode(self.1));
@@ -44,9 +51,9 @@ impl Drop for Input<'_> {
 }
 
 fn play(name: &str, target: fn(&[u8]), bytes: &[u8]) {
-    let input = Input(name, bytes);
+    let played = Played(name, bytes);
     target(bytes);
-    drop(input);
+    drop(played);
 }
 
 fn mutated(rng: &mut StdRng, corpus: &[Vec<u8>]) -> Vec<u8> {
@@ -119,6 +126,94 @@ fn objects() -> Vec<Vec<u8>> {
     objects
 }
 
+/// The first block of the chain in the corpus.
+fn first_block() -> Arc<Block> {
+    let bytes = objects().into_iter().find(|object| object[0] == 1).unwrap();
+    Arc::new(decode(&bytes[1..]).unwrap())
+}
+
+/// Journal and guard of validator 1 at height 1, after each step in which they changed, and with the guard of the step before: the others
+/// propose and prevote a block and never decide it.
+fn journals() -> Vec<Vec<u8>> {
+    let (genesis, block) = (Genesis::devnet(4), first_block());
+    let chain = genesis.chain_id;
+    let key = |id| SecretKey::development("consensus", id);
+    let tip = Tip { height: Height(0), id: BlockId::default(), time: genesis.time, certificate: None };
+    let validators = genesis.validator_set().unwrap();
+    let start = ChainStart { tip, validators: validators.clone(), tip_validators: validators, recent: Vec::new() };
+    let disk = MemoryDisk::default();
+    let config = Config { journal_step_bytes: FILE_BYTES as u64, ..Config::new(chain, Some(key(1))) };
+    let mut core = Consensus::open(config, &disk, start).unwrap();
+    let proposer = (1..=4).map(key).find(|key| key.public() == block.header.proposer).unwrap();
+    let mut proposal = Proposal {
+        height: Height(1),
+        round: Round(0),
+        block: block.id(),
+        valid_round: None,
+        proposer: proposer.public(),
+        signature: Signature([0; 64]),
+    };
+    proposal.signature = proposer.sign(&proposal.signing_bytes(chain));
+    let node = |id| SecretKey::development("node", id).public();
+    let gossip = |id, message| Input::Gossip { from: node(id), message };
+    let mut inputs = VecDeque::from([Input::Start]);
+    inputs.extend((2..=4).map(|id| Input::PeerUp { peer: node(id), validator: Some(key(id).public()) }));
+    inputs.extend((2..=4).map(|id| Input::PeerHeight { peer: node(id), height: Height(0) }));
+    inputs.push_back(gossip(2, Gossip::Proposal(proposal)));
+    inputs.push_back(gossip(2, Gossip::Block(block.clone())));
+    let (mut now, mut kept) = (Instant(0), vec![files(&disk)]);
+    for _ in 0..60 {
+        let input = inputs.pop_front().unwrap_or_else(|| {
+            now = core.next_wake().unwrap().max(now);
+            Input::Wake
+        });
+        for output in core.handle(now, UnixTime(block.header.time.0 + now.0 / 1_000), input).unwrap() {
+            match output {
+                Output::Build { height, round, .. } => {
+                    inputs.push_back(Input::Built { height, round, block: block.clone() });
+                }
+                Output::Judge { block } => inputs.push_back(Input::Judged { id: block.id(), valid: true }),
+                Output::Broadcast(Gossip::Vote(vote))
+                    if vote.kind == VoteKind::Prevote && vote.validator == key(1).public() =>
+                {
+                    for id in 2..=4 {
+                        let mut other = Vote { validator: key(id).public(), ..vote.clone() };
+                        other.signature = key(id).sign(&other.signing_bytes(chain));
+                        inputs.push_back(gossip(id, Gossip::Vote(other)));
+                    }
+                }
+                _ => {}
+            }
+        }
+        let found = files(&disk);
+        if kept.last() != Some(&found) {
+            kept.push(found);
+        }
+    }
+    let both = |journal: &[Vec<u8>; 3], guard: &[u8]| [&[64, 64], &journal[0][..], &journal[1], guard].concat();
+    let pairs = kept.iter().zip(kept.iter().skip(1));
+    let seeds = pairs.flat_map(|(before, after)| [both(after, &after[2]), both(after, &before[2])]);
+    seeds.take(JOURNALS_MAX).collect()
+}
+
+/// Bytes of each journal file in a seed; the guard takes twice as many, so that each is a whole number of shares.
+const FILE_BYTES: usize = 4_096;
+/// Most seeds of journals.
+const JOURNALS_MAX: usize = 12;
+
+/// Both journal files and the guard, each filled up with zeros.
+fn files(disk: &MemoryDisk) -> [Vec<u8>; 3] {
+    [(JOURNAL_FILES[0], FILE_BYTES), (JOURNAL_FILES[1], FILE_BYTES), (GUARD_FILE, 2 * FILE_BYTES)].map(
+        |(name, size)| {
+            let file = disk.open(name).unwrap();
+            let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+            file.read_at(0, &mut bytes).unwrap();
+            bytes.resize(size, 0);
+            bytes
+        },
+    )
+}
+
 /// A call of each method, as far as its parameters can be guessed from their kinds; a batch; a call of the old form.
 fn calls() -> Vec<Vec<u8>> {
     let transaction = objects().into_iter().find(|object| object[0] == 0).unwrap();
@@ -140,6 +235,9 @@ fn calls() -> Vec<Vec<u8>> {
     };
     let mut calls: Vec<_> = timed_rpc::METHODS.iter().map(call).collect();
     calls.push("[{\"id\":\"a\",\"method\":\"getblock\",\"params\":{\"blockhash\":1,\"verbosity\":2}},{\"jsonrpc\":\"2.0\",\"method\":\"uptime\"}]".into());
+    // Long text of two bytes a letter wherever text is shown back.
+    let long = "\u{e9}".repeat(200);
+    calls.push(format!("[\"{long}\",{{\"id\":\"{long}\",\"method\":\"{long}\"}},{{\"id\":1,\"method\":\"getblock\",\"params\":[\"{long}\"]}}]"));
     calls.into_iter().map(String::into_bytes).collect()
 }
 
@@ -188,9 +286,16 @@ fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         b"[consensus]\nsign = false\n[mempool]\n[log]\nformat = \"json\"\n",
     ];
     // Which row, how, where, how many bytes, and these.
-    let rows: [&[u8]; 4] =
-        [b"", &[0, 0, 4, 1, 0x80], &[70, 2, 3, 0, 90, 4, 0, 0], &[110, 1, 0, 2, 0, 1, 111, 0, 9, 2, 1, 1]];
+    let rows: [&[u8]; 5] = [
+        b"",
+        &[0, 0, 4, 1, 0x80],
+        &[49, 2, 3, 0, 61, 4, 0, 0],
+        &[66, 1, 0, 2, 0, 1, 67, 0, 9, 2, 1, 1],
+        // The positions of two blocks are mistaken for one another.
+        &[54, 5, 55, 0, 57, 5, 56, 0],
+    ];
     vec![
+        ("journal", journals()),
         ("store", rows.map(<[u8]>::to_vec).to_vec()),
         ("settings", files.map(<[u8]>::to_vec).to_vec()),
         ("rpc", calls()),
