@@ -44,6 +44,21 @@ fn four_nodes_make_payments_final_and_agree() {
 }
 
 #[test]
+fn who_brought_a_transaction_is_known_and_who_did_not_is_not() {
+    run(async {
+        let mut network = network(4, 4);
+        let nodes = start_all(&mut network, 4);
+        all_reach(&nodes, Height(1), 10 * SECOND).await;
+        let txid = nodes[0].submit(network.payment(0, 7).unwrap()).await.unwrap();
+        nodes[3].finalises(txid, 5 * SECOND).await;
+        tokio::time::sleep(2 * SECOND).await;
+        let useful = |node: &Node| node.handles().peers.borrow().peers.iter().filter(|p| p.useful_at.is_some()).count();
+        assert_eq!(useful(&nodes[0]), 0, "nobody brought the first node its own payment");
+        assert_eq!([1, 2, 3].map(|at| useful(&nodes[at])), [1; 3], "one brought it, and only the first counts");
+    });
+}
+
+#[test]
 fn with_no_distance_a_payment_waits_for_no_timer() {
     run(async {
         let mut network = network(4, 3);

@@ -83,6 +83,8 @@ pub struct MempoolActor {
     /// When the next batch of signatures may start.
     next_batch: Instant,
     is_batch_planned: bool,
+    /// When the manager may be told next who brought something.
+    next_thanks: Instant,
     payloads: Vec<PendingPayload>,
     finality: Finality,
     /// Of the last commit; computing it for every event would cost more than the event.
@@ -112,6 +114,7 @@ impl MempoolActor {
             is_checking: false,
             next_batch: Instant::default(),
             is_batch_planned: false,
+            next_thanks: Instant::default(),
             payloads: Vec::new(),
             finality: Finality::default(),
             summary: FinalitySummary::default(),

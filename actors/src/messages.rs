@@ -108,6 +108,14 @@ pub struct Penalize {
     pub offence: Offence,
 }
 
+/// A peer brought a transaction that we did not have: what eviction looks at, among other things. Told ten times a second at most.
+#[derive(Clone, Copy, Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct Useful {
+    /// Who.
+    pub peer: PublicKey,
+}
+
 /// The chain grew: told in greetings from now on, and lanes that are full drop messages of decided heights first.
 #[derive(Clone, Copy, Debug, ActixMessage)]
 #[rtype(result = "()")]

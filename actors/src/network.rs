@@ -1,6 +1,6 @@
 //! The way from a room to its peers.
 
-use crate::messages::{Audience, Broadcast, Penalize, Send, TipChanged, ValidatorsChanged};
+use crate::messages::{Audience, Broadcast, Penalize, Send, TipChanged, Useful, ValidatorsChanged};
 use actix::Recipient;
 use timed_primitives::PublicKey;
 use timed_wire::Message;
@@ -14,6 +14,8 @@ pub struct Network {
     pub broadcast: Recipient<Broadcast>,
     /// A provable fault of an authenticated peer.
     pub penalize: Recipient<Penalize>,
+    /// A peer brought something new.
+    pub useful: Recipient<Useful>,
     /// The chain grew.
     pub tip: Recipient<TipChanged>,
     /// Who votes has changed.

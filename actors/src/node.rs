@@ -124,6 +124,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         send: peer_manager.clone().recipient(),
         broadcast: peer_manager.clone().recipient(),
         penalize: peer_manager.clone().recipient(),
+        useful: peer_manager.clone().recipient(),
         tip: peer_manager.clone().recipient(),
         validators: peer_manager.clone().recipient(),
     };

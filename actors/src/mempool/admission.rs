@@ -2,13 +2,13 @@
 
 use super::checking::{Answer, Checking, Child, reply, valid_ones};
 use super::{MempoolActor, SubmitError};
-use crate::messages::Penalize;
+use crate::messages::{Penalize, Useful};
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_mempool::{Reject, Source};
 use timed_peer::Offence;
-use timed_primitives::{Transaction, TxId};
+use timed_primitives::{Instant, Transaction, TxId};
 use tracing::trace;
 
 /// After a batch of signatures the next one waits this long for each transaction of that batch, from its start. So one that comes alone is
@@ -16,6 +16,8 @@ use tracing::trace;
 const GATHER_EACH: Duration = Duration::from_micros(500);
 /// The longest such wait.
 const GATHER_MAX: Duration = Duration::from_millis(10);
+/// Shortest time between two words of thanks for a transaction, whoever brought it: a sample says enough.
+const THANKS_EACH: Duration = Duration::from_millis(100);
 impl MempoolActor {
     /// Queues a transaction for the check of its signatures, or refuses it and returns false.
     pub(super) fn pre_check(&mut self, transaction: Arc<Transaction>, source: Source, answer: Option<Answer>) -> bool {
@@ -46,6 +48,14 @@ impl MempoolActor {
                 reply(answer, Err(reject.into()));
                 false
             }
+        }
+    }
+
+    /// Says who brought the latest transaction, now and then.
+    fn thank(&mut self, now: Instant, source: Source) {
+        if let (Source::Peer(peer), true) = (source, now >= self.next_thanks) {
+            self.next_thanks = now + THANKS_EACH;
+            self.network.useful.do_send(Useful { peer });
         }
     }
 
@@ -119,10 +129,12 @@ impl MempoolActor {
             return;
         }
         self.verified.insert([candidate.full_id()]);
+        let source = candidate.source();
         match self.pool.admit(now, candidate, &self.chain) {
             Ok(admitted) => {
                 let actions = self.relay.on_admitted(now, &admitted.txid, admitted.full_id);
                 self.carry_out(actions, ctx);
+                self.thank(now, source);
                 reply(answer, Ok(admitted.txid));
             }
             Err(reject) => reply(answer, Err(reject.into())),

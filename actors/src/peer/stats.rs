@@ -229,6 +229,8 @@ pub struct PeerSnapshot {
     pub connected_since: Instant,
     /// When something complete last came.
     pub last_received: Instant,
+    /// When it last brought a transaction that we did not have.
+    pub useful_at: Option<Instant>,
     /// Its software.
     pub agent: String,
     /// Height of its tip, as it last said.

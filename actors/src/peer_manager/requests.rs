@@ -4,7 +4,7 @@ use super::PeerManager;
 use super::sessions::{Session, is_validator};
 use crate::messages::{
     Audience, Broadcast, Connect, LiftAllBans, LiftBan, PING_WAIT, PeerUp, Penalize, Ping, Pinged, Send, SetBan, Stop,
-    Subscribe, TipChanged, ValidatorsChanged,
+    Subscribe, TipChanged, Useful, ValidatorsChanged,
 };
 use crate::peer::{Close, Measured, UserPing};
 use actix::{Context, Handler, ResponseFuture};
@@ -110,6 +110,14 @@ impl Handler<Broadcast> for PeerManager {
                 push(session, now, &message, encoded.clone());
             }
         }
+    }
+}
+
+impl Handler<Useful> for PeerManager {
+    type Result = ();
+
+    fn handle(&mut self, useful: Useful, _ctx: &mut Context<Self>) {
+        self.book.on_useful(self.clock.now(), &useful.peer);
     }
 }
 

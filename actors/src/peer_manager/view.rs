@@ -107,6 +107,7 @@ impl PeerManager {
             dropped: stats.tally.dropped,
             connected_since: up.since,
             last_received: stats.last_life,
+            useful_at: self.book.session(&session.key).and_then(|session| session.useful_at),
             agent: up.info.agent.clone(),
             height: stats.height,
             validator: up.info.validator,

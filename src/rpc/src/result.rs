@@ -129,6 +129,8 @@ pub struct PeerInfo {
     pub lastsend: u64,
     /// When something last arrived.
     pub lastrecv: u64,
+    /// When it last brought a transaction that we did not have; 0 when it has not.
+    pub last_transaction: u64,
     /// All bytes sent.
     pub bytessent: u64,
     /// All bytes received.

@@ -31,7 +31,7 @@ const SMALL_GROUP: usize = 8;
 type Group = Option<IpAddr>;
 
 impl PeerBook {
-    /// A peer brought a transaction or block that we did not have.
+    /// A peer brought a transaction that we did not have.
     pub fn on_useful(&mut self, now: Instant, key: &PublicKey) {
         if let Some(session) = self.sessions.get_mut(key) {
             session.useful_at = Some(now);

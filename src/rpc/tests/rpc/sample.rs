@@ -219,6 +219,7 @@ impl Node for Sample {
             silencemax: 5.4,
             lastsend: 1_700_000_000,
             lastrecv: 1_700_000_001,
+            last_transaction: if inbound { 1_700_000_000 } else { 0 },
             bytessent: 4_096,
             bytesrecv: 1_234_567,
             bytessent_per_msg: [("ping".into(), 96), ("vote".into(), 4_000)].into(),

@@ -62,6 +62,7 @@ impl Service {
             silencemax: peer.longest_silence.as_secs_f64(),
             lastsend: self.unix_seconds(peer.last_sent),
             lastrecv: self.unix_seconds(peer.last_received),
+            last_transaction: peer.useful_at.map_or(0, |at| self.unix_seconds(at)),
             bytessent: peer.sent.values().map(|t| t.bytes).sum(),
             bytesrecv: peer.received.values().map(|t| t.bytes).sum(),
             lanes: lane_rows(peer),
