@@ -5,6 +5,8 @@ use std::path::Path;
 use std::str::FromStr;
 use timed_ledger::Genesis;
 use timed_peer::AddressClass;
+use timed_peer::addresses::{check_address, join_address};
+use timed_peer::subnet::{ip_of, machine_of, subnet_of};
 use timed_primitives::{Address, Amount, BlockId, Hash, Network, PublicKey, TxId};
 
 /// What is read from a text is written in one way, and read again the same.
@@ -27,7 +29,19 @@ pub(crate) fn texts(bytes: &[u8]) {
     if let Ok(address) = Address::parse(text) {
         assert_eq!(Address::parse(&address.to_string()).ok(), Some(address));
     }
-    let _ = AddressClass::of_address(text);
+    let class = AddressClass::of_address(text);
+    match check_address(text) {
+        Err(_) => assert!(class.is_err() && ip_of(text).is_none(), "what is no address has a class or an IP"),
+        Ok(host) => {
+            assert!(text.contains(host), "another host");
+            if let (Some(ip), Some(port)) = (ip_of(text), text.rsplit(':').next().and_then(|port| port.parse().ok())) {
+                // Written as we write it, it is the same place.
+                let again = join_address(ip, port);
+                assert_eq!(ip_of(&again), Some(ip));
+                assert_eq!(subnet_of(machine_of(ip)), subnet_of(ip), "a machine outside its subnet");
+            }
+        }
+    }
 }
 
 /// A genesis file.

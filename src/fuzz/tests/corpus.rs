@@ -271,6 +271,7 @@ fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         "devnet",
         "[2001:db8::1]:7000",
         "node.example.org:7000",
+        "[2001:db8:1:2:3:4:5:6]:65535",
         "d433b06aa1c5a30d36781603735ca61d344bd7260ca2bcb453d6bfcd0c8bea43",
     ];
     let mut texts: Vec<Vec<u8>> = texts.map(|text| text.as_bytes().to_vec()).to_vec();

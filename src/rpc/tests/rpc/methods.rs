@@ -161,6 +161,53 @@ async fn mutated_calls_are_answered() {
     assert_eq!(running.call("getblockcount", json!([])).await.json()["result"], 2, "the server still answers");
 }
 
+/// Hosts and origins turned, cut and joined: whoever gets an answer has the cookie, and asked us by IP address or as `localhost`.
+#[tokio::test]
+async fn mutated_hosts_and_origins_let_nobody_in() {
+    let running = start(Sample::default(), Limits::default()).await;
+    let mut rng = StdRng::seed_from_u64(1);
+    let names =
+        ["localhost:7100", "LOCALHOST", "127.0.0.1:7100", "[::1]:7100", "node.example.org:7100", "[::1].org", ":"];
+    let (cookie, call) = (running.cookie.header(), json!({ "id": 1, "method": "getblockcount" }).to_string());
+    let mut mutated = |prefix: &str| {
+        let mut text = format!("{prefix}{}", names[rng.random_range(0..names.len())]).into_bytes();
+        for _ in 0..rng.random_range(0..=2) {
+            let at = rng.random_range(0..text.len());
+            match rng.random_range(0..3) {
+                0 => text[at] = rng.random_range(0x21..0x7f),
+                1 if text.len() > 1 => drop(text.remove(at)),
+                _ => text.extend_from_slice(&names[rng.random_range(0..names.len())].as_bytes()[..1]),
+            }
+        }
+        (String::from_utf8(text).unwrap(), rng.random_range(0..4u8))
+    };
+    let (mut answered, mut refused) = (0, 0);
+    for _ in 0..600 {
+        let ((host, cookies), (origin, origins)) = (mutated(""), mutated("http://"));
+        let mut headers = vec![("Host", &*host)];
+        headers.extend((cookies > 0).then_some(("Authorization", &*cookie)));
+        headers.extend((origins == 0).then_some(("Origin", &*origin)));
+        let answer = running.post_with(&headers, &call).await;
+        if answer.status != 200 {
+            refused += 1;
+            continue;
+        }
+        answered += 1;
+        let name =
+            host.rsplit_once(':').filter(|(_, port)| port.parse::<u64>().is_ok()).map_or(&*host, |(name, _)| name);
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        assert!(
+            bare.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok(),
+            "answered as {host}"
+        );
+        assert!(cookies > 0, "answered without a cookie");
+        assert!(
+            origins > 0 || origin.eq_ignore_ascii_case(&format!("http://{host}")) || !origin.starts_with("http://")
+        );
+    }
+    assert!(answered > 60 && refused > 100, "{answered} answered, {refused} refused");
+}
+
 #[tokio::test]
 async fn each_wrong_parameter_is_named_with_what_was_expected() {
     let running = start(Sample::default(), Limits::default()).await;
