@@ -203,8 +203,10 @@ mod tests {
         link.on_packet(MS, vec![1; 1_000]);
         link.on_packet(MS, vec![2; 1_000]);
         assert_eq!(link.next_wake(), Some(MS));
-        assert_eq!(link.arrived(15 * MS), None);
+        assert_eq!(link.arrived(10 * MS), None);
         assert_eq!(link.next_wake(), Some(11 * MS), "the second may leave");
+        assert_eq!(link.arrived(15 * MS), None);
+        assert_eq!(link.next_wake(), Some(16 * MS), "the first arrives");
         assert_eq!(link.arrived(16 * MS).map(|p| p[0]), Some(1));
         assert_eq!(link.arrived(25 * MS), None);
         assert_eq!(link.arrived(26 * MS).map(|p| p[0]), Some(2));
