@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 use timed_ledger::{BLOCK_LOG_FILE, Batch, Genesis, Ledger, MemoryStore, Store as _, Table};
-use timed_primitives::{BlockId, Disk as _, Height, MemoryDisk};
+use timed_primitives::{Amount, BlockId, Disk as _, Height, MemoryDisk};
 
 /// The log of a short chain, of which the rows are made.
 const CHAIN: &[u8] = include_bytes!("../corpus/block_log/seed-chain");
@@ -111,7 +111,10 @@ pub(crate) fn store(bytes: &[u8]) {
                 Table::Blocks | Table::BlockIds | Table::Meta => {}
             }
         }
-        let _ = (reader.recent(100), reader.supply(), reader.stats());
+        let supply = reader.supply();
+        let money = Amount::sum([supply.unspent, supply.fees]);
+        assert_eq!(money, Genesis::devnet(4).supply().ok(), "money came or went");
+        let _ = (reader.recent(100), reader.stats());
         assert!(reader.verify_log().is_ok(), "the log is sound, whatever the store says");
     });
 }

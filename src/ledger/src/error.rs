@@ -205,6 +205,15 @@ pub enum OpenError {
     /// The store was initialised but does not say which state it holds.
     #[error("`state/` is incomplete: move it aside, it is rebuilt from {file}", file = crate::block_log::FILE)]
     StoreIncomplete,
+    /// The store says something else of the state than the block after which it is.
+    #[error(
+        "`state/` does not hold what the chain amounts to after block {height}: move `state/` aside, it is rebuilt from {file}",
+        file = crate::block_log::FILE
+    )]
+    StoreDamaged {
+        /// Height of the store.
+        height: Height,
+    },
     /// A block of the log does not apply.
     #[error(
         "block {height} of {file} does not apply to the state before it: {source}. Move `state/` aside and start again; if it \

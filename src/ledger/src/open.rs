@@ -10,7 +10,7 @@ use crate::reader::Shared;
 use crate::state::{Applied, ChainState, Entry, GENESIS_KEY};
 use crate::store::{Batch, Store, StoreView, Table};
 use std::sync::Arc;
-use timed_primitives::{Disk, Hash, Height, decode};
+use timed_primitives::{Amount, Disk, Hash, Height, decode};
 
 /// How much of the log behind the store's height is verified at each start, newest part: about a second's work. Older records are
 /// verified whenever they are read. Unit: bytes.
@@ -33,7 +33,7 @@ impl Ledger {
             None => start(&*store, &genesis, hash)?,
         };
         let snapshot = store.snapshot().map_err(StoreError::from)?;
-        let view = caught_up_to(applied, snapshot, log.reader())?;
+        let view = caught_up_to(applied, &genesis, snapshot, log.reader())?;
         let rules = Rules {
             chain_id: genesis.chain_id,
             parameters: genesis.parameters.clone(),
@@ -82,14 +82,21 @@ fn start(store: &dyn Store, genesis: &Genesis, hash: Hash) -> Result<Applied, Op
     Ok(applied)
 }
 
-/// The state of the store, after checking that the log holds the blocks it was made of.
-fn caught_up_to(applied: Applied, snapshot: Arc<dyn StoreView>, log: &LogReader) -> Result<View, OpenError> {
+/// The state of the store, after checking that the log holds the blocks it was made of, and that the last one commits to it.
+fn caught_up_to(
+    applied: Applied,
+    genesis: &Genesis,
+    snapshot: Arc<dyn StoreView>,
+    log: &LogReader,
+) -> Result<View, OpenError> {
     let (height, id, log_end) = (applied.state.height, applied.state.id, applied.log_end);
     let state = Arc::new(applied.state);
     let (applied, recent) = (state.clone(), Arc::default());
     let mut view = View { snapshot, applied, recent, layers: Vec::new(), state, certificate: None, log_end };
     if height == Height::GENESIS {
-        return Ok(view);
+        // No block commits to it. A height that turned to 0 would otherwise start the chain anew behind the blocks of the log.
+        let is_start = *view.state == ChainState::genesis(genesis)? && log_end == FILE_HEADER_BYTES;
+        return if is_start { Ok(view) } else { Err(OpenError::StoreDamaged { height }) };
     }
     let len = log.len()?;
     if len < log_end {
@@ -99,6 +106,11 @@ fn caught_up_to(applied: Applied, snapshot: Arc<dyn StoreView>, log: &LogReader)
     let verified = verify(&view, log, height).and_then(|position| Ok(log.read(position, height)?));
     match verified {
         Ok(record) if record.end == log_end && record.certificate.block == id => {
+            let is_committed = record.block.header.state_commitment == view.state.commitment();
+            let money = Amount::sum([view.state.unspent, view.state.fees]);
+            if !is_committed || money != Some(genesis.supply()?) {
+                return Err(OpenError::StoreDamaged { height });
+            }
             view.certificate = Some(Arc::new(record.certificate));
             Ok(view)
         }
