@@ -94,6 +94,7 @@ pub struct PeerActor {
     /// What came together with the greeting, while the manager is asked. Bound: [`FRAMES_AT_ONCE`].
     early: Vec<Frame>,
     is_asking: bool,
+    refused: Option<EndReason>,
     end: Option<End>,
 }
 
@@ -126,6 +127,7 @@ impl PeerActor {
             up_since: None,
             early: Vec::new(),
             is_asking: false,
+            refused: parts.refused,
             end: None,
         }
     }
@@ -398,6 +400,11 @@ impl Actor for PeerActor {
         };
         // Its own task, so that the goodbye still leaves when the actor has ended.
         actix_rt::spawn(writer.run());
+        if let Some(reason) = self.refused {
+            // A stranger learns nothing of us but why.
+            self.finish(End::ours(reason), ctx);
+            return;
+        }
         if let Some(hello) = self.hello.take() {
             self.send(hello, None, ctx);
         }

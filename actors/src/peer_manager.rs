@@ -66,7 +66,7 @@ pub struct PeersConfig {
     pub banned: Vec<Ban>,
     /// Addresses that are known already.
     pub known: Vec<KeptAddress>,
-    /// In private networks: the only keys that may connect.
+    /// In private networks: the only keys that may be peers. `None`: anybody.
     pub allowed: Option<BTreeSet<PublicKey>>,
     /// Whether addresses are asked for, told and dialled.
     pub discovers: bool,
@@ -74,6 +74,13 @@ pub struct PeersConfig {
     pub lane_limits: LaneLimits,
     /// How loud the heartbeat is.
     pub heartbeat_level: HeartbeatLevel,
+}
+
+impl PeersConfig {
+    /// Whether the holder of this node key may be a peer.
+    fn allows(&self, key: &PublicKey) -> bool {
+        self.allowed.as_ref().is_none_or(|allowed| allowed.contains(key))
+    }
 }
 
 /// What the peer manager is made of.
@@ -139,7 +146,7 @@ impl PeerManager {
     /// When the node key cannot be used for TLS, or the listener does not know its address.
     pub fn new(parts: PeerManagerParts) -> Result<Self, TlsError> {
         let mut config = parts.config;
-        let tls = Tls::new(&parts.node_key, config.allowed.clone())?;
+        let tls = Tls::new(&parts.node_key)?;
         let listening = parts.listener.as_ref().and_then(|l| l.local_addr().ok());
         if config.local.listen_port == 0 {
             config.local.listen_port = listening.map_or(0, |address| address.port());
@@ -158,7 +165,7 @@ impl PeerManager {
         }
         let (unix, mut addresses) = (parts.clock.unix(), AddressBook::default());
         for known in std::mem::take(&mut config.known) {
-            if known.record.key != config.local.key {
+            if known.record.key != config.local.key && config.allows(&known.record.key) {
                 addresses.restore(unix, known);
             }
         }

@@ -19,7 +19,6 @@ use rustls::{
     CertificateError, ClientConfig, CommonState, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
     SignatureScheme,
 };
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use timed_primitives::{PublicKey, SecretKey};
@@ -76,15 +75,15 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Sets up both directions. With `allowed`, connections with all other keys are refused.
+    /// Sets up both directions.
     ///
     /// # Errors
     /// [`TlsError::Setup`] when the library refuses the key.
-    pub fn new(key: &SecretKey, allowed: Option<BTreeSet<PublicKey>>) -> Result<Self, TlsError> {
-        Self::build(key, allowed).map_err(TlsError::Setup)
+    pub fn new(key: &SecretKey) -> Result<Self, TlsError> {
+        Self::build(key).map_err(TlsError::Setup)
     }
 
-    fn build(key: &SecretKey, allowed: Option<BTreeSet<PublicKey>>) -> Result<Self, Error> {
+    fn build(key: &SecretKey) -> Result<Self, Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut secret = PKCS8_PREFIX.to_vec();
         secret.extend(key.seed());
@@ -92,7 +91,7 @@ impl Tls {
         let mut public = SPKI_PREFIX.to_vec();
         public.extend(key.public().0);
         let certified = Arc::new(CertifiedKey::new(vec![CertificateDer::from(public)], signer));
-        let verifier = Arc::new(RawKeyVerifier { provider: provider.clone(), allowed });
+        let verifier = Arc::new(RawKeyVerifier { provider: provider.clone() });
 
         let mut client = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -176,24 +175,17 @@ fn key_of(encoded: &[u8]) -> Option<PublicKey> {
     encoded.strip_prefix(&SPKI_PREFIX)?.try_into().ok().map(PublicKey)
 }
 
-/// Accepts any ed25519 key whose holder signs the handshake, or only those of a list.
+fn require_key(encoded: &[u8]) -> Result<(), Error> {
+    key_of(encoded).map(drop).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))
+}
+
+/// Accepts any ed25519 key whose holder signs the handshake. Who may be a peer is for the manager to say.
 #[derive(Debug)]
 struct RawKeyVerifier {
     provider: Arc<CryptoProvider>,
-    allowed: Option<BTreeSet<PublicKey>>,
 }
 
 impl RawKeyVerifier {
-    fn judge(&self, encoded: &[u8]) -> Result<(), Error> {
-        let key = key_of(encoded).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
-        match &self.allowed {
-            Some(allowed) if !allowed.contains(&key) => {
-                Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn signature(
         &self,
         message: &[u8],
@@ -214,7 +206,7 @@ impl ServerCertVerifier for RawKeyVerifier {
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.judge(encoded).map(|()| ServerCertVerified::assertion())
+        require_key(encoded).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -255,7 +247,7 @@ impl ClientCertVerifier for RawKeyVerifier {
         _intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.judge(encoded).map(|()| ClientCertVerified::assertion())
+        require_key(encoded).map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -295,7 +287,7 @@ mod tests {
     }
 
     fn tls(id: u64) -> Tls {
-        Tls::new(&node(id), None).unwrap()
+        Tls::new(&node(id)).unwrap()
     }
 
     async fn both(
@@ -343,7 +335,7 @@ mod tests {
         let mut server = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
-            .with_client_cert_verifier(Arc::new(RawKeyVerifier { provider, allowed: None }))
+            .with_client_cert_verifier(Arc::new(RawKeyVerifier { provider }))
             .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(stolen.clone())));
         server.alpn_protocols = vec![PROTOCOL.to_vec()];
         thief.server = Arc::new(server);
@@ -355,15 +347,6 @@ mod tests {
         assert!(b.is_err());
         let (_dialler, b) = both(&thief, &tls(1), None).await;
         assert!(matches!(b.err(), Some(TlsError::Handshake(_))));
-    }
-
-    #[tokio::test]
-    async fn strangers_to_an_allow_list_are_refused_in_both_directions() {
-        let private = Tls::new(&node(1), Some(BTreeSet::from([node(2).public()]))).unwrap();
-        assert!(both(&private, &tls(2), None).await.0.is_ok());
-        assert!(both(&private, &tls(3), None).await.0.is_err());
-        assert!(both(&tls(2), &private, None).await.1.is_ok());
-        assert!(both(&tls(3), &private, None).await.1.is_err());
     }
 
     #[tokio::test]

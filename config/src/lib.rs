@@ -14,10 +14,11 @@ pub use error::{ConfigError, RuleError};
 pub use layer::Origin;
 pub use load::{Loaded, Overrides, load, load_text};
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use timed_primitives::Network;
+use timed_primitives::{Network, PublicKey};
 
 /// First port for peers of a devnet: node `id` has this plus id − 1.
 pub const DEVNET_P2P_PORT: u16 = 7000;
@@ -77,6 +78,8 @@ pub struct P2p {
     pub peers: Vec<String>,
     /// Address that others are told, as host:port.
     pub external: Option<String>,
+    /// Node keys that alone may be peers; empty: anybody may. Bound: 1,000.
+    pub allowed: BTreeSet<PublicKey>,
     /// Most connections that others made. Bound: 1 to 1,000.
     pub inbound_max: u32,
     /// Most connections that we make. Bound: 1 to 1,000.

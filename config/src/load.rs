@@ -6,7 +6,7 @@ use crate::{Config, Consensus, DEVNET_NODES_MAX, DEVNET_P2P_PORT, DEVNET_RPC_POR
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use timed_primitives::Network;
+use timed_primitives::{KeyError, Network, PublicKey};
 use toml::Value;
 
 /// What flags set. The default sets nothing.
@@ -170,6 +170,19 @@ impl Overrides {
 #[derive(serde::Deserialize)]
 struct Human(#[serde(with = "humantime_serde")] Duration);
 
+/// A node key as `time-cli getnetworkinfo` shows it.
+#[derive(serde::Deserialize)]
+#[serde(try_from = "String")]
+struct NodeKey(PublicKey);
+
+impl TryFrom<String> for NodeKey {
+    type Error = KeyError;
+
+    fn try_from(text: String) -> Result<Self, KeyError> {
+        text.parse().map(Self)
+    }
+}
+
 fn read(settings: &Settings, network: Network) -> Result<Config, ConfigError> {
     let s = settings;
     // Known to every network; its value was read before the preset could be chosen.
@@ -191,6 +204,7 @@ fn read(settings: &Settings, network: Network) -> Result<Config, ConfigError> {
             port: s.get("p2p.port")?,
             peers: s.get("p2p.peers")?,
             external: s.option("p2p.external")?,
+            allowed: s.get::<Vec<NodeKey>>("p2p.allowed")?.into_iter().map(|key| key.0).collect(),
             inbound_max: s.get("p2p.inbound_max")?,
             outbound_max: s.get("p2p.outbound_max")?,
         },

@@ -23,6 +23,7 @@ impl Config {
         for peer in &self.p2p.peers {
             host_port("p2p.peers", peer)?;
         }
+        within("p2p.allowed", self.p2p.allowed.len(), 0..=1_000)?;
         if let Some(external) = &self.p2p.external {
             host_port("p2p.external", external)?;
         }

@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 use timed_config::{Config, ConfigError, LogFormat, Origin, Overrides, RuleError, load};
-use timed_primitives::Network;
+use timed_primitives::{Network, PublicKey};
 
 /// Loads with a file of this text, these variables and these flags.
 fn load_all(file: &str, environment: &[(&str, &str)], flags: &Overrides) -> Result<timed_config::Loaded, ConfigError> {
@@ -100,6 +101,7 @@ fn every_key_takes_effect() {
         port = 1
         peers = ["a:1", "[::1]:2"]
         external = "b:2"
+        allowed = ["0707070707070707070707070707070707070707070707070707070707070707"]
         inbound_max = 3
         outbound_max = 4
         [rpc]
@@ -128,6 +130,7 @@ fn every_key_takes_effect() {
     assert_eq!((&c.node.node_key, &c.node.consensus_key, &c.node.wallet_key), (&path("/n"), &path("/c"), &path("/w")));
     assert_eq!((c.p2p_address(), c.rpc_address()), ("0.0.0.0:1".parse().unwrap(), "[::]:5".parse().unwrap()));
     assert_eq!((c.p2p.peers.len(), c.p2p.external.as_deref()), (2, Some("b:2")));
+    assert_eq!(c.p2p.allowed, BTreeSet::from([PublicKey([7; 32])]));
     assert_eq!((c.p2p.inbound_max, c.p2p.outbound_max, c.rpc.calls_max), (3, 4, 6));
     assert_eq!((c.rpc.user.as_deref(), c.rpc.password.as_deref()), (Some("u"), Some("0123456789abcdef")));
     assert_eq!((&c.rpc.hosts[..], c.consensus.sign), (&["h".to_owned()][..], false));
@@ -218,6 +221,9 @@ fn wrong_types_and_values_are_refused_by_name() {
     refused("", &[("TIMED__P2P__PORT", "70000")], "`p2p.port` = \"70000\"");
     refused("[p2p]\nlisten = \"here\"", &[], "`p2p.listen` = \"here\"");
     refused("[p2p]\npeers = 5", &[], "`p2p.peers` = 5");
+    refused("[p2p]\nallowed = [\"07\"]", &[], "expected a key of 64 hex digits");
+    let many: Vec<_> = (0..1_001).map(|n| format!("{n:064x}")).collect();
+    refused(&format!("[p2p]\nallowed = {many:?}"), &[], "`p2p.allowed` is 1001: choose a value from 0 to 1000");
     refused("[consensus]\nsign = \"perhaps\"", &[], "`consensus.sign`");
     refused("[mempool]\nexpiry = \"soon\"", &[], "`mempool.expiry` = \"soon\"");
     refused("[mempool]\nexpiry = 5", &[], "`mempool.expiry` = 5");

@@ -146,6 +146,15 @@ impl Node {
         self.process = Some(Process::start(command, self.folder.parent().unwrap(), &format!("node-{}", self.id)));
     }
 
+    /// Its next lives read this configuration; the flags of all nodes lie above it.
+    pub(crate) fn configure(&mut self, toml: &str) {
+        let file = self.folder.with_extension("toml");
+        fs::write(&file, toml).unwrap();
+        if !self.arguments.iter().any(|word| word == "--config") {
+            self.arguments.extend(["--config".to_owned(), file.display().to_string()]);
+        }
+    }
+
     /// Its next life dials this port only, and listens elsewhere: nobody else knows where.
     pub(crate) fn dial_only(&mut self, peer: u16) {
         let value = |flag: &str, arguments: &[String]| arguments.iter().position(|word| word == flag).unwrap() + 1;

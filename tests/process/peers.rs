@@ -2,6 +2,7 @@
 
 use crate::harness::{Network, Node, time_cli, wait_for};
 use serde_json::json;
+use timed_primitives::SecretKey;
 
 fn key(node: &Node) -> String {
     node.ask("getnetworkinfo", json!([]))["node_key"].as_str().unwrap().to_owned()
@@ -77,6 +78,39 @@ fn operators_ping_disconnect_and_ban_and_both_ends_know_why() {
 
     assert_eq!(client(first, &["clearbanned"]), "1\n");
     wait_for("the one that was banned", || (peers(first) == 3).then_some(()));
+}
+
+#[test]
+fn a_private_network_keeps_strangers_out_and_tells_them_why() {
+    let mut network = Network::prepare(3, 1);
+    let node_key = |id| SecretKey::development("node", id).public().to_string();
+    let allowed = |ids: std::ops::RangeInclusive<u64>| {
+        let keys: Vec<_> = ids.map(node_key).collect();
+        format!("[p2p]\nallowed = {keys:?}\n")
+    };
+    for id in 1..=3 {
+        network.node_mut(id).configure(&allowed(1..=3));
+    }
+    (1..=4).for_each(|id| network.node_mut(id).start());
+    let (member, stranger) = (network.node(1), network.node(4));
+    wait_for("blocks of the members", || member.height().filter(|height| *height >= 2));
+    wait_for("the stranger", || stranger.height());
+    // Each dials the other; whoever dials, the member refuses, and both know why.
+    wait_for("the refusal on both sides", || {
+        let refused = (last_end(member, &node_key(4)), last_end(stranger, &node_key(1)));
+        (refused == (reason("not_allowed", "us"), reason("not_allowed", "them"))).then_some(())
+    });
+    assert_eq!((peers(member), peers(stranger)), (2, 0));
+    assert!(client(stranger, &["peer", "why", &node_key(1)]).contains("allow-list"));
+    let log = member.log();
+    assert!(
+        log.contains("only the 3 node keys of p2p.allowed") && log.contains("that we dialled is not in p2p.allowed")
+    );
+
+    network.node_mut(1).kill();
+    network.node_mut(1).configure(&allowed(1..=4));
+    network.node_mut(1).start();
+    wait_for("the one that is allowed now", || has_peers(network.node(4), 1).and(has_peers(network.node(1), 3)));
 }
 
 #[test]

@@ -127,4 +127,6 @@ pub struct PeerParts {
     pub heartbeat_level: HeartbeatLevel,
     /// Held until the last byte has left, so that its owner can wait for that.
     pub alive: mpsc::Sender<()>,
+    /// Not to be greeted: told this reason, and closed.
+    pub refused: Option<EndReason>,
 }

@@ -47,7 +47,7 @@ impl PeerManager {
             // A bad record is its author's fault, and the author is not known to be this peer.
             let Ok(record) = AddressRecord::decode(self.config.local.chain_id, bytes) else { continue };
             let key = record.key;
-            if key == self.config.local.key {
+            if key == self.config.local.key || !self.config.allows(&key) {
                 continue;
             }
             match self.addresses.add(unix, record, source, class) {

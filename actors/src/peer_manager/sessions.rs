@@ -88,6 +88,16 @@ impl PeerManager {
         if dialled.as_ref().is_some_and(|dial| dial.is_feeler) {
             local.capabilities |= FEELER;
         }
+        let refused = (!self.config.allows(&secured.key)).then_some(EndReason::NotAllowed);
+        match direction {
+            Direction::Outbound if refused.is_some() => {
+                tracing::warn!(peer = %secured.key, addr = %observed, "a node that we dialled is not in p2p.allowed: refused");
+            }
+            Direction::Inbound if refused.is_some() => {
+                tracing::debug!(peer = %secured.key, addr = %observed, "not in p2p.allowed: refused");
+            }
+            Direction::Outbound | Direction::Inbound => {}
+        }
         let address = ctx.address();
         let supervisor = Supervisor {
             arrived: address.clone().recipient(),
@@ -110,6 +120,7 @@ impl PeerManager {
             lane_limits: self.config.lane_limits,
             heartbeat_level: self.config.heartbeat_level,
             alive: alive.clone(),
+            refused,
         });
         let (outbox, stats) = (peer.outbox(), peer.stats());
         let (key, state, actor) = (secured.key, State::Greeting, peer.start());

@@ -234,16 +234,13 @@ impl Raw {
 
     /// Secures a connection that was dialled.
     pub(crate) async fn secure(stream: BoxStream, id: u64, to: u64) -> Self {
-        Self::over(
-            Tls::new(&node_key(id), None).unwrap().dial(stream, Some(key(to))).await.unwrap(),
-            Direction::Outbound,
-        )
+        Self::over(Tls::new(&node_key(id)).unwrap().dial(stream, Some(key(to))).await.unwrap(), Direction::Outbound)
     }
 
     /// Takes the next connection and secures it.
     pub(crate) async fn accept(listener: &mut dyn Listener, id: u64) -> Self {
         let (stream, _) = listener.accept().await.unwrap();
-        Self::over(Tls::new(&node_key(id), None).unwrap().accept(stream).await.unwrap(), Direction::Inbound)
+        Self::over(Tls::new(&node_key(id)).unwrap().accept(stream).await.unwrap(), Direction::Inbound)
     }
 
     fn over(secured: Secured, direction: Direction) -> Self {

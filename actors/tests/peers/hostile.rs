@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_actors::messages::{Audience, Broadcast, LiftBan, Penalize, SetBan};
+use timed_actors::messages::{Audience, Broadcast, LiftBan, ListAddresses, Penalize, SetBan};
 use timed_actors::tls::Tls;
 use timed_actors::transport::{MemoryNetwork, TcpTransport, Transport};
 use timed_peer::{EndReason, Offence};
@@ -295,7 +295,7 @@ fn an_impostor_at_a_configured_address_is_refused_by_its_key() {
         let scene = Scene::begin().await;
         // At node 4's address answers somebody with key 5.
         let mut listener = scene.network.host(ip(4)).bind((ip(4), PORT).into()).await.unwrap();
-        let impostor = Tls::new(&node_key(5), None).unwrap();
+        let impostor = Tls::new(&node_key(5)).unwrap();
         tokio::task::spawn_local(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = impostor.accept(stream).await;
@@ -324,6 +324,48 @@ fn a_peer_outside_the_allow_list_is_refused() {
         pass(20 * SECOND).await;
         assert!(node.is_up(2) && good.is_up(1));
         assert!(stranger.view().peers.is_empty() && !node.is_up(3));
+        assert_eq!(node.ends(3)[0], EndReason::NotAllowed);
+        assert_eq!(stranger.ends(1)[0], EndReason::NotAllowed, "it is told why");
+        assert!(stranger.ends(1).len() < 4, "it tries again slowly");
+    });
+}
+
+#[test]
+fn a_stranger_at_a_dialled_address_is_not_greeted() {
+    run(async {
+        let network = MemoryNetwork::new();
+        let mut setup = Setup::new(1).dials(&[2]);
+        setup.config.configured.iter_mut().for_each(|peer| peer.key = None);
+        setup.config.allowed = Some([key(3)].into());
+        let mut listener = network.host(ip(2)).bind((ip(2), PORT).into()).await.unwrap();
+        let node = setup.start(&network).await;
+        let mut stranger = Raw::accept(&mut *listener, 2).await;
+        let first = stranger.next().await;
+        let Some(Incoming::Message { message, .. }) = first else { panic!("{first:?}") };
+        assert_eq!(message, ControlMessage::Goodbye { code: EndReason::NotAllowed.code() }.into(), "no greeting");
+        assert!(stranger.next().await.is_none());
+        pass(SECOND).await;
+        let view = node.view();
+        let target = view.targets.iter().find(|t| t.address == address(2)).unwrap();
+        assert_eq!(target.last_end.unwrap().1, EndReason::NotAllowed);
+    });
+}
+
+#[test]
+fn what_a_member_tells_of_strangers_is_not_dialled() {
+    run(async {
+        let network = MemoryNetwork::new();
+        let mut setup = Setup::new(1);
+        setup.config.allowed = Some([key(3), key(4)].into());
+        let node = setup.start(&network).await;
+        let _stranger = Setup::new(2).start(&network).await;
+        let _other = Setup::new(4).start(&network).await;
+        let _member = Setup::new(3).dials(&[1, 2, 4]).start(&network).await;
+        pass(60 * SECOND).await;
+        assert!(node.is_up(3) && node.is_up(4), "who is allowed is found");
+        let known = node.manager.send(ListAddresses { since: u64::MAX }).await.unwrap().unwrap().kept;
+        let keys: Vec<_> = known.iter().map(|kept| kept.record.key).collect();
+        assert!(keys.contains(&key(4)) && !keys.contains(&key(2)), "{keys:?}");
     });
 }
 

@@ -101,7 +101,7 @@ impl Stranger {
     /// When the node does not accept, or refuses the key.
     pub async fn dial(&self, node: u64) -> Result<Channel, StrangerError> {
         let stream = self.connect(node).await?;
-        let secured = Tls::new(&self.key, None)?.dial(stream, None).await?;
+        let secured = Tls::new(&self.key)?.dial(stream, None).await?;
         Ok(Channel::new(secured, Direction::Outbound))
     }
 
@@ -139,7 +139,7 @@ impl Stranger {
     /// When the dialler breaks off.
     pub async fn accept(&self, listener: &mut dyn Listener) -> Result<Channel, StrangerError> {
         let (stream, _) = listener.accept().await?;
-        let secured = Tls::new(&self.key, None)?.accept(stream).await?;
+        let secured = Tls::new(&self.key)?.accept(stream).await?;
         Ok(Channel::new(secured, Direction::Inbound))
     }
 }

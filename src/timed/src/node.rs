@@ -362,7 +362,7 @@ fn peers_config(
             .collect(),
         banned,
         known,
-        allowed: None,
+        allowed: Some(&config.p2p.allowed).filter(|allowed| !allowed.is_empty()).cloned(),
         discovers: true,
         lane_limits: LaneLimits::default(),
         heartbeat_level: if is_devnet { HeartbeatLevel::Info } else { HeartbeatLevel::Debug },
@@ -391,4 +391,7 @@ fn announce(config: &Config, genesis: &Genesis, identity: &Identity, folder: &Pa
         identity.listen,
         folder.display()
     );
+    if !config.p2p.allowed.is_empty() {
+        info!("a private network: only the {} node keys of p2p.allowed may be peers", config.p2p.allowed.len());
+    }
 }

@@ -151,7 +151,7 @@ async fn connect(number: u64, port: u16, told: Rc<Told>) -> anyhow::Result<()> {
         ping_interval: Duration::from_secs(15),
     };
     let (stream, _) = TcpTransport.connect(&format!("{}:{port}", Ipv4Addr::LOCALHOST)).await?;
-    let Secured { stream, key, exporter } = Tls::new(&key, None)?.dial(stream, None).await?;
+    let Secured { stream, key, exporter } = Tls::new(&key)?.dial(stream, None).await?;
     let (mut handshake, hello) =
         Handshake::begin(SystemClock::start().now(), local, key, Direction::Outbound, exporter);
     let (read, mut write) = tokio::io::split(stream);

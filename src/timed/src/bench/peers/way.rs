@@ -179,7 +179,7 @@ pub(super) async fn plain(
     listener: Option<Box<dyn Listener>>,
     dial: Option<SocketAddr>,
 ) -> anyhow::Result<End> {
-    let tls = Tls::new(&side.key(), None)?;
+    let tls = Tls::new(&side.key())?;
     let secured = async {
         match (listener, dial) {
             (Some(mut listener), _) => Ok(tls.accept(listener.accept().await?.0).await?),
