@@ -81,7 +81,8 @@ pub struct PeerActor {
     /// Given to the tasks when the actor starts.
     line: Option<Line>,
     alive: mpsc::Sender<()>,
-    hello: Option<Message>,
+    /// Our greeting, or why there is none. Taken at the start.
+    opening: Option<Result<Message, EndReason>>,
     outbox: Outbox,
     stats: SharedStats,
     inlet: Inlet,
@@ -94,7 +95,6 @@ pub struct PeerActor {
     /// What came together with the greeting, while the manager is asked. Bound: [`FRAMES_AT_ONCE`].
     early: Vec<Frame>,
     is_asking: bool,
-    refused: Option<EndReason>,
     end: Option<End>,
 }
 
@@ -115,7 +115,7 @@ impl PeerActor {
             stage: Stage::Greeting(Box::new(handshake)),
             line: Some(Line::new(parts.stream)),
             alive: parts.alive,
-            hello: Some(ControlMessage::Hello(Box::new(hello)).into()),
+            opening: Some(parts.refused.map_or_else(|| Ok(ControlMessage::Hello(Box::new(hello)).into()), Err)),
             outbox: Outbox::new(parts.lane_limits),
             stats: SharedStats::default(),
             inlet: Inlet::new(parts.key, parts.inboxes),
@@ -127,7 +127,6 @@ impl PeerActor {
             up_since: None,
             early: Vec::new(),
             is_asking: false,
-            refused: parts.refused,
             end: None,
         }
     }
@@ -400,13 +399,11 @@ impl Actor for PeerActor {
         };
         // Its own task, so that the goodbye still leaves when the actor has ended.
         actix_rt::spawn(writer.run());
-        if let Some(reason) = self.refused {
+        match self.opening.take() {
+            Some(Ok(hello)) => self.send(hello, None, ctx),
             // A stranger learns nothing of us but why.
-            self.finish(End::ours(reason), ctx);
-            return;
-        }
-        if let Some(hello) = self.hello.take() {
-            self.send(hello, None, ctx);
+            Some(Err(reason)) => return self.finish(End::ours(reason), ctx),
+            None => {}
         }
         Self::add_stream(FramedRead::new(line, FrameCodec::new()).ready_chunks(FRAMES_AT_ONCE), ctx);
         self.arm(ctx);
