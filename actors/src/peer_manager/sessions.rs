@@ -175,8 +175,11 @@ impl PeerManager {
                 return Admission::Refused(reason);
             }
             Decision::Keep { generation, twin } => (generation, twin),
-            Decision::Replace { generation, reason, twin, older: _ } => {
+            Decision::Replace { generation, reason, twin, victim, older: _ } => {
                 self.take_down(info.key, reason);
+                if let Some(victim) = victim {
+                    self.take_down(victim, EndReason::Evicted);
+                }
                 (generation, twin)
             }
             Decision::Evict { generation, victim, twin, victim_generation: _ } => {

@@ -52,7 +52,8 @@ pub struct BookConfig {
     pub key: PublicKey,
     /// Whether we vote: then other validators are dialled with the shorter back-off.
     pub votes: bool,
-    /// Most inbound sessions. Above it validators and configured peers take the place of others, and newcomers that of large crowds.
+    /// Most inbound sessions. At the bound validators and configured peers take the place of others, and newcomers that of large crowds. It
+    /// is passed only when a validator or configured peer whom we dialled dials us, and every place is of one who is never evicted.
     pub inbound_max: usize,
     /// Most outbound sessions with peers nobody configured. Configured ones come on top.
     pub outbound_max: usize,
@@ -116,6 +117,8 @@ pub enum Decision {
         older: u64,
         /// What to close it with: [`EndReason::Duplicate`] or [`EndReason::Replaced`].
         reason: EndReason,
+        /// Whose session to close with [`EndReason::Evicted`] besides: what was an outbound session takes an inbound place.
+        victim: Option<PublicKey>,
         /// Two live nodes with this key, if so: report it to the operator.
         twin: Option<Twin>,
     },
@@ -282,10 +285,10 @@ impl PeerBook {
         self.learn(now, &arrival, &decision, rng);
         match decision {
             Decision::Refuse { .. } => return decision,
-            Decision::Evict { victim, .. } => {
+            Decision::Evict { victim, .. } | Decision::Replace { victim: Some(victim), .. } => {
                 self.sessions.remove(&victim);
             }
-            Decision::Keep { .. } | Decision::Replace { .. } => {}
+            Decision::Keep { .. } | Decision::Replace { victim: None, .. } => {}
         }
         let session = Session {
             key: arrival.key,
@@ -382,13 +385,15 @@ impl PeerBook {
             if is_surplus && !self.matters(arrival) {
                 return Decision::Refuse { reason: EndReason::TooManyPeers };
             }
+            // Without a victim it still stays: all others matter or are protected as well, and refusing it might end both connections.
+            let victim = is_surplus.then(|| self.victim(arrival)).flatten().map(|(victim, _)| victim);
             let (older, reason) = match is_collision {
                 true if arrival.direction != kept => return Decision::Refuse { reason: EndReason::Duplicate },
                 true => (older.generation, EndReason::Duplicate),
                 false => (older.generation, EndReason::Replaced),
             };
             let twin = self.note_instance(arrival);
-            return Decision::Replace { generation, older, reason, twin };
+            return Decision::Replace { generation, older, reason, victim, twin };
         }
         if arrival.direction == Direction::Inbound && self.count(Direction::Inbound) >= self.config.inbound_max {
             let Some((victim, victim_generation)) = self.victim(arrival) else {

@@ -38,6 +38,10 @@ pub struct Report {
     pub sent: BTreeMap<&'static str, (u64, u64)>,
     /// Sessions that were up and ended, each end counted, by reason.
     pub ended: BTreeMap<&'static str, u64>,
+    /// Of these, of peers that were alive and heard, undisturbed and honest on both sides. Bound: that of [`Report::violations`].
+    pub live_dropped: usize,
+    /// Peers that were gone and still counted as connected past the deadline. Bound: the same.
+    pub dead_kept: usize,
     /// Peers of the node that has fewest and of the one that has most, at the end.
     pub peers: (usize, usize),
     /// Comparisons that the judge made.
@@ -93,8 +97,10 @@ impl fmt::Display for Report {
         writeln!(f, "by kind       {}", sent.join(", "))?;
         writeln!(
             f,
-            "sessions      {} ended; {} to {} peers at the end",
+            "sessions      {} ended; {} live peers dropped, {} dead ones kept; {} to {} peers at the end",
             listed(&self.ended),
+            self.live_dropped,
+            self.dead_kept,
             self.peers.0,
             self.peers.1
         )?;

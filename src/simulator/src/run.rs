@@ -349,6 +349,7 @@ impl Run {
         let (lowest, highest) = self.world.heights();
         let sent = self.sent();
         let checker = self.world.checker().lock();
+        let found = |is_meant: fn(&Violation) -> bool| checker.violations().iter().filter(|v| is_meant(v)).count();
         Report {
             command: self.config.command(elapsed.min(self.config.length).as_secs().div_ceil(60)),
             nodes: self.world.nodes().count() as u64,
@@ -365,6 +366,8 @@ impl Run {
             counts: self.world.trace().counts(),
             sent,
             ended: checker.ended().clone(),
+            live_dropped: found(|v| matches!(v, Violation::FalseDisconnect { .. })),
+            dead_kept: found(|v| matches!(v, Violation::DeadPeerKept { .. })),
             peers: self.peers(),
             checks: checker.checks(),
             violations: checker.violations().iter().map(ToString::to_string).collect(),

@@ -121,13 +121,15 @@ proptest! {
                     let before = book.clone();
                     let decision = book.on_up(now, arrival(id, subnet, role == 0), &mut rng);
                     let was_ours = before.session(&key(id)).is_some_and(|s| s.direction == Direction::Outbound);
-                    if was_ours && matches!(decision, Decision::Replace { .. }) && before.count(Direction::Inbound) >= inbound_max {
+                    let plain = before.sessions().filter(|s| s.direction == Direction::Inbound && !s.is_validator && s.key.0[3] > 3);
+                    let plain: Vec<&Session> = plain.collect();
+                    let is_full = before.count(Direction::Inbound) >= inbound_max;
+                    if was_ours && is_full && let Decision::Replace { victim, .. } = decision {
                         prop_assert!(role == 0 || id <= 3, "only those who matter come in above the limit");
-                        above += 1;
+                        prop_assert!(victim.is_some() || plain.len() == protected(&plain).len(), "somebody could have given way");
+                        above += usize::from(victim.is_none());
                     }
-                    if let Decision::Evict { victim, .. } = decision {
-                        let plain = before.sessions().filter(|s| s.direction == Direction::Inbound && !s.is_validator && s.key.0[3] > 3);
-                        let plain: Vec<&Session> = plain.collect();
+                    if let Decision::Evict { victim, .. } | Decision::Replace { victim: Some(victim), .. } = decision {
                         let gone = before.session(&victim).unwrap();
                         prop_assert!(plain.iter().any(|s| s.key == victim), "a validator or configured peer went");
                         prop_assert!(!protected(&plain).contains(&victim));
