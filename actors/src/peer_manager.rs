@@ -14,6 +14,7 @@ mod sessions;
 mod totals;
 mod view;
 
+pub use connect::HandshakeCounts;
 pub use totals::Totals;
 pub use view::{PeersView, TargetSnapshot};
 

@@ -7,11 +7,11 @@ use crate::transport::{BoxStream, Listener};
 use actix::{ActorFutureExt, AsyncContext, Context, Message, Recipient, WrapFuture};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use timed_peer::handshake::HANDSHAKE_TIMEOUT;
 use timed_peer::{Admission, Begun, Dial, EndReason, HandshakesUnderWay};
-use timed_primitives::Clock;
+use timed_primitives::{Clock, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -33,11 +33,25 @@ pub(super) struct Accepted {
     pub(super) permit: Permit,
 }
 
-/// The inbound handshakes under way. Clones are the same.
+/// What became of those who connected to us, before they were peers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HandshakeCounts {
+    /// Inbound handshakes under way.
+    pub under_way: usize,
+    /// Those begun since the start.
+    pub begun: u64,
+    /// Of these, broken off because their places were needed.
+    pub gave_way: u64,
+    /// Connections closed at once since the start: too many from their address or subnet.
+    pub refused: u64,
+}
+
+/// Who may begin an inbound handshake, and those under way. Clones are the same.
 #[derive(Clone)]
 pub(super) struct Handshakes(Arc<Mutex<Table>>);
 
 struct Table {
+    admission: Admission,
     core: HandshakesUnderWay,
     /// To tell each that it gives way.
     told: BTreeMap<u64, oneshot::Sender<()>>,
@@ -46,18 +60,36 @@ struct Table {
 impl Handshakes {
     pub(super) fn new() -> Self {
         let core = HandshakesUnderWay::new(HANDSHAKES_MAX);
-        Self(Arc::new(Mutex::new(Table { core, told: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(Table { admission: Admission::new(), core, told: BTreeMap::new() })))
     }
 
-    fn begin(&self, from: IpAddr) -> Permit {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn counts(&self) -> HandshakeCounts {
+        let Table { admission, core, .. } = &*self.table();
+        HandshakeCounts {
+            under_way: core.len(),
+            begun: core.begun(),
+            gave_way: core.gave_way(),
+            refused: admission.refused(),
+        }
+    }
+
+    /// `None` when too many came from there.
+    fn begin(&self, now: Instant, from: IpAddr) -> Option<Permit> {
+        let mut table = self.table();
+        if !table.admission.admit(now, from) {
+            return None;
+        }
         let Begun { number, gives_way } = table.core.begin(from);
         let (sender, gives_way_now) = oneshot::channel();
         table.told.insert(number, sender);
         if let Some(sender) = gives_way.and_then(|number| table.told.remove(&number)) {
             let _ = sender.send(());
         }
-        Permit { place: Place { number, handshakes: self.clone() }, gives_way: gives_way_now }
+        Some(Permit { place: Place { number, handshakes: self.clone() }, gives_way: gives_way_now })
     }
 }
 
@@ -69,7 +101,7 @@ pub(super) struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut table = self.handshakes.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.handshakes.table();
         table.core.end(self.number);
         table.told.remove(&self.number);
     }
@@ -89,16 +121,15 @@ pub(super) async fn accept_all(
     clock: Arc<dyn Clock>,
     manager: Recipient<Accepted>,
 ) {
-    let (mut under_way, mut admission) = (JoinSet::new(), Admission::new());
+    let mut under_way = JoinSet::new();
     loop {
         match listener.accept().await {
-            Ok((_, observed)) if !admission.admit(clock.now(), observed.ip()) => {
-                tracing::debug!(addr = %observed, refused = admission.refused(), "too many connections from there");
-            }
-            Ok((stream, observed)) => {
-                let permit = handshakes.begin(observed.ip());
-                under_way.spawn_local(secure(tls.clone(), stream, observed, permit, manager.clone()));
-            }
+            Ok((stream, observed)) => match handshakes.begin(clock.now(), observed.ip()) {
+                Some(permit) => {
+                    under_way.spawn_local(secure(tls.clone(), stream, observed, permit, manager.clone()));
+                }
+                None => tracing::debug!(addr = %observed, "too many connections from there"),
+            },
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

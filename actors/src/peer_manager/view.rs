@@ -1,6 +1,6 @@
 //! What onlookers see: published, so that nobody has to ask.
 
-use super::{PeerManager, Totals};
+use super::{HandshakeCounts, PeerManager, Totals};
 use crate::peer::{PeerSnapshot, PostMortem};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub struct PeersView {
     pub twins: Vec<Twin>,
     /// Sums over all sessions since the start.
     pub totals: Totals,
+    /// Those who connected to us and are no peers yet.
+    pub handshakes: HandshakeCounts,
 }
 
 impl PeersView {
@@ -77,6 +79,7 @@ impl PeerManager {
             ended: self.ended.iter().cloned().collect(),
             twins: self.twins.clone(),
             totals: self.totals(),
+            handshakes: self.handshakes.counts(),
         });
     }
 

@@ -200,7 +200,12 @@ fn whoever_holds_all_handshakes_and_comes_back_at_once_keeps_no_newcomer_out() {
             pass(Duration::from_millis(1700)).await;
             drop(raw);
         }
+        let counts = scene.node.view().handshakes;
+        assert!(counts.under_way == 256 && counts.gave_way > 0 && counts.refused == 0, "{counts:?}");
+        assert!(counts.begun > counts.gave_way + 256, "{counts:?}");
         held.iter().for_each(tokio::task::JoinHandle::abort);
+        pass(7 * SECOND).await;
+        assert_eq!(scene.node.view().handshakes.under_way, 0, "places are given back");
         scene.end().await;
     });
 }
@@ -216,12 +221,14 @@ fn an_address_that_dials_too_often_gets_no_handshake_and_others_do() {
         let mut closed = 0;
         for socket in &mut sockets {
             let read = tokio::time::timeout(SECOND / 20, socket.read(&mut [0])).await;
-            closed += u32::from(matches!(read, Ok(Ok(0) | Err(_))));
+            closed += u64::from(matches!(read, Ok(Ok(0) | Err(_))));
         }
         assert!(
             (38..=40).contains(&closed),
             "{closed} of 60 were closed at once, 20 may wait and a token comes back each second"
         );
+        pass(SECOND).await;
+        assert_eq!(scene.node.view().handshakes.refused, closed);
         let raw = Raw::greeted(&scene.network, 3, 1, 3).await;
         let _living = tokio::task::spawn_local(raw.behave());
         scene.end().await;

@@ -61,6 +61,11 @@ impl HandshakesUnderWay {
         self.by_number.is_empty()
     }
 
+    /// How many have begun since the start.
+    pub const fn begun(&self) -> u64 {
+        self.next_number
+    }
+
     /// How many had to give way since the start.
     pub const fn gave_way(&self) -> u64 {
         self.gave_way
@@ -106,7 +111,8 @@ mod tests {
         assert_eq!(table.begin(ip(4, 1)).gives_way, Some(1), "three subnets have two: the oldest");
         table.end(1);
         table.end(0);
-        assert_eq!((table.begin(ip(5, 1)).gives_way, table.len(), table.gave_way()), (None, 6, 2));
+        assert_eq!((table.begin(ip(5, 1)).gives_way, table.len()), (None, 6));
+        assert_eq!((table.begun(), table.gave_way()), (9, 2));
         let mut table = HandshakesUnderWay::new(1);
         table.begin(ip(1, 1));
         assert_eq!(table.begin(ip(1, 1)), Begun { number: 1, gives_way: Some(0) }, "a newcomer never gives way itself");

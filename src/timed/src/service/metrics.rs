@@ -6,7 +6,7 @@ use super::peers::{lane_bytes, median_rtt};
 use std::fmt::Write as _;
 use timed_actors::histogram::Histogram;
 use timed_actors::peer::{PeerSnapshot, Tally, Traffic};
-use timed_actors::peer_manager::Totals;
+use timed_actors::peer_manager::{HandshakeCounts, Totals};
 use timed_wire::Lane;
 
 /// Builds the text. The format is lines of `name{labels} value` below a help and a type line (Prometheus, text exposition format 0.0.4).
@@ -106,6 +106,7 @@ impl Service {
             let count = peers.iter().filter(|peer| peer.direction == direction).count();
             page.line("timed_peer_connections", &format!("{{direction=\"{}\"}}", direction.name()), count);
         }
+        handshake_metrics(page, view.handshakes);
         session_metrics(page, &view.totals);
         traffic_metrics(page, &view.totals.tally);
         queue_metrics(page, peers);
@@ -151,6 +152,21 @@ impl Service {
         );
         page.histogram(FINALITY, "", &status.finality.all);
     }
+}
+
+fn handshake_metrics(page: &mut Page, counts: HandshakeCounts) {
+    page.gauge("timed_peer_handshakes", "Inbound handshakes under way.", counts.under_way);
+    page.counter("timed_peer_handshakes_begun_total", "Inbound handshakes begun.", counts.begun);
+    page.counter(
+        "timed_peer_handshakes_gave_way_total",
+        "Inbound handshakes broken off because their places were needed.",
+        counts.gave_way,
+    );
+    page.counter(
+        "timed_peer_connections_refused_total",
+        "Connections closed at once because too many came from their address or subnet.",
+        counts.refused,
+    );
 }
 
 fn session_metrics(page: &mut Page, totals: &Totals) {
