@@ -112,3 +112,32 @@ fn bench_faults_compares_phases() {
     }
     assert_measured(&report, &["/healthy/heights_per_s", "/accepted_tps"]);
 }
+
+#[test]
+fn bench_hostile_serves_newcomers_and_keeps_peers_while_attackers_hold_every_place() {
+    let report = bench(&["hostile", "--time", "1s", "--peers", "4"]);
+    let scenarios = report["scenarios"].as_array().unwrap();
+    let names: Vec<_> = scenarios.iter().map(|of| of["scenario"].as_str().unwrap()).collect();
+    assert_eq!(names, ["quiet", "half-open", "slow-drip", "connect-close", "recorded-hello", "mute-tls"]);
+    for of in scenarios {
+        let is_quiet = of["scenario"] == "quiet";
+        let count =
+            |field: &str| of.pointer(field).and_then(Value::as_f64).unwrap_or_else(|| panic!("{field}: {of:#}"));
+        assert_eq!(count("/connections") > 0.0, !is_quiet, "{of:#}");
+        assert_eq!(count("/peers_dropped"), 0.0, "{of:#}");
+        let [came, served, closed, late] =
+            ["came", "served", "closed", "late"].map(|field| count(&format!("/newcomers/{field}")));
+        assert!(served > 0.0 && came == served + closed + late, "{of:#}");
+        assert!(!is_quiet || came == served, "{of:#}");
+        assert_measured(of, &["/newcomers/ready_ms/p50", "/before/memory_mib", "/after/memory_mib"]);
+        assert!(of["peer_ping_ms"]["p50"].is_number(), "{of:#}");
+        assert!(count("/peak/memory_mib") >= count("/before/memory_mib"), "{of:#}");
+        assert!(count("/peak/open_files") >= count("/before/open_files"), "{of:#}");
+        // The newcomers and peers began as well. Connections of this machine are not refused, and the places are 256.
+        assert!(count("/handshakes/begun") >= served + 4.0, "{of:#}");
+        assert_eq!(count("/handshakes/refused"), 0.0, "{of:#}");
+        assert!(count("/handshakes/peak") <= 256.0, "{of:#}");
+        let holds_all = ["half-open", "slow-drip", "mute-tls"].contains(&of["scenario"].as_str().unwrap());
+        assert!(!holds_all || count("/handshakes/gave_way") > 0.0, "{of:#}");
+    }
+}

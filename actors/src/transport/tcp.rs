@@ -37,6 +37,9 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
+/// A socket as it comes, with nothing set and nothing known of what is under way.
+impl Stream for TcpStream {}
+
 /// A connection that knows what it has under way.
 struct TcpConnection {
     stream: TcpStream,

@@ -3,11 +3,14 @@
 
 mod chain;
 mod faults;
+mod hostile;
 mod idle_peers;
 mod lanes;
 mod light_load;
+mod lone_node;
 mod payments;
 mod peers;
+mod pretend_peer;
 mod reconnect;
 mod report;
 mod start;
@@ -65,6 +68,9 @@ enum BenchKind {
     /// What peers cost that say nothing but pings: memory, processor, file descriptors, and how many are lost.
     #[command(after_help = "Example:\n  timed bench idle-peers --peers 1000 --time 10m --json")]
     IdlePeers(idle_peers::IdlePeersArgs),
+    /// What attackers on the connection layer cost a node, and how long a newcomer waits meanwhile.
+    #[command(after_help = "Example:\n  timed bench hostile --time 10s --json")]
+    Hostile(hostile::HostileArgs),
     /// How long votes and pings wait on a slow link that block sync fills, and what is left of the link for blocks.
     #[command(after_help = "Example:\n  timed bench lanes --rates 1,10,100 --time 25s --json")]
     Lanes(lanes::LanesArgs),
@@ -87,6 +93,7 @@ pub fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
         Some(BenchKind::Faults(arguments)) => faults::run(arguments),
         Some(BenchKind::Reconnect(arguments)) => reconnect::run(arguments),
         Some(BenchKind::IdlePeers(arguments)) => idle_peers::run(arguments),
+        Some(BenchKind::Hostile(arguments)) => hostile::run(arguments),
         Some(BenchKind::Lanes(arguments)) => lanes::run(arguments),
         Some(BenchKind::LanesEnd(arguments)) => lanes::run_end(arguments),
     }

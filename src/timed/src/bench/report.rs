@@ -83,6 +83,11 @@ pub(super) fn print_rows(rows: &[(&str, String, &str)]) {
     }
 }
 
+/// Prints text for people.
+pub(super) fn print_text(text: &str) {
+    print(text.trim_end());
+}
+
 /// A line on standard output; a reader that has seen enough (`| head`) is no error.
 fn print(line: impl Display) {
     let _ = writeln!(std::io::stdout(), "{line}");

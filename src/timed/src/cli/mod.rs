@@ -5,7 +5,7 @@
 mod command;
 mod connect;
 mod params;
-mod table;
+pub(crate) mod table;
 mod view;
 
 pub use connect::{Connection, Failure};

@@ -4,23 +4,23 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
 /// A column: its heading and side.
 #[derive(Clone, Copy)]
-pub(super) struct Column {
+pub(crate) struct Column {
     head: &'static str,
     side: CellAlignment,
 }
 
 /// A column of text.
-pub(super) const fn left(head: &'static str) -> Column {
+pub(crate) const fn left(head: &'static str) -> Column {
     Column { head, side: CellAlignment::Left }
 }
 
 /// A column of numbers.
-pub(super) const fn right(head: &'static str) -> Column {
+pub(crate) const fn right(head: &'static str) -> Column {
     Column { head, side: CellAlignment::Right }
 }
 
 /// The table; `bold` paints headings.
-pub(super) fn table(columns: &[Column], rows: Vec<Vec<String>>, bold: impl Fn(&str) -> String) -> String {
+pub(crate) fn table(columns: &[Column], rows: Vec<Vec<String>>, bold: impl Fn(&str) -> String) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|c| Cell::new(bold(c.head)).set_alignment(c.side)));
