@@ -306,6 +306,11 @@ fn an_invalid_block_is_not_decided() {
     sim.payload_everywhere();
     assert!(sim.run_until(120 * SECOND, |s| s.lowest() >= 8), "{:#?}", sim.status(0));
     assert!(sim.nodes[0].chain.iter().all(|(b, _)| b.header.proposer != bad));
+    let is_blame = |output: &Output| matches!(output, Output::Invalid { .. });
+    assert!(
+        sim.nodes.iter().all(|n| !n.outputs.iter().any(is_blame)),
+        "who passed on what its proposer signed is blamed"
+    );
 }
 
 /// Rounds without end at one height: the journal is written anew, and when even that has no room, signing stops for the height.

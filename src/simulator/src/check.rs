@@ -398,7 +398,10 @@ impl Checker {
         let up_for = ended.up_for;
         let is_calm = self.calm.is_calm_for(node, peer, ended.silent_for + AFTERMATH + LATENESS);
         let are_honest = !self.byzantine.contains(&peer) && !self.byzantine.contains(&node);
-        if up_for > SETTLED && !is_wished && is_calm && are_honest {
+        // Held against the peer: between honest nodes never right, whatever befell them.
+        let is_accusation =
+            matches!(reason, EndReason::Misbehaviour | EndReason::Undecodable | EndReason::OversizedFrame);
+        if are_honest && (is_accusation || (up_for > SETTLED && !is_wished && is_calm)) {
             self.report(Violation::FalseDisconnect { node, peer, reason, up_for });
         }
     }
@@ -545,6 +548,9 @@ mod tests {
             assert_eq!(end(EndReason::Silent, 5), [], "it was not settled");
             let lost = end(EndReason::Silent, 30);
             assert!(matches!(lost[..], [Violation::FalseDisconnect { node: 1, peer: 2, .. }]), "{lost:?}");
+
+            let accused = end(EndReason::Misbehaviour, 5);
+            assert!(matches!(accused[..], [Violation::FalseDisconnect { node: 1, peer: 2, .. }]), "{accused:?}");
 
             let other = found(&|checker| checker.compare_state(1, Height(1), Hash([9; 32])));
             assert!(matches!(other[..], [Violation::OtherState { node: 1, .. }]), "{other:?}");

@@ -134,7 +134,7 @@ pub enum Violation {
         /// How often since the session began.
         times: usize,
     },
-    /// A session between two live nodes ended though nothing disturbed them.
+    /// A session between two live, honest nodes ended though nothing disturbed them, or for misbehaviour.
     #[error("node {node} lost node {peer}, which lives, after {}: {reason:?}", .up_for.as_secs())]
     FalseDisconnect {
         /// Who.
