@@ -129,6 +129,8 @@ pub struct PeerManager {
     next_session: u64,
     listeners: Vec<PeerListener>,
     validators: Option<ValidatorsChanged>,
+    /// The node that last proved to be a validator of the set, by consensus key.
+    proved: BTreeMap<PublicKey, PublicKey>,
     ended: VecDeque<Arc<PostMortem>>,
     /// Of sessions that are over.
     past: Totals,
@@ -192,6 +194,7 @@ impl PeerManager {
             next_session: 1,
             listeners: Vec::new(),
             validators: None,
+            proved: BTreeMap::new(),
             ended: VecDeque::new(),
             past: Totals::default(),
             twins: Vec::new(),

@@ -9,15 +9,19 @@ use crate::messages::{
 use crate::peer::{Close, Measured, UserPing};
 use actix::{Context, Handler, ResponseFuture};
 use futures_util::future::join_all;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use timed_peer::misbehaviour::Verdict;
-use timed_peer::{Connectivity, EndReason, Offence};
+use timed_peer::{Connectivity, EndReason, Offence, PeerInfo};
 use timed_primitives::{Instant, PublicKey};
 use timed_wire::{Encoded, Message};
 use tokio::sync::oneshot;
 
 /// For all goodbyes to leave when the node stops.
 const STOP_TIMEOUT: Duration = Duration::from_millis(2500);
+/// Validators whose node is remembered beyond its session: more than a set ever has. At the bound, which proofs without end can reach
+/// only before the first set is known, further ones are not remembered.
+const PROVED_MAX: usize = 4096;
 
 fn encode(message: &Message) -> Option<Encoded> {
     match Encoded::new(message) {
@@ -62,13 +66,11 @@ impl PeerManager {
         }
     }
 
-    /// The voting power that would stay connected without this peer, ourselves included, against the quorum.
+    /// The voting power that would stay connected without this peer, ourselves included, against the quorum. A fault is often counted
+    /// when its session is over already: a validator is one also then, since a ban would keep it from coming back.
     fn connectivity_without(&self, peer: &PublicKey) -> Connectivity {
-        let validator = |key: &PublicKey| {
-            let session = self.up.get(key).and_then(|number| self.sessions.get(number))?;
-            session.up()?.info.validator
-        };
-        let Some(offender) = validator(peer) else { return Connectivity::IRRELEVANT };
+        let remembered = || self.proved.iter().find(|(_, node)| *node == peer).map(|(validator, _)| *validator);
+        let Some(offender) = self.up_as(peer).or_else(remembered) else { return Connectivity::IRRELEVANT };
         let Some(ValidatorsChanged { validators, quorum }) = &self.validators else {
             return Connectivity { left: 0, floor: u64::MAX };
         };
@@ -76,9 +78,34 @@ impl PeerManager {
             return Connectivity::IRRELEVANT;
         }
         let own = self.config.local.consensus_key.as_ref().map(|key| key.public());
-        let others = self.up.keys().filter(|key| *key != peer).filter_map(validator);
-        let left = others.chain(own).filter_map(|key| validators.get(&key)).map(|v| v.power).sum();
+        let others = self.up.keys().filter(|key| *key != peer).filter_map(|key| self.up_as(key));
+        // A validator with two nodes votes once.
+        let left: BTreeSet<_> = others.chain(own).collect();
+        let left = left.iter().filter_map(|key| validators.get(key)).map(|v| v.power).sum();
         Connectivity { left, floor: *quorum }
+    }
+
+    /// The consensus key that this peer proved, while it is up.
+    fn up_as(&self, peer: &PublicKey) -> Option<PublicKey> {
+        self.up.get(peer).and_then(|number| self.sessions.get(number))?.up()?.info.validator
+    }
+
+    /// A ban for faults gives way when others have gone since and quorum needs the validator that now comes back.
+    pub(super) fn spare_if_needed(&mut self, now: Instant, peer: &PublicKey) {
+        let is_needed = self.validators.is_some() && !self.connectivity_without(peer).allows_ban();
+        if is_needed && self.misbehaviour.spare(now, peer) {
+            tracing::info!(peer = %peer.short(), "ban gives way: without the peer there is no quorum");
+            self.book.release(now, peer);
+        }
+    }
+
+    /// Remembers which node a validator is, beyond its session.
+    pub(super) fn remember_proof(&mut self, info: &PeerInfo) {
+        if let Some(validator) = info.validator.filter(|_| is_validator(self.validators.as_ref(), info))
+            && (self.proved.len() < PROVED_MAX || self.proved.contains_key(&validator))
+        {
+            self.proved.insert(validator, info.key);
+        }
     }
 }
 
@@ -144,11 +171,13 @@ impl Handler<ValidatorsChanged> for PeerManager {
     type Result = ();
 
     fn handle(&mut self, changed: ValidatorsChanged, _ctx: &mut Context<Self>) {
-        let up = self.up.values().filter_map(|number| self.sessions.get(number)?.up());
-        for info in up.map(|up| &up.info) {
-            self.book.on_role(&info.key, is_validator(Some(&changed), info));
-        }
+        self.proved.retain(|validator, _| changed.validators.get(validator).is_some());
         self.validators = Some(changed);
+        let up = self.up.values().filter_map(|number| self.sessions.get(number)?.up());
+        for info in up.map(|up| up.info.clone()).collect::<Vec<_>>() {
+            self.book.on_role(&info.key, is_validator(self.validators.as_ref(), &info));
+            self.remember_proof(&info);
+        }
     }
 }
 

@@ -169,9 +169,13 @@ impl PeerManager {
             address: info.address(session.observed.ip()),
             observed: Some(session.observed.ip()),
         };
+        self.remember_proof(&info);
+        self.spare_if_needed(now, &info.key);
         let (generation, twin) = match self.book.on_up(now, arrival, &mut self.rng) {
             Decision::Refuse { reason } => {
-                session.state = State::Refused;
+                if let Some(session) = self.sessions.get_mut(&number) {
+                    session.state = State::Refused;
+                }
                 return Admission::Refused(reason);
             }
             Decision::Keep { generation, twin } => (generation, twin),

@@ -4,3 +4,4 @@ mod common;
 mod friendly;
 mod hostile;
 mod liveness;
+mod quorum;

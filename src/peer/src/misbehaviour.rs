@@ -2,7 +2,8 @@
 //!
 //! Only evidence counts: every [`Offence`] is something the authenticated author of the bytes cannot deny. Time-outs, failed syncs,
 //! slow answers, exceeded rates and hearsay are no offences, so an unlucky or overloaded node is never banned. Nobody is banned
-//! whose absence would take us below the connectivity the caller names.
+//! whose absence would take us below the connectivity the caller names, and a ban gives way ([`Misbehaviour::spare`]) when others have
+//! gone since.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -104,7 +105,8 @@ impl Connectivity {
     /// The offender does not count towards quorum.
     pub const IRRELEVANT: Self = Self { left: 0, floor: 0 };
 
-    const fn allows_ban(self) -> bool {
+    /// Whether the quorum stays without the offender.
+    pub const fn allows_ban(self) -> bool {
         self.left >= self.floor
     }
 }
@@ -216,6 +218,15 @@ impl Misbehaviour {
         record.bans = record.bans.saturating_add(1);
         record.points = 0;
         Verdict::Banned { until }
+    }
+
+    /// Ends a ban because quorum has come to need the peer: its next offence bans it again if quorum then allows it, for longer. False
+    /// when no offence's ban is in force; an operator's does not give way.
+    pub fn spare(&mut self, now: Instant, key: &PublicKey) -> bool {
+        let Some(record) = self.records.get_mut(key).filter(|r| r.is_banned(now)) else { return false };
+        let Some((_, Some(offence))) = record.ban else { return false };
+        *record = Record { points: u64::from(BAN_POINTS) * POINT, at: now, ban: Some((now, Some(offence))), ..*record };
+        true
     }
 
     /// An operator bans a key. No floor applies: the operator decides.
@@ -339,6 +350,23 @@ mod tests {
         assert_eq!(m.bans(at(0)), []);
         let spare = Connectivity { left: 3, floor: 3 };
         assert!(matches!(m.on_offence(at(0), key(1), Offence::InvalidBlock, spare), Verdict::Banned { .. }));
+    }
+
+    #[test]
+    fn a_ban_gives_way_and_the_next_offence_bans_for_longer_but_an_operators_stays() {
+        let mut m = Misbehaviour::default();
+        for _ in 0..3 {
+            let _ = m.on_offence(at(0), key(1), Offence::InvalidBlock, FREE);
+        }
+        m.ban(at(0), key(2), Duration::from_secs(600));
+        assert_eq!(m.bans(at(1)).len(), 2);
+        assert!(m.spare(at(1), &key(1)) && !m.spare(at(1), &key(1)));
+        assert!(!m.spare(at(1), &key(2)) && !m.spare(at(1), &key(3)));
+        assert_eq!((m.banned_until(at(1), &key(1)), m.banned_until(at(1), &key(2))), (None, Some(at(600))));
+        let needed = Connectivity { left: 2, floor: 3 };
+        assert_eq!(m.on_offence(at(1), key(1), Offence::WrongAnswer, needed), Verdict::Spared { points: 110 });
+        assert_eq!(m.on_offence(at(1), key(1), Offence::WrongAnswer, FREE), Verdict::Banned { until: at(1201) });
+        assert!(!m.spare(at(1201), &key(1)), "it is over");
     }
 
     #[test]
