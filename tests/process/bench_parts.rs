@@ -115,10 +115,14 @@ fn bench_faults_compares_phases() {
 
 #[test]
 fn bench_hostile_serves_newcomers_and_keeps_peers_while_attackers_hold_every_place() {
-    let report = bench(&["hostile", "--time", "1s", "--peers", "4"]);
+    let names = ["quiet", "half-open", "slow-drip", "connect-close", "recorded-hello", "mute-tls"];
+    let report = bench(&["hostile", "--time", "1s", "--peers", "4", "--scenarios", &names.join(",")]);
     let scenarios = report["scenarios"].as_array().unwrap();
     let names: Vec<_> = scenarios.iter().map(|of| of["scenario"].as_str().unwrap()).collect();
-    assert_eq!(names, ["quiet", "half-open", "slow-drip", "connect-close", "recorded-hello", "mute-tls"]);
+    assert_eq!(
+        names,
+        ["quiet", "half-open", "slow-drip", "connect-close", "recorded-hello", "mute-tls", "never-reads"]
+    );
     for of in scenarios {
         let is_quiet = of["scenario"] == "quiet";
         let count =
@@ -140,4 +144,18 @@ fn bench_hostile_serves_newcomers_and_keeps_peers_while_attackers_hold_every_pla
         let holds_all = ["half-open", "slow-drip", "mute-tls"].contains(&of["scenario"].as_str().unwrap());
         assert!(!holds_all || count("/handshakes/gave_way") > 0.0, "{of:#}");
     }
+}
+
+#[test]
+fn bench_hostile_holds_no_more_than_the_lanes_bound_for_peers_that_never_read() {
+    let report = bench(&["hostile", "--time", "1s", "--peers", "4", "--scenarios", "never-reads", "--attackers", "2"]);
+    let of = &report["scenarios"][0];
+    assert_eq!(
+        (&of["scenario"], &of["attackers"], &of["peers_dropped"]),
+        (&json!("never-reads"), &json!(2), &json!(0))
+    );
+    // One of 128 KiB, one of 8 MiB, one of 16 MiB.
+    let queued = of["queued_mib"].as_f64().unwrap();
+    assert!((8.0..=2.0 * 24.2).contains(&queued), "{of:#}");
+    assert_eq!(of["newcomers"]["served"], of["newcomers"]["came"], "{of:#}");
 }

@@ -2,6 +2,7 @@
 //! validators.
 
 use anyhow::Context as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_ledger::{Assembled, Draft, Genesis, Ledger, Store};
@@ -11,6 +12,7 @@ use timed_primitives::{
     Amount, Block, ChainId, CommitCertificate, CommitSignature, Disk, KeyHash, Lock, OutPoint, Round, SecretKey,
     Transaction, TransactionBody, TxInput, TxOutput, VoteKind, encode,
 };
+use timed_store::DataDir;
 
 /// Validators of the network whose chain is made.
 pub(super) const VALIDATORS: u64 = 4;
@@ -20,6 +22,31 @@ const SPLIT_INTO: usize = 1_500;
 const PAID: u64 = 10_000;
 /// Time between two blocks.
 const BLOCK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A chain in a data folder.
+pub(super) struct Made {
+    pub(super) blocks: u64,
+    pub(super) transactions: u64,
+    pub(super) bytes: u64,
+}
+
+/// Writes a chain of so many full blocks, and the one that makes their coins, into a data folder as a node would have.
+///
+/// # Errors
+/// When the folder cannot be written, or the ledger refuses a block.
+pub(super) fn make_chain(folder: &Path, blocks: u32) -> anyhow::Result<Made> {
+    let data = DataDir::open(folder, ChainMaker::genesis().hash())?;
+    let mut maker = ChainMaker::start(&data.disk(), Arc::new(data.open_store()?))?;
+    let (mut transactions, mut bytes) = (0, 0);
+    for _ in 0..blocks {
+        let made = maker.full_block()?;
+        transactions += made.0 as u64;
+        bytes += made.1 as u64;
+    }
+    let blocks = maker.height();
+    maker.finish()?;
+    Ok(Made { blocks, transactions, bytes })
+}
 
 /// A coin and its owner: each owner signs one payment of a block, as in a network with many users. Signatures of one key would be
 /// cheaper to verify together.

@@ -44,7 +44,7 @@ struct Measured {
 }
 
 fn measure(arguments: &IdlePeersArgs, folder: &Path) -> anyhow::Result<Measured> {
-    let node = LoneNode::start(folder, vec![("TIMED__P2P__INBOUND_MAX", arguments.peers.to_string())])?;
+    let node = LoneNode::start(folder, vec![("TIMED__P2P__INBOUND_MAX", arguments.peers.to_string())], None)?;
     let before = node.held()?;
     on_one_thread(async {
         let seen = Rc::new(Seen::default());

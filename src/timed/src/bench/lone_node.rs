@@ -1,5 +1,6 @@
 //! One node that dials nobody, for measurements of what others do to it: nothing is decided, so that they are all it has to do.
 
+use super::chain::{VALIDATORS, make_chain};
 use super::report::float;
 use super::usage;
 use crate::local_nodes::{NodeProcess, Ports, Setup, choose};
@@ -24,14 +25,22 @@ pub(super) struct Held {
 }
 
 impl LoneNode {
-    /// Starts it, and waits until it answers and is idle.
+    /// Starts it, with a chain of so many full blocks in its data folder or none, and waits until it answers and is idle.
     ///
     /// # Errors
     /// When it cannot be started, or does not answer in time.
-    pub(super) fn start(folder: &Path, environment: Vec<(&'static str, String)>) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        folder: &Path,
+        environment: Vec<(&'static str, String)>,
+        blocks: Option<u32>,
+    ) -> anyhow::Result<Self> {
         let (ports, _) = choose(Ports::Free, 1)?;
         let ports = *ports.first().context("this machine has no free ports on 127.0.0.1")?;
-        let node = Setup { id: 5, validators: 4, folder, ports, peers: Vec::new(), environment }.start()?;
+        let setup = Setup { id: VALIDATORS + 1, validators: VALIDATORS, folder, ports, peers: Vec::new(), environment };
+        if let Some(blocks) = blocks {
+            make_chain(&setup.data(), blocks)?;
+        }
+        let node = setup.start()?;
         let start = Instant::now();
         while super::ask(&node.folder, "getpeerinfo", json!([])).is_err() {
             let (waited, log) = (start.elapsed(), node.log.display());

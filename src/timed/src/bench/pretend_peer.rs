@@ -50,8 +50,15 @@ impl PretendPeer {
     /// # Errors
     /// When the node refuses, at any step. There is no time limit here.
     pub(super) async fn connect(key: &SecretKey, from: Ipv4Addr, port: u16) -> anyhow::Result<Self> {
+        Self::greet(connect(from, port).await?, key).await
+    }
+
+    /// Greets a node over a connection with it.
+    ///
+    /// # Errors
+    /// When the node refuses, at any step. There is no time limit here.
+    pub(super) async fn greet(stream: TcpStream, key: &SecretKey) -> anyhow::Result<Self> {
         let tls = Tls::new(key)?;
-        let stream = connect(from, port).await?;
         stream.set_nodelay(true)?;
         let Secured { stream, key: node, exporter } = tls.dial(Box::new(stream), None).await?;
         let now = SystemClock::start().now();
@@ -132,9 +139,11 @@ impl PretendPeer {
         }
     }
 
-    async fn send(&mut self, message: ControlMessage) -> anyhow::Result<()> {
-        let encoded = Encoded::new(&Message::Control(message))?;
-        let frame = encoded.whole(usize::MAX).context("a control message fits in a frame")?;
+    /// # Errors
+    /// When the connection has ended, or the message does not fit into a frame.
+    pub(super) async fn send(&mut self, message: impl Into<Message>) -> anyhow::Result<()> {
+        let encoded = Encoded::new(&message.into())?;
+        let frame = encoded.whole(usize::MAX).context("the message does not fit into a frame")?;
         self.write.write_all(frame).await?;
         Ok(self.write.flush().await?)
     }

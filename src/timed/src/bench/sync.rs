@@ -1,16 +1,14 @@
 //! How fast a new node catches up: a chain of full blocks is made in a data folder, one node serves it and a fresh one fetches it, both
 //! real processes on this machine.
 
-use super::chain::{ChainMaker, VALIDATORS};
+use super::chain::{Made, VALIDATORS, make_chain};
 use super::report::{self, float, rounded};
 use super::{LOOK_EVERY, ask, usage};
 use crate::local_nodes::{NodeProcess, Ports, Setup, choose};
 use clap::Args;
 use serde_json::{Value, json};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-use timed_store::DataDir;
 
 /// Longest wait for the nodes, for each block beyond the start.
 const PATIENCE_PER_BLOCK: Duration = Duration::from_secs(5);
@@ -34,28 +32,6 @@ pub(super) fn run(arguments: &SyncArgs) -> anyhow::Result<()> {
         false => measured.print(),
     }
     Ok(())
-}
-
-/// The chain that is fetched.
-struct Made {
-    blocks: u64,
-    transactions: u64,
-    bytes: u64,
-}
-
-/// Writes a chain into a data folder as a node would have.
-fn make_chain(folder: &Path, blocks: u32) -> anyhow::Result<Made> {
-    let data = DataDir::open(folder, ChainMaker::genesis().hash())?;
-    let mut maker = ChainMaker::start(&data.disk(), Arc::new(data.open_store()?))?;
-    let (mut transactions, mut bytes) = (0, 0);
-    for _ in 0..blocks {
-        let made = maker.full_block()?;
-        transactions += made.0 as u64;
-        bytes += made.1 as u64;
-    }
-    let blocks = maker.height();
-    maker.finish()?;
-    Ok(Made { blocks, transactions, bytes })
 }
 
 fn measure(arguments: &SyncArgs, folder: &Path) -> anyhow::Result<Measured> {

@@ -1,7 +1,7 @@
 //! The attackers: connections from many addresses of this machine, on a thread of their own, that come back as soon as they are closed.
 
 use super::super::peers::on_one_thread;
-use super::super::pretend_peer::connect;
+use super::super::pretend_peer::{PretendPeer, connect};
 use anyhow::Context as _;
 use std::io;
 use std::net::Ipv4Addr;
@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use timed_actors::tls::Tls;
-use timed_primitives::SecretKey;
+use timed_primitives::{Height, SecretKey};
+use timed_wire::BlockSyncMessage;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -22,6 +23,10 @@ use tokio::time::sleep;
 const DRIP: Duration = Duration::from_millis(300);
 /// After a connection that did not come about.
 const PAUSE: Duration = Duration::from_millis(10);
+/// Time between two requests for blocks.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+/// Blocks asked for in each: more than a node sends for one.
+const BLOCKS_ASKED: u16 = 1_000;
 /// Largest ClientHello. Unit: bytes.
 const HELLO_BYTES_MAX: usize = 4_096;
 
@@ -49,6 +54,8 @@ pub(super) enum Attack {
     RecordedHello,
     /// Complete TLS with a new key, and greet never.
     MuteTls,
+    /// Become a peer, ask for blocks again and again, read nothing.
+    NeverReads,
 }
 
 /// Who attacks whom, and how much.
@@ -180,6 +187,15 @@ impl Attackers {
             Attack::MuteTls => {
                 let tls = Tls::new(&SecretKey::development("attacker", number))?;
                 until_closed(tls.dial(Box::new(stream), None).await?.stream).await?;
+            }
+            Attack::NeverReads => {
+                let key = SecretKey::development("attacker", number);
+                let mut peer = PretendPeer::greet(stream, &key).await?;
+                for request in 0.. {
+                    let from = Height::FIRST.0;
+                    peer.send(BlockSyncMessage::GetBlocks { request, from, count: BLOCKS_ASKED }).await?;
+                    sleep(ASK_EVERY).await;
+                }
             }
         }
         Ok(())

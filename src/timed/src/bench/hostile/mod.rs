@@ -32,6 +32,10 @@ const RAMP: Duration = Duration::from_millis(500);
 const NEWCOMER_EVERY: Duration = Duration::from_millis(100);
 /// How long a newcomer tries: what a node gives a dial and a greeting.
 const NEWCOMER_LIMIT: Duration = Duration::from_secs(8);
+/// Full blocks of a node that is asked for blocks: more than its lane for blocks holds.
+const BLOCKS: u32 = 16;
+/// Most attackers that are peers: a node of a devnet has 64 inbound places.
+const NEVER_READ_MAX: u16 = 16;
 /// Time between two pings of a peer; a node answers ten per second.
 const PING_EVERY: Duration = Duration::from_millis(250);
 
@@ -50,6 +54,8 @@ enum Scenario {
     RecordedHello,
     /// TLS completed with a new key, and then nothing.
     MuteTls,
+    /// Peers, 16 at most, that ask for full blocks again and again and read nothing.
+    NeverReads,
 }
 
 impl Scenario {
@@ -61,6 +67,23 @@ impl Scenario {
             Self::ConnectClose => Some(Attack::ConnectClose),
             Self::RecordedHello => Some(Attack::RecordedHello),
             Self::MuteTls => Some(Attack::MuteTls),
+            Self::NeverReads => Some(Attack::NeverReads),
+        }
+    }
+
+    /// Full blocks that the node has.
+    const fn blocks(self) -> Option<u32> {
+        match self {
+            Self::NeverReads => Some(BLOCKS),
+            _ => None,
+        }
+    }
+
+    /// How many of so many attackers take part.
+    fn attackers(self, all: u16) -> u16 {
+        match self {
+            Self::NeverReads => all.min(NEVER_READ_MAX),
+            _ => all,
         }
     }
 
@@ -72,6 +95,7 @@ impl Scenario {
             Self::ConnectClose => "connect-close",
             Self::RecordedHello => "recorded-hello",
             Self::MuteTls => "mute-tls",
+            Self::NeverReads => "never-reads",
         }
     }
 }
@@ -119,6 +143,7 @@ pub(super) fn run(arguments: &HostileArgs) -> anyhow::Result<()> {
 /// What came out of one scenario.
 struct Measured {
     scenario: Scenario,
+    attackers: u16,
     /// From the start of the attack to its end.
     attacked: Duration,
     opened: u64,
@@ -131,6 +156,7 @@ struct Measured {
     peak: Held,
     after: Held,
     cpu_percent: f64,
+    queued_bytes: f64,
     handshakes: Handshakes,
 }
 
@@ -138,10 +164,10 @@ fn measure(scenario: Scenario, arguments: &HostileArgs, folder: &Path) -> anyhow
     let folder = folder.join(scenario.name());
     std::fs::create_dir_all(&folder)?;
     report::progress(format!("{} ...", scenario.name()));
-    let node = LoneNode::start(&folder, Vec::new())?;
+    let node = LoneNode::start(&folder, Vec::new(), scenario.blocks())?;
     let plan = Plan {
         port: node.port(),
-        attackers: arguments.attackers,
+        attackers: scenario.attackers(arguments.attackers),
         subnets: arguments.subnets,
         connections_max: arguments.connections_max,
     };
@@ -169,6 +195,7 @@ fn measure(scenario: Scenario, arguments: &HostileArgs, folder: &Path) -> anyhow
         let (after, watched) = (node.held()?, watch.stop()?);
         Ok(Measured {
             scenario,
+            attackers: plan.attackers,
             attacked,
             opened,
             failed,
@@ -180,7 +207,8 @@ fn measure(scenario: Scenario, arguments: &HostileArgs, folder: &Path) -> anyhow
             peak: watched.peak,
             after,
             cpu_percent: 100.0 * cpu.as_secs_f64() / elapsed.as_secs_f64().max(1e-9),
-            handshakes: watched.handshakes,
+            queued_bytes: watched.told.queued_bytes,
+            handshakes: watched.told.handshakes,
         })
     })
 }
@@ -226,7 +254,6 @@ fn as_json(measured: &[Measured], arguments: &HostileArgs) -> Value {
         "benchmark": "hostile",
         "setting": report::setting(),
         "time_s": arguments.time.as_secs_f64(),
-        "attackers": arguments.attackers,
         "subnets": arguments.subnets,
         "peers": arguments.peers,
         "scenarios": measured.iter().map(Measured::as_json).collect::<Vec<_>>(),
@@ -250,6 +277,7 @@ impl Measured {
         let held = |held: Held| json!({ "memory_mib": rounded(held.memory_mib, 1), "open_files": held.files });
         json!({
             "scenario": self.scenario.name(),
+            "attackers": self.attackers,
             "connections": self.opened,
             "connections_per_second": rounded(self.opened_per_second(), 0),
             "connections_failed": self.failed,
@@ -266,6 +294,7 @@ impl Measured {
             "before": held(self.before),
             "peak": held(self.peak),
             "after": held(self.after),
+            "queued_mib": rounded(self.queued_bytes / 1_048_576.0, 1),
             "cpu_percent": rounded(self.cpu_percent, 1),
             "handshakes": {
                 "peak": self.handshakes.under_way,
@@ -286,6 +315,7 @@ impl Measured {
             self.peers_dropped.to_string(),
             times(self.peer_pings),
             format!("{:.1} / {:.1} / {:.1}", self.before.memory_mib, self.peak.memory_mib, self.after.memory_mib),
+            format!("{:.1}", self.queued_bytes / 1_048_576.0),
             format!("{:.0}", self.peak.files),
             format!("{:.0}", self.cpu_percent),
             format!("{:.0}", self.handshakes.under_way),
@@ -303,6 +333,7 @@ fn print(measured: &[Measured]) {
         right("peers lost"),
         right("peers' pings, ms"),
         right("memory, MiB"),
+        right("queued, MiB"),
         right("files"),
         right("cpu %"),
         right("handshakes"),
@@ -310,6 +341,6 @@ fn print(measured: &[Measured]) {
     ];
     report::print_text(&table(&columns, measured.iter().map(Measured::row).collect(), str::to_owned));
     report::print_text(
-        "Times: p50 / p99 / largest. Memory: before / most / after. Files and handshakes: the most. CPU: of one core.",
+        "Times: p50 / p99 / largest. Memory: before / most / after. Queued for peers, files and handshakes: the most. CPU: of one core.",
     );
 }

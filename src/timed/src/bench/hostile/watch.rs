@@ -24,13 +24,21 @@ pub(super) struct Handshakes {
     pub(super) refused: f64,
 }
 
+/// What its metrics tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Told {
+    /// Waiting to be sent, to all peers.
+    pub(super) queued_bytes: f64,
+    pub(super) handshakes: Handshakes,
+}
+
 /// What was seen.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     /// The most of each, not all at one time.
     pub(super) peak: Held,
-    /// Most handshakes under way, and the last sums.
-    pub(super) handshakes: Handshakes,
+    /// Most bytes queued and most handshakes under way, and the last sums.
+    pub(super) told: Told,
 }
 
 /// Looks until it is stopped.
@@ -66,8 +74,12 @@ fn look(pid: u32, rpc_port: u16, stopped: &Receiver<()>) -> anyhow::Result<Seen>
         seen.peak.memory_mib = seen.peak.memory_mib.max(now.memory_mib);
         seen.peak.files = seen.peak.files.max(now.files);
         if is_last || number % METRICS_EVERY == 0 {
-            let now = handshakes(rpc_port)?;
-            seen.handshakes = Handshakes { under_way: now.under_way.max(seen.handshakes.under_way), ..now };
+            let now = told(rpc_port)?;
+            let under_way = now.handshakes.under_way.max(seen.told.handshakes.under_way);
+            seen.told = Told {
+                queued_bytes: now.queued_bytes.max(seen.told.queued_bytes),
+                handshakes: Handshakes { under_way, ..now.handshakes },
+            };
         }
         if is_last {
             break;
@@ -77,7 +89,7 @@ fn look(pid: u32, rpc_port: u16, stopped: &Receiver<()>) -> anyhow::Result<Seen>
 }
 
 /// Asks the node.
-fn handshakes(rpc_port: u16) -> anyhow::Result<Handshakes> {
+fn told(rpc_port: u16) -> anyhow::Result<Told> {
     let agent: Agent = Agent::config_builder().timeout_global(Some(ANSWER_WITHIN)).proxy(None).build().into();
     let mut answer = agent.get(format!("http://127.0.0.1:{rpc_port}/metrics")).call()?;
     let page = answer.body_mut().with_config().limit(PAGE_BYTES_MAX).read_to_string()?;
@@ -85,15 +97,18 @@ fn handshakes(rpc_port: u16) -> anyhow::Result<Handshakes> {
 }
 
 /// What the page says; 0 of what it does not.
-fn read(page: &str) -> Handshakes {
-    let sample = |name: &str| {
-        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.and_then(|value| value.parse().ok()).unwrap_or_default()
+fn read(page: &str) -> Told {
+    let values = |name: &str| {
+        let is_meant =
+            |series: &str| series.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('{'));
+        let samples = page.lines().filter_map(|line| line.rsplit_once(' ')).filter(|(series, _)| is_meant(series));
+        samples.filter_map(|(_, value)| value.parse::<f64>().ok()).sum::<f64>()
     };
-    Handshakes {
-        under_way: sample("timed_peer_handshakes"),
-        begun: sample("timed_peer_handshakes_begun_total"),
-        gave_way: sample("timed_peer_handshakes_gave_way_total"),
-        refused: sample("timed_peer_connections_refused_total"),
-    }
+    let handshakes = Handshakes {
+        under_way: values("timed_peer_handshakes"),
+        begun: values("timed_peer_handshakes_begun_total"),
+        gave_way: values("timed_peer_handshakes_gave_way_total"),
+        refused: values("timed_peer_connections_refused_total"),
+    };
+    Told { queued_bytes: values("timed_peer_queue_bytes"), handshakes }
 }
