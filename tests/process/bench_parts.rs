@@ -1,7 +1,7 @@
 //! The benchmarks of single parts, each at its smallest: the JSON holds what it promises. How fast something is, is not judged here.
 
 use crate::harness::{run, timed};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Longest time for one of them: far more than it takes.
@@ -118,11 +118,8 @@ fn bench_hostile_serves_newcomers_and_keeps_peers_while_attackers_hold_every_pla
     let names = ["quiet", "half-open", "slow-drip", "connect-close", "recorded-hello", "mute-tls"];
     let report = bench(&["hostile", "--time", "1s", "--peers", "4", "--scenarios", &names.join(",")]);
     let scenarios = report["scenarios"].as_array().unwrap();
-    let names: Vec<_> = scenarios.iter().map(|of| of["scenario"].as_str().unwrap()).collect();
-    assert_eq!(
-        names,
-        ["quiet", "half-open", "slow-drip", "connect-close", "recorded-hello", "mute-tls", "never-reads"]
-    );
+    let found: Vec<_> = scenarios.iter().map(|of| of["scenario"].as_str().unwrap()).collect();
+    assert_eq!(found, names);
     for of in scenarios {
         let is_quiet = of["scenario"] == "quiet";
         let count =
