@@ -106,7 +106,8 @@ fn caught_up_to(
     let verified = verify(&view, log, height).and_then(|position| Ok(log.read(position, height)?));
     match verified {
         Ok(record) if record.end == log_end && record.certificate.block == id => {
-            let is_committed = record.block.header.state_commitment == view.state.commitment();
+            let header = &record.block.header;
+            let is_committed = header.state_commitment == view.state.commitment() && header.time == view.state.time;
             let money = Amount::sum([view.state.unspent, view.state.fees]);
             if !is_committed || money != Some(genesis.supply()?) {
                 return Err(OpenError::StoreDamaged { height });

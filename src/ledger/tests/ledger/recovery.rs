@@ -2,7 +2,9 @@
 
 use crate::chain::{Node, block, certify, coin, commit, genesis, log_bytes, move_to};
 use std::sync::Arc;
-use timed_ledger::{BLOCK_LOG_FILE, CommitError, Damage, Ledger, LogError, MemoryStore, OpenError};
+use timed_ledger::{
+    BLOCK_LOG_FILE, Batch, CommitError, Damage, Ledger, LogError, MemoryStore, OpenError, Store as _, Table,
+};
 use timed_primitives::{Height, MemoryDisk};
 
 fn open(disk: &MemoryDisk, store: &MemoryStore) -> Result<Ledger, OpenError> {
@@ -193,6 +195,37 @@ fn a_store_made_from_another_log_is_refused_and_said_to_be_replaceable() {
     let Err(error) = open(&node.disk.copy_of_durable(), &other.store) else { panic!("opened a foreign store") };
     assert!(matches!(error, OpenError::StoreMismatch { height: Height(2), .. }), "{error}");
     assert!(error.to_string().contains("move `state/` aside"));
+}
+
+/// The store's row of the state, from its end: where it ends in the log, fees, unspent money, transactions, outputs, the hash of the
+/// outputs, time, block, and height.
+#[test]
+fn a_state_in_which_a_number_turned_is_refused_and_said_to_be_replaceable() {
+    const KEY: &[u8] = b"applied";
+    let (node, stores, _) = three();
+    for (height, store) in stores.iter().enumerate() {
+        let row = store.snapshot().unwrap().get(Table::Meta, KEY).unwrap().unwrap();
+        let turned = |at: usize| {
+            let (store, mut row, mut batch) = (store.copy(), row.clone(), Batch::default());
+            row[at] ^= 1;
+            batch.put(Table::Meta, KEY.to_vec(), row);
+            store.write(batch).unwrap();
+            open(&node.disk.copy_of_durable(), &store)
+        };
+        let time = 8 + 32;
+        for (field, at) in
+            [("fees", row.len() - 16), ("unspent", row.len() - 24), ("hash", time + 8 + 100), ("time", time)]
+        {
+            let Err(error) = turned(at) else { panic!("{field} at height {height} turned, and was believed") };
+            let is_named = matches!(error, OpenError::StoreDamaged { height: h } if h.0 == height as u64);
+            assert!(is_named, "{field} at height {height}: {error}");
+            assert!(error.to_string().contains("move `state/` aside"), "{error}");
+        }
+        // The height itself, and where the log ends.
+        for at in [0, row.len() - 8] {
+            assert!(turned(at).is_err(), "byte {at} at height {height} turned, and was believed");
+        }
+    }
 }
 
 #[test]
