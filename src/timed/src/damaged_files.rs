@@ -97,6 +97,7 @@ fn changed_key_files_are_read_or_refused_and_never_shown() {
             let text = format!("{error:#}");
             let shows = |part: &[u8]| text.as_bytes().windows(part.len()).any(|window| window == part);
             assert!(!secret.trim().as_bytes().chunks(8).any(shows), "a piece of the key is shown: {text}");
+            assert!(text.contains("expected 64 hex digits"), "no advice: {text}");
             text
         })
     });
@@ -113,7 +114,14 @@ fn changed_lists_of_bans_are_read_or_refused() {
         offence,
     };
     files.keep_bans(&[ban(1, 100, None), ban(2, 900, Some(timed_peer::Offence::InvalidBlock))], &Stopped).unwrap();
-    let count = refused(&files.file("bans.json"), || files.bans(&Stopped).map(drop).map_err(|error| error.to_string()));
+    let read = || {
+        files.bans(&Stopped).map(drop).map_err(|error| {
+            let text = error.to_string();
+            assert!(text.contains("remove it"), "no advice: {text}");
+            text
+        })
+    };
+    let count = refused(&files.file("bans.json"), read);
     assert!(count > COPIES / 4, "{count}");
 }
 

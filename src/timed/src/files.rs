@@ -34,4 +34,14 @@ mod tests {
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
     }
+    #[test]
+    fn a_write_that_fails_leaves_the_content_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.json");
+        write_durably(&file, "one").unwrap();
+        // Where the text would be written first, something is in the way.
+        fs::create_dir(folder.path().join("a.new")).unwrap();
+        assert!(write_durably(&file, "two").is_err());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "one");
+    }
 }

@@ -3,8 +3,8 @@
 use crate::files::write_durably;
 use anyhow::Context as _;
 use rand::rand_core::UnwrapErr;
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use timed_config::Node;
 use timed_primitives::{PublicKey, SecretKey};
@@ -13,6 +13,8 @@ use timed_primitives::{PublicKey, SecretKey};
 const CONSENSUS_KEY: &str = "consensus.key";
 /// Number of the wallet key that owns a devnet's money.
 const DEVNET_WALLET: u64 = 0;
+/// Longest file that may hold a key: 64 digits, and room for ends of lines. Unit: bytes.
+const KEY_FILE_BYTES_MAX: u64 = 256;
 
 /// The three keys of a node.
 pub(crate) struct Keys {
@@ -64,13 +66,17 @@ pub(crate) fn voter(folder: &Path) -> anyhow::Result<Option<PublicKey>> {
 }
 
 fn read(file: &Path) -> anyhow::Result<Option<SecretKey>> {
-    let text = match fs::read_to_string(file) {
-        Ok(text) => text,
+    let failed = || format!("cannot read the key file {}", file.display());
+    let open = match File::open(file) {
+        Ok(open) => open,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("cannot read the key file {}", file.display())),
+        Err(error) => return Err(error).with_context(failed),
     };
+    let mut text = Vec::new();
+    open.take(KEY_FILE_BYTES_MAX + 1).read_to_end(&mut text).with_context(failed)?;
+    let digits = if text.len() as u64 > KEY_FILE_BYTES_MAX { &[] } else { text.trim_ascii() };
     let mut seed = [0; 32];
-    hex::decode_to_slice(text.trim(), &mut seed)
+    hex::decode_to_slice(digits, &mut seed)
         .map_err(|_| anyhow::anyhow!("{} does not hold a key: expected 64 hex digits", file.display()))?;
     Ok(Some(SecretKey::from_seed(seed)))
 }
@@ -88,6 +94,7 @@ fn read_or_make(file: &Path) -> anyhow::Result<SecretKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn none() -> Node {
         Node {
@@ -124,5 +131,31 @@ mod tests {
         let made = publics(&Keys::load(&none(), folder.path()).unwrap());
         assert_eq!(made[1], None, "without a consensus key it observes");
         assert_eq!(publics(&Keys::load(&none(), folder.path()).unwrap()), made);
+    }
+    #[test]
+    fn a_file_without_a_key_is_refused_by_name_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("node.key");
+        let digits = hex::encode([7; 32]);
+        let padded = |blanks: u64| format!("{digits}{}", " ".repeat(usize::try_from(blanks).unwrap())).into_bytes();
+        for spare in [0, KEY_FILE_BYTES_MAX - 64] {
+            fs::write(&file, padded(spare)).unwrap();
+            assert_eq!(read(&file).unwrap().unwrap().seed(), SecretKey::from_seed([7; 32]).seed());
+        }
+        let (short, odd) = (digits.as_bytes()[..63].to_vec(), digits.replace('7', "g").into_bytes());
+        let bad = [
+            Vec::new(),
+            short,
+            odd,
+            vec![0xff; 64],
+            padded(KEY_FILE_BYTES_MAX - 63),
+            [digits.as_bytes(), b"00"].concat(),
+        ];
+        for bytes in bad {
+            fs::write(&file, &bytes).unwrap();
+            let error = format!("{:#}", Keys::load(&none(), folder.path()).map(drop).unwrap_err());
+            assert!(error.contains("node.key does not hold a key: expected 64 hex digits"), "{error}");
+            assert_eq!(fs::read(&file).unwrap(), bytes, "no new key takes its place");
+        }
     }
 }

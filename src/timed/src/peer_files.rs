@@ -82,13 +82,13 @@ impl PeerFiles {
     /// # Errors
     /// [`PeerFileError`]; no file means no bans.
     pub(crate) fn bans(&self, clock: &dyn Clock) -> Result<Vec<Ban>, PeerFileError> {
-        let text = match fs::read_to_string(self.file(BANS)) {
+        let text = match fs::read(self.file(BANS)) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(self.failed(BANS)(error)),
         };
         let kept: Vec<KeptBan> =
-            serde_json::from_str(&text).map_err(|source| PeerFileError::Bans { path: self.file(BANS), source })?;
+            serde_json::from_slice(&text).map_err(|source| PeerFileError::Bans { path: self.file(BANS), source })?;
         let (now, unix) = (clock.now(), clock.unix());
         let in_force = kept.into_iter().filter(|ban| UnixTime(ban.until_ms) > unix);
         let ban = |kept: KeptBan| Ban {
@@ -227,9 +227,15 @@ mod tests {
         let found = files.bans(&At(0, 1_050)).unwrap();
         assert_eq!(found, [ban(1, 10, None), ban(2, 250, Some(Offence::InvalidBlock))]);
         assert_eq!(files.bans(&At(0, 1_060)).unwrap().len(), 1);
-        fs::write(files.file(BANS), "[{\"node_key\": 7}]").unwrap();
-        let error = files.bans(&At(0, 0)).unwrap_err().to_string();
-        assert!(error.contains("bans.json does not hold bans") && error.contains("remove it"), "{error}");
+        // Another list, no text at all, and half a list.
+        let whole = fs::read(files.file(BANS)).unwrap();
+        for damaged in [b"[{\"node_key\": 7}]", &[0xff; 16][..], &whole[..whole.len() / 2]] {
+            fs::write(files.file(BANS), damaged).unwrap();
+            let error = files.bans(&At(0, 0)).unwrap_err();
+            assert!(matches!(error, PeerFileError::Bans { .. }), "{error:?}");
+            let error = error.to_string();
+            assert!(error.contains("bans.json does not hold bans") && error.contains("remove it"), "{error}");
+        }
     }
 
     #[test]
