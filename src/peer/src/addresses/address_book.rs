@@ -243,10 +243,15 @@ impl AddressBook {
         let Some(oldest) = tried.min_by_key(|e| (e.is_validator, e.reached, e.number)).map(|e| e.record.key) else {
             return;
         };
+        self.demote(&oldest, class);
+    }
+
+    /// A tried record is untried from now on; at the bound of those, one of them gives way.
+    fn demote(&mut self, key: &PublicKey, class: AddressClass) {
         if self.count(class, false) >= UNTRIED_MAX {
             self.forget_one(class);
         }
-        if let Some(entry) = self.entries.get_mut(&oldest) {
+        if let Some(entry) = self.entries.get_mut(key) {
             entry.reached = None;
         }
     }
@@ -295,7 +300,9 @@ impl AddressBook {
         match entry.reached {
             None if entry.attempts >= UNTRIED_ATTEMPTS_MAX => self.remove(&key),
             Some(_) if entry.attempts >= TRIED_ATTEMPTS_MAX => {
-                (entry.reached, entry.attempts) = (None, 0);
+                entry.attempts = 0;
+                let class = entry.class;
+                self.demote(&key, class);
                 self.changes = self.changes.wrapping_add(1);
             }
             _ => {}

@@ -110,14 +110,15 @@ fn a_record_is_tried_after_a_handshake_with_its_key_at_its_address_and_no_sooner
 #[test]
 fn sources_and_their_subnets_are_bounded_and_classes_do_not_crowd_each_other_out() {
     let mut book = AddressBook::default();
+    // Of another class, and told before all others by the subnet that tells most.
+    let lan = record(9_000_000, "10.0.0.1:7000", NOW);
+    book.add(NOW, lan, source(1, 9), AddressClass::Private).unwrap();
     let mut tell = |range: std::ops::Range<u32>, by| range.filter(|n| told(&mut book, *n, by).is_ok()).count();
     assert_eq!(tell(0..400, source(1, 1)), RECORDS_PER_SOURCE_MAX);
     assert_eq!(tell(1000..1400, source(1, 2)), RECORDS_PER_SOURCE_SUBNET_MAX - RECORDS_PER_SOURCE_MAX);
     assert_eq!(tell(2000..2400, source(1, 3)), 0, "keys cost nothing, subnets do");
     assert_eq!(tell(2000..2001, source(2, 1)), 1);
     // What one subnet told gives way first, and other classes stay as they are.
-    let lan = record(9_000_000, "10.0.0.1:7000", NOW);
-    book.add(NOW, lan, source(1, 9), AddressClass::Private).unwrap();
     for subnet in 3..30 {
         for n in 0..100 {
             told(&mut book, 10_000 + 1000 * subnet + n, source(subnet, 1)).unwrap();
@@ -126,14 +127,26 @@ fn sources_and_their_subnets_are_bounded_and_classes_do_not_crowd_each_other_out
     assert_eq!(book.count(AddressClass::Public, false), UNTRIED_MAX);
     assert!(!knows(&book, 0) && knows(&book, 2000), "the first of those who told most are gone");
     assert_eq!(book.count(AddressClass::Private, false), 1);
+    // What turned out to be true does not count against who told it.
+    let mut book = AddressBook::default();
+    let tell = |book: &mut AddressBook, range: std::ops::Range<u32>| {
+        range.filter(|n| told(book, *n, source(1, 1)).is_ok()).count()
+    };
+    tell(&mut book, 0..400);
+    (0..10).for_each(|n| reached(&mut book, n, 0));
+    assert_eq!(tell(&mut book, 1000..1400), 10);
 }
 
 #[test]
 fn hearsay_never_displaces_a_tried_record_and_a_full_tried_part_lets_the_oldest_go() {
     let mut book = AddressBook::default();
+    // Of another class, and reached before all others.
+    book.add(NOW, record(9_000_000, "10.0.0.1:7000", NOW), source(1, 9), AddressClass::Private).unwrap();
+    book.on_reached(NOW, &key(9_000_000), &["10.0.0.1:7000"], false);
     let most = TRIED_MAX as u32;
     for n in 0..=most {
-        told(&mut book, n, source(n, 1)).unwrap();
+        // By those who tell most later.
+        told(&mut book, n, source(5_000 + n % 100, 900)).unwrap();
         reached(&mut book, n, u64::from(n));
     }
     assert_eq!((book.count(AddressClass::Public, true), book.count(AddressClass::Public, false)), (TRIED_MAX, 1));
@@ -145,7 +158,7 @@ fn hearsay_never_displaces_a_tried_record_and_a_full_tried_part_lets_the_oldest_
         (book.count(AddressClass::Public, true), book.count(AddressClass::Public, false)),
         (TRIED_MAX, UNTRIED_MAX)
     );
-    assert!((1..=most).all(|n| is_tried(&book, n)));
+    assert!((1..=most).all(|n| is_tried(&book, n)) && is_tried(&book, 9_000_000));
     // One subnet of the internet has few tried places, whatever its size.
     let mut book = AddressBook::default();
     for n in 0..200 {
@@ -155,6 +168,14 @@ fn hearsay_never_displaces_a_tried_record_and_a_full_tried_part_lets_the_oldest_
     }
     assert_eq!(book.count(AddressClass::Public, true), TRIED_PER_SUBNET_MAX);
     assert!(is_tried(&book, 0) && is_tried(&book, 199) && !is_tried(&book, 100), "a validator goes last");
+    // A private network often is one subnet.
+    let mut book = AddressBook::default();
+    for n in 0..200 {
+        let address = format!("10.1.1.{n}:7000");
+        book.add(NOW, record(n, &address, NOW), source(n, 1), AddressClass::Private).unwrap();
+        book.on_reached(NOW, &key(n), &[&address], false);
+    }
+    assert_eq!(book.count(AddressClass::Private, true), 200);
 }
 
 #[test]
@@ -200,6 +221,17 @@ fn attempts_without_an_answer_are_far_apart_and_end() {
     let tried = &drawn[&key(2)];
     assert_eq!((tried[..5].to_vec(), tried.len()), (vec![0, 2, 6, 14, 30], 13), "ten, and three as an untried one");
     assert!(book.is_empty());
+    // One that is tried no more takes the place of an untried one where these are as many as may be.
+    told(&mut book, 1, source(0, 1)).unwrap();
+    reached(&mut book, 1, 0);
+    for n in 0..2 * UNTRIED_MAX as u32 {
+        told(&mut book, 10_000 + n, source(1 + n % 100, n)).unwrap();
+    }
+    for hours in 1..=u64::from(TRIED_ATTEMPTS_MAX) {
+        assert!(is_tried(&book, 1) && book.draw(at(36_000 * hours), Want::Tried, |_| true, &mut rng).is_some());
+    }
+    assert!(knows(&book, 1) && !is_tried(&book, 1));
+    assert_eq!(book.count(AddressClass::Public, false), UNTRIED_MAX);
 }
 
 #[test]
