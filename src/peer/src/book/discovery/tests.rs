@@ -56,6 +56,7 @@ impl Scene {
                     self.addresses.on_reached(UNIX, &key, &[&dial.address], false);
                     if dial.is_feeler {
                         self.book.on_tested(&dial.address);
+                        assert_eq!(self.book.discovery.dialling(), 0, "it is over at once");
                     } else {
                         self.up(now, key, &dial.address);
                     }
@@ -166,4 +167,41 @@ fn with_all_places_taken_a_feeler_every_two_minutes_finds_out_who_is_there() {
         lost.extend(scene.book.wants_dial(at(second), &mut scene.rng));
     }
     assert!(lost.len() >= 20, "{}", lost.len());
+}
+
+#[test]
+fn with_half_of_the_places_taken_there_is_no_hurry() {
+    let mut scene = Scene::new(16);
+    (10..18).for_each(|id| tell(&mut scene.addresses, id, &home(id)));
+    scene.run(at(0), at(1), |_| true);
+    assert_eq!(scene.book.count(Direction::Outbound), 8);
+    (0..500).for_each(|id| tell(&mut scene.addresses, 1000 + id, &home(1000 + id)));
+    scene.run(at(3600), at(4200), |_| false);
+    let dials = scene.dials.len() - 8;
+    assert!((20..=23).contains(&dials), "{dials} dials in ten minutes: 2 at once, and one in 30 s");
+}
+
+#[test]
+fn a_feeler_pays_for_its_place_and_does_not_visit_who_is_connected() {
+    let mut scene = Scene::new(0);
+    tell(&mut scene.addresses, 10, &home(10));
+    scene.run(at(0), at(150), |_| true);
+    let (felt_at, dial) = scene.dials.pop().unwrap();
+    assert!(dial.is_feeler && scene.dials.is_empty());
+    let left = (0..20).filter(|_| scene.book.pace.take_place(felt_at, &dial.address)).count();
+    assert_eq!(left, 7, "of eight dials to one machine");
+    // Another node, which dialled us from where it cannot be reached.
+    tell(&mut scene.addresses, 11, &home(11));
+    let inbound = Arrival {
+        key: key(11),
+        direction: Direction::Inbound,
+        instance: Uuid::from_u128(1),
+        is_validator: false,
+        dialled: None,
+        address: None,
+        observed: None,
+    };
+    assert!(matches!(scene.book.on_up(at(151), inbound, &mut scene.rng), Decision::Keep { .. }));
+    scene.run(at(151), at(1000), |_| true);
+    assert!(scene.dials.is_empty(), "{:?}", scene.dials);
 }
