@@ -168,7 +168,9 @@ mod tests {
         let whole = fs::read(files.file(ADDRESSES)).unwrap();
         let mut broken =
             vec![whole[..whole.len() / 2].to_vec(), b"[{\"record\": 7}]".to_vec(), vec![0xff; 100], Vec::new()];
-        broken.push(vec![b' '; FILE_BYTES_MAX as usize + 1]);
+        // All of it is sound, but there is too much.
+        let blanks = FILE_BYTES_MAX as usize + 1 - whole.len();
+        broken.push([&whole[..], &vec![b' '; blanks]].concat());
         for bytes in broken {
             fs::write(files.file(ADDRESSES), &bytes).unwrap();
             assert!(files.addresses(CHAIN).unwrap().kept.is_empty());

@@ -249,6 +249,10 @@ mod tests {
         files.add_history(&[end(3.0)]).unwrap();
         let uptimes = |files: &PeerFiles| files.history().unwrap().iter().map(|end| end.uptime).collect::<Vec<_>>();
         assert_eq!(uptimes(&files), [1.0, 3.0]);
+        // A line that is too long is none, whatever it says.
+        let long = EndInfo { why: "x".repeat(LINE_BYTES_MAX), ..end(4.0) };
+        files.add_history(&[long, end(5.0)]).unwrap();
+        assert_eq!(uptimes(&files), [1.0, 3.0, 5.0]);
         let many: Vec<_> = (0..100).map(|n| end(f64::from(n))).collect();
         let size = |name: &str| fs::metadata(files.file(name)).map_or(0, |found| found.len());
         for _ in 0..300 {
@@ -259,5 +263,10 @@ mod tests {
         assert_eq!(uptimes(&files).len(), EARLIER_MAX);
         assert_eq!(uptimes(&files).last(), Some(&99.0));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        // Few in the newer file: those before them come from the older one, and first.
+        fs::write(files.file(HISTORY), "").unwrap();
+        files.add_history(&[end(1000.0)]).unwrap();
+        let last = uptimes(&files).split_off(EARLIER_MAX - 3);
+        assert_eq!(last, [98.0, 99.0, 1000.0]);
     }
 }
