@@ -12,6 +12,7 @@ mod connect;
 mod requests;
 mod sessions;
 mod totals;
+mod turns;
 mod view;
 
 pub use connect::HandshakeCounts;

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// Most bytes the kernel holds unsent, so that our lanes decide what goes next and not a buffer of megabytes.
 ///
@@ -21,9 +21,27 @@ const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 /// for 200 ms, to measure the way anew, and votes wait behind what had left before. What bulk may have under way is bounded by ourselves.
 pub const CONGESTION_CONTROL: &str = "cubic";
 
+/// Connections that the kernel may hold until they are accepted; it takes less where its own bound is lower (`somaxconn`).
+///
+/// With the usual 128 a burst of connections that come and go fills it, and who comes then is not heard until the first packet is sent again,
+/// a second later. Unit: connections.
+const WAITING_MAX: u32 = 4096;
+
 /// Connections of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TcpTransport;
+
+/// Listens at an address, also where connections of an earlier process linger, as listeners do elsewhere.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING_MAX)
+}
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
@@ -101,7 +119,7 @@ impl AsyncWrite for TcpConnection {
 #[async_trait]
 impl Transport for TcpTransport {
     async fn bind(&self, address: SocketAddr) -> io::Result<Box<dyn Listener>> {
-        Ok(Box::new(TcpAcceptor(TcpListener::bind(address).await?)))
+        Ok(Box::new(TcpAcceptor(listen(address)?)))
     }
 
     async fn connect(&self, target: &str) -> io::Result<(BoxStream, SocketAddr)> {
@@ -134,6 +152,7 @@ impl Listener for TcpAcceptor {
 mod tests {
     use super::*;
     use std::net::Ipv4Addr;
+    use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]
@@ -161,5 +180,19 @@ mod tests {
         prepare(&stream).unwrap();
         assert!(stream.nodelay().unwrap());
         assert_eq!(SockRef::from(&stream).tcp_notsent_lowat().unwrap(), UNSENT_BYTES_MAX);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_burst_of_connections_waits_to_be_accepted_and_is_not_turned_away() {
+        let bound = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+        let listener = TcpTransport.bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        for number in 0..400.min(bound.trim().parse().unwrap()) {
+            // One that is turned away would try for minutes, since nobody accepts.
+            let connected = tokio::time::timeout(Duration::from_secs(5), TcpStream::connect(address)).await;
+            waiting.push(connected.unwrap_or_else(|_| panic!("connection {number} is turned away")).unwrap());
+        }
     }
 }
