@@ -2,6 +2,7 @@
 
 use super::super::peers::on_one_thread;
 use super::super::pretend_peer::{PretendPeer, connect};
+use super::Scenario;
 use anyhow::Context as _;
 use std::io;
 use std::net::Ipv4Addr;
@@ -39,23 +40,6 @@ const NEWCOMER_SUBNETS: u32 = 1 << 15;
 pub(super) fn newcomer(number: u64) -> Ipv4Addr {
     let subnet = u32::try_from(number % u64::from(NEWCOMER_SUBNETS)).unwrap_or_default();
     Ipv4Addr::from_bits(NEWCOMERS.to_bits() | (subnet << 8))
-}
-
-/// What attackers do with a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Attack {
-    /// Nothing.
-    HalfOpen,
-    /// Send a ClientHello, a byte now and then.
-    SlowDrip,
-    /// Close it at once.
-    ConnectClose,
-    /// Send a ClientHello that was recorded once, close it when the node has answered: the node computes, they do not.
-    RecordedHello,
-    /// Complete TLS with a new key, and greet never.
-    MuteTls,
-    /// Become a peer, ask for blocks again and again, read nothing.
-    NeverReads,
 }
 
 /// Who attacks whom, and how much.
@@ -101,7 +85,7 @@ pub(super) struct Running {
 impl Running {
     /// # Errors
     /// When the system refuses a thread.
-    pub(super) fn start(attack: Attack, plan: Plan) -> anyhow::Result<Self> {
+    pub(super) fn start(attack: Scenario, plan: Plan) -> anyhow::Result<Self> {
         let done = Arc::new(Done::default());
         let (stop, stopped) = oneshot::channel();
         let for_thread = done.clone();
@@ -134,7 +118,7 @@ impl Running {
 }
 
 struct Attackers {
-    attack: Attack,
+    attack: Scenario,
     plan: Plan,
     hello: Vec<u8>,
     done: Arc<Done>,
@@ -163,8 +147,8 @@ impl Attackers {
 
     async fn hold(&self, mut stream: TcpStream, number: u64) -> anyhow::Result<()> {
         match self.attack {
-            Attack::HalfOpen => until_closed(stream).await?,
-            Attack::SlowDrip => {
+            Scenario::HalfOpen => until_closed(stream).await?,
+            Scenario::SlowDrip => {
                 let (mut read, mut write) = stream.split();
                 let mut buffer = [0];
                 let drip = async {
@@ -179,16 +163,16 @@ impl Attackers {
                     closed = read.read(&mut buffer) => drop(closed?),
                 }
             }
-            Attack::ConnectClose => {}
-            Attack::RecordedHello => {
+            Scenario::Quiet | Scenario::ConnectClose => {}
+            Scenario::RecordedHello => {
                 stream.write_all(&self.hello).await?;
                 stream.read_u8().await?;
             }
-            Attack::MuteTls => {
+            Scenario::MuteTls => {
                 let tls = Tls::new(&SecretKey::development("attacker", number))?;
                 until_closed(tls.dial(Box::new(stream), None).await?.stream).await?;
             }
-            Attack::NeverReads => {
+            Scenario::NeverReads => {
                 let key = SecretKey::development("attacker", number);
                 let mut peer = PretendPeer::greet(stream, &key).await?;
                 for request in 0.. {

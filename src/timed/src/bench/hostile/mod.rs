@@ -12,7 +12,7 @@ use super::peers::on_one_thread;
 use super::pretend_peer::{PretendPeer, Seen, connect_many};
 use super::report::{self, Percentiles, float, ms, rounded};
 use crate::cli::table::{left, right, table};
-use attack::{Attack, Plan, Running, newcomer};
+use attack::{Plan, Running, newcomer};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -50,7 +50,7 @@ enum Scenario {
     SlowDrip,
     /// Connections that are closed at once.
     ConnectClose,
-    /// A recorded TLS greeting, closed when the node has answered it.
+    /// A recorded TLS greeting, closed when the node has answered it: the node computes, the attackers do not.
     RecordedHello,
     /// TLS completed with a new key, and then nothing.
     MuteTls,
@@ -59,18 +59,6 @@ enum Scenario {
 }
 
 impl Scenario {
-    const fn attack(self) -> Option<Attack> {
-        match self {
-            Self::Quiet => None,
-            Self::HalfOpen => Some(Attack::HalfOpen),
-            Self::SlowDrip => Some(Attack::SlowDrip),
-            Self::ConnectClose => Some(Attack::ConnectClose),
-            Self::RecordedHello => Some(Attack::RecordedHello),
-            Self::MuteTls => Some(Attack::MuteTls),
-            Self::NeverReads => Some(Attack::NeverReads),
-        }
-    }
-
     /// Full blocks that the node has.
     const fn blocks(self) -> Option<u32> {
         match self {
@@ -178,7 +166,7 @@ fn measure(scenario: Scenario, arguments: &HostileArgs, folder: &Path) -> anyhow
         let before = node.held()?;
         let watch = Watch::start(&node)?;
         let begin = Instant::now();
-        let attack = scenario.attack().map(|attack| Running::start(attack, plan)).transpose()?;
+        let attack = (scenario != Scenario::Quiet).then(|| Running::start(scenario, plan)).transpose()?;
         sleep(RAMP).await;
         seen.round_trips.borrow_mut().clear();
         let (cpu, start) = (node.cpu()?, Instant::now());
