@@ -258,3 +258,25 @@ fn a_ban_from_before_a_restart_gives_way_only_once_the_set_says_who_is_needed() 
         assert!(scene.node.is_up(2) && !scene.is_banned(2) && scene.is_banned(8));
     });
 }
+
+#[test]
+fn who_is_a_validator_no_more_gives_its_place_to_one_that_is() {
+    run(async {
+        let network = MemoryNetwork::new();
+        let mut setup = Setup::new(1);
+        setup.config.book.inbound_max = 10;
+        let scene = Scene { node: setup.start(&network).await, network };
+        scene.node.manager.do_send(set(1..=20));
+        let mut peers = Vec::new();
+        for id in 10..20 {
+            peers.push(scene.comes(local(id, id.into()), id).await);
+        }
+        let refused = scene.comes(local(2, 2), 2).await;
+        assert_eq!(end_of(refused).await, Some(EndReason::TooManyPeers), "all places are validators'");
+        scene.node.manager.do_send(set([1, 2]));
+        let _two = scene.comes(local(2, 2), 2).await;
+        assert!(scene.node.is_up(2) && scene.node.view().peers.len() == 10);
+        let evicted = (10..20).filter(|id| scene.node.ends(*id) == [EndReason::Evicted]).count();
+        assert_eq!(evicted, 1);
+    });
+}

@@ -141,6 +141,9 @@ mod tests {
         assert_eq!(dials(&mut pace, 1..601, false, elsewhere), 120, "one in 5 s");
         let mut pace = Pace::default();
         assert_eq!(dials(&mut pace, 0..600, true, elsewhere), 2 + 20, "one in 30 s, and a burst that costs as much");
+        let mut pace = Pace::default();
+        assert_eq!(dials(&mut pace, 0..1, true, elsewhere), 2);
+        assert_eq!((pace.ready_at(at(0), true), pace.ready_at(at(0), false)), (at(10), at(0)));
     }
 
     #[test]
@@ -164,7 +167,7 @@ mod tests {
     fn this_machine_is_not_told_apart_and_the_table_is_bounded() {
         let mut pace = Pace::default();
         assert!(!pace.is_capped(at(0), "127.0.0.1:7000") && pace.take(at(0), "localhost:7000", false));
-        assert!(pace.places.is_empty());
+        assert!(pace.take(at(0), "127.0.0.1:7000", false) && pace.places.is_empty());
         let place = |n: usize| format!("11.{}.{}.1:7000", n / 250, n % 250);
         let found = (0..2000).filter(|n| pace.take_place(at(0), &place(*n))).count();
         assert!(found <= PLACES_MAX && pace.places.len() <= PLACES_MAX + 2, "{found}");

@@ -48,6 +48,9 @@ fn who_brought_something_new_is_kept_and_the_most_crowded_group_gives_way() {
     }
     // 1..=4 by round trip, 13..=16 by use, 5..=8 by age: 9..=12 are the rest of the crowd, 17.. are alone.
     (1..=4).for_each(|id| book.on_measured(&key(id), u64::from(id), Duration::from_millis(1)));
+    // Slow ones, and of use longer ago.
+    (9..=12).for_each(|id| book.on_measured(&key(id), u64::from(id), Duration::from_millis(500)));
+    (9..=12).for_each(|id| book.on_useful(at(50), &key(id)));
     (13..=16).for_each(|id| book.on_useful(at(100), &key(id)));
     for (newcomer, evicted) in [(100, 12), (101, 11), (102, 10), (103, 9)] {
         match book.on_up(at(200), arrival(newcomer, newcomer as u8, newcomer == 103), &mut rng()) {
@@ -60,6 +63,11 @@ fn who_brought_something_new_is_kept_and_the_most_crowded_group_gives_way() {
     let same = book.on_up(at(201), arrival(105, 1, false), &mut rng());
     assert_eq!(same, Decision::Refuse { reason: EndReason::TooManyPeers });
     assert!(matches!(book.on_up(at(202), arrival(106, 106, true), &mut rng()), Decision::Evict { .. }), "a validator");
+    book.add_configured(at(203), "peer:1", Some(key(107)), false);
+    assert!(
+        matches!(book.on_up(at(203), arrival(107, 107, false), &mut rng()), Decision::Evict { .. }),
+        "a configured one"
+    );
     assert_eq!(book.count(Direction::Inbound), 24);
 }
 
