@@ -159,6 +159,8 @@ mod tests {
         busy(&mut rate, 1_250_000, 20_000, 0, 100);
         let held = rate.flight_max(Duration::from_millis(20));
         assert!(held.abs_diff(28_750) < 6_000, "{held}");
+        let takes = rate.time_of(held);
+        assert!(takes.abs_diff(Duration::from_millis(20 + 3)) < Duration::from_micros(100), "{takes:?}");
         assert!(rate.time_of(12_500).abs_diff(Duration::from_millis(10)) < Duration::from_millis(2));
     }
 

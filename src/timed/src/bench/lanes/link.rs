@@ -235,4 +235,21 @@ mod tests {
         let (some, more) = (drops(9), drops(8));
         assert!(some > 10 && more > some, "{some} {more}");
     }
+    #[test]
+    fn codel_lets_a_burst_pass_and_a_queue_that_stays_short() {
+        let mut burst = link(Queueing::Codel);
+        (0..10).for_each(|_| burst.on_packet(MS, vec![0; 1_000]));
+        while let Some(now) = burst.next_wake() {
+            while burst.arrived(now).is_some() {}
+        }
+        assert_eq!((burst.carried, burst.dropped), (10, 0), "the last waited for 90 ms, less than an interval");
+        // A packet takes 1 ms, and three wait at any time.
+        let mut short = Link::new(Quality { rate: 1_000_000, delay: MS, queueing: Queueing::Codel }, 0);
+        (0..3).for_each(|_| short.on_packet(Duration::ZERO, vec![0; 1_000]));
+        for n in 0..500 {
+            short.on_packet(n * MS, vec![0; 1_000]);
+            while short.arrived(n * MS).is_some() {}
+        }
+        assert_eq!(short.dropped, 0);
+    }
 }
