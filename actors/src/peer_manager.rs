@@ -9,6 +9,7 @@
 
 mod addresses;
 mod connect;
+mod post_mortems;
 mod requests;
 mod sessions;
 mod totals;
@@ -21,14 +22,15 @@ pub use view::{PeersView, TargetSnapshot};
 
 use crate::fatal::Vital;
 use crate::messages::{Inboxes, PeerListener, ValidatorsChanged};
-use crate::peer::{Close, HeartbeatLevel, PostMortem};
+use crate::peer::{Close, HeartbeatLevel};
 use crate::tls::{Tls, TlsError};
 use crate::transport::{Listener, Transport};
 use actix::{Actor, AsyncContext, Context, SpawnHandle};
 use connect::{Handshakes, accept_all};
+use post_mortems::PostMortems;
 use rand::rngs::StdRng;
 use sessions::Session;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_peer::addresses::KeptAddress;
@@ -39,8 +41,6 @@ use tokio::task::JoinHandle;
 
 /// How often the view is published when nothing happens.
 const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
-/// Ended sessions remembered for post-mortems; the oldest is forgotten at the bound.
-const ENDED_MAX: usize = 256;
 /// Keys remembered that two live nodes use; the oldest report is forgotten at the bound.
 const TWINS_MAX: usize = 16;
 
@@ -132,7 +132,7 @@ pub struct PeerManager {
     validators: Option<ValidatorsChanged>,
     /// The node that last proved to be a validator of the set, by consensus key.
     proved: BTreeMap<PublicKey, PublicKey>,
-    ended: VecDeque<Arc<PostMortem>>,
+    ended: PostMortems,
     /// Of sessions that are over.
     past: Totals,
     /// The newest first.
@@ -196,7 +196,7 @@ impl PeerManager {
             listeners: Vec::new(),
             validators: None,
             proved: BTreeMap::new(),
-            ended: VecDeque::new(),
+            ended: PostMortems::default(),
             past: Totals::default(),
             twins: Vec::new(),
             vital: None,

@@ -1,7 +1,7 @@
 //! The life of sessions: opened, accepted or refused, ended.
 
 use super::connect::{Permit, Place};
-use super::{ENDED_MAX, PeerManager, TWINS_MAX};
+use super::{PeerManager, TWINS_MAX};
 use crate::messages::{Disconnect, PeerDown, PeerUp, ValidatorsChanged};
 use crate::peer::{
     Admission, Arrived, Close, Outbox, PeerActor, PeerEnded, PeerParts, PostMortem, SharedStats, Supervisor,
@@ -253,23 +253,31 @@ impl PeerManager {
         }
         // A test of an address, by either side, was no session.
         let is_feeler = session.dialled.as_ref().is_some_and(|dial| dial.is_feeler);
-        if !is_feeler && end.reason != EndReason::Tested {
-            self.remember_end(post_mortem);
-        }
+        let is_stranger = session.dialled.is_none()
+            && match session.state {
+                State::Greeting => true,
+                State::Refused => end.reason == EndReason::TooManyPeers,
+                State::Up(_) => false,
+            };
+        let is_test = is_feeler || end.reason == EndReason::Tested;
+        let is_news = match (is_stranger, is_test) {
+            (true, _) => self.ended.add_stranger(now, post_mortem),
+            (false, true) => true,
+            (false, false) => {
+                self.ended.add(post_mortem);
+                true
+            }
+        };
         match (end.reason, end.by) {
             (EndReason::OversizedFrame, Side::Us) => self.on_offence(key, Offence::OversizedFrame),
             (EndReason::Undecodable, Side::Us) => self.on_offence(key, Offence::UndecodableBody),
             _ => {}
         }
-        self.publish();
-        self.dial_due(ctx);
-    }
-
-    fn remember_end(&mut self, post_mortem: PostMortem) {
-        if self.ended.len() == ENDED_MAX {
-            self.ended.pop_front();
+        // Of strangers who come and go there is nothing new to show.
+        if is_news {
+            self.publish();
         }
-        self.ended.push_back(Arc::new(post_mortem));
+        self.dial_due(ctx);
     }
 
     /// A dial that led to no session is remembered once per reason in a row, so that an absent peer does not fill the memory.
@@ -280,7 +288,7 @@ impl PeerManager {
             return;
         }
         tracing::info!(addr = address, reason = reason.name(), why = %reason, "cannot connect to peer");
-        self.remember_end(PostMortem {
+        self.ended.add(PostMortem {
             key: None,
             address: address.to_owned(),
             direction: Direction::Outbound,

@@ -8,9 +8,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::messages::{Audience, Broadcast, LiftBan, ListAddresses, Penalize, SetBan};
+use timed_actors::peer::PostMortem;
 use timed_actors::tls::Tls;
 use timed_actors::transport::{MemoryNetwork, TcpTransport, Transport};
-use timed_peer::{EndReason, Offence};
+use timed_peer::{Direction, EndReason, Offence};
 use timed_primitives::{ChainId, Hash};
 use timed_wire::{
     BlockSyncMessage, ConsensusMessage, ControlMessage, Encoded, Incoming, Kind, MempoolMessage, Message, sample,
@@ -334,6 +335,29 @@ fn a_peer_outside_the_allow_list_is_refused() {
         assert_eq!(node.ends(3)[0], EndReason::NotAllowed);
         assert_eq!(stranger.ends(1)[0], EndReason::NotAllowed, "it is told why");
         assert!(stranger.ends(1).len() < 4, "it tries again slowly");
+    });
+}
+
+#[test]
+fn strangers_who_come_and_go_do_not_push_out_why_a_peer_was_lost() {
+    run(async {
+        let scene = Scene::begin().await;
+        let peer = Raw::greeted(&scene.network, 3, 1, 3).await;
+        pass(SECOND).await;
+        drop(peer);
+        pass(SECOND).await;
+        assert_eq!(scene.node.ends(3), [EndReason::ConnectionClosed]);
+        for stranger in (10..250).chain(10..250) {
+            let _ = Raw::dial(&scene.network, stranger, 1).await;
+            pass(SECOND / 4).await;
+        }
+        pass(SECOND).await;
+        assert_eq!(scene.node.ends(3), [EndReason::ConnectionClosed], "it is still known");
+        let is_stranger =
+            |end: &&_| matches!(end, PostMortem { direction: Direction::Inbound, up_for: Duration::ZERO, .. });
+        let ended = scene.node.view().ended;
+        assert_eq!(ended.iter().map(|end| &**end).filter(is_stranger).count(), 16, "and so are the first of them");
+        scene.end().await;
     });
 }
 
