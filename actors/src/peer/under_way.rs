@@ -54,3 +54,104 @@ impl UnderWay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::{Flight, Stream};
+    use std::io;
+    use std::pin::Pin;
+    use std::sync::{Arc, Mutex};
+    use std::task::{Context, Poll};
+    use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+
+    /// What a kernel would tell, and how often it was asked.
+    #[derive(Clone, Default)]
+    struct Kernel(Arc<Mutex<(Option<Flight>, usize)>>);
+
+    impl Kernel {
+        fn tell(&self, bytes: usize) {
+            self.0.lock().unwrap().0 = Some(Flight { bytes, round_trip: Duration::from_millis(20) });
+        }
+
+        fn asked(&self) -> usize {
+            self.0.lock().unwrap().1
+        }
+    }
+
+    struct Told(DuplexStream, Kernel);
+
+    impl Stream for Told {
+        fn flight(&self) -> Option<Flight> {
+            let mut kernel = self.1.0.lock().unwrap();
+            kernel.1 += 1;
+            kernel.0
+        }
+    }
+
+    impl AsyncRead for Told {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buffer)
+        }
+    }
+
+    impl AsyncWrite for Told {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(cx, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+
+    fn line() -> (Line, Kernel) {
+        let (ours, _theirs) = tokio::io::duplex(64);
+        let kernel = Kernel::default();
+        (Line::new(Box::new(Told(ours, kernel.clone()))), kernel)
+    }
+
+    fn at(ms: u64) -> Instant {
+        Instant(ms * 1_000)
+    }
+
+    #[test]
+    fn bulk_waits_while_the_way_is_full_and_the_kernel_is_asked_only_when_it_may_be() {
+        let ((line, kernel), mut under_way) = (line(), UnderWay::default());
+        kernel.tell(0);
+        assert_eq!((under_way.look(&line, at(0)), kernel.asked()), (None, 0), "nothing was written");
+        under_way.on_written(at(0), at(0), 100_000);
+        kernel.tell(100_000);
+        let wait = under_way.look(&line, at(1)).unwrap();
+        let over = 100_000 - under_way.rate.flight_max(Duration::from_millis(20));
+        assert_eq!((wait, kernel.asked()), (under_way.rate.time_of(over), 1));
+        kernel.tell(1_000);
+        assert_eq!((under_way.look(&line, at(2)), kernel.asked()), (None, 2));
+        assert_eq!((under_way.look(&line, at(3)), kernel.asked()), (None, 2), "it can only have become less");
+    }
+
+    #[test]
+    fn the_rate_is_that_of_what_was_acknowledged_and_without_a_word_of_it_that_of_writing() {
+        let ((line, kernel), mut under_way) = (line(), UnderWay::default());
+        // Into a large buffer at once; the link carries 1 MB/s.
+        for n in 0..100 {
+            under_way.on_written(at(n * 50), at(n * 50), 50_000);
+            kernel.tell(50_000);
+            let _ = under_way.look(&line, at(n * 50));
+        }
+        let rate = under_way.rate.bytes_per_second();
+        assert!((900_000..=1_100_000).contains(&rate), "{rate}");
+
+        let ((line, kernel), mut under_way) = (self::line(), UnderWay::default());
+        for n in 0..100 {
+            under_way.on_written(at(n * 50), at(n * 50 + 50), 100_000);
+            assert_eq!(under_way.look(&line, at(n * 50 + 50)), None, "nobody tells, and nobody is held");
+        }
+        assert!(kernel.asked() > 0);
+        assert!(under_way.rate.bytes_per_second() > 1_900_000, "{}", under_way.rate.bytes_per_second());
+    }
+}
