@@ -262,7 +262,9 @@ impl EndReason {
             Self::Misbehaviour => "provable misbehaviour reached the limit",
             Self::Banned => "the peer's key is banned until the ban expires or is lifted",
             Self::TooManyPeers => "no room for another peer",
-            Self::NotAllowed => "the key is not on the allow-list of this private network",
+            Self::NotAllowed => {
+                "the key is not on the allow-list of this private network: who runs it adds the key to p2p.allowed"
+            }
             Self::Evicted => "closed to make room for a masternode, a configured peer or a less crowded network",
             Self::ConnectionClosed => "the connection was closed without a goodbye",
             Self::ConnectionFailed => "the connection failed",

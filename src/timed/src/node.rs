@@ -392,6 +392,6 @@ fn announce(config: &Config, genesis: &Genesis, identity: &Identity, folder: &Pa
         folder.display()
     );
     if !config.p2p.allowed.is_empty() {
-        info!("a private network: only the {} node keys of p2p.allowed may be peers", config.p2p.allowed.len());
+        info!("a private network: only nodes with a key in p2p.allowed ({}) may be peers", config.p2p.allowed.len());
     }
 }
