@@ -253,7 +253,9 @@ impl PeerManager {
         }
         // A test of an address, by either side, was no session.
         let is_feeler = session.dialled.as_ref().is_some_and(|dial| dial.is_feeler);
+        // Who is a peer by another connection is no stranger.
         let is_stranger = session.dialled.is_none()
+            && !self.up.contains_key(&key)
             && match session.state {
                 State::Greeting => true,
                 State::Refused => end.reason == EndReason::TooManyPeers,

@@ -78,7 +78,7 @@ fn commit_before_sync() {
 
 #[test]
 fn wrong_session_cleanup() {
-    assert_caught(Bug::WrongSessionCleanup, &["dialled-again"], 2, faults("none"));
+    assert_caught(Bug::WrongSessionCleanup, &["dialled-again"], 3, faults("none"));
 }
 
 /// A story in which validators leave and return.
