@@ -275,3 +275,22 @@ pub struct PostMortem {
     /// The last messages, oldest first.
     pub last: Vec<LastMessage>,
 }
+
+impl PostMortem {
+    /// Of a connection that never was up: there is nothing else to tell.
+    pub fn never_up(address: String, direction: Direction, end: End, ended_at: Instant) -> Self {
+        Self {
+            key: None,
+            address,
+            direction,
+            end,
+            ended_at,
+            up_for: Duration::ZERO,
+            rtt: Vec::new(),
+            silent_for: Duration::ZERO,
+            queue_age: Default::default(),
+            queued_bytes: Default::default(),
+            last: Vec::new(),
+        }
+    }
+}

@@ -62,19 +62,9 @@ mod tests {
     use timed_peer::{End, EndReason};
 
     fn end(direction: Direction, up_for: u64, at: Instant) -> PostMortem {
-        PostMortem {
-            key: None,
-            address: "192.0.2.1:7000".into(),
-            direction,
-            end: End::theirs(EndReason::ConnectionClosed),
-            ended_at: at,
-            up_for: Duration::from_secs(up_for),
-            rtt: Vec::new(),
-            silent_for: Duration::ZERO,
-            queue_age: Default::default(),
-            queued_bytes: Default::default(),
-            last: Vec::new(),
-        }
+        let end = End::theirs(EndReason::ConnectionClosed);
+        let up_for = Duration::from_secs(up_for);
+        PostMortem { up_for, ..PostMortem::never_up("192.0.2.1:7000".into(), direction, end, at) }
     }
 
     #[test]

@@ -12,7 +12,6 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use timed_peer::book::Departure;
 use timed_peer::handshake::FEELER;
 use timed_peer::{Arrival, Decision, Dial, Direction, End, EndReason, Offence, PeerInfo, Side, Twin};
@@ -290,19 +289,8 @@ impl PeerManager {
             return;
         }
         tracing::info!(addr = address, reason = reason.name(), why = %reason, "cannot connect to peer");
-        self.ended.add(PostMortem {
-            key: None,
-            address: address.to_owned(),
-            direction: Direction::Outbound,
-            end: End::theirs(reason),
-            ended_at: self.clock.now(),
-            up_for: Duration::ZERO,
-            rtt: Vec::new(),
-            silent_for: Duration::ZERO,
-            queue_age: Default::default(),
-            queued_bytes: Default::default(),
-            last: Vec::new(),
-        });
+        let (end, now) = (End::theirs(reason), self.clock.now());
+        self.ended.add(PostMortem::never_up(address.to_owned(), Direction::Outbound, end, now));
     }
 }
 

@@ -395,3 +395,30 @@ impl tracing::Subscriber for Lines {
 pub(crate) fn drain<M>(outlet: &mut mpsc::Receiver<M>) -> Vec<M> {
     std::iter::from_fn(|| outlet.try_recv().ok()).collect()
 }
+
+/// A node, and a good peer whose connection must not suffer.
+pub(crate) struct Scene {
+    pub(crate) network: MemoryNetwork,
+    pub(crate) node: Node,
+    pub(crate) good: Node,
+}
+
+impl Scene {
+    pub(crate) async fn begin() -> Self {
+        let network = MemoryNetwork::new();
+        let node = Setup::new(1).start(&network).await;
+        let good = Setup::new(2).dials(&[1]).start(&network).await;
+        pass(SECOND).await;
+        assert!(node.is_up(2));
+        Self { network, node, good }
+    }
+
+    /// The good peer never noticed anything.
+    pub(crate) async fn end(self) {
+        pass(20 * SECOND).await;
+        assert_eq!(self.node.news().iter().filter(|n| matches!(n, News::Down(k, _) if *k == key(2))).count(), 0);
+        assert!(self.node.is_up(2) && self.good.is_up(1));
+        assert!(self.good.ends(1).is_empty());
+        assert!(self.node.view().peers.iter().any(|p| p.key == key(2) && p.ping_time.is_some()));
+    }
+}

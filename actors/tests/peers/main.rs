@@ -5,3 +5,4 @@ mod friendly;
 mod hostile;
 mod liveness;
 mod quorum;
+mod strangers;

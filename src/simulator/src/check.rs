@@ -529,18 +529,12 @@ mod tests {
 
             let end = |reason, up_for| {
                 let mut ended = view.clone();
+                let peer = &view.peers[0];
+                let end = timed_peer::End::ours(reason);
                 ended.ended.push(Arc::new(PostMortem {
-                    key: Some(view.peers[0].key),
-                    address: view.peers[0].address.clone(),
-                    direction: view.peers[0].direction,
-                    end: timed_peer::End::ours(reason),
-                    ended_at: view.peers[0].connected_since,
+                    key: Some(peer.key),
                     up_for: Duration::from_secs(up_for),
-                    rtt: Vec::new(),
-                    silent_for: Duration::ZERO,
-                    queue_age: Default::default(),
-                    queued_bytes: Default::default(),
-                    last: Vec::new(),
+                    ..PostMortem::never_up(peer.address.clone(), peer.direction, end, peer.connected_since)
                 }));
                 found(&|checker| checker.on_peers(1, &ended))
             };
