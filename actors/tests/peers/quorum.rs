@@ -31,18 +31,23 @@ async fn end_of(peer: impl Future<Output = Result<Option<EndReason>, JoinError>>
 }
 
 /// Node 1, a validator of seven, in a network of raw peers.
-struct Scene {
+struct Seven {
     network: MemoryNetwork,
     node: Node,
 }
 
-impl Scene {
-    /// Node 1 with the validators 2 to 7. It takes five of seven.
-    async fn begin() -> (Self, Vec<JoinHandle<Option<EndReason>>>) {
+impl Seven {
+    /// Node 1 without a peer.
+    async fn alone() -> Self {
         let network = MemoryNetwork::new();
         let node = Setup::new(1).start(&network).await;
         node.manager.do_send(set(1..=7));
-        let scene = Self { network, node };
+        Self { network, node }
+    }
+
+    /// Node 1 with the validators 2 to 7. It takes five of seven.
+    async fn begin() -> (Self, Vec<JoinHandle<Option<EndReason>>>) {
+        let scene = Self::alone().await;
         let mut peers = Vec::new();
         for id in 2..=7 {
             peers.push(scene.comes(local(id, id.into()), id).await);
@@ -106,7 +111,7 @@ impl Scene {
 #[test]
 fn bad_frames_ban_validators_only_down_to_quorum_and_anybody_else_at_once() {
     run(async {
-        let (scene, _peers) = Scene::begin().await;
+        let (scene, _peers) = Seven::begin().await;
         for (id, left) in [(2, 6), (3, 5)] {
             let frames = scene.bad_frames(local(id, id.into()), id).await.unwrap_or(usize::MAX);
             assert!(
@@ -143,7 +148,7 @@ fn bad_frames_ban_validators_only_down_to_quorum_and_anybody_else_at_once() {
 #[test]
 fn what_rooms_prove_of_validators_keeps_their_sessions_while_quorum_needs_them() {
     run(async {
-        let (scene, mut peers) = Scene::begin().await;
+        let (scene, mut peers) = Seven::begin().await;
         // Rooms prove three wrong signatures of each of them: 120 points, where 100 ban.
         for id in 2..=7 {
             scene.penalize(id, Offence::InvalidSignature, 3).await;
@@ -183,10 +188,7 @@ fn what_rooms_prove_of_validators_keeps_their_sessions_while_quorum_needs_them()
 #[test]
 fn a_validator_with_two_nodes_counts_once() {
     run(async {
-        let network = MemoryNetwork::new();
-        let node = Setup::new(1).start(&network).await;
-        node.manager.do_send(set(1..=7));
-        let scene = Scene { network, node };
+        let scene = Seven::alone().await;
         let mut peers = Vec::new();
         for id in 2..=5 {
             peers.push(scene.comes(local(id, id.into()), id).await);
@@ -205,7 +207,7 @@ fn a_validator_with_two_nodes_counts_once() {
 #[test]
 fn a_ban_gives_way_when_others_have_gone_and_an_operators_does_not() {
     run(async {
-        let (scene, mut peers) = Scene::begin().await;
+        let (scene, mut peers) = Seven::begin().await;
         for id in [2, 3] {
             scene.penalize(id, Offence::InvalidSignature, 3).await;
             assert!(scene.is_banned(id));
@@ -248,7 +250,7 @@ fn a_ban_from_before_a_restart_gives_way_only_once_the_set_says_who_is_needed() 
         for id in [2, 8] {
             setup.config.banned.push(Ban { key: key(id), until, offence: Some(Offence::InvalidBlock) });
         }
-        let scene = Scene { node: setup.start(&network).await, network };
+        let scene = Seven { node: setup.start(&network).await, network };
         let refused = scene.comes(local(2, 2), 2).await;
         assert_eq!(end_of(refused).await, Some(EndReason::Banned), "anybody can make a consensus key");
         scene.node.manager.do_send(set(1..=7));
@@ -265,7 +267,7 @@ fn who_is_a_validator_no_more_gives_its_place_to_one_that_is() {
         let network = MemoryNetwork::new();
         let mut setup = Setup::new(1);
         setup.config.book.inbound_max = 10;
-        let scene = Scene { node: setup.start(&network).await, network };
+        let scene = Seven { node: setup.start(&network).await, network };
         scene.node.manager.do_send(set(1..=20));
         let mut peers = Vec::new();
         for id in 10..20 {
