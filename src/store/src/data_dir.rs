@@ -35,7 +35,7 @@ pub enum DataDirError {
         source: io::Error,
     },
     /// It is there but cannot be written to.
-    #[error("data folder {} is not writable: {source}; give it to the user that runs timed, or choose another with --data-dir", path.display())]
+    #[error("data folder {} is not writable: {source}; {}, or choose another with --data-dir", path.display(), remedy(source))]
     NotWritable {
         /// The folder.
         path: PathBuf,
@@ -80,6 +80,15 @@ pub enum DataDirError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// What makes a folder writable again.
+fn remedy(refusal: &io::Error) -> &'static str {
+    match refusal.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space on its disk",
+        io::ErrorKind::ReadOnlyFilesystem => "mount its disk for writing",
+        _ => "give it to the user that runs timed",
+    }
 }
 
 impl DataDir {
@@ -165,5 +174,19 @@ fn bind(folder: &Path, expected: Hash) -> Result<(), DataDirError> {
         }
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(DataDirError::Marker { path: path.clone() }),
         Err(error) => Err(io_error(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remedy_fits_what_the_system_said() {
+        let text =
+            |kind: io::ErrorKind| DataDirError::NotWritable { path: "d".into(), source: kind.into() }.to_string();
+        assert!(text(io::ErrorKind::StorageFull).contains("free some space on its disk, or choose another"));
+        assert!(text(io::ErrorKind::ReadOnlyFilesystem).contains("mount its disk for writing, or choose another"));
+        assert!(text(io::ErrorKind::PermissionDenied).contains("give it to the user that runs timed, or choose"));
     }
 }

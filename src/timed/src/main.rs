@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("timed: {error:#}");
+            eprintln!("timed: {}", timed::causes(&error));
             ExitCode::FAILURE
         }
     }
