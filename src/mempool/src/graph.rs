@@ -65,6 +65,7 @@ pub(crate) struct Entry {
     pub(crate) id: TxId,
     pub(crate) full_id: TxFullId,
     pub(crate) own: Totals,
+    pub(crate) weight: u64,
     pub(crate) arrived: Instant,
     pub(crate) sequence: u64,
     pub(crate) source: Source,
@@ -112,6 +113,8 @@ pub(crate) struct Graph {
     peer_bytes: BTreeMap<PublicKey, usize>,
     bytes: usize,
     fees: u64,
+    /// Of transactions from this node's clients, and of those from peers.
+    weights: (u64, u64),
     next_sequence: u64,
 }
 
@@ -126,6 +129,30 @@ impl Graph {
 
     pub(crate) fn fees(&self) -> Amount {
         Amount(self.fees)
+    }
+
+    /// Weight of what came from this node's clients, and of what came from peers.
+    pub(crate) fn weights(&self) -> (u64, u64) {
+        self.weights
+    }
+
+    /// Weight of what arrived before `time`, counted until `enough` is reached.
+    pub(crate) fn weight_before(&self, time: Instant, enough: u64) -> u64 {
+        let mut sum = 0;
+        for entry in self.in_order().take_while(|entry| entry.arrived < time) {
+            sum += entry.weight;
+            if sum >= enough {
+                break;
+            }
+        }
+        sum
+    }
+
+    fn weight_of(&mut self, source: Source) -> &mut u64 {
+        match source {
+            Source::Local => &mut self.weights.0,
+            Source::Peer(_) => &mut self.weights.1,
+        }
     }
 
     pub(crate) fn peer_bytes(&self, peer: &PublicKey) -> usize {
@@ -213,6 +240,7 @@ impl Graph {
     /// Adds a transaction. The caller has checked that it is not here and conflicts with nothing.
     pub(crate) fn insert(&mut self, arrival: Arrival) {
         let own = Totals { count: 1, size: u64::try_from(arrival.size).unwrap_or(u64::MAX), fee: arrival.fee.0 };
+        let signatures = arrival.transaction.witnesses.len();
         let parents = self.parents(&arrival.transaction);
         let ancestors = self.ancestors(&parents, usize::MAX);
         let mut with_ancestors = own;
@@ -232,6 +260,7 @@ impl Graph {
             id: arrival.id,
             full_id: arrival.full_id,
             own,
+            weight: crate::admission::weight(arrival.size, signatures),
             arrived: arrival.arrived,
             sequence: self.next_sequence,
             source: arrival.source,
@@ -244,6 +273,7 @@ impl Graph {
         self.next_sequence += 1;
         self.bytes += arrival.size;
         self.fees = self.fees.saturating_add(own.fee);
+        *self.weight_of(entry.source) += entry.weight;
         if let Source::Peer(peer) = entry.source {
             *self.peer_bytes.entry(peer).or_default() += arrival.size;
         }
@@ -285,6 +315,7 @@ impl Graph {
         let size = usize::try_from(entry.own.size).unwrap_or(usize::MAX);
         self.bytes = self.bytes.saturating_sub(size);
         self.fees = self.fees.saturating_sub(entry.own.fee);
+        *self.weight_of(entry.source) -= entry.weight;
         if let Source::Peer(peer) = entry.source
             && let Some(bytes) = self.peer_bytes.get_mut(&peer)
         {
@@ -337,6 +368,11 @@ impl Graph {
         assert_eq!(peer_bytes, self.peer_bytes);
         assert_eq!(self.bytes, self.entries.values().map(|entry| entry.transaction.size_bytes()).sum::<usize>());
         assert_eq!(self.fees, self.entries.values().map(|entry| entry.own.fee).sum::<u64>());
+        let weight_of = |is_local: bool| {
+            let entries = self.entries.values().filter(|entry| (entry.source == Source::Local) == is_local);
+            entries.map(|entry| entry.weight).sum::<u64>()
+        };
+        assert_eq!(self.weights, (weight_of(true), weight_of(false)));
         let lengths = [self.by_payload.len(), self.by_eviction.len(), self.by_sequence.len(), self.full_ids.len()];
         assert_eq!(lengths, [self.entries.len(); 4]);
     }

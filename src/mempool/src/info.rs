@@ -95,6 +95,11 @@ impl Pool {
         self.graph.in_order().map(|entry| &entry.transaction)
     }
 
+    /// Ids of all transactions, parents before children.
+    pub fn ids(&self) -> Vec<TxId> {
+        self.graph.in_order().map(|entry| entry.id).collect()
+    }
+
     /// Full ids, best fee rate first: what a new peer is told.
     pub fn full_ids(&self) -> impl Iterator<Item = TxFullId> + '_ {
         self.graph.payload_order().filter_map(|place| self.graph.get(&place.id)).map(|entry| entry.full_id)
@@ -110,9 +115,34 @@ impl Pool {
         self.graph.get(id).map(entry_info)
     }
 
+    /// When a transaction entered, if it is here.
+    pub fn arrived(&self, id: &TxId) -> Option<Instant> {
+        self.graph.get(id).map(|entry| entry.arrived)
+    }
+
+    /// Weight of what this node's clients brought, and of what peers brought: see [`crate::weight`].
+    pub fn weights(&self) -> (u64, u64) {
+        self.graph.weights()
+    }
+
+    /// Weight of what arrived before `time`, counted until `enough` is reached.
+    pub fn weight_before(&self, time: Instant, enough: u64) -> u64 {
+        self.graph.weight_before(time, enough)
+    }
+
+    /// Weight that left by blocks since the start.
+    pub fn included_weight(&self) -> u64 {
+        self.included_weight
+    }
+
     /// Height of the last block applied here.
     pub fn height(&self) -> Height {
         self.height
+    }
+
+    /// How many transactions wait.
+    pub fn len(&self) -> usize {
+        self.graph.len()
     }
 
     /// True when no transaction waits.

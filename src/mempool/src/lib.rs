@@ -11,7 +11,9 @@
 //!
 //! Start reading in [`Pool`]; [`Relay`] stands beside it and never looks inside.
 
+mod admission;
 mod chain;
+mod drain;
 mod event;
 mod fee;
 mod graph;
@@ -27,7 +29,9 @@ mod seen;
 mod tests;
 mod waiting;
 
+pub use admission::{Admission, AdmissionLimits, Budget, Episode, Load, weight};
 pub use chain::Chain;
+pub use drain::{Backlog, Drain};
 pub use event::{Conflict, Event, OutputState, RemovalReason, Removed};
 pub use fee::FeeRate;
 pub use info::{EntryInfo, PoolInfo};

@@ -7,6 +7,8 @@ use crate::pool::Pool;
 use std::time::Duration;
 use timed_primitives::{BlockId, Height, Instant, OutPoint, Transaction, TxId};
 
+/// So many expire at a time, and their descendants.
+const EXPIRED_PART_MAX: usize = 512;
 /// How long an included transaction is not asked for again when late announcements arrive.
 const INCLUDED_FOR: Duration = Duration::from_secs(120);
 
@@ -20,10 +22,11 @@ impl Pool {
             let Some(oldest) = self.proposed_order.front().copied() else { break };
             self.on_not_decided(oldest);
         }
-        let held: Vec<TxId> = transactions.into_iter().filter(|id| self.graph.get(id).is_some()).collect();
+        let mut held: Vec<TxId> = transactions.into_iter().filter(|id| self.graph.get(id).is_some()).collect();
         for id in &held {
             self.set_stage(id, Stage::Proposed(block));
         }
+        held.sort_unstable();
         self.proposed.insert(block, (height, held));
         self.proposed_order.push_back(block);
     }
@@ -34,11 +37,9 @@ impl Pool {
         let Some((_, held)) = self.proposed.remove(&block) else { return };
         for id in held {
             if self.graph.get(&id).is_some_and(|entry| entry.stage == Stage::Proposed(block)) {
-                let other = self
-                    .proposed_order
-                    .iter()
-                    .rev()
-                    .find(|other| self.proposed.get(*other).is_some_and(|(_, others)| others.contains(&id)));
+                let other = self.proposed_order.iter().rev().find(|other| {
+                    self.proposed.get(*other).is_some_and(|(_, others)| others.binary_search(&id).is_ok())
+                });
                 let stage = other.map_or(Stage::Waiting, |other| Stage::Proposed(*other));
                 self.set_stage(&id, stage);
             }
@@ -55,10 +56,31 @@ impl Pool {
 
     /// The block at `height` is applied. Takes out what it holds, and what spends the same outputs with its descendants; keeps the
     /// rest. To be called for every height in order; after a gap call [`Pool::revalidate`].
+    ///
+    /// A large block can be taken in parts, so that nobody waits for all of it: [`Pool::begin_commit`], [`Pool::commit_part`] for each part
+    /// in order, [`Pool::end_commit`]. Until the end a payload may hold what the block holds.
     pub fn on_committed(&mut self, now: Instant, height: Height, transactions: &[Transaction]) -> Vec<Removed> {
+        self.begin_commit(height);
+        let removed =
+            self.commit_part(now, height, transactions.iter().map(|transaction| (transaction.id(), transaction)));
+        self.end_commit(now, height);
+        removed
+    }
+
+    /// The block at `height` is applied on the chain: from now on nothing is taken that was looked up before it.
+    pub fn begin_commit(&mut self, height: Height) {
+        self.height = self.height.max(height);
+    }
+
+    /// Some transactions of the block, with their ids.
+    pub fn commit_part<'a>(
+        &mut self,
+        now: Instant,
+        height: Height,
+        part: impl IntoIterator<Item = (TxId, &'a Transaction)>,
+    ) -> Vec<Removed> {
         let mut removed = Vec::new();
-        for transaction in transactions {
-            let id = transaction.id();
+        for (id, transaction) in part {
             let full_id = self.graph.get(&id).map_or_else(|| transaction.full_id(), |entry| entry.full_id);
             self.included.insert(full_id, now + INCLUDED_FOR);
             removed.extend(self.take_included(&id, height));
@@ -71,41 +93,51 @@ impl Pool {
                 self.remember_confirmed(outpoint, id, height);
             }
         }
-        self.height = self.height.max(height);
+        removed
+    }
+
+    /// All of the block was taken: what was proposed for its height and not decided waits again.
+    pub fn end_commit(&mut self, now: Instant, height: Height) {
         let over = |(block, (at, _)): (&BlockId, &(Height, Vec<TxId>))| (*at <= height).then_some(*block);
         let over: Vec<BlockId> = self.proposed.iter().filter_map(over).collect();
         for block in over {
             self.end_proposal(block);
         }
         self.included.expire(now);
-        removed
     }
 
     /// Checks all inputs against the chain again: after a gap in [`Pool::on_committed`]. `height` is the chain's.
+    ///
+    /// Many can be checked in parts: [`Pool::begin_commit`], and [`Pool::revalidate_part`] for the ids of [`Pool::transactions`] in their order.
     pub fn revalidate<C: Chain>(&mut self, height: Height, chain: &C) -> Vec<Removed> {
-        self.height = self.height.max(height);
-        let all: Vec<TxId> = self.graph.in_order().map(|entry| entry.id).collect();
+        self.begin_commit(height);
+        let all = self.ids();
+        self.revalidate_part(height, chain, &all)
+    }
+
+    /// Checks the inputs of some transactions against the chain again.
+    pub fn revalidate_part<C: Chain>(&mut self, height: Height, chain: &C, part: &[TxId]) -> Vec<Removed> {
         let mut removed = Vec::new();
-        for id in all {
-            if chain.is_known(&id) {
-                removed.extend(self.take_included(&id, height));
+        for id in part {
+            if chain.is_known(id) {
+                removed.extend(self.take_included(id, height));
                 continue;
             }
-            let Some(entry) = self.graph.get(&id) else { continue };
+            let Some(entry) = self.graph.get(id) else { continue };
             let gone = |outpoint: &OutPoint| self.graph.output(outpoint).is_none() && chain.output(outpoint).is_none();
             let missing = entry.inputs().find(gone);
             if let Some(outpoint) = missing {
-                removed.extend(self.remove_with_descendants(&id, RemovalReason::InputGone { outpoint }));
+                removed.extend(self.remove_with_descendants(id, RemovalReason::InputGone { outpoint }));
             }
         }
         removed
     }
 
-    /// Drops what has waited too long. To be called at [`Pool::next_wake`].
+    /// Drops what has waited too long, a bounded number at a time. To be called at [`Pool::next_wake`], which is at once when more is left.
     pub fn on_wake(&mut self, now: Instant) -> Vec<Removed> {
         let mut removed = Vec::new();
         while let Some(entry) = self.graph.oldest() {
-            if now < entry.arrived + self.limits.expiry {
+            if removed.len() >= EXPIRED_PART_MAX || now < entry.arrived + self.limits.expiry {
                 break;
             }
             let id = entry.id;
@@ -142,6 +174,7 @@ impl Pool {
         let mut removed = Vec::new();
         for (_, id) in included {
             if let Some(entry) = self.graph.remove(&id) {
+                self.included_weight = self.included_weight.saturating_add(entry.weight);
                 for outpoint in entry.inputs() {
                     self.remember_confirmed(outpoint, id, height);
                 }

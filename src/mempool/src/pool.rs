@@ -76,6 +76,11 @@ impl Candidate {
     pub fn source(&self) -> Source {
         self.source
     }
+
+    /// What it costs: see [`crate::weight`].
+    pub fn weight(&self) -> u64 {
+        crate::weight(self.size, self.transaction.witnesses.len())
+    }
 }
 
 /// A transaction is in the pool now.
@@ -101,12 +106,15 @@ pub struct Pool {
     pub(crate) rejects: Seen,
     pub(crate) included: Seen,
     pub(crate) conflicts: VecDeque<Conflict>,
+    /// With what each holds of ours, in order of id.
     pub(crate) proposed: BTreeMap<BlockId, (Height, Vec<TxId>)>,
     pub(crate) proposed_order: VecDeque<BlockId>,
     pub(crate) confirmed: BTreeMap<OutPoint, (TxId, Height)>,
     pub(crate) confirmed_order: VecDeque<OutPoint>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) height: Height,
+    /// Weight that left by blocks since the start.
+    pub(crate) included_weight: u64,
     pub(crate) evicted: u64,
     pub(crate) expired: u64,
     pub(crate) conflicts_seen: u64,
@@ -129,6 +137,7 @@ impl Pool {
             confirmed_order: VecDeque::new(),
             events: VecDeque::new(),
             height,
+            included_weight: 0,
             evicted: 0,
             expired: 0,
             conflicts_seen: 0,

@@ -65,23 +65,38 @@ pub struct RelayStats {
     pub unwanted: u64,
     /// Announced ids ignored because a bound was reached.
     pub ignored: u64,
+    /// Announced ids that are asked for when there is room.
+    pub put_off: usize,
 }
 
 /// A transaction that was announced and is not here.
 #[derive(Debug)]
 struct Want {
-    /// Asked now, until when.
-    asked: PublicKey,
-    deadline: Instant,
+    state: WantState,
     /// To ask next, in order of announcement.
     next: VecDeque<PublicKey>,
     /// Asked before, in vain; their late answer is welcome.
     before: Vec<PublicKey>,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum WantState {
+    /// This peer is asked, until then.
+    Asked { peer: PublicKey, deadline: Instant },
+    /// Nobody is asked, for want of room. Place in the order of announcement.
+    PutOff { place: u64 },
+}
+
 impl Want {
+    fn asked(&self) -> Option<PublicKey> {
+        match self.state {
+            WantState::Asked { peer, .. } => Some(peer),
+            WantState::PutOff { .. } => None,
+        }
+    }
+
     fn involves(&self, peer: &PublicKey) -> bool {
-        self.asked == *peer || self.next.contains(peer) || self.before.contains(peer)
+        self.asked() == Some(*peer) || self.next.contains(peer) || self.before.contains(peer)
     }
 }
 
@@ -116,6 +131,11 @@ pub struct Relay {
     peers: BTreeMap<PublicKey, PeerState>,
     wants: BTreeMap<TxFullId, Want>,
     deadlines: BTreeSet<(Instant, TxFullId)>,
+    /// Wanted and not asked for, oldest first.
+    put_off: BTreeMap<u64, TxFullId>,
+    next_place: u64,
+    /// Most transactions asked for at a time.
+    room: usize,
     waiting: Waiting,
     flush_at: Option<Instant>,
     stats: RelayStats,
@@ -129,6 +149,9 @@ impl Relay {
             peers: BTreeMap::new(),
             wants: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            put_off: BTreeMap::new(),
+            next_place: 0,
+            room: usize::MAX,
             waiting: Waiting::default(),
             flush_at: None,
             stats: RelayStats::default(),
@@ -155,15 +178,18 @@ impl Relay {
             let Some(want) = self.wants.get_mut(&id) else { continue };
             want.next.retain(|other| other != peer);
             want.before.retain(|other| other != peer);
-            if want.asked == *peer {
-                self.ask_next(now, id, &mut requests);
+            match want.state {
+                WantState::Asked { peer: asked, .. } if asked == *peer => self.ask_next(now, id, &mut requests),
+                WantState::PutOff { .. } if want.next.is_empty() => self.forget_want(&id),
+                WantState::Asked { .. } | WantState::PutOff { .. } => {}
             }
         }
         self.send(requests)
     }
 
     /// A peer announced ids. Those that are neither known (`is_known`: in the pool, refused or included a short time ago) nor wanted
-    /// already are asked from it at once; of the others it is remembered as one to ask.
+    /// already are asked from it at once as far as there is room ([`Relay::set_room`]), else later, oldest first; of the others it is
+    /// remembered as one to ask.
     pub fn on_announce(
         &mut self,
         now: Instant,
@@ -193,10 +219,41 @@ impl Relay {
                 continue;
             }
             state.wanted.insert(*id);
-            let deadline = now + self.limits.request_timeout;
-            self.wants.insert(*id, Want { asked: peer, deadline, next: VecDeque::new(), before: Vec::new() });
-            self.deadlines.insert((deadline, *id));
-            requests.add(peer, *id);
+            let place = self.next_place;
+            self.next_place += 1;
+            let want = Want { state: WantState::PutOff { place }, next: VecDeque::from([peer]), before: Vec::new() };
+            self.wants.insert(*id, want);
+            self.put_off.insert(place, *id);
+            if self.deadlines.len() < self.room {
+                self.ask_next(now, *id, &mut requests);
+            }
+        }
+        self.send(requests)
+    }
+
+    /// Most transactions that may be asked for at a time: so many as can be checked soon. Without it there is no such bound.
+    pub fn set_room(&mut self, room: usize) {
+        self.room = room;
+    }
+
+    /// Whether something was put off for which there is room now.
+    pub fn has_put_off(&self) -> bool {
+        !self.put_off.is_empty() && self.deadlines.len() < self.room
+    }
+
+    /// Asks for what was put off, oldest first, as far as there is room; what is known by now is forgotten.
+    pub fn on_room(&mut self, now: Instant, is_known: impl Fn(&TxFullId) -> bool) -> Vec<RelayAction> {
+        let mut requests = Requests::default();
+        for _ in 0..self.limits.message_ids_max {
+            if self.deadlines.len() >= self.room {
+                break;
+            }
+            let Some((_, id)) = self.put_off.first_key_value().map(|(place, id)| (*place, *id)) else { break };
+            if is_known(&id) || self.waiting.contains(&id) {
+                self.forget_want(&id);
+            } else {
+                self.ask_next(now, id, &mut requests);
+            }
         }
         self.send(requests)
     }
@@ -206,7 +263,8 @@ impl Relay {
         if let Some(state) = self.peers.get_mut(peer) {
             state.learn(*id, self.limits.known_per_peer_max);
         }
-        let is_wanted = self.wants.get(id).is_some_and(|want| want.asked == *peer || want.before.contains(peer));
+        let is_wanted =
+            self.wants.get(id).is_some_and(|want| want.asked() == Some(*peer) || want.before.contains(peer));
         if is_wanted {
             self.forget_want(id);
             Receipt::Wanted
@@ -275,31 +333,50 @@ impl Relay {
 
     /// Counters and levels.
     pub fn stats(&self) -> RelayStats {
-        RelayStats { wanted: self.wants.len(), waiting_for_parent: self.waiting.len(), ..self.stats }
+        RelayStats {
+            wanted: self.deadlines.len(),
+            put_off: self.put_off.len(),
+            waiting_for_parent: self.waiting.len(),
+            ..self.stats
+        }
     }
 
-    /// The announcer asked before did not deliver: on to the next that is still connected, or give up.
+    /// Nobody is asked yet, or the announcer asked before did not deliver: on to the next that is still connected, or give up.
     fn ask_next(&mut self, now: Instant, id: TxFullId, requests: &mut Requests) {
         let Some(want) = self.wants.get_mut(&id) else { return };
-        self.deadlines.remove(&(want.deadline, id));
-        let Some(next) = want.next.pop_front() else {
+        match want.state {
+            WantState::Asked { peer, deadline } => {
+                self.deadlines.remove(&(deadline, id));
+                if self.peers.contains_key(&peer) {
+                    want.before.push(peer);
+                }
+            }
+            WantState::PutOff { place } => {
+                self.put_off.remove(&place);
+            }
+        }
+        let Some(peer) = want.next.pop_front() else {
             self.stats.given_up += 1;
             self.forget_want(&id);
             return;
         };
-        if self.peers.contains_key(&want.asked) {
-            want.before.push(want.asked);
-        }
-        want.asked = next;
-        want.deadline = now + self.limits.request_timeout;
-        self.deadlines.insert((want.deadline, id));
-        requests.add(next, id);
+        let deadline = now + self.limits.request_timeout;
+        want.state = WantState::Asked { peer, deadline };
+        self.deadlines.insert((deadline, id));
+        requests.add(peer, id);
     }
 
     fn forget_want(&mut self, id: &TxFullId) {
         let Some(want) = self.wants.remove(id) else { return };
-        self.deadlines.remove(&(want.deadline, *id));
-        for peer in want.before.iter().chain(&want.next).chain([&want.asked]) {
+        match want.state {
+            WantState::Asked { deadline, .. } => {
+                self.deadlines.remove(&(deadline, *id));
+            }
+            WantState::PutOff { place } => {
+                self.put_off.remove(&place);
+            }
+        }
+        for peer in want.before.iter().chain(&want.next).chain(&want.asked()) {
             if let Some(state) = self.peers.get_mut(peer) {
                 state.wanted.remove(id);
             }

@@ -35,11 +35,13 @@ pub enum Bug {
     DoubleRelay,
     /// A block is valid whatever state it claims to lead to.
     StateCommitmentUnchecked,
+    /// The mempool takes what clients hand in however long it will wait there.
+    AdmissionIgnoresDelay,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::QuorumOffByOne,
         Self::NoGuard,
         Self::NoJournalSync,
@@ -51,6 +53,7 @@ impl Bug {
         Self::WrongSessionCleanup,
         Self::DoubleRelay,
         Self::StateCommitmentUnchecked,
+        Self::AdmissionIgnoresDelay,
     ];
 }
 

@@ -1,5 +1,6 @@
 //! Shared by the tests: a chain that is a map, and short ways to make transactions.
 
+mod admission;
 mod payload;
 mod pool;
 mod properties;

@@ -127,7 +127,14 @@ impl World {
             Op::Hear => {
                 if let Some(block) = self.unheard.pop_front() {
                     let height = self.pool.height().next();
-                    self.pool.on_committed(self.now, height, &block);
+                    // In two parts, as large blocks are taken.
+                    let (first, second) = block.split_at(block.len() / 2);
+                    self.pool.begin_commit(height);
+                    for part in [first, second] {
+                        self.pool.commit_part(self.now, height, part.iter().map(|t| (t.id(), t)));
+                        self.pool.graph.check();
+                    }
+                    self.pool.end_commit(self.now, height);
                     for transaction in &block {
                         assert!(self.pool.transaction(&transaction.id()).is_none());
                         for input in &transaction.body.inputs {

@@ -144,6 +144,34 @@ fn a_child_before_its_parent_is_tried_again() {
     assert_eq!((relay.stats().waiting_for_parent, relay.next_wake()), (0, None));
 }
 
+#[test]
+fn what_there_is_no_room_for_is_asked_for_later_oldest_first() {
+    let mut relay = relay(2, RelayLimits::default());
+    relay.set_room(2);
+    assert_eq!(
+        relay.on_announce(ms(0), peer(1), &[id(9), id(8), id(7), id(6), id(5)], NONE),
+        [request(1, &[id(9), id(8)])]
+    );
+    assert_eq!(relay.on_announce(ms(1), peer(2), &[id(7), id(6)], NONE), []);
+    assert_eq!((relay.stats().wanted, relay.stats().put_off, relay.has_put_off()), (2, 3, false));
+    assert_eq!(relay.on_room(ms(2), NONE), [], "no room");
+    assert_eq!(relay.on_received(&peer(1), &id(7)), Receipt::Unwanted, "nobody was asked for it");
+    assert_eq!(relay.on_received(&peer(1), &id(9)), Receipt::Wanted);
+    assert!(relay.has_put_off());
+    assert_eq!(relay.on_room(ms(3), |i| *i == id(7)), [request(1, &[id(6)])], "one came in a block meanwhile");
+    // The announcer goes: what only he had is forgotten, the rest is asked from the other.
+    assert_eq!(relay.on_peer_down(ms(4), &peer(1)), [request(2, &[id(6)])]);
+    assert_eq!((relay.stats().wanted, relay.stats().put_off), (1, 0));
+    // A request that nobody answers gives its place away.
+    assert_eq!(relay.on_announce(ms(5), peer(2), &[id(4), id(3)], NONE), [request(2, &[id(4)])]);
+    assert_eq!(relay.on_wake(ms(505)), []);
+    assert_eq!(relay.on_room(ms(505), NONE), [request(2, &[id(3)])]);
+    relay.set_room(0);
+    assert_eq!(relay.on_announce(ms(506), peer(2), &[id(2)], NONE), []);
+    assert_eq!(relay.on_admitted(ms(507), &TxId::default(), id(2)), [], "it came from a client");
+    assert_eq!(relay.stats().put_off, 0);
+}
+
 /// Each bug makes a test fail that passes without it.
 #[cfg(feature = "planted")]
 mod planted {
