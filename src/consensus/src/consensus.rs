@@ -4,6 +4,7 @@ use crate::blocks::{Blocks, Verdict};
 use crate::engine::{self, Action, Engine, EngineInput};
 use crate::guard::{Guard, SignedRecord};
 use crate::heights::Hold;
+use crate::idle::ParentCommit;
 use crate::inbound::Future;
 use crate::journal::{Entry, Journal, TimeoutStep};
 use crate::leaders::LeaderOrder;
@@ -14,7 +15,7 @@ use crate::signing::{Signing, SigningOff, SigningStatus};
 use crate::timeouts::Timeouts;
 use crate::timers::{Timer, Timers};
 use crate::votes::Votes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{
@@ -75,6 +76,15 @@ pub struct Consensus {
     pub(crate) building: Option<Round>,
     pub(crate) payload_since: Option<Instant>,
     pub(crate) active_since: Option<Instant>,
+    /// When the height began here.
+    pub(crate) began: Instant,
+    /// When its parent was committed.
+    pub(crate) parent: ParentCommit,
+    /// Blocks for which a peer proved a quorum of prevotes at this height; the votes themselves may contradict some that are held. At
+    /// most one a round.
+    pub(crate) polkas: BTreeSet<BlockId>,
+    /// How far other validators' clocks are from ours. Unit: milliseconds, negative when ours is ahead.
+    pub(crate) network_offset_ms: Option<i64>,
     pub(crate) height_hint: Height,
     pub(crate) behind_told: Height,
     pub(crate) behind_since_tick: bool,
@@ -144,6 +154,10 @@ impl Consensus {
             building: None,
             payload_since: None,
             active_since: None,
+            began: Instant::START,
+            parent: ParentCommit::Unknown,
+            polkas: BTreeSet::new(),
+            network_offset_ms: None,
             behind_since_tick: false,
             evidence_told: 0,
             held_since: BTreeMap::new(),
@@ -199,6 +213,7 @@ impl Consensus {
             Input::Built { height, round, block } => self.on_built(height, round, block),
             Input::Judged { id, valid } => self.on_judged(id, valid),
             Input::Committed(committed) => self.on_committed(committed)?,
+            Input::NetworkTime { offset_ms } => self.network_offset_ms = offset_ms,
         }
         if self.phase == Phase::Waiting {
             self.on_waiting()?;
@@ -210,8 +225,8 @@ impl Consensus {
         while let Some(timer) = self.timers.take_due(self.now) {
             match timer {
                 Timer::Tick => self.on_tick(),
-                // `on_waiting` looks at the start, `settle` at holds and clocks.
-                Timer::Start | Timer::Release | Timer::Clock => {}
+                // `on_waiting` looks at the start, `settle` at holds.
+                Timer::Start | Timer::Release => {}
                 Timer::Propose(round) => self.push(engine::timeout(TimeoutStep::Propose, round)),
                 Timer::Prevote(round) => self.push(engine::timeout(TimeoutStep::Prevote, round)),
                 Timer::Precommit(round) => self.push(engine::timeout(TimeoutStep::Precommit, round)),
@@ -250,8 +265,8 @@ impl Consensus {
                 self.apply(actions);
             }
             self.leave_nil_round();
-            self.check_blocks();
             self.update_hold();
+            self.check_blocks();
             if self.queue.is_empty() {
                 return Ok(());
             }
@@ -344,7 +359,7 @@ impl Consensus {
             Timer::Propose(round) => (TimeoutStep::Propose, round),
             Timer::Prevote(round) => (TimeoutStep::Prevote, round),
             Timer::Precommit(round) => (TimeoutStep::Precommit, round),
-            Timer::Start | Timer::Release | Timer::Clock | Timer::Tick => return,
+            Timer::Start | Timer::Release | Timer::Tick => return,
         };
         match &mut self.hold {
             Some(hold) if step == TimeoutStep::Propose => hold.is_waiting = true,

@@ -358,7 +358,7 @@ fn entry_out(input: &EngineInput) -> Option<Entry> {
                 Timer::Propose(round) => (TimeoutStep::Propose, round),
                 Timer::Prevote(round) => (TimeoutStep::Prevote, round),
                 Timer::Precommit(round) => (TimeoutStep::Precommit, round),
-                Timer::Start | Timer::Release | Timer::Clock | Timer::Tick => return None,
+                Timer::Start | Timer::Release | Timer::Tick => return None,
             };
             Entry::Timeout { step, round }
         }

@@ -5,7 +5,7 @@ use crate::certificate::commit_votes;
 use crate::consensus::{Consensus, Phase, Previous};
 use crate::engine;
 use crate::guard::SignedRecord;
-use crate::idle::Idle;
+use crate::idle::{Idle, ParentCommit};
 use crate::journal::{Entry, TimeoutStep};
 use crate::leaders::LeaderRecord;
 use crate::messages::{Committed, Fatal, Gossip, Output, Tip};
@@ -15,7 +15,8 @@ use crate::timers::Timer;
 use crate::votes::Votes;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_primitives::{Block, CommitCertificate, Height, PublicKey, Round};
+use timed_primitives::planted::{Bug, is_planted};
+use timed_primitives::{Block, CommitCertificate, Height, PublicKey, Round, UnixTime};
 
 /// How long the first height waits to hear from a quorum. After it the node goes on with those it hears: links may be cut. It
 /// never signs while it hears nobody, or before it has caught up with those it hears: what it forgot may be there.
@@ -105,6 +106,11 @@ impl Consensus {
         self.decided = None;
         self.building = None;
         self.active_since = None;
+        self.began = self.now;
+        if self.tip.height == Height::GENESIS {
+            self.parent = ParentCommit::Genesis;
+        }
+        self.polkas.clear();
         self.hold = Some(Hold::default());
         self.evidence_told = 0;
         self.held_since.clear();
@@ -205,14 +211,10 @@ impl Consensus {
     /// Ends the hold of round 0 when it is time, or sets the timer for it.
     pub(crate) fn update_hold(&mut self) {
         let Some(hold) = self.hold.as_ref().filter(|_| self.phase == Phase::Running) else { return };
-        let idle = Idle {
-            parent_time: self.tip.time,
-            min_interval: self.config.min_block_interval,
-            empty_interval: self.config.empty_block_interval,
-            is_leader: self.is_first_leader(),
-            relay_grace: self.timeouts.relay_grace(),
-        };
-        let at = idle.release_at(self.now, self.unix, self.payload_since, !self.votes.is_empty());
+        let mut at = self.idle().release_at(self.payload_since, !self.votes.is_empty());
+        if is_planted(Bug::HoldByWallClock) {
+            at = at.max(self.now + self.tip.time.since(self.unix));
+        }
         if at > self.now {
             self.timers.set(Timer::Release, at);
             return;
@@ -230,6 +232,17 @@ impl Consensus {
         }
     }
 
+    fn idle(&self) -> Idle {
+        Idle {
+            began: self.began,
+            parent: self.parent,
+            min_interval: self.config.min_block_interval,
+            empty_interval: self.config.empty_block_interval,
+            is_leader: self.is_first_leader(),
+            relay_grace: self.timeouts.relay_grace(),
+        }
+    }
+
     /// Whether we lead round 0.
     fn is_first_leader(&self) -> bool {
         self.me.is_some() && self.leader(Round::ZERO) == self.me
@@ -241,9 +254,22 @@ impl Consensus {
             height: self.height(),
             round,
             parent: self.tip.id,
-            time: self.unix.max(self.tip.time.plus(Duration::from_millis(1))),
+            time: self.block_time(),
             parent_certificate: self.tip.certificate.clone(),
         });
+    }
+
+    /// The earliest time of a block on the tip.
+    pub(crate) fn earliest_time(&self) -> UnixTime {
+        self.tip.time.plus(Duration::from_millis(1))
+    }
+
+    /// Our clock's time for a block of ours, lowered to the network's when ours is ahead: others would refuse what is more than
+    /// [`crate::idle::CLOCK_GRACE`] ahead of theirs, and each of our turns would cost a round. It is lowered only. Whoever falsified the
+    /// measure could make us name an earlier time, down to the parent's, which every proposer may name anyway; a later one never.
+    fn block_time(&self) -> UnixTime {
+        let ahead_ms = self.network_offset_ms.map_or(0, |offset| offset.min(0).unsigned_abs());
+        UnixTime(self.unix.0.saturating_sub(ahead_ms)).max(self.earliest_time())
     }
 
     pub(crate) fn on_built(&mut self, height: Height, round: Round, block: Arc<Block>) {
@@ -273,8 +299,8 @@ impl Consensus {
         }
         if let Some(since) = self.payload_since.filter(|_| !self.is_first_leader()) {
             // Before the shortest interval is over no leader builds, however early it hears of the payload.
-            let earliest = self.tip.time.plus(self.config.min_block_interval);
-            self.timeouts.on_relayed(self.now.since(since).min(self.unix.since(earliest)));
+            let since = since.max(self.idle().earliest());
+            self.timeouts.on_relayed(self.now.since(since));
         }
         self.phase = Phase::Committing;
         self.signing.on_decided_here();
@@ -315,6 +341,7 @@ impl Consensus {
         }
         self.heed_signing();
         let Some(last) = blocks.last() else { return Ok(()) };
+        self.parent = self.parent_commit(blocks.len());
         let certificate = self.richest(certificate);
         self.remember_previous(last, &certificate, &decided_by);
         let header = &last.header;
@@ -332,6 +359,16 @@ impl Consensus {
         match self.phase {
             Phase::Opened | Phase::Waiting => Ok(()),
             Phase::Running | Phase::Committing => self.begin_height(),
+        }
+    }
+
+    /// When the last of these blocks was committed, as far as a monotonic clock can tell: decided here, now; by sync after we saw
+    /// something of its height, then or later.
+    fn parent_commit(&self, blocks: usize) -> ParentCommit {
+        match (self.phase, self.active_since) {
+            (Phase::Committing, _) => ParentCommit::At(self.now),
+            (Phase::Running, Some(seen)) if blocks == 1 => ParentCommit::At(seen),
+            _ => ParentCommit::Unknown,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::engine;
 use crate::guard::SignedRecord;
 use crate::idle::CLOCK_GRACE;
 use crate::inspect::Statement;
+use crate::journal::TimeoutStep;
 use crate::messages::{Evidence, Gossip, Offence, Output};
 use crate::signing::SigningOff;
 use crate::timers::Timer;
@@ -302,6 +303,7 @@ impl Consensus {
             return self.refuse(from, Offence::BadCertificate);
         }
         // Whole first, since it counts even where a vote in it contradicts one that is held.
+        self.polkas.insert(polka.block);
         self.push(engine::polka(&polka));
         polka_votes(&polka).for_each(|vote| self.accept_vote(vote));
     }
@@ -374,7 +376,11 @@ impl Consensus {
         let named = self.votes.named_blocks();
         for (id, block, verdict) in waiting.into_iter().filter(|(id, ..)| named.contains(id)) {
             let next = match verdict {
-                Verdict::Judged(valid) if !self.is_too_early(&id, &block) => {
+                Verdict::Judged(_) if self.is_too_early(&id, &block) => {
+                    self.end_proposing(&id);
+                    continue;
+                }
+                Verdict::Judged(valid) => {
                     self.push(engine::judged(height, id, block.header.first_round, block.header.proposer, valid));
                     Verdict::Told(valid)
                 }
@@ -415,23 +421,21 @@ impl Consensus {
             && verify_commit(self.config.chain_id, certificate, &self.tip_set, |_| false).is_ok()
     }
 
-    /// The clock rule: a block from the future is not accepted while it is freshly proposed in a round in which we have not voted,
-    /// unless a quorum found it acceptable. It is withheld from the engine, not called invalid: in a minute it may be fine.
-    fn is_too_early(&mut self, id: &BlockId, block: &Block) -> bool {
-        let latest = self.unix.plus(CLOCK_GRACE);
-        let Some(ours) = self.engine.round().filter(|_| block.header.time > latest) else { return false };
-        let is_open = |p: &Proposal| {
-            let is_before_vote = p.round > ours || (p.round == ours && self.engine.is_proposing());
-            p.block == *id
-                && p.valid_round.is_none()
-                && is_before_vote
-                && self.votes.quorum_block(p.round, VoteKind::Prevote) != Some(*id)
-        };
-        let is_early = self.votes.all_proposals().any(is_open);
-        if is_early {
-            self.timers.set(Timer::Clock, self.now + block.header.time.since(latest));
+    /// The clock rule: a block from the future is not accepted while it is freshly proposed, unless a quorum found it acceptable. It is
+    /// withheld from the engine and not called invalid, since others may accept it. A block may always be a moment later than its
+    /// parent: clocks that were set back accept each other's blocks.
+    fn is_too_early(&self, id: &BlockId, block: &Block) -> bool {
+        let latest = self.unix.plus(CLOCK_GRACE).max(self.earliest_time());
+        block.header.time > latest && !self.polkas.contains(id) && !self.votes.has_quorum_for(*id)
+    }
+
+    /// Nobody waits until a clock has passed a block's time: the round of a block that comes too early is given up at once.
+    fn end_proposing(&mut self, id: &BlockId) {
+        let Some(round) = self.engine.round().filter(|_| self.engine.is_proposing()) else { return };
+        let is_proposed = self.votes.proposals(round).iter().any(|p| p.block == *id);
+        if is_proposed && self.timers.cancel(Timer::Propose(round)) {
+            self.push(engine::timeout(TimeoutStep::Propose, round));
         }
-        is_early
     }
 
     pub(crate) fn on_judged(&mut self, id: BlockId, valid: bool) {

@@ -187,6 +187,11 @@ pub enum Input {
     },
     /// The chain grew.
     Committed(Committed),
+    /// How far the other validators' clocks are from ours, as measured with pings. Sent on change.
+    NetworkTime {
+        /// Their median by power, when a quorum was measured. Unit: milliseconds, negative when our clock is ahead.
+        offset_ms: Option<i64>,
+    },
 }
 
 impl Input {
@@ -198,7 +203,8 @@ impl Input {
             | Self::PeerHeight { .. }
             | Self::PayloadWaiting(_)
             | Self::Built { .. }
-            | Self::Judged { .. } => false,
+            | Self::Judged { .. }
+            | Self::NetworkTime { .. } => false,
         }
     }
 }

@@ -21,8 +21,6 @@ pub(crate) enum Timer {
     Prevote(Round),
     /// A quorum precommitted, for nothing in particular.
     Precommit(Round),
-    /// A block that is from the future now will not be then.
-    Clock,
     /// Exchange of what is held, and requests repeated.
     Tick,
 }

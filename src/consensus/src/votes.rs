@@ -138,6 +138,12 @@ impl Votes {
         named.into_iter().find(|id| is_quorum(self.power_for(round, kind, Some(*id)), self.set.total_power()))
     }
 
+    /// True when a quorum prevoted or precommitted the block in some round.
+    pub(crate) fn has_quorum_for(&self, id: BlockId) -> bool {
+        let kinds = [VoteKind::Prevote, VoteKind::Precommit];
+        self.rounds.keys().any(|round| kinds.iter().any(|kind| self.quorum_block(*round, *kind) == Some(id)))
+    }
+
     /// Blocks that a proposal names, or more than a third of the power voted for in one round: worth fetching.
     pub(crate) fn named_blocks(&self) -> BTreeSet<BlockId> {
         let mut named: BTreeSet<_> = self.all_proposals().map(|p| p.block).collect();

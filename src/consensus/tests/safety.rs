@@ -371,7 +371,7 @@ fn set_back(sim: &mut Sim, (disk, chain): (MemoryDisk, Vec<(Arc<Block>, CommitCe
 #[test]
 fn a_copy_of_the_open_height_is_found_out_by_what_neighbours_remember() {
     let mut forgotten = 0;
-    for seed in 1..=30 {
+    for seed in 1..=40 {
         let mut sim = Sim::new(4, 0, seed);
         sim.config.min_block_interval = Duration::from_millis(400);
         (0..3).for_each(|id| sim.start(id));

@@ -37,11 +37,13 @@ pub enum Bug {
     StateCommitmentUnchecked,
     /// The mempool takes what clients hand in however long it will wait there.
     AdmissionIgnoresDelay,
+    /// A height is held until our own clock has passed its parent's time.
+    HoldByWallClock,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::QuorumOffByOne,
         Self::NoGuard,
         Self::NoJournalSync,
@@ -54,6 +56,7 @@ impl Bug {
         Self::DoubleRelay,
         Self::StateCommitmentUnchecked,
         Self::AdmissionIgnoresDelay,
+        Self::HoldByWallClock,
     ];
 }
 

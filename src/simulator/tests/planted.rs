@@ -141,6 +141,27 @@ fn state_commitment_unchecked() {
     assert_caught(Bug::StateCommitmentUnchecked, &["false-commitment"], 9, liar(Lie::InvalidBlock));
 }
 
+/// One clock is four seconds ahead, and is set right: blocks of its time are no reason to wait.
+#[test]
+fn hold_by_wall_clock() {
+    assert_caught(Bug::HoldByWallClock, &["late"], 1, |seed| {
+        play(async {
+            let (world, nodes) = four(seed);
+            nodes.iter().for_each(|node| node.start().unwrap());
+            nodes[0].reaches(Height(1), 60 * SECOND).await;
+            nodes[0].move_clock(4_000);
+            let mut found = Vec::new();
+            for number in 0..12 {
+                let txid = nodes[number % 4].submit(world.payment(number, 7).unwrap()).await.unwrap();
+                let late = nodes[1].wait_for_payment(txid, 2 * SECOND).await;
+                found.extend(late.is_err().then_some("late"));
+            }
+            found.extend(kinds(&world));
+            found
+        })
+    });
+}
+
 /// Who announces a payment need not hear of it again: of `n` nodes one announces it to `n - 1` others, and each of those to fewer.
 #[test]
 fn double_relay() {
