@@ -5,7 +5,7 @@ use crate::block_sync::Wanted;
 use crate::fatal::Vital;
 use crate::ledger::{Assemble, Commit, Committed, Judge, Judgement};
 use crate::mempool::{BuildPayload, PayloadWaiting, Proposed, Revalidate};
-use crate::messages::{Audience, Inbound, PeerDown, PeerUp, Penalize, ValidatorsChanged};
+use crate::messages::{Audience, Inbound, NetworkTime, PeerDown, PeerUp, Penalize, ValidatorsChanged};
 use crate::network::Network;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, SpawnHandle, StreamHandler, WrapFuture};
 use std::sync::Arc;
@@ -305,6 +305,14 @@ impl Handler<PeerDown> for ConsensusActor {
 
     fn handle(&mut self, down: PeerDown, ctx: &mut Self::Context) {
         self.feed(Input::PeerDown { peer: down.peer }, ctx);
+    }
+}
+
+impl Handler<NetworkTime> for ConsensusActor {
+    type Result = ();
+
+    fn handle(&mut self, time: NetworkTime, ctx: &mut Self::Context) {
+        self.feed(Input::NetworkTime { offset_ms: time.offset_ms }, ctx);
     }
 }
 

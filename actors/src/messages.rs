@@ -211,6 +211,19 @@ pub struct KnownAddresses {
 #[rtype(result = "()")]
 pub struct Subscribe(pub PeerListener);
 
+/// How far the other validators' clocks are from ours. Sent on change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ActixMessage)]
+#[rtype(result = "()")]
+pub struct NetworkTime {
+    /// Their median by power; `None` while fewer than a quorum are measured. Unit: milliseconds, negative when our clock is ahead.
+    pub offset_ms: Option<i64>,
+}
+
+/// Tells the peer manager who wants to know of the network's time.
+#[derive(ActixMessage)]
+#[rtype(result = "()")]
+pub struct SubscribeClock(pub Recipient<NetworkTime>);
+
 /// Dials an address from now on, as if it were configured: it is never given up.
 #[derive(Clone, Debug, ActixMessage)]
 #[rtype(result = "()")]

@@ -5,7 +5,7 @@ use crate::consensus::{ConsensusActor, ConsensusParts};
 use crate::fatal::{Fatal, Vital};
 use crate::ledger::{self, FlushNow, LedgerActor, TipSeen};
 use crate::mempool::{self, MempoolActor, MempoolParts, MempoolStatus};
-use crate::messages::{Inboxes, PeerListener, Stop, Subscribe};
+use crate::messages::{Inboxes, PeerListener, Stop, Subscribe, SubscribeClock};
 use crate::network::Network;
 use crate::peer_manager::{PeerManager, PeerManagerParts, PeersConfig, PeersView};
 use crate::threads::{Room, Threads};
@@ -185,6 +185,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
     for listener in [listener(&consensus), listener(&mempool), listener(&block_sync)] {
         peer_manager.do_send(Subscribe(listener));
     }
+    peer_manager.do_send(SubscribeClock(consensus.clone().recipient()));
     Ok(Handles {
         reader,
         mempool,

@@ -45,7 +45,7 @@ use timed_peer::rate::RateVerdict;
 use timed_peer::{
     Direction, End, EndReason, Handshake, HandshakeAction, Heartbeat, HeartbeatAction, HeartbeatLine, Pong, RateLimit,
 };
-use timed_primitives::{Clock, Instant, PublicKey};
+use timed_primitives::{Clock, Instant, PublicKey, UnixTime};
 use timed_wire::{BlockSyncMessage, ControlMessage, DecodeError, Encoded, FrameCodec, Incoming, Message};
 use tokio::sync::mpsc;
 use tokio_util::codec::FramedRead;
@@ -105,7 +105,8 @@ impl PeerActor {
     /// A session at its beginning: its time limit for the greeting runs from now.
     pub fn new(parts: PeerParts) -> Self {
         let now = parts.clock.now();
-        let (handshake, hello) = Handshake::begin(now, parts.local, parts.key, parts.direction, parts.exporter);
+        let (handshake, mut hello) = Handshake::begin(now, parts.local, parts.key, parts.direction, parts.exporter);
+        hello.time_ms = parts.clock.unix().0;
         Self {
             session: parts.session,
             key: parts.key,
@@ -229,7 +230,7 @@ impl PeerActor {
                 if info.listen_port != 0 {
                     self.address = join_address(self.observed.ip(), info.listen_port);
                 }
-                self.stats.lock().height = info.height;
+                self.stats.lock().on_hello(self.clock.now(), info.height, info.time);
                 let interval = info.interval;
                 let asked = self.supervisor.arrived.send(Arrived { session: self.session, info });
                 self.is_asking = true;
@@ -328,10 +329,13 @@ impl PeerActor {
             ControlMessage::Hello(_) => self.finish(End::ours(EndReason::HandshakeOrder), ctx),
             ControlMessage::Goodbye { code } => self.finish(End::theirs(EndReason::from_code(code)), ctx),
             ControlMessage::Ping { nonce } => match live.rate.on_ping(now) {
-                RateVerdict::Handle => self.send(ControlMessage::Pong { nonce }, Some(Beat::Pong(nonce)), ctx),
+                RateVerdict::Handle => {
+                    let time_ms = self.clock.unix().0;
+                    self.send(ControlMessage::Pong { nonce, time_ms }, Some(Beat::Pong(nonce)), ctx);
+                }
                 RateVerdict::Ignore => self.stats.lock().tally.dropped.pings += 1,
             },
-            ControlMessage::Pong { nonce } => self.on_pong(now, nonce),
+            ControlMessage::Pong { nonce, time_ms } => self.on_pong(now, nonce, UnixTime(time_ms)),
             ControlMessage::GetAddr => match live.rate.on_get_addr() {
                 RateVerdict::Handle => self.supervisor.addresses.do_send(AddressNews::Wanted { session: self.session }),
                 RateVerdict::Ignore => {}
@@ -345,7 +349,7 @@ impl PeerActor {
         }
     }
 
-    fn on_pong(&mut self, now: Instant, nonce: u64) {
+    fn on_pong(&mut self, now: Instant, nonce: u64, theirs: UnixTime) {
         let Stage::Up(live) = &mut self.stage else { return };
         let rtt = match live.heartbeat.on_pong(now, nonce) {
             Pong::KeepAlive { rtt } => rtt,
@@ -359,17 +363,14 @@ impl PeerActor {
                 return;
             }
         };
-        let (measured, longest_silence) = (live.heartbeat.rtt().clone(), live.heartbeat.longest_silence());
+        self.stats.lock().on_pong(now, rtt, theirs, &live.heartbeat);
+        let srtt = live.heartbeat.rtt().srtt();
         let (direction, address) = (self.direction, &self.address[..]);
         self.log(&HeartbeatLine::PongReceived { direction, address, nonce });
         self.log(&HeartbeatLine::PongMatches { direction, address, nonce, rtt });
-        if let Some(srtt) = measured.srtt() {
+        if let Some(srtt) = srtt {
             self.supervisor.measured.do_send(Measured { session: self.session, srtt });
         }
-        let mut stats = self.stats.lock();
-        (stats.rtt, stats.longest_silence) = (measured, longest_silence);
-        stats.tally.round_trips.record(rtt);
-        stats.ping_sent = None;
     }
 }
 

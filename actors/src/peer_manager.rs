@@ -8,6 +8,7 @@
 //! ```
 
 mod addresses;
+mod clocks;
 mod connect;
 mod post_mortems;
 mod requests;
@@ -26,6 +27,7 @@ use crate::peer::{Close, HeartbeatLevel};
 use crate::tls::{Tls, TlsError};
 use crate::transport::{Listener, Transport};
 use actix::{Actor, AsyncContext, Context, SpawnHandle};
+use clocks::Clocks;
 use connect::{Handshakes, accept_all};
 use post_mortems::PostMortems;
 use rand::rngs::StdRng;
@@ -137,6 +139,7 @@ pub struct PeerManager {
     past: Totals,
     /// The newest first.
     twins: Vec<Twin>,
+    clocks: Clocks,
     vital: Option<Vital>,
     timer: Option<(Instant, SpawnHandle)>,
     /// Both ends of a channel that closes when the last writer is done; taken by [`crate::messages::Stop`].
@@ -199,6 +202,7 @@ impl PeerManager {
             ended: PostMortems::default(),
             past: Totals::default(),
             twins: Vec::new(),
+            clocks: Clocks::default(),
             vital: None,
             timer: None,
             alive: Some(mpsc::channel(1)),

@@ -362,7 +362,7 @@ mod tests {
         let at = Instant(0);
         outbox.push(at, decided()).unwrap();
         let _first_chunk = next(&outbox).await.unwrap();
-        outbox.push(at, encoded(ControlMessage::Pong { nonce: 1 })).unwrap();
+        outbox.push(at, encoded(ControlMessage::Pong { nonce: 1, time_ms: 0 })).unwrap();
         outbox.close(at, Some(encoded(ControlMessage::Goodbye { code: 1 })));
         outbox.push(at, decided()).unwrap();
         let batch = next(&outbox).await.unwrap();

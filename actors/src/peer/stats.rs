@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use timed_peer::{Direction, End, Rtt};
-use timed_primitives::{Instant, PublicKey};
+use timed_peer::{ClockOffset, Direction, End, Heartbeat, Rtt};
+use timed_primitives::{Instant, PublicKey, UnixTime};
 use timed_wire::{DecodeError, Incoming, Kind, Lane};
 use uuid::Uuid;
 
@@ -114,6 +114,7 @@ impl Tally {
 pub(crate) struct Stats {
     pub(crate) tally: Tally,
     pub(crate) rtt: Rtt,
+    pub(crate) clock: ClockOffset,
     pub(crate) longest_silence: Duration,
     pub(crate) height: u64,
     pub(crate) last_life: Instant,
@@ -134,6 +135,24 @@ impl Stats {
                 Incoming::Progress { .. } => {}
             }
         }
+    }
+
+    /// The peer greeted.
+    pub(crate) fn on_hello(&mut self, at: Instant, height: u64, time: UnixTime) {
+        self.height = height;
+        if time != UnixTime::default() {
+            self.clock.on_hello(at, time);
+        }
+    }
+
+    /// A ping was answered, and the answer told the peer's time.
+    pub(crate) fn on_pong(&mut self, at: Instant, rtt: Duration, time: UnixTime, heartbeat: &Heartbeat) {
+        (self.rtt, self.longest_silence) = (heartbeat.rtt().clone(), heartbeat.longest_silence());
+        self.tally.round_trips.record(rtt);
+        if time != UnixTime::default() {
+            self.clock.on_pong(at, rtt, time);
+        }
+        self.ping_sent = None;
     }
 
     fn on_received(&mut self, at: Instant, kind: Option<Kind>, bytes: usize) {
@@ -235,6 +254,8 @@ pub struct PeerSnapshot {
     pub agent: String,
     /// Height of its tip, as it last said.
     pub height: u64,
+    /// Its clock minus ours, when it told. Unit: milliseconds.
+    pub clock_offset_ms: Option<i64>,
     /// Its consensus key, proved.
     pub validator: Option<PublicKey>,
     /// Differs after each of its starts.

@@ -19,13 +19,13 @@ impl PeerManager {
         if AddressClass::of_address(&address) != Ok(class) {
             return None;
         }
-        AddressRecord::sign(&self.node_key, self.config.local.chain_id, &address, self.clock.unix()).ok()
+        AddressRecord::sign(&self.node_key, self.config.local.chain_id, &address, self.network_time()).ok()
     }
 
     fn on_addresses_wanted(&mut self, number: u64) {
         let Some(session) = self.sessions.get(&number).filter(|s| s.up().is_some()) else { return };
         let Some(class) = AddressClass::of_ip(session.observed.ip()) else { return };
-        let mut records = self.addresses.answer(self.clock.unix(), class, &mut self.rng);
+        let mut records = self.addresses.answer(self.network_time(), class, &mut self.rng);
         // Nobody needs to be told of himself.
         records.retain(|record| record.key != session.key);
         if let Some(own) = self.own_record(class) {
@@ -41,7 +41,7 @@ impl PeerManager {
     fn on_addresses_told(&mut self, number: u64, records: &[Opaque], ctx: &mut Context<Self>) {
         let Some(session) = self.sessions.get(&number).filter(|s| s.up().is_some()) else { return };
         let Some(class) = AddressClass::of_ip(session.observed.ip()) else { return };
-        let (unix, source) = (self.clock.unix(), Source { key: session.key, ip: session.observed.ip() });
+        let (unix, source) = (self.network_time(), Source { key: session.key, ip: session.observed.ip() });
         let mut fresh = Vec::new();
         for bytes in records {
             // A bad record is its author's fault, and the author is not known to be this peer.

@@ -5,7 +5,7 @@ use crate::peer::{PeerSnapshot, PostMortem};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use timed_peer::{Ban, Direction, EndReason, Twin};
-use timed_primitives::{Instant, PublicKey};
+use timed_primitives::{Instant, PublicKey, UnixTime};
 
 /// Every peer, dial target, ban and recent end.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,10 @@ pub struct PeersView {
     pub totals: Totals,
     /// Those who connected to us and are no peers yet.
     pub handshakes: HandshakeCounts,
+    /// The median of the validators' clocks, by power, minus ours; `None` while fewer than a quorum are measured. Unit: milliseconds.
+    pub clock_offset_ms: Option<i64>,
+    /// Whether our own clock is the one that is wrong: see [`timed_peer::OwnClock`].
+    pub is_clock_off: bool,
 }
 
 impl PeersView {
@@ -61,7 +65,8 @@ pub struct TargetSnapshot {
 
 impl PeerManager {
     pub(super) fn publish(&mut self) {
-        let now = self.clock.now();
+        let (now, unix) = (self.clock.now(), self.clock.unix());
+        self.compare_clocks(now, unix);
         let targets = self.book.targets().map(|t| TargetSnapshot {
             address: t.address.to_owned(),
             is_configured: t.is_configured,
@@ -73,17 +78,19 @@ impl PeerManager {
         });
         self.view.send_replace(PeersView {
             listening: self.listening,
-            peers: self.up.values().filter_map(|n| self.snapshot(now, *n)).collect(),
+            peers: self.up.values().filter_map(|n| self.snapshot(now, unix, *n)).collect(),
             targets: targets.collect(),
             bans: self.misbehaviour.bans(now),
             ended: self.ended.iter().cloned().collect(),
             twins: self.twins.clone(),
             totals: self.totals(),
             handshakes: self.handshakes.counts(),
+            clock_offset_ms: self.clocks.median_ms,
+            is_clock_off: self.clocks.own.is_off(),
         });
     }
 
-    fn snapshot(&self, now: Instant, number: u64) -> Option<PeerSnapshot> {
+    fn snapshot(&self, now: Instant, unix: UnixTime, number: u64) -> Option<PeerSnapshot> {
         let session = self.sessions.get(&number)?;
         let up = session.up()?;
         let stats = session.stats.lock();
@@ -113,6 +120,7 @@ impl PeerManager {
             useful_at: self.book.session(&session.key).and_then(|session| session.useful_at),
             agent: up.info.agent.clone(),
             height: stats.height,
+            clock_offset_ms: stats.clock.offset_ms(now, unix),
             validator: up.info.validator,
             instance: up.info.instance,
             interval: up.info.interval,

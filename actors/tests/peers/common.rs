@@ -324,7 +324,7 @@ impl Raw {
         while let Some(incoming) = self.next().await {
             match incoming {
                 Incoming::Message { message: Message::Control(ControlMessage::Ping { nonce }), .. } => {
-                    self.send(ControlMessage::Pong { nonce }).await;
+                    self.send(ControlMessage::Pong { nonce, time_ms: 0 }).await;
                 }
                 Incoming::Message { message: Message::Control(ControlMessage::Goodbye { code }), .. } => {
                     reason = Some(EndReason::from_code(code));

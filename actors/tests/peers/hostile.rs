@@ -283,7 +283,7 @@ fn a_peer_that_does_not_read_costs_at_most_its_byte_bound() {
             scene.node.manager.do_send(Broadcast { message: block(n), audience: Audience::All, except: None });
             pass(Duration::from_millis(100)).await;
             // It goes on sending, so it is not silent.
-            deaf.send(ControlMessage::Pong { nonce: 1 }).await;
+            deaf.send(ControlMessage::Pong { nonce: 1, time_ms: 0 }).await;
             received += drain(&mut scene.good.outlets.consensus).len();
         }
         pass(SECOND).await;
@@ -478,7 +478,7 @@ fn defect_bulk_and_ping_share_a_writer_a_pong_passes_megabytes_of_bulk() {
         let mut before = 0;
         loop {
             match raw.next().await.unwrap() {
-                Incoming::Message { message: Message::Control(ControlMessage::Pong { nonce: 5 }), .. } => break,
+                Incoming::Message { message: Message::Control(ControlMessage::Pong { nonce: 5, .. }), .. } => break,
                 Incoming::Message { bytes, .. }
                 | Incoming::Progress { bytes, .. }
                 | Incoming::Unknown { bytes, .. } => before += bytes,
@@ -538,7 +538,7 @@ fn defect_pending_pings_cut_to_five_late_pongs_still_match() {
             raw.send(ConsensusMessage::Vote(sample::opaque(3))).await;
         }
         for nonce in &nonces {
-            raw.send(ControlMessage::Pong { nonce: *nonce }).await;
+            raw.send(ControlMessage::Pong { nonce: *nonce, time_ms: 0 }).await;
         }
         pass(Duration::from_millis(100)).await;
         for nonce in nonces {

@@ -14,7 +14,7 @@ use crate::end_reason::EndReason;
 use crate::heartbeat::{INTERVAL_MAX, INTERVAL_MIN, agree_interval};
 use core::net::IpAddr;
 use std::time::Duration;
-use timed_primitives::{ChainId, Hash, Instant, PublicKey, SecretKey, Signature};
+use timed_primitives::{ChainId, Hash, Instant, PublicKey, SecretKey, Signature, UnixTime};
 use timed_wire::message::ValidatorClaim;
 use timed_wire::{ControlMessage, Hello, Message};
 use uuid::Uuid;
@@ -83,6 +83,8 @@ pub struct PeerInfo {
     pub external: Option<String>,
     /// Height of its tip at the greeting.
     pub height: u64,
+    /// Its clock at the greeting; zero when it does not say.
+    pub time: UnixTime,
     /// Bits of what it can do.
     pub capabilities: u64,
     /// The agreed time between pings.
@@ -210,7 +212,7 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// Begins: gives the greeting to send at once. `their_key` is what the secure channel proved, `exporter` its exporter value
+    /// Begins: gives the greeting to send at once, once its sender has set the time in it. `their_key` is what the secure channel proved, `exporter` its exporter value
     /// (RFC 8446, section 7.5), which binds the validator claim to this connection.
     pub fn begin(
         now: Instant,
@@ -233,6 +235,7 @@ impl Handshake {
             listen_port: local.listen_port,
             external: local.external.clone(),
             height: local.height,
+            time_ms: 0,
             capabilities: local.capabilities,
             ping_interval_ms: u32::try_from(local.ping_interval.as_millis()).unwrap_or(u32::MAX),
             validator,
@@ -309,6 +312,7 @@ impl Handshake {
             listen_port: hello.listen_port,
             external: hello.external.clone(),
             height: hello.height,
+            time: UnixTime(hello.time_ms),
             capabilities: hello.capabilities,
             interval: agree_interval(local.ping_interval, wish, are_both_validators),
         })

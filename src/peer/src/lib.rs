@@ -1,5 +1,5 @@
 //! What it takes to keep a peer, and to let one go: handshake, heartbeat, outbound lanes, rate limits, the book of sessions, signed
-//! addresses, penalties.
+//! addresses, penalties, offsets of clocks.
 //!
 //! Knows: how long a peer may be silent, which of two sessions stays, when to dial again, what a session's end was called. Must not
 //! know: a runtime, a clock, a socket, a random source (all passed in), consensus, the ledger.
@@ -21,6 +21,7 @@ pub mod addresses;
 mod admission;
 pub mod backoff;
 pub mod book;
+pub mod clock_offset;
 pub mod end_reason;
 pub mod handshake;
 pub mod heartbeat;
@@ -36,6 +37,7 @@ pub use addresses::{AddressBook, AddressClass, AddressError, AddressRecord};
 pub use admission::{Admission, Begun, HandshakesUnderWay};
 pub use backoff::Backoff;
 pub use book::{Arrival, BookConfig, Decision, Departure, Dial, PeerBook, Session, Twin};
+pub use clock_offset::{ClockChange, ClockOffset, OwnClock, OwnClockOff, Reading, median_offset};
 pub use end_reason::{End, EndReason, Redial, Side};
 pub use handshake::{Handshake, HandshakeAction, HandshakeError, LocalNode, PeerInfo, sign_claim, verify_claim};
 pub use heartbeat::{Heartbeat, HeartbeatAction, Pong, UserPingError};

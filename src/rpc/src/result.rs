@@ -86,6 +86,8 @@ pub struct NetworkInfo {
     pub outbound_max: u32,
     /// Least fee this node relays. Unit: TIME per 1,000 bytes.
     pub relayfee: Coins,
+    /// The validators' clocks, their median by voting power, minus ours; null while fewer than a quorum are measured. Unit: milliseconds.
+    pub time_offset_ms: Option<i64>,
     /// What an operator should know.
     pub warnings: Vec<String>,
 }
@@ -111,6 +113,10 @@ pub struct PeerInfo {
     pub version: u16,
     /// Height it last told of.
     pub height: u64,
+    /// Its clock minus ours, as told with its greeting and its pongs. Unit: seconds.
+    pub timeoffset: Option<i64>,
+    /// The same, more exactly. Unit: milliseconds.
+    pub time_offset_ms: Option<i64>,
     /// Smoothed round-trip time of pings. Unit: seconds.
     pub pingtime: Option<f64>,
     /// Least round-trip time seen. Unit: seconds.

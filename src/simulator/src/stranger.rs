@@ -274,7 +274,7 @@ impl Channel {
         while let Some(incoming) = self.next().await? {
             match incoming {
                 Incoming::Message { message: Message::Control(ControlMessage::Ping { nonce }), .. } => {
-                    self.send(ControlMessage::Pong { nonce }).await?;
+                    self.send(ControlMessage::Pong { nonce, time_ms: 0 }).await?;
                 }
                 Incoming::Message { message, .. } => return Ok(Some(message)),
                 Incoming::Progress { .. } | Incoming::Unknown { .. } => {}

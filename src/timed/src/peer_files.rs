@@ -7,6 +7,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use timed_peer::{Ban, Offence};
 use timed_primitives::{Clock, PublicKey, UnixTime};
 use timed_rpc::Text;
@@ -53,6 +54,8 @@ struct KeptBan {
     node_key: Text<PublicKey>,
     /// Unit: milliseconds since 1970.
     until_ms: u64,
+    /// What was left when it was written: it lasts no longer, however far the clock was set back since. Unit: milliseconds.
+    left_ms: u64,
     /// Name of the offence; none: an operator.
     offence: Option<String>,
 }
@@ -93,7 +96,7 @@ impl PeerFiles {
         let in_force = kept.into_iter().filter(|ban| UnixTime(ban.until_ms) > unix);
         let ban = |kept: KeptBan| Ban {
             key: kept.node_key.0,
-            until: now + UnixTime(kept.until_ms).since(unix),
+            until: now + UnixTime(kept.until_ms).since(unix).min(Duration::from_millis(kept.left_ms)),
             offence: kept.offence.as_deref().and_then(Offence::from_name),
         };
         Ok(in_force.map(ban).collect())
@@ -110,6 +113,7 @@ impl PeerFiles {
             .map(|ban| KeptBan {
                 node_key: ban.key.into(),
                 until_ms: unix.plus(ban.until.since(now)).0,
+                left_ms: u64::try_from(ban.until.since(now).as_millis()).unwrap_or(u64::MAX),
                 offence: ban.offence.map(|offence| offence.name().to_owned()),
             })
             .collect();
@@ -227,6 +231,8 @@ mod tests {
         let found = files.bans(&At(0, 1_050)).unwrap();
         assert_eq!(found, [ban(1, 10, None), ban(2, 250, Some(Offence::InvalidBlock))]);
         assert_eq!(files.bans(&At(0, 1_060)).unwrap().len(), 1);
+        // A machine that starts in 1970 makes no ban longer.
+        assert_eq!(files.bans(&At(0, 0)).unwrap(), [ban(1, 60, None), ban(2, 300, Some(Offence::InvalidBlock))]);
         // Another list, no text at all, and half a list.
         let whole = fs::read(files.file(BANS)).unwrap();
         for damaged in [b"[{\"node_key\": 7}]", &[0xff; 16][..], &whole[..whole.len() / 2]] {

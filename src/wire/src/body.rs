@@ -45,7 +45,8 @@ pub(crate) fn write(message: &Message, out: &mut Vec<u8>) -> Result<(), rmp_serd
     match message {
         Message::Control(m) => match m {
             ControlMessage::Hello(hello) => put(out, hello),
-            ControlMessage::Ping { nonce } | ControlMessage::Pong { nonce } => put(out, &(nonce,)),
+            ControlMessage::Ping { nonce } => put(out, &(nonce,)),
+            ControlMessage::Pong { nonce, time_ms } => put(out, &(nonce, time_ms)),
             ControlMessage::Goodbye { code } => put(out, &(code,)),
             ControlMessage::GetAddr => put::<[u8; 0]>(out, &[]),
             ControlMessage::Addr { records } => put(out, &(records,)),
@@ -83,7 +84,10 @@ pub(crate) fn read(kind: Kind, body: &[u8]) -> Result<Option<Message>, BodyError
         Kind::Chunk => return Ok(None),
         Kind::Hello => ControlMessage::Hello(get(body)?).into(),
         Kind::Ping => ControlMessage::Ping { nonce: one(body)? }.into(),
-        Kind::Pong => ControlMessage::Pong { nonce: one(body)? }.into(),
+        Kind::Pong => {
+            let (nonce, time_ms) = get(body)?;
+            ControlMessage::Pong { nonce, time_ms }.into()
+        }
         Kind::Goodbye => ControlMessage::Goodbye { code: one(body)? }.into(),
         Kind::GetAddr => {
             let _: [u8; 0] = get(body)?;

@@ -42,6 +42,8 @@ pub enum ControlMessage {
     Pong {
         /// The ping's.
         nonce: u64,
+        /// The sender's clock; zero when it does not say. Unit: milliseconds since 1970.
+        time_ms: u64,
     },
     /// Last message: why the sender closes (a code of `timed_peer::EndReason`). No reply.
     Goodbye {
@@ -77,6 +79,8 @@ pub struct Hello {
     pub external: Option<String>,
     /// Height of its tip.
     pub height: u64,
+    /// Its clock; zero when it does not say. Unit: milliseconds since 1970.
+    pub time_ms: u64,
     /// Bits of what it can do; unknown bits are ignored.
     pub capabilities: u64,
     /// Its wish for the time between pings. Unit: milliseconds. Two validators use the smaller wish, others the larger, within bounds.
@@ -339,7 +343,8 @@ impl Kind {
     /// Largest body. Unit: bytes of the frame's body, chunks joined. Checked before anything is allocated.
     pub const fn body_max(self) -> usize {
         match self {
-            Self::Ping | Self::Pong | Self::Goodbye | Self::GetAddr => 16,
+            Self::Ping | Self::Goodbye | Self::GetAddr => 16,
+            Self::Pong => 24,
             Self::GetBlock | Self::Status | Self::GetBlocks | Self::End => 64,
             Self::Vote | Self::Proposal => 256,
             Self::Hello => KIB,

@@ -201,6 +201,7 @@ fn the_largest_allowed_lists_fit_their_bounds() {
         external: Some("x".repeat(255)),
         chain_id: u64::MAX,
         height: u64::MAX,
+        time_ms: u64::MAX,
         capabilities: u64::MAX,
         ping_interval_ms: u32::MAX,
         genesis: [0xff; 32],

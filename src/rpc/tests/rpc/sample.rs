@@ -195,6 +195,7 @@ impl Node for Sample {
             inbound_max: 64,
             outbound_max: 32,
             relayfee: Amount(1_000).into(),
+            time_offset_ms: Some(-12),
             warnings: vec![],
         })
     }
@@ -210,6 +211,8 @@ impl Node for Sample {
             subver: "/timed:0.1.0/".into(),
             version: 1,
             height: 2,
+            timeoffset: inbound.then_some(-2),
+            time_offset_ms: inbound.then_some(-1_980),
             pingtime: Some(0.000_4),
             minping: Some(0.000_25),
             pingwait: inbound.then_some(0.001),

@@ -35,7 +35,7 @@ pub(super) async fn late_pongs(stage: &Stage) -> Result<(), Failed> {
         // It lives, and says so.
         channel.send(BlockSyncMessage::Status { height: 0, earliest: 0 }).await?;
         while let Some((_, nonce)) = due.pop_front_if(|(at, _)| *at <= Instant::now()) {
-            channel.send(ControlMessage::Pong { nonce }).await?;
+            channel.send(ControlMessage::Pong { nonce, time_ms: 0 }).await?;
         }
     }
     let found = peer(&node(&world, 1)?, stranger.key());

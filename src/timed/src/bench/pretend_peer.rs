@@ -81,8 +81,10 @@ impl PretendPeer {
         self.send(ControlMessage::Ping { nonce: 0 }).await?;
         loop {
             match self.next().await.context("the node closed the connection after its greeting")? {
-                Message::Control(ControlMessage::Ping { nonce }) => self.send(ControlMessage::Pong { nonce }).await?,
-                Message::Control(ControlMessage::Pong { nonce: 0 }) => return Ok(()),
+                Message::Control(ControlMessage::Ping { nonce }) => {
+                    self.send(ControlMessage::Pong { nonce, time_ms: 0 }).await?
+                }
+                Message::Control(ControlMessage::Pong { nonce: 0, .. }) => return Ok(()),
                 _ => {}
             }
         }
@@ -115,12 +117,12 @@ impl PretendPeer {
             };
             match incoming {
                 Some(Message::Control(ControlMessage::Ping { nonce })) => {
-                    if self.send(ControlMessage::Pong { nonce }).await.is_err() {
+                    if self.send(ControlMessage::Pong { nonce, time_ms: 0 }).await.is_err() {
                         break;
                     }
                     seen.pongs.set(seen.pongs.get() + 1);
                 }
-                Some(Message::Control(ControlMessage::Pong { nonce: answered })) if answered == nonce => {
+                Some(Message::Control(ControlMessage::Pong { nonce: answered, .. })) if answered == nonce => {
                     seen.round_trips.borrow_mut().extend(sent.take().map(|sent| ms(sent.elapsed())));
                 }
                 Some(_) => {}

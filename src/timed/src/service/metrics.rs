@@ -119,6 +119,13 @@ impl Service {
             "Longest silence of a peer that is up, as a share of what it may be silent.",
             quietest.fold(0.0, f64::max),
         );
+        if let Some(offset_ms) = view.clock_offset_ms {
+            page.gauge(
+                "timed_peer_clock_offset_seconds",
+                "Median of the validators' clocks by voting power minus ours; absent while fewer than a quorum are measured.",
+                offset_ms as f64 / 1_000.0,
+            );
+        }
         if let Some(rtt) = median_rtt(peers) {
             page.gauge(
                 "timed_peer_rtt_median_seconds",

@@ -4,7 +4,7 @@ use super::Service;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use timed_actors::peer::{PeerSnapshot, Traffic};
-use timed_peer::Direction;
+use timed_peer::{Direction, OwnClockOff};
 use timed_primitives::Instant;
 use timed_rpc::Readiness;
 use timed_rpc::result::{LaneInfo, NetworkInfo, PeerInfo};
@@ -31,6 +31,7 @@ impl Service {
             inbound_max: self.identity.inbound_max,
             outbound_max: self.identity.outbound_max,
             relayfee: self.relay_fee().into(),
+            time_offset_ms: view.clock_offset_ms,
             warnings: self.warnings(),
         }
     }
@@ -53,6 +54,8 @@ impl Service {
             subver: peer.agent.clone(),
             version: timed_peer::handshake::PROTOCOL,
             height: peer.height,
+            timeoffset: peer.clock_offset_ms.map(whole_seconds),
+            time_offset_ms: peer.clock_offset_ms,
             pingtime: peer.srtt.or(peer.ping_time).map(|rtt| rtt.as_secs_f64()),
             minping: peer.min_ping.map(|rtt| rtt.as_secs_f64()),
             pingwait: peer.ping_wait.map(|wait| wait.as_secs_f64()),
@@ -84,7 +87,14 @@ impl Service {
     pub(super) fn warnings(&self) -> Vec<String> {
         let consensus = self.handles.consensus.borrow();
         let Some(status) = consensus.as_ref() else { return Vec::new() };
-        status.quorum_line.clone().into_iter().chain(self.signing_warning(status)).collect()
+        status.quorum_line.clone().into_iter().chain(self.signing_warning(status)).chain(self.clock_warning()).collect()
+    }
+
+    /// Our own clock is wrong.
+    fn clock_warning(&self) -> Option<String> {
+        let view = self.handles.peers.borrow();
+        let offset_ms = view.clock_offset_ms.filter(|_| view.is_clock_off)?;
+        Some(OwnClockOff { offset_ms }.to_string())
     }
 
     /// `/health`: does every actor's mailbox still have an actor behind it?
@@ -110,6 +120,11 @@ impl Service {
             None => Readiness::Ready,
         }
     }
+}
+
+/// Rounded to the nearest.
+const fn whole_seconds(ms: i64) -> i64 {
+    ms.saturating_add(500).div_euclid(1_000)
 }
 
 fn lane_rows(peer: &PeerSnapshot) -> Vec<LaneInfo> {
