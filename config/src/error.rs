@@ -123,6 +123,23 @@ pub enum RuleError {
         /// The text.
         value: String,
     },
+    /// An address at which nobody can be reached.
+    #[error("`{key}` has {value:?}, where nobody can be reached ({kind}): {advice}")]
+    Unreachable {
+        /// The key.
+        key: &'static str,
+        /// The text.
+        value: String,
+        /// What kind of address it is.
+        kind: &'static str,
+        /// What to write instead.
+        advice: &'static str,
+    },
+    /// Not the name of a host.
+    #[error(
+        "`rpc.hosts` has {0:?}: write the bare name under which clients ask, such as node.example.org, without scheme, port, path or wildcard"
+    )]
+    HostName(String),
     /// Not a level of the log.
     #[error(
         "`log.level` has {0:?}: use error, warn, info, debug or trace, or directives such as \"info,heartbeat=debug\""

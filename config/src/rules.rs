@@ -3,6 +3,7 @@
 use crate::error::RuleError;
 use crate::{Config, DEVNET_NODES_MAX, Rpc};
 use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use timed_primitives::Network;
@@ -21,11 +22,17 @@ impl Config {
         within("p2p.outbound_max", self.p2p.outbound_max, 1..=1_000)?;
         within("p2p.peers", self.p2p.peers.len(), 0..=1_000)?;
         for peer in &self.p2p.peers {
-            host_port("p2p.peers", peer)?;
+            host_port("p2p.peers", peer, "write the address or name of the peer itself")?;
         }
         within("p2p.allowed", self.p2p.allowed.len(), 0..=1_000)?;
         if let Some(external) = &self.p2p.external {
-            host_port("p2p.external", external)?;
+            host_port("p2p.external", external, "write the address or name under which other nodes reach this one")?;
+        }
+        for (key, listen) in [("p2p.listen", self.p2p.listen), ("rpc.listen", self.rpc.listen)] {
+            if let Some(kind) = unreachable(listen).filter(|kind| *kind != UNSPECIFIED) {
+                let advice = "write 127.0.0.1, 0.0.0.0 or an address of this machine";
+                return Err(RuleError::Unreachable { key, value: listen.to_string(), kind, advice });
+            }
         }
         if self.p2p.port == self.rpc.port && self.p2p.port != 0 {
             return Err(RuleError::SamePort(self.p2p.port));
@@ -66,6 +73,13 @@ impl Config {
 impl Rpc {
     fn validate(&self) -> Result<(), RuleError> {
         within("rpc.calls_max", self.calls_max, 1..=1_000)?;
+        within("rpc.hosts", self.hosts.len(), 0..=100)?;
+        for host in &self.hosts {
+            let is_ip = host.parse::<IpAddr>().is_ok();
+            if !is_ip && !is_host_name(host) {
+                return Err(RuleError::HostName(host.chars().take(80).collect()));
+            }
+        }
         match (&self.user, &self.password) {
             (Some(user), _) if user.is_empty() || user.contains(':') || user == "__cookie__" => Err(RuleError::User),
             (Some(_), Some(password)) if password.chars().count() < PASSWORD_CHARS_MIN => {
@@ -87,19 +101,47 @@ fn within<T: PartialOrd + Display>(key: &'static str, value: T, bounds: RangeInc
     Err(RuleError::Bounds { key, value: value.to_string(), min: min.to_string(), max: max.to_string() })
 }
 
-/// `host:port` with a port above 0; an IPv6 host stands in brackets.
-fn host_port(key: &'static str, value: &str) -> Result<(), RuleError> {
-    let is_host = |host: &str| match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            !host.is_empty()
-                && host.len() <= 253
-                && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
-        }
+/// `host:port` with a port above 0, at which somebody can be; an IPv6 host stands in brackets.
+fn host_port(key: &'static str, value: &str, advice: &'static str) -> Result<(), RuleError> {
+    let shown = || value.chars().take(80).collect();
+    let form = || RuleError::HostPort { key, value: shown() };
+    let (host, port) = value.rsplit_once(':').ok_or_else(form)?;
+    let is_port = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let ip = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        Some(inner) => Some(IpAddr::V6(inner.parse().map_err(|_| form())?)),
+        None => host.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
     };
-    match value.rsplit_once(':') {
-        Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok_and(|p| p > 0) => Ok(()),
-        _ => Err(RuleError::HostPort { key, value: value.chars().take(80).collect() }),
+    if !is_port || (ip.is_none() && !is_host_name(host)) {
+        return Err(form());
+    }
+    match ip.and_then(unreachable) {
+        Some(kind) => Err(RuleError::Unreachable { key, value: shown(), kind, advice }),
+        None => Ok(()),
+    }
+}
+
+/// A name of the domain name system (RFC 1123, and the underscore that container engines use). A last part of digits is an address that is
+/// none, such as 1.2.3.
+fn is_host_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let is_number = |label: &str| label.bytes().all(|b| b.is_ascii_digit());
+    name.len() <= 253 && name.split('.').all(is_label) && !name.rsplit('.').next().is_some_and(is_number)
+}
+
+const UNSPECIFIED: &str = "unspecified";
+
+/// The kind of an address at which nobody can be reached.
+fn unreachable(ip: IpAddr) -> Option<&'static str> {
+    match ip.to_canonical() {
+        ip if ip.is_unspecified() => Some(UNSPECIFIED),
+        ip if ip.is_multicast() => Some("multicast"),
+        IpAddr::V4(Ipv4Addr::BROADCAST) => Some("broadcast"),
+        _ => None,
     }
 }
 

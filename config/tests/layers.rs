@@ -268,12 +268,42 @@ fn values_must_fit_each_other() {
         assert!(matches!(found, RuleError::HostPort { key: "p2p.peers", .. }), "{peer}");
     }
     assert!(matches!(rule("[p2p]\nexternal = \"x\""), RuleError::HostPort { key: "p2p.external", .. }));
+    let own_keys = "[node]\nnode_key = \"a\"\nconsensus_key = \"b\"\n[p2p]\nlisten = \"";
+    for peer in ["::1", "127.0.0.1:1\\nERROR fake log line:1", "-a:7", "a..b:7", "1.2.3:7", "a.256:7", "host:+7"] {
+        for key in ["peers = [\"{}\"]", "external = \"{}\""] {
+            let found = rule(&format!("[p2p]\n{}", key.replace("{}", peer)));
+            assert!(matches!(found, RuleError::HostPort { .. }), "{peer}: {found:?}");
+        }
+    }
+    for place in
+        ["0.0.0.0:7000", "[::]:7000", "[::ffff:0.0.0.0]:7000", "224.0.0.1:7000", "[ff02::1]:7000", "255.255.255.255:7"]
+    {
+        for key in ["peers = [\"{}\"]", "external = \"{}\""] {
+            let found = rule(&format!("[p2p]\n{}", key.replace("{}", place)));
+            assert!(matches!(found, RuleError::Unreachable { .. }), "{place}: {found:?}");
+        }
+    }
+    let found = rule("[p2p]\nexternal = \"0.0.0.0:7000\"").to_string();
+    assert!(
+        found.contains("(unspecified): write the address or name under which other nodes reach this one"),
+        "{found}"
+    );
+    assert!(matches!(rule(&format!("{own_keys}224.0.0.1\"")), RuleError::Unreachable { key: "p2p.listen", .. }));
+    assert!(matches!(rule("[rpc]\nlisten = \"255.255.255.255\""), RuleError::Unreachable { key: "rpc.listen", .. }));
+    for host in ["*", "http://x.example", "*.x.example", "x.example:80", "x.example/", "", "x.example.", "a b"] {
+        assert_eq!(rule(&format!("[rpc]\nhosts = [\"{host}\"]")), RuleError::HostName(host.into()));
+    }
+    for good in ["hosts = [\"x.example\", \"NODE_1\", \"192.0.2.1\", \"::1\"]", "hosts = []"] {
+        assert!(load_all(&format!("[rpc]\n{good}"), &[], &Overrides::default()).is_ok(), "{good}");
+    }
     for level in ["loud", "", "info,", "=debug", "heartbeat=loud"] {
         assert_eq!(rule(&format!("[log]\nlevel = \"{level}\"")), RuleError::LogLevel(level.into()));
     }
     assert!(matches!(rule("network = \"mainnet\"\n[node]\ndev_public_keys_ok = true"), RuleError::DevnetOnly(_)));
-    let own_keys = "[node]\nnode_key = \"a\"\nconsensus_key = \"b\"\n[p2p]\nlisten = \"0.0.0.0\"";
-    assert!(load_all(own_keys, &[], &Overrides::default()).is_ok(), "keys of one's own may be public");
+    assert!(
+        load_all(&format!("{own_keys}0.0.0.0\""), &[], &Overrides::default()).is_ok(),
+        "keys of one's own may be public"
+    );
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod checker;
 mod client;
 mod crash;
 mod damage;
+mod hanging;
 mod harness;
 mod inspect;
 mod kill_loops;

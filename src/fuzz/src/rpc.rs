@@ -137,6 +137,10 @@ impl Node for Small {
         Err(RpcError::TransactionUnknown(txid))
     }
 
+    async fn fee(&self, transaction: &Transaction) -> Result<Option<Amount>, RpcError> {
+        Ok(transaction.body.outputs.first().map(|output| output.amount))
+    }
+
     async fn submit(&self, transaction: Transaction) -> Result<TxId, RpcError> {
         let facts = TransactionFacts {
             transaction: Arc::new(transaction),

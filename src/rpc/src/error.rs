@@ -99,6 +99,19 @@ pub enum RpcError {
     /// It breaks a rule of the chain or of this node's mempool.
     #[error("transaction refused: {0}")]
     Rejected(String),
+    /// It pays more than the client means to.
+    #[error(
+        "transaction refused: it pays a fee of {fee} TIME, and maxfeerate {rate_max} allows {max} TIME for its size; if this is meant, give \
+         a higher maxfeerate, or 0 for no limit"
+    )]
+    FeeAboveMaximum {
+        /// What it pays.
+        fee: Amount,
+        /// What is allowed for its size.
+        max: Amount,
+        /// The limit for 1,000 bytes.
+        rate_max: Amount,
+    },
     /// It is in a block.
     #[error("transaction {0} is already in a block")]
     AlreadyInChain(TxId),
@@ -133,7 +146,7 @@ impl RpcError {
             Self::HeightUnknown { .. } | Self::InvalidParameter(_) => -8,
             Self::PeerUnknown(_) => -29,
             Self::TransactionEncoding(_) => -22,
-            Self::MissingInput(_) => -25,
+            Self::MissingInput(_) | Self::FeeAboveMaximum { .. } => -25,
             Self::Conflict { .. } | Self::Rejected(_) => -26,
             Self::AlreadyInChain(_) => -27,
             Self::Warmup(_) => -28,

@@ -4,7 +4,7 @@
 //! actors, the ledger, how an answer is found. It asks a [`Node`], which the daemon implements.
 //!
 //! ```text
-//! HTTP ─► server (limits, Host, authentication) ─► protocol (JSON-RPC 2.0 and 1.0, batches)
+//! HTTP ─► connections (who stays) ─► server (limits, Host, authentication) ─► protocol (JSON-RPC 2.0 and 1.0, batches)
 //!             └─► /health /ready /metrics              └─► dispatch (parameters by the method table) ─► Node
 //! ```
 //!
@@ -20,9 +20,11 @@ pub mod result;
 pub mod server;
 pub mod text;
 
+mod connections;
 mod dispatch;
 mod params;
 mod protocol;
+mod watched;
 
 pub use auth::{Auth, Cookie, read_cookie, remove_cookie, write_cookie};
 pub use error::RpcError;

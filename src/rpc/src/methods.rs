@@ -2,6 +2,8 @@
 
 use crate::method::{Call, Kind, Method, Param, optional, required};
 
+const FEE_RATE_MAX: Param =
+    optional("maxfeerate", Kind::Amount, "0.10", "refuse what pays more, in TIME per 1,000 bytes; 0: no limit");
 const TXID: Param = required("txid", Kind::Hash, "id of the transaction");
 
 /// All methods, in the order in which `help` shows them.
@@ -116,7 +118,7 @@ pub const METHODS: &[Method] = &[
         name: "sendrawtransaction",
         kebab: "send-raw-transaction",
         group: "Transactions",
-        params: &[required("hexstring", Kind::Hex, "the signed transaction")],
+        params: &[required("hexstring", Kind::Hex, "the signed transaction"), FEE_RATE_MAX],
         summary: "Checks a signed transaction and sends it to the network",
         returns: "its id",
         example: "0100…hex…",
@@ -126,7 +128,7 @@ pub const METHODS: &[Method] = &[
         name: "testmempoolaccept",
         kebab: "test-mempool-accept",
         group: "Transactions",
-        params: &[required("rawtxs", Kind::HexList, "signed transactions, at most 25")],
+        params: &[required("rawtxs", Kind::HexList, "signed transactions, at most 25"), FEE_RATE_MAX],
         summary: "Says of each transaction whether the mempool would take it, sending nothing",
         returns: "a list of objects",
         example: "0100…hex…",

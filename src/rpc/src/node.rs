@@ -86,6 +86,9 @@ pub trait Node: Send + Sync {
     /// [`RpcError::TransactionUnknown`].
     async fn transaction(&self, txid: TxId) -> Result<TransactionFacts, RpcError>;
 
+    /// What a transaction pays, inputs less outputs; none while an input is not known here, which [`Node::submit`] reports.
+    async fn fee(&self, transaction: &Transaction) -> Result<Option<Amount>, RpcError>;
+
     /// `sendrawtransaction`: checks, keeps and announces. One that is in the mempool already is a success.
     async fn submit(&self, transaction: Transaction) -> Result<TxId, RpcError>;
 

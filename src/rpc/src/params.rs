@@ -10,6 +10,8 @@ use timed_primitives::{Address, Amount, BlockId, Height, Network, Transaction, T
 
 /// Most transactions in one `testmempoolaccept`, as in Bitcoin.
 const TRANSACTIONS_MAX: usize = 25;
+/// Highest fee for 1,000 bytes unless the client says otherwise, as in Bitcoin: a tenth of a coin. More is a mistake of a hundred times and above.
+const FEE_RATE_MAX_DEFAULT: Amount = Amount(10_000_000);
 /// Most addresses in one `listunspent`.
 const ADDRESSES_MAX: usize = 1_000;
 
@@ -161,6 +163,17 @@ impl<'a> Args<'a> {
             Some((value, None)) => Err(self.wrong(name, kind.expected(), Some(value))),
             None => Err(self.wrong(name, kind.expected(), None)),
         }
+    }
+
+    /// The highest fee for 1,000 bytes; none without limit. A rate that nobody means is refused, as in Bitcoin.
+    pub(crate) fn fee_rate_max(&self, name: &str) -> Result<Option<Amount>, RpcError> {
+        let rate = if self.value(name).0.is_some() { self.amount(name)? } else { FEE_RATE_MAX_DEFAULT };
+        if rate >= Amount::ONE {
+            let text =
+                format!("{}: {name}: expected less than 1 TIME per 1,000 bytes, or 0 for no limit", self.method.name);
+            return Err(RpcError::InvalidParameter(text));
+        }
+        Ok(Some(rate).filter(|rate| *rate > Amount::ZERO))
     }
 
     pub(crate) fn address(&self, name: &str, network: Network) -> Result<Address, RpcError> {

@@ -20,8 +20,10 @@ const BATCH_TOGETHER: usize = 100;
 pub(crate) struct Calls {
     node: Arc<dyn Node>,
     limits: Limits,
-    /// Calls in progress: up to [`Limits::calls_max`].
+    /// Calls in progress, beside those below: up to [`Limits::calls_max`].
     running: Semaphore,
+    /// Submissions in progress: up to [`Limits::submissions_max`].
+    submitting: Semaphore,
     /// Calls that wait for a block: up to [`Limits::waits_max`], so that they leave room for the others.
     waiting: Semaphore,
 }
@@ -51,7 +53,8 @@ struct Request {
 impl Calls {
     pub(crate) fn new(node: Arc<dyn Node>, limits: Limits) -> Self {
         let (running, waiting) = (Semaphore::new(limits.calls_max), Semaphore::new(limits.waits_max));
-        Self { node, limits, running, waiting }
+        let submitting = Semaphore::new(limits.submissions_max);
+        Self { node, limits, running, submitting, waiting }
     }
 
     pub(crate) fn node(&self) -> &dyn Node {
@@ -91,7 +94,8 @@ impl Calls {
     }
 
     /// Answers a batch in its order, one call at a time; neighbouring calls that submit transactions are started together, in order, so that
-    /// their signatures are checked together. Beyond [`Limits::answer_bytes_max`] of answers, the rest is refused unasked.
+    /// their signatures are checked together. Each call takes a slot when its turn comes; one that finds none is answered "busy". Beyond
+    /// [`Limits::answer_bytes_max`] of answers, the rest is refused unasked.
     async fn reply_to_batch(&self, batch: Vec<Value>) -> Reply {
         if batch.is_empty() {
             return fault(StatusCode::BAD_REQUEST, &RpcError::InvalidRequest("the batch is empty".into()));
@@ -101,27 +105,29 @@ impl Calls {
             let error = RpcError::TooLarge { what: "the batch", size: batch.len(), max };
             return fault(StatusCode::BAD_REQUEST, &error);
         }
-        // A batch counts as one call in progress.
-        let permit = self.running.try_acquire();
-        let is_busy = permit.is_err();
         let mut answers: Vec<String> = Vec::new();
         let mut size = 0;
         let mut calls = batch.into_iter().peekable();
         while let Some(first) = calls.next() {
+            let (slots, slots_max) = self.slots(is_submission(&first));
+            let mut slot = slots.try_acquire().ok();
             let mut group = vec![first];
             while group.iter().all(is_submission)
                 && group.len() < BATCH_TOGETHER
-                && let Some(next) = calls.next_if(is_submission)
+                && let Some(taken) = slot.as_mut()
+                && calls.peek().is_some_and(is_submission)
+                && let Ok(further) = slots.try_acquire()
             {
-                group.push(next);
+                taken.merge(further);
+                group.extend(calls.next());
             }
             let is_full = size > self.limits.answer_bytes_max;
-            let refusal = match (is_busy, is_full) {
-                (true, _) => Some(RpcError::Busy(self.limits.calls_max)),
+            let refusal = match (&slot, is_full) {
+                (None, _) => Some(RpcError::Busy(slots_max)),
                 (_, true) => {
                     Some(RpcError::TooLarge { what: "the batch's answer", size, max: self.limits.answer_bytes_max })
                 }
-                (false, false) => None,
+                (Some(_), false) => None,
             };
             let group = group.into_iter().map(|value| self.reply_within_batch(value, refusal.as_ref()));
             for answer in join_all(group).await.into_iter().flatten() {
@@ -158,8 +164,17 @@ impl Calls {
             let _permit = self.waiting.try_acquire().map_err(|_| RpcError::Busy(self.limits.waits_max))?;
             return answer(&*self.node, method, request.params.as_ref()).await;
         }
-        let _permit = self.running.try_acquire().map_err(|_| RpcError::Busy(self.limits.calls_max))?;
+        let (slots, slots_max) = self.slots(matches!(method.call, Call::SendRawTransaction));
+        let _permit = slots.try_acquire().map_err(|_| RpcError::Busy(slots_max))?;
         self.answer_in_time(method, request).await
+    }
+
+    /// The slots that a call takes one of, and how many there are.
+    fn slots(&self, is_submission: bool) -> (&Semaphore, usize) {
+        match is_submission {
+            true => (&self.submitting, self.limits.submissions_max),
+            false => (&self.running, self.limits.calls_max),
+        }
     }
 
     async fn answer_in_time(&self, method: &'static Method, request: &Request) -> Result<Value, RpcError> {

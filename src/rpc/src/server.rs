@@ -1,13 +1,15 @@
 //! HTTP: one accept loop with bounds on connections, time and size, and the checks before a call is looked at.
 
 use crate::auth::Auth;
+use crate::connections::{Busy, Id};
 use crate::error::RpcError;
 use crate::node::{Node, Readiness};
 use crate::protocol::{Calls, Reply, fault};
+use crate::watched::SharedConnections;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -19,16 +21,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 /// What requests may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most calls in progress; more are answered "busy". A batch counts as one.
+    /// Most calls in progress, beside waits and submissions; more are answered "busy". Calls of a batch count one by one.
     pub calls_max: usize,
     /// Most calls of `waitfornewblock` in progress; more are answered "busy".
     pub waits_max: usize,
+    /// Most calls of `sendrawtransaction` in progress; more are answered "busy". Apart from the others, so that senders of payments leave the
+    /// operator's calls their places; and more, since one holds its transaction (64 KiB) and waits for a signature to be checked.
+    pub submissions_max: usize,
     /// Longest time for one call; then the client gets an error, and the call is given up.
     pub call_time: Duration,
     /// Largest body. Unit: bytes. A block of 1 MiB in hex fits.
@@ -37,10 +42,20 @@ pub struct Limits {
     pub batch_max: usize,
     /// From this size on, the rest of a batch is refused. Unit: bytes.
     pub answer_bytes_max: usize,
-    /// Most connections; more wait in the system's backlog.
+    /// Most connections; at the bound, one without credentials gives way to the newest.
     pub connections_max: usize,
-    /// Longest time for a request to arrive, and for a connection to stay idle.
-    pub read_time: Duration,
+    /// Places of these that clients with credentials leave free, for health probes. At least 1, below `connections_max`.
+    pub connections_reserved: usize,
+    /// Most connections without credentials of one address other than this machine's. Behind a proxy, all clients have its address.
+    pub per_address_max: usize,
+    /// Longest time from accept, or from the first byte of a further request, to the end of the request's head.
+    pub head_time: Duration,
+    /// Longest time for the body of a request to arrive.
+    pub body_time: Duration,
+    /// Longest time between two requests. Above the 15 s for which our own client keeps a connection.
+    pub idle_time: Duration,
+    /// How long a client may leave bytes of its answer unread, plus a second for each 64 KiB that it takes meanwhile.
+    pub write_time: Duration,
     /// Longest time for answers in progress once the server is asked to end.
     pub shutdown_time: Duration,
 }
@@ -50,17 +65,27 @@ impl Default for Limits {
         Self {
             calls_max: 64,
             waits_max: 16,
+            submissions_max: 1_024,
             call_time: Duration::from_secs(15),
             body_bytes_max: 2 << 20,
             batch_max: 100,
             answer_bytes_max: 32 << 20,
             connections_max: 256,
-            read_time: Duration::from_secs(30),
+            connections_reserved: 32,
+            per_address_max: 64,
+            head_time: Duration::from_secs(5),
+            body_time: Duration::from_secs(10),
+            idle_time: Duration::from_secs(30),
+            write_time: Duration::from_secs(10),
             shutdown_time: Duration::from_secs(1),
         }
     }
 }
 
+/// How often deadlines of connections are looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// Buffer of a connection, and so the longest head of a request. Unit: bytes.
+const BUFFER_BYTES: usize = 64 * 1024;
 /// Time that a wrong password costs the client (Bitcoin's server takes as long). A cookie cannot be guessed anyway.
 const WRONG_PASSWORD_PAUSE: Duration = Duration::from_millis(250);
 
@@ -101,35 +126,48 @@ impl Server {
     /// at once. An error of one connection or of accepting never ends the server.
     pub async fn serve(self, listener: TcpListener, end: impl Future<Output = ()> + Send) {
         let limits = self.limits.clone();
+        let connections = SharedConnections::new(limits.clone());
         let router = self.router();
-        let slots = Arc::new(Semaphore::new(limits.connections_max));
         let graceful = GracefulShutdown::new();
-        let mut connections = JoinSet::new();
+        let mut tasks = JoinSet::new();
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut end = std::pin::pin!(end);
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = &mut end => break,
-                Some(_) = connections.join_next() => continue,
-                accepted = accept(&listener, &slots) => accepted,
+                _ = ticks.tick(), if !connections.is_empty() => {
+                    connections.tick();
+                    continue;
+                }
+                Some(_) = tasks.join_next() => continue,
+                accepted = accept(&listener) => accepted,
             };
-            let Some((stream, from, slot)) = accepted else { continue };
-            let service = TowerToHyperService::new(router.clone().layer(Extension(Remote(from.ip()))));
+            let Some((stream, from)) = accepted else { continue };
+            let (stream, closed) = connections.accept(stream, from.ip());
+            let remote = Remote { ip: from.ip(), id: stream.id(), connections: connections.clone() };
+            let service = TowerToHyperService::new(router.clone().layer(Extension(remote)));
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(limits.read_time)
+                // The table of connections has the deadlines.
+                .header_read_timeout(None)
+                .max_buf_size(BUFFER_BYTES)
                 .serve_connection(TokioIo::new(stream), service);
             let connection = graceful.watch(connection);
-            connections.spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, addr = %from, "rpc connection ended");
+            tasks.spawn(async move {
+                tokio::select! {
+                    biased;
+                    Ok(reason) = closed => tracing::debug!(addr = %from, reason = reason.name(), "rpc connection closed"),
+                    ended = connection => if let Err(error) = ended {
+                        tracing::debug!(%error, addr = %from, "rpc connection ended");
+                    }
                 }
-                drop(slot);
             });
         }
         drop(listener);
         if tokio::time::timeout(limits.shutdown_time, graceful.shutdown()).await.is_err() {
-            tracing::debug!(connections = connections.len(), "rpc connections cut at the end");
+            tracing::debug!(connections = tasks.len(), "rpc connections cut at the end");
         }
     }
 
@@ -148,17 +186,13 @@ impl Server {
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = slots.clone().acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
         Ok((stream, from)) => {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "could not set TCP_NODELAY");
             }
-            Some((stream, from, slot))
+            Some((stream, from))
         }
         Err(error) => {
             // Out of file descriptors, most likely: others must close first, so trying at once would only spin.
@@ -170,8 +204,21 @@ async fn accept(
 }
 
 /// Where a request comes from.
-#[derive(Clone, Copy)]
-struct Remote(IpAddr);
+#[derive(Clone)]
+struct Remote {
+    ip: IpAddr,
+    id: Id,
+    connections: SharedConnections,
+}
+
+/// Headers that a request may have once.
+const SINGLE: [(HeaderName, &str); 5] = [
+    (header::HOST, "only one Host header is allowed\n"),
+    (header::AUTHORIZATION, "only one Authorization header is allowed\n"),
+    (header::ORIGIN, "only one Origin header is allowed\n"),
+    (header::CONTENT_LENGTH, "only one Content-Length header is allowed\n"),
+    (header::TRANSFER_ENCODING, "only one Transfer-Encoding header is allowed\n"),
+];
 
 /// Whom to let in.
 struct Gate {
@@ -179,22 +226,36 @@ struct Gate {
     hosts: Vec<String>,
 }
 
-/// Refuses what a page in somebody's browser could send.
-async fn known_host(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
-    match gate.refusal(request.headers()) {
+/// The first to see a request: refuses what a page in somebody's browser could send.
+async fn known_host(
+    State(gate): State<Arc<Gate>>,
+    Extension(remote): Extension<Remote>,
+    request: Request,
+    next: Next,
+) -> Response {
+    remote.connections.head(remote.id);
+    let response = match gate.refusal(request.uri(), request.headers()) {
         Some(refusal) => refusal.into_response(),
         None => next.run(request).await,
-    }
+    };
+    response.map(|body| remote.connections.answer(remote.id, body))
 }
 
 impl Gate {
-    /// Why a request is refused: a host name that is not ours, under which a browser would reach us by DNS rebinding, or a page of
-    /// another origin.
-    fn refusal(&self, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+    /// Why a request is refused: headers that can be read in two ways, a host name that is not ours, under which a browser would reach us by
+    /// DNS rebinding, or a page of another origin.
+    fn refusal(&self, uri: &Uri, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+        // Whoever stands between (a proxy, a cache) may have gone by the other one (RFC 9112, section 3.2).
+        if let Some((_, text)) = SINGLE.iter().find(|(name, _)| headers.get_all(name).iter().count() > 1) {
+            return Some((StatusCode::BAD_REQUEST, text));
+        }
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let Some(host) = text(header::HOST) else {
             return Some((StatusCode::BAD_REQUEST, "a Host header is needed\n"));
         };
+        if uri.authority().is_some_and(|asked| !asked.as_str().eq_ignore_ascii_case(host)) {
+            return Some((StatusCode::BAD_REQUEST, "the request line and the Host header name different hosts\n"));
+        }
         let name = host_name(host);
         if !(name.eq_ignore_ascii_case("localhost") || is_ip(name) || self.hosts.contains(&name.to_lowercase())) {
             return Some((
@@ -225,16 +286,22 @@ fn is_ip(name: &str) -> bool {
 /// Lets only callers with credentials through.
 async fn authorized(
     State(gate): State<Arc<Gate>>,
-    Extension(Remote(from)): Extension<Remote>,
+    Extension(remote): Extension<Remote>,
     request: Request,
     next: Next,
 ) -> Response {
     let credentials = request.headers().get(header::AUTHORIZATION).cloned();
-    if gate.auth.allows(credentials.as_ref().map(|value| value.as_bytes()), from) {
-        return next.run(request).await;
+    if gate.auth.allows(credentials.as_ref().map(|value| value.as_bytes()), remote.ip) {
+        return match remote.connections.authenticated(remote.id) {
+            Ok(()) => next.run(request).await,
+            Err(Busy) => {
+                let text = "busy: as many clients as there may be have all a call in progress; try again in a moment\n";
+                (StatusCode::SERVICE_UNAVAILABLE, [(header::CONNECTION, "close")], text).into_response()
+            }
+        };
     }
     if credentials.is_some() {
-        tracing::debug!(addr = %from, "wrong rpc credentials");
+        tracing::debug!(addr = %remote.ip, "wrong rpc credentials");
         tokio::time::sleep(WRONG_PASSWORD_PAUSE).await;
     }
     let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"timed\"")];
@@ -246,7 +313,12 @@ async fn authorized(
         .into_response()
 }
 
-async fn rpc(State(calls): State<Arc<Calls>>, headers: HeaderMap, body: Body) -> Response {
+async fn rpc(
+    State(calls): State<Arc<Calls>>,
+    Extension(remote): Extension<Remote>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let limits = calls.limits();
     let max = limits.body_bytes_max;
     let too_large = |size| fault(StatusCode::PAYLOAD_TOO_LARGE, &RpcError::TooLarge { what: "the request", size, max });
@@ -254,8 +326,11 @@ async fn rpc(State(calls): State<Arc<Calls>>, headers: HeaderMap, body: Body) ->
     if let Some(size) = announced.filter(|size| *size > max) {
         return too_large(size).into_response();
     }
-    match tokio::time::timeout(limits.read_time, to_bytes(body, max)).await {
-        Ok(Ok(bytes)) => calls.reply(&bytes).await.into_response(),
+    match tokio::time::timeout(limits.body_time, to_bytes(body, max)).await {
+        Ok(Ok(bytes)) => {
+            remote.connections.request(remote.id);
+            calls.reply(&bytes).await.into_response()
+        }
         // Longer than `max`, in pieces, or cut off: then nobody reads the answer.
         Ok(Err(_)) => too_large(max + 1).into_response(),
         Err(_) => (StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive\n").into_response(),
@@ -286,7 +361,8 @@ fn probe(readiness: Readiness, good: &'static str) -> Response {
     }
 }
 
-async fn metrics(State(calls): State<Arc<Calls>>) -> Response {
+async fn metrics(State(calls): State<Arc<Calls>>, Extension(remote): Extension<Remote>) -> Response {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], calls.node().metrics()).into_response()
+    let page = calls.node().metrics() + &remote.connections.metrics();
+    ([(header::CONTENT_TYPE, kind)], page).into_response()
 }

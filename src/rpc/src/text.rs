@@ -86,7 +86,12 @@ mod tests {
             let value = serde_json::to_value(Coins(Amount(units))).unwrap();
             assert_eq!(value.to_string(), json, "through a value too");
         }
-        for bad in ["-1", "1e3", "0.000000001", "true", "184467440738", "\"\""] {
+        for (text, units) in
+            [("1e-05", 1_000), ("1e2", 10_000_000_000), ("0.123456780", 12_345_678), ("1.000000000", 100_000_000)]
+        {
+            assert_eq!(serde_json::from_str::<Coins>(text).unwrap().0, Amount(units), "{text}");
+        }
+        for bad in ["-1", "1e12", "0.000000001", "1e-9", "true", "184467440738", "\"\"", "\"NaN\""] {
             assert!(serde_json::from_str::<Coins>(bad).is_err(), "{bad}");
         }
     }

@@ -1,7 +1,7 @@
 //! `timed healthcheck`: asks a running node whether it is alive, for those who watch over it, such as a container engine.
 
 use crate::args::NodeArgs;
-use crate::cli::{DATA_DIR_VARIABLE, web_address};
+use crate::cli::{DATA_DIR_VARIABLE, no_answer, web_address};
 use crate::node;
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -31,22 +31,23 @@ pub struct HealthcheckArgs {
 /// # Errors
 /// When it is not: no node runs in the folder, it does not answer in time, or it says what is wrong with it.
 pub fn run(arguments: &HealthcheckArgs) -> anyhow::Result<()> {
-    let page = match &arguments.url {
-        Some(url) => format!("{}health", web_address(url)?),
+    let url = match &arguments.url {
+        Some(url) => web_address(url)?,
         None => {
             let folder = folder(&arguments.node)?;
             let (_, address) =
                 timed_rpc::read_cookie(&folder).with_context(|| format!("no node runs in {}", folder.display()))?;
-            format!("http://{address}/health")
+            format!("http://{address}/")
         }
     };
+    let page = format!("{url}health");
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(ANSWER_WITHIN))
         .proxy(None)
         .build()
         .into();
-    let mut answer = agent.get(&page).call().with_context(|| format!("{page} does not answer"))?;
+    let mut answer = agent.get(&page).call().map_err(|error| no_answer(&url, &error))?;
     let text = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string().unwrap_or_default();
     let (status, text) = (answer.status().as_u16(), text.trim());
     if status != 200 {

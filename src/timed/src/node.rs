@@ -122,6 +122,9 @@ fn genesis(config: &Config) -> anyhow::Result<Genesis> {
 }
 
 /// An open node, ready to run.
+/// Most clients that wait to be accepted. With the 128 of the standard library, some hundred at once wait a second.
+const RPC_WAITING_MAX: i32 = 4096;
+
 struct Node {
     handles: Handles,
     service: Arc<Service>,
@@ -145,6 +148,8 @@ impl Node {
         let rpc_listener = std::net::TcpListener::bind(config.rpc_address()).with_context(|| {
             format!("cannot listen for clients on {}; choose another port with --rpc-port PORT", config.rpc_address())
         })?;
+        // Once more with a longer queue: a burst of connections must not keep a health check waiting for its packet to be sent again.
+        socket2::SockRef::from(&rpc_listener).listen(RPC_WAITING_MAX)?;
         rpc_listener.set_nonblocking(true)?;
         let (listen, rpc_address) = (listener.local_addr()?, rpc_listener.local_addr()?);
 

@@ -126,6 +126,8 @@ fn parameters_come_in_order_by_name_or_from_standard_input() {
     let raw = hex::encode(timed_primitives::encode(&transaction()));
     let output = run(node.home.path(), &["testmempoolaccept", "-"], &raw);
     assert!(String::from_utf8_lossy(&output.stdout).contains("already in a block"), "{output:?}");
+    let output = run(node.home.path(), &["testmempoolaccept", &raw, &raw, &raw, "maxfeerate=0"], "");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).matches("already in a block").count(), 3, "{output:?}");
     assert_eq!(node.ask(&["stop"]), "timed is stopping\n");
     assert!(node.sample.stopped.load(Ordering::SeqCst));
 }
@@ -176,9 +178,53 @@ fn a_node_that_is_gone_is_passed_over() {
     assert_eq!(node.ask(&["getblockcount"]), "2\n");
     let gone = gone.display().to_string();
     node.refused(&["--data-dir", &gone, "getblockcount"], 3, &format!("timed --data-dir {gone}"));
+    node.refused(&["--data-dir", &gone, "getblockcount"], 3, &format!("{free}, where nobody listens"));
     // Another server has the port now: it does not know the cookie.
     write_cookie(Path::new(&gone), node.address).unwrap();
     node.refused(&["--data-dir", &gone, "getblockcount"], 3, "no running node");
+    node.refused(&["--data-dir", &gone, "getblockcount"], 3, "where another server answers");
+}
+
+#[test]
+fn who_listens_and_does_not_answer_is_told_from_nobody_and_from_what_is_no_node() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let dir = nowhere.path().display().to_string();
+    // The system takes the connection, and nobody ever looks at it.
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = deaf.local_addr().unwrap();
+    write_cookie(nowhere.path(), address).unwrap();
+    let words = ["--timeout", "1", "--data-dir", &dir, "getblockcount"];
+    refused(
+        nowhere.path(),
+        &words,
+        4,
+        &format!("the node of {dir}: http://{address}/ listens and did not answer in time"),
+    );
+    let url = address.to_string();
+    let words = ["--timeout", "1", "--rpc-url", &url, "getblockcount"];
+    refused(nowhere.path(), &words, 4, "end it and start it again");
+
+    let cases: [(&[u8], i32, &str); 4] = [
+        (b"", 4, "closed the connection without an answer"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", 1, "is no timed node"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 1, "is no timed node"),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", 1, "answered with status 404"),
+    ];
+    for (answer, code, part) in cases {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = server.local_addr().unwrap().to_string();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut stream, _) = server.accept().unwrap();
+                let mut buffer = [0; 4096];
+                let _ = std::io::Read::read(&mut stream, &mut buffer);
+                let _ = stream.write_all(answer);
+            });
+            refused(nowhere.path(), &["--rpc-url", &url, "getblockcount"], code, part);
+        });
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    refused(nowhere.path(), &["--rpc-url", &free, "getblockcount"], 3, "nobody listens there");
 }
 
 #[test]

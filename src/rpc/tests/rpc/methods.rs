@@ -1,14 +1,14 @@
 //! Every method over a real socket: the shape of its answer is pinned, and wrong parameters are named.
 
 use crate::http::start;
-use crate::sample::{Sample, address, block, transaction};
+use crate::sample::{FEE, FEE_INPUT, Sample, address, block, transaction};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use timed_primitives::encode;
-use timed_rpc::{Kind, Limits, METHODS};
+use timed_primitives::{Amount, encode};
+use timed_rpc::{Coins, Kind, Limits, METHODS};
 
 /// Name of the golden file, and the parameters.
 fn calls() -> Vec<(&'static str, Value)> {
@@ -233,6 +233,43 @@ async fn each_wrong_parameter_is_named_with_what_was_expected() {
         let unknown = running.call(method.name, json!({ "colour": 1 })).await;
         assert!(unknown.code() == Some(-32602) && unknown.message().contains("parameter colour"), "{unknown:?}");
     }
+}
+
+#[tokio::test]
+async fn fees_that_nobody_means_are_refused() {
+    let running = start(Sample::default(), Limits::default()).await;
+    let mut dear = transaction();
+    dear.body.inputs[0].previous.index = FEE_INPUT;
+    let (raw, size) = (hex::encode(encode(&dear)), dear.size_bytes() as u64);
+    let check = async |params: Value, expected: Result<(), (i64, &str)>| {
+        let answer = running.call("sendrawtransaction", params.clone()).await;
+        match expected {
+            Ok(()) => assert_eq!(answer.json()["result"], dear.id().to_string(), "{params}"),
+            Err((code, part)) => {
+                assert_eq!(answer.code(), Some(code), "{params}: {answer:?}");
+                assert!(answer.message().contains(part), "{params}: {answer:?}");
+            }
+        }
+    };
+    // 0.05 TIME for some 250 bytes are above a tenth for 1,000.
+    assert!(FEE.0 * 1_000 / size > 10_000_000);
+    check(json!([raw]), Err((-25, "a fee of 0.05000000 TIME, and maxfeerate 0.10000000 allows"))).await;
+    check(json!([raw, null]), Err((-25, "maxfeerate 0.10000000"))).await;
+    check(json!([raw, 0]), Ok(())).await;
+    check(json!([raw, "0.9"]), Ok(())).await;
+    check(json!([raw, 1]), Err((-8, "less than 1 TIME per 1,000 bytes"))).await;
+    check(json!([raw, -1]), Err((-32602, "parameter maxfeerate: expected an amount"))).await;
+    // To the unit, as far as one of 1,000 bytes goes; what the rate allows is rounded up.
+    let exact = FEE.0 * 1_000 / size;
+    check(json!({ "hexstring": raw, "maxfeerate": Coins(Amount(exact - 10)) }), Err((-25, "allows"))).await;
+    check(json!({ "hexstring": raw, "maxfeerate": Coins(Amount(exact + 1)) }), Ok(())).await;
+
+    let test = async |params: Value| running.call("testmempoolaccept", params).await.json()["result"][0].clone();
+    assert_eq!(test(json!([[raw]])).await["allowed"], true);
+    let refused = test(json!([[raw], 0.000_001])).await;
+    assert_eq!((&refused["allowed"], &refused["fee"]), (&json!(false), &Value::Null), "{refused}");
+    assert!(refused["reject-reason"].as_str().unwrap().starts_with("max-fee-exceeded: "), "{refused}");
+    assert_eq!(test(json!([[raw], 0])).await["allowed"], true);
 }
 
 #[tokio::test]

@@ -161,6 +161,34 @@ async fn pages_of_others_cannot_reach_it() {
 }
 
 #[tokio::test]
+async fn headers_that_can_be_read_in_two_ways_are_refused() {
+    let running = start(Sample::default(), Limits::default()).await;
+    let cookie = running.cookie.header();
+    let authorization = ("Authorization", &*cookie);
+    let check = async |headers: &[(&str, &str)], part: &str| {
+        let answer = running.post_with(&[&[authorization], headers].concat(), COUNT).await;
+        assert_eq!(answer.status, 400, "{headers:?}: {answer:?}");
+        assert!(answer.body.contains(part), "{headers:?}: {answer:?}");
+    };
+    check(&[("Host", "localhost"), ("Host", "evil.example")], "only one Host header").await;
+    check(&[("Host", "localhost"), ("Host", "localhost")], "only one Host header").await;
+    check(&[authorization], "only one Authorization header").await;
+    check(
+        &[("Host", "localhost"), ("Origin", "http://localhost"), ("Origin", "http://evil.example")],
+        "only one Origin",
+    )
+    .await;
+    check(&[("Content-Length", "1")], "").await;
+    check(&[("Transfer-Encoding", "chunked"), ("Transfer-Encoding", "chunked")], "only one Transfer-Encoding").await;
+    let other_target = b"GET http://evil.example/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert_eq!(running.raw(other_target).await.status, 400, "the target names another host");
+    let target = b"GET http://localhost/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert_eq!(running.raw(target).await.status, 200);
+    let two = b"GET /health HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert_eq!(running.raw(two).await.status, 400, "probes too");
+}
+
+#[tokio::test]
 async fn probes_and_metrics() {
     let running = start(Sample::default(), Limits::default()).await;
     assert_eq!(running.get("/health", "localhost").await.body, "alive\n");
@@ -199,21 +227,6 @@ async fn too_many_calls_are_told_so_and_slow_ones_given_up() {
     assert_eq!(slow.code(), Some(-32004), "{slow:?}");
     assert_eq!(running.post(COUNT).await.json()["result"], 2, "the place is free again");
     assert_eq!(running.call("waitfornewblock", json!([])).await.code(), Some(-32005));
-}
-
-#[tokio::test]
-async fn a_slow_sender_is_cut_and_connections_are_bounded() {
-    let limits = Limits { connections_max: 1, read_time: Duration::from_millis(50), ..Limits::default() };
-    let running = start(Sample::default(), limits).await;
-    let mut silent = TcpStream::connect(running.address).await.unwrap();
-    silent.write_all(b"POST / HTT").await.unwrap();
-    // The only connection says nothing more; it is cut, and then this one is served.
-    assert_eq!(running.post(COUNT).await.json()["result"], 2);
-    let head = format!(
-        "POST / HTTP/1.1\r\nConnection: close\r\nHost: localhost\r\nAuthorization: {}\r\nContent-Length: 9\r\n\r\n{{",
-        running.cookie.header()
-    );
-    assert_eq!(running.raw(head.as_bytes()).await.status, 408, "a body that does not come");
 }
 
 #[tokio::test]

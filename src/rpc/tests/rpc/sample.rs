@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use timed_primitives::{
     Address, Amount, Block, BlockId, ChainId, CommitCertificate, CommitSignature, Hash, Header, Height, KeyHash,
@@ -17,12 +17,18 @@ use timed_rpc::{
 };
 use tokio::sync::watch;
 
+/// A transaction that spends this output pays [`FEE`].
+pub(crate) const FEE_INPUT: u32 = 7;
+pub(crate) const FEE: Amount = Amount(5_000_000);
+
 pub(crate) const TIME_MS: u64 = 1_700_000_000_250;
 
 /// Fixed answers, and switches for what tests need.
 pub(crate) struct Sample {
-    /// Calls of `masternodelist` never end.
+    /// Calls of `masternodelist` and `sendrawtransaction` never end.
     pub(crate) hangs: AtomicBool,
+    /// How many of `sendrawtransaction` did so.
+    pub(crate) hanging: AtomicUsize,
     /// The reason of `/ready`; none: ready.
     pub(crate) not_ready: Option<String>,
     pub(crate) stopped: AtomicBool,
@@ -32,7 +38,13 @@ pub(crate) struct Sample {
 impl Default for Sample {
     fn default() -> Self {
         let (tip, _) = watch::channel(2);
-        Self { hangs: AtomicBool::new(false), not_ready: None, stopped: AtomicBool::new(false), tip }
+        Self {
+            hangs: AtomicBool::new(false),
+            hanging: AtomicUsize::new(0),
+            not_ready: None,
+            stopped: AtomicBool::new(false),
+            tip,
+        }
     }
 }
 
@@ -315,7 +327,16 @@ impl Node for Sample {
         Ok(TransactionFacts { transaction: Arc::new(transaction()), fee: Some(Amount(1_000)), state })
     }
 
+    async fn fee(&self, transaction: &Transaction) -> Result<Option<Amount>, RpcError> {
+        // As if its inputs were worth exactly that much more.
+        Ok(transaction.body.inputs.first().filter(|input| input.previous.index == FEE_INPUT).map(|_| FEE))
+    }
+
     async fn submit(&self, transaction: Transaction) -> Result<TxId, RpcError> {
+        if self.hangs.load(Ordering::SeqCst) {
+            self.hanging.fetch_add(1, Ordering::SeqCst);
+            std::future::pending::<()>().await;
+        }
         if transaction == self::transaction() {
             return Err(RpcError::AlreadyInChain(transaction.id()));
         }

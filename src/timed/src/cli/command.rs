@@ -102,13 +102,14 @@ fn subcommand(program: &str, method: &'static Method) -> Command {
             None | Some("") => format!("{} ({})", param.help, param.kind.expected()),
             Some(default) => format!("{} ({}) [default: {default}]", param.help, param.kind.expected()),
         };
-        let is_list = matches!(param.kind, Kind::HexList | Kind::AddressList) && i == last;
+        // A list takes all words without a name, so that what stands behind it is given by name.
+        let has_list = method.params.iter().any(|p| matches!(p.kind, Kind::HexList | Kind::AddressList));
         let arg = Arg::new(param.name)
             .value_name(param.name)
             .help(help)
             .required(param.default.is_none())
             .allow_negative_numbers(true);
-        if is_list { arg.num_args(1..) } else { arg }
+        if has_list && i == last { arg.num_args(1..) } else { arg }
     }))
 }
 

@@ -11,8 +11,11 @@ use timed_rpc::auth::{COOKIE_FILE, basic};
 use timed_rpc::{Cookie, read_cookie};
 use ureq::Agent;
 
-/// Longest time to reach a node, and for a candidate to show that it lives.
+/// Longest time to reach a node.
 const CONNECT_TIME: Duration = Duration::from_secs(3);
+/// Longest time for one of several candidates to show that it lives. Above [`CONNECT_TIME`], so that a machine that does not answer is told
+/// from a server that does not.
+const PROBE_TIME: Duration = Duration::from_secs(5);
 /// Largest answer. Unit: bytes. A batch of ours is never larger than 32 MiB and one more answer.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
 /// Most folders looked through on this machine.
@@ -27,9 +30,12 @@ pub enum Failure {
     /// The command line is wrong.
     #[error("{0}")]
     Usage(String),
-    /// No node answers.
+    /// Nobody listens where the node should be, or no node is known.
     #[error("{0}")]
     Unreachable(String),
+    /// Something listens there and does not answer.
+    #[error("{0}")]
+    Silent(String),
     /// A server answers, but not to us.
     #[error("{0}")]
     Refused(String),
@@ -78,14 +84,44 @@ impl Connection {
                 (candidates(&subfolders(&root), node), root)
             }
         };
-        let found = candidates.into_iter().find_map(|(cookie, address)| {
-            let mut connection = Self::new(format!("http://{address}/"), Some(cookie.header()), CONNECT_TIME);
-            connection.call("uptime", Value::Null).is_ok().then_some(connection)
-        });
-        match found {
-            Some(connection) => Ok(Self { timeout, ..connection }),
-            None => Err(Failure::Unreachable(nobody(&looked_in, is_named, node))),
+        Self::first_alive(candidates, timeout, |why| nobody(&looked_in, is_named, node, why))
+    }
+
+    /// The first candidate that answers to its cookie. When none does, the failure is that of the one that came nearest to it.
+    fn first_alive(
+        candidates: Vec<Candidate>,
+        timeout: Duration,
+        nobody: impl Fn(Option<String>) -> String,
+    ) -> Result<Self, Failure> {
+        // The only one has all the time that the user gives.
+        let probe_time = if candidates.len() == 1 { timeout } else { PROBE_TIME };
+        let mut nearest = Failure::Unreachable(nobody(None));
+        let mut is_first = true;
+        for Candidate { folder, cookie, address } in candidates {
+            let mut connection = Self::new(format!("http://{address}/"), Some(cookie.header()), probe_time);
+            let failure = match connection.call("uptime", Value::Null) {
+                // It knows the cookie, so it is the one, even if it says no.
+                Ok(_) | Err(Failure::Rpc { .. }) => return Ok(Self { timeout, ..connection }),
+                Err(failure) => failure,
+            };
+            match (&failure, &nearest) {
+                (Failure::Silent(_), Failure::Silent(_)) => {}
+                (Failure::Silent(why), _) => {
+                    nearest = Failure::Silent(format!("the node of {}: {why}", folder.display()));
+                }
+                _ if !is_first => {}
+                (Failure::Unreachable(_), _) => {
+                    let why = format!("{} has the address {address}, where nobody listens", folder.display());
+                    nearest = Failure::Unreachable(nobody(Some(why)));
+                }
+                (other, _) => {
+                    let place = format!("{} has the address {address}, where another server answers", folder.display());
+                    nearest = Failure::Unreachable(nobody(Some(format!("{place}: {other}"))));
+                }
+            }
+            is_first = false;
         }
+        Err(nearest)
     }
 
     /// The node at this address, asked under a configured name. Nothing is asked yet.
@@ -93,7 +129,7 @@ impl Connection {
     /// # Errors
     /// [`Failure::Usage`] for what is no address.
     pub fn with_password(url: &str, user: &str, password: &str) -> Result<Self, Failure> {
-        Ok(Self::new(web_address(url)?, Some(basic(user, password)), CONNECT_TIME))
+        Ok(Self::new(web_address(url)?, Some(basic(user, password)), PROBE_TIME))
     }
 
     /// The node that runs in this data folder. Nothing is asked yet.
@@ -101,8 +137,9 @@ impl Connection {
     /// # Errors
     /// [`Failure::Unreachable`] when no node runs there.
     pub fn of_data_dir(folder: &Path) -> Result<Self, Failure> {
-        let (cookie, address) = read_cookie(folder).map_err(|_| Failure::Unreachable(nobody(folder, true, None)))?;
-        Ok(Self::new(format!("http://{address}/"), Some(cookie.header()), CONNECT_TIME))
+        let (cookie, address) =
+            read_cookie(folder).map_err(|_| Failure::Unreachable(nobody(folder, true, None, None)))?;
+        Ok(Self::new(format!("http://{address}/"), Some(cookie.header()), PROBE_TIME))
     }
 
     fn new(url: String, authorization: Option<String>, timeout: Duration) -> Self {
@@ -161,10 +198,10 @@ impl Connection {
             request = request.header("Authorization", authorization);
         }
         let request = request.config().timeout_global(Some(self.timeout + wait)).build();
-        let mut response = request.send(body.to_string()).map_err(|error| self.unreachable(&error))?;
+        let mut response = request.send(body.to_string()).map_err(|error| no_answer(&self.url, &error))?;
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
-        let body = body.map_err(|error| self.unreachable(&error))?;
+        let body = body.map_err(|error| no_answer(&self.url, &error))?;
         Ok((status, body))
     }
 
@@ -198,20 +235,42 @@ impl Connection {
             }),
         }
     }
+}
 
-    fn unreachable(&self, error: &ureq::Error) -> Failure {
-        Failure::Unreachable(match error {
-            ureq::Error::Timeout(_) => {
-                format!(
-                    "{} did not answer in time: see the node's log, or wait longer with --timeout SECONDS",
-                    self.url
-                )
-            }
-            error => format!(
-                "cannot reach a node at {}: {error}\nIs it running? Start one with: timed --node-id 1",
-                self.url
-            ),
-        })
+/// Why a server gave no answer, and what to do: nobody listens there, or somebody listens and does not answer, or it is no server of ours.
+pub(crate) fn no_answer(url: &str, error: &ureq::Error) -> Failure {
+    use std::io::ErrorKind;
+    match error {
+        ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => Failure::Unreachable(format!(
+            "cannot reach a node at {url}: the machine does not answer\nIs it on, and does no firewall stand between?"
+        )),
+        ureq::Error::Timeout(_) => Failure::Silent(format!(
+            "{url} listens and did not answer in time\nIt is overloaded or hangs: its log says more, and {url}health. \
+             Wait longer with --timeout SECONDS; if it stays so, end it and start it again"
+        )),
+        ureq::Error::Io(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::ConnectionReset
+                    | ErrorKind::ConnectionAborted
+                    | ErrorKind::BrokenPipe
+                    | ErrorKind::UnexpectedEof
+            ) =>
+        {
+            Failure::Silent(format!(
+                "{url} listens and closed the connection without an answer\nIt is stopping, has too many clients, or is no node: \
+                 try again in a moment; its log says more"
+            ))
+        }
+        ureq::Error::Protocol(_) | ureq::Error::Http(_) => {
+            Failure::Refused(format!("{url} is no timed node: what it answers is not HTTP ({error})"))
+        }
+        ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => Failure::Unreachable(format!(
+            "cannot reach a node at {url}: nobody listens there\nIs it running? Start one with: timed --node-id 1"
+        )),
+        error => Failure::Unreachable(format!(
+            "cannot reach a node at {url}: {error}\nIs it running? Start one with: timed --node-id 1"
+        )),
     }
 }
 
@@ -248,9 +307,16 @@ pub(crate) fn web_address(url: &str) -> Result<String, Failure> {
     Ok(format!("http://{rest}/"))
 }
 
+/// A node that may run.
+struct Candidate {
+    folder: PathBuf,
+    cookie: Cookie,
+    address: SocketAddr,
+}
+
 /// Nodes that may run: those with a cookie in one of the folders or in a `node-<id>` below. Lower ids first, then the newest.
-fn candidates(chains: &[PathBuf], node: Option<u64>) -> Vec<(Cookie, SocketAddr)> {
-    let mut found: Vec<(u64, Reverse<SystemTime>, Cookie, SocketAddr)> = Vec::new();
+fn candidates(chains: &[PathBuf], node: Option<u64>) -> Vec<Candidate> {
+    let mut found: Vec<(u64, Reverse<SystemTime>, Candidate)> = Vec::new();
     for chain in chains {
         for dir in std::iter::once(chain.clone()).chain(subfolders(chain)) {
             let id = dir.file_name().and_then(|n| n.to_str()?.strip_prefix("node-")?.parse::<u64>().ok());
@@ -262,14 +328,13 @@ fn candidates(chains: &[PathBuf], node: Option<u64>) -> Vec<(Cookie, SocketAddr)
                 found.push((
                     id.unwrap_or_default(),
                     Reverse(written.unwrap_or(SystemTime::UNIX_EPOCH)),
-                    cookie,
-                    address,
+                    Candidate { folder: dir, cookie, address },
                 ));
             }
         }
     }
-    found.sort_by_key(|(id, written, _, address)| (*id, *written, *address));
-    found.into_iter().map(|(_, _, cookie, address)| (cookie, address)).collect()
+    found.sort_by_key(|(id, written, candidate)| (*id, *written, candidate.address));
+    found.into_iter().map(|(_, _, candidate)| candidate).collect()
 }
 
 fn subfolders(dir: &Path) -> Vec<PathBuf> {
@@ -279,8 +344,8 @@ fn subfolders(dir: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// What to do when no node answers.
-fn nobody(looked_in: &Path, is_data_dir: bool, node: Option<u64>) -> String {
+/// What to do when no node runs. `why` says what the traces of one came to.
+fn nobody(looked_in: &Path, is_data_dir: bool, node: Option<u64>, why: Option<String>) -> String {
     let dir = looked_in.display();
     let start = match (is_data_dir, node) {
         (true, _) => format!("timed --data-dir {dir}"),
@@ -288,7 +353,8 @@ fn nobody(looked_in: &Path, is_data_dir: bool, node: Option<u64>) -> String {
         (false, None) => "timed --node-id 1   (or a network of four: timed localnet)".into(),
     };
     let which = node.map(|id| format!("development node {id}")).unwrap_or_else(|| "node".into());
+    let why = why.map(|why| format!("; {why}")).unwrap_or_default();
     format!(
-        "no running {which} found in {dir}\nStart one with: {start}\nOr name one: --data-dir DIR, or --rpc-url URL with --cookie FILE"
+        "no running {which} found in {dir}{why}\nStart one with: {start}\nOr name one: --data-dir DIR, or --rpc-url URL with --cookie FILE"
     )
 }

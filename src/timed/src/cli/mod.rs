@@ -9,7 +9,7 @@ pub(crate) mod table;
 mod view;
 
 pub use connect::{Connection, Failure};
-pub(crate) use connect::{DATA_DIR_VARIABLE, web_address};
+pub(crate) use connect::{DATA_DIR_VARIABLE, no_answer, web_address};
 use serde_json::{Value, json as value_of};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -20,8 +20,10 @@ use timed_rpc::Method;
 const EXIT_ERROR: u8 = 1;
 /// The command line is wrong.
 const EXIT_USAGE: u8 = 2;
-/// No node answers.
+/// Nobody listens where the node should be.
 const EXIT_UNREACHABLE: u8 = 3;
+/// Something listens there and does not answer.
+const EXIT_SILENT: u8 = 4;
 
 /// Runs the client as `timed cli`, with the arguments behind these two words.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -47,6 +49,7 @@ pub fn run_as(program: &'static str, arguments: impl IntoIterator<Item = OsStrin
             match failure {
                 Failure::Usage(_) => EXIT_USAGE.into(),
                 Failure::Unreachable(_) => EXIT_UNREACHABLE.into(),
+                Failure::Silent(_) => EXIT_SILENT.into(),
                 Failure::Rpc { .. } | Failure::Refused(_) => EXIT_ERROR.into(),
             }
         }

@@ -113,8 +113,22 @@ mod tests {
             &["dtime1x", "90071992.54740993"],
             Ok(r#"{"address":"dtime1x","amount":90071992.54740993}"#),
         );
+        for (given, sent) in [
+            ("1e-05", "0.00001000"),
+            ("1e2", "100.00000000"),
+            ("0.123456780", "0.12345678"),
+            ("1.000000000", "1.00000000"),
+        ] {
+            check("sendtoaddress", &["a", given], Ok(&format!(r#"{{"address":"a","amount":{sent}}}"#)));
+        }
         check("sendrawtransaction", &["-"], Ok(r#"{"hexstring":"00ff"}"#));
         check("testmempoolaccept", &["00", "11,22", r#"["33"]"#], Ok(r#"{"rawtxs":["00","11","22","33"]}"#));
+        check(
+            "testmempoolaccept",
+            &["00", "11", "22", "maxfeerate=0"],
+            Ok(r#"{"rawtxs":["00","11","22"],"maxfeerate":0.00000000}"#),
+        );
+        check("sendrawtransaction", &["00", "1e-3"], Ok(r#"{"hexstring":"00","maxfeerate":0.00100000}"#));
         check("listunspent", &["0", "addresses=a,b"], Ok(r#"{"minconf":0,"addresses":["a","b"]}"#));
         check("getblockcount", &[], Ok("{}"));
     }

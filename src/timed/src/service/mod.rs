@@ -195,6 +195,10 @@ impl Node for Service {
         self.find_transaction(txid).await
     }
 
+    async fn fee(&self, transaction: &Transaction) -> Result<Option<Amount>, RpcError> {
+        self.fee_of(transaction).await
+    }
+
     async fn submit(&self, transaction: Transaction) -> Result<TxId, RpcError> {
         self.submit_transaction(transaction).await
     }

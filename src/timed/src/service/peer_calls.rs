@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use timed_actors::messages::{Connect, Disconnect, KnownAddresses, LiftAllBans, LiftBan, ListAddresses, Ping, SetBan};
 use timed_actors::peer::PostMortem;
-use timed_peer::{Ban, Direction};
+use timed_peer::{AddressClass, Ban, Direction};
 use timed_primitives::PublicKey;
 use timed_rpc::RpcError;
 use timed_rpc::result::{BanInfo, EndInfo, LastMessageInfo, PingInfo, QueueInfo};
@@ -13,8 +13,6 @@ use timed_wire::Lane;
 
 /// Fewest digits by which a connected peer's key is recognised.
 const KEY_DIGITS_MIN: usize = 8;
-/// Longest `host:port`: a name of the domain name system has at most 253 characters (RFC 1035).
-const ADDRESS_MAX: usize = 253 + ":65535".len();
 
 /// How often the address book is kept, if it changed. A node that is killed forgets what it learned since.
 const ADDRESSES_EVERY: Duration = Duration::from_secs(120);
@@ -175,10 +173,10 @@ impl Service {
     }
 
     pub(super) async fn add_peer(&self, address: String) -> Result<(), RpcError> {
-        let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
-        if address.len() > ADDRESS_MAX || !matches!(port, Some(Ok(1..))) {
+        // The same rule as for addresses that peers announce.
+        if let Err(error) = AddressClass::of_address(&address) {
             let given: String = address.chars().take(80).collect();
-            return Err(RpcError::InvalidParameter(format!("addnode: expected host:port, got {given:?}")));
+            return Err(RpcError::InvalidParameter(format!("addnode: expected host:port, got {given:?}: {error}")));
         }
         self.handles.peer_manager.send(Connect { address }).await.map_err(gone)
     }

@@ -29,6 +29,23 @@ impl Service {
         }
     }
 
+    /// Inputs less outputs. Inputs from transactions of the mempool are known to the mempool alone, which is asked only for these.
+    pub(super) async fn fee_of(&self, transaction: &Transaction) -> Result<Option<Amount>, RpcError> {
+        let view = self.handles.reader.view();
+        let mut inputs = Some(Amount::ZERO);
+        for input in &transaction.body.inputs {
+            let Some(entry) = view.output(&input.previous).map_err(super::unreadable)? else {
+                let test = TestAccept(vec![Arc::new(transaction.clone())]);
+                let outcome = self.handles.mempool.send(test).await.map_err(gone)?.pop();
+                return Ok(outcome.and_then(Result::ok));
+            };
+            inputs = inputs.and_then(|sum| sum.plus(entry.output.amount));
+        }
+        let outputs = Amount::sum(transaction.body.outputs.iter().map(|output| output.amount));
+        // Impossible sums are refused by the mempool, which says what is wrong with them.
+        Ok(inputs.zip(outputs).and_then(|(inputs, outputs)| inputs.minus(outputs)))
+    }
+
     pub(super) async fn test_accept(&self, transactions: Vec<Transaction>) -> Result<Vec<MempoolAcceptance>, RpcError> {
         let transactions: Vec<_> = transactions.into_iter().map(Arc::new).collect();
         let outcomes = self.handles.mempool.send(TestAccept(transactions.clone())).await.map_err(gone)?;
