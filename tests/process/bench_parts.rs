@@ -156,3 +156,34 @@ fn bench_hostile_holds_no_more_than_the_lanes_bound_for_peers_that_never_read() 
     assert!((8.0..=2.0 * 24.2).contains(&queued), "{of:#}");
     assert_eq!(of["newcomers"]["served"], of["newcomers"]["came"], "{of:#}");
 }
+
+#[test]
+fn bench_overload_counts_what_was_offered_taken_and_made_final() {
+    let arguments = ["overload", "--rate", "40", "--factors", "1,2", "--time", "1s", "--slow-node"];
+    let report = bench(&arguments);
+    assert_eq!((&report["kind"], &report["slow_node"]), (&json!("normal"), &json!(true)));
+    assert_measured(&report, &["/light_finality_ms/p50", "/highest_per_s"]);
+    for (phase, offered) in report["phases"].as_array().unwrap().iter().zip([40.0, 80.0]) {
+        assert_overload(phase, offered);
+        assert_eq!(phase["finalized"].as_f64(), Some(offered), "{phase:#}");
+    }
+}
+
+/// What was due became something, and the figures are there.
+fn assert_overload(phase: &Value, offered: f64) {
+    let count = |field: &str| phase[field].as_f64().unwrap_or_else(|| panic!("{field}: {phase:#}"));
+    assert_eq!(count("offered"), offered, "{phase:#}");
+    let outcomes = ["accepted", "busy", "refused", "unanswered", "unsent"].map(count);
+    assert_eq!(outcomes.iter().sum::<f64>(), offered, "{phase:#}");
+    assert_measured(phase, &["/finality_ms/p50", "/answer_ms/p50", "/blocks", "/rss_max_mib_per_node/3"]);
+    assert!(phase["light_after_finality_ms"]["p50"].is_number(), "{phase:#}");
+}
+
+#[test]
+fn bench_overload_offers_forgeries_that_are_refused() {
+    let report = bench(&["overload", "--kind", "invalid", "--rate", "40", "--factors", "1", "--time", "1s"]);
+    assert_eq!(report["valid_share"], 0.5);
+    let phase = &report["phases"][0];
+    assert_overload(phase, 40.0);
+    assert_eq!((phase["refused"].as_f64(), phase["finalized"].as_f64()), (Some(20.0), Some(20.0)), "{phase:#}");
+}

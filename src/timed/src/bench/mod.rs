@@ -8,6 +8,7 @@ mod idle_peers;
 mod lanes;
 mod light_load;
 mod lone_node;
+mod overload;
 mod payments;
 mod peers;
 mod pretend_peer;
@@ -50,6 +51,9 @@ enum BenchKind {
     /// What it costs to check signatures, transactions and blocks.
     #[command(after_help = "Example:\n  timed bench verify --json")]
     Verify(verify::VerifyArgs),
+    /// What the nodes still finalise at multiples of the highest rate, what waiting and refusals cost, and how soon all is well again.
+    #[command(after_help = "Example:\n  timed bench overload --factors 1,2,4,10 --time 60s --json")]
+    Overload(overload::OverloadArgs),
     /// Messages between two nodes, by peer actors and by plain tasks over the same TLS and frames.
     #[command(after_help = "Example:\n  timed bench peers --repetitions 9 --json")]
     Peers(peers::PeersArgs),
@@ -87,6 +91,7 @@ pub fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
     match &arguments.kind {
         None => payments::run(&arguments.payments),
         Some(BenchKind::Verify(arguments)) => verify::run(arguments),
+        Some(BenchKind::Overload(arguments)) => overload::run(arguments),
         Some(BenchKind::Peers(arguments)) => peers::run(arguments),
         Some(BenchKind::Sync(arguments)) => sync::run(arguments),
         Some(BenchKind::Start(arguments)) => start::run(arguments),

@@ -2,8 +2,8 @@
 //! when they are due, final when a node's `waitfornewblock` shows the block that holds them. Latency counts from the moment a payment was
 //! due, so a node that makes clients wait cannot hide it.
 
-mod coins;
-mod run;
+pub(super) mod coins;
+pub(super) mod run;
 mod search;
 mod senders;
 mod watch;

@@ -23,6 +23,8 @@ const REST: Duration = Duration::from_millis(500);
 const SPLIT_RATE: f64 = 200.0;
 /// A coin pays again after so many seconds at the earliest, so that its change is final by then.
 const COIN_RESTS_S: f64 = 5.0;
+/// Coins made from one coin of genesis.
+const SPLIT_INTO: u64 = 40;
 /// Coins there are at least.
 const COINS_MIN: usize = 1_000;
 
@@ -85,7 +87,15 @@ pub(super) fn measure(nodes: &Nodes, coins: &mut Coins, rate: f64, duration: Dur
 fn prepare_coins(nodes: &Nodes, coins: &mut Coins, rate: f64) -> anyhow::Result<()> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by the largest rate")]
     let wanted = ((rate * COIN_RESTS_S).ceil() as usize).max(COINS_MIN);
-    let splits = coins.split(wanted);
+    split_coins(nodes, coins, wanted, SPLIT_INTO)
+}
+
+/// Splits coins of genesis into `into` each, until so many can pay.
+///
+/// # Errors
+/// When a split is not final soon: nothing can be measured then.
+pub(in crate::bench) fn split_coins(nodes: &Nodes, coins: &mut Coins, wanted: usize, into: u64) -> anyhow::Result<()> {
+    let splits = coins.split(wanted, into);
     if splits.is_empty() {
         return Ok(());
     }

@@ -125,7 +125,7 @@ impl Schedule {
     }
 
     fn submit(&self, connection: &mut Connection, due: &[usize]) {
-        let calls = due.iter().map(|index| ("sendrawtransaction", json!([self.payments[*index].hex]))).collect();
+        let calls = due.iter().map(|index| ("sendrawtransaction", json!([self.payments[*index].hex()]))).collect();
         match connection.batch(calls) {
             Ok(answers) => {
                 for (index, answer) in due.iter().zip(answers) {
