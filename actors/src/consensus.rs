@@ -74,6 +74,7 @@ struct Order {
     parent: BlockId,
     time: UnixTime,
     parent_certificate: Option<CommitCertificate>,
+    bytes_max: u64,
 }
 
 impl ConsensusActor {
@@ -132,8 +133,8 @@ impl ConsensusActor {
         match output {
             Output::Broadcast(gossip) => self.parts.network.broadcast(Audience::All, to_wire(&gossip)),
             Output::Send { to, message } => self.parts.network.send(to, to_wire(&message)),
-            Output::Build { height, round, parent, time, parent_certificate } => {
-                self.build(Order { height, round, parent, time, parent_certificate }, ctx);
+            Output::Build { height, round, parent, time, parent_certificate, bytes_max } => {
+                self.build(Order { height, round, parent, time, parent_certificate, bytes_max }, ctx);
             }
             Output::Judge { block } => self.judge(block, ctx),
             Output::Commit { block, certificate } => self.parts.commit.do_send(Commit { block, certificate }),
@@ -164,11 +165,10 @@ impl ConsensusActor {
     /// Transactions from the mempool, then the block from the ledger, then back into the core.
     fn build(&mut self, order: Order, ctx: &mut Context<Self>) {
         let Some(proposer) = self.parts.proposer else { return };
-        let bytes_max = self.parts.reader.genesis().parameters.block_bytes_max;
         let request = BuildPayload {
             parent: order.parent,
             parent_height: order.height.previous().unwrap_or_default(),
-            bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX),
+            bytes_max: usize::try_from(order.bytes_max).unwrap_or(usize::MAX),
         };
         let payload = self.parts.payload.send(request);
         let assemble = self.parts.assemble.clone();

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use timed_primitives::{Block, BlockId, Height, PublicKey};
+use timed_primitives::{Block, BlockId, Height, Instant, PublicKey};
 
 /// Undecided blocks per height and proposer.
 pub const PER_PROPOSER_MAX: usize = 2;
@@ -38,8 +38,10 @@ pub(crate) enum Verdict {
 pub(crate) struct Held {
     pub(crate) block: Arc<Block>,
     pub(crate) verdict: Verdict,
+    /// When our ledger was asked.
+    pub(crate) asked: Option<Instant>,
     pub(crate) is_journaled: bool,
-    size_bytes: u64,
+    pub(crate) size_bytes: u64,
     sequence: u64,
 }
 
@@ -91,7 +93,8 @@ impl Blocks {
         }
         self.sequence += 1;
         self.bytes += size_bytes;
-        let held = Held { block, verdict: Verdict::Unknown, is_journaled: false, size_bytes, sequence: self.sequence };
+        let sequence = self.sequence;
+        let held = Held { block, verdict: Verdict::Unknown, asked: None, is_journaled: false, size_bytes, sequence };
         self.held.insert(id, held);
         true
     }

@@ -1,5 +1,6 @@
 //! The core: its state, and the loop that turns one input into outputs.
 
+use crate::block_size::BlockSize;
 use crate::blocks::{Blocks, Verdict};
 use crate::engine::{self, Action, Engine, EngineInput};
 use crate::guard::{Guard, SignedRecord};
@@ -66,6 +67,11 @@ pub struct Consensus {
     pub(crate) decided: Option<CommitCertificate>,
     pub(crate) timers: Timers,
     pub(crate) timeouts: Timeouts,
+    pub(crate) block_size: BlockSize,
+    /// When proposals of this height came, until their blocks do.
+    pub(crate) proposed_at: BTreeMap<BlockId, Instant>,
+    /// The round whose propose time-out is over and waits for our own validation.
+    pub(crate) overdue: Option<Round>,
     pub(crate) peers: Peers,
     pub(crate) phase: Phase,
     /// When the first height began to wait.
@@ -133,6 +139,9 @@ impl Consensus {
             votes: Votes::new(height, set.clone()),
             blocks: Blocks::new(config.undecided_bytes_max),
             timeouts: Timeouts::new(config.timeouts),
+            block_size: BlockSize::new(config.block_bytes_max),
+            proposed_at: BTreeMap::new(),
+            overdue: None,
             height_hint: tip.height,
             behind_told: tip.height,
             tip,
@@ -227,7 +236,13 @@ impl Consensus {
                 Timer::Tick => self.on_tick(),
                 // `on_waiting` looks at the start, `settle` at holds.
                 Timer::Start | Timer::Release => {}
-                Timer::Propose(round) => self.push(engine::timeout(TimeoutStep::Propose, round)),
+                Timer::Propose(round) => match self.validates_until(round) {
+                    Some(until) => {
+                        self.overdue = Some(round);
+                        self.timers.set(Timer::Propose(round), until);
+                    }
+                    None => self.push(engine::timeout(TimeoutStep::Propose, round)),
+                },
                 Timer::Prevote(round) => self.push(engine::timeout(TimeoutStep::Prevote, round)),
                 Timer::Precommit(round) => self.push(engine::timeout(TimeoutStep::Precommit, round)),
             }

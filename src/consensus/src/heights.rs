@@ -114,6 +114,9 @@ impl Consensus {
         self.hold = Some(Hold::default());
         self.evidence_told = 0;
         self.held_since.clear();
+        self.proposed_at.clear();
+        self.overdue = None;
+        self.timeouts.on_height(&self.set);
         self.votes = Votes::new(height, self.set.clone());
         self.order = self.leaders.order(height);
         if self.journal.height() != height {
@@ -201,6 +204,7 @@ impl Consensus {
     /// The engine entered a round.
     pub(crate) fn on_round(&mut self, round: Round) {
         self.building = None;
+        self.block_size.on_round(round);
         if round > Round::ZERO {
             self.hold = None;
             self.timers.cancel(Timer::Release);
@@ -256,6 +260,7 @@ impl Consensus {
             parent: self.tip.id,
             time: self.block_time(),
             parent_certificate: self.tip.certificate.clone(),
+            bytes_max: self.block_size.on_asked(self.now, round),
         });
     }
 
@@ -286,6 +291,7 @@ impl Consensus {
         if self.blocks.insert(id, block.clone(), |_| Rank::Needed) {
             if let Some(held) = self.blocks.get_mut(&id) {
                 held.verdict = Verdict::Told(true);
+                self.block_size.on_built(held.size_bytes);
             }
             self.building = None;
             self.push(engine::propose(height, round, id));
@@ -302,6 +308,8 @@ impl Consensus {
             let since = since.max(self.idle().earliest());
             self.timeouts.on_relayed(self.now.since(since));
         }
+        let proposer = self.blocks.get(&certificate.block).map(|held| held.block.header.proposer);
+        self.block_size.on_decided(self.now, self.me.is_some() && proposer == self.me);
         self.phase = Phase::Committing;
         self.signing.on_decided_here();
         self.timers.cancel_height();

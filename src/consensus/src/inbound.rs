@@ -15,12 +15,15 @@ use crate::inspect::Statement;
 use crate::journal::TimeoutStep;
 use crate::messages::{Evidence, Gossip, Offence, Output};
 use crate::signing::SigningOff;
+use crate::timeouts::OWN_WORK_MAX;
 use crate::timers::Timer;
 use crate::votes::Seen;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{
-    Block, BlockId, ChainId, Height, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate, Vote, VoteKind,
+    Block, BlockId, ChainId, Height, Instant, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate, Vote,
+    VoteKind,
 };
 
 /// Heights after the one being decided of which votes are kept.
@@ -262,6 +265,7 @@ impl Consensus {
         self.engine.note_verified_proposal(&proposal);
         if self.votes.insert_proposal(&proposal) {
             self.active_since.get_or_insert(self.now);
+            self.proposed_at.entry(proposal.block).or_insert(self.now);
             self.push(engine::proposal(&proposal));
             self.relay(&proposal.proposer, &Gossip::Proposal(proposal.clone()));
         }
@@ -346,6 +350,9 @@ impl Consensus {
         if self.blocks.insert(id, block.clone(), rank) && needed.contains(&id) | named.contains(&id) {
             self.relay(&block.header.proposer, &Gossip::Block(block.clone()));
         }
+        if let Some(at) = self.proposed_at.remove(&id).filter(|_| self.blocks.contains(&id)) {
+            self.timeouts.on_received(block.header.proposer, self.now.since(at));
+        }
         self.commit_if_found();
     }
 
@@ -396,8 +403,18 @@ impl Consensus {
             };
             if let Some(held) = self.blocks.get_mut(&id) {
                 held.verdict = next;
+                held.asked.get_or_insert(self.now);
             }
         }
+    }
+
+    /// Until when the propose time-out of a round waits for our own ledger, which validates a block that is proposed in it. Nobody else
+    /// can stretch this.
+    pub(crate) fn validates_until(&self, round: Round) -> Option<Instant> {
+        let held = self.votes.proposals(round).iter().filter_map(|proposal| self.blocks.get(&proposal.block));
+        let asked = held.filter(|held| held.verdict == Verdict::Asked).filter_map(|held| held.asked).max();
+        let until = asked.map(|asked| asked + OWN_WORK_MAX);
+        until.filter(|until| *until > self.now && !is_planted(Bug::OwnWorkIgnored))
     }
 
     /// What the core itself can check of a block on our tip. Its proposer is the leader of the round in which it was first proposed,
@@ -439,8 +456,16 @@ impl Consensus {
     }
 
     pub(crate) fn on_judged(&mut self, id: BlockId, valid: bool) {
-        if let Some(held) = self.blocks.get_mut(&id).filter(|h| h.verdict == Verdict::Asked) {
-            held.verdict = Verdict::Judged(valid);
+        let Some(held) = self.blocks.get_mut(&id).filter(|h| h.verdict == Verdict::Asked) else { return };
+        held.verdict = Verdict::Judged(valid);
+        if let Some(asked) = held.asked {
+            self.timeouts.on_validated(self.now.since(asked));
+        }
+        // What the time-out waited for is here; unless it waits for another block, it goes off now.
+        if let Some(round) = self.overdue.take()
+            && self.timers.cancel(Timer::Propose(round))
+        {
+            self.timers.set(Timer::Propose(round), self.now);
         }
     }
 }

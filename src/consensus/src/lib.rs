@@ -12,6 +12,7 @@
 //! The shell feeds [`Input`]s, carries out [`Output`]s in order, and keeps one timer at [`Consensus::next_wake`]. Start reading in
 //! [`messages`], then `consensus.rs`; [`mod@quorum`], [`leaders`], [`timeouts`], [`idle`] and [`signing`] each hold one rule.
 
+pub mod block_size;
 pub mod blocks;
 pub mod certificate;
 mod consensus;

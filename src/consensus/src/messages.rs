@@ -29,6 +29,8 @@ pub struct Config {
     pub empty_block_interval: Duration,
     /// Time-outs of round 0 while too little is measured, and their upper bounds.
     pub timeouts: TimeoutDefaults,
+    /// Largest block that the chain allows. Unit: bytes.
+    pub block_bytes_max: u64,
     /// Bytes of undecided blocks kept, all heights together. At the bound see [`crate::blocks`].
     pub undecided_bytes_max: u64,
     /// The journal's files grow in steps of this size. Unit: bytes.
@@ -47,6 +49,7 @@ impl Config {
             min_block_interval: Duration::ZERO,
             empty_block_interval: Duration::from_secs(10),
             timeouts: TimeoutDefaults::default(),
+            block_bytes_max: 1 << 20,
             undecided_bytes_max: 64 << 20,
             journal_step_bytes: 4 << 20,
             journal_bytes_max: 256 << 20,
@@ -253,6 +256,8 @@ pub enum Output {
         time: UnixTime,
         /// With this certificate of the parent; `None` at height 1.
         parent_certificate: Option<CommitCertificate>,
+        /// With transactions of so many bytes at most; never below one transaction of the largest size.
+        bytes_max: u64,
     },
     /// Judge a block from the chain alone and answer with [`Input::Judged`]. Its parent is the tip.
     Judge {

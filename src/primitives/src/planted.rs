@@ -39,11 +39,15 @@ pub enum Bug {
     AdmissionIgnoresDelay,
     /// A height is held until our own clock has passed its parent's time.
     HoldByWallClock,
+    /// A proposer's blocks stay as large as they are, however long they take.
+    BlockSizeNeverShrinks,
+    /// Time-outs do not follow what this node needs to receive and to validate a block.
+    OwnWorkIgnored,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::QuorumOffByOne,
         Self::NoGuard,
         Self::NoJournalSync,
@@ -57,6 +61,8 @@ impl Bug {
         Self::StateCommitmentUnchecked,
         Self::AdmissionIgnoresDelay,
         Self::HoldByWallClock,
+        Self::BlockSizeNeverShrinks,
+        Self::OwnWorkIgnored,
     ];
 }
 

@@ -208,7 +208,7 @@ impl Life {
             Output::Broadcast(Gossip::Proposal(proposal)) => {
                 visible.push(Event::Publish(Statement::Proposal(proposal)));
             }
-            Output::Build { height, round, parent, time, parent_certificate } => {
+            Output::Build { height, round, parent, time, parent_certificate, .. } => {
                 let block = self.build(height, round, parent, time, parent_certificate);
                 self.built.push(block.clone());
                 inputs.push_back(Input::Built { height, round, block });

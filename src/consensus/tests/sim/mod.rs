@@ -35,6 +35,8 @@ type Value = (Option<BlockId>, Option<Round>);
 type Filter = Box<dyn Fn(usize, usize, &Gossip) -> bool>;
 /// Says whether a node finds a block valid.
 type Judge = Box<dyn Fn(usize, &Block) -> bool>;
+/// How much longer a message (from, to) takes. Unit: µs.
+type Delay = Box<dyn Fn(usize, usize, &Gossip) -> u64>;
 
 #[derive(Clone, Debug)]
 enum Event {
@@ -73,6 +75,10 @@ pub(crate) struct Sim {
     /// Drops a message when it holds: (from, to, message).
     pub(crate) filter: Filter,
     pub(crate) is_valid: Judge,
+    /// How much longer a message takes than others.
+    pub(crate) held_back: Delay,
+    /// What building and what validating a block takes, whoever does it. Unit: µs.
+    pub(crate) work_us: (u64, u64),
     /// As the daemon does: nothing waits after a block until the mempool says so again, a moment later.
     pub(crate) has_steady_payload: bool,
     /// Stops after this many handled inputs of a node, for crash tests: (node, count).
@@ -122,6 +128,8 @@ impl Sim {
             nonce: 0,
             filter: Box::new(|_, _, _| false),
             is_valid: Box::new(|_, _| true),
+            held_back: Box::new(|_, _, _| 0),
+            work_us: (300, 200),
             has_steady_payload: false,
             crash_at: None,
         }
@@ -274,15 +282,15 @@ impl Sim {
                 let to = (0..self.nodes.len()).find(|n| node_key(*n) == to).unwrap();
                 self.send(id, to, message);
             }
-            Output::Build { height, round, parent, time, parent_certificate } => {
+            Output::Build { height, round, parent, time, parent_certificate, .. } => {
                 if !self.nodes[id].withholds_blocks {
                     let block = self.build(id, height, round, parent, time, parent_certificate);
-                    self.later(id, 300, Input::Built { height, round, block });
+                    self.later(id, self.work_us.0, Input::Built { height, round, block });
                 }
             }
             Output::Judge { block } => {
                 let valid = (self.is_valid)(id, &block);
-                self.later(id, 200, Input::Judged { id: block.id(), valid });
+                self.later(id, self.work_us.1, Input::Judged { id: block.id(), valid });
             }
             Output::Commit { block, certificate } => self.commit(id, vec![(block, certificate)]),
             Output::Behind { .. } => self.sync(id),
@@ -369,7 +377,7 @@ impl Sim {
         }
         *self.delivered.entry(kind(&message)).or_default() += 1;
         let (low, high) = self.delay_us;
-        let delay = low + self.random(high - low + 1);
+        let delay = low + self.random(high - low + 1) + (self.held_back)(from, to, &message);
         let (at, life) = (self.now + Duration::from_micros(delay), self.nodes[to].life);
         self.post(at, life, Event::Deliver { from, to, message });
     }
