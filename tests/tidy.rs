@@ -198,7 +198,7 @@ fn shells_reach_the_outside_by_seams_only() {
         ("actors/src/transport/tcp.rs", "tokio::net"),
         ("actors/src/transport/tcp.rs", "lookup_host"),
         ("actors/src/threads.rs", "spawn_blocking"),
-        ("actors/src/threads.rs", "Arbiter::try_new"),
+        ("actors/src/threads.rs", "Arbiter::try_"),
         ("actors/src/transport/tcp.rs", "TcpStream"),
         ("actors/src/transport/tcp.rs", "TcpListener"),
     ];
@@ -208,7 +208,7 @@ fn shells_reach_the_outside_by_seams_only() {
         "tokio::net",
         "lookup_host",
         "spawn_blocking",
-        "Arbiter::try_new",
+        "Arbiter::try_",
         "std::thread::spawn",
         "HashMap<",
         "HashSet<",

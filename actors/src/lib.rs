@@ -33,7 +33,7 @@ pub mod transport;
 pub use clock::{SystemClock, TokioClock};
 pub use fatal::{Fatal, FatalReason, Vital};
 pub use node::{Handles, NodeParts, chain_start, start};
-pub use threads::{Room, Threads};
+pub use threads::{Priority, Room, Threads};
 
 use futures_util::Stream;
 use tokio::sync::mpsc;

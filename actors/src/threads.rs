@@ -1,7 +1,7 @@
 //! Seam: which thread an actor lives on, and where heavy computing goes.
 //!
 //! In the daemon consensus, ledger, pool and peers have arbiters of their own, so that an fsync or a full block on one never delays a
-//! pong on another. In tests and simulations all share the caller's `LocalSet`, and computing is done in place: then virtual time
+//! pong on another. Threads that vote run before threads that serve: see [`Priority`]. In tests and simulations all share the caller's `LocalSet`, and computing is done in place: then virtual time
 //! reaches everything and one seed gives one trace.
 
 use actix::{Actor, Addr, Context};
@@ -10,6 +10,8 @@ use std::io;
 use std::num::NonZero;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+#[cfg(target_os = "linux")]
+use tracing::debug;
 
 /// Groups of actors that share a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,64 @@ pub enum Room {
     Ledger,
     /// Mempool and block sync.
     Pool,
+}
+
+impl Room {
+    /// How urgent what it does is.
+    const fn priority(self) -> Priority {
+        match self {
+            Self::Peers | Self::Consensus | Self::Ledger => Priority::Voting,
+            Self::Pool => Priority::Choosing,
+        }
+    }
+}
+
+/// Who runs first when threads outnumber processors, on Linux; elsewhere all are equal.
+///
+/// A thread's niceness only says who gives way, so it needs no right, and none starves: with 5 more a thread gets about a third of the
+/// time of the other when both want all. A new thread takes over the niceness of the one that makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// Consensus, the ledger and the peers: who waits for them is the whole network.
+    Voting,
+    /// The mempool, which chooses what goes into a block, and block sync.
+    Choosing,
+    /// RPC and everything else on the main thread.
+    Serving,
+    /// Heavy work off the actors' threads (signatures of the mempool, the ledger's writes to the store), and the store's own threads.
+    Background,
+}
+
+impl Priority {
+    /// Unit: niceness, from 0 to 19; what the process was started with is the least.
+    pub const fn niceness(self) -> i32 {
+        match self {
+            Self::Voting => 0,
+            Self::Choosing => 3,
+            Self::Serving => 5,
+            Self::Background => 8,
+        }
+    }
+
+    /// Gives it to the calling thread and to those that it makes from now on. It cannot be taken back.
+    pub fn apply(self) {
+        #[cfg(target_os = "linux")]
+        {
+            let more = || {
+                let now = rustix::process::getpriority_process(None)?;
+                rustix::process::setpriority_process(None, now.max(self.niceness()))
+            };
+            if let Err(error) = more() {
+                debug!(%error, priority = ?self, "threads that serve do not give way to threads that vote");
+            }
+        }
+    }
+}
+
+/// A runtime for one thread, whose helpers do background work.
+fn runtime(priority: Priority) -> io::Result<tokio::runtime::Runtime> {
+    priority.apply();
+    tokio::runtime::Builder::new_current_thread().enable_all().on_thread_start(|| Priority::Background.apply()).build()
 }
 
 /// Where actors are started.
@@ -51,14 +111,15 @@ impl Threads {
     /// # Errors
     /// When the system refuses a thread.
     pub fn arbiters() -> io::Result<Self> {
-        let arbiter = || Arbiter::try_new().map(|a| a.handle());
+        let arbiter =
+            |room: Room| Arbiter::try_with_tokio_rt(move || runtime(room.priority())).map(|arbiter| arbiter.handle());
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         Ok(Self {
             arbiters: Some(Arbiters {
-                peers: arbiter()?,
-                consensus: arbiter()?,
-                ledger: arbiter()?,
-                pool: arbiter()?,
+                peers: arbiter(Room::Peers)?,
+                consensus: arbiter(Room::Consensus)?,
+                ledger: arbiter(Room::Ledger)?,
+                pool: arbiter(Room::Pool)?,
                 slots: Arc::new(Semaphore::new(processors)),
             }),
         })
@@ -95,5 +156,57 @@ impl Threads {
                 tokio::task::spawn_blocking(work).await.ok()
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+    use actix::{Handler, Message};
+
+    struct Asked;
+
+    impl Actor for Asked {
+        type Context = Context<Self>;
+    }
+
+    #[derive(Message)]
+    #[rtype(result = "i32")]
+    struct Niceness;
+
+    fn niceness() -> i32 {
+        rustix::process::getpriority_process(None).unwrap()
+    }
+
+    impl Handler<Niceness> for Asked {
+        type Result = i32;
+
+        fn handle(&mut self, _: Niceness, _ctx: &mut Self::Context) -> i32 {
+            niceness()
+        }
+    }
+
+    #[test]
+    fn threads_that_vote_come_before_threads_that_serve_and_all_before_background_work() {
+        let before = niceness();
+        actix_rt::System::new().block_on(async move {
+            let threads = Threads::arbiters().unwrap();
+            let mut found = Vec::new();
+            for room in [Room::Peers, Room::Consensus, Room::Ledger, Room::Pool] {
+                found.push(threads.start(room, |_| Asked).send(Niceness).await.unwrap());
+            }
+            Priority::Serving.apply();
+            found.push(niceness());
+            // Work that an actor gives away starts from its thread; here from a thread of the same kind.
+            let (answer, answered) = tokio::sync::oneshot::channel();
+            let helper = Arbiter::try_with_tokio_rt(|| runtime(Priority::Voting)).unwrap();
+            helper.spawn(async move {
+                let _ = answer.send(tokio::task::spawn_blocking(niceness).await.unwrap());
+            });
+            found.push(answered.await.unwrap());
+            let wanted = [0, 0, 0, 3, 5, 8].map(|more: i32| before.max(more));
+            assert_eq!(found, wanted);
+        });
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use timed_actors::peer::HeartbeatLevel;
 use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig};
 use timed_actors::transport::{Listener, TcpTransport, Transport as _};
-use timed_actors::{Fatal, FatalReason, Handles, NodeParts, SystemClock, Threads, chain_start};
+use timed_actors::{Fatal, FatalReason, Handles, NodeParts, Priority, SystemClock, Threads, chain_start};
 use timed_config::{Config, Overrides};
 use timed_consensus::{Consensus, TimeoutDefaults};
 use timed_ledger::{Genesis, Ledger};
@@ -23,7 +23,7 @@ use timed_peer::addresses::KeptAddress;
 use timed_peer::{Ban, BookConfig, LaneLimits, LocalNode};
 use timed_primitives::{Clock, Network, PublicKey, SecretKey};
 use timed_rpc::{Auth, Server};
-use timed_store::DataDir;
+use timed_store::{DataDir, FjallStore};
 use tokio::sync::{Notify, oneshot};
 use tracing::{error, info};
 use uuid::Uuid;
@@ -153,7 +153,7 @@ impl Node {
         rpc_listener.set_nonblocking(true)?;
         let (listen, rpc_address) = (listener.local_addr()?, rpc_listener.local_addr()?);
 
-        let store = Arc::new(data.open_store()?);
+        let store = Arc::new(open_store(data)?);
         let ledger = Ledger::open(genesis.clone(), &data.disk(), store)?;
         let voting_key = keys.consensus.filter(|_| config.consensus.sign);
         let validator = voting_key.as_ref().map(SecretKey::public);
@@ -193,6 +193,8 @@ impl Node {
         let (bans, earlier_ends) = (files.bans(&*clock)?, files.history()?);
         let known = files.addresses(genesis.chain_id)?.kept;
         let threads = Threads::arbiters()?;
+        // This thread serves clients from now on; those that vote have their own.
+        Priority::Serving.apply();
         let (fatal, reason) = fatal();
         let handles = timed_actors::start(NodeParts {
             peers: peers_config(&config, local, votes, bans.clone(), known),
@@ -310,6 +312,18 @@ fn fatal() -> (Fatal, oneshot::Receiver<FatalReason>) {
     (fatal, receiver)
 }
 
+/// Opens the store from a thread of its own, so that the threads which the store makes give way to those that vote.
+fn open_store(data: &DataDir) -> anyhow::Result<FjallStore> {
+    let opened = std::thread::scope(|scope| {
+        let opening = scope.spawn(|| {
+            Priority::Background.apply();
+            data.open_store()
+        });
+        opening.join()
+    });
+    Ok(opened.map_err(|_| anyhow::anyhow!("opening the store ended by a fault of its own"))??)
+}
+
 async fn bind_p2p(address: SocketAddr) -> anyhow::Result<Box<dyn Listener>> {
     TcpTransport
         .bind(address)
@@ -329,6 +343,7 @@ fn consensus_config(genesis: &Genesis, key: Option<SecretKey>, config: &Config) 
             prevote: ms(parameters.prevote_timeout_ms),
             precommit: ms(parameters.precommit_timeout_ms),
         },
+        block_bytes_max: parameters.block_bytes_max.into(),
         undecided_bytes_max: parameters.undecided_bytes_max,
         ..timed_consensus::Config::new(genesis.chain_id, key)
     }
