@@ -23,7 +23,7 @@ pub struct Config {
     pub key: Option<SecretKey>,
     /// Names of validators for people, by consensus key. A key without one is shown by its first bytes.
     pub labels: BTreeMap<PublicKey, String>,
-    /// Shortest time between the times of two blocks.
+    /// Shortest time from the commit of a block on this node to the next one of ours.
     pub min_block_interval: Duration,
     /// Time after which a block is made though nothing waits.
     pub empty_block_interval: Duration,

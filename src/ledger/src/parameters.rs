@@ -12,7 +12,7 @@ pub struct Parameters {
     pub block_bytes_max: u32,
     /// Largest canonical encoding of a transaction with its witnesses. Unit: bytes. Bound: 256 B to 64 KiB, and less than a block.
     pub transaction_bytes_max: u32,
-    /// Shortest time a proposer leaves between its parent's time and its own block. Unit: ms.
+    /// Shortest time from the parent's commit to the next block, as its proposer's monotonic clock counts it. Unit: ms.
     pub min_block_interval_ms: u64,
     /// After this time without a payload an empty block is due. Unit: ms. Must be above [`Self::min_block_interval_ms`].
     pub empty_block_interval_ms: u64,
