@@ -10,8 +10,12 @@ use crate::network::Network;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, SpawnHandle, StreamHandler, WrapFuture};
 use std::sync::Arc;
 use std::time::Duration;
-use timed_consensus::{Consensus, ConsensusStatus, Gossip, Holdings, Input, Offence, Output, quorum};
+use timed_consensus::key_use::GHOST_TIME;
+use timed_consensus::{
+    Consensus, ConsensusStatus, Gossip, Holdings, Input, KeyReport, Offence, OtherNode, OtherSession, Output, quorum,
+};
 use timed_ledger::{Draft, LedgerReader, TransactionError};
+use timed_peer::EndReason;
 use timed_primitives::{
     Block, BlockId, Clock, CommitCertificate, DecodeError, Hash, Height, Proposal, PublicKey, Round, UnixTime,
     ValidatorSet, Vote, decode, encode,
@@ -19,9 +23,13 @@ use timed_primitives::{
 use timed_wire::ConsensusMessage;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
+use uuid::Uuid;
 
 /// How long changes gather before the status is published: it is for onlookers, and a vote should not pay for it.
 const PUBLISH_AFTER: Duration = Duration::from_millis(20);
+
+/// Longest age of a session that a peer is believed: longer than any lives.
+const AGE_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// What the actor is made of.
 pub struct ConsensusParts {
@@ -240,6 +248,17 @@ fn to_wire(gossip: &Gossip) -> ConsensusMessage {
         }),
         Gossip::Block(block) => ConsensusMessage::Block(encode(&**block).into()),
         Gossip::GetBlock { height, id } => ConsensusMessage::GetBlock { height: height.0, id: id.0.0 },
+        Gossip::KeyReport(report) => ConsensusMessage::KeyReport(timed_wire::KeyReport {
+            height: report.height.0,
+            other: report.other.map(|session| timed_wire::OtherSession {
+                node: session.other.node.0,
+                instance: Uuid::from_u128(session.other.instance),
+                address: session.other.address,
+                age_ms: u64::try_from(session.age.as_millis()).unwrap_or(u64::MAX),
+                left_ms: session.left.map(|left| u32::try_from(left.as_millis()).unwrap_or(u32::MAX)),
+                has_signed: session.has_signed,
+            }),
+        }),
     }
 }
 
@@ -260,6 +279,20 @@ fn from_wire(message: ConsensusMessage) -> Result<Gossip, DecodeError> {
         }),
         ConsensusMessage::Block(bytes) => Gossip::Block(Arc::new(decode(&bytes)?)),
         ConsensusMessage::GetBlock { height, id } => Gossip::GetBlock { height: Height(height), id: BlockId(Hash(id)) },
+        ConsensusMessage::KeyReport(report) => Gossip::KeyReport(KeyReport {
+            height: Height(report.height),
+            other: report.other.map(|session| OtherSession {
+                other: OtherNode {
+                    node: PublicKey(session.node),
+                    instance: session.instance.as_u128(),
+                    address: session.address,
+                },
+                // What a peer names is bounded, so that no sum of times overflows.
+                age: Duration::from_millis(session.age_ms).min(AGE_MAX),
+                left: session.left_ms.map(|left| Duration::from_millis(left.into()).min(GHOST_TIME)),
+                has_signed: session.has_signed,
+            }),
+        }),
     })
 }
 
@@ -295,8 +328,10 @@ impl Handler<PeerUp> for ConsensusActor {
     type Result = ();
 
     fn handle(&mut self, up: PeerUp, ctx: &mut Self::Context) {
-        self.feed(Input::PeerUp { peer: up.peer, validator: up.validator }, ctx);
-        self.feed(Input::PeerHeight { peer: up.peer, height: Height(up.height) }, ctx);
+        let PeerUp { peer, validator, height, instance, address } = up;
+        let (instance, address) = (instance.as_u128(), Some(address));
+        self.feed(Input::PeerUp { peer, validator, instance, address }, ctx);
+        self.feed(Input::PeerHeight { peer, height: Height(height) }, ctx);
     }
 }
 
@@ -304,7 +339,9 @@ impl Handler<PeerDown> for ConsensusActor {
     type Result = ();
 
     fn handle(&mut self, down: PeerDown, ctx: &mut Self::Context) {
-        self.feed(Input::PeerDown { peer: down.peer }, ctx);
+        // Any other end may leave a node that lives.
+        let is_gone = matches!(down.reason, EndReason::Shutdown | EndReason::Silent | EndReason::PongsMissing);
+        self.feed(Input::PeerDown { peer: down.peer, is_gone }, ctx);
     }
 }
 

@@ -134,6 +134,10 @@ pub struct PeerUp {
     pub validator: Option<PublicKey>,
     /// Height of its tip at the greeting.
     pub height: u64,
+    /// Differs after each of its starts.
+    pub instance: uuid::Uuid,
+    /// The IP that it comes from, with the port that it announced.
+    pub address: std::net::SocketAddr,
 }
 
 /// A peer that was up is gone. One for each [`PeerUp`].

@@ -23,4 +23,5 @@ mod network;
 mod peers;
 mod stop;
 mod testnet;
+mod twins;
 mod waiting;

@@ -1,9 +1,9 @@
 //! What rooms and operators ask of the manager.
 
 use super::PeerManager;
-use super::sessions::{Session, is_validator};
+use super::sessions::{Session, is_validator, peer_up};
 use crate::messages::{
-    Audience, Broadcast, Connect, LiftAllBans, LiftBan, PING_WAIT, PeerUp, Penalize, Ping, Pinged, Send, SetBan, Stop,
+    Audience, Broadcast, Connect, LiftAllBans, LiftBan, PING_WAIT, Penalize, Ping, Pinged, Send, SetBan, Stop,
     Subscribe, TipChanged, Useful, ValidatorsChanged,
 };
 use crate::peer::{Close, Measured, UserPing};
@@ -185,9 +185,10 @@ impl Handler<Subscribe> for PeerManager {
     type Result = ();
 
     fn handle(&mut self, Subscribe(listener): Subscribe, _ctx: &mut Context<Self>) {
-        for up in self.up.values().filter_map(|number| self.sessions.get(number)?.up()) {
-            let info = &up.info;
-            listener.up.do_send(PeerUp { peer: info.key, validator: info.validator, height: info.height });
+        for session in self.up.values().filter_map(|number| self.sessions.get(number)) {
+            if let Some(up) = session.up() {
+                listener.up.do_send(peer_up(&up.info, session.observed));
+            }
         }
         self.listeners.push(listener);
     }

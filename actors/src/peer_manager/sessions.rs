@@ -140,6 +140,7 @@ impl PeerManager {
         let now = self.clock.now();
         let is_stopping = self.alive.is_none();
         let Some(session) = self.sessions.get_mut(&number) else { return Admission::Refused(EndReason::Internal) };
+        let observed = session.observed;
         session.place = None;
         if is_stopping {
             session.state = State::Refused;
@@ -197,7 +198,7 @@ impl PeerManager {
             self.twins.insert(0, twin);
             tracing::error!(peer = %key, %returned, %other, "two live nodes use the same node key: give one another key");
         }
-        let up = PeerUp { peer: info.key, validator: info.validator, height: info.height };
+        let up = peer_up(&info, observed);
         self.up.insert(info.key, number);
         if let Some(session) = self.sessions.get_mut(&number) {
             tracing::info!(
@@ -292,6 +293,15 @@ impl PeerManager {
         let (end, now) = (End::theirs(reason), self.clock.now());
         self.ended.add(PostMortem::never_up(address.to_owned(), Direction::Outbound, end, now));
     }
+}
+
+/// What listeners are told of a peer that is up.
+pub(super) fn peer_up(info: &PeerInfo, observed: SocketAddr) -> PeerUp {
+    let mut address = observed;
+    if info.listen_port != 0 {
+        address.set_port(info.listen_port);
+    }
+    PeerUp { peer: info.key, validator: info.validator, height: info.height, instance: info.instance, address }
 }
 
 /// Anybody can make a consensus key: it counts while it decides. Before the first set is known, every proved key counts.

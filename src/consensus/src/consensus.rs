@@ -8,6 +8,7 @@ use crate::heights::Hold;
 use crate::idle::ParentCommit;
 use crate::inbound::Future;
 use crate::journal::{Entry, Journal, TimeoutStep};
+use crate::key_use::KeyUses;
 use crate::leaders::LeaderOrder;
 use crate::messages::{ChainStart, Config, Fatal, Gossip, Input, OpenError, Output, Tip};
 use crate::peers::Peers;
@@ -73,6 +74,7 @@ pub struct Consensus {
     /// The round whose propose time-out is over and waits for our own validation.
     pub(crate) overdue: Option<Round>,
     pub(crate) peers: Peers,
+    pub(crate) key_uses: KeyUses,
     pub(crate) phase: Phase,
     /// When the first height began to wait.
     pub(crate) started: Instant,
@@ -127,8 +129,8 @@ impl Consensus {
         let last = guard.last();
         let is_explained = last.is_none_or(|g| g.height < height || (g.height == height && signed.contains(&g)));
         // The journal is synced before the guard, so it may be one step ahead.
-        signed.into_iter().for_each(|record| guard.note(record));
-        let signing = Signing::new(last.and(guard.last()), is_explained, guard.is_original());
+        signed.into_iter().for_each(|record| guard.note_signed(record));
+        let signing = Signing::new(last.and(guard.last()), is_explained, guard.is_original(), guard.stop());
         let leaders = LeaderOrder::new(set.clone(), recent);
         let order = leaders.order(height);
         let members = leaders.members(height);
@@ -156,6 +158,7 @@ impl Consensus {
             decided: None,
             timers: Timers::default(),
             peers: Peers::default(),
+            key_uses: KeyUses::default(),
             phase: Phase::Opened,
             started: Instant::START,
             listens_until: None,
@@ -213,8 +216,10 @@ impl Consensus {
             Input::Start => self.on_start()?,
             Input::Wake => self.on_wake()?,
             Input::Gossip { from, message } => self.on_gossip(from, message),
-            Input::PeerUp { peer, validator } => self.on_peer_up(peer, validator),
-            Input::PeerDown { peer } => self.peers.down(&peer),
+            Input::PeerUp { peer, validator, instance, address } => {
+                self.on_peer_up(peer, validator, instance, address);
+            }
+            Input::PeerDown { peer, is_gone } => self.on_peer_down(&peer, is_gone),
             Input::PeerHeight { peer, height } => self.on_peer_height(peer, height),
             Input::PayloadWaiting(waits) => {
                 self.payload_since = waits.then(|| self.payload_since.unwrap_or(self.now));
@@ -362,7 +367,8 @@ impl Consensus {
             | Gossip::RoundCertificate(_)
             | Gossip::Holdings(_)
             | Gossip::Block(_)
-            | Gossip::GetBlock { .. } => {}
+            | Gossip::GetBlock { .. }
+            | Gossip::KeyReport(_) => {}
         }
         let block = block.map(|held| Output::Broadcast(Gossip::Block(held.block.clone())));
         self.outputs.push(Output::Broadcast(message));
@@ -436,7 +442,8 @@ impl Consensus {
 
     fn tell_signing(&mut self) {
         let off = self.me.and_then(|_| self.signing.off());
-        if off.map(|o| std::mem::discriminant(&o)) != self.signing_told.map(|o| std::mem::discriminant(&o)) {
+        let kind = |off: SigningOff| (std::mem::discriminant(&off), off.is_twin());
+        if off.map(kind) != self.signing_told.map(kind) {
             self.outputs.push(Output::SigningChanged { line: self.signing_status().to_string() });
             self.signing_told = off;
         }

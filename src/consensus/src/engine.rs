@@ -265,7 +265,7 @@ impl Environment {
             self.refusal = Some(EngineError::NoKey);
             return Err(Refused);
         };
-        self.guard.note(record);
+        self.guard.note_signed(record);
         Ok(key.sign(message))
     }
 

@@ -12,6 +12,7 @@ use crate::journal::Entry;
 use crate::messages::{Gossip, Holdings, Output};
 use crate::timers::Timer;
 use crate::votes::Votes;
+use core::net::SocketAddr;
 use std::time::Duration;
 use timed_primitives::{BlockId, Height, Instant, PublicKey, Round, Vote, VoteKind};
 
@@ -30,12 +31,26 @@ pub const HELPERS: usize = 4;
 pub const RELAY_TIME: Duration = Duration::from_secs(60);
 
 impl Consensus {
-    pub(crate) fn on_peer_up(&mut self, peer: PublicKey, validator: Option<PublicKey>) {
-        self.peers.up(peer, validator, self.now);
+    pub(crate) fn on_peer_up(
+        &mut self,
+        peer: PublicKey,
+        validator: Option<PublicKey>,
+        instance: u128,
+        address: Option<SocketAddr>,
+    ) {
+        self.peers.up(peer, validator, instance, self.now);
         let Some(validator) = validator else { return };
+        self.on_key_up(peer, validator, instance, address);
         self.remind(peer, &validator);
         if self.is_active() {
             self.send_holdings(peer);
+        }
+    }
+
+    pub(crate) fn on_peer_down(&mut self, peer: &PublicKey, is_gone: bool) {
+        let Some(down) = self.peers.down(peer) else { return };
+        if let Some(validator) = down.validator {
+            self.on_key_down(peer, &validator, is_gone);
         }
     }
 
@@ -63,9 +78,6 @@ impl Consensus {
         }
         let reported = self.peers.height_of_more_than_third(&self.set, self.me);
         self.signing.on_reported(reported);
-        if let Some(highest) = self.peers.highest_tip_of_quorum(&self.set, self.me) {
-            self.signing.on_quorum_told(highest);
-        }
         if self.has_quorum_told() {
             self.signing.on_enough_told(reported, self.tip.height);
         }
@@ -100,6 +112,9 @@ impl Consensus {
             self.peers.validators().into_iter().for_each(|peer| self.send_holdings(peer));
         }
         self.ask_for_missing();
+        self.hear_few();
+        self.repeat_key_reports();
+        self.heed_others();
         if self.height_hint > self.tip.height {
             if self.behind_since_tick {
                 // Said again each tick while it lasts: a lost hint would be a stalled node.
@@ -110,7 +125,7 @@ impl Consensus {
         }
     }
 
-    fn send_holdings(&mut self, to: PublicKey) {
+    pub(crate) fn send_holdings(&mut self, to: PublicKey) {
         let round = match self.phase {
             Phase::Waiting => Round::ZERO,
             Phase::Running => self.engine.round().unwrap_or_default(),

@@ -5,8 +5,13 @@
 //!
 //! Each slot names the file that it was written to ([`DiskFile::identity`]), so that a copy is told from the original: until the node
 //! that runs on the copy signs, and not while its memory is in doubt.
+//!
+//! A third slot is empty until another node was found to sign with our key ([`TwinFound`]). Once it is written nothing is signed, over
+//! every restart, until the operator clears it.
 
+use crate::signing::TwinFound;
 use borsh::{BorshDeserialize, BorshSerialize};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -18,6 +23,11 @@ pub const GUARD_FILE: &str = "guard";
 
 const SLOT: u64 = 4096;
 const MAGIC: [u8; 8] = *b"TIMEgrd2";
+/// Where the stop lies, behind the two slots.
+const STOP_AT: u64 = 2 * SLOT;
+const STOP_MAGIC: [u8; 8] = *b"TIMEstp1";
+/// Statements of ours that are remembered one by one. At the bound the oldest goes, and nothing is concluded from what is not above it.
+const OWN_MAX: usize = 1024;
 
 /// What was signed, in the order in which it is signed within a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
@@ -108,11 +118,34 @@ pub(crate) struct Slot {
     identity: Option<u128>,
 }
 
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
+struct Stop {
+    magic: [u8; 8],
+    found: TwinFound,
+}
+
+/// Whether a statement that bears our signature is one that this process made, or found in its journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// It is.
+    Ours,
+    /// It is not. It may be of an earlier start.
+    NotOurs,
+    /// Too long ago to say.
+    Forgotten,
+}
+
 pub(crate) struct Guard {
     file: Arc<dyn DiskFile>,
     sequence: u64,
     last: Option<SignedRecord>,
     is_dirty: bool,
+    /// What this process signed, in order.
+    own: VecDeque<SignedRecord>,
+    /// The newest that was dropped of them.
+    dropped: Option<SignedRecord>,
+    stop: Option<TwinFound>,
+    is_stop_dirty: bool,
     identity: Option<u128>,
     is_original: bool,
     /// What the next slot names as its file.
@@ -126,18 +159,62 @@ impl Guard {
 
     fn read(disk: &dyn Disk) -> io::Result<Self> {
         let file = disk.open(GUARD_FILE)?;
-        if file.len()? < 2 * SLOT {
-            let size = file.len()?;
-            file.write_at(size, &vec![0; usize::try_from(2 * SLOT - size).map_err(io::Error::other)?])?;
+        let (size, whole) = (file.len()?, STOP_AT + SLOT);
+        if size < whole {
+            file.write_at(size, &vec![0; usize::try_from(whole - size).map_err(io::Error::other)?])?;
             file.sync()?;
         }
+        let stop = stop_in(&*file)?;
         let newest = read_slots(&*file)?.into_iter().flatten().max_by_key(|slot| slot.sequence);
         let newest = newest.filter(|_| !is_planted(Bug::NoGuard));
         let identity = file.identity()?;
         let stamp = newest.as_ref().and_then(|slot| slot.identity);
         let is_original = identity.is_some() && stamp == identity;
         let (sequence, last) = newest.map_or((0, None), |s| (s.sequence, Some(s.record)));
-        Ok(Self { file, sequence, last, is_dirty: false, identity, is_original, stamp })
+        Ok(Self {
+            file,
+            sequence,
+            last,
+            is_dirty: false,
+            own: VecDeque::new(),
+            dropped: None,
+            stop,
+            is_stop_dirty: false,
+            identity,
+            is_original,
+            stamp,
+        })
+    }
+
+    /// Who was found to sign with our key, until the operator clears it.
+    pub(crate) fn stop(&self) -> Option<TwinFound> {
+        self.stop
+    }
+
+    /// Another node signs with our key. [`Guard::flush`] makes it durable.
+    pub(crate) fn set_stop(&mut self, found: TwinFound) {
+        self.stop = Some(found);
+        self.is_stop_dirty = true;
+    }
+
+    /// Whether this process made the statement.
+    pub(crate) fn remembers(&self, record: &SignedRecord) -> Memory {
+        match self.own.contains(record) {
+            true => Memory::Ours,
+            false if self.dropped.is_some_and(|dropped| !record.is_after(&dropped)) => Memory::Forgotten,
+            false => Memory::NotOurs,
+        }
+    }
+
+    /// Remembers what is signed now, or what the journal holds of us.
+    pub(crate) fn note_signed(&mut self, record: SignedRecord) {
+        if !self.own.contains(&record) {
+            self.own.push_back(record);
+        }
+        if self.own.len() > OWN_MAX {
+            self.dropped = self.own.pop_front().into_iter().chain(self.dropped).max_by_key(SignedRecord::place);
+        }
+        self.note(record);
     }
 
     /// True when what was found at open had been written to this very file, and not to one that this is a copy of.
@@ -175,18 +252,75 @@ impl Guard {
         }
     }
 
-    /// Writes and syncs the last record, if it changed.
+    /// Writes and syncs the last record and the stop, if they changed.
     pub(crate) fn flush(&mut self) -> Result<(), GuardError> {
+        if let Some(found) = self.stop.filter(|_| self.is_stop_dirty) {
+            let bytes = sealed(&Stop { magic: STOP_MAGIC, found });
+            let write = self.file.write_at(STOP_AT, &bytes).and_then(|()| self.file.sync());
+            write.map_err(|source| GuardError { source })?;
+            self.is_stop_dirty = false;
+        }
         let Some(record) = self.last.filter(|_| self.is_dirty) else { return Ok(()) };
         let slot = Slot { magic: MAGIC, sequence: self.sequence + 1, record, identity: self.stamp };
-        let mut bytes = timed_primitives::encode(&slot);
-        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        let bytes = sealed(&slot);
         let write = self.file.write_at(slot.sequence % 2 * SLOT, &bytes).and_then(|()| self.file.sync());
         write.map_err(|source| GuardError { source })?;
         self.sequence = slot.sequence;
         self.is_dirty = false;
         Ok(())
     }
+}
+
+/// The canonical bytes with their checksum.
+fn sealed(record: &impl BorshSerialize) -> Vec<u8> {
+    let mut bytes = timed_primitives::encode(record);
+    bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+    bytes
+}
+
+/// What [`sealed`] made, if it is whole.
+fn unsealed<T: BorshDeserialize>(bytes: &[u8]) -> Option<T> {
+    let mut rest = bytes;
+    let record = T::deserialize(&mut rest).ok()?;
+    let length = bytes.len() - rest.len();
+    let stored = u32::from_le_bytes(rest.get(..4)?.try_into().ok()?);
+    (crc32fast::hash(bytes.get(..length)?) == stored).then_some(record)
+}
+
+/// The stop in a guard file. One that began to be written counts, though what it says is lost.
+fn stop_in(file: &dyn DiskFile) -> io::Result<Option<TwinFound>> {
+    if file.len()? < STOP_AT + SLOT {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; usize::try_from(SLOT).map_err(io::Error::other)?];
+    file.read_at(STOP_AT, &mut bytes)?;
+    let is_written = bytes.starts_with(&STOP_MAGIC);
+    Ok(is_written.then(|| unsealed::<Stop>(&bytes).map_or(TwinFound::UNREADABLE, |stop| stop.found)))
+}
+
+/// Why signing is stopped for good in this folder, if it is. Nothing is changed. The file must exist.
+///
+/// # Errors
+/// [`GuardError`] when the disk refuses.
+pub fn read_stop(disk: &dyn Disk) -> Result<Option<TwinFound>, GuardError> {
+    disk.open(GUARD_FILE).and_then(|file| stop_in(&*file)).map_err(|source| GuardError { source })
+}
+
+/// Lifts the stop, durably, and says what it was. Not while the node runs.
+///
+/// # Errors
+/// [`GuardError`] when the disk refuses; the stop may then be in force or not.
+pub fn clear_stop(disk: &dyn Disk) -> Result<Option<TwinFound>, GuardError> {
+    let clear = || {
+        let file = disk.open(GUARD_FILE)?;
+        let found = stop_in(&*file)?;
+        if found.is_some() {
+            file.write_at(STOP_AT, &vec![0; usize::try_from(SLOT).map_err(io::Error::other)?])?;
+            file.sync()?;
+        }
+        Ok(found)
+    };
+    clear().map_err(|source| GuardError { source })
 }
 
 /// Both slots; `None` for one that is empty or torn.
@@ -201,11 +335,7 @@ pub(crate) fn read_slots(file: &dyn DiskFile) -> io::Result<[Option<Slot>; 2]> {
 }
 
 pub(crate) fn decode_slot(bytes: &[u8]) -> Option<Slot> {
-    let mut rest = bytes;
-    let slot = Slot::deserialize(&mut rest).ok()?;
-    let length = bytes.len() - rest.len();
-    let stored = u32::from_le_bytes(rest.get(..4)?.try_into().ok()?);
-    (slot.magic == MAGIC && crc32fast::hash(bytes.get(..length)?) == stored).then_some(slot)
+    unsealed::<Slot>(bytes).filter(|slot| slot.magic == MAGIC)
 }
 
 #[cfg(test)]
@@ -247,6 +377,49 @@ mod tests {
         assert_eq!(last, record(1, 0, SignedStep::Precommit, None));
         disk.damage(GUARD_FILE, |bytes| bytes[10] ^= 1).unwrap();
         assert_eq!(Guard::open(&disk).unwrap().last(), Some(record(1, 0, SignedStep::Prevote, None)));
+    }
+
+    fn found(height: u64) -> TwinFound {
+        TwinFound { statement: Some(record(height, 0, SignedStep::Prevote, None)), ..TwinFound::UNREADABLE }
+    }
+
+    #[test]
+    fn a_stop_survives_everything_but_being_cleared() {
+        let disk = MemoryDisk::default();
+        assert_eq!(read_stop(&disk).unwrap(), None);
+        let mut guard = Guard::open(&disk).unwrap();
+        assert_eq!(guard.stop(), None);
+        guard.set_stop(found(7));
+        guard.flush().unwrap();
+        disk.crash();
+        for disk in [disk.clone(), disk.copy_of_durable(), disk.snapshot_of_durable()] {
+            assert_eq!(Guard::open(&disk).unwrap().stop(), Some(found(7)));
+        }
+        // What was signed is written beside it.
+        guard.note(record(8, 0, SignedStep::Prevote, None));
+        guard.flush().unwrap();
+        assert_eq!(read_stop(&disk).unwrap(), Some(found(7)));
+        disk.damage(GUARD_FILE, |bytes| bytes[usize::try_from(STOP_AT).unwrap() + 12] ^= 1).unwrap();
+        assert_eq!(Guard::open(&disk).unwrap().stop(), Some(TwinFound::UNREADABLE));
+        assert_eq!(clear_stop(&disk).unwrap(), Some(TwinFound::UNREADABLE));
+        assert_eq!(clear_stop(&disk).unwrap(), None);
+        let guard = Guard::open(&disk).unwrap();
+        assert_eq!((guard.stop(), guard.last()), (None, Some(record(8, 0, SignedStep::Prevote, None))));
+    }
+
+    #[test]
+    fn own_statements_are_remembered_one_by_one_up_to_a_bound() {
+        let mut guard = Guard::open(&MemoryDisk::default()).unwrap();
+        let at = |height| record(height, 0, SignedStep::Prevote, Some(1));
+        for height in 1..=OWN_MAX as u64 + 10 {
+            guard.note_signed(at(height));
+            guard.note_signed(at(height));
+        }
+        assert_eq!([1, 10].map(|height| guard.remembers(&at(height))), [Memory::Forgotten; 2]);
+        assert_eq!([11, 12].map(|height| guard.remembers(&at(height))), [Memory::Ours; 2]);
+        assert_eq!(guard.remembers(&record(12, 0, SignedStep::Prevote, None)), Memory::NotOurs);
+        assert_eq!(guard.remembers(&record(12, 0, SignedStep::Precommit, Some(1))), Memory::NotOurs);
+        assert_eq!(guard.remembers(&at(1_000_000)), Memory::NotOurs);
     }
 
     #[test]

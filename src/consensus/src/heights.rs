@@ -4,7 +4,8 @@ use crate::blocks::{Rank, Verdict};
 use crate::certificate::commit_votes;
 use crate::consensus::{Consensus, Phase, Previous};
 use crate::engine;
-use crate::guard::SignedRecord;
+use crate::exchange::TICK;
+use crate::guard::{Memory, SignedRecord};
 use crate::idle::{Idle, ParentCommit};
 use crate::journal::{Entry, TimeoutStep};
 use crate::leaders::LeaderRecord;
@@ -28,6 +29,10 @@ pub(crate) const AWAY_WAIT: Duration = Duration::from_secs(10);
 /// How long it listens after that before it signs: neighbours that hold something it signed and forgot send that back meanwhile.
 pub(crate) const LISTEN_TIME: Duration = Duration::from_millis(300);
 
+/// The same for a copy, and after another node with our key went: what was on its way to the neighbours when they were asked first is
+/// asked for again at a tick.
+pub(crate) const LISTEN_LONG: Duration = TICK.saturating_add(LISTEN_TIME);
+
 /// Round 0 before anything happens: what begins when the hold ends. See [`crate::idle`].
 #[derive(Debug, Default)]
 pub(crate) struct Hold {
@@ -44,7 +49,7 @@ impl Consensus {
         }
         self.phase = Phase::Waiting;
         self.signing.on_start(self.unix);
-        self.timers.set(Timer::Tick, self.now + crate::exchange::TICK);
+        self.timers.set(Timer::Tick, self.now + TICK);
         self.started = self.now;
         Ok(())
     }
@@ -60,11 +65,16 @@ impl Consensus {
         if self.is_alone() {
             return self.begin_height();
         }
+        if self.signing.is_waiting_for_other() {
+            self.listens_until = Some(self.now + LISTEN_LONG);
+            return Ok(());
+        }
         if !self.has_heard_enough() {
             self.listens_until = None;
             return Ok(());
         }
-        let until = *self.listens_until.get_or_insert(self.now + LISTEN_TIME);
+        let time = if self.signing.is_copy() { LISTEN_LONG } else { LISTEN_TIME };
+        let until = *self.listens_until.get_or_insert(self.now + time);
         if self.now >= until {
             if !self.has_quorum_told() {
                 // Nobody who was heard is above us.
@@ -76,6 +86,14 @@ impl Consensus {
         Ok(())
     }
 
+    /// A copy whose newest height was decided by others asks what neighbours hold of the next. Once: with another block it is an old copy.
+    fn listen_again(&mut self) {
+        if self.signing.is_copy() && self.signing.off().is_none() {
+            self.listens_until = None;
+            self.peers.validators().into_iter().for_each(|peer| self.send_holdings(peer));
+        }
+    }
+
     /// True when a quorum, ourselves included, told how high it is; or, after a while, when somebody did, and nobody is above us. Who was
     /// away waits longer, and for more than a third: only that ends the absence, and who begins a height without signing may be missing
     /// in it.
@@ -84,7 +102,7 @@ impl Consensus {
             return true;
         }
         let is_away = matches!(self.signing.off(), Some(SigningOff::Away { .. }));
-        let told = power_of(&self.set, |key| Some(*key) != self.me && self.peers.has_told_height(key));
+        let told = power_of(&self.set, |key| Some(*key) != self.me && self.has_told(key));
         let (wait, is_enough) = match is_away {
             true => (AWAY_WAIT, is_more_than_third(told, self.set.total_power())),
             false => (START_WAIT, told > 0),
@@ -93,9 +111,27 @@ impl Consensus {
         is_enough && self.now >= self.started + wait && highest.is_some_and(|highest| highest <= self.tip.height)
     }
 
+    /// Who is in doubt and never hears a quorum takes what it hears, when it has waited long for others.
+    pub(crate) fn hear_few(&mut self) {
+        let told = power_of(&self.set, |key| Some(*key) != self.me && self.peers.has_told_height(key));
+        let is_due = self.signing.is_memory_in_doubt() && self.now >= self.started + AWAY_WAIT;
+        if is_due
+            && is_more_than_third(told, self.set.total_power())
+            && let Some(highest) = self.peers.height_told(&self.set, self.me)
+        {
+            self.signing.on_few_reported(highest.max(self.height_hint));
+        }
+    }
+
     pub(crate) fn has_quorum_told(&self) -> bool {
-        let power = power_of(&self.set, |key| Some(*key) == self.me || self.peers.has_told_height(key));
+        let power = power_of(&self.set, |key| Some(*key) == self.me || self.has_told(key));
         is_quorum(power, self.set.total_power())
+    }
+
+    /// True when a validator reported its height and, where our memory is unsure, also whether our key is live elsewhere.
+    fn has_told(&self, key: &PublicKey) -> bool {
+        let has_reported = !self.signing.is_memory_unsure() || self.peers.has_reported_key(key);
+        has_reported && self.peers.has_told_height(key)
     }
 
     /// Starts the height after the tip.
@@ -123,11 +159,12 @@ impl Consensus {
             self.journal.begin(height);
         }
         let is_validator = self.me.is_some_and(|me| self.set.get(&me).is_some());
+        self.refuse_behind_guard();
         let signs = is_validator && self.signing.off().is_none();
         self.engine.set_enabled(signs);
         if signs {
             self.engine.guard().adopt();
-            self.signing.on_signing();
+            self.signing.on_signing(self.now);
         }
         let members = self.leaders.members(height);
         let actions = self.engine.start(height, self.set.clone(), members)?;
@@ -143,6 +180,15 @@ impl Consensus {
         proposals.into_iter().for_each(|p| self.accept_proposal(p));
         votes.into_iter().for_each(|v| self.accept_vote(v));
         Ok(())
+    }
+
+    /// What the guard holds of this height or a later one, and this process did not sign, would refuse a signature in the middle of a step.
+    fn refuse_behind_guard(&mut self) {
+        let Some(last) = self.engine.guard().last().filter(|last| last.height >= self.height()) else { return };
+        if self.signing.off().is_none() && self.engine.guard().remembers(&last) != Memory::Ours {
+            self.signing.on_foreign(last.height);
+            self.signing.switch_off(SigningOff::Forgotten { height: last.height, round: last.round });
+        }
     }
 
     /// Fills the stores with what the journal holds; the engine gets it next. The journal held verified messages only.
@@ -332,18 +378,17 @@ impl Consensus {
         let Committed { blocks, certificate, decided_by, validators } = committed;
         let blocks: Vec<_> = blocks.into_iter().filter(|b| b.header.height > self.tip.height).collect();
         let mut expected = self.tip.height.next();
-        if self.signing.is_guard_in_question() {
-            let parents = blocks.iter().filter_map(|block| block.parent_certificate.as_ref());
-            self.check_certificates(parents.chain([&certificate]));
-        }
+        let parents = blocks.iter().filter_map(|block| block.parent_certificate.as_ref());
+        self.check_certificates(parents.chain([&certificate]));
         for block in &blocks {
             if block.header.height != expected {
                 return Err(Fatal::Gap { expected, got: block.header.height });
             }
             expected = expected.next();
             self.leaders.push(LeaderRecord::of(block));
-            if matches!(self.phase, Phase::Opened | Phase::Waiting) && !self.has_quorum_told() {
-                self.signing.on_proof(block.header.height, block.header.time);
+            let is_before = matches!(self.phase, Phase::Opened | Phase::Waiting);
+            if is_before && (self.signing.is_copy() || !self.has_quorum_told()) {
+                self.signing.on_proof(block.header.height);
             }
             self.signing.on_committed(block.header.height, block.header.time);
         }
@@ -365,7 +410,11 @@ impl Consensus {
         self.replay.clear();
         self.pass_in_guard();
         match self.phase {
-            Phase::Opened | Phase::Waiting => Ok(()),
+            Phase::Opened => Ok(()),
+            Phase::Waiting => {
+                self.listen_again();
+                Ok(())
+            }
             Phase::Running | Phase::Committing => self.begin_height(),
         }
     }
@@ -380,15 +429,15 @@ impl Consensus {
         }
     }
 
-    /// What we signed and forgot may stand in a certificate. The blocks are certified, so what they carry is genuine.
+    /// What we signed and forgot, or a twin signed, may stand in a certificate. The blocks are certified, so what they carry is genuine.
     fn check_certificates<'a>(&mut self, certificates: impl Iterator<Item = &'a CommitCertificate>) {
         let Some(me) = self.me else { return };
         for vote in certificates.flat_map(commit_votes).filter(|vote| vote.validator == me) {
-            self.check_memory(&me, SignedRecord::of_vote(&vote), |_| true);
+            self.check_memory(None, &me, SignedRecord::of_vote(&vote), |_| true);
         }
     }
 
-    /// To be called when signing may have been switched off. It is switched on only where a height begins.
+    /// To be called when signing may have been switched off, also by [`Self::heed_others`]. It is switched on only where a height begins.
     pub(crate) fn heed_signing(&mut self) {
         if self.signing.off().is_some() {
             self.engine.set_enabled(false);

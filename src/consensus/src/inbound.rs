@@ -14,7 +14,6 @@ use crate::idle::CLOCK_GRACE;
 use crate::inspect::Statement;
 use crate::journal::TimeoutStep;
 use crate::messages::{Evidence, Gossip, Offence, Output};
-use crate::signing::SigningOff;
 use crate::timeouts::OWN_WORK_MAX;
 use crate::timers::Timer;
 use crate::votes::Seen;
@@ -89,6 +88,7 @@ impl Consensus {
             Gossip::Holdings(holdings) => self.on_holdings(from, &holdings),
             Gossip::Block(block) => self.on_block(from, block),
             Gossip::GetBlock { height, id } => self.on_get_block(from, height, id),
+            Gossip::KeyReport(report) => self.on_key_report(from, report),
         }
     }
 
@@ -113,7 +113,7 @@ impl Consensus {
     }
 
     fn on_vote(&mut self, from: PublicKey, vote: Vote) {
-        self.check_memory(&vote.validator, SignedRecord::of_vote(&vote), |chain| vote.is_signed(chain));
+        self.check_memory(Some(from), &vote.validator, SignedRecord::of_vote(&vote), |chain| vote.is_signed(chain));
         match self.place(vote.height) {
             Place::Past => {}
             Place::Previous => self.on_late_vote(from, vote),
@@ -130,6 +130,7 @@ impl Consensus {
                 if !vote.is_signed(self.config.chain_id) {
                     return self.refuse(from, Offence::BadSignature);
                 }
+                self.note_key_signs(&from, &vote.validator);
                 match seen {
                     Seen::Conflict(held) => self.accuse(Evidence::Votes(Box::new(held), Box::new(vote))),
                     Seen::No | Seen::Same => self.accept_vote(vote),
@@ -143,7 +144,7 @@ impl Consensus {
         if self.set.get(&vote.validator).is_none() || self.votes.seen_vote(&vote) != Seen::No {
             return;
         }
-        self.check_memory(&vote.validator, SignedRecord::of_vote(&vote), |_| true);
+        self.check_memory(None, &vote.validator, SignedRecord::of_vote(&vote), |_| true);
         self.engine.note_verified_vote(&vote);
         self.votes.insert_vote(&vote);
         self.held_since.insert((vote.round, vote.kind, vote.validator), self.now);
@@ -210,7 +211,7 @@ impl Consensus {
             return;
         }
         let record = SignedRecord::of_proposal(&proposal);
-        self.check_memory(&proposal.proposer, record, |chain| proposal.is_signed(chain));
+        self.check_memory(Some(from), &proposal.proposer, record, |chain| proposal.is_signed(chain));
         match self.place(proposal.height) {
             Place::Past | Place::Previous => {}
             Place::Far => {
@@ -261,7 +262,7 @@ impl Consensus {
         if !is_leader || self.votes.seen_proposal(&proposal) == Seen::Same {
             return;
         }
-        self.check_memory(&proposal.proposer, SignedRecord::of_proposal(&proposal), |_| true);
+        self.check_memory(None, &proposal.proposer, SignedRecord::of_proposal(&proposal), |_| true);
         self.engine.note_verified_proposal(&proposal);
         if self.votes.insert_proposal(&proposal) {
             self.active_since.get_or_insert(self.now);
@@ -273,28 +274,8 @@ impl Consensus {
 
     fn accuse(&mut self, evidence: Evidence) {
         self.evidence_told += 1;
+        self.show_to_signer(&evidence);
         self.outputs.push(Output::Evidence(evidence));
-    }
-
-    /// A message with our own signature, of whatever height: if it is not older than what the guard knows, memory was lost.
-    pub(crate) fn check_memory(
-        &mut self,
-        signer: &PublicKey,
-        record: SignedRecord,
-        is_signed: impl FnOnce(ChainId) -> bool,
-    ) {
-        if Some(*signer) != self.me {
-            return;
-        }
-        let last = self.engine.guard().last();
-        let is_news = last.is_none_or(|last| record.is_after(&last) || (!last.is_after(&record) && record != last));
-        // While memory is in doubt the guard stays as old as it is: so the doubt survives a restart.
-        if is_news && !self.signing.is_memory_in_doubt() && is_signed(self.config.chain_id) {
-            self.engine.guard().note(record);
-            self.make_durable();
-            self.signing.switch_off(SigningOff::Forgotten { height: record.height, round: record.round });
-            self.heed_signing();
-        }
     }
 
     fn on_polka(&mut self, from: PublicKey, polka: PolkaCertificate) {

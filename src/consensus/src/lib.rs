@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The shell feeds [`Input`]s, carries out [`Output`]s in order, and keeps one timer at [`Consensus::next_wake`]. Start reading in
-//! [`messages`], then `consensus.rs`; [`mod@quorum`], [`leaders`], [`timeouts`], [`idle`] and [`signing`] each hold one rule.
+//! [`messages`], then `consensus.rs`; [`mod@quorum`], [`leaders`], [`timeouts`], [`idle`], [`signing`] and [`key_use`] each hold one rule.
 
 pub mod block_size;
 pub mod blocks;
@@ -26,24 +26,28 @@ pub mod idle;
 mod inbound;
 pub mod inspect;
 pub mod journal;
+pub mod key_use;
 pub mod leaders;
 pub mod messages;
+mod own_messages;
 mod peers;
 pub mod quorum;
 pub mod signing;
 pub mod status;
 pub mod timeouts;
 mod timers;
+mod tip_reports;
 pub mod votes;
 
 pub use certificate::{CertificateError, verify_certificate};
 pub use consensus::Consensus;
 pub use engine::{EngineError, InnerError};
+pub use key_use::{KeyReport, OtherSession};
 pub use leaders::{LeaderOrder, LeaderRecord};
 pub use messages::{
     ChainStart, Committed, Config, Evidence, Fatal, Gossip, Holdings, Input, Offence, OpenError, Output, Tip,
 };
 pub use quorum::{is_quorum, quorum, quorum_line};
-pub use signing::{SigningOff, SigningStatus};
+pub use signing::{OtherNode, SigningOff, SigningStatus, TwinFound};
 pub use status::ConsensusStatus;
 pub use timeouts::TimeoutDefaults;

@@ -3,6 +3,8 @@
 use crate::engine::EngineError;
 use crate::guard::GuardError;
 use crate::journal::JournalError;
+use crate::key_use::KeyReport;
+use core::net::SocketAddr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,6 +137,8 @@ pub enum Gossip {
         /// Its id.
         id: BlockId,
     },
+    /// Answers who proved a consensus key: our tip, and who else has that key.
+    KeyReport(KeyReport),
 }
 
 /// What the core is told. `peer` and `from` are node keys; validators are named by consensus keys.
@@ -157,11 +161,17 @@ pub enum Input {
         peer: PublicKey,
         /// Its consensus key, when it proved one.
         validator: Option<PublicKey>,
+        /// Its instance id: another after each of its starts.
+        instance: u128,
+        /// The IP that it comes from, with the port that it announced.
+        address: Option<SocketAddr>,
     },
     /// A connection ended.
     PeerDown {
         /// Its node key.
         peer: PublicKey,
+        /// Whether the node is surely gone: it said that it stops, or was silent for longer than a peer's deadline.
+        is_gone: bool,
     },
     /// A peer's tip: on connecting, and whenever it is heard of.
     PeerHeight {

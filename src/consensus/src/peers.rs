@@ -1,7 +1,8 @@
 //! Who is connected, and whether they are a quorum.
 
-use crate::quorum::{is_more_than_third, power_of, quorum};
-use std::collections::BTreeMap;
+use crate::key_use::{HeardReport, OtherSession, REPEAT_TIME, other_of};
+use crate::quorum::{is_more_than_third, power_of};
+use std::collections::{BTreeMap, BTreeSet};
 use timed_primitives::{BlockId, Height, Instant, PublicKey, ValidatorSet};
 
 /// One connected peer.
@@ -9,6 +10,11 @@ use timed_primitives::{BlockId, Height, Instant, PublicKey, ValidatorSet};
 pub(crate) struct Peer {
     pub(crate) up_since: Instant,
     pub(crate) validator: Option<PublicKey>,
+    pub(crate) instance: u128,
+    /// What it said of other nodes with our key.
+    pub(crate) report: Option<HeardReport>,
+    /// Whether we said last that another node has its key.
+    pub(crate) is_told_of_other: bool,
     pub(crate) height: Option<Height>,
     pub(crate) holdings_sent: Option<Instant>,
     pub(crate) block_sent: Option<(BlockId, Instant)>,
@@ -23,10 +29,13 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    pub(crate) fn up(&mut self, peer: PublicKey, validator: Option<PublicKey>, now: Instant) {
+    pub(crate) fn up(&mut self, peer: PublicKey, validator: Option<PublicKey>, instance: u128, now: Instant) {
         let peer_up = Peer {
             up_since: now,
             validator,
+            instance,
+            report: None,
+            is_told_of_other: false,
             height: None,
             holdings_sent: None,
             block_sent: None,
@@ -35,8 +44,37 @@ impl Peers {
         self.by_key.insert(peer, peer_up);
     }
 
-    pub(crate) fn down(&mut self, peer: &PublicKey) {
-        self.by_key.remove(peer);
+    pub(crate) fn down(&mut self, peer: &PublicKey) -> Option<Peer> {
+        self.by_key.remove(peer)
+    }
+
+    /// Node keys and instance ids of those with this consensus key.
+    pub(crate) fn with_validator(&self, validator: &PublicKey) -> Vec<(PublicKey, u128)> {
+        let has_it = |peer: &Peer| peer.validator.as_ref() == Some(validator);
+        self.by_key.iter().filter(|(_, peer)| has_it(peer)).map(|(key, peer)| (*key, peer.instance)).collect()
+    }
+
+    /// Consensus keys of those to whom we said last that another node has their key, or who came just now.
+    pub(crate) fn validators_to_report_to(&self, now: Instant) -> BTreeSet<PublicKey> {
+        let is_one = |peer: &&Peer| peer.is_told_of_other || now < peer.up_since + REPEAT_TIME;
+        self.by_key.values().filter(is_one).filter_map(|peer| peer.validator).collect()
+    }
+
+    /// What those with this consensus key said of other nodes with ours.
+    pub(crate) fn reports_of(&self, validator: &PublicKey) -> impl Iterator<Item = HeardReport> {
+        let peers = self.by_key.values().filter(move |peer| peer.validator.as_ref() == Some(validator));
+        peers.filter_map(|peer| peer.report)
+    }
+
+    /// Another node with our key, whichever validator says so.
+    pub(crate) fn any_report_of_other(&self, set: &ValidatorSet) -> Option<OtherSession> {
+        let votes = |peer: &&Peer| peer.validator.is_some_and(|key| set.get(&key).is_some());
+        self.by_key.values().filter(votes).find_map(|peer| other_of(&peer.report?))
+    }
+
+    /// True when a connected peer with this consensus key said who else has ours.
+    pub(crate) fn has_reported_key(&self, validator: &PublicKey) -> bool {
+        self.reports_of(validator).next().is_some()
     }
 
     pub(crate) fn get(&self, peer: &PublicKey) -> Option<&Peer> {
@@ -66,15 +104,6 @@ impl Peers {
             is_more_than_third(power, set.total_power())
         };
         heights.into_iter().rev().find(is_reached).unwrap_or(Height::GENESIS)
-    }
-
-    /// The highest tip that other validators tell, once those who have told one have a quorum of the power.
-    pub(crate) fn highest_tip_of_quorum(&self, set: &ValidatorSet, me: Option<PublicKey>) -> Option<Height> {
-        let told: BTreeMap<_, _> = self.by_key.values().filter_map(|p| Some((p.validator?, p.height?))).collect();
-        let power = power_of(set, |key| Some(*key) != me && told.contains_key(key));
-        let highest =
-            told.into_iter().filter(|(key, _)| Some(*key) != me && set.get(key).is_some()).map(|(_, tip)| tip);
-        highest.max().filter(|_| power >= quorum(set.total_power()))
     }
 
     /// The greatest height that another validator of the set told; `None` while none did.

@@ -93,6 +93,7 @@ impl Consensus {
         let height = self.height();
         match self.phase {
             Phase::Opened => return "not started".to_owned(),
+            Phase::Waiting if self.signing.is_waiting_for_other() => return self.signing_status().to_string(),
             Phase::Waiting => return "waiting to hear the heights of a quorum of validators".to_owned(),
             Phase::Committing if self.decided.is_some() => {
                 return format!("height {height} is decided, but its block is missing; asking for it");

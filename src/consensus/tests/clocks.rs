@@ -8,7 +8,7 @@ use sim::{CHAIN, Sim, consensus_key, node_key};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_consensus::leaders::{LeaderOrder, leader};
-use timed_consensus::{Gossip, Input, Output};
+use timed_consensus::{Gossip, Input, KeyReport, Output};
 use timed_primitives::vote::{proposal_signing_bytes, vote_signing_bytes};
 use timed_primitives::{Block, BlockId, CommitCertificate, Height, Proposal, Round, Vote, VoteKind};
 
@@ -236,8 +236,11 @@ fn given_a_block_ahead(ahead: Duration) -> (Sim, usize, BlockId) {
     sim.start(id);
     for other in (0..4).filter(|other| *other != id) {
         let validator = Some(consensus_key(other).public());
-        sim.handle(id, Input::PeerUp { peer: node_key(other), validator });
-        sim.handle(id, Input::PeerHeight { peer: node_key(other), height: Height(0) });
+        let (peer, height) = (node_key(other), Height(0));
+        sim.handle(id, Input::PeerUp { peer, validator, instance: other as u128, address: None });
+        sim.handle(id, Input::PeerHeight { peer, height });
+        let message = Gossip::KeyReport(KeyReport { height, other: None });
+        sim.handle(id, Input::Gossip { from: peer, message });
     }
     sim.run_for(SECOND / 2);
     let time = sim.unix(id).plus(ahead);

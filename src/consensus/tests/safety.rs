@@ -201,18 +201,17 @@ fn who_was_away_and_never_hears_a_quorum_signs_again_when_more_than_a_third_told
     assert!(sim.run_until(30 * SECOND, |s| s.height(0) >= stuck + 10), "{:#?}", sim.status(0));
 }
 
-/// It caught up with one neighbour, while its clock was behind, and signs. That it was away it hears from the next two, and that a quorum
+/// It caught up while it was down, with one neighbour, and signs. That it was away it hears from the next two, and that a quorum
 /// is back from another one; by then it is not away, and what it signed in the open height it still knows.
 #[test]
 fn who_hears_while_it_signs_that_it_was_away_goes_on() {
     let mut sim = with_one_away(7, 25);
     [1, 3, 4, 5, 6].into_iter().for_each(|id| sim.kill(id));
-    sim.nodes[0].clock_offset_ms = -120_000;
+    sim.nodes[0].chain = sim.nodes[2].chain.clone();
     let signed = sim.signed_by(0).len();
     sim.start(0);
     sim.payload_everywhere();
     sim.run_for(SECOND);
-    sim.nodes[0].clock_offset_ms = 0;
     assert!(sim.run_until(20 * SECOND, |s| s.signed_by(0).len() > signed), "{:?}", sim.status(0));
     let stuck = sim.height(0);
     assert_eq!(stuck, sim.height(2));
@@ -241,7 +240,8 @@ fn a_volume_set_back_to_a_snapshot_signs_nothing_twice() {
         sim.kill(0);
         set_back(&mut sim, (disk, chain));
         sim.run_for(SECOND);
-        forgotten += u32::from(matches!(off_reason(&sim, 0), Some(SigningOff::Forgotten { .. })));
+        let is_found = |o: &Output| matches!(o, Output::SigningChanged { line } if line.contains("do not remember"));
+        forgotten += u32::from(sim.nodes[0].outputs.iter().any(is_found));
         assert!(sim.run_until(60 * SECOND, |s| s.lowest() >= before + 20), "seed {seed}: {:#?}", sim.status(0));
     }
     assert!(forgotten >= 20, "only {forgotten} snapshots were found out");
@@ -431,7 +431,58 @@ fn a_copy_that_hears_one_neighbour_catches_up_and_does_not_sign_meanwhile() {
     let reason = off_reason(&sim, 0);
     let is_found = matches!(reason, Some(SigningOff::GuardOlder { .. } | SigningOff::Forgotten { .. }));
     assert!(is_found, "{:?}", sim.status(0));
+    // What one neighbour says proves nothing, however long it is alone.
+    sim.run_for(20 * SECOND);
+    assert_eq!(sim.signed_by(0).len(), signed, "signed although it may have forgotten");
+    [2, 3].into_iter().for_each(|other| sim.heal(0, other));
     assert!(sim.run_until(30 * SECOND, |s| s.status(0).signing == SigningStatus::On), "{:?}", sim.status(0));
+}
+
+/// Of seven it hears three, and they do not hear all either: more than a third, and no quorum.
+#[test]
+fn who_lost_its_memory_and_never_hears_a_quorum_signs_again_after_long() {
+    let mut sim = Sim::new(7, 0, 27);
+    sim.config.min_block_interval = Duration::from_millis(400);
+    [4, 5, 6].into_iter().for_each(|other| sim.cut(0, other));
+    sim.start_all();
+    sim.payload_everywhere();
+    assert!(sim.run_until(60 * SECOND, |s| s.lowest() >= 3));
+    sim.kill(0);
+    let signed = sim.signed_by(0).len();
+    set_back(&mut sim, (MemoryDisk::default(), vec![]));
+    sim.run_for(5 * SECOND);
+    assert!(matches!(off_reason(&sim, 0), Some(SigningOff::GuardMissing { .. })), "{:?}", sim.status(0));
+    assert_eq!(sim.signed_by(0).len(), signed);
+    assert!(sim.run_until(60 * SECOND, |s| s.signed_by(0).len() > signed), "{:?}", sim.status(0));
+}
+
+/// Whatever the clock says: that of the node which lost its memory is an hour or a day off, in both directions. One of four is dead, so
+/// that the others wait for it at the height that it last signed.
+#[test]
+fn whoever_lost_its_memory_and_has_a_wrong_clock_signs_nothing_twice() {
+    const HOUR: i64 = 3_600_000;
+    for (seed, offset_ms) in (300..320).zip([-HOUR, -24 * HOUR, HOUR, 24 * HOUR].into_iter().cycle()) {
+        let mut sim = Sim::started(4, seed);
+        sim.payload_everywhere();
+        assert!(sim.run_until(10 * SECOND, |s| s.lowest() >= 3));
+        let (disk, chain) = (sim.nodes[0].disk.copy_of_durable(), sim.nodes[0].chain.clone());
+        let before = sim.lowest();
+        assert!(sim.run_until(60 * SECOND, |s| s.lowest() >= before + 4));
+        // The others are at the height that it signs at, and remember nothing of it.
+        sim.kill(3);
+        let inputs = sim.random(30);
+        run_inputs(&mut sim, inputs);
+        (0..3).for_each(|id| sim.kill(id));
+        (1..3).for_each(|id| sim.start(id));
+        let disk = if seed % 2 == 0 { disk } else { MemoryDisk::default() };
+        sim.nodes[0].clock_offset_ms = offset_ms;
+        set_back(&mut sim, (disk, chain));
+        sim.run_for(5 * SECOND);
+        sim.start(3);
+        sim.payload_everywhere();
+        let is_on = |s: &Sim| s.status(0).signing == SigningStatus::On && s.lowest() >= before + 10;
+        assert!(sim.run_until(60 * SECOND, is_on), "seed {seed}: {:#?}", sim.status(0));
+    }
 }
 
 /// The last of the four is dead and the link to another is cut: the one that starts again is needed, and hears only one.
@@ -473,6 +524,11 @@ mod planted {
     #[test]
     fn no_guard() {
         assert!(is_caught(Bug::NoGuard, a_lost_journal_under_a_younger_guard_switches_signing_off));
+    }
+
+    #[test]
+    fn clock_decides_doubt() {
+        assert!(is_caught(Bug::ClockDecidesDoubt, whoever_lost_its_memory_and_has_a_wrong_clock_signs_nothing_twice));
     }
 
     #[test]

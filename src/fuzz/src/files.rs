@@ -4,7 +4,7 @@ use std::sync::Arc;
 use timed_consensus::guard::{GUARD_FILE, SignedRecord};
 use timed_consensus::inspect::{Statement, Statements, batches_in, guard_record, read_guard, read_journal};
 use timed_consensus::journal::JOURNAL_FILES;
-use timed_consensus::{ChainStart, Config, Consensus, Gossip, Input, Output, Tip};
+use timed_consensus::{ChainStart, Config, Consensus, Gossip, Input, KeyReport, Output, Tip};
 use timed_ledger::{BLOCK_LOG_FILE, Genesis, Ledger, LogWalk, MemoryStore};
 use timed_primitives::{BlockId, Disk as _, Height, Instant, MemoryDisk, SecretKey, UnixTime};
 
@@ -103,9 +103,16 @@ fn validate_with(disk: &MemoryDisk) {
         };
         let node = |id| SecretKey::development("node", id).public();
         let validator = |id| Some(SecretKey::development("consensus", id).public());
-        let ups = (2..=4).map(|id| Input::PeerUp { peer: node(id), validator: validator(id) });
+        let ups = (2..=4).map(|id| Input::PeerUp {
+            peer: node(id),
+            validator: validator(id),
+            instance: id.into(),
+            address: None,
+        });
         let heights = (2..=4).map(|id| Input::PeerHeight { peer: node(id), height: tip.height });
-        let mut begin = [Input::Start].into_iter().chain(ups).chain(heights);
+        let report = Gossip::KeyReport(KeyReport { height: tip.height, other: None });
+        let reports = (2..=4).map(|id| Input::Gossip { from: node(id), message: report.clone() });
+        let mut begin = [Input::Start].into_iter().chain(ups).chain(heights).chain(reports);
         let mut now = Instant(0);
         for _ in 0..STEPS {
             let input = match (begin.next(), core.next_wake()) {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use timed_consensus::guard::GUARD_FILE;
 use timed_consensus::inspect::{Statement, read_journal};
 use timed_consensus::journal::JOURNAL_FILES;
-use timed_consensus::{ChainStart, Config, Consensus, Gossip, Input, Output, Tip};
+use timed_consensus::{ChainStart, Config, Consensus, Gossip, Input, KeyReport, Output, Tip};
 use timed_fuzz::TARGETS;
 use timed_ledger::{BLOCK_LOG_FILE, Genesis, LogWalk};
 use timed_peer::AddressRecord;
@@ -157,8 +157,15 @@ fn journals() -> Vec<Vec<u8>> {
     let node = |id| SecretKey::development("node", id).public();
     let gossip = |id, message| Input::Gossip { from: node(id), message };
     let mut inputs = VecDeque::from([Input::Start]);
-    inputs.extend((2..=4).map(|id| Input::PeerUp { peer: node(id), validator: Some(key(id).public()) }));
+    inputs.extend((2..=4).map(|id| Input::PeerUp {
+        peer: node(id),
+        validator: Some(key(id).public()),
+        instance: id.into(),
+        address: None,
+    }));
     inputs.extend((2..=4).map(|id| Input::PeerHeight { peer: node(id), height: Height(0) }));
+    let report = KeyReport { height: Height(0), other: None };
+    inputs.extend((2..=4).map(|id| gossip(id, Gossip::KeyReport(report))));
     inputs.push_back(gossip(2, Gossip::Proposal(proposal)));
     inputs.push_back(gossip(2, Gossip::Block(block.clone())));
     let (mut now, mut kept) = (Instant(0), vec![files(&disk)]);

@@ -43,11 +43,16 @@ pub enum Bug {
     BlockSizeNeverShrinks,
     /// Time-outs do not follow what this node needs to receive and to validate a block.
     OwnWorkIgnored,
+    /// A block whose time is later than our clock at the start counts as decided after it: what was signed and forgotten may be above it
+    /// when the clock is behind.
+    ClockDecidesDoubt,
+    /// Nobody listens to peers that say that our key is live elsewhere.
+    TwinUnheard,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::QuorumOffByOne,
         Self::NoGuard,
         Self::NoJournalSync,
@@ -63,6 +68,8 @@ impl Bug {
         Self::HoldByWallClock,
         Self::BlockSizeNeverShrinks,
         Self::OwnWorkIgnored,
+        Self::ClockDecidesDoubt,
+        Self::TwinUnheard,
     ];
 }
 

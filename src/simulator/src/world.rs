@@ -192,6 +192,12 @@ impl World {
         self.add_as(id, of, (1..=self.setting.voters).collect(), Skew::default())
     }
 
+    /// The same, but judged: no two signatures with their key may contradict each other. It is not started.
+    pub fn add_judged_twin(&mut self, id: u64, of: u64) -> Node {
+        self.setting.trace.world(format_args!("node {id} is a twin of node {of}, and both are judged"));
+        self.add_as(id, of, (1..=self.setting.voters).collect(), Skew::default())
+    }
+
     fn add_as(&mut self, id: u64, signs_as: u64, dials: Vec<u64>, skew: Skew) -> Node {
         for other in self.nodes.keys() {
             let quality = self.latency.between(id, *other);

@@ -7,6 +7,8 @@
 #![cfg(feature = "planted")]
 #![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 
+mod twins_world;
+
 use std::time::Duration;
 use timed_actors::transport::LinkQuality;
 use timed_consensus::ConsensusStatus;
@@ -15,6 +17,7 @@ use timed_primitives::{Height, Round, SecretKey};
 use timed_simulator::crash_points::{with_crash, without_crash};
 use timed_simulator::shrink::shrink;
 use timed_simulator::{Crash, Latency, Lie, Lies, Node, Report, RunConfig, Violation, World, WorldConfig, play, run};
+use twins_world::a_twin_of_a_running_validator;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -79,6 +82,13 @@ fn commit_before_sync() {
 #[test]
 fn wrong_session_cleanup() {
     assert_caught(Bug::WrongSessionCleanup, &["dialled-again"], 3, faults("none"));
+}
+
+#[test]
+fn twin_unheard() {
+    assert_caught(Bug::TwinUnheard, &["signed-twice"], 1, |seed| {
+        play(async { kinds(&a_twin_of_a_running_validator(4, seed).await.0) })
+    });
 }
 
 /// A story in which validators leave and return.

@@ -104,6 +104,18 @@ impl DataDir {
         Ok(Self { path, _lock: lock })
     }
 
+    /// Locks a folder that a node has used, whatever its genesis.
+    ///
+    /// # Errors
+    /// [`DataDirError`] says why the folder cannot be used and what to do.
+    pub fn open_existing(path: impl Into<PathBuf>) -> Result<Self, DataDirError> {
+        let path = path.into();
+        let marker = path.join(GENESIS);
+        fs::metadata(&marker).map_err(|source| DataDirError::Io { path: marker, source })?;
+        let lock = lock(&path)?;
+        Ok(Self { path, _lock: lock })
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path

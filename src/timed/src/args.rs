@@ -59,6 +59,12 @@ pub enum Command {
     /// Show what the folder of a stopped node holds, and whether it is sound. Nothing in it is changed.
     #[command(after_help = "Example:\n  timed inspect --data-dir ~/.timed/devnet-GENESIS/node-1 --node-id 1")]
     Inspect(crate::inspect::InspectArgs),
+    /// Let a stopped node sign again after another was found to sign with its key. First end that other one for good.
+    #[command(
+        after_help = "Example:\n  timed resume-signing --data-dir /var/lib/timed\n\nThe node must not run. `timed cli getconsensusinfo` \
+                      says which other node was found, and where."
+    )]
+    ResumeSigning(crate::resume_signing::ResumeSigningArgs),
     /// Play a network of real nodes in virtual time, with faults drawn from a seed, and judge it.
     #[cfg(feature = "simulate")]
     #[command(after_help = "Examples:\n  timed simulate --nodes 7 --seed 42 --minutes 60\n  \

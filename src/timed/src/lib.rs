@@ -17,6 +17,7 @@ pub mod localnet;
 mod logging;
 pub mod node;
 mod peer_files;
+pub mod resume_signing;
 mod service;
 mod signals;
 #[cfg(feature = "simulate")]

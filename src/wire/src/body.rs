@@ -59,6 +59,7 @@ pub(crate) fn write(message: &Message, out: &mut Vec<u8>) -> Result<(), rmp_serd
             | ConsensusMessage::Block(bytes) => put(out, &(bytes,)),
             ConsensusMessage::Holdings(holdings) => put(out, holdings),
             ConsensusMessage::GetBlock { height, id } => put(out, &(height, ByteArray::new(*id))),
+            ConsensusMessage::KeyReport(report) => put(out, report),
         },
         Message::Mempool(m) => match m {
             MempoolMessage::Announce { ids } | MempoolMessage::Request { ids } => {
@@ -110,6 +111,7 @@ pub(crate) fn read(kind: Kind, body: &[u8]) -> Result<Option<Message>, BodyError
             let (height, id): (u64, ByteArray<32>) = get(body)?;
             ConsensusMessage::GetBlock { height, id: id.into_array() }.into()
         }
+        Kind::KeyReport => ConsensusMessage::KeyReport(get(body)?).into(),
         Kind::Announce => MempoolMessage::Announce { ids: ids(body)? }.into(),
         Kind::Request => MempoolMessage::Request { ids: ids(body)? }.into(),
         Kind::Transactions => {

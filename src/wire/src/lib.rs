@@ -9,11 +9,12 @@
 
 pub mod body;
 pub mod frame;
+mod key_report;
 pub mod message;
 pub mod sample;
 
 pub use frame::{DecodeError, EncodeError, Encoded, FrameCodec, Incoming};
 pub use message::{
-    BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Holdings, Kind, Lane, MempoolMessage, Message,
-    TRANSACTIONS_BYTES_MAX, WireHash, WireKey,
+    BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Holdings, KeyReport, Kind, Lane, MempoolMessage,
+    Message, OtherSession, TRANSACTIONS_BYTES_MAX, WireHash, WireKey,
 };

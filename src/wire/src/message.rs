@@ -3,6 +3,7 @@
 //! To add one: a variant here with its doc (direction, bound, reply), its row in [`Kind`], a golden file, and the arm in the room
 //! that the compiler then asks for. Positions of fields and numbers of kinds never change; new ones are added at the end.
 
+pub use crate::key_report::{KeyReport, OtherSession};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -122,6 +123,8 @@ pub enum ConsensusMessage {
         /// Its id.
         id: WireHash,
     },
+    /// Answers who proved a consensus key in its greeting: the sender's tip, and who else has that key. Again when it changes.
+    KeyReport(KeyReport),
 }
 
 /// Bitmap of votes, proposal and block held for one height and round. Bit i of byte i/8 (lowest first) is validator i of the sorted set.
@@ -261,6 +264,7 @@ pub enum Kind {
     Holdings = 0x14,
     Block = 0x15,
     GetBlock = 0x16,
+    KeyReport = 0x17,
     Announce = 0x20,
     Request = 0x21,
     Transactions = 0x22,
@@ -278,7 +282,7 @@ pub const TRANSACTIONS_BYTES_MAX: usize = MIB;
 
 impl Kind {
     /// Every kind, by number.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Hello,
         Self::Ping,
         Self::Pong,
@@ -293,6 +297,7 @@ impl Kind {
         Self::Holdings,
         Self::Block,
         Self::GetBlock,
+        Self::KeyReport,
         Self::Announce,
         Self::Request,
         Self::Transactions,
@@ -330,6 +335,7 @@ impl Kind {
             Self::Holdings => "holdings",
             Self::Block => "block",
             Self::GetBlock => "getblock",
+            Self::KeyReport => "key_report",
             Self::Announce => "announce",
             Self::Request => "request",
             Self::Transactions => "transactions",
@@ -346,7 +352,7 @@ impl Kind {
             Self::Ping | Self::Goodbye | Self::GetAddr => 16,
             Self::Pong => 24,
             Self::GetBlock | Self::Status | Self::GetBlocks | Self::End => 64,
-            Self::Vote | Self::Proposal => 256,
+            Self::Vote | Self::Proposal | Self::KeyReport => 256,
             Self::Hello => KIB,
             Self::Holdings => 3 * KIB,
             Self::Addr => 32 * KIB,
@@ -369,7 +375,8 @@ impl Kind {
             | Self::RoundCertificate
             | Self::Holdings
             | Self::Block
-            | Self::GetBlock => Lane::Consensus,
+            | Self::GetBlock
+            | Self::KeyReport => Lane::Consensus,
             Self::Chunk
             | Self::Announce
             | Self::Request
@@ -402,6 +409,7 @@ impl Message {
                 ConsensusMessage::Holdings(_) => Kind::Holdings,
                 ConsensusMessage::Block(_) => Kind::Block,
                 ConsensusMessage::GetBlock { .. } => Kind::GetBlock,
+                ConsensusMessage::KeyReport(_) => Kind::KeyReport,
             },
             Self::Mempool(m) => match m {
                 MempoolMessage::Announce { .. } => Kind::Announce,
@@ -431,6 +439,7 @@ impl Message {
                 ConsensusMessage::Block(bytes) => height_at(bytes, BLOCK_HEIGHT_AT),
                 ConsensusMessage::Holdings(holdings) => Some(holdings.height),
                 ConsensusMessage::GetBlock { height, .. } => Some(*height),
+                ConsensusMessage::KeyReport(_) => None,
             },
             Self::Control(_) | Self::Mempool(_) | Self::BlockSync(_) => None,
         }

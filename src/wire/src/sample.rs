@@ -1,8 +1,8 @@
 //! One message of every kind, with fixed contents: what golden vectors, fuzzers and tests of the shells walk.
 
 use crate::message::{
-    BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Holdings, Kind, MempoolMessage, Message, Opaque,
-    ValidatorClaim,
+    BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Holdings, KeyReport, Kind, MempoolMessage, Message,
+    Opaque, OtherSession, ValidatorClaim,
 };
 use uuid::Uuid;
 
@@ -31,6 +31,18 @@ pub fn message(kind: Kind) -> Option<Message> {
         .into(),
         Kind::Block => ConsensusMessage::Block(opaque(700)).into(),
         Kind::GetBlock => ConsensusMessage::GetBlock { height: u64::MAX, id: [0xff; 32] }.into(),
+        Kind::KeyReport => ConsensusMessage::KeyReport(KeyReport {
+            height: 123_456,
+            other: Some(OtherSession {
+                node: [0xc1; 32],
+                instance: Uuid::from_u128(0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100),
+                address: Some(std::net::SocketAddr::from(([10, 0, 0, 9], 7000))),
+                age_ms: 90_000,
+                left_ms: Some(12_000),
+                has_signed: true,
+            }),
+        })
+        .into(),
         Kind::Announce => MempoolMessage::Announce { ids: vec![[0x11; 32], [0xfe; 32]] }.into(),
         Kind::Request => MempoolMessage::Request { ids: vec![[0xfe; 32]] }.into(),
         Kind::Transactions => MempoolMessage::Transactions { transactions: vec![opaque(250), opaque(300)] }.into(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use timed_consensus::guard::GUARD_FILE;
 use timed_consensus::inspect::Statement;
 use timed_consensus::{
-    ChainStart, Committed, Config, Consensus, Gossip, Input, LeaderRecord, Output, TimeoutDefaults, Tip,
+    ChainStart, Committed, Config, Consensus, Gossip, Input, KeyReport, LeaderRecord, Output, TimeoutDefaults, Tip,
 };
 use timed_primitives::block::{BLOCK_VERSION, transaction_root};
 use timed_primitives::{
@@ -124,8 +124,12 @@ impl Life {
         events.extend(life.give(Input::Start));
         for other in (0..VALIDATORS).filter(|other| other != who) {
             let peer = KEYS[other].node;
-            events.extend(life.give(Input::PeerUp { peer, validator: Some(key(other)) }));
-            events.extend(life.give(Input::PeerHeight { peer, height: Height(told[other]) }));
+            let instance = other as u128;
+            events.extend(life.give(Input::PeerUp { peer, validator: Some(key(other)), instance, address: None }));
+            let height = Height(told[other]);
+            events.extend(life.give(Input::PeerHeight { peer, height }));
+            let report = KeyReport { height, other: None };
+            events.extend(life.give(Input::Gossip { from: peer, message: Gossip::KeyReport(report) }));
         }
         events.extend(life.wake());
         (life, events)

@@ -51,11 +51,13 @@ pub(crate) struct Node {
     pub(crate) chain: Vec<(Arc<Block>, CommitCertificate)>,
     pub(crate) clock_offset_ms: i64,
     pub(crate) outputs: Vec<Output>,
-    /// Number of starts: messages to an earlier life are lost.
+    /// Number of starts, in the low half: messages to an earlier life are lost. All of it is the instance id.
     life: u64,
     pub(crate) handled: u64,
     pub(crate) is_validator: bool,
     pub(crate) withholds_blocks: bool,
+    /// Whose consensus key it has.
+    pub(crate) signs_as: usize,
 }
 
 pub(crate) struct Sim {
@@ -81,6 +83,10 @@ pub(crate) struct Sim {
     pub(crate) work_us: (u64, u64),
     /// As the daemon does: nothing waits after a block until the mempool says so again, a moment later.
     pub(crate) has_steady_payload: bool,
+    /// Heights at which a key signed two things for one place; without a set the first one ends the test.
+    pub(crate) contradictions: Option<BTreeSet<Height>>,
+    /// Whether a killed node's connections are not known to be over.
+    pub(crate) leaves_ghosts: bool,
     /// Stops after this many handled inputs of a node, for crash tests: (node, count).
     pub(crate) crash_at: Option<(usize, u64)>,
 }
@@ -107,10 +113,11 @@ impl Sim {
             chain: vec![],
             clock_offset_ms: 0,
             outputs: vec![],
-            life: 0,
+            life: (id as u64) << 32,
             handled: 0,
             is_validator: id < powers.len(),
             withholds_blocks: false,
+            signs_as: id,
         };
         Self {
             nodes: (0..powers.len() + observers).map(node).collect(),
@@ -131,8 +138,28 @@ impl Sim {
             held_back: Box::new(|_, _, _| 0),
             work_us: (300, 200),
             has_steady_payload: false,
+            contradictions: None,
+            leaves_ghosts: false,
             crash_at: None,
         }
+    }
+
+    /// Adds another node with the consensus key of `of`, and a node key of its own. It is not started.
+    pub(crate) fn add_twin(&mut self, of: usize) -> usize {
+        let id = self.nodes.len();
+        self.nodes.push(Node {
+            core: None,
+            disk: MemoryDisk::default(),
+            chain: vec![],
+            clock_offset_ms: 0,
+            outputs: vec![],
+            life: (id as u64) << 32,
+            handled: 0,
+            is_validator: true,
+            withholds_blocks: false,
+            signs_as: of,
+        });
+        id
     }
 
     /// All nodes started.
@@ -166,7 +193,7 @@ impl Sim {
             |(b, c)| Tip { height: b.height(), id: b.id(), time: b.header.time, certificate: Some(c.clone()) },
         );
         let chain = ChainStart { tip, validators: self.set.clone(), tip_validators: self.set.clone(), recent };
-        let config = Config { key: node.is_validator.then(|| consensus_key(id)), ..self.config.clone() };
+        let config = Config { key: node.is_validator.then(|| consensus_key(node.signs_as)), ..self.config.clone() };
         let core = Consensus::open(config, &node.disk, chain).unwrap();
         self.nodes[id].core = Some(core);
         self.nodes[id].life += 1;
@@ -186,7 +213,7 @@ impl Sim {
         self.nodes[id].disk.crash();
         for other in (0..self.nodes.len()).filter(|o| *o != id) {
             if self.nodes[other].core.is_some() && !self.is_cut(id, other) {
-                self.handle(other, Input::PeerDown { peer: node_key(id) });
+                self.handle(other, Input::PeerDown { peer: node_key(id), is_gone: !self.leaves_ghosts });
             }
         }
     }
@@ -205,7 +232,7 @@ impl Sim {
         if self.cut.insert((a.min(b), a.max(b))) {
             for (node, peer) in [(a, b), (b, a)] {
                 if self.nodes[node].core.is_some() {
-                    self.handle(node, Input::PeerDown { peer: node_key(peer) });
+                    self.handle(node, Input::PeerDown { peer: node_key(peer), is_gone: !self.leaves_ghosts });
                 }
             }
         }
@@ -219,9 +246,10 @@ impl Sim {
     }
 
     fn connect(&mut self, node: usize, peer: usize) {
-        let validator = self.nodes[peer].is_validator.then(|| consensus_key(peer).public());
+        let validator = self.nodes[peer].is_validator.then(|| consensus_key(self.nodes[peer].signs_as).public());
+        let instance = self.nodes[peer].life.into();
         let height = Height(self.nodes[peer].chain.len() as u64);
-        self.handle(node, Input::PeerUp { peer: node_key(peer), validator });
+        self.handle(node, Input::PeerUp { peer: node_key(peer), validator, instance, address: None });
         if self.nodes[node].core.is_some() {
             self.handle(node, Input::PeerHeight { peer: node_key(peer), height });
         }
@@ -322,7 +350,7 @@ impl Sim {
             height,
             time,
             parent,
-            proposer: consensus_key(id).public(),
+            proposer: consensus_key(self.nodes[id].signs_as).public(),
             first_round: round,
             tx_root: transaction_root([]),
             state_commitment: Hash(unique),
@@ -371,7 +399,7 @@ impl Sim {
     }
 
     fn send(&mut self, from: usize, to: usize, message: Gossip) {
-        self.check_signature(&message);
+        self.check_signature(from, &message);
         if self.nodes[to].core.is_none() || self.is_cut(from, to) || (self.filter)(from, to, &message) {
             return;
         }
@@ -383,7 +411,7 @@ impl Sim {
     }
 
     /// No key signs two statements for one place, whoever passes them on.
-    fn check_signature(&mut self, message: &Gossip) {
+    fn check_signature(&mut self, from: usize, message: &Gossip) {
         let (place, value) = match message {
             Gossip::Vote(v) => {
                 assert!(v.is_signed(CHAIN));
@@ -397,7 +425,17 @@ impl Sim {
             _ => return,
         };
         let first = *self.signed.entry(place).or_insert(value);
-        assert_eq!(first, value, "a key signed twice at {place:?}");
+        if let Some(contradictions) = self.contradictions.as_mut().filter(|_| first != value) {
+            contradictions.insert(place.1);
+            return;
+        }
+        assert_eq!(
+            first,
+            value,
+            "a key signed twice at {place:?}, sent by node {}, {:#?}",
+            from + 1,
+            self.status(from)
+        );
     }
 
     pub(crate) fn run_for(&mut self, duration: Duration) {
@@ -473,5 +511,6 @@ fn kind(message: &Gossip) -> &'static str {
         Gossip::Holdings(_) => "holdings",
         Gossip::Block(_) => "block",
         Gossip::GetBlock { .. } => "get block",
+        Gossip::KeyReport(_) => "key report",
     }
 }

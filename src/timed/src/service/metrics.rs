@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use timed_actors::histogram::Histogram;
 use timed_actors::peer::{PeerSnapshot, Tally, Traffic};
 use timed_actors::peer_manager::{HandshakeCounts, Totals};
+use timed_consensus::SigningStatus;
 use timed_wire::Lane;
 
 /// Builds the text. The format is lines of `name{labels} value` below a help and a type line (Prometheus, text exposition format 0.0.4).
@@ -89,6 +90,17 @@ impl Service {
             "timed_consensus_has_quorum",
             "1 while connected validators are a quorum.",
             u8::from(status.quorum_line.is_none()),
+        );
+        page.gauge(
+            "timed_consensus_signing",
+            "1 while this node signs.",
+            u8::from(status.signing == SigningStatus::On),
+        );
+        let has_twin = matches!(status.signing, SigningStatus::Off { reason, .. } if reason.is_twin());
+        page.gauge(
+            "timed_consensus_twin",
+            "1 while another node is known to have our consensus key.",
+            u8::from(has_twin),
         );
         page.gauge("timed_consensus_undecided_bytes", "Blocks held that are not decided.", status.undecided_bytes);
         page.gauge(

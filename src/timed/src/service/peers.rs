@@ -4,6 +4,7 @@ use super::Service;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use timed_actors::peer::{PeerSnapshot, Traffic};
+use timed_consensus::SigningStatus;
 use timed_peer::{Direction, OwnClockOff};
 use timed_primitives::Instant;
 use timed_rpc::Readiness;
@@ -115,9 +116,12 @@ impl Service {
         }
         let consensus = self.handles.consensus.borrow();
         let Some(status) = consensus.as_ref() else { return Readiness::NotReady("consensus is starting".into()) };
-        match &status.quorum_line {
-            Some(line) => Readiness::NotReady(line.clone()),
-            None => Readiness::Ready,
+        match (&status.quorum_line, status.signing) {
+            (Some(line), _) => Readiness::NotReady(line.clone()),
+            (None, SigningStatus::Off { reason, .. }) if reason.is_twin() => {
+                Readiness::NotReady(status.signing.to_string())
+            }
+            (None, _) => Readiness::Ready,
         }
     }
 }
