@@ -22,7 +22,7 @@ pub struct OtherSession {
     /// Its instance id.
     pub instance: Uuid,
     /// The IP that it comes from, with the port that it announced.
-    pub address: Option<std::net::SocketAddr>,
+    pub address: Option<core::net::SocketAddr>,
     /// Since how long the sender knows it. Unit: milliseconds.
     pub age_ms: u64,
     /// How long it still counts when its connection was lost. Unit: milliseconds; nothing while it is up.

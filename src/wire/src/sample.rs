@@ -36,7 +36,7 @@ pub fn message(kind: Kind) -> Option<Message> {
             other: Some(OtherSession {
                 node: [0xc1; 32],
                 instance: Uuid::from_u128(0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100),
-                address: Some(std::net::SocketAddr::from(([10, 0, 0, 9], 7000))),
+                address: Some(core::net::SocketAddr::from(([10, 0, 0, 9], 7000))),
                 age_ms: 90_000,
                 left_ms: Some(12_000),
                 has_signed: true,
