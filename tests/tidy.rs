@@ -90,6 +90,7 @@ fn allowed_doors() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "timed-peer",
                 "timed-consensus",
                 "timed-ledger",
+                "timed-mempool",
                 "timed-rpc",
                 "timed-config",
             ],

@@ -1,5 +1,6 @@
 //! The clocks behind the `Clock` seam.
 
+use std::time::Duration;
 use timed_primitives::{Clock, Instant, UnixTime};
 
 /// Follows tokio's clock, which is the machine's monotonic clock, or the virtual one while time is paused.
@@ -29,6 +30,9 @@ impl Clock for TokioClock {
     }
 }
 
+/// What happened so long before the process started still has its own [`Instant`]: what an earlier run left in the mempool has waited since.
+const BEFORE_START: Duration = Duration::from_secs(30 * 86_400);
+
 /// The machine's clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
@@ -36,7 +40,7 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// A clock whose monotonic zero is now.
+    /// A clock that starts now, [`BEFORE_START`] after its zero.
     pub fn start() -> Self {
         Self { origin: tokio::time::Instant::now() }
     }
@@ -44,7 +48,7 @@ impl SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Instant {
-        Instant::START + self.origin.elapsed()
+        Instant::START + BEFORE_START + self.origin.elapsed()
     }
 
     #[allow(clippy::disallowed_methods, reason = "this is the one place where the daemon reads civil time")]

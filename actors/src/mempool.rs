@@ -4,11 +4,13 @@ mod admission;
 mod answers;
 mod chain;
 mod checking;
+mod keeping;
 mod messages;
+mod restoring;
 
 pub use messages::{
-    BuildPayload, GetEntry, ListConflicts, ListEntries, MempoolStatus, OutputStates, PayloadWaiting, Proposed,
-    Revalidate, Submit, SubmitError, Subscribe, TestAccept,
+    BuildPayload, CloseAndKeep, Fate, GetEntry, GetFate, KeepStatus, ListConflicts, ListEntries, ListSpends,
+    MempoolStatus, OutputStates, PayloadWaiting, Proposed, Revalidate, Submit, SubmitError, Subscribe, TestAccept,
 };
 
 use crate::fatal::Vital;
@@ -21,15 +23,19 @@ use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture, Sp
 use bytes::Bytes;
 use chain::ChainView;
 use checking::CheckQueue;
+use keeping::Keeping;
+use restoring::Restoring;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use timed_ledger::{LedgerReader, TransactionError, VerifiedSignatures};
-use timed_mempool::{Candidate, Limits, Pool, Receipt, Reject, Relay, RelayAction, RelayLimits, RemovalReason, Source};
+use timed_mempool::{
+    Candidate, Found, Limits, Pool, PoolFile, Receipt, Reject, Relay, RelayAction, RelayLimits, RemovalReason, Source,
+};
 use timed_peer::Offence;
 use timed_primitives::{Amount, Clock, Instant, PublicKey, Transaction, TxFullId, TxId, decode, encode, verify_batch};
 use timed_wire::MempoolMessage;
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, trace};
+use tracing::trace;
 
 /// Why a transaction is not taken.
 pub type Refusal = Reject<TransactionError>;
@@ -43,6 +49,10 @@ const PAYLOADS_MAX: usize = 8;
 pub struct MempoolParts {
     /// Bounds of the pool.
     pub limits: Limits,
+    /// Where what waits is kept over a restart.
+    pub file: PoolFile,
+    /// What an earlier run left there.
+    pub found: Found,
     /// The decided chain.
     pub reader: LedgerReader,
     /// Signatures known to be good, shared with the ledger.
@@ -93,11 +103,16 @@ pub struct MempoolActor {
     undecodable: u64,
     told_waiting: Option<bool>,
     wake: Option<SpawnHandle>,
+    keeping: Keeping,
+    restoring: Restoring,
 }
 
 impl MempoolActor {
-    /// An empty mempool on top of the chain's tip.
+    /// A mempool on top of the chain's tip, empty until what an earlier run left is checked again.
     pub fn new(parts: MempoolParts) -> Self {
+        restoring::report_trouble(&parts.found);
+        let restoring = Restoring::new(parts.found.waiting, parts.limits.expiry);
+        let keeping = Keeping::new(parts.file, parts.found.losses);
         let pool = Pool::new(parts.limits, parts.reader.tip().height);
         Self {
             pool,
@@ -122,6 +137,8 @@ impl MempoolActor {
             undecodable: 0,
             told_waiting: None,
             wake: None,
+            keeping,
+            restoring,
         }
     }
 
@@ -206,20 +223,21 @@ impl MempoolActor {
             finality: self.summary,
             dropped: self.dropped,
             undecodable: self.undecodable,
+            keeping: self.keeping.status(self.restoring.len()),
         }));
         if let Some(handle) = self.wake.take() {
             ctx.cancel_future(handle);
         }
         let next = [self.relay.next_wake(), self.pool.next_wake()].into_iter().flatten().min();
         self.wake = next.map(|at| ctx.run_later(at.since(now), Self::on_wake));
+        self.keep(ctx);
     }
 
     fn on_wake(&mut self, ctx: &mut Context<Self>) {
         self.wake = None;
         let now = self.clock.now();
-        for removed in self.pool.on_wake(now) {
-            debug!(txid = %removed.txid, reason = %removed.reason, "transaction left the pool");
-        }
+        let expired = self.pool.on_wake(now);
+        self.on_left(&expired);
         let actions = self.relay.on_wake(now);
         self.carry_out(actions, ctx);
         self.after(ctx);
@@ -241,6 +259,7 @@ impl Actor for MempoolActor {
         if let Some(inbox) = self.inbox.take() {
             ctx.add_stream(crate::inbox_stream(inbox));
         }
+        self.restore(ctx);
         self.after(ctx);
     }
 }
@@ -352,9 +371,8 @@ impl Handler<Revalidate> for MempoolActor {
     type Result = ();
 
     fn handle(&mut self, _revalidate: Revalidate, ctx: &mut Self::Context) {
-        for removed in self.pool.revalidate(self.pool.height(), &self.chain) {
-            debug!(txid = %removed.txid, reason = %removed.reason, "transaction left the pool");
-        }
+        let removed = self.pool.revalidate(self.pool.height(), &self.chain);
+        self.on_left(&removed);
         self.after(ctx);
     }
 }
@@ -372,12 +390,13 @@ impl Handler<Committed> for MempoolActor {
             .map(|entry| (entry.txid, entry.arrived))
             .collect();
         self.pool.on_decided(block.id());
-        for removed in self.pool.on_committed(now, block.height(), &block.transactions) {
-            match (removed.reason, arrived.get(&removed.txid)) {
-                (RemovalReason::Included { .. }, Some(at)) => self.finality.record(now.since(*at)),
-                (reason, _) => debug!(txid = %removed.txid, %reason, "transaction left the pool"),
+        let removed = self.pool.on_committed(now, block.height(), &block.transactions);
+        for removed in &removed {
+            if let (RemovalReason::Included { .. }, Some(at)) = (removed.reason, arrived.get(&removed.txid)) {
+                self.finality.record(now.since(*at));
             }
         }
+        self.on_left(&removed);
         // Consensus takes the pool to be empty when a block is final; it is told how it is.
         self.told_waiting = None;
         if !arrived.is_empty() {

@@ -4,7 +4,7 @@ use crate::block_sync::{BlockSyncActor, BlockSyncParts, SyncStatus};
 use crate::consensus::{ConsensusActor, ConsensusParts};
 use crate::fatal::{Fatal, Vital};
 use crate::ledger::{self, FlushNow, LedgerActor, TipSeen};
-use crate::mempool::{self, MempoolActor, MempoolParts, MempoolStatus};
+use crate::mempool::{self, CloseAndKeep, MempoolActor, MempoolParts, MempoolStatus};
 use crate::messages::{Inboxes, PeerListener, Stop, Subscribe, SubscribeClock};
 use crate::network::Network;
 use crate::peer_manager::{PeerManager, PeerManagerParts, PeersConfig, PeersView};
@@ -14,11 +14,17 @@ use crate::transport::{Listener, Transport};
 use actix::Addr;
 use rand::rngs::StdRng;
 use std::sync::Arc;
+use std::time::Duration;
 use timed_consensus::leaders::MEMORY_HEIGHTS;
 use timed_consensus::{ChainStart, Consensus, ConsensusStatus, LeaderRecord, Tip};
 use timed_ledger::{Ledger, LedgerReader, ReadError};
+use timed_mempool::{Found, PoolFile};
 use timed_primitives::{Clock, Height, PublicKey, SecretKey};
 use tokio::sync::watch;
+use tracing::warn;
+
+/// How long a stop waits for the mempool's file: a disk that hangs holds nobody longer.
+const KEEP_WITHIN: Duration = Duration::from_secs(2);
 
 /// Everything a node is made of, open and not running. All that touches the outside comes in by a seam.
 pub struct NodeParts {
@@ -40,6 +46,8 @@ pub struct NodeParts {
     pub proposer: Option<PublicKey>,
     /// Bounds of the mempool.
     pub mempool: timed_mempool::Limits,
+    /// Where the mempool keeps what waits, and what an earlier run left there.
+    pub kept: (PoolFile, Found),
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Where actors live.
@@ -85,9 +93,17 @@ impl Handles {
         rooms.into_iter().filter(|(_, is_alive)| !is_alive).map(|(room, _)| room).collect()
     }
 
-    /// Ends in order: peers are told goodbye, then the store is brought up to date. What is final is on disk already.
+    /// Ends in order: the mempool takes nothing more and keeps what waits, peers are told goodbye, then the store is brought up to date.
+    /// What is final is on disk already.
     pub async fn stop(&self) {
         // An actor that is gone has nothing left to end.
+        let kept = tokio::time::timeout(KEEP_WITHIN, self.mempool.send(CloseAndKeep)).await;
+        if kept.is_err() {
+            warn!(
+                "the mempool's file could not be written in {} s: payments of the last moments may be lost",
+                KEEP_WITHIN.as_secs()
+            );
+        }
         let _ = self.peer_manager.send(Stop).await;
         let _ = self.ledger.send(FlushNow).await;
     }
@@ -133,8 +149,11 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
     let actor = LedgerActor::new(parts.ledger, threads.clone(), tip_sender, vital);
     let ledger = threads.start(Room::Ledger, move |_| actor);
 
+    let (file, found) = parts.kept;
     let actor = MempoolActor::new(MempoolParts {
         limits: parts.mempool,
+        file,
+        found,
         reader: reader.clone(),
         verified,
         clock: clock.clone(),

@@ -157,6 +157,17 @@ impl Threads {
             }
         }
     }
+
+    /// Does work that may wait for a disk while no vote waits for it, such as the mempool's file; in place when everything is inline. It
+    /// takes no slot of [`Self::compute`], so a disk that hangs keeps no signature from being checked.
+    ///
+    /// Callers have one or two under way. `None` when the work panicked or the process is ending.
+    pub async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        match &self.arbiters {
+            None => Some(work()),
+            Some(_) => tokio::task::spawn_blocking(work).await.ok(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod metrics;
 mod network;
 mod peers;
 mod stop;
+mod survival;
 mod testnet;
 mod twins;
 mod waiting;

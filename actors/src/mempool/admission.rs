@@ -1,7 +1,7 @@
 //! The way into the pool: everything but signatures first, then signatures in batches off the actor's thread, then the pool.
 
 use super::checking::{Answer, Checking, Child, reply, valid_ones};
-use super::{MempoolActor, SubmitError};
+use super::{MempoolActor, Refusal, SubmitError};
 use crate::messages::{Penalize, Useful};
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use std::sync::Arc;
@@ -21,6 +21,10 @@ const THANKS_EACH: Duration = Duration::from_millis(100);
 impl MempoolActor {
     /// Queues a transaction for the check of its signatures, or refuses it and returns false.
     pub(super) fn pre_check(&mut self, transaction: Arc<Transaction>, source: Source, answer: Option<Answer>) -> bool {
+        if self.keeping.is_closing {
+            reply(answer, Err(SubmitError::Closing));
+            return false;
+        }
         if !self.queue.has_room(transaction.size_bytes(), source) {
             self.dropped += 1;
             reply(answer, Err(SubmitError::Busy(self.queue.len())));
@@ -45,7 +49,7 @@ impl MempoolActor {
                     _ => {}
                 }
                 trace!(reason = reject.name(), "transaction refused");
-                reply(answer, Err(reject.into()));
+                self.answer_refused(source, answer, reject);
                 false
             }
         }
@@ -130,14 +134,36 @@ impl MempoolActor {
         }
         self.verified.insert([candidate.full_id()]);
         let source = candidate.source();
+        if self.keeping.is_closing {
+            return reply(answer, Err(SubmitError::Closing));
+        }
         match self.pool.admit(now, candidate, &self.chain) {
             Ok(admitted) => {
+                self.on_left(&admitted.evicted);
                 let actions = self.relay.on_admitted(now, &admitted.txid, admitted.full_id);
                 self.carry_out(actions, ctx);
                 self.thank(now, source);
-                reply(answer, Ok(admitted.txid));
+                self.on_admitted(admitted.txid, source, answer);
             }
-            Err(reject) => reply(answer, Err(reject.into())),
+            Err(reject) => self.answer_refused(source, answer, reject),
+        }
+    }
+
+    /// A client's is kept before it is answered; a peer's may be one that was lost here before.
+    fn on_admitted(&mut self, txid: TxId, source: Source, answer: Option<Answer>) {
+        match source {
+            Source::Local => self.answer_when_kept(txid, answer, Ok(txid)),
+            Source::Peer(_) => self.on_brought_again(txid),
+        }
+    }
+
+    /// What a peer brought and a client hands in counts as taken for the client, so it is kept like his own.
+    fn answer_refused(&mut self, source: Source, answer: Option<Answer>, reject: Refusal) {
+        match (source, &reject) {
+            (Source::Local, Reject::AlreadyKnown { txid }) => {
+                self.answer_when_kept(*txid, answer, Err(reject.into()));
+            }
+            _ => reply(answer, Err(reject.into())),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Questions to the mempool, answered from the pool as it is.
 
-use super::{GetEntry, ListConflicts, ListEntries, MempoolActor, OutputStates};
+use super::{GetEntry, ListConflicts, ListEntries, ListSpends, MempoolActor, OutputStates};
 use actix::Handler;
 use timed_mempool::{Conflict, EntryInfo, OutputState};
+use timed_primitives::OutPoint;
 
 impl Handler<GetEntry> for MempoolActor {
     type Result = Option<EntryInfo>;
@@ -17,6 +18,14 @@ impl Handler<ListEntries> for MempoolActor {
 
     fn handle(&mut self, _list: ListEntries, _ctx: &mut Self::Context) -> Self::Result {
         self.pool.entries().collect()
+    }
+}
+
+impl Handler<ListSpends> for MempoolActor {
+    type Result = Vec<OutPoint>;
+
+    fn handle(&mut self, _list: ListSpends, _ctx: &mut Self::Context) -> Self::Result {
+        self.pool.spends().collect()
     }
 }
 

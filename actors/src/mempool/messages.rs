@@ -2,9 +2,9 @@
 
 use super::Refusal;
 use crate::finality::FinalitySummary;
-use actix::{Message, Recipient};
+use actix::{Message, MessageResponse, Recipient};
 use std::sync::Arc;
-use timed_mempool::{Conflict, EntryInfo, OutputState, PoolInfo, RelayStats};
+use timed_mempool::{Conflict, EntryInfo, Loss, OutputState, PoolInfo, RelayStats};
 use timed_primitives::{Amount, BlockId, Height, OutPoint, Transaction, TxId};
 
 /// A transaction from this node's operator. Answer: its id, or why it is not taken.
@@ -24,6 +24,9 @@ pub enum SubmitError {
     /// Too many transactions wait to be checked.
     #[error("busy: {0} transactions wait to be checked; try again shortly")]
     Busy(usize),
+    /// The node is ending, and takes nothing that it could not keep.
+    #[error("the node is shutting down and takes no transactions; hand it in again when it is back, or elsewhere")]
+    Closing,
 }
 
 /// Judges transactions as [`Submit`] would, and keeps nothing. Answer: fee, or why not, one for each.
@@ -75,6 +78,47 @@ pub struct Subscribe(pub Recipient<PayloadWaiting>);
 #[rtype(result = "Option<EntryInfo>")]
 pub struct GetEntry(pub TxId);
 
+/// Asks what became of a transaction, as far as the mempool knows.
+#[derive(Message)]
+#[rtype(result = "Fate")]
+pub struct GetFate(pub TxId);
+
+/// What became of a transaction, as far as the mempool knows.
+#[derive(Clone, Debug, MessageResponse)]
+pub enum Fate {
+    /// It is in the pool.
+    Waiting(Box<EntryInfo>),
+    /// It waited when the last run ended, and is not checked again yet.
+    Restoring,
+    /// A client was told that it is taken, and it is lost.
+    Lost(Loss),
+    /// It is not here. The chain may know it.
+    Unknown,
+}
+
+/// Takes nothing from here on. Answered when what waits is in the file and on the disk, or cannot be.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CloseAndKeep;
+
+/// How it stands with what is kept over a restart.
+#[derive(Clone, Debug)]
+pub struct KeepStatus {
+    /// Why the file cannot be written, when that is so: what waits is lost if the process ends.
+    pub failed: Option<Arc<str>>,
+    /// Answers do not wait for the file, because a write takes too long.
+    pub is_late: bool,
+    /// Payments that were taken from clients, were lost, and are remembered with the reason.
+    pub losses: usize,
+    /// Transactions of the last run that are not checked again yet.
+    pub restoring: usize,
+}
+
+/// Asks for every output that a transaction in the pool spends.
+#[derive(Message)]
+#[rtype(result = "Vec<OutPoint>")]
+pub struct ListSpends;
+
 /// Asks for all transactions in the pool, oldest first.
 #[derive(Message)]
 #[rtype(result = "Vec<EntryInfo>")]
@@ -103,4 +147,6 @@ pub struct MempoolStatus {
     pub dropped: u64,
     /// Messages that could not be decoded.
     pub undecodable: u64,
+    /// What is kept over a restart.
+    pub keeping: KeepStatus,
 }

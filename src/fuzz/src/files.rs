@@ -1,12 +1,14 @@
 //! What a node finds on its disk at a start, where bits may have turned.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use timed_consensus::guard::{GUARD_FILE, SignedRecord};
 use timed_consensus::inspect::{Statement, Statements, batches_in, guard_record, read_guard, read_journal};
 use timed_consensus::journal::JOURNAL_FILES;
 use timed_consensus::{ChainStart, Config, Consensus, Gossip, Input, KeyReport, Output, Tip};
 use timed_ledger::{BLOCK_LOG_FILE, Genesis, Ledger, LogWalk, MemoryStore};
-use timed_primitives::{BlockId, Disk as _, Height, Instant, MemoryDisk, SecretKey, UnixTime};
+use timed_mempool::{Found, Limits, POOL_FILE, POOL_FILE_DAMAGED, PoolFile, Record};
+use timed_primitives::{BlockId, Disk as _, Hash, Height, Instant, MemoryDisk, SecretKey, TxId, UnixTime};
 
 /// A disk with these files.
 fn disk(files: &[(&str, &[u8])]) -> MemoryDisk {
@@ -142,4 +144,39 @@ fn validate_with(disk: &MemoryDisk) {
             }
         }
     }
+}
+
+/// The mempool's file: whatever is there, a node starts; parents come before their children; what is written anew or added is found again;
+/// and a file that is damaged is put aside, never overwritten.
+pub(crate) fn pool_file(bytes: &[u8]) {
+    let disk = Arc::new(disk(&[(POOL_FILE, bytes)]));
+    let open = || PoolFile::open(disk.clone(), Hash([7; 32]), &Limits::default());
+    let (mut file, found) = open();
+    let is_there = |name: &str| disk.damage(name, |content| assert_eq!(content, bytes, "a file was changed")).is_some();
+    assert!(is_there(if found.is_put_aside { POOL_FILE_DAMAGED } else { POOL_FILE }));
+    let mut seen = BTreeSet::new();
+    for (_, kept) in &found.waiting {
+        let inputs = kept.transaction.body.inputs.iter();
+        let later = |parent: &TxId| found.waiting.iter().any(|(_, other)| other.transaction.id() == *parent);
+        assert!(inputs.map(|input| input.previous.txid).all(|parent| seen.contains(&parent) || !later(&parent)));
+        assert!(seen.insert(kept.transaction.id()), "a transaction twice");
+        assert!(found.losses.get(&kept.transaction.id()).is_none(), "it waits and is lost");
+    }
+    let records = |found: &Found| -> Vec<Record> {
+        let losses = found.losses.iter().map(|loss| Record::Lost(*loss));
+        losses.chain(found.waiting.iter().map(|(_, kept)| Record::Waiting(kept.clone()))).collect()
+    };
+    let all = records(&found);
+    if file.wants_rewrite() {
+        file.rewrite(all.iter().cloned()).expect("a disk in memory takes every write");
+    }
+    file.append(&all).expect("a disk in memory takes every write");
+    let (_, again) = open();
+    assert!(again.trouble.is_none(), "{:?}", again.trouble);
+    let sorted = |found: &Found| {
+        let mut payloads: Vec<_> = records(found).iter().map(|record| format!("{record:?}")).collect();
+        payloads.sort();
+        payloads
+    };
+    assert_eq!(sorted(&again), sorted(&found));
 }

@@ -17,7 +17,7 @@ mod texts;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     ("frames", stream::frames),
     ("body", stream::body),
     ("handshake", stream::handshake),
@@ -26,6 +26,7 @@ pub const TARGETS: [Target; 14] = [
     ("judge", objects::judge),
     ("block_log", files::block_log),
     ("journal", files::journal),
+    ("pool_file", files::pool_file),
     ("store", store::store),
     ("texts", texts::texts),
     ("genesis", texts::genesis),

@@ -16,10 +16,11 @@ use timed_consensus::journal::JOURNAL_FILES;
 use timed_consensus::{ChainStart, Config, Consensus, Gossip, Input, KeyReport, Output, Tip};
 use timed_fuzz::TARGETS;
 use timed_ledger::{BLOCK_LOG_FILE, Genesis, LogWalk};
+use timed_mempool::{Kept, Limits, Loss, LossReason, POOL_FILE, PoolFile, Record};
 use timed_peer::AddressRecord;
 use timed_primitives::{
-    Address, Block, BlockId, ChainId, Disk as _, Height, Instant, KeyHash, MemoryDisk, Network, Proposal, Round,
-    SecretKey, Signature, UnixTime, Vote, VoteKind, decode, encode,
+    Address, Block, BlockId, ChainId, Disk as _, Hash, Height, Instant, KeyHash, MemoryDisk, Network, OutPoint,
+    Proposal, Round, SecretKey, Signature, Transaction, TxId, TxInput, UnixTime, Vote, VoteKind, decode, encode,
 };
 use timed_wire::{Encoded, Kind, sample};
 
@@ -124,6 +125,33 @@ fn objects() -> Vec<Vec<u8>> {
     }));
     objects.truncate(12);
     objects
+}
+
+/// Mempool files: with a chain of payments and a loss, the same torn, and without its first half.
+fn pool_files() -> Vec<Vec<u8>> {
+    let transaction: Transaction = {
+        let object = objects().into_iter().find(|object| object[0] == 0).unwrap();
+        decode(&object[1..]).unwrap()
+    };
+    let mut child = transaction.clone();
+    child.body.inputs = vec![TxInput { previous: OutPoint { txid: transaction.id(), index: 0 } }];
+    let waiting = |transaction: &Transaction, is_ours| {
+        let transaction = Arc::new(transaction.clone());
+        Record::Waiting(Kept { transaction, arrived: UnixTime(1_700_000_000_000), is_ours })
+    };
+    let (with, outpoint) = (child.id(), OutPoint { txid: child.id(), index: 1 });
+    let reason = LossReason::Conflict { with, outpoint, height: Height(3) };
+    let lost = Loss { txid: TxId(Hash([9; 32])), reason, at: UnixTime(1_700_000_000_001) };
+    let disk = Arc::new(MemoryDisk::default());
+    let (mut file, _) = PoolFile::open(disk.clone(), Hash([7; 32]), &Limits::default());
+    file.rewrite([waiting(&child, false), waiting(&transaction, true)].into_iter()).unwrap();
+    file.append(&[Record::Lost(lost), waiting(&child, true)]).unwrap();
+    let handle = disk.open(POOL_FILE).unwrap();
+    let mut whole = vec![0; usize::try_from(handle.len().unwrap()).unwrap()];
+    handle.read_at(0, &mut whole).unwrap();
+    let torn = whole[..whole.len() - 5].to_vec();
+    let second_half = [&whole[..44], &whole[whole.len() / 2..]].concat();
+    vec![whole, torn, second_half]
 }
 
 /// The first block of the chain in the corpus.
@@ -304,6 +332,7 @@ fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     ];
     vec![
         ("journal", journals()),
+        ("pool_file", pool_files()),
         ("store", rows.map(<[u8]>::to_vec).to_vec()),
         ("settings", files.map(<[u8]>::to_vec).to_vec()),
         ("rpc", calls()),

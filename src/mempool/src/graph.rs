@@ -177,6 +177,10 @@ impl Graph {
         self.spends.get(outpoint).copied()
     }
 
+    pub(crate) fn spends(&self) -> impl Iterator<Item = OutPoint> + '_ {
+        self.spends.keys().copied()
+    }
+
     /// An output made by a transaction of the pool.
     pub(crate) fn output(&self, outpoint: &OutPoint) -> Option<TxOutput> {
         let outputs = &self.entries.get(&outpoint.txid)?.transaction.body.outputs;
@@ -186,6 +190,15 @@ impl Graph {
     /// Parents first.
     pub(crate) fn in_order(&self) -> impl Iterator<Item = &Entry> {
         self.by_sequence.values().filter_map(|id| self.entries.get(id))
+    }
+
+    /// The same from a sequence number on.
+    pub(crate) fn in_order_from(&self, first: u64) -> impl Iterator<Item = &Entry> {
+        self.by_sequence.range(first..).filter_map(|(_, id)| self.entries.get(id))
+    }
+
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.next_sequence
     }
 
     pub(crate) fn oldest(&self) -> Option<&Entry> {

@@ -4,7 +4,7 @@ use crate::event::{Conflict, Event};
 use crate::graph::{Entry, Stage};
 use crate::pool::{Pool, Source};
 use std::sync::Arc;
-use timed_primitives::{Amount, BlockId, Height, Instant, Transaction, TxFullId, TxId};
+use timed_primitives::{Amount, BlockId, Height, Instant, OutPoint, Transaction, TxFullId, TxId};
 
 /// State of the pool, for `getmempoolinfo` and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,9 +90,30 @@ impl Pool {
         self.graph.by_full_id(id).map(|entry| &entry.transaction)
     }
 
-    /// All transactions, parents before children: to be kept over a restart and submitted again in this order.
-    pub fn transactions(&self) -> impl Iterator<Item = &Arc<Transaction>> {
-        self.graph.in_order().map(|entry| &entry.transaction)
+    /// All transactions that entered as number `first` or later, parents before children, each with when it entered: to be kept over a
+    /// restart.
+    pub fn transactions_from(&self, first: u64) -> impl Iterator<Item = (&Arc<Transaction>, TxId, Instant)> {
+        self.graph.in_order_from(first).map(|entry| (&entry.transaction, entry.id, entry.arrived))
+    }
+
+    /// The transaction and when it entered, if it is here.
+    pub fn transaction_and_arrival(&self, id: &TxId) -> Option<(&Arc<Transaction>, Instant)> {
+        self.graph.get(id).map(|entry| (&entry.transaction, entry.arrived))
+    }
+
+    /// Every output that a transaction here spends.
+    pub fn spends(&self) -> impl Iterator<Item = OutPoint> + '_ {
+        self.graph.spends()
+    }
+
+    /// The number of the transaction that enters next.
+    pub fn next_number(&self) -> u64 {
+        self.graph.next_sequence()
+    }
+
+    /// Whether the transaction is here.
+    pub fn contains(&self, id: &TxId) -> bool {
+        self.graph.get(id).is_some()
     }
 
     /// Ids of all transactions, parents before children.

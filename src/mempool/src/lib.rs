@@ -9,7 +9,7 @@
 //!                        block committed ─► Pool::on_committed ◄── build_payload ─► proposal ◄────┘
 //! ```
 //!
-//! Start reading in [`Pool`]; [`Relay`] stands beside it and never looks inside.
+//! Start reading in [`Pool`]; [`Relay`] stands beside it and never looks inside, and [`PoolFile`] keeps what waits over a restart.
 
 mod admission;
 mod chain;
@@ -18,8 +18,10 @@ mod event;
 mod fee;
 mod graph;
 mod info;
+mod keep;
 mod lifecycle;
 mod limits;
+mod losses;
 mod payload;
 mod pool;
 mod reject;
@@ -35,7 +37,9 @@ pub use drain::{Backlog, Drain};
 pub use event::{Conflict, Event, OutputState, RemovalReason, Removed};
 pub use fee::FeeRate;
 pub use info::{EntryInfo, PoolInfo};
+pub use keep::{Found, Kept, POOL_FILE, POOL_FILE_BESIDE, POOL_FILE_DAMAGED, PoolFile, Record, Trouble};
 pub use limits::{Limits, RelayLimits};
+pub use losses::{LOSSES_MAX, Loss, LossReason, Losses};
 pub use pool::{Admitted, Candidate, Pool, Source};
 pub use reject::Reject;
 pub use relay::{Receipt, Relay, RelayAction, RelayStats};

@@ -34,6 +34,8 @@ pub struct Candidate {
     signed_items: Vec<SignedItem>,
     /// The chain's height here when its inputs were found, if all of them were found there.
     on_chain_at: Option<Height>,
+    /// When it entered the pool of an earlier run.
+    arrived: Option<Instant>,
 }
 
 impl Candidate {
@@ -45,6 +47,13 @@ impl Candidate {
     /// Takes the signatures out, to be verified elsewhere.
     pub fn take_signed_items(&mut self) -> Vec<SignedItem> {
         std::mem::take(&mut self.signed_items)
+    }
+
+    /// It was in the pool of an earlier run since then, and has waited as long.
+    #[must_use]
+    pub fn arrived_at(mut self, arrived: Instant) -> Self {
+        self.arrived = Some(arrived);
+        self
     }
 
     /// The transaction.
@@ -171,7 +180,8 @@ impl Pool {
         let on_chain_at = is_on_chain.then_some(self.height);
         let fee = chain.check(&transaction, &spent).map_err(Reject::Invalid)?;
         let signed_items = transaction.signed_items().collect();
-        let candidate = Candidate { transaction, id, full_id, size, fee, source, signed_items, on_chain_at };
+        let candidate =
+            Candidate { transaction, id, full_id, size, fee, source, signed_items, on_chain_at, arrived: None };
         self.plan(now, &candidate)?;
         Ok(candidate)
     }
@@ -214,9 +224,10 @@ impl Pool {
             }
         };
         let evicted = self.evict(now, &victims);
-        let Candidate { transaction, id, full_id, size, fee, source, .. } = candidate;
+        let Candidate { transaction, id, full_id, size, fee, source, arrived, .. } = candidate;
+        let arrived = arrived.unwrap_or(now);
         let spent: Vec<OutPoint> = transaction.body.inputs.iter().map(|input| input.previous).collect();
-        self.graph.insert(Arrival { transaction, id, full_id, size, fee, arrived: now, source });
+        self.graph.insert(Arrival { transaction, id, full_id, size, fee, arrived, source });
         self.emit(Event::Accepted { txid: id, fee, size });
         for outpoint in spent {
             self.emit(Event::Output { outpoint, state: OutputState::Locked { by: id } });

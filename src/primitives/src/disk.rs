@@ -15,6 +15,14 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// What the system says.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Gives a file another name, and takes that name from the file that has it. Durable when this returns; after a crash in between
+    /// either both names are as before or both are as wanted. Open files stay what they are. What was written and not synced may be
+    /// lost under either name.
+    ///
+    /// # Errors
+    /// `NotFound` when no file is called `from`; else what the system says.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 }
 
 /// One open file. Positions are bytes from its start.
@@ -156,6 +164,13 @@ impl Disk for MemoryDisk {
         let file = lock(&self.files).entry(name.to_owned()).or_insert_with(fresh).clone();
         Ok(file)
     }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut files = lock(&self.files);
+        let file = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        files.insert(to.to_owned(), file);
+        Ok(())
+    }
 }
 
 struct MemoryFile {
@@ -288,6 +303,24 @@ mod tests {
         assert!(file.read_at(1, &mut bytes).is_err());
         disk.fail_syncs("a");
         assert!(file.sync().is_err());
+    }
+
+    #[test]
+    fn a_renamed_file_takes_the_place_of_the_other() {
+        let disk = MemoryDisk::default();
+        let (old, new) = (disk.open("a").unwrap(), disk.open("b").unwrap());
+        for (file, bytes) in [(&old, b"old"), (&new, b"new")] {
+            file.write_at(0, bytes).unwrap();
+            file.sync().unwrap();
+        }
+        disk.rename("b", "a").unwrap();
+        disk.crash();
+        let mut bytes = [0; 3];
+        disk.open("a").unwrap().read_at(0, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"new");
+        old.read_at(0, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"old", "an open file stays what it is");
+        assert_eq!(disk.rename("b", "a").unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

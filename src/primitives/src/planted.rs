@@ -48,11 +48,13 @@ pub enum Bug {
     ClockDecidesDoubt,
     /// Nobody listens to peers that say that our key is live elsewhere.
     TwinUnheard,
+    /// Nothing of the mempool is kept over a restart.
+    PoolForgotten,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::QuorumOffByOne,
         Self::NoGuard,
         Self::NoJournalSync,
@@ -70,6 +72,7 @@ impl Bug {
         Self::OwnWorkIgnored,
         Self::ClockDecidesDoubt,
         Self::TwinUnheard,
+        Self::PoolForgotten,
     ];
 }
 

@@ -1,7 +1,7 @@
 //! Why a call has no result, and the number that says so.
 
 use serde_json::Value;
-use timed_primitives::{Amount, BlockId, Height, OutPoint, TxId};
+use timed_primitives::{Amount, BlockId, Height, OutPoint, TxId, UnixTime};
 
 /// Why a call failed. The text is for people and says what to do; [`RpcError::code`] is for programs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +65,22 @@ pub enum RpcError {
     /// No such transaction in a block or in the mempool.
     #[error("no transaction {0} in any block or in the mempool of this node")]
     TransactionUnknown(TxId),
+    /// It was taken here and is lost.
+    #[error(
+        "transaction {txid} was accepted by this node and is lost: {reason}; check it, and pay again if that is still wanted"
+    )]
+    TransactionLost {
+        /// Which.
+        txid: TxId,
+        /// Why, for people.
+        reason: String,
+        /// Why, for programs: `conflict`, `full`, `expired`, `ancestor_lost` or `invalid`.
+        name: &'static str,
+        /// The transaction on whose account it is lost, when that is known.
+        by: Option<TxId>,
+        /// When that was noticed.
+        at: UnixTime,
+    },
     /// No such block.
     #[error("no block {0} on this node")]
     BlockUnknown(BlockId),
@@ -141,7 +157,10 @@ impl RpcError {
             Self::Busy(_) => -32005,
             Self::Timeout(_) => -32004,
             Self::Wallet(_) => -4,
-            Self::Address { .. } | Self::TransactionUnknown(_) | Self::BlockUnknown(_) => -5,
+            Self::Address { .. }
+            | Self::TransactionUnknown(_)
+            | Self::TransactionLost { .. }
+            | Self::BlockUnknown(_) => -5,
             Self::InsufficientFunds { .. } => -6,
             Self::HeightUnknown { .. } | Self::InvalidParameter(_) => -8,
             Self::PeerUnknown(_) => -29,
@@ -155,7 +174,24 @@ impl RpcError {
 
     /// The error as JSON-RPC shows it.
     pub fn to_json(&self) -> Value {
-        serde_json::json!({ "code": self.code(), "message": self.to_string() })
+        let mut error = serde_json::json!({ "code": self.code(), "message": self.to_string() });
+        if let (Some(data), Some(fields)) = (self.data(), error.as_object_mut()) {
+            fields.insert("data".into(), data);
+        }
+        error
+    }
+
+    /// What programs may want to know beside the code.
+    fn data(&self) -> Option<Value> {
+        match self {
+            Self::TransactionLost { txid, name, by, at, .. } => Some(serde_json::json!({
+                "lost": txid.to_string(),
+                "reason": name,
+                "by": by.map(|by| by.to_string()),
+                "time": at.seconds(),
+            })),
+            _ => None,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use timed_consensus::guard::GUARD_FILE;
 use timed_consensus::inspect::{batches_in, guard_record};
 use timed_consensus::journal::JOURNAL_FILES;
 use timed_ledger::{Batch, MemoryStore, Store, StoreView};
+use timed_mempool::{POOL_FILE, POOL_FILE_BESIDE};
 use timed_primitives::{Disk, DiskFile, MemoryDisk, Survival};
 
 /// Batches of the store that a loss of power may take.
@@ -33,6 +34,23 @@ impl Disk for GatedDisk {
         let (name, gate, checker) = (name.to_owned(), self.gate.clone(), self.checker.clone());
         Ok(Arc::new(GatedFile { name, role, file, gate, checker, unsynced: Mutex::default() }))
     }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        match self.gate.pass() {
+            Passage::Open => {
+                self.gate.trace.node(self.gate.node, format_args!("renames {from} to {to}"));
+                self.files.rename(from, to)
+            }
+            // The disk may have done it; the node never learns.
+            Passage::Dying => {
+                if self.gate.draw(0..=1) == 1 {
+                    self.files.rename(from, to)?;
+                }
+                Err(dead())
+            }
+            Passage::Shut => Err(dead()),
+        }
+    }
 }
 
 /// What a file is to the checker.
@@ -40,6 +58,8 @@ impl Disk for GatedDisk {
 enum Role {
     Journal(&'static str),
     Guard,
+    /// Synced by a thread of its own, which the node does not wait for.
+    Pool,
     Other,
 }
 
@@ -48,6 +68,7 @@ impl Role {
         match JOURNAL_FILES.into_iter().find(|journal| *journal == name) {
             Some(journal) => Self::Journal(journal),
             None if name == GUARD_FILE => Self::Guard,
+            None if [POOL_FILE, POOL_FILE_BESIDE].contains(&name) => Self::Pool,
             None => Self::Other,
         }
     }
@@ -82,7 +103,7 @@ impl GatedFile {
                         self.checker.lock().on_guard(self.gate.node, record);
                     }
                 }
-                Role::Other => {}
+                Role::Pool | Role::Other => {}
             }
         }
     }
@@ -114,7 +135,7 @@ impl DiskFile for GatedFile {
         }
         self.gate.trace.node(self.gate.node, format_args!("writes {} bytes of {} at {offset}", bytes.len(), self.name));
         self.file.write_at(offset, bytes)?;
-        if !matches!(self.role, Role::Other) {
+        if !matches!(self.role, Role::Pool | Role::Other) {
             self.unsynced().push(bytes.to_vec());
         }
         Ok(())
@@ -136,7 +157,9 @@ impl DiskFile for GatedFile {
         match self.gate.pass() {
             Passage::Open => {
                 self.gate.trace.synced(self.gate.node, &self.name);
-                self.gate.take_sync_time();
+                if !matches!(self.role, Role::Pool) {
+                    self.gate.take_sync_time();
+                }
                 self.file.sync()?;
                 self.show();
                 Ok(())

@@ -87,6 +87,11 @@ impl Node {
             consensus,
             proposer: key.map(|key| key.public()),
             mempool: timed_mempool::Limits::default(),
+            kept: timed_mempool::PoolFile::open(
+                Arc::new(disk),
+                setting.genesis.hash(),
+                &timed_mempool::Limits::default(),
+            ),
             clock: Arc::new(NodeClock {
                 gate: gate.clone(),
                 skew: seat.skew.clone(),

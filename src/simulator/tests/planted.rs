@@ -141,6 +141,27 @@ fn liar(lie: Lie) -> impl Fn(u64) -> Vec<&'static str> {
     }
 }
 
+/// What a client was told is taken is gone when the only node that has it is killed.
+#[test]
+fn pool_forgotten() {
+    assert_caught(Bug::PoolForgotten, &["payment-lost"], 1, |seed| {
+        play(async {
+            let (world, nodes) = four(seed);
+            nodes[0].start().unwrap();
+            world.run_for(SECOND).await;
+            let mut taken = Vec::new();
+            for number in 0..3 {
+                taken.push(nodes[0].submit(world.payment(number, 7).unwrap()).await.unwrap());
+            }
+            nodes[0].kill(Crash::Process);
+            nodes.iter().for_each(|node| node.start().unwrap());
+            world.run_for(30 * SECOND).await;
+            let lost = taken.iter().filter(|txid| !nodes[1].is_final(txid)).map(|_| "payment-lost");
+            lost.chain(kinds(&world)).collect()
+        })
+    });
+}
+
 #[test]
 fn certificate_unchecked() {
     assert_caught(Bug::CertificateUnchecked, &["other-block"], 1, liar(Lie::WrongSync));

@@ -1,6 +1,6 @@
 //! Files of a folder.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -25,15 +25,19 @@ impl FileDisk {
     pub fn read_only(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into(), is_read_only: true }
     }
+
+    fn path(&self, name: &str) -> io::Result<PathBuf> {
+        if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a file name, not a path, is expected"));
+        }
+        Ok(self.folder.join(name))
+    }
 }
 
 impl Disk for FileDisk {
     /// A new file's name is made durable before this returns. To look at, a file must be there.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a file name, not a path, is expected"));
-        }
-        let path = self.folder.join(name);
+        let path = self.path(name)?;
         if self.is_read_only {
             return Ok(Arc::new(OpenFile(File::open(path)?)));
         }
@@ -49,6 +53,14 @@ impl Disk for FileDisk {
             other => other?,
         };
         Ok(Arc::new(OpenFile(file)))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        if self.is_read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        fs::rename(self.path(from)?, self.path(to)?)?;
+        sync_folder(&self.folder)
     }
 }
 

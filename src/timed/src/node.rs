@@ -19,6 +19,7 @@ use timed_actors::{Fatal, FatalReason, Handles, NodeParts, Priority, SystemClock
 use timed_config::{Config, Overrides};
 use timed_consensus::{Consensus, TimeoutDefaults};
 use timed_ledger::{Genesis, Ledger};
+use timed_mempool::PoolFile;
 use timed_peer::addresses::KeptAddress;
 use timed_peer::{Ban, BookConfig, LaneLimits, LocalNode};
 use timed_primitives::{Clock, Network, PublicKey, SecretKey};
@@ -192,6 +193,8 @@ impl Node {
         let files = PeerFiles::new(data.path());
         let (bans, earlier_ends) = (files.bans(&*clock)?, files.history()?);
         let known = files.addresses(genesis.chain_id)?.kept;
+        let limits = mempool_limits(&config, &genesis);
+        let kept = PoolFile::open(Arc::new(data.disk()), genesis.hash(), &limits);
         let threads = Threads::arbiters()?;
         // This thread serves clients from now on; those that vote have their own.
         Priority::Serving.apply();
@@ -202,7 +205,8 @@ impl Node {
             transport: Arc::new(TcpTransport),
             listener: Some(listener),
             rng: rand::rngs::StdRng::from_seed(rand::random()),
-            mempool: mempool_limits(&config, &genesis),
+            mempool: limits,
+            kept,
             proposer: identity.validator,
             ledger,
             consensus,

@@ -10,4 +10,4 @@ pub mod select;
 pub mod wallet;
 
 pub use select::{Coin, Fees, InsufficientFunds, Selection, select};
-pub use wallet::{BuildError, KEYS_MAX, Payment, Wallet, WalletError};
+pub use wallet::{BuildError, KEYS_MAX, Payment, Reservation, Wallet, WalletError};

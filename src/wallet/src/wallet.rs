@@ -1,7 +1,7 @@
 //! A few keys, the coins they own, and payments with them.
 
 use crate::select::{Coin, Fees, InsufficientFunds, select, size_bytes};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use timed_primitives::transaction::TRANSACTION_VERSION;
 use timed_primitives::{
@@ -80,6 +80,10 @@ pub enum WalletError {
     TooManyKeys,
 }
 
+/// Tells one time that a coin was reserved from the next, so that what was learned of the first does not end the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reservation(u64);
+
 /// The development wallet: key 0 is the one it was made from, key n is derived from that one's seed by BLAKE3. Whoever has key 0 has
 /// all of them, so it is for devnets and tests.
 pub struct Wallet {
@@ -87,8 +91,9 @@ pub struct Wallet {
     chain_id: ChainId,
     keys: Vec<SecretKey>,
     index_of: BTreeMap<KeyHash, usize>,
-    /// Inputs of payments under way. Bound: the wallet's own coins.
-    locked: BTreeSet<OutPoint>,
+    /// Inputs of payments under way, each with the number of its reservation. Bound: the wallet's own coins.
+    locked: BTreeMap<OutPoint, Reservation>,
+    reservations: u64,
 }
 
 impl fmt::Debug for Wallet {
@@ -105,7 +110,7 @@ impl Wallet {
     /// A wallet of this key and those derived from it.
     pub fn from_key(key: SecretKey, network: Network, chain_id: ChainId) -> Self {
         let index_of = BTreeMap::from([(KeyHash::of(&key.public()), 0)]);
-        Self { network, chain_id, keys: vec![key], index_of, locked: BTreeSet::new() }
+        Self { network, chain_id, keys: vec![key], index_of, locked: BTreeMap::new(), reservations: 0 }
     }
 
     /// The first address.
@@ -157,7 +162,7 @@ impl Wallet {
         let change_to = payment.change.unwrap_or(self.address());
         self.check(payment, &change_to)?;
         let (locked, free): (Vec<Coin>, Vec<Coin>) =
-            coins.iter().filter(|c| self.owns(&c.key_hash)).partition(|c| self.locked.contains(&c.outpoint));
+            coins.iter().filter(|c| self.owns(&c.key_hash)).partition(|c| self.locked.contains_key(&c.outpoint));
         let selection = select(&free, payment.amount, &payment.fees).map_err(|shortage| {
             let locked = Amount::sum(locked.iter().map(|c| c.amount)).unwrap_or(Amount(u64::MAX));
             BuildError::InsufficientFunds { shortage, locked }
@@ -178,30 +183,41 @@ impl Wallet {
         let key_of = |coin: &Coin| self.index_of.get(&coin.key_hash).and_then(|index| self.keys.get(*index));
         let keys: Vec<&SecretKey> = selection.coins.iter().filter_map(key_of).collect();
         let transaction = body.sign(&keys);
-        self.locked.extend(selection.coins.iter().map(|c| c.outpoint));
+        self.lock_outputs(selection.coins.iter().map(|c| c.outpoint));
         Ok(transaction)
     }
 
-    /// The transaction was refused or has expired: its inputs can be spent again.
+    /// The transaction was refused: its inputs can be spent again.
     pub fn unlock(&mut self, transaction: &Transaction) {
-        self.unlock_outputs(transaction.body.inputs.iter().map(|input| &input.previous));
+        for input in &transaction.body.inputs {
+            self.locked.remove(&input.previous);
+        }
     }
 
-    /// These outputs are not spent after all: they can be chosen again.
-    pub fn unlock_outputs<'a>(&mut self, outpoints: impl IntoIterator<Item = &'a OutPoint>) {
+    /// These outputs are spent by payments under way, ours or by somebody else with the same key: they are not chosen.
+    pub fn lock_outputs(&mut self, outpoints: impl IntoIterator<Item = OutPoint>) {
+        self.reservations += 1;
+        let reservation = Reservation(self.reservations);
         for outpoint in outpoints {
+            self.locked.entry(outpoint).or_insert(reservation);
+        }
+    }
+
+    /// This output is not spent after all: it can be chosen again, unless it was reserved anew since.
+    pub fn unlock_output(&mut self, outpoint: &OutPoint, reservation: Reservation) {
+        if self.locked.get(outpoint) == Some(&reservation) {
             self.locked.remove(outpoint);
         }
     }
 
     /// Forgets the locks of outputs that are spent for good.
     pub fn forget_spent(&mut self, is_unspent: impl Fn(&OutPoint) -> bool) {
-        self.locked.retain(is_unspent);
+        self.locked.retain(|outpoint, _| is_unspent(outpoint));
     }
 
     /// Inputs of payments under way.
-    pub fn locked(&self) -> impl ExactSizeIterator<Item = &OutPoint> {
-        self.locked.iter()
+    pub fn locked(&self) -> impl ExactSizeIterator<Item = (&OutPoint, Reservation)> {
+        self.locked.iter().map(|(outpoint, reservation)| (outpoint, *reservation))
     }
 
     fn first_key(&self) -> &SecretKey {
@@ -232,6 +248,7 @@ fn as_u64(n: usize) -> u64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
     use timed_primitives::{Hash, TxId};
 
     const FEES: Fees = Fees { per_byte: 1, dust_min: Amount(100), transaction_bytes_max: 65_536 };
@@ -307,6 +324,13 @@ mod tests {
         let again = ours.build(&coins, &pay(to, 1_000)).unwrap();
         assert_eq!(again.body.inputs, made[1].body.inputs);
         ours.forget_spent(|o| o.index == 0);
+        assert_eq!(ours.locked().len(), 1);
+        // What was learned of an earlier reservation does not end a later one.
+        let (coin, earlier) = ours.locked().map(|(outpoint, reservation)| (*outpoint, reservation)).next().unwrap();
+        ours.unlock_output(&coin, earlier);
+        assert_eq!(ours.locked().len(), 0);
+        ours.lock_outputs([coin]);
+        ours.unlock_output(&coin, earlier);
         assert_eq!(ours.locked().len(), 1);
     }
 

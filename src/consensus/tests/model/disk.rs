@@ -105,6 +105,10 @@ impl Disk for LoggedDisk {
         self.state().current.entry(name.to_owned()).or_default();
         Ok(Arc::new(LoggedFile { disk: self.clone(), name: name.to_owned() }))
     }
+
+    fn rename(&self, _: &str, _: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 struct LoggedFile {

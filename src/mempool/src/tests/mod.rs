@@ -1,6 +1,7 @@
 //! Shared by the tests: a chain that is a map, and short ways to make transactions.
 
 mod admission;
+mod keep;
 mod payload;
 mod pool;
 mod properties;

@@ -329,7 +329,7 @@ fn the_pool_of_the_last_run_can_be_submitted_again() {
     submit(&mut old, at(0), &parent, &chain).unwrap();
     submit(&mut old, at(0), &child, &chain).unwrap();
     let mut new = pool(Limits::default());
-    for transaction in old.transactions() {
+    for (transaction, ..) in old.transactions_from(0) {
         submit(&mut new, at(0), transaction, &chain).unwrap();
     }
     let info = new.info(at(0));

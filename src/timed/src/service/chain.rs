@@ -2,7 +2,7 @@
 
 use super::{Service, gone, unreadable};
 use std::sync::Arc;
-use timed_actors::mempool::{GetEntry, OutputStates};
+use timed_actors::mempool::{Fate, GetEntry, GetFate, OutputStates};
 use timed_ledger::{ConfirmedTransaction, LedgerView};
 use timed_mempool::OutputState;
 use timed_primitives::{Amount, OutPoint, Transaction, TxId};
@@ -101,12 +101,29 @@ impl Service {
 
     pub(super) async fn find_transaction(&self, txid: TxId) -> Result<TransactionFacts, RpcError> {
         // The mempool first: a transaction moves from there to the chain, never back.
-        let waiting = self.handles.mempool.send(GetEntry(txid)).await.map_err(gone)?;
+        let fate = self.handles.mempool.send(GetFate(txid)).await.map_err(gone)?;
         let view = self.handles.reader.view();
         if let Some(found) = view.transaction(&txid).map_err(unreadable)? {
             return final_facts(&view, found);
         }
-        let entry = waiting.ok_or(RpcError::TransactionUnknown(txid))?;
+        let entry = match fate {
+            Fate::Waiting(entry) => entry,
+            Fate::Restoring => {
+                return Err(RpcError::Warmup(
+                    "the mempool of the last run is being checked; ask again in a moment".into(),
+                ));
+            }
+            Fate::Lost(loss) => {
+                return Err(RpcError::TransactionLost {
+                    txid,
+                    reason: loss.reason.to_string(),
+                    name: loss.reason.name(),
+                    by: loss.reason.because_of(),
+                    at: loss.at,
+                });
+            }
+            Fate::Unknown => return Err(RpcError::TransactionUnknown(txid)),
+        };
         let state = if entry.block.is_some() { TransactionState::Proposed } else { TransactionState::Mempool };
         Ok(TransactionFacts { transaction: entry.transaction, fee: Some(entry.fee), state })
     }

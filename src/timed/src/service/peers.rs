@@ -88,7 +88,8 @@ impl Service {
     pub(super) fn warnings(&self) -> Vec<String> {
         let consensus = self.handles.consensus.borrow();
         let Some(status) = consensus.as_ref() else { return Vec::new() };
-        status.quorum_line.clone().into_iter().chain(self.signing_warning(status)).chain(self.clock_warning()).collect()
+        let lines = status.quorum_line.clone().into_iter().chain(self.signing_warning(status));
+        lines.chain(self.clock_warning()).chain(self.keeping_warning()).collect()
     }
 
     /// Our own clock is wrong.

@@ -14,6 +14,15 @@ impl Service {
         status.ok_or_else(|| RpcError::Warmup("the mempool is starting; try again in a moment".into()))
     }
 
+    /// That what waits would not survive this process.
+    pub(super) fn keeping_warning(&self) -> Option<String> {
+        let status = self.handles.mempool_status.borrow();
+        let problem = status.as_ref()?.keeping.failed.clone()?;
+        Some(format!(
+            "the mempool's file cannot be written ({problem}): payments that wait are lost if this process ends; check the disk"
+        ))
+    }
+
     pub(super) async fn submit_transaction(&self, transaction: Transaction) -> Result<TxId, RpcError> {
         match self.handles.mempool.send(Submit(Arc::new(transaction))).await.map_err(gone)? {
             Ok(txid) => Ok(txid),
@@ -109,6 +118,7 @@ pub(super) fn refusal(error: &SubmitError) -> RpcError {
         SubmitError::Refused(Reject::Conflict { with, outpoint }) => {
             RpcError::Conflict { output: *outpoint, by: *with }
         }
+        SubmitError::Closing => RpcError::Warmup(error.to_string()),
         SubmitError::Busy(waiting) => RpcError::Busy(*waiting),
         SubmitError::Refused(_) | SubmitError::BadSignature => RpcError::Rejected(error.to_string()),
     }

@@ -4,17 +4,20 @@ use super::chain::spender_of;
 use super::pool::refusal;
 use super::{Service, gone, unreadable};
 use crate::files::write_durably;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use timed_actors::mempool::{ListEntries, OutputStates, Submit, SubmitError};
+use std::time::Duration;
+use timed_actors::mempool::{ListEntries, ListSpends, OutputStates, Submit, SubmitError};
 use timed_ledger::{Entry, Genesis, LedgerView};
 use timed_mempool::{OutputState, Reject};
-use timed_primitives::{Address, Amount, KeyHash, Lock, OutPoint, SecretKey, Transaction, TxId};
+use timed_primitives::{
+    Address, Amount, Clock, Height, Instant, KeyHash, Lock, OutPoint, SecretKey, Transaction, TxId,
+};
 use timed_rpc::result::Balance;
 use timed_rpc::{RpcError, Unspent};
-use timed_wallet::{BuildError, Coin, Fees, KEYS_MAX, Payment, Wallet, WalletError};
+use timed_wallet::{BuildError, Coin, Fees, KEYS_MAX, Payment, Reservation, Wallet, WalletError};
 
 /// File in the data folder with the number of addresses handed out.
 const FILE: &str = "wallet.addresses";
@@ -24,12 +27,17 @@ const PAGE: usize = 2_000;
 const COINS_MAX: usize = 200_000;
 /// Other nodes spend with the same development key; a payment whose coin is taken tries this often with others.
 const TRIES: usize = 5;
+/// How long the coins of a payment stay reserved whose asker went away before the mempool answered.
+const RESERVED_FOR: Duration = Duration::from_secs(30);
 
 /// The wallet and where it keeps how many addresses it made.
 pub(crate) struct NodeWallet {
     wallet: Mutex<Wallet>,
-    /// Coins of payments whose outcome is not known yet. Taken after `wallet`, never before it.
-    in_flight: Mutex<BTreeSet<OutPoint>>,
+    /// Coins of payments whose outcome is not known yet, and until when they are reserved at most, if nobody waits for it any more. Locked
+    /// after `wallet`, never before it.
+    in_flight: Mutex<BTreeMap<OutPoint, Option<Instant>>>,
+    /// Height of the chain when locks of spent coins were forgotten last: coins read at a lower one are out of date.
+    read_at: Mutex<Height>,
     file: PathBuf,
     fees: Fees,
 }
@@ -90,14 +98,14 @@ impl NodeWallet {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(WalletFileError::Io { file: name(), source }),
         }
-        Ok(Self { wallet: Mutex::new(wallet), in_flight: Mutex::default(), file, fees })
+        Ok(Self { wallet: Mutex::new(wallet), in_flight: Mutex::default(), read_at: Mutex::default(), file, fees })
     }
 
     fn lock(&self) -> MutexGuard<'_, Wallet> {
         self.wallet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn in_flight(&self) -> MutexGuard<'_, BTreeSet<OutPoint>> {
+    fn in_flight(&self) -> MutexGuard<'_, BTreeMap<OutPoint, Option<Instant>>> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -116,17 +124,25 @@ impl NodeWallet {
     }
 }
 
-/// Coins of a payment on its way to the mempool; they stay locked while this lives.
+/// Coins of a payment on its way to the mempool. They stay reserved until its outcome is known, or for [`RESERVED_FOR`] when nobody waits
+/// for that any more: the mempool may still take it.
 struct InFlight {
     wallet: Arc<NodeWallet>,
+    clock: Arc<dyn Clock>,
     coins: Vec<OutPoint>,
+    is_known: bool,
 }
 
 impl InFlight {
-    fn new(wallet: &Arc<NodeWallet>, transaction: &Transaction) -> Self {
+    fn new(wallet: &Arc<NodeWallet>, clock: &Arc<dyn Clock>, transaction: &Transaction) -> Self {
         let coins: Vec<_> = transaction.body.inputs.iter().map(|input| input.previous).collect();
-        wallet.in_flight().extend(&coins);
-        Self { wallet: wallet.clone(), coins }
+        wallet.in_flight().extend(coins.iter().map(|coin| (*coin, None)));
+        Self { wallet: wallet.clone(), clock: clock.clone(), coins, is_known: false }
+    }
+
+    /// The mempool has answered.
+    fn end(mut self) {
+        self.is_known = true;
     }
 }
 
@@ -134,7 +150,11 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         let mut in_flight = self.wallet.in_flight();
         for coin in &self.coins {
-            in_flight.remove(coin);
+            if self.is_known {
+                in_flight.remove(coin);
+            } else {
+                in_flight.insert(*coin, Some(self.clock.now() + RESERVED_FOR));
+            }
         }
     }
 }
@@ -158,7 +178,8 @@ impl Service {
         }
     }
 
-    fn coins(&self) -> Result<Vec<Coin>, RpcError> {
+    /// Final outputs of the wallet's keys, and at which height.
+    fn coins(&self) -> Result<(Height, Vec<Coin>), RpcError> {
         let view = self.handles.reader.view();
         let mut coins = Vec::new();
         for key_hash in self.wallet.key_hashes() {
@@ -166,49 +187,100 @@ impl Service {
                 coins.push(Coin { outpoint, amount: entry.output.amount, key_hash });
             }
         }
-        Ok(coins)
+        Ok((view.tip().height, coins))
     }
 
     /// Gives back coins whose payment is no more: it was refused, has expired, or lost to another that took only some of them.
+    ///
+    /// Only those are asked for whose payment has its outcome already, and only the reservation that was asked for is ended: whatever
+    /// happens to a coin while the mempool answers, the answer is not about that.
     async fn release_coins(&self) -> Result<(), RpcError> {
-        let locked: Vec<OutPoint> = self.wallet.lock().locked().copied().collect();
-        let states = self.handles.mempool.send(OutputStates(locked.clone())).await.map_err(gone)?;
-        let mut wallet = self.wallet.lock();
-        let in_flight = self.wallet.in_flight();
-        let is_free = |(outpoint, state): &(&OutPoint, Option<OutputState>)| {
-            *state == Some(OutputState::Unspent) && !in_flight.contains(outpoint)
+        let now = self.clock.now();
+        let (coins, reservations): (Vec<OutPoint>, Vec<Reservation>) = {
+            let wallet = self.wallet.lock();
+            let mut in_flight = self.wallet.in_flight();
+            in_flight.retain(|_, until| until.is_none_or(|until| now < until));
+            wallet.locked().filter(|(coin, _)| !in_flight.contains_key(coin)).map(|(coin, of)| (*coin, of)).unzip()
         };
-        wallet.unlock_outputs(locked.iter().zip(states).filter(is_free).map(|(outpoint, _)| outpoint));
+        let states = self.handles.mempool.send(OutputStates(coins.clone())).await.map_err(gone)?;
+        let mut wallet = self.wallet.lock();
+        for ((coin, reservation), state) in coins.iter().zip(reservations).zip(states) {
+            if state == Some(OutputState::Unspent) {
+                wallet.unlock_output(coin, reservation);
+            }
+        }
         Ok(())
+    }
+
+    /// Builds a payment of coins that nobody reserved, and reserves them. `None`: the coins were read before another payment saw a newer
+    /// block, so that what it forgot as spent would be taken for unspent.
+    fn build_payment(
+        &self,
+        to: Address,
+        amount: Amount,
+        (height, coins): &(Height, Vec<Coin>),
+    ) -> Result<Option<(Arc<Transaction>, InFlight)>, RpcError> {
+        let mut wallet = self.wallet.lock();
+        {
+            let mut read_at = self.wallet.read_at.lock().unwrap_or_else(PoisonError::into_inner);
+            if *height < *read_at {
+                return Ok(None);
+            }
+            *read_at = *height;
+        }
+        let unspent: BTreeSet<OutPoint> = coins.iter().map(|coin| coin.outpoint).collect();
+        wallet.forget_spent(|outpoint| unspent.contains(outpoint));
+        let payment = Payment { to, amount, fees: self.wallet.fees, change: None };
+        let transaction = wallet.build(coins, &payment).map_err(|error| payment_error(&error, &to))?;
+        let in_flight = InFlight::new(&self.wallet, &self.clock, &transaction);
+        Ok(Some((Arc::new(transaction), in_flight)))
     }
 
     pub(super) async fn wallet_pay(&self, to: Address, amount: Amount) -> Result<TxId, RpcError> {
         let mut last = None;
         for _ in 0..TRIES {
             self.release_coins().await?;
-            let coins = self.coins()?;
-            let (transaction, _in_flight) = {
-                let mut wallet = self.wallet.lock();
-                let unspent: BTreeSet<OutPoint> = coins.iter().map(|coin| coin.outpoint).collect();
-                wallet.forget_spent(|outpoint| unspent.contains(outpoint));
-                let payment = Payment { to, amount, fees: self.wallet.fees, change: None };
-                let transaction = wallet.build(&coins, &payment).map_err(|error| payment_error(&error, &to))?;
-                let in_flight = InFlight::new(&self.wallet, &transaction);
-                (Arc::new(transaction), in_flight)
+            let mut coins = self.coins()?;
+            let (transaction, in_flight) = loop {
+                match self.build_payment(to, amount, &coins)? {
+                    Some(built) => break built,
+                    // Heights only grow, so this ends as soon as no block comes in between.
+                    None => coins = self.coins()?,
+                }
             };
-            match self.handles.mempool.send(Submit(transaction.clone())).await.map_err(gone)? {
-                Ok(txid) => return Ok(txid),
-                // Somebody else with the same key spends a coin of it: that one stays locked, the next try takes others.
-                Err(error @ SubmitError::Refused(Reject::Conflict { .. } | Reject::UnknownInput { .. })) => {
+            let outcome = self.handles.mempool.send(Submit(transaction.clone())).await.map_err(gone)?;
+            match outcome {
+                Ok(txid) => {
+                    in_flight.end();
+                    return Ok(txid);
+                }
+                // Somebody else with the same key, or an earlier run, spends a coin of it: the next try takes others.
+                Err(
+                    error @ SubmitError::Refused(
+                        Reject::Conflict { .. } | Reject::UnknownInput { .. } | Reject::AlreadyKnown { .. },
+                    ),
+                ) => {
+                    in_flight.end();
+                    self.lock_spent(&coins.1).await?;
                     last = Some(refusal(&error));
                 }
                 Err(error) => {
                     self.wallet.lock().unlock(&transaction);
+                    in_flight.end();
                     return Err(refusal(&error));
                 }
             }
         }
         Err(last.unwrap_or_else(|| RpcError::Wallet("no coin could be spent; try again in a moment".into())))
+    }
+
+    /// Passes over all coins that transactions in the mempool spend, whoever made them.
+    async fn lock_spent(&self, coins: &[Coin]) -> Result<(), RpcError> {
+        let spent: BTreeSet<OutPoint> =
+            self.handles.mempool.send(ListSpends).await.map_err(gone)?.into_iter().collect();
+        let ours = coins.iter().map(|coin| coin.outpoint).filter(|coin| spent.contains(coin));
+        self.wallet.lock().lock_outputs(ours);
+        Ok(())
     }
 
     pub(super) async fn wallet_balance(&self, address: Option<Address>) -> Result<Balance, RpcError> {

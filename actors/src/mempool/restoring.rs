@@ -1,0 +1,185 @@
+//! What waited when the last run ended is checked as if it came now, in small batches beside all other work, and announced to peers.
+
+use super::MempoolActor;
+use super::checking::valid_ones;
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+use timed_mempool::{Candidate, Found, Kept, Loss, LossReason, POOL_FILE, POOL_FILE_DAMAGED, Reject, Source, Trouble};
+use timed_primitives::{Instant, TxId};
+use tracing::{info, warn};
+
+/// Transactions that are checked at a time: a few milliseconds of the actor's thread.
+const BATCH: usize = 256;
+
+/// What is still to be checked.
+pub(super) struct Restoring {
+    /// Lesser depths first; those of one depth may be checked together.
+    waiting: VecDeque<(usize, Kept)>,
+    /// Those whose signatures are being checked.
+    checking: Vec<Kept>,
+    ids: BTreeSet<TxId>,
+    expiry: Duration,
+    back: usize,
+    gone: usize,
+}
+
+impl Restoring {
+    /// With what an earlier run left; says in the log what was wrong with the file.
+    pub(super) fn new(found: Vec<(usize, Kept)>, expiry: Duration) -> Self {
+        let ids = found.iter().map(|(_, kept)| kept.transaction.id()).collect();
+        Self { waiting: found.into(), checking: Vec::new(), ids, expiry, back: 0, gone: 0 }
+    }
+
+    /// How many are not checked yet.
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether this one is not checked yet.
+    pub(super) fn has(&self, txid: &TxId) -> bool {
+        self.ids.contains(txid)
+    }
+
+    /// Those that are not checked yet.
+    pub(super) fn left(&self) -> impl Iterator<Item = &Kept> {
+        self.checking.iter().chain(self.waiting.iter().map(|(_, kept)| kept))
+    }
+
+    fn next_batch(&mut self) -> Vec<Kept> {
+        let Some((depth, _)) = self.waiting.front() else { return Vec::new() };
+        let depth = *depth;
+        let mut batch = Vec::new();
+        while batch.len() < BATCH
+            && let Some((_, kept)) = self.waiting.pop_front_if(|(other, _)| *other == depth)
+        {
+            batch.push(kept);
+        }
+        batch
+    }
+}
+
+/// Says what was wrong with the file of the last run.
+pub(super) fn report_trouble(found: &Found) {
+    let Some(problem) = &found.trouble else { return };
+    let (waiting, losses) = (found.waiting.len(), found.losses.len());
+    match problem {
+        Trouble::TornTail { .. } => {
+            info!(file = POOL_FILE, %problem, waiting, losses, "the mempool's file was cut short")
+        }
+        _ if found.is_put_aside => warn!(
+            file = POOL_FILE, aside = POOL_FILE_DAMAGED, %problem, waiting, losses,
+            "the mempool's file is damaged and put aside; going on with what could be read"
+        ),
+        _ => {
+            warn!(file = POOL_FILE, %problem, waiting, losses, "the mempool's file cannot be used; going on without it")
+        }
+    }
+}
+
+impl MempoolActor {
+    /// Checks the next batch, unless one is being checked.
+    pub(super) fn restore(&mut self, ctx: &mut Context<Self>) {
+        if !self.restoring.checking.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        let (mut candidates, mut items) = (Vec::new(), Vec::new());
+        while candidates.is_empty() {
+            let batch = self.restoring.next_batch();
+            if batch.is_empty() {
+                return;
+            }
+            for kept in batch {
+                if let Some(mut candidate) = self.check_kept(now, &kept) {
+                    items.push(candidate.take_signed_items());
+                    candidates.push((candidate, kept.is_ours));
+                    self.restoring.checking.push(kept);
+                }
+            }
+            self.end_of_restoring();
+        }
+        let threads = self.threads.clone();
+        let checked = async move { threads.compute(move || valid_ones(&items)).await };
+        ctx.spawn(checked.into_actor(self).map(move |valid, actor, ctx| {
+            // `None`: the process is ending, and the file keeps them.
+            let Some(valid) = valid else { return };
+            actor.restoring.checking.clear();
+            for ((candidate, is_ours), is_valid) in candidates.into_iter().zip(valid) {
+                actor.on_kept_checked(candidate, is_ours, is_valid, ctx);
+            }
+            actor.end_of_restoring();
+            actor.restore(ctx);
+            actor.after(ctx);
+        }));
+    }
+
+    /// All but its signatures; what is refused is settled.
+    fn check_kept(&mut self, now: Instant, kept: &Kept) -> Option<Candidate> {
+        let txid = kept.transaction.id();
+        let age = self.clock.unix().since(kept.arrived);
+        if age >= self.restoring.expiry {
+            self.on_not_restored(txid, kept.is_ours, LossReason::Expired);
+            return None;
+        }
+        let micros = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+        match self.pool.check(now, kept.transaction.clone(), Source::Local, &self.chain) {
+            Ok(candidate) => Some(candidate.arrived_at(Instant(now.0.saturating_sub(micros)))),
+            Err(reject) => {
+                self.on_kept_refused(txid, kept.is_ours, &reject);
+                None
+            }
+        }
+    }
+
+    fn on_kept_checked(&mut self, candidate: Candidate, is_ours: bool, is_valid: bool, ctx: &mut Context<Self>) {
+        let (now, txid) = (self.clock.now(), candidate.txid());
+        if !is_valid {
+            return self.on_not_restored(txid, is_ours, LossReason::Invalid);
+        }
+        self.verified.insert([candidate.full_id()]);
+        match self.pool.admit(now, candidate, &self.chain) {
+            Ok(admitted) => {
+                self.restoring.ids.remove(&txid);
+                self.restoring.back += 1;
+                if is_ours {
+                    self.keeping.on_restored(txid);
+                }
+                self.on_left(&admitted.evicted);
+                let actions = self.relay.on_admitted(now, &admitted.txid, admitted.full_id);
+                self.carry_out(actions, ctx);
+            }
+            Err(reject) => self.on_kept_refused(txid, is_ours, &reject),
+        }
+    }
+
+    fn on_kept_refused<R>(&mut self, txid: TxId, is_ours: bool, reject: &Reject<R>) {
+        match LossReason::of_refusal(reject) {
+            Some(reason) => self.on_not_restored(txid, is_ours, reason),
+            // Final since, or here already, by a peer.
+            None => {
+                self.restoring.ids.remove(&txid);
+                if is_ours && self.pool.contains(&txid) {
+                    self.answer_when_kept(txid, None, Ok(txid));
+                }
+            }
+        }
+    }
+
+    fn on_not_restored(&mut self, txid: TxId, is_ours: bool, reason: LossReason) {
+        self.restoring.ids.remove(&txid);
+        self.restoring.gone += 1;
+        if is_ours {
+            self.keeping.on_lost(self.clock.now(), Loss { txid, reason, at: self.clock.unix() });
+        }
+    }
+
+    fn end_of_restoring(&mut self) {
+        if self.restoring.ids.is_empty() && self.restoring.waiting.is_empty() {
+            let Restoring { back, gone, .. } = self.restoring;
+            info!(back, gone, "the mempool of the last run was checked again");
+            // What became final in the meantime leaves the file.
+            self.keeping.rewrite_soon();
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Payments that were taken from a client and will not become final, as far as is known: so that whoever asks is told why.
+
+use crate::event::RemovalReason;
+use crate::reject::Reject;
+use borsh::{BorshDeserialize, BorshSerialize};
+use std::collections::BTreeMap;
+use timed_primitives::{Height, OutPoint, TxId, UnixTime};
+
+/// Most losses that are remembered; above it the oldest is forgotten. A loss takes some two hundred bytes.
+pub const LOSSES_MAX: usize = 10_000;
+
+/// Why a payment that was taken is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, thiserror::Error)]
+pub enum LossReason {
+    /// A decided block spends one of its inputs otherwise.
+    #[error("conflict: block {height} spends {outpoint} by {with}")]
+    Conflict {
+        /// The transaction that won.
+        with: TxId,
+        /// The output both spend.
+        outpoint: OutPoint,
+        /// Height of the block.
+        height: Height,
+    },
+    /// At the check after a restart another transaction in the pool spends one of its inputs.
+    #[error("conflict: after a restart {with}, which waits, was found to spend {outpoint}")]
+    SpentBy {
+        /// The other transaction.
+        with: TxId,
+        /// The output both spend.
+        outpoint: OutPoint,
+    },
+    /// Others pay more.
+    #[error("full: it was evicted from a full mempool in which others pay more")]
+    Evicted,
+    /// At the check after a restart there was no place for it.
+    #[error("full: after a restart the mempool had no place for it at its fee")]
+    NoRoom,
+    /// It waited too long.
+    #[error("expired: it waited longer than this node keeps a transaction")]
+    Expired,
+    /// One of its inputs is neither unspent on the chain nor made by a transaction that waits.
+    #[error("conflict: output {outpoint}, which it spends, is spent by a final block or was never made")]
+    InputGone {
+        /// The output.
+        outpoint: OutPoint,
+    },
+    /// A transaction it spends from is lost.
+    #[error("its ancestor {ancestor} is lost")]
+    AncestorLost {
+        /// That transaction.
+        ancestor: TxId,
+    },
+    /// At the check after a restart it broke a rule: the rules or this node's settings have changed, or the file was.
+    #[error("invalid: after a restart it breaks a rule of the chain or of this node")]
+    Invalid,
+}
+
+impl LossReason {
+    /// Stable name for programs, metrics and logs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Conflict { .. } | Self::SpentBy { .. } | Self::InputGone { .. } => "conflict",
+            Self::Evicted | Self::NoRoom => "full",
+            Self::Expired => "expired",
+            Self::AncestorLost { .. } => "ancestor_lost",
+            Self::Invalid => "invalid",
+        }
+    }
+
+    /// The transaction on whose account it is lost, when that is known.
+    pub const fn because_of(&self) -> Option<TxId> {
+        match self {
+            Self::Conflict { with, .. } | Self::SpentBy { with, .. } => Some(*with),
+            Self::AncestorLost { ancestor } => Some(*ancestor),
+            Self::Evicted | Self::NoRoom | Self::Expired | Self::InputGone { .. } | Self::Invalid => None,
+        }
+    }
+
+    /// What leaving the pool for this reason means for who paid; `None` when it is final.
+    pub const fn of_removal(reason: RemovalReason) -> Option<Self> {
+        Some(match reason {
+            RemovalReason::Included { .. } => return None,
+            RemovalReason::Conflict { with, outpoint, height } => Self::Conflict { with, outpoint, height },
+            RemovalReason::Evicted => Self::Evicted,
+            RemovalReason::Expired => Self::Expired,
+            RemovalReason::InputGone { outpoint } => Self::InputGone { outpoint },
+            RemovalReason::AncestorRemoved { ancestor } => Self::AncestorLost { ancestor },
+        })
+    }
+
+    /// What a refusal at the check after a restart means; `None` when the transaction is known, so that nothing is lost.
+    pub const fn of_refusal<R>(reject: &Reject<R>) -> Option<Self> {
+        Some(match reject {
+            Reject::AlreadyKnown { .. } => return None,
+            Reject::Conflict { with, outpoint } => Self::SpentBy { with: *with, outpoint: *outpoint },
+            Reject::UnknownInput { outpoint } => Self::InputGone { outpoint: *outpoint },
+            Reject::TooManyAncestors { .. }
+            | Reject::FeeBelowFloor { .. }
+            | Reject::Full { .. }
+            | Reject::PeerShare { .. } => Self::NoRoom,
+            Reject::RecentlyRejected { .. } | Reject::TooLarge { .. } | Reject::Invalid(_) => Self::Invalid,
+        })
+    }
+}
+
+/// A payment that was taken from a client and is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Loss {
+    /// Which.
+    pub txid: TxId,
+    /// Why.
+    pub reason: LossReason,
+    /// When that was noticed.
+    pub at: UnixTime,
+}
+
+/// The last losses, over restarts too. Bound: [`LOSSES_MAX`]; above it the oldest is forgotten.
+#[derive(Clone, Debug, Default)]
+pub struct Losses {
+    by_id: BTreeMap<TxId, (u64, Loss)>,
+    order: BTreeMap<u64, TxId>,
+    next: u64,
+}
+
+impl Losses {
+    /// Remembers a loss, in place of an earlier one of the same transaction.
+    pub fn insert(&mut self, loss: Loss) {
+        self.remove(&loss.txid);
+        self.by_id.insert(loss.txid, (self.next, loss));
+        self.order.insert(self.next, loss.txid);
+        self.next += 1;
+        if self.by_id.len() > LOSSES_MAX
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.by_id.remove(&oldest);
+        }
+    }
+
+    /// It waits again, or is final.
+    pub fn remove(&mut self, txid: &TxId) {
+        if let Some((number, _)) = self.by_id.remove(txid) {
+            self.order.remove(&number);
+        }
+    }
+
+    /// What is known of this transaction.
+    pub fn get(&self, txid: &TxId) -> Option<&Loss> {
+        self.by_id.get(txid).map(|(_, loss)| loss)
+    }
+
+    /// How many are remembered.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// True when none is.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// All, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Loss> {
+        self.order.values().filter_map(|id| self.get(id))
+    }
+}
