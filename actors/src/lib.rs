@@ -26,6 +26,7 @@ pub mod network;
 pub mod node;
 pub mod peer;
 pub mod peer_manager;
+pub mod pulse;
 pub mod threads;
 pub mod tls;
 pub mod transport;
@@ -33,7 +34,8 @@ pub mod transport;
 pub use clock::{SystemClock, TokioClock};
 pub use fatal::{Fatal, FatalReason, Vital};
 pub use node::{Handles, NodeParts, chain_start, start};
-pub use threads::{Priority, Room, Threads};
+pub use pulse::{Component, Hung, Pulses};
+pub use threads::{Priority, Threads};
 
 use futures_util::Stream;
 use tokio::sync::mpsc;

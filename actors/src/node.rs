@@ -8,7 +8,8 @@ use crate::mempool::{self, CloseAndKeep, MempoolActor, MempoolParts, MempoolStat
 use crate::messages::{Inboxes, PeerListener, Stop, Subscribe, SubscribeClock};
 use crate::network::Network;
 use crate::peer_manager::{PeerManager, PeerManagerParts, PeersConfig, PeersView};
-use crate::threads::{Room, Threads};
+use crate::pulse::{Component, Pulses};
+use crate::threads::Threads;
 use crate::tls::TlsError;
 use crate::transport::{Listener, Transport};
 use actix::Addr;
@@ -75,22 +76,24 @@ pub struct Handles {
     pub tip: watch::Receiver<TipSeen>,
     /// Connects, disconnects, stops.
     pub peer_manager: Addr<PeerManager>,
+    /// Which parts still run.
+    pub pulses: Pulses,
     consensus_actor: Addr<ConsensusActor>,
     ledger: Addr<LedgerActor>,
     block_sync: Addr<BlockSyncActor>,
 }
 
 impl Handles {
-    /// Names of the actors that have ended, though the node runs.
-    pub fn ended_rooms(&self) -> Vec<&'static str> {
-        let rooms = [
-            ("peer manager", self.peer_manager.connected()),
-            ("consensus", self.consensus_actor.connected()),
-            ("ledger", self.ledger.connected()),
-            ("mempool", self.mempool.connected()),
-            ("block sync", self.block_sync.connected()),
+    /// The actors that have ended, though the node runs.
+    pub fn ended_actors(&self) -> Vec<Component> {
+        let actors = [
+            (Component::PeerManager, self.peer_manager.connected()),
+            (Component::Consensus, self.consensus_actor.connected()),
+            (Component::Ledger, self.ledger.connected()),
+            (Component::Mempool, self.mempool.connected()),
+            (Component::BlockSync, self.block_sync.connected()),
         ];
-        rooms.into_iter().filter(|(_, is_alive)| !is_alive).map(|(room, _)| room).collect()
+        actors.into_iter().filter(|(_, is_alive)| !is_alive).map(|(component, _)| component).collect()
     }
 
     /// Ends in order: the mempool takes nothing more and keeps what waits, peers are told goodbye, then the store is brought up to date.
@@ -133,9 +136,10 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         clock: clock.clone(),
         rng: parts.rng,
         view: peers_sender,
+        pulses: threads.pulses().clone(),
     })?;
     manager.guard(Vital::new("peer manager", fatal.clone()));
-    let peer_manager = threads.start(Room::Peers, move |_| manager);
+    let peer_manager = threads.start(Component::PeerManager, move |_| manager);
     let network = Network {
         send: peer_manager.clone().recipient(),
         broadcast: peer_manager.clone().recipient(),
@@ -147,7 +151,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
 
     let (verified, vital) = (parts.ledger.verified(), Vital::new("ledger", fatal.clone()));
     let actor = LedgerActor::new(parts.ledger, threads.clone(), tip_sender, vital);
-    let ledger = threads.start(Room::Ledger, move |_| actor);
+    let ledger = threads.start(Component::Ledger, move |_| actor);
 
     let (file, found) = parts.kept;
     let actor = MempoolActor::new(MempoolParts {
@@ -163,7 +167,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         status: mempool_sender,
         vital: Vital::new("mempool", fatal.clone()),
     });
-    let mempool = threads.start(Room::Pool, move |_| actor);
+    let mempool = threads.start(Component::Mempool, move |_| actor);
 
     let actor = BlockSyncActor::new(BlockSyncParts {
         reader: reader.clone(),
@@ -175,7 +179,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         status: sync_sender,
         vital: Vital::new("block sync", fatal.clone()),
     });
-    let block_sync = threads.start(Room::Pool, move |_| actor);
+    let block_sync = threads.start(Component::BlockSync, move |_| actor);
 
     let actor = ConsensusActor::new(ConsensusParts {
         core: parts.consensus,
@@ -194,7 +198,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         status: consensus_sender,
         vital: Vital::new("consensus", fatal),
     });
-    let consensus = threads.start(Room::Consensus, move |_| actor);
+    let consensus = threads.start(Component::Consensus, move |_| actor);
 
     // Consensus first: what the mempool says after a block must reach it after the block.
     ledger.do_send(ledger::Subscribe(consensus.clone().recipient()));
@@ -214,6 +218,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         peers,
         tip,
         peer_manager,
+        pulses: threads.pulses().clone(),
         consensus_actor: consensus,
         ledger,
         block_sync,

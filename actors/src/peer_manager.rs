@@ -17,13 +17,14 @@ mod totals;
 mod turns;
 mod view;
 
-pub use connect::HandshakeCounts;
+pub use connect::{HANDSHAKES_MAX, HandshakeCounts};
 pub use totals::Totals;
 pub use view::{PeersView, TargetSnapshot};
 
 use crate::fatal::Vital;
 use crate::messages::{Inboxes, PeerListener, ValidatorsChanged};
 use crate::peer::{Close, HeartbeatLevel};
+use crate::pulse::Pulses;
 use crate::tls::{Tls, TlsError};
 use crate::transport::{Listener, Transport};
 use actix::{Actor, AsyncContext, Context, SpawnHandle};
@@ -105,6 +106,8 @@ pub struct PeerManagerParts {
     pub rng: StdRng,
     /// Where the view is published.
     pub view: watch::Sender<PeersView>,
+    /// Where polls of peers are seen.
+    pub pulses: Pulses,
 }
 
 /// The supervisor of all peers.
@@ -121,6 +124,7 @@ pub struct PeerManager {
     clock: Arc<dyn Clock>,
     rng: StdRng,
     view: watch::Sender<PeersView>,
+    pulses: Pulses,
     book: PeerBook,
     misbehaviour: Misbehaviour,
     addresses: AddressBook,
@@ -189,6 +193,7 @@ impl PeerManager {
             clock: parts.clock,
             rng: parts.rng,
             view: parts.view,
+            pulses: parts.pulses,
             book,
             misbehaviour,
             addresses,

@@ -4,6 +4,8 @@
 //! pong on another. Threads that vote run before threads that serve: see [`Priority`]. In tests and simulations all share the caller's `LocalSet`, and computing is done in place: then virtual time
 //! reaches everything and one seed gives one trace.
 
+use crate::pulse::{self, Component, Pulses};
+use actix::dev::channel::channel;
 use actix::{Actor, Addr, Context};
 use actix_rt::{Arbiter, ArbiterHandle};
 use std::io;
@@ -13,28 +15,8 @@ use tokio::sync::Semaphore;
 #[cfg(target_os = "linux")]
 use tracing::debug;
 
-/// Groups of actors that share a thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
-    /// The peer manager and the peers.
-    Peers,
-    /// Consensus: blocks its thread on journal syncs.
-    Consensus,
-    /// The ledger: blocks its thread on log syncs.
-    Ledger,
-    /// Mempool and block sync.
-    Pool,
-}
-
-impl Room {
-    /// How urgent what it does is.
-    const fn priority(self) -> Priority {
-        match self {
-            Self::Peers | Self::Consensus | Self::Ledger => Priority::Voting,
-            Self::Pool => Priority::Choosing,
-        }
-    }
-}
+/// Messages by `send` and `try_send` that wait in an actor's mailbox; senders of more wait. As many as actix takes by itself.
+const MAILBOX: usize = 16;
 
 /// Who runs first when threads outnumber processors, on Linux; elsewhere all are equal.
 ///
@@ -88,6 +70,7 @@ fn runtime(priority: Priority) -> io::Result<tokio::runtime::Runtime> {
 #[derive(Clone)]
 pub struct Threads {
     arbiters: Option<Arbiters>,
+    pulses: Pulses,
 }
 
 #[derive(Clone)]
@@ -100,48 +83,66 @@ struct Arbiters {
     slots: Arc<Semaphore>,
 }
 
+impl Arbiters {
+    /// Where a part lives; parts that are no actors of ours live where they are started.
+    fn home(&self, component: Component) -> Option<&ArbiterHandle> {
+        match component {
+            Component::PeerManager | Component::Peers => Some(&self.peers),
+            Component::Consensus => Some(&self.consensus),
+            Component::Ledger => Some(&self.ledger),
+            Component::Mempool | Component::BlockSync => Some(&self.pool),
+            Component::Runtime | Component::Rpc | Component::DataFolder => None,
+        }
+    }
+}
+
 impl Threads {
     /// Everything on the current `LocalSet`.
-    pub const fn inline() -> Self {
-        Self { arbiters: None }
+    pub fn inline() -> Self {
+        Self { arbiters: None, pulses: Pulses::default() }
     }
 
-    /// One thread for each [`Room`]. Must be called where an actix `System` runs.
+    /// One thread each for peers, consensus (it blocks on journal syncs), ledger (on log syncs), and mempool with block sync. Must be called where an actix `System` runs.
     ///
     /// # Errors
     /// When the system refuses a thread.
     pub fn arbiters() -> io::Result<Self> {
         let arbiter =
-            |room: Room| Arbiter::try_with_tokio_rt(move || runtime(room.priority())).map(|arbiter| arbiter.handle());
+            |priority: Priority| Arbiter::try_with_tokio_rt(move || runtime(priority)).map(|arbiter| arbiter.handle());
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         Ok(Self {
             arbiters: Some(Arbiters {
-                peers: arbiter(Room::Peers)?,
-                consensus: arbiter(Room::Consensus)?,
-                ledger: arbiter(Room::Ledger)?,
-                pool: arbiter(Room::Pool)?,
+                peers: arbiter(Priority::Voting)?,
+                consensus: arbiter(Priority::Voting)?,
+                ledger: arbiter(Priority::Voting)?,
+                pool: arbiter(Priority::Choosing)?,
                 slots: Arc::new(Semaphore::new(processors)),
             }),
+            pulses: Pulses::default(),
         })
     }
 
-    /// Starts an actor in its room.
-    pub fn start<A>(&self, room: Room, make: impl FnOnce(&mut Context<A>) -> A + Send + 'static) -> Addr<A>
+    /// The heartbeats of the actors started here.
+    pub fn pulses(&self) -> &Pulses {
+        &self.pulses
+    }
+
+    /// Starts an actor on its thread, with a heartbeat.
+    pub fn start<A>(&self, component: Component, make: impl FnOnce(&mut Context<A>) -> A + Send + 'static) -> Addr<A>
     where
         A: Actor<Context = Context<A>>,
     {
-        match &self.arbiters {
-            None => A::create(make),
-            Some(arbiters) => {
-                let home = match room {
-                    Room::Peers => &arbiters.peers,
-                    Room::Consensus => &arbiters.consensus,
-                    Room::Ledger => &arbiters.ledger,
-                    Room::Pool => &arbiters.pool,
-                };
-                A::start_in_arbiter(home, make)
+        let (sender, receiver) = channel(MAILBOX);
+        let pulses = self.pulses.clone();
+        let begin = move || pulse::run(&pulses, component, Context::with_receiver(receiver), make);
+        match self.arbiters.as_ref().and_then(|arbiters| arbiters.home(component)) {
+            None => begin(),
+            Some(home) => {
+                // Refused only when the process is ending; then the address is one of nobody.
+                home.spawn_fn(begin);
             }
         }
+        Addr::new(sender)
     }
 
     /// Does heavy work, such as checking signatures, off the actor's thread, or in place when everything is inline.
@@ -204,8 +205,8 @@ mod tests {
         actix_rt::System::new().block_on(async move {
             let threads = Threads::arbiters().unwrap();
             let mut found = Vec::new();
-            for room in [Room::Peers, Room::Consensus, Room::Ledger, Room::Pool] {
-                found.push(threads.start(room, |_| Asked).send(Niceness).await.unwrap());
+            for part in [Component::PeerManager, Component::Consensus, Component::Ledger, Component::Mempool] {
+                found.push(threads.start(part, |_| Asked).send(Niceness).await.unwrap());
             }
             Priority::Serving.apply();
             found.push(niceness());

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// Inbound connections that may be in their handshakes at once; with one more, one of the largest crowd gives way. Each costs about 40 KiB.
-const HANDSHAKES_MAX: usize = 256;
+pub const HANDSHAKES_MAX: usize = 256;
 /// For a connection to be accepted by the other side.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pause after a failed accept, such as one for want of file descriptors.

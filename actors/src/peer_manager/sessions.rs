@@ -6,8 +6,9 @@ use crate::messages::{Disconnect, PeerDown, PeerUp, ValidatorsChanged};
 use crate::peer::{
     Admission, Arrived, Close, Outbox, PeerActor, PeerEnded, PeerParts, PostMortem, SharedStats, Supervisor,
 };
+use crate::pulse::{Component, start_watched};
 use crate::tls::Secured;
-use actix::{Actor, ActorFutureExt as _, Addr, AsyncContext, Context, Handler, WrapFuture as _};
+use actix::{ActorFutureExt as _, Addr, AsyncContext, Context, Handler, WrapFuture as _};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::net::SocketAddr;
@@ -122,7 +123,8 @@ impl PeerManager {
             refused,
         });
         let (outbox, stats) = (peer.outbox(), peer.stats());
-        let (key, state, actor) = (secured.key, State::Greeting, peer.start());
+        let actor = start_watched(&self.pulses, Component::Peers, peer);
+        let (key, state) = (secured.key, State::Greeting);
         self.sessions
             .insert(session, Session { actor, key, direction, observed, outbox, stats, state, dialled, place });
     }

@@ -178,6 +178,7 @@ pub(crate) fn start(
         clock: clock.clone(),
         rng: StdRng::seed_from_u64(seed),
         view,
+        pulses: timed_actors::Pulses::default(),
     };
     let manager = PeerManager::new(parts).unwrap().start();
     let news = Arc::new(Mutex::new(Vec::new()));

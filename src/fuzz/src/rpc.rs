@@ -13,7 +13,7 @@ use timed_rpc::result::{
     MempoolInfo, NetworkInfo, PeerInfo, PingInfo,
 };
 use timed_rpc::{
-    BlockAt, BlockFacts, Coins, Limits, Node, Readiness, RpcError, TransactionFacts, TransactionState, Unspent,
+    BlockAt, BlockFacts, Coins, Limits, Node, RpcError, TransactionFacts, TransactionState, Trouble, Unspent,
     answer_body,
 };
 use tokio::runtime::{Builder, Runtime};
@@ -36,12 +36,8 @@ impl Node for Small {
         Duration::from_secs(9)
     }
 
-    fn health(&self) -> Readiness {
-        Readiness::Ready
-    }
-
-    fn ready(&self) -> Readiness {
-        Readiness::Ready
+    fn troubles(&self) -> Vec<Trouble> {
+        Vec::new()
     }
 
     fn metrics(&self) -> String {

@@ -19,6 +19,7 @@ pub mod node;
 pub mod result;
 pub mod server;
 pub mod text;
+pub mod trouble;
 
 mod connections;
 mod dispatch;
@@ -30,7 +31,8 @@ pub use auth::{Auth, Cookie, read_cookie, remove_cookie, write_cookie};
 pub use error::RpcError;
 pub use method::{Call, Kind, Method, Param};
 pub use methods::METHODS;
-pub use node::{BlockAt, BlockFacts, Node, Place, Readiness, TransactionFacts, TransactionState, Unspent};
+pub use node::{BlockAt, BlockFacts, Node, Place, TransactionFacts, TransactionState, Unspent};
 pub use protocol::answer_body;
 pub use server::{Limits, Server};
 pub use text::{Coins, Text};
+pub use trouble::{Severity, Trouble};

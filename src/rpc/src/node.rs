@@ -5,6 +5,7 @@ use crate::result::{
     Balance, BanInfo, BlockchainInfo, ConsensusInfo, EndInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry,
     MempoolInfo, NetworkInfo, PeerInfo, PingInfo,
 };
+use crate::trouble::Trouble;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,11 +24,8 @@ pub trait Node: Send + Sync {
     /// Time since the process started.
     fn uptime(&self) -> Duration;
 
-    /// `/health`: every actor lives. The text of `NotReady` says which does not.
-    fn health(&self) -> Readiness;
-
-    /// `/ready`: in consensus or synced, with enough peers. The text of `NotReady` is the reason.
-    fn ready(&self) -> Readiness;
+    /// What is wrong, most pressing first; `/health` and `/ready` answer from it. Must not wait for anybody.
+    fn troubles(&self) -> Vec<Trouble>;
 
     /// `/metrics`: the text format of Prometheus.
     fn metrics(&self) -> String;
@@ -126,15 +124,6 @@ pub trait Node: Send + Sync {
         limit: Duration,
         current: Option<BlockId>,
     ) -> Result<(Height, BlockId), RpcError>;
-}
-
-/// Answer of `/health` and `/ready`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Readiness {
-    /// Status 200.
-    Ready,
-    /// Status 503, with this reason.
-    NotReady(String),
 }
 
 /// Names a block.

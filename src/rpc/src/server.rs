@@ -3,8 +3,9 @@
 use crate::auth::Auth;
 use crate::connections::{Busy, Id};
 use crate::error::RpcError;
-use crate::node::{Node, Readiness};
+use crate::node::Node;
 use crate::protocol::{Calls, Reply, fault};
+use crate::trouble::{Severity, Trouble};
 use crate::watched::SharedConnections;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -347,18 +348,21 @@ impl IntoResponse for Reply {
 }
 
 async fn health(State(calls): State<Arc<Calls>>) -> Response {
-    probe(calls.node().health(), "alive\n")
+    probe(calls.node().troubles(), Severity::Dead, "alive\n")
 }
 
 async fn ready(State(calls): State<Arc<Calls>>) -> Response {
-    probe(calls.node().ready(), "ready\n")
+    probe(calls.node().troubles(), Severity::NotReady, "ready\n")
 }
 
-fn probe(readiness: Readiness, good: &'static str) -> Response {
-    match readiness {
-        Readiness::Ready => (StatusCode::OK, good).into_response(),
-        Readiness::NotReady(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+/// Status 503 with a line for each trouble of this severity or above; 200 when there is none.
+fn probe(troubles: Vec<Trouble>, from: Severity, good: &'static str) -> Response {
+    let bad: String =
+        troubles.iter().filter(|trouble| trouble.severity() >= from).map(|trouble| format!("{trouble}\n")).collect();
+    if bad.is_empty() {
+        return (StatusCode::OK, good).into_response();
     }
+    (StatusCode::SERVICE_UNAVAILABLE, bad).into_response()
 }
 
 async fn metrics(State(calls): State<Arc<Calls>>, Extension(remote): Extension<Remote>) -> Response {

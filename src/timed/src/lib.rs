@@ -16,6 +16,7 @@ mod local_nodes;
 pub mod localnet;
 mod logging;
 pub mod node;
+mod open_files;
 mod peer_files;
 pub mod resume_signing;
 mod service;
@@ -23,6 +24,7 @@ mod signals;
 #[cfg(feature = "simulate")]
 pub mod simulate;
 pub mod testnet;
+mod watchdog;
 
 /// An error with its causes, each said once: many name their cause themselves.
 pub fn causes(error: &anyhow::Error) -> String {

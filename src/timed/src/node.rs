@@ -3,7 +3,7 @@
 use crate::args::{ConfigAction, NodeArgs};
 use crate::keys::Keys;
 use crate::peer_files::PeerFiles;
-use crate::service::{Identity, NodeWallet, Service, ServiceParts};
+use crate::service::{Identity, NodeWallet, Noticed, Service, ServiceParts};
 use anyhow::{Context as _, bail};
 use rand::SeedableRng;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use timed_actors::peer::HeartbeatLevel;
 use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig};
 use timed_actors::transport::{Listener, TcpTransport, Transport as _};
-use timed_actors::{Fatal, FatalReason, Handles, NodeParts, Priority, SystemClock, Threads, chain_start};
+use timed_actors::{Component, Fatal, FatalReason, Handles, NodeParts, Priority, SystemClock, Threads, chain_start};
 use timed_config::{Config, Overrides};
 use timed_consensus::{Consensus, TimeoutDefaults};
 use timed_ledger::{Genesis, Ledger};
@@ -26,7 +26,7 @@ use timed_primitives::{Clock, Network, PublicKey, SecretKey};
 use timed_rpc::{Auth, Server};
 use timed_store::{DataDir, FjallStore};
 use tokio::sync::{Notify, oneshot};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 /// How long an orderly end may take; then the process ends anyway, which loses nothing final.
@@ -214,7 +214,14 @@ impl Node {
             threads,
             fatal,
         })?;
+        let noticed = Noticed::default();
+        let clients_max = timed_rpc::Limits::default().connections_max;
+        if let Some(trouble) = crate::open_files::raise(config.p2p.inbound_max, config.p2p.outbound_max, clients_max) {
+            warn!("{trouble}");
+            noticed.set(trouble);
+        }
         let stop = Arc::new(Notify::new());
+        crate::watchdog::start(handles.pulses.clone(), clock.clone())?;
         let parts = ServiceParts {
             handles: handles.clone(),
             identity,
@@ -224,6 +231,7 @@ impl Node {
             files,
             earlier_ends,
             bans,
+            noticed,
         };
         let service = Arc::new(Service::new(parts));
         Ok(Self { handles, service, rpc_address, rpc_listener, rpc: config.rpc, end: Ends { stop, fatal: reason } })
@@ -242,8 +250,12 @@ impl Node {
         let (end_rpc, rpc_ended) = oneshot::channel::<()>();
         let (rpc_done, rpc_is_done) = oneshot::channel::<()>();
         let listener = self.rpc_listener;
+        let pulses = &self.handles.pulses;
+        actix_rt::spawn(pulses.clone().keep_beating(Component::Runtime));
         // A thread of its own: clients never delay a vote.
-        actix_rt::Arbiter::new().spawn(async move {
+        let arbiter = actix_rt::Arbiter::new();
+        arbiter.spawn(pulses.clone().keep_beating(Component::Rpc));
+        arbiter.spawn(async move {
             match tokio::net::TcpListener::from_std(listener) {
                 Ok(listener) => server.serve(listener, async { drop(rpc_ended.await) }).await,
                 Err(error) => error!(%error, "clients cannot be served"),

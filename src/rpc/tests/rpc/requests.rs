@@ -5,8 +5,8 @@ use crate::sample::Sample;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use timed_rpc::Limits;
 use timed_rpc::auth::basic;
+use timed_rpc::{Limits, Trouble};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -200,11 +200,23 @@ async fn probes_and_metrics() {
     );
     assert_eq!(running.get("/", "localhost").await.status, 405);
     assert_eq!(running.get("/nothing", "localhost").await.status, 404);
-    let sample = Sample { not_ready: Some("no quorum: missing node 3".into()), ..Sample::default() };
-    let running = start(sample, Limits::default()).await;
-    let answer = running.get("/ready", "localhost").await;
-    assert_eq!((answer.status, answer.body.as_str()), (503, "no quorum: missing node 3\n"));
-    assert_eq!(running.get("/health", "localhost").await.status, 200);
+    // What is only to be known troubles no probe, what hinders its part makes it not ready, what hangs makes it dead.
+    let (dropped, hung) =
+        (Trouble::LogDropped { lines: 3 }, Trouble::Hung { who: "ledger", silent: Duration::from_secs(12) });
+    let no_quorum = Trouble::NoQuorum { line: "no quorum: missing node 3".into() };
+    let hung_line = format!("{hung}\n");
+    let cases = [
+        (vec![dropped.clone()], (200, "alive\n"), (200, "ready\n".to_owned())),
+        (vec![no_quorum.clone(), dropped], (200, "alive\n"), (503, "no quorum: missing node 3\n".to_owned())),
+        (vec![hung, no_quorum], (503, hung_line.as_str()), (503, format!("{hung_line}no quorum: missing node 3\n"))),
+    ];
+    for (troubles, health, ready) in cases {
+        let running = start(Sample { troubles, ..Sample::default() }, Limits::default()).await;
+        let answer = running.get("/health", "localhost").await;
+        assert_eq!((answer.status, answer.body.as_str()), health);
+        let answer = running.get("/ready", "localhost").await;
+        assert_eq!((answer.status, answer.body), ready);
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use timed_rpc::result::{
     MempoolAcceptance, MempoolEntry, MempoolInfo, NetworkInfo, PeerInfo, PingInfo, QueueInfo, SyncInfo, ValidatorVotes,
 };
 use timed_rpc::{
-    BlockAt, BlockFacts, Coins, Node, Place, Readiness, RpcError, Text, TransactionFacts, TransactionState, Unspent,
+    BlockAt, BlockFacts, Coins, Node, Place, RpcError, Text, TransactionFacts, TransactionState, Trouble, Unspent,
 };
 use tokio::sync::watch;
 
@@ -29,8 +29,8 @@ pub(crate) struct Sample {
     pub(crate) hangs: AtomicBool,
     /// How many of `sendrawtransaction` did so.
     pub(crate) hanging: AtomicUsize,
-    /// The reason of `/ready`; none: ready.
-    pub(crate) not_ready: Option<String>,
+    /// What is wrong.
+    pub(crate) troubles: Vec<Trouble>,
     pub(crate) stopped: AtomicBool,
     pub(crate) tip: watch::Sender<u64>,
 }
@@ -41,7 +41,7 @@ impl Default for Sample {
         Self {
             hangs: AtomicBool::new(false),
             hanging: AtomicUsize::new(0),
-            not_ready: None,
+            troubles: Vec::new(),
             stopped: AtomicBool::new(false),
             tip,
         }
@@ -127,12 +127,8 @@ impl Node for Sample {
         Duration::from_secs(3_723)
     }
 
-    fn health(&self) -> Readiness {
-        Readiness::Ready
-    }
-
-    fn ready(&self) -> Readiness {
-        self.not_ready.clone().map_or(Readiness::Ready, Readiness::NotReady)
+    fn troubles(&self) -> Vec<Trouble> {
+        self.troubles.clone()
     }
 
     fn metrics(&self) -> String {

@@ -294,7 +294,7 @@ pub(super) async fn seven_silent_hours(stage: &Stage) -> Result<(), Failed> {
             promise(is_told, format_args!("node {} does not say why it has no peers", node.id()))?;
             let why = node.try_handles().and_then(|handles| handles.consensus.borrow().as_ref()?.quorum_line.clone());
             promise(why.is_some(), format_args!("node {} does not say that it lacks a quorum", node.id()))?;
-            let ended = node.try_handles().map(|handles| handles.ended_rooms()).unwrap_or_default();
+            let ended = node.try_handles().map(|handles| handles.ended_actors()).unwrap_or_default();
             promise(ended.is_empty(), format_args!("node {} runs without its {ended:?}", node.id()))?;
         }
     }

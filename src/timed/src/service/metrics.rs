@@ -4,10 +4,12 @@
 use super::Service;
 use super::peers::{lane_bytes, median_rtt};
 use std::fmt::Write as _;
+use timed_actors::Component;
 use timed_actors::histogram::Histogram;
 use timed_actors::peer::{PeerSnapshot, Tally, Traffic};
 use timed_actors::peer_manager::{HandshakeCounts, Totals};
 use timed_consensus::SigningStatus;
+use timed_rpc::{Severity, Trouble};
 use timed_wire::Lane;
 
 /// Builds the text. The format is lines of `name{labels} value` below a help and a type line (Prometheus, text exposition format 0.0.4).
@@ -49,11 +51,30 @@ impl Page {
 impl Service {
     pub(super) fn metrics_text(&self) -> String {
         let mut page = Page::default();
+        self.trouble_metrics(&mut page);
         self.chain_metrics(&mut page);
         self.consensus_metrics(&mut page);
         self.peer_metrics(&mut page);
         self.pool_metrics(&mut page);
         page.0
+    }
+
+    fn trouble_metrics(&self, page: &mut Page) {
+        let troubles = self.all_troubles();
+        const TROUBLE: &str = "timed_node_trouble";
+        page.head(TROUBLE, "gauge", "1 while it is so, as /health, /ready and the warnings say.");
+        for name in Trouble::NAMES {
+            let is_so = troubles.iter().any(|trouble| trouble.name() == name);
+            page.line(TROUBLE, &format!("{{reason=\"{name}\"}}"), u8::from(is_so));
+        }
+        let is_ready = troubles.iter().all(|trouble| trouble.severity() < Severity::NotReady);
+        page.gauge("timed_node_ready", "1 while /ready is 200.", u8::from(is_ready));
+        const SILENT: &str = "timed_node_silent_seconds";
+        page.head(SILENT, "gauge", "How long a part of the node has given no sign of life; above 10 it hangs.");
+        for component in Component::ALL {
+            let labels = format!("{{component=\"{}\"}}", component.name());
+            page.line(SILENT, &labels, self.handles.pulses.silence(component).as_secs_f64());
+        }
     }
 
     fn chain_metrics(&self, page: &mut Page) {

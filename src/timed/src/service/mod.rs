@@ -7,8 +7,10 @@ mod metrics;
 mod peer_calls;
 mod peers;
 mod pool;
+mod troubles;
 mod wallet;
 
+pub(crate) use troubles::Noticed;
 pub(crate) use wallet::NodeWallet;
 
 use crate::peer_files::PeerFiles;
@@ -26,7 +28,7 @@ use timed_rpc::result::{
     Balance, BanInfo, BlockchainInfo, ConsensusInfo, EndInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry,
     MempoolInfo, NetworkInfo, PeerInfo, PingInfo,
 };
-use timed_rpc::{BlockAt, BlockFacts, Node, Readiness, RpcError, TransactionFacts, Unspent};
+use timed_rpc::{BlockAt, BlockFacts, Node, RpcError, TransactionFacts, Trouble, Unspent};
 use tokio::sync::Notify;
 
 /// What this node says of itself.
@@ -60,6 +62,7 @@ pub(crate) struct Service {
     /// Of earlier runs, oldest first.
     earlier_ends: Vec<EndInfo>,
     saved: Mutex<Saved>,
+    noticed: Noticed,
 }
 
 /// What a [`Service`] is made of.
@@ -80,14 +83,16 @@ pub(crate) struct ServiceParts {
     pub earlier_ends: Vec<EndInfo>,
     /// Bans of earlier runs.
     pub bans: Vec<Ban>,
+    /// What other threads of the daemon found wrong.
+    pub noticed: Noticed,
 }
 
 impl Service {
     /// Over a running node.
     pub(crate) fn new(parts: ServiceParts) -> Self {
-        let ServiceParts { handles, identity, wallet, clock, stop, files, earlier_ends, bans } = parts;
+        let ServiceParts { handles, identity, wallet, clock, stop, files, earlier_ends, bans, noticed } = parts;
         let (started, saved) = (clock.now(), Mutex::new(Saved::new(bans)));
-        Self { handles, identity, wallet, clock, started, stop, files, earlier_ends, saved }
+        Self { handles, identity, wallet, clock, started, stop, files, earlier_ends, saved, noticed }
     }
 }
 
@@ -109,15 +114,8 @@ impl Node for Service {
         self.clock.now().since(self.started)
     }
 
-    fn health(&self) -> Readiness {
-        self.actors_alive()
-    }
-
-    fn ready(&self) -> Readiness {
-        match self.actors_alive() {
-            Readiness::Ready => self.in_step(),
-            not => not,
-        }
+    fn troubles(&self) -> Vec<Trouble> {
+        self.all_troubles()
     }
 
     fn metrics(&self) -> String {

@@ -4,10 +4,8 @@ use super::Service;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use timed_actors::peer::{PeerSnapshot, Traffic};
-use timed_consensus::SigningStatus;
-use timed_peer::{Direction, OwnClockOff};
+use timed_peer::Direction;
 use timed_primitives::Instant;
-use timed_rpc::Readiness;
 use timed_rpc::result::{LaneInfo, NetworkInfo, PeerInfo};
 use timed_wire::{Kind, Lane};
 
@@ -82,48 +80,6 @@ impl Service {
     pub(super) fn unix_seconds(&self, at: Instant) -> u64 {
         let age = self.clock.now().since(at);
         self.clock.unix().0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)) / 1_000
-    }
-
-    /// What an operator should know, most pressing first.
-    pub(super) fn warnings(&self) -> Vec<String> {
-        let consensus = self.handles.consensus.borrow();
-        let Some(status) = consensus.as_ref() else { return Vec::new() };
-        let lines = status.quorum_line.clone().into_iter().chain(self.signing_warning(status));
-        lines.chain(self.clock_warning()).chain(self.keeping_warning()).collect()
-    }
-
-    /// Our own clock is wrong.
-    fn clock_warning(&self) -> Option<String> {
-        let view = self.handles.peers.borrow();
-        let offset_ms = view.clock_offset_ms.filter(|_| view.is_clock_off)?;
-        Some(OwnClockOff { offset_ms }.to_string())
-    }
-
-    /// `/health`: does every actor's mailbox still have an actor behind it?
-    pub(super) fn actors_alive(&self) -> Readiness {
-        match self.handles.ended_rooms().first() {
-            None => Readiness::Ready,
-            Some(room) => Readiness::NotReady(format!("the actor of {room} has ended; the log says why")),
-        }
-    }
-
-    /// `/ready`: near the tip and able to see new blocks.
-    pub(super) fn in_step(&self) -> Readiness {
-        if let Some(sync) = self.handles.sync.borrow().as_ref()
-            && sync.progress.leads
-        {
-            let progress = &sync.progress;
-            return Readiness::NotReady(format!("behind: block {} of {}", progress.tip, progress.target));
-        }
-        let consensus = self.handles.consensus.borrow();
-        let Some(status) = consensus.as_ref() else { return Readiness::NotReady("consensus is starting".into()) };
-        match (&status.quorum_line, status.signing) {
-            (Some(line), _) => Readiness::NotReady(line.clone()),
-            (None, SigningStatus::Off { reason, .. }) if reason.is_twin() => {
-                Readiness::NotReady(status.signing.to_string())
-            }
-            (None, _) => Readiness::Ready,
-        }
     }
 }
 

@@ -15,7 +15,7 @@ use timed_actors::peer::HeartbeatLevel;
 use timed_actors::peer_manager::{ConfiguredPeer, PeerManager, PeerManagerParts, PeersConfig, PeersView};
 use timed_actors::tls::{Secured, Tls};
 use timed_actors::transport::{Listener, TcpTransport, Transport as _};
-use timed_actors::{Room, SystemClock, Threads};
+use timed_actors::{Component, Pulses, SystemClock, Threads};
 use timed_peer::{BookConfig, LaneLimits, LocalNode};
 use timed_primitives::{ChainId, Hash, PublicKey, SecretKey};
 use timed_wire::{ConsensusMessage, Encoded, FrameCodec, Incoming, Message};
@@ -134,8 +134,9 @@ pub(in super::super) async fn node(
         clock: Arc::new(SystemClock::start()),
         rng: rand::rngs::StdRng::seed_from_u64(side.id()),
         view,
+        pulses: Pulses::default(),
     })?;
-    let manager = Threads::inline().start(Room::Peers, |_| manager);
+    let manager = Threads::inline().start(Component::PeerManager, |_| manager);
     let up = seen.wait_for(|view| !view.peers.is_empty());
     tokio::time::timeout(CONNECT_WITHIN, up).await.context("the nodes do not connect")??;
     let (to, pinging) = (side.other(), manager.clone());
