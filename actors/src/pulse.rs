@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{self, Poll};
 use std::time::Duration;
 use timed_primitives::Instant;
+use timed_primitives::planted::{Bug, is_planted};
 
 /// Time between two beats.
 pub const BEAT_EVERY: Duration = Duration::from_secs(1);
@@ -217,6 +218,9 @@ pub struct Monitor {
 impl Monitor {
     /// Compares with the last look and writes the silences into the pulses.
     pub fn look(&mut self, now: Instant, pulses: &Pulses) {
+        if is_planted(Bug::HeartbeatIgnored) {
+            return;
+        }
         let step = self.looked.map_or(Duration::ZERO, |at| now.since(at)).min(LOOK_COUNTS_MAX);
         let step = u64::try_from(step.as_millis()).unwrap_or(u64::MAX);
         self.looked = Some(now);

@@ -11,7 +11,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -75,6 +75,19 @@ impl Process {
         let (log, errors) = (folder.join(format!("{name}.log")), folder.join(format!("{name}.err")));
         command.stdin(Stdio::piped()).stdout(append(&log)).stderr(append(&errors));
         Self { child: command.spawn().unwrap(), log, errors }
+    }
+
+    /// As [`Self::start`], but standard output is a pipe that nobody reads until somebody takes it.
+    pub(crate) fn start_unread(mut command: Command, folder: &Path, name: &str) -> Self {
+        let errors = folder.join(format!("{name}.err"));
+        let error_file = File::options().create(true).append(true).open(&errors).unwrap();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(error_file);
+        Self { child: command.spawn().unwrap(), log: folder.join(format!("{name}.log")), errors }
+    }
+
+    /// The unread pipe.
+    pub(crate) fn take_output(&mut self) -> ChildStdout {
+        self.child.stdout.take().expect("a process with an unread output")
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -146,6 +159,15 @@ impl Node {
         self.process = Some(Process::start(command, self.folder.parent().unwrap(), &format!("node-{}", self.id)));
     }
 
+    /// Starts it with an output that nobody reads, and with these words on its command line.
+    pub(crate) fn start_unread(&mut self, words: &[&str]) {
+        assert!(self.process.is_none(), "node {} runs already", self.id);
+        let mut command = self.command();
+        command.args(words);
+        let folder = self.folder.parent().unwrap();
+        self.process = Some(Process::start_unread(command, folder, &format!("node-{}", self.id)));
+    }
+
     /// Its next lives read this configuration; the flags of all nodes lie above it.
     pub(crate) fn configure(&mut self, toml: &str) {
         let file = self.folder.with_extension("toml");
@@ -205,9 +227,11 @@ impl Node {
         number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no height in: {line}"))
     }
 
-    /// Everything on standard error.
+    /// Everything on standard error, and every panic in the log.
     pub(crate) fn errors(&self) -> String {
-        fs::read_to_string(self.folder.with_extension("err")).unwrap_or_default()
+        let panics: String =
+            self.log().lines().filter(|line| line.contains("panicked: ")).map(|line| format!("{line}\n")).collect();
+        fs::read_to_string(self.folder.with_extension("err")).unwrap_or_default() + &panics
     }
 
     /// What a failure shows of it.

@@ -14,6 +14,7 @@ mod crash;
 mod damage;
 mod hanging;
 mod harness;
+mod health;
 mod inspect;
 mod kill_loops;
 mod localnet;

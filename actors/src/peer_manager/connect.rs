@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use timed_peer::handshake::HANDSHAKE_TIMEOUT;
 use timed_peer::{Admission, Begun, Dial, EndReason, HandshakesUnderWay};
-use timed_primitives::{Clock, Instant};
+use timed_primitives::{AcceptErrors, Clock, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -123,6 +123,7 @@ pub(super) async fn accept_all(
     manager: Recipient<Accepted>,
 ) {
     let (mut under_way, turns) = (JoinSet::new(), Turns::new());
+    let mut errors = AcceptErrors::default();
     loop {
         // In a turn as well: else more would be accepted than can be served, and give way before their turn comes.
         match turns.each(listener.accept()).await {
@@ -140,7 +141,9 @@ pub(super) async fn accept_all(
                 None => tracing::debug!(addr = %observed, "too many connections from there"),
             },
             Err(error) => {
-                tracing::warn!(%error, "cannot accept connections");
+                if let Some(line) = errors.on_error(clock.now(), &error) {
+                    tracing::warn!("{line}");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

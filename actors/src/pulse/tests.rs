@@ -130,6 +130,18 @@ fn a_pause_of_the_whole_process_is_nobody_s_silence() {
     assert_eq!(pulses.hung(), []);
 }
 
+#[cfg(feature = "planted")]
+mod planted {
+    use super::*;
+    use timed_primitives::planted::{Bug, is_caught};
+
+    #[test]
+    fn heartbeat_ignored() {
+        assert!(is_caught(Bug::HeartbeatIgnored, a_pause_of_the_whole_process_is_nobody_s_silence));
+        assert!(is_caught(Bug::HeartbeatIgnored, an_actor_that_waits_for_ever_is_named_after_ten_seconds));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_actor_that_nobody_can_reach_ends_and_is_not_missed() {
     let local = tokio::task::LocalSet::new();

@@ -5,6 +5,7 @@
 //!
 //! Start reading in [`transaction`] and [`block`]; [`keys`] says how signatures are checked.
 
+pub mod accept_errors;
 pub mod address;
 pub mod amount;
 pub mod block;
@@ -14,11 +15,13 @@ pub mod keys;
 pub mod merkle;
 pub mod number;
 pub mod planted;
+pub mod printable;
 pub mod time;
 pub mod transaction;
 pub mod validator;
 pub mod vote;
 
+pub use accept_errors::AcceptErrors;
 pub use address::{Address, AddressError, Network};
 pub use amount::{Amount, AmountError};
 pub use block::{Block, BlockId, Header};
@@ -26,6 +29,7 @@ pub use disk::{Disk, DiskFile, MemoryDisk, Survival};
 pub use hash::{Domain, Hash};
 pub use keys::{KeyError, PublicKey, SecretKey, Signature, SignedItem, verify_batch};
 pub use number::{ChainId, Height, Round};
+pub use printable::printable;
 pub use time::{Clock, Instant, UnixTime};
 pub use transaction::{
     KeyHash, Lock, OutPoint, Transaction, TransactionBody, TxFullId, TxId, TxInput, TxOutput, Witness,

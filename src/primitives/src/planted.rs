@@ -5,7 +5,7 @@
 //! one thread. Beside a test that finds it, in a module `planted`, each bug has one that shows so, and another in simulated networks:
 //!
 //! ```text
-//! cargo test -p timed-primitives -p timed-consensus -p timed-ledger -p timed-peer -p timed-mempool --features planted planted
+//! cargo test -p timed-primitives -p timed-consensus -p timed-ledger -p timed-peer -p timed-mempool -p timed-actors -p timed --lib --features planted planted
 //! cargo test -p timed-simulator --features planted --test planted
 //! ```
 
@@ -50,11 +50,15 @@ pub enum Bug {
     TwinUnheard,
     /// Nothing of the mempool is kept over a restart.
     PoolForgotten,
+    /// Whoever hangs is taken for alive.
+    HeartbeatIgnored,
+    /// Who has a line for a log that nobody reads waits for a reader.
+    LogWaits,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::QuorumOffByOne,
         Self::NoGuard,
         Self::NoJournalSync,
@@ -73,6 +77,8 @@ impl Bug {
         Self::ClockDecidesDoubt,
         Self::TwinUnheard,
         Self::PoolForgotten,
+        Self::HeartbeatIgnored,
+        Self::LogWaits,
     ];
 }
 

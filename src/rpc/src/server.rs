@@ -21,6 +21,7 @@ use hyper_util::service::TowerToHyperService;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use timed_primitives::{AcceptErrors, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -134,6 +135,7 @@ impl Server {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut end = std::pin::pin!(end);
+        let mut errors = AcceptLog { errors: AcceptErrors::default(), started: tokio::time::Instant::now() };
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -143,7 +145,7 @@ impl Server {
                     continue;
                 }
                 Some(_) = tasks.join_next() => continue,
-                accepted = accept(&listener) => accepted,
+                accepted = accept(&listener, &mut errors) => accepted,
             };
             let Some((stream, from)) = accepted else { continue };
             let (stream, closed) = connections.accept(stream, from.ip());
@@ -187,7 +189,13 @@ impl Server {
     }
 }
 
-async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+/// What was logged of accepts that failed.
+struct AcceptLog {
+    errors: AcceptErrors,
+    started: tokio::time::Instant,
+}
+
+async fn accept(listener: &TcpListener, log: &mut AcceptLog) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
         Ok((stream, from)) => {
             if let Err(error) = stream.set_nodelay(true) {
@@ -197,7 +205,9 @@ async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
         }
         Err(error) => {
             // Out of file descriptors, most likely: others must close first, so trying at once would only spin.
-            tracing::warn!(%error, "rpc server could not accept a connection");
+            if let Some(line) = log.errors.on_error(Instant::START + log.started.elapsed(), &error) {
+                tracing::warn!("rpc: {line}");
+            }
             tokio::time::sleep(Duration::from_millis(100)).await;
             None
         }

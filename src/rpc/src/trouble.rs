@@ -53,9 +53,19 @@ pub enum Trouble {
         /// Why not.
         reason: String,
     },
+    /// Another node with this validator's key lives.
+    Twin {
+        /// Who and where, and what to do.
+        line: String,
+    },
     /// The clock of this machine is wrong.
     ClockOff {
         /// How far it is from those of the validators, and what to do.
+        line: String,
+    },
+    /// Payments that wait are not on disk.
+    PoolNotKept {
+        /// Why not, and what to do.
         line: String,
     },
     /// Lines of the log are lost because nobody reads it.
@@ -85,7 +95,7 @@ pub enum Severity {
 
 impl Trouble {
     /// Every name that [`Self::name`] can give.
-    pub const NAMES: [&str; 11] = [
+    pub const NAMES: [&str; 13] = [
         "ended",
         "hung",
         "data_folder",
@@ -94,7 +104,9 @@ impl Trouble {
         "behind",
         "no_quorum",
         "signing_off",
+        "twin",
         "clock_off",
+        "pool_not_kept",
         "log_dropped",
         "few_files",
     ];
@@ -110,7 +122,9 @@ impl Trouble {
             Self::Behind { .. } => "behind",
             Self::NoQuorum { .. } => "no_quorum",
             Self::SigningOff { .. } => "signing_off",
+            Self::Twin { .. } => "twin",
             Self::ClockOff { .. } => "clock_off",
+            Self::PoolNotKept { .. } => "pool_not_kept",
             Self::LogDropped { .. } => "log_dropped",
             Self::FewFiles { .. } => "few_files",
         }
@@ -126,8 +140,9 @@ impl Trouble {
             | Self::Behind { .. }
             | Self::NoQuorum { .. }
             | Self::SigningOff { .. }
+            | Self::Twin { .. }
             | Self::ClockOff { .. } => Severity::NotReady,
-            Self::LogDropped { .. } | Self::FewFiles { .. } => Severity::Warning,
+            Self::PoolNotKept { .. } | Self::LogDropped { .. } | Self::FewFiles { .. } => Severity::Warning,
         }
     }
 
@@ -159,7 +174,9 @@ impl fmt::Display for Trouble {
             Self::Behind { tip, target } => {
                 write!(f, "behind by {} blocks: block {tip} of {target}", target.0.saturating_sub(tip.0))
             }
-            Self::NoQuorum { line } | Self::ClockOff { line } => f.write_str(line),
+            Self::NoQuorum { line } | Self::Twin { line } | Self::ClockOff { line } | Self::PoolNotKept { line } => {
+                f.write_str(line)
+            }
             Self::SigningOff { reason } => write!(f, "this node does not sign: {reason}"),
             Self::LogDropped { lines } => {
                 write!(f, "{lines} lines of the log are lost: whoever reads standard output is too slow or has stopped")
@@ -189,7 +206,9 @@ mod tests {
             Trouble::Behind { tip: Height(5), target: Height(9) },
             Trouble::NoQuorum { line: text() },
             Trouble::SigningOff { reason: text() },
+            Trouble::Twin { line: text() },
             Trouble::ClockOff { line: text() },
+            Trouble::PoolNotKept { line: text() },
             Trouble::LogDropped { lines: 3 },
             Trouble::FewFiles { allowed: 64, needed: 600 },
         ];

@@ -2,6 +2,7 @@
 
 use crate::file_disk::{FileDisk, sync_folder};
 use crate::fjall_store::{FjallStore, StoreOpenError};
+use crate::folder_watch::FolderWatch;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use timed_primitives::Hash;
 
 /// Name of the lock file.
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 /// Name of the file that says which genesis the folder belongs to.
 const GENESIS: &str = "genesis";
 /// Name of the folder of the derived state.
@@ -20,7 +21,7 @@ const STATE: &str = "state";
 pub struct DataDir {
     path: PathBuf,
     /// The system frees the lock when the file is closed, also by a kill.
-    _lock: File,
+    lock: File,
 }
 
 /// The data folder cannot be used. Nothing in it was changed.
@@ -101,7 +102,7 @@ impl DataDir {
         create(&path).map_err(|source| DataDirError::Create { path: path.clone(), source })?;
         let lock = lock(&path)?;
         bind(&path, genesis)?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
     }
 
     /// Locks a folder that a node has used, whatever its genesis.
@@ -113,7 +114,7 @@ impl DataDir {
         let marker = path.join(GENESIS);
         fs::metadata(&marker).map_err(|source| DataDirError::Io { path: marker, source })?;
         let lock = lock(&path)?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
     }
 
     /// The folder.
@@ -124,6 +125,15 @@ impl DataDir {
     /// The files of the cores: block log, journal, guard.
     pub fn disk(&self) -> FileDisk {
         FileDisk::new(&self.path)
+    }
+
+    /// To see whether the folder stays what it is. Of these files and folders in it, those that are there now must stay as well.
+    ///
+    /// # Errors
+    /// When the system refuses another descriptor.
+    pub fn watch(&self, names: &[&'static str]) -> io::Result<FolderWatch> {
+        let names: Vec<_> = names.iter().copied().chain([GENESIS, STATE]).collect();
+        Ok(FolderWatch::new(&self.path, self.lock.try_clone()?, &names))
     }
 
     /// Opens the derived state in `state/`. Use it no longer than the folder is locked.

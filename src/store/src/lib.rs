@@ -14,7 +14,9 @@
 mod data_dir;
 mod file_disk;
 mod fjall_store;
+mod folder_watch;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use file_disk::FileDisk;
 pub use fjall_store::{FjallStore, StoreOpenError};
+pub use folder_watch::{FolderLost, FolderWatch};

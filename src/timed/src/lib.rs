@@ -9,11 +9,14 @@ pub mod cli;
 #[cfg(test)]
 mod damaged_files;
 mod files;
+mod folder_guard;
 pub mod healthcheck;
 pub mod inspect;
 mod keys;
+pub mod last_words;
 mod local_nodes;
 pub mod localnet;
+mod log_writer;
 mod logging;
 pub mod node;
 mod open_files;
@@ -23,6 +26,7 @@ mod service;
 mod signals;
 #[cfg(feature = "simulate")]
 pub mod simulate;
+mod stop;
 pub mod testnet;
 mod watchdog;
 

@@ -1,10 +1,18 @@
 //! Logs for people or for programs, on standard output. No ANSI codes off a terminal.
 
-use std::io::IsTerminal;
+use crate::log_writer::LogWriter;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::panic::PanicHookInfo;
+use std::time::Duration;
 use timed_config::{Log, LogFormat};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing::Subscriber;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
 
 /// The consensus library tells of every vote, the store of every file; what matters of it we say ourselves.
 const QUIET: [&str; 6] = [
@@ -16,11 +24,30 @@ const QUIET: [&str; 6] = [
     "arc_malachitebft_core_votekeeper=error",
 ];
 
-/// Starts logging for the whole process.
+/// How long the end of the process waits for the last lines to be read.
+const FLUSH_WITHIN: Duration = Duration::from_millis(500);
+
+/// The log of this process. Writes what waits when it is dropped.
+pub(crate) struct Logging(LogWriter);
+
+impl Logging {
+    /// Where the lines go.
+    pub(crate) fn writer(&self) -> LogWriter {
+        self.0.clone()
+    }
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        self.0.flush(FLUSH_WITHIN);
+    }
+}
+
+/// Starts logging for the whole process, panics included: from now on no thread but the log's own writes to standard output or error.
 ///
 /// # Errors
-/// When the filter is no level and no list of directives.
-pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
+/// When the filter is no level and no list of directives, or the system refuses a thread.
+pub(crate) fn start(log: &Log) -> anyhow::Result<Logging> {
     let mut filter = EnvFilter::try_new(&log.level).map_err(|e| {
         anyhow::anyhow!(
             "log level {:?}: {e}; expected a level such as info, or directives such as info,heartbeat=debug",
@@ -30,13 +57,44 @@ pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
     for directive in QUIET {
         filter = filter.add_directive(directive.parse()?);
     }
+    // A descriptor of our own: what the library keeps for standard output has a lock, which a write to a full pipe would hold.
+    let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let writer = LogWriter::start(output)?;
     let registry = tracing_subscriber::registry().with(filter);
     match log.format {
-        LogFormat::Text => {
-            let ansi = std::io::stdout().is_terminal();
-            registry.with(tracing_subscriber::fmt::layer().with_ansi(ansi).with_target(false)).try_init()?;
-        }
-        LogFormat::Json => registry.with(tracing_subscriber::fmt::layer().json().flatten_event(true)).try_init()?,
+        LogFormat::Text => registry.with(text_layer(writer.clone(), io::stdout().is_terminal())).try_init()?,
+        LogFormat::Json => registry.with(json_layer(writer.clone())).try_init()?,
     }
-    Ok(())
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(Logging(writer))
+}
+
+/// Lines for people.
+pub(crate) fn text_layer<S>(writer: LogWriter, has_ansi: bool) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fmt::layer().with_ansi(has_ansi).with_target(false).with_writer(writer.painted(has_ansi))
+}
+
+/// Lines for programs.
+pub(crate) fn json_layer<S>(writer: LogWriter) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fmt::layer().json().flatten_event(true).with_writer(writer)
+}
+
+/// Instead of the library's way, which writes to standard error and waits for its reader.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let text = info.payload_as_str().unwrap_or("no text");
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        tracing::error!(thread, place, %backtrace, "panicked: {text}");
+    } else {
+        tracing::error!(thread, place, "panicked: {text}");
+    }
 }

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("timed: {}", timed::causes(&error));
+            timed::last_words::say(&format!("timed: {}", timed::causes(&error)));
             ExitCode::FAILURE
         }
     }

@@ -2,8 +2,11 @@
 
 use crate::args::{ConfigAction, NodeArgs};
 use crate::keys::Keys;
+use crate::log_writer::LogWriter;
 use crate::peer_files::PeerFiles;
 use crate::service::{Identity, NodeWallet, Noticed, Service, ServiceParts};
+use crate::stop::{Cause, Stop};
+use crate::watchdog::Watchdog;
 use anyhow::{Context as _, bail};
 use rand::SeedableRng;
 use std::collections::BTreeMap;
@@ -17,6 +20,8 @@ use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig};
 use timed_actors::transport::{Listener, TcpTransport, Transport as _};
 use timed_actors::{Component, Fatal, FatalReason, Handles, NodeParts, Priority, SystemClock, Threads, chain_start};
 use timed_config::{Config, Overrides};
+use timed_consensus::guard::GUARD_FILE;
+use timed_consensus::journal::JOURNAL_FILES;
 use timed_consensus::{Consensus, TimeoutDefaults};
 use timed_ledger::{Genesis, Ledger};
 use timed_mempool::PoolFile;
@@ -25,12 +30,14 @@ use timed_peer::{Ban, BookConfig, LaneLimits, LocalNode};
 use timed_primitives::{Clock, Network, PublicKey, SecretKey};
 use timed_rpc::{Auth, Server};
 use timed_store::{DataDir, FjallStore};
-use tokio::sync::{Notify, oneshot};
-use tracing::{error, info, warn};
+use tokio::sync::oneshot;
+use tracing::{error, info};
 use uuid::Uuid;
 
 /// How long an orderly end may take; then the process ends anyway, which loses nothing final.
-const STOP_WITHIN: Duration = Duration::from_secs(4);
+const STOP_WITHIN: Duration = Duration::from_secs(3);
+/// Files of the data folder that must stay while the node runs: what it decided and signed.
+const KEPT_FILES: [&str; 4] = [timed_ledger::BLOCK_LOG_FILE, GUARD_FILE, JOURNAL_FILES[0], JOURNAL_FILES[1]];
 /// Time between pings that a validator wishes for; two validators agree on it.
 const PING_INTERVAL_VALIDATOR: Duration = Duration::from_secs(5);
 /// Time between pings that others wish for.
@@ -42,14 +49,16 @@ const PING_INTERVAL_OTHER: Duration = Duration::from_secs(15);
 /// When it cannot start, or must not go on.
 pub fn run(arguments: &NodeArgs) -> anyhow::Result<()> {
     let config = timed_config::load(arguments.config.as_deref(), std::env::vars(), &overrides(arguments))?.config;
-    crate::logging::start(&config.log)?;
+    let (stop, logging) = (Stop::default(), crate::logging::start(&config.log)?);
+    crate::signals::watch(stop.clone(), logging.writer())?;
+    let end = End { stop, log: logging.writer() };
     let genesis = genesis(&config)?;
     let folder = data_dir(&config, &genesis)?;
     let data = DataDir::open(&folder, genesis.hash())?;
     let keys = Keys::load(&config.node, data.path())?;
     let exit_with_stdin = arguments.exit_with_stdin;
     actix_rt::System::new().block_on(async move {
-        let node = Node::open(config, genesis, &data, keys).await?;
+        let node = Node::open(config, genesis, &data, keys, end).await?;
         node.run_to_end(data.path(), exit_with_stdin).await
     })
 }
@@ -132,17 +141,19 @@ struct Node {
     rpc_address: SocketAddr,
     rpc_listener: std::net::TcpListener,
     rpc: timed_config::Rpc,
-    end: Ends,
-}
-
-/// What can end the node.
-struct Ends {
-    stop: Arc<Notify>,
+    end: End,
     fatal: oneshot::Receiver<FatalReason>,
 }
 
+/// How the process is asked to end, and where its last lines go.
+#[derive(Clone)]
+struct End {
+    stop: Stop,
+    log: LogWriter,
+}
+
 impl Node {
-    async fn open(config: Config, genesis: Genesis, data: &DataDir, keys: Keys) -> anyhow::Result<Self> {
+    async fn open(config: Config, genesis: Genesis, data: &DataDir, keys: Keys, end: End) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         // Ports first: a second node on the same machine is told before anything is opened.
         let listener = bind_p2p(config.p2p_address()).await?;
@@ -198,7 +209,7 @@ impl Node {
         let threads = Threads::arbiters()?;
         // This thread serves clients from now on; those that vote have their own.
         Priority::Serving.apply();
-        let (fatal, reason) = fatal();
+        let (fatal, reason) = fatal(end.stop.clone());
         let handles = timed_actors::start(NodeParts {
             peers: peers_config(&config, local, votes, bans.clone(), known),
             node_key: keys.node,
@@ -212,29 +223,37 @@ impl Node {
             consensus,
             clock: clock.clone(),
             threads,
-            fatal,
+            fatal: fatal.clone(),
         })?;
         let noticed = Noticed::default();
-        let clients_max = timed_rpc::Limits::default().connections_max;
-        if let Some(trouble) = crate::open_files::raise(config.p2p.inbound_max, config.p2p.outbound_max, clients_max) {
-            warn!("{trouble}");
-            noticed.set(trouble);
+        if let Some(trouble) = crate::open_files::raise(config.p2p.inbound_max, config.p2p.outbound_max) {
+            noticed.set_and_log(trouble);
         }
-        let stop = Arc::new(Notify::new());
-        crate::watchdog::start(handles.pulses.clone(), clock.clone())?;
+        let watch = data.watch(&KEPT_FILES)?;
+        crate::folder_guard::start(watch, handles.pulses.clone(), noticed.clone(), fatal)?;
+        let watchdog = Watchdog {
+            pulses: handles.pulses.clone(),
+            clock: clock.clone(),
+            stop: end.stop.clone(),
+            log: end.log.clone(),
+            folder: data.path().to_owned(),
+            noticed: noticed.clone(),
+        };
+        watchdog.start()?;
         let parts = ServiceParts {
             handles: handles.clone(),
             identity,
             wallet,
             clock,
-            stop: stop.clone(),
+            stop: end.stop.clone(),
+            log: end.log.clone(),
             files,
             earlier_ends,
             bans,
             noticed,
         };
         let service = Arc::new(Service::new(parts));
-        Ok(Self { handles, service, rpc_address, rpc_listener, rpc: config.rpc, end: Ends { stop, fatal: reason } })
+        Ok(Self { handles, service, rpc_address, rpc_listener, rpc: config.rpc, end, fatal: reason })
     }
 
     async fn run_to_end(self, folder: &Path, exit_with_stdin: bool) -> anyhow::Result<()> {
@@ -268,61 +287,71 @@ impl Node {
         let service = self.service.clone();
         actix_rt::spawn(async move { service.keep_addresses_now_and_then().await });
 
-        let outcome = self.end.wait(exit_with_stdin).await;
+        if exit_with_stdin {
+            end_with_stdin(self.end.stop.clone())?;
+        }
+        let reason = wait_for_end(&self.end.stop, self.fatal).await;
+        // What would be written to a folder that is gone, or to another one in its place, helps nobody.
+        let has_folder = reason.as_ref().is_none_or(|reason| reason.room != Component::DataFolder.name());
         let _ = end_rpc.send(());
         let stopped = tokio::time::timeout(STOP_WITHIN, async {
-            self.handles.stop().await;
+            self.handles.stop_peers().await;
+            if has_folder {
+                self.handles.flush().await;
+            }
             let _ = rpc_is_done.await;
         });
-        if stopped.await.is_err() {
-            error!("not everything ended in time; ending anyway, nothing final is lost");
+        let is_late = stopped.await.is_err();
+        if has_folder {
+            self.service.save_addresses().await;
+            self.service.save_peers();
+            timed_rpc::remove_cookie(folder);
         }
-        self.service.save_addresses().await;
-        self.service.save_peers();
-        timed_rpc::remove_cookie(folder);
         info!("stopped");
-        outcome
-    }
-}
-
-impl Ends {
-    async fn wait(self, exit_with_stdin: bool) -> anyhow::Result<()> {
-        let signal = crate::signals::ended()?;
-        tokio::select! {
-            biased;
-            reason = self.fatal => match reason {
-                Ok(FatalReason { room, text }) => bail!("{room}: {text}"),
-                Err(_) => bail!("the actors have ended"),
-            },
-            () = signal => info!("stopping: told by a signal"),
-            () = self.stop.notified() => info!("stopping: told by a client"),
-            () = stdin_ended(), if exit_with_stdin => info!("stopping: standard input has ended"),
+        match reason {
+            Some(FatalReason { room, text }) => bail!("{room}: {text}"),
+            None if is_late => {
+                let line = crate::watchdog::unfinished(&self.handles.pulses);
+                error!("{line}");
+                bail!(line)
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
-/// Ready when standard input has ended. Read by a thread of its own, which the end of the process does not wait for; a task of the
-/// runtime would hold it up for as long as the other end stays open.
-#[allow(clippy::disallowed_methods, reason = "this is the daemon's wiring")]
-async fn stdin_ended() {
-    let (ended, told) = oneshot::channel();
-    std::thread::spawn(move || {
+/// Ready when the node is to end; with the reason when it must.
+async fn wait_for_end(stop: &Stop, fatal: oneshot::Receiver<FatalReason>) -> Option<FatalReason> {
+    match stop.asked().await {
+        Cause::Signal => info!("stopping: told by a signal"),
+        Cause::Client => info!("stopping: told by a client"),
+        Cause::StdinEnded => info!("stopping: standard input has ended"),
+        // It was given before the end was asked for.
+        Cause::Fatal => return fatal.await.ok(),
+    }
+    None
+}
+
+/// Asks for the end when standard input has ended. Read by a thread of its own, which the end of the process does not wait for; a task of
+/// the runtime would hold it up for as long as the other end stays open.
+fn end_with_stdin(stop: Stop) -> std::io::Result<()> {
+    let read = move || {
         // An error ends it as well: whoever held the other end is gone.
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-        let _ = ended.send(());
-    });
-    let _ = told.await;
+        stop.ask(Cause::StdinEnded);
+    };
+    std::thread::Builder::new().name("stdin".into()).spawn(read).map(drop)
 }
 
 /// The first reason given wins.
-fn fatal() -> (Fatal, oneshot::Receiver<FatalReason>) {
+fn fatal(stop: Stop) -> (Fatal, oneshot::Receiver<FatalReason>) {
     let (sender, receiver) = oneshot::channel();
     let sender = Mutex::new(Some(sender));
     let fatal = Fatal::new(move |reason| {
         if let Some(sender) = sender.lock().unwrap_or_else(PoisonError::into_inner).take() {
             error!(room = reason.room, "{}", reason.text);
             let _ = sender.send(reason);
+            stop.ask(Cause::Fatal);
         }
     });
     (fatal, receiver)

@@ -2,17 +2,21 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use timed_actors::peer_manager::HANDSHAKES_MAX;
-use timed_rpc::Trouble;
+use timed_rpc::{Limits, Trouble};
 
 /// Files of the store, the logs of the chain, and what else is open at one time beside connections.
 const FILES: u64 = 256;
 /// Raises the limit to the most that the system allows without privileges; a service often starts with 1,024 of many more. A trouble when even
 /// that is less than the node may need with these bounds.
-pub(crate) fn raise(inbound_max: u32, outbound_max: u32, clients_max: usize) -> Option<Trouble> {
+pub(crate) fn raise(inbound_max: u32, outbound_max: u32) -> Option<Trouble> {
     let limit = getrlimit(Resource::Nofile);
     // Refused only where a sandbox forbids it; then it stays as it was.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    let needed = u64::from(inbound_max) + u64::from(outbound_max) + HANDSHAKES_MAX as u64 + clients_max as u64 + FILES;
+    let needed = u64::from(inbound_max)
+        + u64::from(outbound_max)
+        + HANDSHAKES_MAX as u64
+        + Limits::default().connections_max as u64
+        + FILES;
     // No limit at all is `None`.
     compare(getrlimit(Resource::Nofile).current, needed)
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json as value_of};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use timed_primitives::printable;
 use timed_rpc::Method;
 
 /// The node refused or failed the call; its message is on standard error.
@@ -45,7 +46,7 @@ pub fn run_as(program: &'static str, arguments: impl IntoIterator<Item = OsStrin
     match execute(&matches) {
         Ok(text) => print(&text),
         Err(failure) => {
-            eprintln!("error: {failure}");
+            eprintln!("error: {}", printable_lines(&failure.to_string()));
             match failure {
                 Failure::Usage(_) => EXIT_USAGE.into(),
                 Failure::Unreachable(_) => EXIT_UNREACHABLE.into(),
@@ -85,11 +86,11 @@ fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
                 ("uptime", connection.call("uptime", Value::Null)?),
             ];
             let whole = Value::Object(answers.into_iter().map(|(name, answer)| (name.to_owned(), answer)).collect());
-            Ok(if as_json { json(&whole) } else { view.status(&whole) })
+            Ok(if as_json { json(&whole) } else { view.status(&fit_to_show(whole)) })
         }
         command::CONSENSUS => {
             let info = Connection::open(matches)?.call("getconsensusinfo", Value::Null)?;
-            Ok(if as_json { json(&info) } else { view.consensus_why(&info) })
+            Ok(if as_json { json(&info) } else { view.consensus_why(&fit_to_show(info)) })
         }
         command::PEER => {
             let (what, sub) =
@@ -101,8 +102,11 @@ fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
                 _ => ("getpeerhistory", value_of!([name.map_or("", String::as_str)])),
             };
             let result = Connection::open(matches)?.call(method, params)?;
+            if as_json {
+                return Ok(json(&result));
+            }
+            let result = fit_to_show(result);
             Ok(match what {
-                _ if as_json => json(&result),
                 command::PEER_LIST => view.peers(&result),
                 command::PEER_WHY => view.peer_why(&result),
                 _ => view.peer_history(&result),
@@ -123,7 +127,7 @@ fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
             let params = params::read(method, given, &mut std::io::stdin()).map_err(Failure::Usage)?;
             let mut connection = Connection::open(matches)?;
             let result = connection.call(method.name, params)?;
-            Ok(if as_json { json(&result) } else { view.result(method.call, &result) })
+            Ok(if as_json { json(&result) } else { view.result(method.call, &fit_to_show(result)) })
         }
     }
 }
@@ -144,11 +148,38 @@ fn help(name: Option<&str>) -> Result<String, Failure> {
 
 /// A report, as the answer of a node would be shown.
 pub(crate) fn shown(report: &Value, as_json: bool) -> String {
-    if as_json { json(report) } else { view::View { now: unix_seconds(), color: false }.plain(report) }
+    if as_json {
+        json(report)
+    } else {
+        view::View { now: unix_seconds(), color: false }.plain(&fit_to_show(report.clone()))
+    }
 }
 
+/// Control characters that JSON allows as they are, such as those of U+0080 to U+009F, become its escapes as well: a terminal may show this.
 fn json(value: &Value) -> String {
-    format!("{value:#}\n")
+    printable_lines(&format!("{value:#}\n"))
+}
+
+/// Keeps the line feeds that are ours.
+fn printable_lines(text: &str) -> String {
+    text.split_inclusive('\n')
+        .map(|line| match line.strip_suffix('\n') {
+            Some(line) => format!("{}\n", printable(line)),
+            None => printable(line).into_owned(),
+        })
+        .collect()
+}
+
+/// The same value with texts that a terminal can be shown: agents, addresses and errors come from others.
+fn fit_to_show(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(printable(&text).into_owned()),
+        Value::Array(list) => Value::Array(list.into_iter().map(fit_to_show).collect()),
+        Value::Object(map) => Value::Object(
+            map.into_iter().map(|(name, value)| (printable(&name).into_owned(), fit_to_show(value))).collect(),
+        ),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
+    }
 }
 
 /// Colour on a terminal, unless told otherwise by flag or by `NO_COLOR` (no-color.org).
@@ -164,4 +195,27 @@ fn use_color(matches: &clap::ArgMatches) -> bool {
 #[allow(clippy::disallowed_methods, reason = "a program at the edge: it shows people how long ago something was")]
 fn unix_seconds() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_of_others_forges_a_row_or_reaches_the_terminal() {
+        let evil = "x\n9  127.0.0.1:1  forged\u{1b}[2J\u{9b}2J";
+        let peers = value_of!([{ "id": 1, "addr": evil, "node_key": evil, "subver": evil, "conntime": 0, "lanes": [], "dropped": {} }]);
+        let view = view::View { now: 10, color: false };
+        let texts = [
+            view.peers(&fit_to_show(peers.clone())),
+            view.plain(&fit_to_show(value_of!({ evil: evil }))),
+            shown(&peers, false),
+            json(&peers),
+        ];
+        for text in texts {
+            assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+            assert!(!text.lines().any(|line| line.trim_start().starts_with("9  127")), "{text}");
+        }
+        assert_eq!(serde_json::from_str::<Value>(&json(&peers)).unwrap(), peers, "programs read what was sent");
+    }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
+use timed_primitives::printable;
 
 /// Without a terminal, one line for every so many looks.
 const PLAIN_EVERY: u64 = 10;
@@ -118,7 +119,8 @@ impl View {
 
     fn line(&self, text: &str) {
         // A closed output, such as a pipe to `head`, ends nothing.
-        let _ = self.term.write_line(text);
+        // Notes and refusals are texts of others.
+        let _ = self.term.write_line(&printable(text));
     }
 
     pub(super) fn introduce(&self, nodes: &Nodes, folder: &Path) {
@@ -210,7 +212,7 @@ fn table(rows: &[Row]) -> String {
             shown_ms(row.rtt_ms),
             shown(row.mempool),
             shown_ms(row.finality_ms),
-            row.note.clone(),
+            printable(&row.note).into_owned(),
         ]);
     }
     table.to_string()

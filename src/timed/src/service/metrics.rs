@@ -69,10 +69,15 @@ impl Service {
         }
         let is_ready = troubles.iter().all(|trouble| trouble.severity() < Severity::NotReady);
         page.gauge("timed_node_ready", "1 while /ready is 200.", u8::from(is_ready));
+        page.counter(
+            "timed_log_dropped_lines_total",
+            "Lines of the log that were dropped because standard output was not read.",
+            self.log.dropped().all,
+        );
         const SILENT: &str = "timed_node_silent_seconds";
         page.head(SILENT, "gauge", "How long a part of the node has given no sign of life; above 10 it hangs.");
         for component in Component::ALL {
-            let labels = format!("{{component=\"{}\"}}", component.name());
+            let labels = format!("{{component=\"{}\"}}", component.name().replace(' ', "_"));
             page.line(SILENT, &labels, self.handles.pulses.silence(component).as_secs_f64());
         }
     }

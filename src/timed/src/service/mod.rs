@@ -13,7 +13,9 @@ mod wallet;
 pub(crate) use troubles::Noticed;
 pub(crate) use wallet::NodeWallet;
 
+use crate::log_writer::LogWriter;
 use crate::peer_files::PeerFiles;
+use crate::stop::{Cause, Stop};
 use async_trait::async_trait;
 use peer_calls::Saved;
 use std::sync::{Arc, Mutex};
@@ -29,7 +31,6 @@ use timed_rpc::result::{
     MempoolInfo, NetworkInfo, PeerInfo, PingInfo,
 };
 use timed_rpc::{BlockAt, BlockFacts, Node, RpcError, TransactionFacts, Trouble, Unspent};
-use tokio::sync::Notify;
 
 /// What this node says of itself.
 #[derive(Clone, Debug)]
@@ -57,7 +58,8 @@ pub(crate) struct Service {
     wallet: Arc<NodeWallet>,
     clock: Arc<dyn Clock>,
     started: Instant,
-    stop: Arc<Notify>,
+    stop: Stop,
+    log: LogWriter,
     files: PeerFiles,
     /// Of earlier runs, oldest first.
     earlier_ends: Vec<EndInfo>,
@@ -75,8 +77,10 @@ pub(crate) struct ServiceParts {
     pub wallet: Arc<NodeWallet>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Notified when a client asks the node to end.
-    pub stop: Arc<Notify>,
+    /// Asked when a client asks the node to end.
+    pub stop: Stop,
+    /// Counts what the log lost.
+    pub log: LogWriter,
     /// Where bans and ends of sessions are kept.
     pub files: PeerFiles,
     /// Ends of sessions of earlier runs.
@@ -90,9 +94,9 @@ pub(crate) struct ServiceParts {
 impl Service {
     /// Over a running node.
     pub(crate) fn new(parts: ServiceParts) -> Self {
-        let ServiceParts { handles, identity, wallet, clock, stop, files, earlier_ends, bans, noticed } = parts;
+        let ServiceParts { handles, identity, wallet, clock, stop, log, files, earlier_ends, bans, noticed } = parts;
         let (started, saved) = (clock.now(), Mutex::new(Saved::new(bans)));
-        Self { handles, identity, wallet, clock, started, stop, files, earlier_ends, saved, noticed }
+        Self { handles, identity, wallet, clock, started, stop, log, files, earlier_ends, saved, noticed }
     }
 }
 
@@ -123,7 +127,7 @@ impl Node for Service {
     }
 
     fn stop(&self) {
-        self.stop.notify_one();
+        self.stop.ask(Cause::Client);
     }
 
     async fn tip(&self) -> Result<(Height, BlockId), RpcError> {
@@ -250,3 +254,6 @@ impl Node for Service {
         Ok((seen.height, seen.id))
     }
 }
+
+#[cfg(test)]
+mod tests;

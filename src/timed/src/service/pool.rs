@@ -5,8 +5,8 @@ use std::sync::Arc;
 use timed_actors::mempool::{ListEntries, MempoolStatus, Submit, SubmitError, TestAccept};
 use timed_mempool::Reject;
 use timed_primitives::{Amount, Transaction, TxId, UnixTime};
-use timed_rpc::RpcError;
 use timed_rpc::result::{MempoolAcceptance, MempoolEntry, MempoolInfo};
+use timed_rpc::{RpcError, Trouble};
 
 impl Service {
     pub(super) fn mempool_status(&self) -> Result<MempoolStatus, RpcError> {
@@ -15,12 +15,13 @@ impl Service {
     }
 
     /// That what waits would not survive this process.
-    pub(super) fn keeping_warning(&self) -> Option<String> {
+    pub(super) fn keeping_trouble(&self) -> Option<Trouble> {
         let status = self.handles.mempool_status.borrow();
         let problem = status.as_ref()?.keeping.failed.clone()?;
-        Some(format!(
+        let line = format!(
             "the mempool's file cannot be written ({problem}): payments that wait are lost if this process ends; check the disk"
-        ))
+        );
+        Some(Trouble::PoolNotKept { line })
     }
 
     pub(super) async fn submit_transaction(&self, transaction: Transaction) -> Result<TxId, RpcError> {

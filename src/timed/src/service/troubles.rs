@@ -3,6 +3,8 @@
 use super::Service;
 use std::sync::{Arc, Mutex, PoisonError};
 use timed_consensus::SigningStatus;
+use timed_peer::OwnClockOff;
+use timed_primitives::Height;
 use timed_rpc::Trouble;
 
 /// What threads of the daemon found wrong, at most one trouble of each name. Cheap to clone; the lock is never held for longer than a copy.
@@ -17,7 +19,20 @@ impl Noticed {
         all.push(trouble);
     }
 
-    fn all(&self) -> Vec<Trouble> {
+    /// The same, and says so in the log unless one of that name was there already.
+    pub(crate) fn set_and_log(&self, trouble: Trouble) {
+        if self.all().iter().all(|other| other.name() != trouble.name()) {
+            tracing::warn!("{trouble}");
+        }
+        self.set(trouble);
+    }
+
+    /// It is so no more.
+    pub(crate) fn clear(&self, name: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|trouble| trouble.name() != name);
+    }
+
+    pub(super) fn all(&self) -> Vec<Trouble> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -28,33 +43,65 @@ impl Service {
         let ended = self.handles.ended_actors().into_iter().map(|actor| Trouble::Ended { who: actor.name() });
         let hung = self.handles.pulses.hung().into_iter();
         let hung = hung.map(|hung| Trouble::Hung { who: hung.component.name(), silent: hung.silent });
-        let mut troubles: Vec<_> = ended.chain(hung).chain(self.chain_troubles()).chain(self.noticed.all()).collect();
+        let rest = self
+            .chain_troubles()
+            .into_iter()
+            .chain(self.clock_trouble())
+            .chain(self.keeping_trouble())
+            .chain(self.noticed.all());
+        let mut troubles: Vec<_> = ended.chain(hung).chain(rest).collect();
         troubles.sort_by_key(|trouble| std::cmp::Reverse(trouble.severity()));
         troubles
     }
 
-    /// Near the tip, able to see new blocks, and signing if it is to sign.
     fn chain_troubles(&self) -> Vec<Trouble> {
-        let mut troubles = Vec::new();
-        let behind = self.handles.sync.borrow().as_ref().and_then(|sync| {
-            let progress = &sync.progress;
-            progress.leads.then_some(Trouble::Behind { tip: progress.tip, target: progress.target })
-        });
-        troubles.extend(behind);
-        let consensus = self.handles.consensus.borrow();
-        let Some(status) = consensus.as_ref() else {
-            troubles.push(Trouble::Starting);
-            return troubles;
+        let sync = self
+            .handles
+            .sync
+            .borrow()
+            .as_ref()
+            .map(|sync| (sync.progress.leads, sync.progress.tip, sync.progress.target));
+        let sync = sync.filter(|(leads, ..)| *leads).map(|(_, tip, target)| (tip, target));
+        let consensus =
+            self.handles.consensus.borrow().as_ref().map(|status| (status.quorum_line.clone(), status.signing));
+        of_chain(sync, consensus, self.identity.validator.is_some())
+    }
+
+    /// Our own clock is wrong.
+    fn clock_trouble(&self) -> Option<Trouble> {
+        let offset_ms = {
+            let view = self.handles.peers.borrow();
+            view.clock_offset_ms.filter(|_| view.is_clock_off)?
         };
-        troubles.extend(status.quorum_line.clone().map(|line| Trouble::NoQuorum { line }));
-        if self.identity.validator.is_some() && status.signing != SigningStatus::On {
-            troubles.push(Trouble::SigningOff { reason: status.signing.to_string() });
-        }
-        troubles
+        Some(Trouble::ClockOff { line: OwnClockOff { offset_ms }.to_string() })
     }
 
     /// What an operator should know, most pressing first.
     pub(super) fn warnings(&self) -> Vec<String> {
         self.all_troubles().iter().filter(|trouble| trouble.is_warning()).map(ToString::to_string).collect()
     }
+}
+
+/// Near the tip, able to see new blocks, and signing if it is to sign? `sync`: tip and target while blocks are fetched. `consensus`: the line
+/// about a missing quorum, and whether it signs; `None` before it started.
+pub(super) fn of_chain(
+    sync: Option<(Height, Height)>,
+    consensus: Option<(Option<String>, SigningStatus)>,
+    is_validator: bool,
+) -> Vec<Trouble> {
+    let mut troubles = Vec::new();
+    troubles.extend(sync.map(|(tip, target)| Trouble::Behind { tip, target }));
+    let Some((quorum_line, signing)) = consensus else {
+        troubles.push(Trouble::Starting);
+        return troubles;
+    };
+    troubles.extend(quorum_line.map(|line| Trouble::NoQuorum { line }));
+    if is_validator {
+        troubles.extend(match signing {
+            SigningStatus::On => None,
+            SigningStatus::Off { reason, .. } if reason.is_twin() => Some(Trouble::Twin { line: signing.to_string() }),
+            off => Some(Trouble::SigningOff { reason: off.to_string() }),
+        });
+    }
+    troubles
 }

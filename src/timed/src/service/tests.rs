@@ -1,0 +1,252 @@
+//! `/health` and `/ready` of a whole node whose parts are real, with a disk and peers that do what a test wants.
+
+use super::*;
+use crate::log_writer::LogWriter;
+use rand::SeedableRng as _;
+use std::io;
+use std::sync::Condvar;
+use timed_actors::peer::HeartbeatLevel;
+use timed_actors::peer_manager::PeersConfig;
+use timed_actors::pulse::{BEAT_EVERY, HUNG_AFTER, Monitor};
+use timed_actors::transport::TcpTransport;
+use timed_actors::{Fatal, NodeParts, SystemClock, Threads, chain_start};
+use timed_consensus::{Consensus, SigningStatus};
+use timed_ledger::{Genesis, Ledger, MemoryStore};
+use timed_peer::{BookConfig, LaneLimits, LocalNode};
+use timed_primitives::{Disk, DiskFile, MemoryDisk, SecretKey};
+use timed_rpc::Severity;
+
+/// A disk whose syncs of one file can be held up, as a disk that is broken does it.
+#[derive(Clone)]
+struct SlowDisk {
+    files: MemoryDisk,
+    file: &'static str,
+    held: Arc<(Mutex<bool>, Condvar)>,
+}
+
+struct SlowFile {
+    file: Arc<dyn DiskFile>,
+    held: Option<Arc<(Mutex<bool>, Condvar)>>,
+}
+
+impl SlowDisk {
+    fn new(file: &'static str) -> Self {
+        Self { files: MemoryDisk::default(), file, held: Arc::default() }
+    }
+
+    fn hold(&self, is_held: bool) {
+        *self.held.0.lock().unwrap() = is_held;
+        self.held.1.notify_all();
+    }
+}
+
+impl Disk for SlowDisk {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let held = name.starts_with(self.file).then(|| self.held.clone());
+        Ok(Arc::new(SlowFile { file: self.files.open(name)?, held }))
+    }
+}
+
+impl DiskFile for SlowFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_at(offset, buffer)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_at(offset, bytes)
+    }
+
+    fn set_len(&self, size: u64) -> io::Result<()> {
+        self.file.set_len(size)
+    }
+
+    fn identity(&self) -> io::Result<Option<u128>> {
+        self.file.identity()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if let Some(held) = &self.held {
+            drop(held.1.wait_while(held.0.lock().unwrap(), |is_held| *is_held).unwrap());
+        }
+        self.file.sync()
+    }
+}
+
+/// The first validator of so many, alone, in memory.
+fn service(disk: &SlowDisk, validators: u64) -> Service {
+    let genesis = Genesis::devnet(validators);
+    let key = |domain| SecretKey::development(domain, 1);
+    let ledger = Ledger::open(genesis.clone(), disk, Arc::new(MemoryStore::default())).unwrap();
+    let mut config = timed_consensus::Config::new(genesis.chain_id, Some(key("consensus")));
+    config.journal_step_bytes = 1 << 16;
+    config.empty_block_interval = Duration::from_millis(50);
+    let consensus = Consensus::open(config, disk, chain_start(&ledger.reader()).unwrap()).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let local = LocalNode {
+        key: key("node").public(),
+        consensus_key: Some(key("consensus")),
+        chain_id: genesis.chain_id,
+        genesis: genesis.hash(),
+        agent: "timed/test".into(),
+        instance: uuid::Uuid::from_u128(1),
+        listen_port: 0,
+        external: None,
+        height: 0,
+        capabilities: 0,
+        ping_interval: Duration::from_secs(5),
+    };
+    let handles = timed_actors::start(NodeParts {
+        peers: PeersConfig {
+            book: BookConfig::new(local.key, true),
+            local,
+            configured: Vec::new(),
+            banned: Vec::new(),
+            known: Vec::new(),
+            allowed: None,
+            discovers: false,
+            lane_limits: LaneLimits::default(),
+            heartbeat_level: HeartbeatLevel::Debug,
+        },
+        node_key: key("node"),
+        transport: Arc::new(TcpTransport),
+        listener: None,
+        rng: rand::rngs::StdRng::seed_from_u64(1),
+        ledger,
+        consensus,
+        proposer: Some(key("consensus").public()),
+        mempool: timed_mempool::Limits::default(),
+        clock: clock.clone(),
+        threads: Threads::arbiters().unwrap(),
+        fatal: Fatal::new(|reason| panic!("{reason:?}")),
+    })
+    .unwrap();
+    let folder = tempfile::tempdir().unwrap().keep();
+    Service::new(ServiceParts {
+        handles,
+        identity: Identity {
+            node_key: key("node").public(),
+            validator: Some(key("consensus").public()),
+            listen: String::new(),
+            external: None,
+            agent: String::new(),
+            inbound_max: 1,
+            outbound_max: 1,
+        },
+        wallet: Arc::new(NodeWallet::open(&folder, key("wallet"), &genesis).unwrap()),
+        clock,
+        stop: Stop::default(),
+        log: LogWriter::start(io::sink()).unwrap(),
+        files: PeerFiles::new(&folder),
+        earlier_ends: Vec::new(),
+        bans: Vec::new(),
+        noticed: Noticed::default(),
+    })
+}
+
+/// Waits really, as the actors' threads are real, until it is so.
+async fn until(service: &Service, what: &str, is_so: impl Fn(&Service) -> bool) {
+    for _ in 0..3_000 {
+        if is_so(service) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what}: {:?}", service.troubles());
+}
+
+fn is_hung(service: &Service, who: &str) -> bool {
+    let mut hung = service.troubles().into_iter().filter(|trouble| trouble.severity() == Severity::Dead);
+    hung.next().is_some_and(|trouble| matches!(trouble, Trouble::Hung { who: named, .. } if named == who))
+        && hung.next().is_none()
+}
+
+#[test]
+fn whoever_a_disk_holds_up_is_named_and_clients_are_answered_meanwhile() {
+    for (file, who) in [("blocks.log", "ledger"), ("journal", "consensus")] {
+        actix_rt::System::new().block_on(async {
+            let disk = SlowDisk::new(file);
+            let service = service(&disk, 1);
+            until(&service, "a node alone is ready", |service| service.troubles().is_empty()).await;
+            disk.hold(true);
+            let height = service.handles.reader.tip().height;
+            // Looks a real second apart, each of which counts as one that the clock of the looks says.
+            let (mut monitor, mut now) = (Monitor::default(), Instant::START);
+            let limit = HUNG_AFTER + BEAT_EVERY * 5;
+            while service.handles.pulses.hung().is_empty() && now.since(Instant::START) < limit {
+                now += BEAT_EVERY;
+                monitor.look(now, &service.handles.pulses);
+                tokio::time::sleep(BEAT_EVERY).await;
+            }
+            assert!(is_hung(&service, who), "{who}: {:?}", service.troubles());
+            let text = service.metrics();
+            assert!(
+                text.contains("timed_node_trouble{reason=\"hung\"} 1") && text.contains("timed_node_ready 0"),
+                "{text}"
+            );
+            assert!(
+                service.warnings()[0].starts_with(&format!("{who} has not answered for 1")),
+                "{:?}",
+                service.warnings()
+            );
+            assert!(service.blockchain_info().await.is_ok() && service.network_info().await.is_ok());
+            disk.hold(false);
+            until(&service, "it goes on", |service| service.handles.reader.tip().height.0 > height.0 + 1).await;
+            monitor.look(now + BEAT_EVERY, &service.handles.pulses);
+            assert!(service.troubles().is_empty(), "{:?}", service.troubles());
+        });
+    }
+}
+
+#[test]
+fn a_validator_without_a_quorum_says_so() {
+    actix_rt::System::new().block_on(async {
+        let service = service(&SlowDisk::new("nothing"), 4);
+        until(&service, "no quorum", |service| {
+            service
+                .troubles()
+                .iter()
+                .any(|trouble| matches!(trouble, Trouble::NoQuorum { line } if line.contains("1 of 4")))
+        })
+        .await;
+        assert!(service.troubles().iter().all(|trouble| trouble.severity() < Severity::Dead));
+    });
+}
+
+#[test]
+fn what_sync_and_consensus_publish_becomes_troubles() {
+    let off = SigningStatus::Off { reason: timed_consensus::SigningOff::JournalFull { height: Height(7) }, passed: 0 };
+    let found = timed_consensus::TwinFound { statement: None, brought_by: None, other: None };
+    let twin = SigningStatus::Off { reason: timed_consensus::SigningOff::Twin(found), passed: 0 };
+    let behind = Trouble::Behind { tip: Height(3), target: Height(9) };
+    let no_quorum = Trouble::NoQuorum { line: "no quorum".into() };
+    let signing_off = Trouble::SigningOff { reason: off.to_string() };
+    let status = |quorum_line: Option<&str>, signing| Some((quorum_line.map(str::to_owned), signing));
+    let cases = [
+        (None, None, true, vec![Trouble::Starting]),
+        (None, status(None, SigningStatus::On), true, vec![]),
+        (Some((Height(3), Height(9))), status(None, SigningStatus::On), true, vec![behind]),
+        (None, status(Some("no quorum"), SigningStatus::On), true, vec![no_quorum]),
+        (None, status(None, off), true, vec![signing_off]),
+        (None, status(None, twin), true, vec![Trouble::Twin { line: twin.to_string() }]),
+        // An observer need not sign.
+        (None, status(None, off), false, vec![]),
+    ];
+    for (sync, consensus, is_validator, expected) in cases {
+        assert_eq!(troubles::of_chain(sync, consensus, is_validator), expected);
+    }
+}
+
+#[test]
+fn what_threads_notice_is_shown_once_and_goes() {
+    let noticed = Noticed::default();
+    noticed.set(Trouble::LogDropped { lines: 1 });
+    noticed.set(Trouble::LogDropped { lines: 2 });
+    noticed.set(Trouble::FewFiles { allowed: 1, needed: 2 });
+    assert_eq!(noticed.all(), [Trouble::LogDropped { lines: 2 }, Trouble::FewFiles { allowed: 1, needed: 2 }]);
+    noticed.clear("log_dropped");
+    assert_eq!(noticed.all(), [Trouble::FewFiles { allowed: 1, needed: 2 }]);
+}
