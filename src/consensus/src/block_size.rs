@@ -64,6 +64,11 @@ impl BlockSize {
         FLOOR_BYTES.min(self.limit)
     }
 
+    /// A height begins: what became of our turn at another, decided elsewhere, is not known.
+    pub(crate) fn on_height(&mut self) {
+        self.turn = None;
+    }
+
     /// We lead a round and ask for a block: of how many bytes.
     pub(crate) fn on_asked(&mut self, now: Instant, round: Round) -> u64 {
         let room = self.room.checked_shr(round.0).unwrap_or_default().max(self.floor());
@@ -177,6 +182,11 @@ mod tests {
         assert_eq!(size.room, LIMIT / 2, "once for one turn");
         // Not even built in time: what was asked for counts.
         size.on_asked(Instant(0), Round::ZERO);
+        size.on_round(Round(1));
+        assert_eq!(size.room, LIMIT / 4);
+        // A height that was decided elsewhere, and synced, says nothing.
+        size.on_asked(Instant(0), Round::ZERO);
+        size.on_height();
         size.on_round(Round(1));
         assert_eq!(size.room, LIMIT / 4);
         // A small block fails for other reasons; and a height that another decides says nothing.

@@ -153,6 +153,7 @@ impl Consensus {
         self.proposed_at.clear();
         self.overdue = None;
         self.timeouts.on_height(&self.set);
+        self.block_size.on_height();
         self.votes = Votes::new(height, self.set.clone());
         self.order = self.leaders.order(height);
         if self.journal.height() != height {

@@ -1,8 +1,8 @@
 //! Resources and the operator's side.
 
 use super::{
-    ELSEWHERE, Failed, MINUTE, SECOND, Stage, all_reach, is_meshed, mesh, nobody_is_blamed, node, node_key, pay, peer,
-    promise, quiet, view,
+    ELSEWHERE, Failed, MINUTE, SECOND, Stage, all_reach, is_meshed, mesh, nobody_is_blamed, node, node_key, pay,
+    payment, peer, promise, quiet, view,
 };
 use crate::gate::{Crash, DiskPace};
 use crate::world::WorldConfig;
@@ -94,6 +94,36 @@ fn record(
     at: UnixTime,
 ) -> Result<AddressRecord, Failed> {
     AddressRecord::sign(key, chain, address, at).map_err(|error| Failed::Broken(error.to_string()))
+}
+
+/// Red when what one leader delays stretches the time-outs of all beyond the genesis default.
+pub(super) async fn delaying_leader(stage: &Stage) -> Result<(), Failed> {
+    // The default time-outs of proposals and of prevotes together.
+    const BOUND: Duration = Duration::from_millis(1_500);
+    let world = stage.network(7).await?;
+    let slowest = async |numbers: std::ops::Range<usize>| {
+        let mut slowest = Duration::ZERO;
+        for number in numbers {
+            let began = tokio::time::Instant::now();
+            let txid = node(&world, 2)?.submit(payment(&world, number)?).await?;
+            node(&world, 3)?.wait_for_payment(txid, MINUTE).await?;
+            slowest = slowest.max(began.elapsed());
+        }
+        Ok::<_, Failed>(slowest)
+    };
+    let calm = slowest(0..120).await?;
+    let late = timed_actors::transport::LinkQuality { latency: Duration::from_millis(430), ..Default::default() };
+    (1..=6).for_each(|other| world.slow_down(7, other, late));
+    let delayed = slowest(120..420).await?;
+    promise(delayed <= BOUND, format_args!("one leader delays, and a payment took {delayed:?}"))?;
+    // A dead leader shows how long the time-outs have become.
+    node(&world, 1)?.kill(Crash::Process);
+    let dead = slowest(420..480).await?;
+    promise(dead <= BOUND, format_args!("after a leader that delayed, a dead one cost {dead:?}"))?;
+    stage.show(format_args!(
+        "the slowest payment took {calm:?} in calm, {delayed:?} with one leader of seven that delays, {dead:?} when another died"
+    ));
+    Ok(())
 }
 
 /// Red when gossip changes who decides, when a record counts that its node did not sign, or when records have no bound.

@@ -213,6 +213,8 @@ scenarios! {
         "connections that prove nothing are few, short, and keep nobody out" => operations::unauthenticated;
     "d40-slow-disk" [40]
         "a slow disk costs no session and holds up nobody else" => operations::slow_disk;
+    "d40-delaying-leader" [40]
+        "a leader that delays as long as is allowed costs its own turns at most the default time-outs, and others nothing" => operations::delaying_leader;
     "d42-forged-addresses" [42]
         "gossip changes no validator, and an address counts only when its node signed it" => operations::forged_addresses;
 }
