@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
+use timed_peer::AddressClass;
 use timed_primitives::PublicKey;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 
@@ -39,6 +40,10 @@ impl Stream for DuplexStream {}
 /// A connection, whatever carries it.
 pub type BoxStream = Box<dyn Stream>;
 
+fn leads_elsewhere() -> io::Error {
+    io::Error::new(io::ErrorKind::AddrNotAvailable, "the name leads to addresses of another class than was announced")
+}
+
 /// Makes and accepts connections.
 #[async_trait]
 pub trait Transport: Send + Sync {
@@ -54,6 +59,15 @@ pub trait Transport: Send + Sync {
     /// # Errors
     /// What the last attempt said, or that the name has no address.
     async fn connect(&self, target: &str) -> io::Result<(BoxStream, SocketAddr)>;
+
+    /// As [`Transport::connect`], for an address that peers announced: only to IP addresses of its class.
+    ///
+    /// # Errors
+    /// As there; `AddrNotAvailable` when the name leads nowhere else.
+    async fn connect_within(&self, target: &str, class: AddressClass) -> io::Result<(BoxStream, SocketAddr)> {
+        let (stream, address) = self.connect(target).await?;
+        if class.reaches(address.ip()) { Ok((stream, address)) } else { Err(leads_elsewhere()) }
+    }
 
     /// What frames to and from this peer go through, above the encryption: nothing but the connection itself. The simulator puts a liar
     /// there.

@@ -7,11 +7,12 @@ use crate::tls::{Secured, Tls, TlsError};
 use crate::transport::{BoxStream, Listener};
 use actix::{ActorFutureExt, AsyncContext, Context, Message, Recipient, WrapFuture};
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use timed_peer::handshake::HANDSHAKE_TIMEOUT;
-use timed_peer::{Admission, Begun, Dial, EndReason, HandshakesUnderWay};
+use timed_peer::{AddressClass, Admission, Begun, Dial, EndReason, HandshakesUnderWay};
 use timed_primitives::{AcceptErrors, Clock, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -180,8 +181,16 @@ impl PeerManager {
         let (transport, tls) = (self.transport.clone(), self.tls.clone());
         let expected = self.demanded.get(&dial.address).copied();
         let target = dial.address.clone();
+        let class = (!dial.is_configured).then(|| AddressClass::of_address(&dial.address));
         let dialling = async move {
-            let (stream, observed) = match timeout(DIAL_TIMEOUT, transport.connect(&target)).await {
+            let connecting = async {
+                match class {
+                    None => transport.connect(&target).await,
+                    Some(Ok(class)) => transport.connect_within(&target, class).await,
+                    Some(Err(error)) => Err(io::Error::new(io::ErrorKind::InvalidInput, error)),
+                }
+            };
+            let (stream, observed) = match timeout(DIAL_TIMEOUT, connecting).await {
                 Ok(Ok(connected)) => connected,
                 Ok(Err(error)) => {
                     tracing::debug!(addr = target, %error, "dial failed");

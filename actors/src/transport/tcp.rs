@@ -2,13 +2,14 @@
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::flight::Ends;
-use super::{BoxStream, Flight, Listener, Stream, Transport};
+use super::{BoxStream, Flight, Listener, Stream, Transport, leads_elsewhere};
 use async_trait::async_trait;
 use socket2::SockRef;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use timed_peer::AddressClass;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -123,15 +124,30 @@ impl Transport for TcpTransport {
     }
 
     async fn connect(&self, target: &str) -> io::Result<(BoxStream, SocketAddr)> {
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in tokio::net::lookup_host(target).await? {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return Ok((Box::new(TcpConnection::new(stream)?), address)),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        let none = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        connect_first(tokio::net::lookup_host(target).await?, none).await
     }
+
+    async fn connect_within(&self, target: &str, class: AddressClass) -> io::Result<(BoxStream, SocketAddr)> {
+        // Before a packet is sent: an attempt is what the announcer may be after.
+        let meant = tokio::net::lookup_host(target).await?.filter(|address| class.reaches(address.ip()));
+        connect_first(meant, leads_elsewhere()).await
+    }
+}
+
+/// Connects to the first that accepts; `none` is the error when there is no address at all.
+async fn connect_first(
+    addresses: impl Iterator<Item = SocketAddr> + Send,
+    none: io::Error,
+) -> io::Result<(BoxStream, SocketAddr)> {
+    let mut last = none;
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok((Box::new(TcpConnection::new(stream)?), address)),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 struct TcpAcceptor(TcpListener);
@@ -170,6 +186,27 @@ mod tests {
         drop(listener);
         assert!(TcpTransport.connect(&address.to_string()).await.is_err());
         assert!(TcpTransport.connect("nonsense").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_elsewhere_is_not_dialled() {
+        let mut listener = TcpTransport.bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // As if `localhost` were a public name whose owner points it here.
+        for target in [format!("localhost:{port}"), format!("127.0.0.1:{port}"), format!("[::ffff:127.0.0.1]:{port}")] {
+            for class in [AddressClass::Public, AddressClass::Private] {
+                let error = TcpTransport.connect_within(&target, class).await.err().unwrap();
+                assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable, "{target}");
+            }
+        }
+        let target = format!("localhost:{port}");
+        let dial = TcpTransport.connect_within(&target, AddressClass::Loopback);
+        let (dialled, accepted) = tokio::join!(dial, listener.accept());
+        let ((mut a, _), (mut b, _)) = (dialled.unwrap(), accepted.unwrap());
+        a.write_all(b"first").await.unwrap();
+        let mut bytes = [0; 5];
+        b.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"first", "nobody came before");
     }
 
     #[cfg(target_os = "linux")]

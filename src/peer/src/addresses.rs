@@ -76,11 +76,19 @@ impl AddressClass {
             None
         } else if ip.is_loopback() {
             Some(Self::Loopback)
+        } else if let Some(v4) = embedded_v4(ip) {
+            Self::of_v4(v4)
         } else if first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80 {
             Some(Self::Private)
         } else {
             Some(Self::Public)
         }
+    }
+
+    /// Whether an address that a peer announced as one of this class may be dialled at this IP. Not where its name leads to an IP of another
+    /// class: whoever owns a public name could have us knock at doors of our own network.
+    pub fn reaches(self, ip: IpAddr) -> bool {
+        Self::of_ip(ip) == Some(self)
     }
 
     /// Class of a `host:port`.
@@ -104,6 +112,16 @@ impl AddressClass {
             Self::Private => "private",
             Self::Public => "public",
         }
+    }
+}
+
+/// The IPv4 address inside an IPv6 one: IPv4-compatible (RFC 4291), translated (RFC 6052), or 6to4 (RFC 3056).
+fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    let v4 = |high: u16, low: u16| Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low));
+    match ip.segments() {
+        [0, 0, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(v4(high, low)),
+        [0x2002, high, low, ..] => Some(v4(high, low)),
+        _ => None,
     }
 }
 

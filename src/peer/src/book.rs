@@ -164,6 +164,9 @@ pub struct Dial {
     /// Only to see whether the node answers there: greet with [`crate::handshake::FEELER`] and end with [`EndReason::Tested`]. Its end
     /// is reported by [`PeerBook::on_tested`] or [`PeerBook::on_dial_failed`]; it never becomes a session.
     pub is_feeler: bool,
+    /// Whether an operator named it. An address that peers announced is dialled only where its class says that it is: a public name may
+    /// lead into a private network.
+    pub is_configured: bool,
 }
 
 /// A live session.

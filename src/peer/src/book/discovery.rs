@@ -57,7 +57,7 @@ impl Discovery {
             return None;
         }
         feeler.since = Some(now);
-        Some(Dial { address: feeler.address.clone(), key: Some(feeler.key), is_feeler: true })
+        Some(Dial { address: feeler.address.clone(), key: Some(feeler.key), is_feeler: true, is_configured: false })
     }
 
     pub(super) fn next_wake(&self) -> Option<Instant> {

@@ -277,7 +277,8 @@ impl Targets {
             }
             target.dialling_since = Some(now);
             busy.extend(target.key);
-            dials.push(Dial { address: address.clone(), key: target.key, is_feeler: false });
+            let (key, is_configured) = (target.key, target.is_configured);
+            dials.push(Dial { address: address.clone(), key, is_feeler: false, is_configured });
         }
         for address in unwanted {
             self.by_address.remove(&address);
