@@ -21,7 +21,7 @@ mod writer;
 
 pub use heartbeat_log::{HEARTBEAT_TARGET, HeartbeatLevel, log_heartbeat};
 pub(crate) use inlet::Credit;
-pub(crate) use outbox::Outbox;
+pub(crate) use outbox::{HeldBytes, Outbox};
 pub(crate) use stats::SharedStats;
 pub use stats::{Dropped, LastMessage, PeerSnapshot, PostMortem, Tally, Traffic};
 pub use supervisor::{AddressNews, Admission, Arrived, Close, Measured, PeerEnded, PeerParts, Supervisor, UserPing};
@@ -117,7 +117,7 @@ impl PeerActor {
             line: Some(Line::new(parts.stream)),
             alive: parts.alive,
             opening: Some(parts.refused.map_or_else(|| Ok(ControlMessage::Hello(Box::new(hello)).into()), Err)),
-            outbox: Outbox::new(parts.lane_limits),
+            outbox: Outbox::new(parts.lane_limits, parts.held_bytes),
             stats: SharedStats::default(),
             inlet: Inlet::new(parts.key, parts.inboxes),
             supervisor: parts.supervisor,

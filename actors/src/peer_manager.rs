@@ -23,7 +23,7 @@ pub use view::{PeersView, TargetSnapshot};
 
 use crate::fatal::Vital;
 use crate::messages::{Inboxes, PeerListener, ValidatorsChanged};
-use crate::peer::{Close, HeartbeatLevel};
+use crate::peer::{Close, HeartbeatLevel, HeldBytes};
 use crate::pulse::Pulses;
 use crate::tls::{Tls, TlsError};
 use crate::transport::{Listener, Transport};
@@ -131,6 +131,8 @@ pub struct PeerManager {
     /// Keys that the operator demands at an address.
     demanded: BTreeMap<String, PublicKey>,
     sessions: BTreeMap<u64, Session>,
+    /// What waits for all of them to be sent.
+    held_bytes: HeldBytes,
     /// The session of each peer that is up.
     up: BTreeMap<PublicKey, u64>,
     next_session: u64,
@@ -198,6 +200,7 @@ impl PeerManager {
             misbehaviour,
             addresses,
             demanded,
+            held_bytes: HeldBytes::default(),
             sessions: BTreeMap::new(),
             up: BTreeMap::new(),
             next_session: 1,

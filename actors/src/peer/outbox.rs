@@ -2,6 +2,7 @@
 
 use super::inlet::Owed;
 use bytes::BytesMut;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use timed_peer::lanes::LaneCounters;
@@ -61,7 +62,20 @@ pub(super) enum Filled {
     Closed,
 }
 
+/// What is held for all peers together. Clones share it. Unit: bytes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HeldBytes(Arc<AtomicUsize>);
+
+impl HeldBytes {
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 struct State {
+    /// What of `all` is held here.
+    counted: usize,
+    all: HeldBytes,
     lanes: Lanes<Outgoing>,
     partial: [Option<Partial>; Lane::ALL.len()],
     owed: Owed,
@@ -82,9 +96,10 @@ struct Shared {
 pub(crate) struct Outbox(Arc<Shared>);
 
 impl Outbox {
-    pub(super) fn new(limits: LaneLimits) -> Self {
-        let state =
-            State { lanes: Lanes::new(limits), partial: [None, None, None], owed: Owed::default(), closing: None };
+    /// Empty. What it holds is counted in `all` too.
+    pub(super) fn new(limits: LaneLimits, all: HeldBytes) -> Self {
+        let (lanes, partial, owed) = (Lanes::new(limits), [None, None, None], Owed::default());
+        let state = State { counted: 0, all, lanes, partial, owed, closing: None };
         Self(Arc::new(Shared { state: Mutex::new(state), filled: Notify::new(), closed: Notify::new() }))
     }
 
@@ -112,6 +127,7 @@ impl Outbox {
         let Outgoing { encoded, .. } = &outgoing;
         let frame = Frame { lane: encoded.lane(), bytes: encoded.len(), height: encoded.height(), payload: outgoing };
         state.lanes.push(now, frame)?;
+        state.recount();
         drop(state);
         self.0.filled.notify_one();
         Ok(())
@@ -157,6 +173,7 @@ impl Outbox {
             {
                 let mut state = self.lock();
                 state.fill(batch, chunk_bytes, with_bulk);
+                state.recount();
                 if !batch.bytes.is_empty() {
                     return filled;
                 }
@@ -183,6 +200,18 @@ impl Outbox {
         Lane::ALL.map(|lane| state.lanes.bytes(lane))
     }
 
+    /// Bytes of messages of which a part has left.
+    pub(crate) fn leaving_bytes(&self) -> usize {
+        self.lock().leaving_bytes()
+    }
+
+    /// Drops what waits in these lanes, because too much waits for all peers together.
+    pub(crate) fn drop_for_others(&self, lanes: &[Lane]) {
+        let mut state = self.lock();
+        lanes.iter().for_each(|lane| state.lanes.drop_for_others(*lane));
+        state.recount();
+    }
+
     /// How long the oldest message of each lane has waited.
     pub(crate) fn queue_age(&self, now: Instant) -> [Duration; Lane::ALL.len()] {
         let state = self.lock();
@@ -196,7 +225,28 @@ impl Outbox {
     }
 }
 
+impl Drop for State {
+    fn drop(&mut self) {
+        self.all.0.fetch_sub(self.counted, Ordering::Relaxed);
+    }
+}
+
 impl State {
+    fn leaving_bytes(&self) -> usize {
+        self.partial.iter().flatten().map(|partial| partial.outgoing.encoded.len()).sum()
+    }
+
+    /// Brings the count over all peers up to date with what is held here.
+    fn recount(&mut self) {
+        let held = Lane::ALL.iter().map(|lane| self.lanes.bytes(*lane)).sum::<usize>() + self.leaving_bytes();
+        if held >= self.counted {
+            self.all.0.fetch_add(held - self.counted, Ordering::Relaxed);
+        } else {
+            self.all.0.fetch_sub(self.counted - held, Ordering::Relaxed);
+        }
+        self.counted = held;
+    }
+
     /// Appends what leaves next, up to about one chunk, so that what comes in meanwhile waits for no more than that.
     fn fill(&mut self, batch: &mut Batch, chunk_bytes: usize, with_bulk: bool) {
         while batch.bytes.len() < chunk_bytes && self.fill_one(batch, chunk_bytes, with_bulk) {}
@@ -289,6 +339,28 @@ mod tests {
         })
     }
 
+    #[tokio::test]
+    async fn what_is_held_for_all_peers_is_counted_as_it_comes_and_goes() {
+        let all = HeldBytes::default();
+        let [a, b] = [0, 1].map(|_| Outbox::new(LaneLimits::default(), all.clone()));
+        let (now, one) = (Instant::default(), decided().len());
+        for outbox in [&a, &a, &b] {
+            outbox.push(now, decided()).unwrap();
+        }
+        assert_eq!(all.get(), 3 * one);
+        // A message of which a part has left is held until all of it has.
+        assert!(next(&a).await.is_some());
+        assert_eq!((all.get(), a.leaving_bytes(), a.queued_bytes()), (3 * one, one, [0, 0, one]));
+        a.drop_for_others(&[Lane::Bulk]);
+        assert_eq!((all.get(), a.dropped()), (2 * one, 1));
+        while a.leaving_bytes() > 0 {
+            assert!(next(&a).await.is_some());
+        }
+        assert_eq!(all.get(), one);
+        drop(b);
+        assert_eq!(all.get(), 0, "it ended with what it held");
+    }
+
     async fn next(outbox: &Outbox) -> Option<Batch> {
         let mut batch = Batch::default();
         (outbox.fill(&mut batch, CHUNK, true).await != Filled::Closed).then_some(batch)
@@ -296,7 +368,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_ping_waits_for_one_chunk_of_a_block_and_a_block_under_decision_overtakes_a_synced_one() {
-        let outbox = Outbox::new(LaneLimits::default());
+        let outbox = Outbox::new(LaneLimits::default(), HeldBytes::default());
         let at = Instant(0);
         outbox.push(at, decided()).unwrap();
         let mut wire = next(&outbox).await.unwrap().bytes;
@@ -321,7 +393,7 @@ mod tests {
 
     #[tokio::test]
     async fn held_bulk_lets_votes_and_pings_pass_and_goes_on_where_it_was() {
-        let outbox = Outbox::new(LaneLimits::default());
+        let outbox = Outbox::new(LaneLimits::default(), HeldBytes::default());
         let (at, mut batch) = (Instant(0), Batch::default());
         outbox.push(at, decided()).unwrap();
         assert_eq!(outbox.fill(&mut batch, CHUNK, false).await, Filled::Held, "none of it has left");
@@ -358,7 +430,7 @@ mod tests {
 
     #[tokio::test]
     async fn after_closing_only_control_and_the_goodbye_leave() {
-        let outbox = Outbox::new(LaneLimits::default());
+        let outbox = Outbox::new(LaneLimits::default(), HeldBytes::default());
         let at = Instant(0);
         outbox.push(at, decided()).unwrap();
         let _first_chunk = next(&outbox).await.unwrap();

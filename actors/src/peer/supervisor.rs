@@ -1,6 +1,6 @@
 //! What a peer and its supervisor say to each other, and what a peer is made of.
 
-use super::{HeartbeatLevel, PostMortem};
+use super::{HeartbeatLevel, HeldBytes, PostMortem};
 use crate::messages::Inboxes;
 use crate::transport::BoxStream;
 use actix::{Message, MessageResponse, Recipient};
@@ -123,6 +123,8 @@ pub struct PeerParts {
     pub rng: StdRng,
     /// Bounds of what waits to be sent.
     pub lane_limits: LaneLimits,
+    /// Where it is counted with that of all other peers.
+    pub(crate) held_bytes: HeldBytes,
     /// How loud the heartbeat is.
     pub heartbeat_level: HeartbeatLevel,
     /// Held until the last byte has left, so that its owner can wait for that.

@@ -12,9 +12,10 @@ use futures_util::future::join_all;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use timed_peer::misbehaviour::Verdict;
+use timed_peer::queue_budget::{Held, Relief, relieve};
 use timed_peer::{Connectivity, EndReason, Offence, PeerInfo};
 use timed_primitives::{Instant, PublicKey};
-use timed_wire::{Encoded, Message};
+use timed_wire::{Encoded, Lane, Message};
 use tokio::sync::oneshot;
 
 /// For all goodbyes to leave when the node stops.
@@ -62,6 +63,32 @@ impl PeerManager {
                 );
                 self.book.hold(peer, until);
                 self.take_down(peer, EndReason::Misbehaviour);
+            }
+        }
+    }
+
+    /// Keeps what waits for all peers together within its bound, after more was queued.
+    fn keep_queue_budget(&self) {
+        let bytes_max = self.config.lane_limits.all_peers;
+        if self.held_bytes.get() <= bytes_max {
+            return;
+        }
+        let held = self.sessions.iter().map(|(number, session)| Held {
+            session: *number,
+            is_validator: session.up().is_some_and(|up| is_validator(self.validators.as_ref(), &up.info)),
+            waiting: session.outbox.queued_bytes(),
+            leaving: session.outbox.leaving_bytes(),
+        });
+        for relief in relieve(held.collect(), bytes_max) {
+            let (Relief::DropBulk(number) | Relief::End(number)) = relief;
+            let Some(session) = self.sessions.get(&number) else { continue };
+            tracing::debug!(peer = %session.key.short(), ?relief, bytes_max, "too much waits for all peers together");
+            match relief {
+                Relief::DropBulk(_) => session.outbox.drop_for_others(&[Lane::Bulk]),
+                Relief::End(_) => {
+                    session.outbox.drop_for_others(&[Lane::Bulk, Lane::Consensus]);
+                    session.actor.do_send(Close(EndReason::LaneOverflow));
+                }
             }
         }
     }
@@ -116,6 +143,7 @@ impl Handler<Send> for PeerManager {
         let Some(session) = self.up.get(&send.to).and_then(|number| self.sessions.get(number)) else { return };
         if let Some(encoded) = encode(&send.message) {
             push(session, self.clock.now(), &send.message, encoded);
+            self.keep_queue_budget();
         }
     }
 }
@@ -137,6 +165,7 @@ impl Handler<Broadcast> for PeerManager {
                 push(session, now, &message, encoded.clone());
             }
         }
+        self.keep_queue_budget();
     }
 }
 

@@ -118,6 +118,7 @@ impl PeerManager {
             clock: self.clock.clone(),
             rng: StdRng::from_rng(&mut self.rng),
             lane_limits: self.config.lane_limits,
+            held_bytes: self.held_bytes.clone(),
             heartbeat_level: self.config.heartbeat_level,
             alive: alive.clone(),
             refused,

@@ -406,8 +406,15 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn begin() -> Self {
+        Self::begin_with(|_| {}).await
+    }
+
+    /// With other settings of the node.
+    pub(crate) async fn begin_with(change: impl FnOnce(&mut PeersConfig)) -> Self {
         let network = MemoryNetwork::new();
-        let node = Setup::new(1).start(&network).await;
+        let mut setup = Setup::new(1);
+        change(&mut setup.config);
+        let node = setup.start(&network).await;
         let good = Setup::new(2).dials(&[1]).start(&network).await;
         pass(SECOND).await;
         assert!(node.is_up(2));

@@ -304,6 +304,50 @@ fn a_peer_that_does_not_read_costs_at_most_its_byte_bound() {
 }
 
 #[test]
+fn peers_that_do_not_read_cost_at_most_the_bound_for_all_of_them() {
+    const ALL: usize = 5_000_000;
+    run(async {
+        let mut scene = Scene::begin_with(|config| config.lane_limits.all_peers = ALL).await;
+        let mut deaf = Vec::new();
+        for id in 3..7 {
+            deaf.push(Raw::greeted(&scene.network, id, 1, u128::from(id)).await);
+        }
+        let broadcast = |message: Message| Broadcast { message, audience: Audience::All, except: None };
+        let queued = |scene: &Scene, id: u64| {
+            let view = scene.node.view();
+            let peer = view.peers.iter().find(|p| p.key == key(id)).map(|p| (p.queued_bytes, p.dropped_outbound));
+            peer.unwrap_or_default()
+        };
+        let (mut received, mut most) = (0, 0);
+        for _ in 0..30 {
+            let transactions = vec![sample::opaque(400_000)];
+            scene.node.manager.do_send(broadcast(MempoolMessage::Transactions { transactions }.into()));
+            pass(Duration::from_millis(1_100)).await;
+            for peer in &mut deaf {
+                peer.send(ControlMessage::Pong { nonce: 1 }).await;
+            }
+            received += drain(&mut scene.good.outlets.mempool).len();
+            let sum: usize = (2..7).map(|id| queued(&scene, id).0.iter().sum::<usize>()).sum();
+            most = most.max(sum);
+        }
+        assert!((ALL / 2..=ALL).contains(&most), "{most}, where {} would fit the lanes", 4 * 16 * 1024 * 1024);
+        assert!((3..7).all(|id| queued(&scene, id).1 > 0), "each gave way in turn");
+        assert_eq!((received, queued(&scene, 2).1), (30, 0), "who reads has all");
+        assert!((3..7).all(|id| scene.node.is_up(id)), "dropping their bulk was enough");
+        // What is not bulk is not dropped: sessions end.
+        for _ in 0..5 {
+            scene.node.manager.do_send(broadcast(ConsensusMessage::Block(sample::opaque(900_000)).into()));
+            pass(SECOND).await;
+        }
+        let ended: Vec<_> = (3..7).flat_map(|id| scene.node.ends(id)).collect();
+        assert!(!ended.is_empty() && ended.iter().all(|reason| *reason == EndReason::LaneOverflow), "{ended:?}");
+        let blocks = drain(&mut scene.good.outlets.consensus).len();
+        assert_eq!((blocks, scene.node.is_up(2)), (5, true), "who reads has all");
+        scene.end().await;
+    });
+}
+
+#[test]
 fn floods_of_votes_transactions_and_unasked_blocks_are_dropped_and_counted() {
     run(async {
         let mut scene = Scene::begin().await;

@@ -41,12 +41,15 @@ pub struct LaneLimits {
     pub consensus: usize,
     /// Transactions and decided blocks.
     pub bulk: usize,
+    /// All lanes of all peers together, with what is leaving: see [`crate::queue_budget`]. What one peer may have, times a hundred peers that
+    /// read nothing, would be gigabytes. A quarter of a GiB holds all lanes of ten peers, more than a node serves with blocks at once.
+    pub all_peers: usize,
 }
 
 impl Default for LaneLimits {
     /// Room for one answer with addresses and hundreds of pongs; for three of the largest blocks under decision; for six decided ones.
     fn default() -> Self {
-        Self { control: 128 * 1024, consensus: 8 * 1024 * 1024, bulk: 16 * 1024 * 1024 }
+        Self { control: 128 * 1024, consensus: 8 * 1024 * 1024, bulk: 16 * 1024 * 1024, all_peers: 256 * 1024 * 1024 }
     }
 }
 
@@ -84,12 +87,17 @@ pub struct LaneCounters {
     pub dropped_oldest: u64,
     /// Frames dropped because they alone exceed the bound.
     pub dropped_oversized: u64,
+    /// Frames dropped because too much waits for all peers together.
+    pub dropped_for_others: u64,
 }
 
 impl LaneCounters {
     /// Frames dropped for any cause.
     pub const fn dropped(&self) -> u64 {
-        self.dropped_decided.saturating_add(self.dropped_oldest).saturating_add(self.dropped_oversized)
+        self.dropped_decided
+            .saturating_add(self.dropped_oldest)
+            .saturating_add(self.dropped_oversized)
+            .saturating_add(self.dropped_for_others)
     }
 }
 
@@ -110,6 +118,7 @@ impl<T> Queue<T> {
             dropped_decided: 0,
             dropped_oldest: 0,
             dropped_oversized: 0,
+            dropped_for_others: 0,
         };
         Self { frames: VecDeque::new(), bytes: 0, limit, counters }
     }
@@ -193,6 +202,15 @@ impl<T> Lanes<T> {
             queue.push(now, frame);
         }
         Ok(())
+    }
+
+    /// Drops all that waits in a lane, because too much waits for all peers together.
+    pub fn drop_for_others(&mut self, lane: Lane) {
+        let queue = self.queue_mut(lane);
+        let dropped = u64::try_from(queue.frames.len()).unwrap_or(u64::MAX);
+        queue.counters.dropped_for_others = queue.counters.dropped_for_others.saturating_add(dropped);
+        queue.frames.clear();
+        queue.bytes = 0;
     }
 
     /// The next frame: control before consensus before bulk, each in order.
@@ -279,7 +297,7 @@ mod tests {
     }
 
     fn small() -> Lanes<u32> {
-        Lanes::new(LaneLimits { control: 30, consensus: 30, bulk: 30 })
+        Lanes::new(LaneLimits { control: 30, consensus: 30, bulk: 30, all_peers: 90 })
     }
 
     #[test]

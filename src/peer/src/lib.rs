@@ -29,6 +29,7 @@ pub mod heartbeat_line;
 pub mod lanes;
 pub mod link_rate;
 pub mod misbehaviour;
+pub mod queue_budget;
 pub mod rate;
 pub mod rtt;
 pub mod subnet;

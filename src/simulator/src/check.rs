@@ -345,7 +345,7 @@ impl Checker {
             if gone_for > timed_peer::heartbeat::deadline(peer.interval) + LATENESS {
                 self.report(Violation::DeadPeerKept { node, peer: id, gone_for });
             }
-            let LaneLimits { control, consensus, bulk } = LaneLimits::default();
+            let LaneLimits { control, consensus, bulk, .. } = LaneLimits::default();
             let bound = (control + consensus + bulk) as u64;
             let found = peer.queued_bytes.iter().sum::<usize>() as u64;
             if found > bound {

@@ -34,8 +34,8 @@ const NEWCOMER_EVERY: Duration = Duration::from_millis(100);
 const NEWCOMER_LIMIT: Duration = Duration::from_secs(8);
 /// Full blocks of a node that is asked for blocks: more than its lane for blocks holds.
 const BLOCKS: u32 = 16;
-/// Most attackers that are peers: a node of a devnet has 64 inbound places.
-const NEVER_READ_MAX: u16 = 16;
+/// Most attackers that are peers: a node of a devnet has 64 inbound places, and other peers have up to 32.
+const NEVER_READ_MAX: u16 = 32;
 /// Time between two pings of a peer; a node answers ten per second.
 const PING_EVERY: Duration = Duration::from_millis(250);
 
@@ -54,7 +54,7 @@ enum Scenario {
     RecordedHello,
     /// TLS completed with a new key, and then nothing.
     MuteTls,
-    /// Peers, 16 at most, that ask for full blocks again and again and read nothing.
+    /// Peers, 32 at most, that ask for full blocks again and again and read nothing.
     NeverReads,
 }
 
