@@ -3,6 +3,7 @@
 use crate::error::ConfigError;
 use crate::layer::{Origin, Settings};
 use crate::{Config, Consensus, DEVNET_NODES_MAX, DEVNET_P2P_PORT, DEVNET_RPC_PORT, Log, Mempool, Node, P2p, Rpc};
+use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -62,11 +63,22 @@ pub fn load(
     environment: impl IntoIterator<Item = (String, String)>,
     overrides: &Overrides,
 ) -> Result<Loaded, ConfigError> {
-    let read = |path: &Path| {
-        std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
-    };
+    let read = |path: &Path| read_bounded(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source });
     let text = file.map(read).transpose()?;
     load_text(file.zip(text.as_deref()), environment, overrides)
+}
+
+/// Longest configuration file. Unit: bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+fn read_bounded(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        let text = format!("it is longer than {FILE_BYTES_MAX} bytes");
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(text)
 }
 
 /// As [`load`], with the name and the text of a file that was read already.

@@ -232,6 +232,8 @@ fn wrong_types_and_values_are_refused_by_name() {
     refused("network = 5", &[], "`network` = 5");
     refused("[rpc]\nuser = \"u\"\npassword = 1234567890123456", &[], "`rpc.password` = … (in ");
     refused("[p2p", &[], "is not valid TOML");
+    let error = load(Some("/dev/zero".as_ref()), [], &Overrides::default()).unwrap_err();
+    assert!(error.to_string().contains("it is longer than 1048576 bytes"), "{error}");
     let error = load(Some("/no/such/file".as_ref()), [], &Overrides::default()).unwrap_err();
     assert!(error.to_string().contains("cannot read the configuration file /no/such/file"), "{error}");
 }

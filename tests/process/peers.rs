@@ -2,6 +2,7 @@
 
 use crate::harness::{Network, Node, time_cli, wait_for};
 use serde_json::json;
+use timed::cli::Failure;
 use timed_primitives::SecretKey;
 
 fn key(node: &Node) -> String {
@@ -78,6 +79,31 @@ fn operators_ping_disconnect_and_ban_and_both_ends_know_why() {
 
     assert_eq!(client(first, &["clearbanned"]), "1\n");
     wait_for("the one that was banned", || (peers(first) == 3).then_some(()));
+}
+
+#[test]
+fn texts_that_are_no_address_or_peer_are_refused_and_forge_no_line() {
+    let network = Network::start(1, 0);
+    let node = network.node(1);
+    let forged = "127.0.0.1:1\nERROR fake log line:1";
+    let code = |method: &str, params: serde_json::Value| match node.call(method, params.clone()) {
+        Err(Failure::Rpc { code, message }) => (code, message),
+        other => panic!("{method} {params}: {other:?}"),
+    };
+    for text in ["::1", forged, "host", "host:0", "a b:7", "0.0.0.0:7000", "[::]:7000", "224.0.0.1:7000", "[ff02::1]:7"]
+    {
+        let (code, message) = code("addnode", json!([text]));
+        assert_eq!(code, -8, "{text:?}");
+        assert!(message.contains("expected host:port") && !message.contains('\n'), "{message:?}");
+    }
+    for (method, params) in
+        [("setban", json!([forged, "add"])), ("disconnectnode", json!([forged])), ("ping", json!([forged]))]
+    {
+        let (code, message) = code(method, params);
+        assert_eq!(code, -29, "{method}");
+        assert!(!message.contains('\n'), "{message:?}");
+    }
+    assert!(!node.log().lines().any(|line| line.starts_with("ERROR fake")), "{}", node.log());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
@@ -36,7 +36,7 @@ impl Cookie {
     /// # Errors
     /// What the system says; `InvalidData` when the file holds no cookie.
     pub fn read(path: &Path) -> io::Result<Self> {
-        let text = fs::read_to_string(path)?;
+        let text = read_short(path)?;
         match text.trim().split_once(':') {
             Some((COOKIE_USER, secret)) if !secret.is_empty() => Ok(Self(secret.into())),
             _ => Err(io::Error::new(io::ErrorKind::InvalidData, "not a cookie file: expected __cookie__:<hex>")),
@@ -72,7 +72,7 @@ pub fn write_cookie(dir: &Path, address: SocketAddr) -> io::Result<Cookie> {
 /// What the system says; `InvalidData` when a file does not hold what it should.
 pub fn read_cookie(dir: &Path) -> io::Result<(Cookie, SocketAddr)> {
     let cookie = Cookie::read(&dir.join(COOKIE_FILE))?;
-    let text = fs::read_to_string(dir.join(ADDRESS_FILE))?;
+    let text = read_short(&dir.join(ADDRESS_FILE))?;
     let mut address: SocketAddr =
         text.trim().parse().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("{ADDRESS_FILE}: {e}")))?;
     if address.ip().is_unspecified() {
@@ -92,6 +92,13 @@ pub fn remove_cookie(dir: &Path) {
             tracing::debug!(%error, name, "could not remove file");
         }
     }
+}
+
+/// The beginning of a file, which is all of a cookie or an address.
+fn read_short(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?.take(4_096).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {

@@ -377,6 +377,6 @@ fn probe(troubles: Vec<Trouble>, from: Severity, good: &'static str) -> Response
 
 async fn metrics(State(calls): State<Arc<Calls>>, Extension(remote): Extension<Remote>) -> Response {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    let page = calls.node().metrics() + &remote.connections.metrics();
+    let page = remote.connections.metrics_page(|| calls.node().metrics());
     ([(header::CONTENT_TYPE, kind)], page).into_response()
 }

@@ -17,10 +17,15 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+/// How old the page `/metrics` may be.
+const PAGE_TIME: Duration = Duration::from_millis(100);
+
 /// The server's connections. The lock is held for a few operations of the table, never across a wait.
 #[derive(Clone)]
 pub(crate) struct SharedConnections {
     inner: Arc<Mutex<Inner>>,
+    /// The page `/metrics`, and when it was made.
+    page: Arc<Mutex<Option<(Duration, Bytes)>>>,
     start: Instant,
 }
 
@@ -42,7 +47,7 @@ impl Inner {
 impl SharedConnections {
     pub(crate) fn new(limits: Limits) -> Self {
         let inner = Inner { table: Connections::new(limits), ends: BTreeMap::new() };
-        Self { inner: Arc::new(Mutex::new(inner)), start: Instant::now() }
+        Self { inner: Arc::new(Mutex::new(inner)), page: Arc::default(), start: Instant::now() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -107,8 +112,19 @@ impl SharedConnections {
         }
     }
 
+    /// The page `/metrics`: the node's lines and the table's. Made anew only after [`PAGE_TIME`], since it costs a millisecond and needs no
+    /// credentials.
+    pub(crate) fn metrics_page(&self, node: impl FnOnce() -> String) -> Bytes {
+        let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.now();
+        match page.as_ref().filter(|(made, _)| now < *made + PAGE_TIME) {
+            Some((_, bytes)) => bytes.clone(),
+            None => page.insert((now, Bytes::from(node() + &self.metrics()))).1.clone(),
+        }
+    }
+
     /// The table's lines for `/metrics`.
-    pub(crate) fn metrics(&self) -> String {
+    fn metrics(&self) -> String {
         let inner = self.lock();
         let mut page = String::from(
             "# HELP timed_rpc_connections Open connections of clients.\n# TYPE timed_rpc_connections gauge\n",
@@ -230,5 +246,29 @@ impl AsyncWrite for Watched {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_page_of_metrics_is_made_once_for_many() {
+        let shared = SharedConnections::new(Limits::default());
+        let made = Cell::new(0);
+        let page = || {
+            shared.metrics_page(|| {
+                made.set(made.get() + 1);
+                format!("made {}\n", made.get())
+            })
+        };
+        let first = page();
+        assert!(first.starts_with(b"made 1\n# HELP timed_rpc_connections "), "{first:?}");
+        tokio::time::advance(PAGE_TIME - Duration::from_millis(1)).await;
+        assert_eq!(page(), first);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(page().starts_with(b"made 2\n"));
     }
 }

@@ -178,10 +178,16 @@ fn lock(folder: &Path) -> Result<File, DataDirError> {
     Ok(file)
 }
 
+/// As much of a marker as is read. Unit: bytes.
+const MARKER_BYTES_MAX: u64 = 256;
+
 fn bind(folder: &Path, expected: Hash) -> Result<(), DataDirError> {
     let path = folder.join(GENESIS);
     let io_error = |source| DataDirError::Io { path: path.clone(), source };
-    match fs::read_to_string(&path) {
+    let mut text = String::new();
+    // No longer than this: whatever lies there, a marker is short.
+    let read = File::open(&path).and_then(|file| file.take(MARKER_BYTES_MAX).read_to_string(&mut text));
+    match read.map(|_| text) {
         Ok(text) => match text.trim().parse::<Hash>() {
             Ok(found) if found == expected => Ok(()),
             Ok(found) => Err(DataDirError::OtherGenesis { path: folder.to_owned(), found, expected }),

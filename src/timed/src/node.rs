@@ -1,6 +1,7 @@
 //! `timed`: one node, from its command line to its end.
 
 use crate::args::{ConfigAction, NodeArgs};
+use crate::files::read_text_bounded;
 use crate::keys::Keys;
 use crate::log_writer::LogWriter;
 use crate::peer_files::PeerFiles;
@@ -108,10 +109,13 @@ fn overrides(arguments: &NodeArgs) -> Overrides {
     }
 }
 
+/// Longest genesis file: some hundred thousand outputs. Unit: bytes.
+const GENESIS_BYTES_MAX: u64 = 64 << 20;
+
 /// The genesis in a file.
 pub(crate) fn read_genesis(file: &Path) -> anyhow::Result<Genesis> {
-    let text =
-        std::fs::read_to_string(file).with_context(|| format!("cannot read the genesis file {}", file.display()))?;
+    let text = read_text_bounded(file, GENESIS_BYTES_MAX)
+        .with_context(|| format!("cannot read the genesis file {}", file.display()))?;
     Genesis::from_json(&text).with_context(|| format!("the genesis file {} is not valid", file.display()))
 }
 

@@ -1,7 +1,7 @@
 //! What is known of peers and outlives the process: bans, and why sessions ended. The address book has a file of its own in
 //! `address_file`.
 
-use crate::files::write_durably;
+use crate::files::{read_bounded, write_durably};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -15,6 +15,8 @@ use timed_rpc::result::EndInfo;
 
 /// Bans in force, as JSON.
 const BANS: &str = "bans.json";
+/// Longest file of bans that is read: a ban takes some 200, and there are at most some thousand. Unit: bytes.
+const BANS_BYTES_MAX: u64 = 16 << 20;
 /// Ends of sessions, a line of JSON for each.
 const HISTORY: &str = "peer-history.jsonl";
 /// The file before it.
@@ -36,6 +38,14 @@ pub(crate) enum PeerFileError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// Somebody changed it.
+    #[error("{} is longer than {bytes_max} bytes, so it does not hold our bans; mend the file, or remove it to start without bans", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// The bound.
+        bytes_max: u64,
     },
     /// Somebody changed it.
     #[error("{} does not hold bans: {source}; mend the file, or remove it to start without bans", path.display())]
@@ -85,9 +95,12 @@ impl PeerFiles {
     /// # Errors
     /// [`PeerFileError`]; no file means no bans.
     pub(crate) fn bans(&self, clock: &dyn Clock) -> Result<Vec<Ban>, PeerFileError> {
-        let text = match fs::read(self.file(BANS)) {
+        let text = match read_bounded(&self.file(BANS), BANS_BYTES_MAX) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                return Err(PeerFileError::TooLong { path: self.file(BANS), bytes_max: BANS_BYTES_MAX });
+            }
             Err(error) => return Err(self.failed(BANS)(error)),
         };
         let kept: Vec<KeptBan> =
@@ -133,6 +146,8 @@ impl PeerFiles {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(self.failed(name)(error)),
             };
+            // One whole file and one line more at most, whatever lies there.
+            let file = file.take(HISTORY_BYTES_MAX + LINE_BYTES_MAX as u64);
             for line in BufReader::new(file).split(b'\n') {
                 let line = line.map_err(self.failed(name))?;
                 if line.len() <= LINE_BYTES_MAX {
@@ -242,6 +257,11 @@ mod tests {
             let error = error.to_string();
             assert!(error.contains("bans.json does not hold bans") && error.contains("remove it"), "{error}");
         }
+        // A file that would fill the memory, of holes.
+        let endless = fs::File::create(files.file(BANS)).unwrap();
+        endless.set_len(1 << 40).unwrap();
+        let error = files.bans(&At(0, 0)).unwrap_err();
+        assert!(matches!(error, PeerFileError::TooLong { .. }) && error.to_string().contains("remove it"), "{error}");
     }
 
     #[test]

@@ -41,10 +41,19 @@ async fn is_closed(stream: &mut TcpStream) -> bool {
     timeout(PATIENCE, async { while matches!(stream.read(&mut buffer).await, Ok(read) if read > 0) {} }).await.is_ok()
 }
 
-async fn metric(running: &Running, sample: &str) -> u64 {
-    let page = running.get("/metrics", "localhost").await.body;
-    let line = page.lines().find_map(|line| line.strip_prefix(sample));
-    line.unwrap_or_else(|| panic!("no {sample}: {page}")).trim().parse().unwrap()
+/// Waits until a figure of `/metrics`, which may be a moment old, is this one.
+async fn metric_becomes(running: &Running, sample: &str, expected: u64) {
+    let becomes = async {
+        loop {
+            let page = running.get("/metrics", "localhost").await.body;
+            let line = page.lines().find_map(|line| line.strip_prefix(sample));
+            if line.unwrap_or_else(|| panic!("no {sample}: {page}")).trim() == expected.to_string() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, becomes).await.unwrap_or_else(|_| panic!("{sample} never is {expected}"));
 }
 
 #[tokio::test]
@@ -75,7 +84,7 @@ async fn clients_with_credentials_who_hang_leave_room_for_probes_and_one_another
         assert_eq!(running.post(COUNT).await.json()["result"], 2);
     });
     served.await.unwrap();
-    assert_eq!(metric(&running, "timed_rpc_connections{authenticated=\"yes\"}").await, 223, "and the one that is gone");
+    metric_becomes(&running, "timed_rpc_connections{authenticated=\"yes\"}", 223).await;
     assert!(is_closed(&mut streams[0]).await, "the first gave way");
 }
 
@@ -99,7 +108,7 @@ async fn calls_in_progress_leave_room_for_probes_and_give_way_to_nobody() {
     assert!(refused.body.starts_with("busy: "), "{refused:?}");
     let idle = hanging(&running, 10, "").await;
     assert_eq!(timeout(PATIENCE, running.get("/health", "localhost")).await.unwrap().status, 200);
-    assert_eq!(metric(&running, "timed_rpc_connections{authenticated=\"yes\"}").await, 4);
+    metric_becomes(&running, "timed_rpc_connections{authenticated=\"yes\"}", 4).await;
     drop((streams, idle));
 }
 
@@ -112,7 +121,7 @@ async fn heads_bodies_and_idle_ones_have_deadlines() {
         assert!(is_closed(stream).await, "half a head");
     }
     assert!(is_closed(&mut hanging(&running, 1, "").await[0]).await, "nothing at all");
-    assert_eq!(metric(&running, &closed("head_late")).await, 3);
+    metric_becomes(&running, &closed("head_late"), 3).await;
 
     let running = start(Sample::default(), Limits { body_time: short, ..patient() }).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
@@ -135,7 +144,7 @@ async fn heads_bodies_and_idle_ones_have_deadlines() {
     let running = start(Sample::default(), Limits { idle_time: short, ..patient() }).await;
     let kept = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
     assert!(is_closed(&mut hanging(&running, 1, kept).await[0]).await, "idle after an answer");
-    assert_eq!(metric(&running, &closed("idle")).await, 1);
+    metric_becomes(&running, &closed("idle"), 1).await;
 }
 
 #[tokio::test]
@@ -146,7 +155,7 @@ async fn who_never_reads_is_cut() {
     // The server reads no further questions while its answers wait, so that this stands still until it gives up.
     let asked = timeout(PATIENCE, async { while stream.write_all(question.as_bytes()).await.is_ok() {} }).await;
     assert!(asked.is_ok(), "never cut");
-    assert_eq!(metric(&running, "timed_rpc_connections_closed_total{reason=\"not_read\"}").await, 1);
+    metric_becomes(&running, "timed_rpc_connections_closed_total{reason=\"not_read\"}", 1).await;
 }
 
 #[tokio::test]

@@ -21,6 +21,8 @@ use timed_wallet::{BuildError, Coin, Fees, KEYS_MAX, Payment, Reservation, Walle
 
 /// File in the data folder with the number of addresses handed out.
 const FILE: &str = "wallet.addresses";
+/// Longest file: a number. Unit: bytes.
+const FILE_BYTES_MAX: u64 = 4_096;
 /// Outputs read at a time.
 const PAGE: usize = 2_000;
 /// Most outputs of one address that are handled; above it calls answer with an error that says so.
@@ -84,7 +86,7 @@ impl NodeWallet {
         let file = folder.join(FILE);
         let mut wallet = Wallet::from_key(key, genesis.network, genesis.chain_id);
         let name = || file.display().to_string();
-        match std::fs::read_to_string(&file) {
+        match crate::files::read_text_bounded(&file, FILE_BYTES_MAX) {
             Ok(text) => {
                 let made = text.trim().parse().ok().filter(|made: &u32| *made <= KEYS_MAX);
                 let made = made.ok_or_else(|| {
