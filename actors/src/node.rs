@@ -99,12 +99,13 @@ impl Handles {
     /// Ends in order: the mempool takes nothing more and keeps what waits, peers are told goodbye, then the store is brought up to date.
     /// What is final is on disk already.
     pub async fn stop(&self) {
+        self.keep_pool().await;
         self.stop_peers().await;
         self.flush().await;
     }
 
-    /// The first half of [`Self::stop`].
-    pub async fn stop_peers(&self) {
+    /// The first part of [`Self::stop`].
+    pub async fn keep_pool(&self) {
         // An actor that is gone has nothing left to end.
         let kept = tokio::time::timeout(KEEP_WITHIN, self.mempool.send(CloseAndKeep)).await;
         if kept.is_err() {
@@ -113,10 +114,14 @@ impl Handles {
                 KEEP_WITHIN.as_secs()
             );
         }
+    }
+
+    /// The second part of [`Self::stop`].
+    pub async fn stop_peers(&self) {
         let _ = self.peer_manager.send(Stop).await;
     }
 
-    /// The second half of [`Self::stop`].
+    /// The last part of [`Self::stop`].
     pub async fn flush(&self) {
         let _ = self.ledger.send(FlushNow).await;
     }

@@ -299,9 +299,10 @@ impl Node {
         let has_folder = reason.as_ref().is_none_or(|reason| reason.room != Component::DataFolder.name());
         let _ = end_rpc.send(());
         let stopped = tokio::time::timeout(STOP_WITHIN, async {
-            self.handles.stop_peers().await;
             if has_folder {
-                self.handles.flush().await;
+                self.handles.stop().await;
+            } else {
+                self.handles.stop_peers().await;
             }
             let _ = rpc_is_done.await;
         });

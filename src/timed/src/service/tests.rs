@@ -12,6 +12,7 @@ use timed_actors::transport::TcpTransport;
 use timed_actors::{Fatal, NodeParts, SystemClock, Threads, chain_start};
 use timed_consensus::{Consensus, SigningStatus};
 use timed_ledger::{Genesis, Ledger, MemoryStore};
+use timed_mempool::PoolFile;
 use timed_peer::{BookConfig, LaneLimits, LocalNode};
 use timed_primitives::{Disk, DiskFile, MemoryDisk, SecretKey};
 use timed_rpc::Severity;
@@ -119,6 +120,7 @@ fn service(disk: &SlowDisk, validators: u64) -> Service {
         consensus,
         proposer: Some(key("consensus").public()),
         mempool: timed_mempool::Limits::default(),
+        kept: PoolFile::open(Arc::new(MemoryDisk::default()), genesis.hash(), &timed_mempool::Limits::default()),
         clock: clock.clone(),
         threads: Threads::arbiters().unwrap(),
         fatal: Fatal::new(|reason| panic!("{reason:?}")),
