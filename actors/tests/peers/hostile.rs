@@ -324,7 +324,7 @@ fn peers_that_do_not_read_cost_at_most_the_bound_for_all_of_them() {
             scene.node.manager.do_send(broadcast(MempoolMessage::Transactions { transactions }.into()));
             pass(Duration::from_millis(1_100)).await;
             for peer in &mut deaf {
-                peer.send(ControlMessage::Pong { nonce: 1 }).await;
+                peer.send(ControlMessage::Pong { nonce: 1, time_ms: 0 }).await;
             }
             received += drain(&mut scene.good.outlets.mempool).len();
             let sum: usize = (2..7).map(|id| queued(&scene, id).0.iter().sum::<usize>()).sum();

@@ -46,6 +46,10 @@ impl Disk for SlowDisk {
         let held = name.starts_with(self.file).then(|| self.held.clone());
         Ok(Arc::new(SlowFile { file: self.files.open(name)?, held }))
     }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.files.rename(from, to)
+    }
 }
 
 impl DiskFile for SlowFile {
