@@ -13,11 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use timed_peer::handshake::HANDSHAKE_TIMEOUT;
 use timed_peer::{AddressClass, Admission, Begun, Dial, EndReason, HandshakesUnderWay};
-<<<<<<< HEAD
 use timed_primitives::{AcceptErrors, Clock, Instant};
-=======
-use timed_primitives::{Clock, Instant};
->>>>>>> d1ffef8 (A public name that leads into a private network or to this machine is dialled only for the operator)
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
