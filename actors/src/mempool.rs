@@ -4,14 +4,19 @@ mod admission;
 mod answers;
 mod chain;
 mod checking;
+mod gate;
+mod jobs;
 mod keeping;
 mod messages;
 mod restoring;
 
 pub use messages::{
     BuildPayload, CloseAndKeep, Fate, GetEntry, GetFate, KeepStatus, ListConflicts, ListEntries, ListSpends,
-    MempoolStatus, OutputStates, PayloadWaiting, Proposed, Revalidate, Submit, SubmitError, Subscribe, TestAccept,
+    MempoolStatus, OutputStates, PayloadWaiting, Proposed, Revalidate, SubmitError, Subscribe, TestAccept,
 };
+
+pub use gate::{AdmissionView, Gate, Submissions};
+pub(crate) use messages::Submit;
 
 use crate::fatal::Vital;
 use crate::finality::{Finality, FinalitySummary};
@@ -20,19 +25,22 @@ use crate::messages::{Inbound, PeerDown, PeerUp, Penalize};
 use crate::network::Network;
 use crate::threads::Threads;
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture, SpawnHandle, StreamHandler};
+use admission::USUAL_WEIGHT;
 use bytes::Bytes;
 use chain::ChainView;
 use checking::CheckQueue;
+use jobs::Jobs;
 use keeping::Keeping;
 use restoring::Restoring;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use timed_ledger::{LedgerReader, TransactionError, VerifiedSignatures};
 use timed_mempool::{
-    Candidate, Found, Limits, Pool, PoolFile, Receipt, Reject, Relay, RelayAction, RelayLimits, RemovalReason, Source,
+    Admission, AdmissionLimits, Candidate, Found, Limits, Pool, PoolFile, Receipt, Reject, Relay, RelayAction,
+    RelayLimits, Source, Suspects,
 };
 use timed_peer::Offence;
-use timed_primitives::{Amount, Clock, Instant, PublicKey, Transaction, TxFullId, TxId, decode, encode, verify_batch};
+use timed_primitives::{Amount, Clock, Instant, PublicKey, Transaction, TxFullId, decode, encode, verify_batch};
 use timed_wire::MempoolMessage;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::trace;
@@ -89,6 +97,7 @@ pub struct MempoolActor {
     inbox: Option<mpsc::Receiver<Inbound<MempoolMessage>>>,
     status: watch::Sender<Option<MempoolStatus>>,
     queue: CheckQueue,
+    suspects: Suspects,
     is_checking: bool,
     /// When the next batch of signatures may start.
     next_batch: Instant,
@@ -99,10 +108,17 @@ pub struct MempoolActor {
     finality: Finality,
     /// Of the last commit; computing it for every event would cost more than the event.
     summary: FinalitySummary,
+    admission: Admission,
+    gate: Arc<Gate>,
+    jobs: Jobs,
+    /// Of peers' transactions, smoothed.
+    usual_weight: u64,
     dropped: u64,
+    abandoned: u64,
     undecodable: u64,
     told_waiting: Option<bool>,
-    wake: Option<SpawnHandle>,
+    /// The one timer, and when it goes off.
+    wake: Option<(Instant, SpawnHandle)>,
     keeping: Keeping,
     restoring: Restoring,
 }
@@ -114,7 +130,8 @@ impl MempoolActor {
         let restoring = Restoring::new(parts.found.waiting, parts.limits.expiry);
         let keeping = Keeping::new(parts.file, parts.found.losses);
         let pool = Pool::new(parts.limits, parts.reader.tip().height);
-        Self {
+        let gate = Arc::new(Gate::new(parts.clock.clone()));
+        let mut actor = Self {
             pool,
             relay: Relay::new(RelayLimits::default()),
             chain: ChainView { reader: parts.reader, vital: parts.vital },
@@ -126,6 +143,7 @@ impl MempoolActor {
             inbox: Some(parts.inbox),
             status: parts.status,
             queue: CheckQueue::default(),
+            suspects: Suspects::default(),
             is_checking: false,
             next_batch: Instant::default(),
             is_batch_planned: false,
@@ -133,13 +151,25 @@ impl MempoolActor {
             payloads: Vec::new(),
             finality: Finality::default(),
             summary: FinalitySummary::default(),
+            admission: Admission::new(AdmissionLimits::default()),
+            gate,
+            jobs: Jobs::default(),
+            usual_weight: USUAL_WEIGHT,
             dropped: 0,
+            abandoned: 0,
             undecodable: 0,
             told_waiting: None,
             wake: None,
             keeping,
             restoring,
-        }
+        };
+        actor.publish_budget();
+        actor
+    }
+
+    /// What decides on submissions before they reach it.
+    pub fn gate(&self) -> Arc<Gate> {
+        self.gate.clone()
     }
 
     fn carry_out(&mut self, actions: Vec<RelayAction>, ctx: &mut Context<Self>) {
@@ -168,6 +198,8 @@ impl MempoolActor {
             };
             match self.relay.on_received(&peer, &transaction.full_id()) {
                 Receipt::Wanted => {
+                    let weight = timed_mempool::weight(bytes.len(), transaction.witnesses.len());
+                    self.usual_weight = (self.usual_weight * 15 + weight) / 16;
                     self.pre_check(Arc::new(transaction), Source::Peer(peer), None);
                 }
                 Receipt::Unwanted => {}
@@ -205,8 +237,9 @@ impl MempoolActor {
                 listener.do_send(PayloadWaiting(is_waiting));
             }
         }
-        let height = self.pool.height();
-        let (ready, waiting) = self.payloads.drain(..).partition(|p| p.request.parent_height <= height);
+        // While a block is being taken out, the pool may still hold what is in it.
+        let height = self.jobs.is_empty().then(|| self.pool.height());
+        let (ready, waiting) = self.payloads.drain(..).partition(|p| Some(p.request.parent_height) <= height);
         self.payloads = waiting;
         for PendingPayload { request, answer } in ready {
             let payload = self.pool.build_payload(request.bytes_max, usize::MAX);
@@ -216,20 +249,25 @@ impl MempoolActor {
         for event in self.pool.take_events() {
             trace!(?event, "pool event");
         }
+        self.publish_budget();
+        self.ask_for_more(ctx);
         let now = self.clock.now();
         self.status.send_replace(Some(MempoolStatus {
             pool: self.pool.info(now),
             relay: self.relay.stats(),
             finality: self.summary,
             dropped: self.dropped,
+            abandoned: self.abandoned,
             undecodable: self.undecodable,
             keeping: self.keeping.status(self.restoring.len()),
         }));
-        if let Some(handle) = self.wake.take() {
-            ctx.cancel_future(handle);
-        }
         let next = [self.relay.next_wake(), self.pool.next_wake()].into_iter().flatten().min();
-        self.wake = next.map(|at| ctx.run_later(at.since(now), Self::on_wake));
+        if next != self.wake.map(|(at, _)| at) {
+            if let Some((_, handle)) = self.wake.take() {
+                ctx.cancel_future(handle);
+            }
+            self.wake = next.map(|at| (at, ctx.run_later(at.since(now), Self::on_wake)));
+        }
         self.keep(ctx);
     }
 
@@ -309,13 +347,10 @@ impl Handler<PeerDown> for MempoolActor {
 }
 
 impl Handler<Submit> for MempoolActor {
-    type Result = ResponseFuture<Result<TxId, SubmitError>>;
+    type Result = ();
 
-    fn handle(&mut self, submit: Submit, ctx: &mut Self::Context) -> Self::Result {
-        let (answer, outcome) = oneshot::channel();
-        self.pre_check(submit.0, Source::Local, Some(answer));
-        self.check_signatures(ctx);
-        Box::pin(async move { outcome.await.unwrap_or(Err(SubmitError::Busy(0))) })
+    fn handle(&mut self, submit: Submit, ctx: &mut Self::Context) {
+        self.on_submit(submit, ctx);
     }
 }
 
@@ -371,9 +406,7 @@ impl Handler<Revalidate> for MempoolActor {
     type Result = ();
 
     fn handle(&mut self, _revalidate: Revalidate, ctx: &mut Self::Context) {
-        let removed = self.pool.revalidate(self.pool.height(), &self.chain);
-        self.on_left(&removed);
-        self.after(ctx);
+        self.begin_revalidation(ctx);
     }
 }
 
@@ -381,32 +414,7 @@ impl Handler<Committed> for MempoolActor {
     type Result = ();
 
     fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
-        let now = self.clock.now();
-        let block = &committed.block;
-        let arrived: BTreeMap<TxId, _> = block
-            .transactions
-            .iter()
-            .filter_map(|t| self.pool.entry(&t.id()))
-            .map(|entry| (entry.txid, entry.arrived))
-            .collect();
-        self.pool.on_decided(block.id());
-        let removed = self.pool.on_committed(now, block.height(), &block.transactions);
-        for removed in &removed {
-            if let (RemovalReason::Included { .. }, Some(at)) = (removed.reason, arrived.get(&removed.txid)) {
-                self.finality.record(now.since(*at));
-            }
-        }
-        self.on_left(&removed);
-        // Consensus takes the pool to be empty when a block is final; it is told how it is.
-        self.told_waiting = None;
-        if !arrived.is_empty() {
-            self.summary = self.finality.summary();
-        }
-        for transaction in &block.transactions {
-            let actions = self.relay.on_available(&transaction.id());
-            self.carry_out(actions, ctx);
-        }
-        self.after(ctx);
+        self.begin_commit(committed, ctx);
     }
 }
 

@@ -4,7 +4,7 @@ use crate::block_sync::{BlockSyncActor, BlockSyncParts, SyncStatus};
 use crate::consensus::{ConsensusActor, ConsensusParts};
 use crate::fatal::{Fatal, Vital};
 use crate::ledger::{self, FlushNow, LedgerActor, TipSeen};
-use crate::mempool::{self, CloseAndKeep, MempoolActor, MempoolParts, MempoolStatus};
+use crate::mempool::{self, CloseAndKeep, MempoolActor, MempoolParts, MempoolStatus, Submissions};
 use crate::messages::{Inboxes, PeerListener, Stop, Subscribe, SubscribeClock};
 use crate::network::Network;
 use crate::peer_manager::{PeerManager, PeerManagerParts, PeersConfig, PeersView};
@@ -63,6 +63,8 @@ pub struct Handles {
     /// The decided chain.
     pub reader: LedgerReader,
     /// Takes transactions.
+    pub submissions: Submissions,
+    /// Answers about the mempool.
     pub mempool: Addr<MempoolActor>,
     /// Its levels, counters, and how fast payments become final.
     pub mempool_status: watch::Receiver<Option<MempoolStatus>>,
@@ -182,7 +184,9 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         status: mempool_sender,
         vital: Vital::new("mempool", fatal.clone()),
     });
+    let gate = actor.gate();
     let mempool = threads.start(Component::Mempool, move |_| actor);
+    let submissions = Submissions::new(mempool.clone(), gate);
 
     let actor = BlockSyncActor::new(BlockSyncParts {
         reader: reader.clone(),
@@ -226,6 +230,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
     peer_manager.do_send(SubscribeClock(consensus.clone().recipient()));
     Ok(Handles {
         reader,
+        submissions,
         mempool,
         mempool_status,
         consensus: consensus_status,

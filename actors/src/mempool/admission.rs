@@ -1,14 +1,14 @@
 //! The way into the pool: everything but signatures first, then signatures in batches off the actor's thread, then the pool.
 
-use super::checking::{Answer, Checking, Child, reply, valid_ones};
-use super::{MempoolActor, Refusal, SubmitError};
+use super::checking::{Answer, Batch, Checking, Child, reply, valid_ones};
+use super::{MempoolActor, Refusal, Submit, SubmitError};
 use crate::messages::{Penalize, Useful};
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use std::sync::Arc;
 use std::time::Duration;
-use timed_mempool::{Reject, Source};
+use timed_mempool::{Candidate, Load, Reject, Source};
 use timed_peer::Offence;
-use timed_primitives::{Instant, Transaction, TxId};
+use timed_primitives::{Instant, PublicKey, Transaction, TxId};
 use tracing::trace;
 
 /// After a batch of signatures the next one waits this long for each transaction of that batch, from its start. So one that comes alone is
@@ -18,22 +18,76 @@ const GATHER_EACH: Duration = Duration::from_micros(500);
 const GATHER_MAX: Duration = Duration::from_millis(10);
 /// Shortest time between two words of thanks for a transaction, whoever brought it: a sample says enough.
 const THANKS_EACH: Duration = Duration::from_millis(100);
+/// Weight of an ordinary payment, until peers' transactions show what is usual.
+pub(super) const USUAL_WEIGHT: u64 = 364;
+
+/// The key that a client's transaction is counted under, should its signatures be invalid.
+fn suspect_key(candidate: &Candidate) -> Option<PublicKey> {
+    let is_clients = candidate.source() == Source::Local;
+    candidate.transaction().witnesses.first().filter(|_| is_clients).map(|witness| witness.key)
+}
+
 impl MempoolActor {
+    /// A client hands in a transaction that the gate let through.
+    pub(super) fn on_submit(&mut self, submit: Submit, ctx: &mut Context<Self>) {
+        let Submit { transaction, answer, ticket } = submit;
+        if answer.is_closed() {
+            self.abandoned += 1;
+            return;
+        }
+        let key = transaction.witnesses.first().map(|witness| witness.key);
+        if key.is_some_and(|key| self.suspects.is_full(self.clock.now(), &key)) {
+            let _ = answer.send(Err(self.gate.busy(ticket.weight())));
+            return;
+        }
+        self.pre_check(transaction, Source::Local, Some(answer));
+        self.publish_budget();
+        drop(ticket);
+        self.check_signatures(ctx);
+    }
+
+    /// Says how much may come in on top of what waits.
+    pub(super) fn publish_budget(&mut self) {
+        let (pool_clients, pool_peers) = self.pool.weights();
+        let queue = self.queue.weights();
+        let (queue_clients, queue_peers) = (queue.clients, queue.peers);
+        let budget = self.admission.budget(&Load { pool_clients, pool_peers, queue_clients, queue_peers });
+        self.gate.publish(&budget, self.queue.len() + self.pool.len());
+        // Peers announce ids: how large what they have is, shows what they brought.
+        let room = usize::try_from(budget.peers.div_ceil(self.usual_weight.max(1))).unwrap_or(usize::MAX);
+        self.relay.set_room(room);
+    }
+
+    /// Asks peers for what was put off, as far as there is room.
+    pub(super) fn ask_for_more(&mut self, ctx: &mut Context<Self>) {
+        if self.relay.has_put_off() {
+            let now = self.clock.now();
+            let pool = &self.pool;
+            let actions = self.relay.on_room(now, |id| pool.is_known(now, id));
+            self.carry_out(actions, ctx);
+        }
+    }
+
     /// Queues a transaction for the check of its signatures, or refuses it and returns false.
     pub(super) fn pre_check(&mut self, transaction: Arc<Transaction>, source: Source, answer: Option<Answer>) -> bool {
         if self.keeping.is_closing {
             reply(answer, Err(SubmitError::Closing));
             return false;
         }
-        if !self.queue.has_room(transaction.size_bytes(), source) {
+        let bytes = transaction.size_bytes();
+        let size = timed_mempool::weight(bytes, transaction.witnesses.len());
+        if !self.queue.has_room(bytes, source) {
             self.dropped += 1;
-            reply(answer, Err(SubmitError::Busy(self.queue.len())));
+            reply(answer, Err(self.gate.busy(size)));
             return false;
         }
         let now = self.clock.now();
         match self.pool.pre_check(now, Arc::clone(&transaction), source, &self.chain) {
             Ok(candidate) => {
-                self.queue.push(Checking { candidate, answer });
+                if let Some(key) = suspect_key(&candidate) {
+                    self.suspects.on_queued(&key);
+                }
+                self.queue.push(Checking { candidate, answer, since: now });
                 true
             }
             Err(reject) => {
@@ -78,34 +132,59 @@ impl MempoolActor {
             });
             return;
         }
+        let mut batch = self.queue.take_batch(now);
+        self.give_back(&mut batch);
+        if batch.checking.is_empty() {
+            // Only a child of one that was given back can be in the queue now.
+            return self.check_signatures(ctx);
+        }
         self.is_checking = true;
-        let (batch, items) = self.queue.take_batch();
-        let gather = GATHER_EACH.saturating_mul(u32::try_from(batch.len()).unwrap_or(u32::MAX));
+        let gather = GATHER_EACH.saturating_mul(u32::try_from(batch.checking.len()).unwrap_or(u32::MAX));
         self.next_batch = now + gather.min(GATHER_MAX);
-        let threads = self.threads.clone();
+        self.admission.on_check(now);
+        let (threads, items) = (self.threads.clone(), std::mem::take(&mut batch.items));
         let checked = async move { threads.compute(move || valid_ones(&items)).await };
         ctx.spawn(checked.into_actor(self).map(move |valid, actor, ctx| {
             actor.is_checking = false;
-            match valid {
-                Some(valid) => {
-                    for (checking, is_valid) in batch.into_iter().zip(valid) {
-                        let txid = checking.candidate.txid();
-                        actor.on_checked(checking, is_valid, ctx);
-                        actor.retry_children(&txid);
-                    }
-                }
-                // Our own fault or our own end, nobody else's.
-                None => {
-                    for checking in batch {
-                        let txid = checking.candidate.txid();
-                        reply(checking.answer, Err(SubmitError::Busy(actor.queue.len())));
-                        actor.retry_children(&txid);
-                    }
-                }
-            }
+            actor.on_batch(batch, valid, ctx);
             actor.check_signatures(ctx);
             actor.after(ctx);
         }));
+    }
+
+    fn on_batch(&mut self, batch: Batch, valid: Option<Vec<bool>>, ctx: &mut Context<Self>) {
+        let weight = self.queue.batch_done(&batch);
+        self.admission.on_checked(self.clock.now(), weight, !self.queue.is_empty());
+        // None: our own fault or our own end, nobody else's.
+        let outcomes = valid.map(|valid| valid.into_iter().map(Some).collect());
+        let outcomes: Vec<Option<bool>> = outcomes.unwrap_or_else(|| vec![None; batch.checking.len()]);
+        for (checking, outcome) in batch.checking.into_iter().zip(outcomes) {
+            let txid = checking.candidate.txid();
+            if let Some(key) = suspect_key(&checking.candidate) {
+                self.suspects.on_left(&key);
+            }
+            match outcome {
+                Some(is_valid) => self.on_checked(checking, is_valid, ctx),
+                None => reply(checking.answer, Err(SubmitError::Closing)),
+            }
+            self.retry_children(&txid);
+        }
+    }
+
+    /// Those that nobody waits for any more, and those that waited too long, are not checked.
+    fn give_back(&mut self, batch: &mut Batch) {
+        for key in batch.abandoned.iter().chain(&batch.late).filter_map(|checking| suspect_key(&checking.candidate)) {
+            self.suspects.on_left(&key);
+        }
+        for checking in std::mem::take(&mut batch.abandoned) {
+            self.abandoned += 1;
+            self.retry_children(&checking.candidate.txid());
+        }
+        for checking in std::mem::take(&mut batch.late) {
+            let txid = checking.candidate.txid();
+            reply(checking.answer, Err(self.gate.busy(checking.candidate.weight())));
+            self.retry_children(&txid);
+        }
     }
 
     /// What spends from a transaction that is checked now is looked at again; what is refused then has children of its own to tell.
@@ -121,10 +200,13 @@ impl MempoolActor {
     }
 
     fn on_checked(&mut self, checking: Checking, is_valid: bool, ctx: &mut Context<Self>) {
-        let Checking { candidate, answer } = checking;
+        let Checking { candidate, answer, .. } = checking;
         let now = self.clock.now();
         if !is_valid {
             self.pool.on_invalid_signature(now, &candidate);
+            if let Some(key) = suspect_key(&candidate) {
+                self.suspects.on_invalid(now, key);
+            }
             if let Source::Peer(peer) = candidate.source() {
                 // Nobody honest passes on what he has not checked.
                 self.network.penalize.do_send(Penalize { peer, offence: Offence::InvalidTransaction });
@@ -141,6 +223,7 @@ impl MempoolActor {
             Ok(admitted) => {
                 self.on_left(&admitted.evicted);
                 let actions = self.relay.on_admitted(now, &admitted.txid, admitted.full_id);
+                self.admission.on_pooled(now);
                 self.carry_out(actions, ctx);
                 self.thank(now, source);
                 self.on_admitted(admitted.txid, source, answer);

@@ -2,12 +2,15 @@
 
 use super::SubmitError;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 use timed_mempool::{Candidate, Source};
-use timed_primitives::{PublicKey, SignedItem, Transaction, TxId, verify_batch};
+use timed_primitives::{Instant, PublicKey, SignedItem, Transaction, TxId, verify_batch};
 use tokio::sync::oneshot;
 
-/// Most transactions that wait. Above a bound a peer's are dropped and counted, and RPC answers "busy".
+/// Most transactions that wait. Above a bound a peer's are dropped and counted, and RPC answers "busy". A bound for memory: admission by delay
+/// and the relay's room keep the queue far below it.
 const COUNT_MAX: usize = 20_000;
 /// Most bytes that wait.
 const BYTES_MAX: usize = 32 << 20;
@@ -17,6 +20,12 @@ const PEER_BYTES_MAX: usize = 4 << 20;
 const BATCH_COUNT_MAX: usize = 256;
 /// Signatures after which a batch is closed.
 const BATCH_SIGNATURES: usize = 1_024;
+/// Clients leave one part in so many of a batch to peers whose transactions wait.
+const PEERS_PART: usize = 4;
+/// A client's transaction that has waited so long is given back to it as "busy".
+const WAIT_MAX: Duration = Duration::from_secs(5);
+/// A batch with an invalid signature is checked again in so many parts, and only those that fail one by one.
+const PARTS: usize = 8;
 
 /// To whom the outcome is told.
 pub(super) type Answer = oneshot::Sender<Result<TxId, SubmitError>>;
@@ -25,6 +34,19 @@ pub(super) type Answer = oneshot::Sender<Result<TxId, SubmitError>>;
 pub(super) struct Checking {
     pub(super) candidate: Candidate,
     pub(super) answer: Option<Answer>,
+    /// Since when.
+    pub(super) since: Instant,
+}
+
+impl Checking {
+    /// Whether somebody wanted to know, and does no longer.
+    fn is_abandoned(&self) -> bool {
+        self.answer.as_ref().is_some_and(Answer::is_closed)
+    }
+
+    fn is_late(&self, now: Instant) -> bool {
+        self.answer.is_some() && now.since(self.since) > WAIT_MAX
+    }
 }
 
 /// A client's transaction that spends from one that is not checked yet.
@@ -34,13 +56,81 @@ pub(super) struct Child {
     pub(super) answer: Option<Answer>,
 }
 
-/// First in, first out, within its bounds.
+/// What is checked next.
 #[derive(Default)]
-pub(super) struct CheckQueue {
+pub(super) struct Batch {
+    pub(super) checking: Vec<Checking>,
+    /// The signatures of each.
+    pub(super) items: Vec<Vec<SignedItem>>,
+    /// Clients' transactions that nobody waits for any more.
+    pub(super) abandoned: Vec<Checking>,
+    /// Clients' transactions that waited too long.
+    pub(super) late: Vec<Checking>,
+    signatures: usize,
+    weights: Weights,
+}
+
+impl Batch {
+    fn has_room(&self, count: usize, signatures: usize) -> bool {
+        self.checking.len() < count && self.signatures < signatures
+    }
+
+    fn push(&mut self, mut checking: Checking) {
+        let own = checking.candidate.take_signed_items();
+        self.signatures += own.len();
+        self.items.push(own);
+        self.weights.add(&checking.candidate);
+        self.checking.push(checking);
+    }
+}
+
+/// Of transactions from clients and from peers: see [`timed_mempool::weight`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Weights {
+    pub(super) clients: u64,
+    pub(super) peers: u64,
+}
+
+impl Weights {
+    fn of(&mut self, candidate: &Candidate) -> &mut u64 {
+        match candidate.source() {
+            Source::Local => &mut self.clients,
+            Source::Peer(_) => &mut self.peers,
+        }
+    }
+
+    fn add(&mut self, candidate: &Candidate) {
+        *self.of(candidate) += candidate.weight();
+    }
+
+    fn remove(&mut self, candidate: &Candidate) {
+        *self.of(candidate) -= candidate.weight();
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.clients.saturating_add(self.peers)
+    }
+}
+
+/// Of one peer.
+#[derive(Default)]
+struct PeerQueue {
     queue: VecDeque<Checking>,
     bytes: usize,
-    /// Of each peer that has something waiting.
-    peer_bytes: BTreeMap<PublicKey, usize>,
+}
+
+/// Clients first, then peers in turn; each first in, first out, within its bounds.
+#[derive(Default)]
+pub(super) struct CheckQueue {
+    clients: VecDeque<Checking>,
+    /// Only those that have something waiting.
+    peers: BTreeMap<PublicKey, PeerQueue>,
+    /// The peer served last.
+    turn: Option<PublicKey>,
+    count: usize,
+    bytes: usize,
+    /// Of what waits, and of what is being checked.
+    weights: Weights,
     /// Those in the queue, in the batch that is being checked, and those that wait for a parent.
     under_way: BTreeSet<TxId>,
     /// Clients' transactions by the parent they wait for.
@@ -51,12 +141,17 @@ pub(super) struct CheckQueue {
 impl CheckQueue {
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.queue.len() + self.children_count
+        self.count + self.children_count
     }
 
     /// Whether waiting would not make the next batch larger.
     pub(super) fn has_full_batch(&self) -> bool {
-        self.queue.len() >= BATCH_COUNT_MAX
+        self.count >= BATCH_COUNT_MAX
+    }
+
+    /// Weight of what waits and of what is being checked; children that wait for a parent are left out, which has to be checked first.
+    pub(super) fn weights(&self) -> Weights {
+        self.weights
     }
 
     /// Whether this transaction is here, or being checked now.
@@ -82,66 +177,218 @@ impl CheckQueue {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.count == 0
     }
 
     /// Whether something of this size from there may still wait here.
     pub(super) fn has_room(&self, size: usize, source: Source) -> bool {
         let is_fair = match source {
             Source::Local => true,
-            Source::Peer(peer) => self.peer_bytes.get(&peer).copied().unwrap_or_default() + size <= PEER_BYTES_MAX,
+            Source::Peer(peer) => self.peers.get(&peer).map_or(0, |own| own.bytes) + size <= PEER_BYTES_MAX,
         };
         self.len() < COUNT_MAX && self.bytes + size <= BYTES_MAX && is_fair
     }
 
     pub(super) fn push(&mut self, checking: Checking) {
-        self.bytes += checking.candidate.size();
+        let size = checking.candidate.size();
+        self.count += 1;
+        self.bytes += size;
+        self.weights.add(&checking.candidate);
         self.under_way.insert(checking.candidate.txid());
-        if let Source::Peer(peer) = checking.candidate.source() {
-            *self.peer_bytes.entry(peer).or_default() += checking.candidate.size();
-        }
-        self.queue.push_back(checking);
-    }
-
-    fn release(&mut self, candidate: &Candidate) {
-        self.bytes -= candidate.size();
-        if let Source::Peer(peer) = candidate.source()
-            && let Some(bytes) = self.peer_bytes.get_mut(&peer)
-        {
-            *bytes -= candidate.size();
-            if *bytes == 0 {
-                self.peer_bytes.remove(&peer);
+        match checking.candidate.source() {
+            Source::Local => self.clients.push_back(checking),
+            Source::Peer(peer) => {
+                let own = self.peers.entry(peer).or_default();
+                own.bytes += size;
+                own.queue.push_back(checking);
             }
         }
     }
 
-    /// The next batch with its signatures, in order.
-    pub(super) fn take_batch(&mut self) -> (Vec<Checking>, Vec<Vec<SignedItem>>) {
-        let (mut batch, mut items, mut signatures) = (Vec::new(), Vec::new(), 0);
-        while batch.len() < BATCH_COUNT_MAX && signatures < BATCH_SIGNATURES {
-            let Some(mut checking) = self.queue.pop_front() else { break };
-            self.release(&checking.candidate);
-            let own = checking.candidate.take_signed_items();
-            signatures += own.len();
-            items.push(own);
-            batch.push(checking);
+    /// The next batch with its signatures, in order: clients' transactions and, of those of peers, a fourth at least while some wait. Clients'
+    /// transactions that nobody waits for any more, or that waited too long, are taken out beside it.
+    pub(super) fn take_batch(&mut self, now: Instant) -> Batch {
+        let mut batch = Batch::default();
+        let all = (BATCH_COUNT_MAX, BATCH_SIGNATURES);
+        let but_a_part = |n: usize| n - n / PEERS_PART;
+        let first = if self.peers.is_empty() { all } else { (but_a_part(all.0), but_a_part(all.1)) };
+        self.take_clients(now, first, &mut batch);
+        self.take_peers(all, &mut batch);
+        self.take_clients(now, all, &mut batch);
+        batch
+    }
+
+    fn take_clients(&mut self, now: Instant, (count, signatures): (usize, usize), batch: &mut Batch) {
+        while batch.has_room(count, signatures) {
+            let Some(checking) = self.clients.pop_front() else { break };
+            self.count -= 1;
+            self.bytes -= checking.candidate.size();
+            if checking.is_abandoned() {
+                self.weights.remove(&checking.candidate);
+                batch.abandoned.push(checking);
+            } else if checking.is_late(now) {
+                self.weights.remove(&checking.candidate);
+                batch.late.push(checking);
+            } else {
+                batch.push(checking);
+            }
         }
-        (batch, items)
+    }
+
+    /// One of each peer in turn, so that none waits for all of another.
+    fn take_peers(&mut self, (count, signatures): (usize, usize), batch: &mut Batch) {
+        while batch.has_room(count, signatures) {
+            let after = self.turn.map_or(Bound::Unbounded, Bound::Excluded);
+            let next = self.peers.range((after, Bound::Unbounded)).next().or_else(|| self.peers.iter().next());
+            let Some(peer) = next.map(|(peer, _)| *peer) else { break };
+            self.turn = Some(peer);
+            let Some(own) = self.peers.get_mut(&peer) else { break };
+            if let Some(checking) = own.queue.pop_front() {
+                self.count -= 1;
+                self.bytes -= checking.candidate.size();
+                own.bytes -= checking.candidate.size();
+                batch.push(checking);
+            }
+            if own.queue.is_empty() {
+                self.peers.remove(&peer);
+            }
+        }
+    }
+
+    /// A batch is checked. Returns its weight.
+    pub(super) fn batch_done(&mut self, batch: &Batch) -> u64 {
+        self.weights.clients -= batch.weights.clients;
+        self.weights.peers -= batch.weights.peers;
+        batch.weights.total()
     }
 }
 
-/// One batch over all; only when it fails, each transaction by itself.
+/// One check over all; only when it fails, over parts of it, and of those that fail each transaction by itself. So an invalid one among many
+/// costs little more, and nothing but invalid ones three times as much as valid ones.
 pub(super) fn valid_ones(items: &[Vec<SignedItem>]) -> Vec<bool> {
-    let all: Vec<SignedItem> = items.concat();
-    if verify_batch(&all) {
+    if verify_batch(&items.concat()) {
         return vec![true; items.len()];
     }
-    items.iter().map(|own| verify_batch(own)).collect()
+    let check_part = |part: &[Vec<SignedItem>]| match part.len() > 1 && verify_batch(&part.concat()) {
+        true => vec![true; part.len()],
+        false => part.iter().map(|own| verify_batch(own)).collect(),
+    };
+    items.chunks(items.len().div_ceil(PARTS).max(1)).flat_map(check_part).collect()
 }
 
 /// Tells the outcome; the asker may have given up.
 pub(super) fn reply(answer: Option<Answer>, outcome: Result<TxId, SubmitError>) {
     if let Some(answer) = answer {
         let _ = answer.send(outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timed_mempool::{Chain, Limits, Pool};
+    use timed_primitives::{
+        Amount, ChainId, Hash, Height, KeyHash, Lock, OutPoint, SecretKey, TransactionBody, TxInput, TxOutput,
+    };
+
+    /// Every output exists, and no rule is broken.
+    struct Anything;
+
+    const OUTPUT: TxOutput = TxOutput { amount: Amount(1_000), lock: Lock::KeyHash(KeyHash(Hash([0; 32]))) };
+
+    impl Chain for Anything {
+        type Refusal = ();
+
+        fn output(&self, _outpoint: &OutPoint) -> Option<TxOutput> {
+            Some(OUTPUT)
+        }
+
+        fn check(&self, _transaction: &Transaction, _spent: &[TxOutput]) -> Result<Amount, ()> {
+            Ok(Amount(1_000))
+        }
+
+        fn is_known(&self, _txid: &TxId) -> bool {
+            false
+        }
+    }
+
+    fn checking(number: u32, source: Source, answer: Option<Answer>) -> Checking {
+        let previous = OutPoint { txid: TxId(Hash([7; 32])), index: number };
+        let inputs = vec![TxInput { previous }];
+        let body = TransactionBody { version: 1, chain_id: ChainId(7), inputs, outputs: vec![OUTPUT] };
+        let transaction = Arc::new(body.sign(&[&SecretKey::development("test", 1)]));
+        let pool = Pool::new(Limits::default(), Height::GENESIS);
+        let candidate = pool.check(Instant(0), transaction, source, &Anything).unwrap();
+        Checking { candidate, answer, since: Instant(0) }
+    }
+
+    fn peer(n: u64) -> Source {
+        Source::Peer(SecretKey::development("node", n).public())
+    }
+
+    #[test]
+    fn clients_go_first_and_leave_a_fourth_to_peers_in_turn() {
+        let mut queue = CheckQueue::default();
+        // One peer has sent a lot before anybody else came.
+        for number in 0..250 {
+            queue.push(checking(number, peer(1), None));
+        }
+        for number in 250..270 {
+            queue.push(checking(number, peer(2), None));
+        }
+        for number in 300..600 {
+            queue.push(checking(number, Source::Local, None));
+        }
+        let batch = queue.take_batch(Instant(0));
+        let count = |batch: &Batch, source| batch.checking.iter().filter(|c| c.candidate.source() == source).count();
+        assert_eq!([Source::Local, peer(1), peer(2)].map(|source| count(&batch, source)), [192, 44, 20]);
+        assert!(batch.checking[..192].iter().all(|c| c.candidate.source() == Source::Local));
+        let before = queue.weights();
+        let done = queue.batch_done(&batch);
+        assert_eq!(queue.weights().total() + done, before.total());
+        let batch = queue.take_batch(Instant(0));
+        assert_eq!([Source::Local, peer(1)].map(|source| count(&batch, source)), [108, 148], "what clients leave");
+        queue.batch_done(&batch);
+        let batch = queue.take_batch(Instant(0));
+        assert_eq!(batch.checking.len(), 58);
+        queue.batch_done(&batch);
+        assert_eq!((queue.len(), queue.bytes, queue.weights()), (0, 0, Weights::default()));
+    }
+
+    #[test]
+    fn what_nobody_waits_for_and_what_waited_too_long_leaves_unchecked() {
+        let mut queue = CheckQueue::default();
+        let mut answers = Vec::new();
+        for number in 0..4 {
+            let (answer, outcome) = oneshot::channel();
+            queue.push(checking(number, Source::Local, Some(answer)));
+            answers.push(outcome);
+        }
+        answers.remove(1);
+        queue.push(checking(4, Source::Local, None));
+        let batch = queue.take_batch(Instant(6_000_000));
+        assert_eq!(
+            (batch.abandoned.len(), batch.late.len(), batch.checking.len()),
+            (1, 3, 1),
+            "one never had a client"
+        );
+        queue.batch_done(&batch);
+        assert_eq!((queue.len(), queue.bytes, queue.weights()), (0, 0, Weights::default()));
+    }
+
+    #[test]
+    fn an_invalid_one_is_found_among_many() {
+        for bad in [vec![], vec![0], vec![17, 99], (0..100).collect::<Vec<usize>>()] {
+            let items = (0..100u32).map(|number| {
+                let mut own = checking(number, Source::Local, None).candidate.take_signed_items();
+                if bad.contains(&usize::try_from(number).unwrap()) {
+                    own[0].signature.0[5] ^= 1;
+                }
+                own
+            });
+            let valid = valid_ones(&items.collect::<Vec<_>>());
+            assert_eq!(valid, (0..100).map(|n| !bad.contains(&n)).collect::<Vec<_>>());
+        }
+        assert_eq!(valid_ones(&[]), Vec::<bool>::new());
     }
 }

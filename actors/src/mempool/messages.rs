@@ -1,16 +1,24 @@
 //! What the mempool may be asked and told, and what it publishes.
 
 use super::Refusal;
+use super::checking::Answer;
+use super::gate::Ticket;
 use crate::finality::FinalitySummary;
 use actix::{Message, MessageResponse, Recipient};
 use std::sync::Arc;
+use std::time::Duration;
 use timed_mempool::{Conflict, EntryInfo, Loss, OutputState, PoolInfo, RelayStats};
 use timed_primitives::{Amount, BlockId, Height, OutPoint, Transaction, TxId};
 
-/// A transaction from this node's operator. Answer: its id, or why it is not taken.
+/// A transaction from this node's operator that the gate let through: see [`super::Submissions`].
 #[derive(Message)]
-#[rtype(result = "Result<TxId, SubmitError>")]
-pub struct Submit(pub Arc<Transaction>);
+#[rtype(result = "()")]
+pub(crate) struct Submit {
+    pub(super) transaction: Arc<Transaction>,
+    /// Gets its id, or why it is not taken. Closed when nobody wants to know any more.
+    pub(super) answer: Answer,
+    pub(super) ticket: Ticket,
+}
 
 /// Why a submitted transaction is not in the pool.
 #[derive(Debug, thiserror::Error)]
@@ -21,15 +29,26 @@ pub enum SubmitError {
     /// A signature does not fit.
     #[error("a signature is invalid; sign the transaction for this chain with the keys of the outputs it spends")]
     BadSignature,
-    /// Too many transactions wait to be checked.
-    #[error("busy: {0} transactions wait to be checked; try again shortly")]
-    Busy(usize),
-    /// The node is ending, and takes nothing that it could not keep.
+    /// What waits is as much as is done in about a second.
+    #[error(
+        "busy: {waiting} transactions wait, which takes about {} ms; try again in {} ms",
+        delay.as_millis(),
+        retry_after.as_millis()
+    )]
+    Busy {
+        /// Transactions in the pool and before it.
+        waiting: u64,
+        /// How long they will take, as far as measured.
+        delay: Duration,
+        /// When there will be room again.
+        retry_after: Duration,
+    },
+    /// The node is ending, or not running, and takes nothing that it could not keep.
     #[error("the node is shutting down and takes no transactions; hand it in again when it is back, or elsewhere")]
     Closing,
 }
 
-/// Judges transactions as [`Submit`] would, and keeps nothing. Answer: fee, or why not, one for each.
+/// Validates transactions as [`super::Submissions::submit`] would, and keeps nothing. Answer: fee, or why not, one for each.
 #[derive(Message)]
 #[rtype(result = "Vec<Result<Amount, SubmitError>>")]
 pub struct TestAccept(pub Vec<Arc<Transaction>>);
@@ -143,8 +162,10 @@ pub struct MempoolStatus {
     pub relay: RelayStats,
     /// How long payments accepted here took to be final here.
     pub finality: FinalitySummary,
-    /// Transactions from peers dropped because too many waited to be checked.
+    /// Transactions dropped because the queue of those to be checked was full.
     pub dropped: u64,
+    /// Transactions that were not checked because the client that handed them in had gone.
+    pub abandoned: u64,
     /// Messages that could not be decoded.
     pub undecodable: u64,
     /// What is kept over a restart.

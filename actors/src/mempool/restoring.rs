@@ -147,6 +147,7 @@ impl MempoolActor {
                 }
                 self.on_left(&admitted.evicted);
                 let actions = self.relay.on_admitted(now, &admitted.txid, admitted.full_id);
+                self.admission.on_pooled(now);
                 self.carry_out(actions, ctx);
             }
             Err(reject) => self.on_kept_refused(txid, is_ours, &reject),

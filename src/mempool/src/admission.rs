@@ -16,6 +16,8 @@ const OLD_WEIGHT_MIN: u64 = 8 << 10;
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// Shortest time to wait that a client is told: a block should come in between.
 const RETRY_MIN: Duration = Duration::from_millis(100);
+/// Time to wait that a client is told while no drain is known.
+const RETRY_UNKNOWN: Duration = Duration::from_secs(1);
 /// An episode of refusals ends after so long without one.
 const EPISODE_GAP: Duration = Duration::from_secs(2);
 
@@ -33,8 +35,8 @@ pub struct AdmissionLimits {
     pub delay: Duration,
     /// What waits for its signatures to be checked may take so long, for clients and for peers each.
     pub check_delay: Duration,
-    /// What may wait while it was never seen how fast the pool drains under load: at the start, and on a chain without a quorum.
-    /// Unit: weight; an ordinary payment has about 364.
+    /// What may wait while it was never seen how fast the pool drains under load: at the start, and on a chain without a quorum. About a
+    /// block of the largest size. Unit: weight; an ordinary payment has about 364.
     pub allowance: u64,
     /// What may always wait, however slow the drain is. Unit: weight.
     pub floor: u64,
@@ -45,7 +47,7 @@ impl Default for AdmissionLimits {
         Self {
             delay: Duration::from_secs(1),
             check_delay: Duration::from_millis(500),
-            allowance: 512 << 10,
+            allowance: 1 << 20,
             floor: 32 << 10,
         }
     }
@@ -94,7 +96,8 @@ impl Budget {
     /// A quarter of the delay longer than needed: else all who were refused would come back to the first free place.
     pub fn retry_after(&self, excess: u64) -> Duration {
         let micros = u128::from(excess).saturating_mul(1_000_000).checked_div(u128::from(self.drain));
-        let free = micros.map_or(RETRY_MAX, |micros| Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)));
+        let free =
+            micros.map_or(RETRY_UNKNOWN, |micros| Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)));
         free.saturating_add(self.delay / 4).clamp(RETRY_MIN, RETRY_MAX)
     }
 }

@@ -27,6 +27,7 @@ mod pool;
 mod reject;
 mod relay;
 mod seen;
+mod suspects;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -43,3 +44,4 @@ pub use losses::{LOSSES_MAX, Loss, LossReason, Losses};
 pub use pool::{Admitted, Candidate, Pool, Source};
 pub use reject::Reject;
 pub use relay::{Receipt, Relay, RelayAction, RelayStats};
+pub use suspects::Suspects;

@@ -1,7 +1,11 @@
 //! Why a call has no result, and the number that says so.
 
 use serde_json::Value;
+use std::time::Duration;
 use timed_primitives::{Amount, BlockId, Height, OutPoint, TxId, UnixTime};
+
+/// When to try again while as many calls as allowed are in progress.
+const CALLS_RETRY: Duration = Duration::from_millis(100);
 
 /// Why a call failed. The text is for people and says what to do; [`RpcError::code`] is for programs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +49,20 @@ pub enum RpcError {
     /// As many calls as allowed are in progress.
     #[error("busy: {0} calls are in progress; try again in a moment")]
     Busy(usize),
+    /// More transactions wait than become final in about a second.
+    #[error(
+        "busy: {waiting} transactions wait, which takes about {} ms; try again in {} ms",
+        delay.as_millis(),
+        retry_after.as_millis()
+    )]
+    Overloaded {
+        /// Transactions in the mempool and before it.
+        waiting: u64,
+        /// How long they will take, as far as measured.
+        delay: Duration,
+        /// When there will be room again.
+        retry_after: Duration,
+    },
     /// The node did not answer within the limit for one call.
     #[error("the node did not answer within {0} s; see its log, or `getconsensusinfo` for what it waits for")]
     Timeout(u64),
@@ -154,7 +172,7 @@ impl RpcError {
             Self::UnknownMethod { .. } => -32601,
             Self::InvalidParams { .. } => -32602,
             Self::Internal(_) => -32603,
-            Self::Busy(_) => -32005,
+            Self::Busy(_) | Self::Overloaded { .. } => -32005,
             Self::Timeout(_) => -32004,
             Self::Wallet(_) => -4,
             Self::Address { .. }
@@ -172,7 +190,27 @@ impl RpcError {
         }
     }
 
-    /// The error as JSON-RPC shows it.
+    /// What programs may want to know beside the code: when to try again, what became of a transaction.
+    fn data(&self) -> Option<Value> {
+        let ms = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        match self {
+            Self::Overloaded { waiting, delay, retry_after } => Some(serde_json::json!({
+                "retry_after_ms": ms(retry_after),
+                "delay_ms": ms(delay),
+                "waiting": waiting,
+            })),
+            Self::TransactionLost { txid, name, by, at, .. } => Some(serde_json::json!({
+                "lost": txid.to_string(),
+                "reason": name,
+                "by": by.map(|by| by.to_string()),
+                "time": at.seconds(),
+            })),
+            Self::Busy(_) => Some(serde_json::json!({ "retry_after_ms": ms(&CALLS_RETRY) })),
+            _ => None,
+        }
+    }
+
+    /// The error as JSON-RPC shows it. `data` is there when there is more to say, with `retry_after_ms` when it makes sense to try again.
     pub fn to_json(&self) -> Value {
         let mut error = serde_json::json!({ "code": self.code(), "message": self.to_string() });
         if let (Some(data), Some(fields)) = (self.data(), error.as_object_mut()) {
@@ -180,21 +218,30 @@ impl RpcError {
         }
         error
     }
-
-    /// What programs may want to know beside the code.
-    fn data(&self) -> Option<Value> {
-        match self {
-            Self::TransactionLost { txid, name, by, at, .. } => Some(serde_json::json!({
-                "lost": txid.to_string(),
-                "reason": name,
-                "by": by.map(|by| by.to_string()),
-                "time": at.seconds(),
-            })),
-            _ => None,
-        }
-    }
 }
 
 fn nearest_text(nearest: Option<&'static str>) -> String {
     nearest.map(|name| format!(", did you mean {name:?}?")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_to_try_again_is_told_when() {
+        let error = RpcError::Overloaded {
+            waiting: 2_300,
+            delay: Duration::from_millis(1_004),
+            retry_after: Duration::from_micros(251_900),
+        };
+        let expected = serde_json::json!({
+            "code": -32005,
+            "message": "busy: 2300 transactions wait, which takes about 1004 ms; try again in 251 ms",
+            "data": { "retry_after_ms": 251, "delay_ms": 1004, "waiting": 2300 },
+        });
+        assert_eq!(error.to_json(), expected);
+        assert_eq!(RpcError::Busy(64).to_json()["data"]["retry_after_ms"], 100);
+        assert!(RpcError::Parse(String::new()).to_json().get("data").is_none());
+    }
 }

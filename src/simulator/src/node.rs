@@ -19,7 +19,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use timed_actors::mempool::{Submit, SubmitError};
+use timed_actors::mempool::SubmitError;
 use timed_actors::{FatalReason, Handles};
 use timed_primitives::{BlockId, Height, SecretKey, Transaction, TxId};
 
@@ -216,10 +216,10 @@ impl Node {
     /// Submits a transaction as its operator would.
     ///
     /// # Errors
-    /// Why it is not taken; [`SubmitError::Busy`] when the node does not answer.
+    /// Why it is not taken; [`SubmitError::Closing`] when the node does not answer.
     pub async fn submit(&self, transaction: Transaction) -> Result<TxId, SubmitError> {
-        let Some(handles) = self.try_handles() else { return Err(SubmitError::Busy(0)) };
-        handles.mempool.send(Submit(Arc::new(transaction))).await.unwrap_or(Err(SubmitError::Busy(0)))
+        let Some(handles) = self.try_handles() else { return Err(SubmitError::Closing) };
+        handles.submissions.submit(Arc::new(transaction)).await
     }
 
     /// Starts it on what it kept.

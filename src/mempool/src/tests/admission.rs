@@ -1,7 +1,7 @@
 //! Admission by delay before a drain of a known speed.
 
 use super::at;
-use crate::{Admission, AdmissionLimits, Load, weight};
+use crate::{Admission, AdmissionLimits, Episode, Load, weight};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -162,10 +162,10 @@ fn without_a_block_a_small_allowance_is_taken_and_then_an_honest_no() {
         load.pool_clients += payment();
         taken += 1;
     }
-    assert_eq!(taken, 1_441, "512 KiB of weight");
+    assert_eq!(taken, 2_881, "1 MiB of weight");
     let budget = admission.budget(&load);
     assert_eq!((budget.drain, budget.delay), (0, Duration::ZERO), "nothing is known");
-    assert_eq!(budget.retry_after(1), seconds(5));
+    assert_eq!(budget.retry_after(1), seconds(1));
     // Blocks without any of ours, for an hour: what is in the pool does not lock it for ever.
     for n in 2..3_600 {
         admission.on_block(at(n), 0, load.total(), load.total());
@@ -207,6 +207,18 @@ fn signatures_count_beside_bytes() {
     assert!(budget.peers > 400 * payment(), "peers have a queue of their own");
 }
 
+#[test]
+fn an_episode_of_refusals_has_pauses_below_two_seconds() {
+    let mut episode = Episode::default();
+    assert_eq!(episode.lasts(at(5)), None);
+    for n in 10..=20 {
+        episode.on_refused(at(n));
+    }
+    assert_eq!((episode.lasts(at(21)), episode.lasts(at(22))), (Some(seconds(11)), None));
+    episode.on_refused(at(22));
+    assert_eq!(episode.lasts(at(23)), Some(seconds(1)), "another one");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -216,7 +228,7 @@ proptest! {
         let mut server = Server::new(interval, speed);
         let room = (speed * interval / 1_000).max(1) * 1_000 / interval;
         let offered = room * percent / 100;
-        let allowance = Duration::from_millis(1_441 * 1_000 / room.max(1));
+        let allowance = Duration::from_millis(2_881 * 1_000 / room.max(1));
         server.run(offered, 0, seconds(5) + allowance);
         let (from, done) = (server.now, server.done);
         server.run(offered, 0, seconds(8));

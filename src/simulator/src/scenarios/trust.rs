@@ -13,12 +13,13 @@ use futures_util::future::join_all;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
+use timed_actors::mempool::SubmitError;
 use timed_actors::messages::{Connect, LiftAllBans, LiftBan, SetBan};
 use timed_consensus::SigningStatus;
 use timed_peer::EndReason;
 use timed_primitives::{
     Amount, BlockId, Hash, Height, KeyHash, Lock, Proposal, PublicKey, Round, SecretKey, Signature, Transaction,
-    TransactionBody, TxOutput, Vote, VoteKind, encode,
+    TransactionBody, TxId, TxOutput, Vote, VoteKind, encode,
 };
 use timed_wire::{ConsensusMessage, Kind};
 
@@ -57,13 +58,23 @@ fn largest_payment(world: &World, number: usize) -> Result<Transaction, Failed> 
     Ok(body.sign(&[&SecretKey::development("wallet", 0)]))
 }
 
+/// Hands in a payment, and again when the node is busy, as it says.
+async fn submit_when_there_is_room(node: &Node, transaction: Transaction) -> Result<TxId, SubmitError> {
+    loop {
+        match node.submit(transaction.clone()).await {
+            Err(SubmitError::Busy { retry_after, .. }) => tokio::time::sleep(retry_after).await,
+            outcome => return outcome,
+        }
+    }
+}
+
 /// Red when a bound of the wire, the lanes or the judge is below what a proposer may make.
 pub(super) async fn full_blocks(stage: &Stage) -> Result<(), Failed> {
     const PAYMENTS: usize = 48;
     let world = stage.network_of(quiet(4)).await?;
     let one = node(&world, 1)?;
     let payments = (0..PAYMENTS).map(|number| largest_payment(&world, number)).collect::<Result<Vec<_>, _>>()?;
-    let taken = join_all(payments.into_iter().map(|transaction| one.submit(transaction))).await;
+    let taken = join_all(payments.into_iter().map(|transaction| submit_when_there_is_room(&one, transaction))).await;
     for txid in taken {
         let txid = txid?;
         for node in world.nodes() {

@@ -6,6 +6,7 @@ use super::peers::{lane_bytes, median_rtt};
 use std::fmt::Write as _;
 use timed_actors::Component;
 use timed_actors::histogram::Histogram;
+use timed_actors::mempool::MempoolStatus;
 use timed_actors::peer::{PeerSnapshot, Tally, Traffic};
 use timed_actors::peer_manager::{HandshakeCounts, Totals};
 use timed_consensus::SigningStatus;
@@ -184,11 +185,7 @@ impl Service {
         );
         page.counter("timed_mempool_expired_total", "Transactions that waited too long.", status.pool.expired);
         page.counter("timed_mempool_conflicts_total", "Second spends seen.", status.pool.conflicts);
-        page.counter(
-            "timed_mempool_dropped_total",
-            "Transactions from peers dropped unchecked because too many waited.",
-            status.dropped,
-        );
+        self.admission_metrics(page, &status);
         const FINALITY: &str = "timed_payment_finality_seconds";
         page.head(
             FINALITY,
@@ -196,6 +193,40 @@ impl Service {
             "Time from acceptance of a payment by this node to its finality on this node.",
         );
         page.histogram(FINALITY, "", &status.finality.all);
+    }
+}
+
+impl Service {
+    /// What is taken, what is refused, and why.
+    fn admission_metrics(&self, page: &mut Page, status: &MempoolStatus) {
+        const REFUSED: &str = "timed_mempool_refused_total";
+        let view = self.handles.submissions.view();
+        page.gauge(
+            "timed_mempool_delay_seconds",
+            "How long what waits will take, as far as measured.",
+            view.delay.as_secs_f64(),
+        );
+        page.gauge(
+            "timed_mempool_drain_weight_per_second",
+            "Weight that leaves by blocks while some waits: bytes, and 128 for each signature. 0 when unknown.",
+            view.drain,
+        );
+        page.gauge(
+            "timed_mempool_checked_weight_per_second",
+            "Weight whose signatures are checked while some waits. 0 when unknown.",
+            view.checked,
+        );
+        page.gauge("timed_mempool_room_weight", "Weight that clients may hand in now.", view.room);
+        page.gauge(
+            "timed_mempool_put_off_transactions",
+            "Transactions of peers that are asked for when there is room.",
+            status.relay.put_off,
+        );
+        page.head(REFUSED, "counter", "Transactions not looked at: by admission (busy), because the queue of those to be checked was full (queue_full), or because the client had gone (abandoned).");
+        for (reason, count) in [("busy", view.refused), ("queue_full", status.dropped), ("abandoned", status.abandoned)]
+        {
+            page.line(REFUSED, &format!("{{reason=\"{reason}\"}}"), count);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Service, gone};
 use std::sync::Arc;
-use timed_actors::mempool::{ListEntries, MempoolStatus, Submit, SubmitError, TestAccept};
+use timed_actors::mempool::{ListEntries, MempoolStatus, SubmitError, TestAccept};
 use timed_mempool::Reject;
 use timed_primitives::{Amount, Transaction, TxId, UnixTime};
 use timed_rpc::result::{MempoolAcceptance, MempoolEntry, MempoolInfo};
@@ -25,7 +25,7 @@ impl Service {
     }
 
     pub(super) async fn submit_transaction(&self, transaction: Transaction) -> Result<TxId, RpcError> {
-        match self.handles.mempool.send(Submit(Arc::new(transaction))).await.map_err(gone)? {
+        match self.handles.submissions.submit(Arc::new(transaction)).await {
             Ok(txid) => Ok(txid),
             // The sender's wish is fulfilled already, unless it is in a block.
             Err(SubmitError::Refused(Reject::AlreadyKnown { txid })) => {
@@ -119,8 +119,10 @@ pub(super) fn refusal(error: &SubmitError) -> RpcError {
         SubmitError::Refused(Reject::Conflict { with, outpoint }) => {
             RpcError::Conflict { output: *outpoint, by: *with }
         }
+        SubmitError::Busy { waiting, delay, retry_after } => {
+            RpcError::Overloaded { waiting: *waiting, delay: *delay, retry_after: *retry_after }
+        }
         SubmitError::Closing => RpcError::Warmup(error.to_string()),
-        SubmitError::Busy(waiting) => RpcError::Busy(*waiting),
         SubmitError::Refused(_) | SubmitError::BadSignature => RpcError::Rejected(error.to_string()),
     }
 }

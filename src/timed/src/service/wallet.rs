@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use timed_actors::mempool::{ListEntries, ListSpends, OutputStates, Submit, SubmitError};
+use timed_actors::mempool::{ListEntries, ListSpends, OutputStates, SubmitError};
 use timed_ledger::{Entry, Genesis, LedgerView};
 use timed_mempool::{OutputState, Reject};
 use timed_primitives::{
@@ -250,7 +250,7 @@ impl Service {
                     None => coins = self.coins()?,
                 }
             };
-            let outcome = self.handles.mempool.send(Submit(transaction.clone())).await.map_err(gone)?;
+            let outcome = self.handles.submissions.submit(transaction.clone()).await;
             match outcome {
                 Ok(txid) => {
                     in_flight.end();
