@@ -8,7 +8,7 @@ use sim::{Sim, consensus_key, node_key};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use timed_consensus::guard::{clear_stop, read_stop};
-use timed_consensus::{Gossip, Input, Output, SigningOff, SigningStatus};
+use timed_consensus::{Gossip, Input, KeyReport, OtherNode, OtherSession, Output, SigningOff, SigningStatus};
 use timed_primitives::{BlockId, Hash, Height, MemoryDisk, Round, Signature, Vote, VoteKind};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -234,6 +234,31 @@ fn who_takes_over_waits_for_the_ghost_and_the_original_then_stays_silent() {
         assert!(is_silent_for_a_twin(&sim, 0), "seed {seed}: {:?}", sim.status(0));
         assert_eq!(sim.status(twin).signing, SigningStatus::On, "seed {seed}");
     }
+}
+
+/// What validators say of our key counts when more than a third of the power says it, and for as long.
+#[test]
+fn one_byzantine_validator_keeps_nobody_from_signing() {
+    let mut sim = Sim::new(4, 0, 400);
+    sim.config.min_block_interval = Duration::from_millis(200);
+    sim.start_all();
+    sim.payload_everywhere();
+    assert!(sim.run_until(10 * SECOND, |s| s.lowest() >= 3));
+    let say = |sim: &mut Sim, liar: usize, is_live: bool| {
+        let other = OtherNode { node: node_key(9), instance: 9, address: None };
+        let session = OtherSession { other, age: 1_000 * SECOND, left: None, has_signed: true };
+        let report = KeyReport { height: Height(0), other: Some(session).filter(|_| is_live) };
+        sim.handle(0, Input::Gossip { from: node_key(liar), message: Gossip::KeyReport(report) });
+    };
+    say(&mut sim, 1, true);
+    assert_eq!(sim.status(0).signing, SigningStatus::On);
+    say(&mut sim, 2, true);
+    assert!(is_silent_for_a_twin(&sim, 0), "{:?}", sim.status(0).signing);
+    say(&mut sim, 2, false);
+    assert!(!is_silent_for_a_twin(&sim, 0) && off_reason(&sim, 0).is_some(), "{:?}", sim.status(0).signing);
+    sim.run_for(14 * SECOND);
+    assert!(off_reason(&sim, 0).is_some(), "who said so may have restarted");
+    assert!(sim.run_until(5 * SECOND, |s| s.status(0).signing == SigningStatus::On), "{:?}", sim.status(0).signing);
 }
 
 /// Each bug makes a test fail that passes without it.
