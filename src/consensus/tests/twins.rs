@@ -269,6 +269,6 @@ mod planted {
 
     #[test]
     fn twin_unheard() {
-        assert!(is_caught(Bug::TwinUnheard, an_empty_twin_of_a_running_validator_signs_nothing));
+        assert!(is_caught(Bug::TwinUnheard, one_byzantine_validator_keeps_nobody_from_signing));
     }
 }
