@@ -68,6 +68,13 @@ pub enum Trouble {
         /// Why not, and what to do.
         line: String,
     },
+    /// Clients' transactions have been refused for a while because more wait than become final.
+    Overload {
+        /// For how long.
+        lasts: Duration,
+        /// How long what waits will take.
+        delay: Duration,
+    },
     /// Lines of the log are lost because nobody reads it.
     LogDropped {
         /// How many since the start.
@@ -95,7 +102,7 @@ pub enum Severity {
 
 impl Trouble {
     /// Every name that [`Self::name`] can give.
-    pub const NAMES: [&str; 13] = [
+    pub const NAMES: [&str; 14] = [
         "ended",
         "hung",
         "data_folder",
@@ -107,6 +114,7 @@ impl Trouble {
         "twin",
         "clock_off",
         "pool_not_kept",
+        "overload",
         "log_dropped",
         "few_files",
     ];
@@ -125,6 +133,7 @@ impl Trouble {
             Self::Twin { .. } => "twin",
             Self::ClockOff { .. } => "clock_off",
             Self::PoolNotKept { .. } => "pool_not_kept",
+            Self::Overload { .. } => "overload",
             Self::LogDropped { .. } => "log_dropped",
             Self::FewFiles { .. } => "few_files",
         }
@@ -141,7 +150,8 @@ impl Trouble {
             | Self::NoQuorum { .. }
             | Self::SigningOff { .. }
             | Self::Twin { .. }
-            | Self::ClockOff { .. } => Severity::NotReady,
+            | Self::ClockOff { .. }
+            | Self::Overload { .. } => Severity::NotReady,
             Self::PoolNotKept { .. } | Self::LogDropped { .. } | Self::FewFiles { .. } => Severity::Warning,
         }
     }
@@ -178,6 +188,12 @@ impl fmt::Display for Trouble {
                 f.write_str(line)
             }
             Self::SigningOff { reason } => write!(f, "this node does not sign: {reason}"),
+            Self::Overload { lasts, delay } => write!(
+                f,
+                "overload: transactions have been refused for {} s, since what waits takes about {} ms; submit less, or elsewhere",
+                lasts.as_secs(),
+                delay.as_millis()
+            ),
             Self::LogDropped { lines } => {
                 write!(f, "{lines} lines of the log are lost: whoever reads standard output is too slow or has stopped")
             }
@@ -209,6 +225,7 @@ mod tests {
             Trouble::Twin { line: text() },
             Trouble::ClockOff { line: text() },
             Trouble::PoolNotKept { line: text() },
+            Trouble::Overload { lasts: Duration::from_secs(11), delay: Duration::from_millis(1_020) },
             Trouble::LogDropped { lines: 3 },
             Trouble::FewFiles { allowed: 64, needed: 600 },
         ];

@@ -2,10 +2,14 @@
 
 use super::Service;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use timed_consensus::SigningStatus;
 use timed_peer::OwnClockOff;
 use timed_primitives::Height;
 use timed_rpc::Trouble;
+
+/// Refusals for so long make the node "not ready".
+const OVERLOAD_AFTER: Duration = Duration::from_secs(10);
 
 /// What threads of the daemon found wrong, at most one trouble of each name. Cheap to clone; the lock is never held for longer than a copy.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +51,7 @@ impl Service {
             .chain_troubles()
             .into_iter()
             .chain(self.clock_trouble())
+            .chain(self.overload())
             .chain(self.keeping_trouble())
             .chain(self.noticed.all());
         let mut troubles: Vec<_> = ended.chain(hung).chain(rest).collect();
@@ -65,6 +70,13 @@ impl Service {
         let consensus =
             self.handles.consensus.borrow().as_ref().map(|status| (status.quorum_line.clone(), status.signing));
         of_chain(sync, consensus, self.identity.validator.is_some())
+    }
+
+    /// A short burst is no trouble: the clients it meets are told when to come back.
+    fn overload(&self) -> Option<Trouble> {
+        let view = self.handles.submissions.view();
+        let lasts = view.refusing.filter(|lasts| *lasts >= OVERLOAD_AFTER)?;
+        Some(Trouble::Overload { lasts, delay: view.delay })
     }
 
     /// Our own clock is wrong.
