@@ -3,7 +3,7 @@
 use crate::args::NodeArgs;
 use crate::cli::{DATA_DIR_VARIABLE, no_answer, web_address};
 use crate::node;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -47,7 +47,8 @@ pub fn run(arguments: &HealthcheckArgs) -> anyhow::Result<()> {
         .proxy(None)
         .build()
         .into();
-    let mut answer = agent.get(&page).call().map_err(|error| no_answer(&url, &error))?;
+    let refused = |error| anyhow!(no_answer(&url, &error).to_string().replace('\n', "; "));
+    let mut answer = agent.get(&page).call().map_err(refused)?;
     let text = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string().unwrap_or_default();
     let (status, text) = (answer.status().as_u16(), text.trim());
     if status != 200 {
