@@ -54,9 +54,9 @@ pub(crate) struct BlockSize {
 }
 
 impl BlockSize {
-    /// Begins with a quarter of the limit.
-    pub(crate) fn new(limit: u64) -> Self {
-        let room = (limit / 4).max(FLOOR_BYTES.min(limit));
+    /// Begins with `first`, or with a quarter of the limit.
+    pub(crate) fn new(limit: u64, first: Option<u64>) -> Self {
+        let room = first.unwrap_or(limit / 4).clamp(FLOOR_BYTES.min(limit), limit);
         Self { limit, room, turn: None, light: VecDeque::new() }
     }
 
@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn full_blocks_that_cost_too_much_get_smaller() {
-        let mut size = BlockSize::new(LIMIT);
+        let mut size = BlockSize::new(LIMIT, None);
         (0..20).for_each(|_| _ = turn(&mut size, 100));
         assert_eq!(size.room, LIMIT);
         // In proportion: 1.9 s for a full block is 138 KiB in 250 ms.
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn room_grows_while_full_blocks_are_decided_soon_and_shrinks_when_they_are_not() {
         full_blocks_that_cost_too_much_get_smaller();
-        let mut size = BlockSize::new(LIMIT);
+        let mut size = BlockSize::new(LIMIT, None);
         assert_eq!(turn(&mut size, 250), LIMIT / 4 + LIMIT / 16);
         assert_eq!(turn(&mut size, 500), LIMIT / 4 + LIMIT / 16, "between target and twice it nothing changes");
         // A block that did not need its room says nothing about a larger one.
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_failed_round_of_ours_halves_and_each_failed_round_halves_what_the_next_leader_takes() {
-        let mut size = BlockSize::new(LIMIT);
+        let mut size = BlockSize::new(LIMIT, None);
         size.room = LIMIT;
         let rooms = [0, 1, 2, 3, 9, 200].map(|round| size.on_asked(Instant(0), Round(round)));
         assert_eq!(rooms, [LIMIT, LIMIT / 2, LIMIT / 4, LIMIT / 8, FLOOR_BYTES, FLOOR_BYTES]);
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn where_a_light_round_takes_long_the_target_does_too() {
-        let mut size = BlockSize::new(LIMIT);
+        let mut size = BlockSize::new(LIMIT, None);
         for _ in 0..16 {
             size.on_asked(Instant(0), Round::ZERO);
             size.on_built(900);
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn small_limits_are_all_floor() {
-        let mut size = BlockSize::new(1_600);
+        let mut size = BlockSize::new(1_600, None);
         assert_eq!(turn(&mut size, 9_000), 1_600);
     }
 

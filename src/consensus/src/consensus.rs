@@ -141,7 +141,7 @@ impl Consensus {
             votes: Votes::new(height, set.clone()),
             blocks: Blocks::new(config.undecided_bytes_max),
             timeouts: Timeouts::new(config.timeouts),
-            block_size: BlockSize::new(config.block_bytes_max),
+            block_size: BlockSize::new(config.block_bytes_max, config.block_bytes_first),
             proposed_at: BTreeMap::new(),
             overdue: None,
             height_hint: tip.height,

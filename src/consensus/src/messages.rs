@@ -33,6 +33,8 @@ pub struct Config {
     pub timeouts: TimeoutDefaults,
     /// Largest block that the chain allows. Unit: bytes.
     pub block_bytes_max: u64,
+    /// What a block of ours may have before any turn of ours was measured; `None` for a quarter of the largest. Unit: bytes.
+    pub block_bytes_first: Option<u64>,
     /// Bytes of undecided blocks kept, all heights together. At the bound see [`crate::blocks`].
     pub undecided_bytes_max: u64,
     /// The journal's files grow in steps of this size. Unit: bytes.
@@ -52,6 +54,7 @@ impl Config {
             empty_block_interval: Duration::from_secs(10),
             timeouts: TimeoutDefaults::default(),
             block_bytes_max: 1 << 20,
+            block_bytes_first: None,
             undecided_bytes_max: 64 << 20,
             journal_step_bytes: 4 << 20,
             journal_bytes_max: 256 << 20,

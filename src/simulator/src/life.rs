@@ -58,6 +58,7 @@ impl Node {
             .map(|n| (SecretKey::development("consensus", n).public(), format!("node {n}")))
             .collect();
         config.block_bytes_max = setting.genesis.parameters.block_bytes_max.into();
+        config.block_bytes_first = setting.first_blocks_full.then_some(config.block_bytes_max);
         config.empty_block_interval = Duration::from_millis(setting.genesis.parameters.empty_block_interval_ms);
         // Small steps: the disk is memory.
         config.journal_step_bytes = 1 << 16;

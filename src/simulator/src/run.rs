@@ -122,6 +122,7 @@ impl Run {
         let world = World::new(WorldConfig {
             voters: config.nodes,
             seed: rng.random(),
+            first_blocks_full: false,
             latency: config.latency.clone(),
             tick: config.tick,
             disk: disks[rng.random_range(0..disks.len())].clone(),

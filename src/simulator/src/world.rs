@@ -33,6 +33,8 @@ pub struct WorldConfig {
     pub voters: u64,
     /// What everything random follows.
     pub seed: u64,
+    /// Whether leaders begin with the largest blocks that genesis allows, instead of growing to them.
+    pub first_blocks_full: bool,
     /// How far apart the nodes are.
     pub latency: Latency,
     /// Arrivals fall on multiples of it; at least a millisecond.
@@ -56,6 +58,7 @@ impl WorldConfig {
         Self {
             voters,
             seed,
+            first_blocks_full: false,
             latency: Latency::None,
             tick: Duration::from_millis(1),
             disk: DiskPace::INSTANT,
@@ -71,6 +74,7 @@ pub(crate) struct Setting {
     pub(crate) genesis: Genesis,
     pub(crate) voters: u64,
     pub(crate) seed: u64,
+    pub(crate) first_blocks_full: bool,
     pub(crate) links: MemoryNetwork,
     pub(crate) disk: DiskPace,
     pub(crate) discovers: bool,
@@ -123,6 +127,7 @@ impl World {
             links: MemoryNetwork::seeded(config.seed, config.tick),
             voters: config.voters,
             seed: config.seed,
+            first_blocks_full: config.first_blocks_full,
             disk: config.disk,
             discovers: config.discovers,
             origin: Instant::now(),

@@ -71,7 +71,7 @@ async fn submit_when_there_is_room(node: &Node, transaction: Transaction) -> Res
 /// Red when a bound of the wire, the lanes or the judge is below what a proposer may make.
 pub(super) async fn full_blocks(stage: &Stage) -> Result<(), Failed> {
     const PAYMENTS: usize = 48;
-    let world = stage.network_of(quiet(4)).await?;
+    let world = stage.network_of(WorldConfig { first_blocks_full: true, ..quiet(4) }).await?;
     let one = node(&world, 1)?;
     let payments = (0..PAYMENTS).map(|number| largest_payment(&world, number)).collect::<Result<Vec<_>, _>>()?;
     let taken = join_all(payments.into_iter().map(|transaction| submit_when_there_is_room(&one, transaction))).await;
