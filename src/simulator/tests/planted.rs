@@ -17,7 +17,7 @@ use timed_primitives::{Height, Round, SecretKey};
 use timed_simulator::crash_points::{with_crash, without_crash};
 use timed_simulator::shrink::shrink;
 use timed_simulator::{Crash, Latency, Lie, Lies, Node, Report, RunConfig, Violation, World, WorldConfig, play, run};
-use twins_world::a_twin_of_a_running_validator;
+use twins_world::a_twin_takes_over;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -86,8 +86,16 @@ fn wrong_session_cleanup() {
 
 #[test]
 fn twin_unheard() {
-    assert_caught(Bug::TwinUnheard, &["signed-twice"], 1, |seed| {
-        play(async { kinds(&a_twin_of_a_running_validator(4, seed).await.0) })
+    assert_caught(Bug::TwinUnheard, &["early", "signed-twice"], 1, |seed| {
+        play(async {
+            let (world, twin) = a_twin_takes_over(4, seed).await;
+            let mut found = kinds(&world);
+            // For all that its peers know, the validator lives.
+            if twin.signing() == Some(timed_consensus::SigningStatus::On) {
+                found.push("early");
+            }
+            found
+        })
     });
 }
 

@@ -1,8 +1,9 @@
 //! Networks with twins, for the tests of them and of the bug that lets them sign.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::time::Duration;
 use timed_primitives::Height;
-use timed_simulator::{Latency, Node, World, WorldConfig};
+use timed_simulator::{Crash, Latency, Node, World, WorldConfig};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -34,4 +35,17 @@ pub(crate) async fn a_twin_of_a_running_validator(voters: u64, seed: u64) -> (Wo
     twin.start().unwrap();
     pay_for(&world, &nodes, 40).await;
     (world, nodes, twin)
+}
+
+/// The first validator loses power, and three seconds later its peers do not know yet; a twin with an empty folder started at once.
+pub(crate) async fn a_twin_takes_over(voters: u64, seed: u64) -> (World, Node) {
+    let (mut world, nodes) = world(voters, seed);
+    nodes[0].start().unwrap();
+    nodes[0].reaches(Height(1), 60 * SECOND).await;
+    pay_for(&world, &nodes, 6).await;
+    nodes[0].kill(Crash::Power);
+    let twin = world.add_judged_twin(voters + 1, 1);
+    twin.start().unwrap();
+    pay_for(&world, &nodes[1..], 6).await;
+    (world, twin)
 }
