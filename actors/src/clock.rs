@@ -40,7 +40,7 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// A clock that starts now, [`BEFORE_START`] after its zero.
+    /// A clock that starts now, `BEFORE_START` after its zero.
     pub fn start() -> Self {
         Self { origin: tokio::time::Instant::now() }
     }

@@ -10,7 +10,7 @@
 //! | decided later than that | the same |
 //! | decided later than twice the target | half of its size, or less in proportion to the time |
 //! | not decided in its round, and it was larger than the floor | half of its size |
-//! | at most [`LIGHT_BYTES`] | the same; its time is what a round costs whatever is in it |
+//! | at most `LIGHT_BYTES` | the same; its time is what a round costs whatever is in it |
 //!
 //! The target is [`TARGET`], or three times what a round costs when blocks are small, where distances make that more. In a later round any
 //! leader takes half of its room for each round that failed, so that whatever made a round fail costs the next one less. The floor of one

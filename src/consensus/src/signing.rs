@@ -18,7 +18,7 @@
 //! the guard, and by what neighbours send when they connect.
 //!
 //! No rule reads a clock that people can set. A height counts as decided after our start when it is above the tips that a quorum of
-//! others reported since: whatever was signed before our start is at most two above them ([`crate::tip_reports`]), and two such heights put
+//! others reported since: whatever was signed before our start is at most two above them (`tip_reports`), and two such heights put
 //! that behind us. Who never hears a quorum, only more than a third and for long nobody else, takes the highest tip that it has heard of by
 //! then: those it hears have caught up with the network within that time, or are cut off from it and decide nothing.
 //!

@@ -108,7 +108,7 @@ impl Pool {
 
     /// Checks all inputs against the chain again: after a gap in [`Pool::on_committed`]. `height` is the chain's.
     ///
-    /// Many can be checked in parts: [`Pool::begin_commit`], and [`Pool::revalidate_part`] for the ids of [`Pool::transactions`] in their order.
+    /// Many can be checked in parts: [`Pool::begin_commit`], and [`Pool::revalidate_part`] for the ids of [`Pool::transactions_from`] in their order.
     pub fn revalidate<C: Chain>(&mut self, height: Height, chain: &C) -> Vec<Removed> {
         self.begin_commit(height);
         let all = self.ids();
