@@ -1,8 +1,8 @@
 //! The hands of the ledger: the one writer of the chain, on a thread of its own where waiting for the disk hurts nobody.
 
 use crate::fatal::Vital;
-use crate::threads::Threads;
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
+use crate::threads::{Threads, Work};
+use actix::{Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, Message, Recipient, WrapFuture};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_ledger::{AssembleError, Assembled, BlockError, Draft, JudgeError, Ledger};
@@ -100,7 +100,13 @@ impl LedgerActor {
         Self { ledger, threads, subscribers: Vec::new(), tip, is_flush_planned: false, vital }
     }
 
+    /// Answers when this work is done; until then the ledger does nothing else.
+    fn answer<T: 'static>(&self, work: Work, answer: T) -> AtomicResponse<Self, T> {
+        AtomicResponse::new(Box::pin(self.threads.spend(work).into_actor(self).map(move |(), _actor, _ctx| answer)))
+    }
+
     fn commit(&mut self, blocks: Vec<(Arc<Block>, CommitCertificate)>, ctx: &mut Context<Self>) {
+        self.threads.occupy(Work::Commit(blocks.iter().map(|(block, _)| block.transactions.len()).sum()), ctx);
         match self.ledger.commit_batch(blocks) {
             Ok(committed) => {
                 for one in committed {
@@ -158,10 +164,10 @@ impl Handler<Subscribe> for LedgerActor {
 }
 
 impl Handler<Judge> for LedgerActor {
-    type Result = actix::MessageResult<Judge>;
+    type Result = AtomicResponse<Self, Judgement>;
 
     fn handle(&mut self, judge: Judge, _ctx: &mut Self::Context) -> Self::Result {
-        actix::MessageResult(match self.ledger.judge(&judge.0) {
+        let judgement = match self.ledger.judge(&judge.0) {
             Ok(()) => Judgement::Valid,
             Err(JudgeError::Invalid(error)) => Judgement::Invalid(Box::new(error)),
             Err(JudgeError::NotNext { .. }) => Judgement::NotNext,
@@ -169,18 +175,20 @@ impl Handler<Judge> for LedgerActor {
                 self.vital.fail(error.to_string());
                 Judgement::NotNext
             }
-        })
+        };
+        self.answer(Work::Validate(judge.0.transactions.len()), judgement)
     }
 }
 
 impl Handler<Assemble> for LedgerActor {
-    type Result = Option<Assembled>;
+    type Result = AtomicResponse<Self, Option<Assembled>>;
 
     fn handle(&mut self, assemble: Assemble, _ctx: &mut Self::Context) -> Self::Result {
         if self.ledger.tip().id != assemble.parent {
-            return None;
+            return self.answer(Work::Assemble(0), None);
         }
-        match self.ledger.assemble(assemble.draft) {
+        let work = Work::Assemble(assemble.draft.transactions.len());
+        let assembled = match self.ledger.assemble(assemble.draft) {
             Ok(assembled) => Some(assembled),
             Err(error @ AssembleError::Header(_)) => {
                 warn!(%error, "no block made");
@@ -190,7 +198,8 @@ impl Handler<Assemble> for LedgerActor {
                 self.vital.fail(error.to_string());
                 None
             }
-        }
+        };
+        self.answer(work, assembled)
     }
 }
 

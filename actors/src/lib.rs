@@ -35,7 +35,7 @@ pub use clock::{SystemClock, TokioClock};
 pub use fatal::{Fatal, FatalReason, Vital};
 pub use node::{Handles, NodeParts, chain_start, start};
 pub use pulse::{Component, Hung, Pulses};
-pub use threads::{Priority, Threads};
+pub use threads::{Priority, Threads, Work, WorkCost};
 
 use futures_util::Stream;
 use tokio::sync::mpsc;

@@ -23,7 +23,7 @@ use crate::finality::{Finality, FinalitySummary};
 use crate::ledger::Committed;
 use crate::messages::{Inbound, PeerDown, PeerUp, Penalize};
 use crate::network::Network;
-use crate::threads::Threads;
+use crate::threads::{Threads, Work};
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture, SpawnHandle, StreamHandler};
 use admission::USUAL_WEIGHT;
 use bytes::Bytes;
@@ -414,6 +414,7 @@ impl Handler<Committed> for MempoolActor {
     type Result = ();
 
     fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
+        self.threads.occupy(Work::Remove(committed.block.transactions.len()), ctx);
         self.begin_commit(committed, ctx);
     }
 }

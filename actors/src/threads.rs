@@ -6,11 +6,12 @@
 
 use crate::pulse::{self, Component, Pulses};
 use actix::dev::channel::channel;
-use actix::{Actor, Addr, Context};
+use actix::{Actor, Addr, AsyncContext as _, Context};
 use actix_rt::{Arbiter, ArbiterHandle};
 use std::io;
 use std::num::NonZero;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 #[cfg(target_os = "linux")]
 use tracing::debug;
@@ -66,11 +67,42 @@ fn runtime(priority: Priority) -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().on_thread_start(|| Priority::Background.apply()).build()
 }
 
+/// Work that takes time in proportion to its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Checking so many signatures together.
+    Signatures(usize),
+    /// Validating a block of so many transactions.
+    Validate(usize),
+    /// Assembling such a block.
+    Assemble(usize),
+    /// Taking over decided blocks with so many transactions together.
+    Commit(usize),
+    /// Taking so many transactions into the pool.
+    Admit(usize),
+    /// Taking those of a decided block out of the pool.
+    Remove(usize),
+}
+
+/// What work costs where time is simulated.
+pub trait WorkCost: Send + Sync {
+    /// How long this work keeps its thread busy, in virtual time.
+    fn time(&self, work: Work) -> Duration;
+}
+
 /// Where actors are started.
 #[derive(Clone)]
 pub struct Threads {
     arbiters: Option<Arbiters>,
     pulses: Pulses,
+    simulated: Option<Simulated>,
+}
+
+/// Threads that exist in virtual time only.
+#[derive(Clone)]
+struct Simulated {
+    cost: Arc<dyn WorkCost>,
+    slots: Arc<Semaphore>,
 }
 
 #[derive(Clone)]
@@ -99,7 +131,14 @@ impl Arbiters {
 impl Threads {
     /// Everything on the current `LocalSet`.
     pub fn inline() -> Self {
-        Self { arbiters: None, pulses: Pulses::default() }
+        Self { arbiters: None, pulses: Pulses::default(), simulated: None }
+    }
+
+    /// The same, where work takes virtual time: an actor that works hears nothing meanwhile, as on a thread of its own, and so many
+    /// processors do heavy work.
+    pub fn simulated(cost: Arc<dyn WorkCost>, processors: usize) -> Self {
+        let slots = Arc::new(Semaphore::new(processors));
+        Self { arbiters: None, pulses: Pulses::default(), simulated: Some(Simulated { cost, slots }) }
     }
 
     /// One thread each for peers, consensus (it blocks on journal syncs), ledger (on log syncs), and mempool with block sync. Must be called where an actix `System` runs.
@@ -119,6 +158,7 @@ impl Threads {
                 slots: Arc::new(Semaphore::new(processors)),
             }),
             pulses: Pulses::default(),
+            simulated: None,
         })
     }
 
@@ -159,6 +199,20 @@ impl Threads {
         }
     }
 
+    /// The same as [`Self::compute`], for work that takes virtual time where time is simulated.
+    pub async fn compute_work<T: Send + 'static>(
+        &self,
+        work: Work,
+        run: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        if let Some(simulated) = &self.simulated {
+            let _slot = simulated.slots.acquire().await.ok()?;
+            self.spend(work).await;
+            return Some(run());
+        }
+        self.compute(run).await
+    }
+
     /// Does work that may wait for a disk while no vote waits for it, such as the mempool's file; in place when everything is inline. It
     /// takes no slot of [`Self::compute`], so a disk that hangs keeps no signature from being checked.
     ///
@@ -168,6 +222,27 @@ impl Threads {
             None => Some(work()),
             Some(_) => tokio::task::spawn_blocking(work).await.ok(),
         }
+    }
+
+    /// Passes when this work would be done. At once in the daemon, where the work itself took the time.
+    pub fn spend(&self, work: Work) -> impl Future<Output = ()> + 'static {
+        let time = self.time(work);
+        async move {
+            if let Some(time) = time {
+                tokio::time::sleep(time).await;
+            }
+        }
+    }
+
+    /// This actor did such work: it hears nothing until its thread would be free again. Nothing in the daemon.
+    pub fn occupy<A: Actor<Context = Context<A>>>(&self, work: Work, ctx: &mut Context<A>) {
+        if let Some(time) = self.time(work) {
+            ctx.wait(actix::fut::wrap_future::<_, A>(tokio::time::sleep(time)));
+        }
+    }
+
+    fn time(&self, work: Work) -> Option<Duration> {
+        self.simulated.as_ref().map(|simulated| simulated.cost.time(work)).filter(|time| !time.is_zero())
     }
 }
 

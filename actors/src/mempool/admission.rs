@@ -3,6 +3,7 @@
 use super::checking::{Answer, Batch, Checking, Child, reply, valid_ones};
 use super::{MempoolActor, Refusal, Submit, SubmitError};
 use crate::messages::{Penalize, Useful};
+use crate::threads::Work;
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,9 +144,11 @@ impl MempoolActor {
         self.next_batch = now + gather.min(GATHER_MAX);
         self.admission.on_check(now);
         let (threads, items) = (self.threads.clone(), std::mem::take(&mut batch.items));
-        let checked = async move { threads.compute(move || valid_ones(&items)).await };
+        let work = Work::Signatures(items.iter().map(Vec::len).sum());
+        let checked = async move { threads.compute_work(work, move || valid_ones(&items)).await };
         ctx.spawn(checked.into_actor(self).map(move |valid, actor, ctx| {
             actor.is_checking = false;
+            actor.threads.occupy(Work::Admit(batch.checking.len()), ctx);
             actor.on_batch(batch, valid, ctx);
             actor.check_signatures(ctx);
             actor.after(ctx);

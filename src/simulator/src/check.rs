@@ -77,6 +77,7 @@ pub struct Checker {
     calm: Calm,
     newly_final: Vec<NewlyFinal>,
     transactions: u64,
+    rounds_failed: u64,
     violations: Vec<Violation>,
     checks: u64,
     /// Sessions that were up and ended, each end counted, by reason.
@@ -105,6 +106,7 @@ impl SharedChecker {
             calm: Calm::default(),
             newly_final: Vec::new(),
             transactions: 0,
+            rounds_failed: 0,
             violations: Vec::new(),
             checks: 0,
             ended: BTreeMap::new(),
@@ -141,6 +143,11 @@ impl Checker {
     /// Payments in final blocks.
     pub const fn transactions(&self) -> u64 {
         self.transactions
+    }
+
+    /// Rounds that failed at heights that are final.
+    pub const fn rounds_failed(&self) -> u64 {
+        self.rounds_failed
     }
 
     /// Payments that became final since the last call.
@@ -301,6 +308,7 @@ impl Checker {
             ),
         );
         self.transactions += block.transactions.len() as u64;
+        self.rounds_failed += u64::from(decided.certificate.round.0);
         let at = Instant::now();
         self.newly_final.extend(block.transactions.iter().map(|t| NewlyFinal { txid: t.id(), at }));
         for statement in statements_of(&decided.certificate) {

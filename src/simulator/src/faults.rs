@@ -4,6 +4,7 @@ use crate::adversary::{Lie, Lies};
 use crate::gate::{Crash, CrashPlan, DiskPace};
 use crate::kept::Kept;
 use crate::node::{Node, StartError};
+use crate::schedule::{Parts, Schedule};
 use crate::world::World;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
@@ -51,7 +52,12 @@ crate::kinds::kinds! {
     Twin = "twin",
     /// From the start on some validators tell lies of several kinds.
     Liar = "liar",
+    /// One actor of a node stands still for a while: the ledger, the pool, or who checks signatures.
+    Stuck = "stuck",
 }
+
+/// Kinds from this one on are drawn beside the others, so that those mean the same for a seed as before.
+const DRAWN_BESIDE: FaultKind = FaultKind::Stuck;
 
 /// A kind of fault that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,14 +110,17 @@ enum Undo {
     Heal(u64, u64),
     Disk(u64),
     Clock(u64, i64),
+    Stuck(u64),
 }
 
 /// Faults under way.
 pub struct Faults {
     rng: StdRng,
     kinds: Vec<FaultKind>,
-    undo: BTreeMap<(Instant, u64), Undo>,
+    undo: BTreeMap<(Instant, u64), (Undo, u64)>,
     next_undo: u64,
+    /// Which faults were under way when.
+    schedule: Schedule,
     /// Validators that may have forgotten what they signed.
     in_doubt: BTreeSet<u64>,
     /// Validators that have a twin or lie: they never sign honestly again.
@@ -125,10 +134,10 @@ pub struct Faults {
 
 impl Faults {
     /// A subset of these kinds, drawn: each run is troubled in its own way. With `exactly` the draw is all of them, and what was drawn
-    /// without it gives the same run with it.
-    pub fn new(mut rng: StdRng, allowed: &FaultSet, exactly: bool) -> Self {
+    /// without it gives the same run with it. Kinds that came later are drawn from `beside`.
+    pub fn new(mut rng: StdRng, mut beside: StdRng, allowed: &FaultSet, exactly: bool) -> Self {
         let kinds = FaultKind::ALL.iter().copied().filter(|kind| {
-            let is_drawn = rng.random_bool(0.5);
+            let is_drawn = if *kind < DRAWN_BESIDE { rng.random_bool(0.5) } else { beside.random_bool(0.5) };
             (is_drawn || exactly) && allowed.0.contains(kind)
         });
         let kinds = kinds.collect();
@@ -137,6 +146,7 @@ impl Faults {
             kinds,
             undo: BTreeMap::new(),
             next_undo: 0,
+            schedule: Schedule::default(),
             in_doubt: BTreeSet::new(),
             dishonest: BTreeSet::new(),
             far_off: BTreeSet::new(),
@@ -158,7 +168,7 @@ impl Faults {
     fn undo_later(&mut self, undo: Undo) {
         let after = Duration::from_millis(self.rng.random_range(200..=40_000));
         self.next_undo += 1;
-        self.undo.insert((Instant::now() + after, self.next_undo), undo);
+        self.undo.insert((Instant::now() + after, self.next_undo), (undo, self.schedule.next_id()));
     }
 
     /// Ends what is due.
@@ -167,8 +177,9 @@ impl Faults {
     /// When a node does not start again.
     pub fn undo_due(&mut self, world: &World) -> Result<(), StartError> {
         while let Some(entry) = self.undo.first_entry().filter(|entry| entry.key().0 <= Instant::now()) {
-            let undo = entry.remove();
+            let (undo, fault) = entry.remove();
             self.end(undo, world)?;
+            self.schedule.on_undone(fault);
         }
         Ok(())
     }
@@ -178,8 +189,9 @@ impl Faults {
     /// # Errors
     /// When a node does not start again.
     pub fn undo_all(&mut self, world: &World) -> Result<(), StartError> {
-        for undo in std::mem::take(&mut self.undo).into_values() {
+        for (undo, fault) in std::mem::take(&mut self.undo).into_values() {
             self.end(undo, world)?;
+            self.schedule.on_undone(fault);
         }
         world.nodes().for_each(Node::cancel_crash);
         world.nodes().try_for_each(Node::start)
@@ -197,6 +209,7 @@ impl Faults {
                     node.start()?;
                 }
             }
+            Undo::Stuck(id) => node(id).iter().for_each(Node::unstick),
             Undo::Clock(id, by_ms) => {
                 self.far_off.remove(&id);
                 node(id).iter().for_each(|node| node.move_clock(-by_ms));
@@ -210,6 +223,12 @@ impl Faults {
         let is_sure = |id: u64| world.node(id).and_then(|node| node.signing()) == Some(SigningStatus::On);
         let dishonest = &self.dishonest;
         self.in_doubt.retain(|id| !is_sure(*id) || dishonest.contains(id));
+        self.schedule.on_live();
+    }
+
+    /// Which faults were under way when.
+    pub const fn schedule(&mut self) -> &mut Schedule {
+        &mut self.schedule
     }
 
     /// Gives a validator a twin with this number, when that kind was drawn and the network can bear it.
@@ -221,6 +240,7 @@ impl Faults {
         self.in_doubt.insert(of);
         self.dishonest.insert(of);
         *self.counts.entry(FaultKind::Twin.name()).or_default() += 1;
+        self.schedule.on_strike(FaultKind::Twin, BTreeSet::from([of, id]), true, Parts::Never);
         Some(world.add_twin(id, of))
     }
 
@@ -241,6 +261,9 @@ impl Faults {
                 *self.counts.entry(FaultKind::Liar.name()).or_default() += 1;
             }
         }
+        if !liars.is_empty() {
+            self.schedule.on_strike(FaultKind::Liar, liars.keys().copied().collect(), true, Parts::Never);
+        }
         liars
     }
 
@@ -249,13 +272,17 @@ impl Faults {
         let Some(kind) = self.kinds.choose(&mut self.rng).copied() else { return };
         let running: Vec<Node> = world.nodes().filter(|node| node.is_running()).cloned().collect();
         let Some(node) = running.choose(&mut self.rng).cloned() else { return };
-        if self.strike_with(kind, &node, &running, world).is_some() {
-            *self.counts.entry(kind.name()).or_default() += 1;
-        }
+        let Some(hurt) = self.strike_with(kind, &node, &running, world) else { return };
+        *self.counts.entry(kind.name()).or_default() += 1;
+        let fault = self.schedule.next_id();
+        let parts = self.undo.values().filter(|(_, of)| *of == fault).count();
+        let hurt_voters = hurt.iter().filter(|id| **id <= world.voters()).count() as u64;
+        self.schedule.on_strike(kind, hurt, hurt_voters <= faulty_max(world), Parts::Undone(parts));
     }
 
-    /// `None` when it cannot be done now.
-    fn strike_with(&mut self, kind: FaultKind, node: &Node, running: &[Node], world: &World) -> Option<()> {
+    /// Gives the nodes that are hurt: nothing is promised of them. `None` when it cannot be done now.
+    fn strike_with(&mut self, kind: FaultKind, node: &Node, running: &[Node], world: &World) -> Option<BTreeSet<u64>> {
+        let mut hurt = BTreeSet::from([node.id()]);
         match kind {
             FaultKind::Kill => self.kill(node, Crash::Process),
             FaultKind::PowerLoss => self.kill(node, Crash::Power),
@@ -267,15 +294,17 @@ impl Faults {
             FaultKind::RestartAll => {
                 let crash = self.draw_crash();
                 running.iter().for_each(|node| self.kill(node, crash));
+                hurt = running.iter().map(Node::id).collect();
             }
             FaultKind::Pause => {
                 node.pause();
                 self.undo_later(Undo::Resume(node.id()));
             }
-            FaultKind::Partition | FaultKind::OneWay => self.partition(kind == FaultKind::OneWay, world),
+            FaultKind::Partition | FaultKind::OneWay => hurt = self.partition(kind == FaultKind::OneWay, world),
             FaultKind::CutLink | FaultKind::SlowLink | FaultKind::Reset => {
                 let other = world.nodes().map(Node::id).filter(|id| *id != node.id()).collect::<Vec<_>>();
                 let (a, b) = (node.id(), *other.choose(&mut self.rng)?);
+                hurt.clear();
                 match kind {
                     FaultKind::Reset => world.reset(a, b),
                     FaultKind::CutLink => world.cut(a, b),
@@ -314,11 +343,17 @@ impl Faults {
                 }
                 let by_ms = self.rng.random_range(-120_000..=120_000);
                 node.move_clock(by_ms);
+                hurt.clear();
                 self.undo_later(Undo::Clock(node.id(), by_ms));
+            }
+            FaultKind::Stuck => {
+                let time = Duration::from_millis(self.rng.random_range(1_000..=20_000));
+                node.stick(self.rng.random_range(0..crate::cost::THREADS), time)?;
+                self.undo_later(Undo::Stuck(node.id()));
             }
             FaultKind::Twin | FaultKind::Liar => return None,
         }
-        Some(())
+        Some(hurt)
     }
 
     /// Far, or narrow.
@@ -352,8 +387,8 @@ impl Faults {
         })
     }
 
-    /// Two or three groups, of which links between different ones are cut, in one direction or both.
-    fn partition(&mut self, is_one_way: bool, world: &World) {
+    /// Two or three groups, of which links between different ones are cut, in one direction or both. Gives the nodes outside the largest.
+    fn partition(&mut self, is_one_way: bool, world: &World) -> BTreeSet<u64> {
         let mut ids: Vec<u64> = world.nodes().map(Node::id).collect();
         ids.shuffle(&mut self.rng);
         let groups = self.rng.random_range(2..=3);
@@ -372,6 +407,10 @@ impl Faults {
                 self.undo_later(Undo::Heal(*a, *b));
             }
         }
+        let is_voter = |id: &&u64| **id <= world.voters();
+        let size = |of: usize| ids.iter().filter(is_voter).filter(|id| group.get(id) == Some(&of)).count();
+        let largest = (0..groups).max_by_key(|of| size(*of));
+        ids.iter().copied().filter(|id| group.get(id).copied() != largest).collect()
     }
 }
 

@@ -20,6 +20,7 @@
 mod adversary;
 pub mod check;
 pub mod clock;
+mod cost;
 pub mod crash_points;
 mod disk;
 pub mod faults;
@@ -35,6 +36,8 @@ pub mod regions;
 pub mod report;
 pub mod run;
 pub mod scenarios;
+pub mod schedule;
+pub mod service;
 pub mod shrink;
 mod stranger;
 pub mod trace;

@@ -1,6 +1,7 @@
 //! One life of a node: the real actors on a `LocalSet` of its own.
 
 use crate::clock::NodeClock;
+use crate::cost::{PROCESSORS, Processors};
 use crate::disk::{GatedDisk, GatedStore, STORE_UNDO};
 use crate::gate::Gate;
 use crate::links::GatedTransport;
@@ -38,6 +39,8 @@ pub(crate) struct Life {
     pub(crate) gate: Arc<Gate>,
     pub(crate) local: RefCell<Option<LocalSet>>,
     pub(crate) handles: Handles,
+    /// What work costs it; `None` for nothing.
+    pub(crate) processors: Option<Arc<Processors>>,
     pub(crate) is_paused: Cell<bool>,
     pub(crate) waker: RefCell<Option<Waker>>,
     pub(crate) fatal: Arc<Mutex<Option<FatalReason>>>,
@@ -76,6 +79,8 @@ impl Node {
         } else {
             None
         };
+        let drawn = |cost| Arc::new(Processors::drawn(setting.seed, seat.id, cost));
+        let processors = (setting.cost > 0).then(|| drawn(setting.cost));
         let fatal = Arc::new(Mutex::new(None));
         let (record, closing) = (fatal.clone(), gate.clone());
         let parts = NodeParts {
@@ -99,7 +104,7 @@ impl Node {
                 origin: setting.origin,
                 started: crate::world::STARTED,
             }),
-            threads: Threads::inline(),
+            threads: processors.clone().map_or_else(Threads::inline, |drawn| Threads::simulated(drawn, PROCESSORS)),
             // The process ends with the first reason; what a dying node says is not heard.
             fatal: Fatal::new(move |reason| {
                 if !closing.is_shut() {
@@ -117,6 +122,7 @@ impl Node {
             gate: gate.clone(),
             local: RefCell::new(Some(local)),
             handles,
+            processors,
             is_paused: Cell::new(false),
             waker: RefCell::default(),
             fatal,

@@ -40,6 +40,8 @@ pub(crate) struct Seat {
     pub(crate) kept: RefCell<Kept>,
     pub(crate) life: RefCell<Option<Rc<Life>>>,
     pub(crate) starts: Cell<u64>,
+    /// See [`Node::upsets`].
+    pub(crate) upsets: Cell<u64>,
     pub(crate) rng: RefCell<StdRng>,
     /// Why the last life ended by itself.
     pub(crate) fatal: RefCell<Option<FatalReason>>,
@@ -103,6 +105,7 @@ impl Node {
             kept: RefCell::default(),
             life: RefCell::default(),
             starts: Cell::new(0),
+            upsets: Cell::new(0),
             rng,
             fatal: RefCell::default(),
             liar: RefCell::default(),
@@ -148,7 +151,22 @@ impl Node {
         self.0.liar.borrow().as_ref().map(SharedLiar::told).unwrap_or_default()
     }
 
-    fn life(&self) -> Option<Rc<Life>> {
+    /// Something comes after which nobody can ask this node at once for what it had accepted.
+    pub(crate) fn upset(&self) {
+        self.0.upsets.set(self.0.upsets.get() + 1);
+    }
+
+    /// How often that was so. The end of its process alone is none: what it had answered is kept.
+    pub(crate) fn upsets(&self) -> u64 {
+        self.0.upsets.get()
+    }
+
+    /// How often it was started.
+    pub(crate) fn starts(&self) -> u64 {
+        self.0.starts.get()
+    }
+
+    pub(crate) fn life(&self) -> Option<Rc<Life>> {
         self.0.life.borrow().clone()
     }
 
@@ -359,6 +377,7 @@ impl Node {
         let (seat, setting) = (&*self.0, &self.0.setting);
         setting.checker.lock().calm().on_off(seat.id);
         if crash == Some(Crash::Power) {
+            self.upset();
             let kept = seat.kept.borrow();
             match self.fate() {
                 Some(fate) => lose_power(&kept.files, &kept.store, &mut StdRng::seed_from_u64(!fate)),
@@ -371,6 +390,7 @@ impl Node {
     /// Lets it do nothing until [`Self::resume`], as SIGSTOP does. Its connections stay.
     pub fn pause(&self) {
         if let Some(life) = self.life().filter(|life| !life.is_paused.replace(true)) {
+            self.upset();
             life.gate.trace.node(self.0.id, format_args!("is paused"));
             self.0.setting.checker.lock().calm().on_off(self.0.id);
         }
@@ -379,6 +399,7 @@ impl Node {
     /// Undoes [`Self::pause`].
     pub fn resume(&self) {
         if let Some(life) = self.life().filter(|life| life.is_paused.replace(false)) {
+            self.upset();
             life.gate.trace.node(self.0.id, format_args!("goes on"));
             self.0.setting.checker.lock().calm().on_on(self.0.id);
             if let Some(waker) = life.waker.borrow_mut().take() {
@@ -389,6 +410,7 @@ impl Node {
 
     /// How fast and how full its disk is, for the rest of this life.
     pub fn set_disk(&self, disk: &DiskPace) {
+        self.upset();
         if let Some(life) = self.life() {
             life.gate.set_disk(disk);
         }
@@ -410,6 +432,7 @@ impl Node {
     /// Whatever it signed or called final may be forgotten; see DESIGN.md for how many nodes a network may suffer that from.
     pub fn replace_disk(&self, kept: Kept) {
         debug_assert!(!self.is_running(), "a disk is replaced while the node is down");
+        self.upset();
         self.0.kept.replace(kept);
         self.0.setting.checker.lock().forget_published(self.0.id);
         self.0.setting.trace.node(self.0.id, format_args!("gets another disk"));
@@ -449,16 +472,20 @@ impl Node {
         if reached { Ok(()) } else { Err(late()) }
     }
 
+    /// Waits until a transaction is final here or this life ends.
+    pub(crate) async fn becomes_final(&self, txid: &TxId) {
+        if let Some(Handles { mut tip, .. }) = self.try_handles() {
+            while !self.is_final(txid) && tip.changed().await.is_ok() {}
+        }
+    }
+
     /// Waits until a transaction is final here.
     ///
     /// # Errors
     /// [`Late`] when that takes longer than `limit`, or the node is not running.
     pub async fn wait_for_payment(&self, txid: TxId, limit: Duration) -> Result<(), Late> {
-        if let Some(Handles { mut tip, .. }) = self.try_handles() {
-            let found = async { while !self.is_final(&txid) && tip.changed().await.is_ok() {} };
-            // Whether it came in time is asked below.
-            let _ = tokio::time::timeout(limit, found).await;
-        }
+        // Whether it came in time is asked below.
+        let _ = tokio::time::timeout(limit, self.becomes_final(&txid)).await;
         let late = || Late::Payment { node: self.id(), txid, limit, why: self.why() };
         if self.is_final(&txid) { Ok(()) } else { Err(late()) }
     }

@@ -1,10 +1,14 @@
 //! Payments in the background: accounts that each have at most one payment on its way, and insist until it is final.
 
 use crate::node::Node;
+use crate::service::Served;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::time::Duration;
+use timed_actors::mempool::GetEntry;
 use timed_ledger::Genesis;
 use timed_primitives::transaction::TRANSACTION_VERSION;
 use timed_primitives::{
@@ -19,6 +23,10 @@ const FEE: Amount = Amount(4_000);
 const INSIST_AFTER: Duration = Duration::from_secs(20);
 /// How long a sender waits for a node's answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How often a sender looks whether a node is back.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long after its start a node may take until it has again what it kept.
+const RECALLS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A coin that can pay.
 #[derive(Clone, Copy)]
@@ -42,6 +50,18 @@ pub struct Payments {
     on_their_way: BTreeMap<TxId, OnItsWay>,
     sent: u64,
     took: Vec<Duration>,
+    clients: Rc<RefCell<Clients>>,
+}
+
+/// What clients saw of payments that were accepted.
+#[derive(Default)]
+struct Clients {
+    /// Those that the node which accepted them calls final now.
+    served: Vec<Served>,
+    /// Those it does not: by whom, and when.
+    waiting: BTreeMap<TxId, (u64, Instant)>,
+    /// Those of which it knows nothing since its process ended: by whom.
+    lost: Vec<(TxId, u64)>,
 }
 
 impl Payments {
@@ -55,6 +75,7 @@ impl Payments {
             on_their_way: BTreeMap::new(),
             sent: 0,
             took: Vec::new(),
+            clients: Rc::default(),
         }
     }
 
@@ -73,6 +94,19 @@ impl Payments {
         let mut took = self.took.clone();
         took.sort_unstable();
         took
+    }
+
+    /// Payments that were accepted, as their clients saw them, those that still wait included.
+    pub fn served(&self) -> Vec<Served> {
+        let (clients, until) = (self.clients.borrow(), Instant::now());
+        let waiting =
+            clients.waiting.values().map(|(node, accepted)| Served { node: *node, accepted: *accepted, until });
+        clients.served.iter().copied().chain(waiting).collect()
+    }
+
+    /// Payments that were accepted and are not final where they were, while that node lived on.
+    pub(crate) fn accepted(&self) -> Vec<(TxId, u64)> {
+        self.clients.borrow().waiting.iter().map(|(txid, (node, _))| (*txid, *node)).collect()
     }
 
     /// The next payment of an account that is free; `None` when all wait.
@@ -117,14 +151,56 @@ impl Payments {
             })
             .collect()
     }
+
+    /// Hands a payment to one of the nodes, in the background, and sees what becomes of it there.
+    pub(crate) fn submit(&self, nodes: &[Node], rng: &mut StdRng, transaction: Transaction) {
+        let Some(node) = nodes.get(rng.random_range(0..nodes.len().max(1))).cloned() else { return };
+        tokio::task::spawn_local(client(self.clients.clone(), node, transaction));
+    }
+
+    /// Payments that a node had accepted and knows nothing of after its process had ended, since the last call.
+    pub(crate) fn take_lost(&self) -> Vec<(TxId, u64)> {
+        std::mem::take(&mut self.clients.borrow_mut().lost)
+    }
 }
 
-/// Hands a payment to one of the nodes, in the background. What becomes of it shows on the chain.
-pub(crate) fn submit(nodes: &[Node], rng: &mut StdRng, transaction: Transaction) {
-    if let Some(node) = nodes.get(rng.random_range(0..nodes.len().max(1))).cloned() {
-        tokio::task::spawn_local(async move {
-            let _ = tokio::time::timeout(ANSWER_WITHIN, node.submit(transaction)).await;
-        });
+/// Hands in a payment, and looks for it as long as it is not final where it was accepted.
+async fn client(clients: Rc<RefCell<Clients>>, node: Node, transaction: Transaction) {
+    let upsets = node.upsets();
+    let answer = tokio::time::timeout(ANSWER_WITHIN, node.submit(transaction)).await;
+    // What a node says in the moment of its death nobody hears.
+    let Some(txid) = answer.ok().and_then(Result::ok).filter(|_| node.is_running()) else { return };
+    clients.borrow_mut().waiting.entry(txid).or_insert((node.id(), Instant::now()));
+    node.becomes_final(&txid).await;
+    clients.borrow_mut().on_end(node.id(), &txid, node.is_final(&txid));
+    while !node.is_final(&txid) {
+        while !node.is_running() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        let starts = node.starts();
+        tokio::time::sleep(RECALLS_WITHIN).await;
+        if node.upsets() != upsets {
+            return;
+        }
+        let Some(handles) = node.try_handles().filter(|_| node.starts() == starts) else { continue };
+        let is_gone = matches!(handles.mempool.send(GetEntry(txid)).await, Ok(None));
+        if is_gone && node.starts() == starts && node.is_running() && !node.is_final(&txid) {
+            clients.borrow_mut().lost.push((txid, node.id()));
+            return;
+        }
+        node.becomes_final(&txid).await;
+    }
+}
+
+impl Clients {
+    /// A node calls a payment final, or its life ended before.
+    fn on_end(&mut self, node: u64, txid: &TxId, is_final: bool) {
+        if let Some((_, accepted)) = self.waiting.get(txid).copied().filter(|(by, _)| *by == node) {
+            self.waiting.remove(txid);
+            if is_final {
+                self.served.push(Served { node, accepted, until: Instant::now() });
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is said of a run when it is over.
 
+use crate::service::Service;
 use crate::trace::Counts;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,12 +17,16 @@ pub struct Report {
     pub virtual_ms: u64,
     /// The lowest and the highest tip at the end.
     pub heights: (u64, u64),
+    /// Rounds that failed at heights that are final.
+    pub rounds_failed: u64,
     /// Payments made.
     pub payments_sent: u64,
     /// Payments that became final.
     pub payments_final: u64,
     /// How long a payment took to be final somewhere: half of them less, and 99 in 100 less. Unit: milliseconds.
     pub finality_ms: (u64, u64),
+    /// How long accepted payments took to be final where they were accepted, by what went on meanwhile.
+    pub services: BTreeMap<&'static str, Service>,
     /// Kinds of faults that were drawn, as on the command line.
     pub drawn: String,
     /// Faults by kind.
@@ -79,12 +84,15 @@ impl fmt::Display for Report {
         let Counts { events, messages, bytes, syncs } = self.counts;
         writeln!(f, "{}", self.command)?;
         writeln!(f, "virtual time  {} min {} s", time.as_secs() / 60, time.as_secs() % 60)?;
-        writeln!(f, "heights       {} to {}", self.heights.0, self.heights.1)?;
+        writeln!(f, "heights       {} to {}, {} rounds failed", self.heights.0, self.heights.1, self.rounds_failed)?;
         writeln!(
             f,
             "payments      {} of {} final, half within {} ms, 99 % within {} ms",
             self.payments_final, self.payments_sent, self.finality_ms.0, self.finality_ms.1
         )?;
+        for (condition, service) in &self.services {
+            writeln!(f, "service       {condition}: {service}")?;
+        }
         writeln!(f, "faults        {faults}")?;
         writeln!(f, "lies          {lies}")?;
         let slowest = self.slowest_heal_ms;

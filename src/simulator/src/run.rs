@@ -5,15 +5,17 @@ use crate::check::Violation;
 use crate::faults::{FaultSet, Faults};
 use crate::gate::DiskPace;
 use crate::node::{Node, StartError};
-use crate::payments::{Payments, submit};
+use crate::payments::Payments;
 use crate::regions::Latency;
 use crate::report::Report;
+use crate::service::{Samples, Service, longest_round_trip};
 use crate::trace::Print;
 use crate::world::{EMPTY_BLOCK_INTERVAL, World, WorldConfig, play};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use timed_actors::mempool::GetEntry;
 use timed_consensus::SigningStatus;
 use timed_primitives::{Height, TxId};
 use tokio::time::Instant;
@@ -40,8 +42,12 @@ pub struct RunConfig {
     pub faults: FaultSet,
     /// The seed draws all of them.
     pub exactly: bool,
+    /// A fault comes when the last one and its effects are over: then each has a bound of its own.
+    pub alone: bool,
     /// How far apart the nodes are.
     pub latency: Latency,
+    /// How much longer work takes than on the processors that are drawn for the nodes; 0 for no time.
+    pub cost: u64,
     /// Arrivals fall on multiples of it.
     pub tick: Duration,
     /// Sees every line of the trace.
@@ -59,6 +65,8 @@ impl RunConfig {
             tps: 1,
             faults: FaultSet::all(),
             exactly: false,
+            alone: false,
+            cost: 1,
             latency: Latency::Cities(crate::City::ALL.to_vec()),
             tick: Duration::from_millis(1),
             print: None,
@@ -84,7 +92,9 @@ impl RunConfig {
         add(self.tps != base.tps, format!(" --load {}", self.tps));
         add(self.faults != base.faults, format!(" --faults {}", self.faults));
         add(self.exactly, " --exactly".to_owned());
+        add(self.alone, " --alone".to_owned());
         add(self.latency != base.latency, format!(" --latency {}", self.latency));
+        add(self.cost != base.cost, format!(" --cost {}", self.cost));
         add(self.tick != base.tick, format!(" --tick {}", self.tick.as_millis()));
         command
     }
@@ -128,10 +138,12 @@ impl Run {
             disk: disks[rng.random_range(0..disks.len())].clone(),
             discovers: !is_sparse,
             empty_block_interval: EMPTY_BLOCK_INTERVAL,
+            cost: config.cost,
             print,
         });
         let offset_max_ms = rng.random_range(0..=1_000);
-        let faults = Faults::new(StdRng::from_rng(&mut rng), &config.faults, config.exactly);
+        let beside = StdRng::seed_from_u64(!config.seed);
+        let faults = Faults::new(StdRng::from_rng(&mut rng), beside, &config.faults, config.exactly);
         let calm = Duration::from_millis(rng.random_range(500..=20_000));
         world.trace().world(format_args!(
             "a world of {} validators and {} observers, {}, faults: {}",
@@ -163,7 +175,23 @@ impl Run {
         if let Err(StartError { node, text }) = self.live_through().await {
             self.world.checker().lock().report(Violation::Stopped { node, text });
         }
+        self.look_for_lost().await;
         self.report()
+    }
+
+    /// Every payment that was accepted is final or waits where it was, unless that node was stopped since.
+    async fn look_for_lost(&self) {
+        for (txid, node) in self.payments.accepted() {
+            let Some(handles) = self.world.node(node).filter(|node| !node.is_paused()).and_then(|n| n.try_handles())
+            else {
+                continue;
+            };
+            let waits = tokio::time::timeout(LIVE_WITHIN, handles.mempool.send(GetEntry(txid))).await;
+            let is_gone = matches!(waits, Ok(Ok(None)));
+            if is_gone && !handles.reader.is_confirmed(&txid).unwrap_or(true) {
+                self.world.checker().lock().report(Violation::Lost { node, txid });
+            }
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -172,6 +200,7 @@ impl Run {
 
     /// The error is a node that does not start. What else must never be, the checker has.
     async fn live_through(&mut self) -> Result<(), StartError> {
+        self.faults.schedule().begin();
         let liars = self.faults.draw_liars(&self.world);
         for id in 1..=self.config.nodes {
             self.start(id, liars.get(&id).cloned())?;
@@ -184,6 +213,7 @@ impl Run {
         for id in self.config.nodes + 1..=self.config.nodes + self.config.observers {
             let late = Duration::from_millis(self.rng.random_range(0..=60_000));
             self.pass(Instant::now() + late, false).await?;
+            self.faults.schedule().begin();
             self.start(id, None)?;
         }
         while !self.is_over() {
@@ -220,7 +250,9 @@ impl Run {
             self.pay();
             self.faults.undo_due(&self.world)?;
             if next_strike.is_some_and(|at| at <= Instant::now()) {
-                self.faults.strike(&self.world);
+                if !self.config.alone || self.faults.schedule().is_quiet() {
+                    self.faults.strike(&self.world);
+                }
                 next_strike = Some(Instant::now() + self.draw_calm());
             }
         }
@@ -237,6 +269,9 @@ impl Run {
         for done in self.world.checker().lock().take_newly_final() {
             self.payments.on_final(&done.txid, done.at);
         }
+        for (txid, node) in self.payments.take_lost() {
+            self.world.checker().lock().report(Violation::Lost { node, txid });
+        }
         if self.next_payment > Instant::now() {
             return;
         }
@@ -244,7 +279,7 @@ impl Run {
         let due = self.payments.overdue();
         let fresh = (self.config.tps > 0).then(|| self.payments.next_payment()).flatten();
         for transaction in due.into_iter().chain(fresh) {
-            submit(&nodes, &mut self.rng, transaction);
+            self.payments.submit(&nodes, &mut self.rng, transaction);
         }
         let mean_micros = 1_000_000 / self.config.tps.max(1);
         self.next_payment = Instant::now() + Duration::from_micros(self.rng.random_range(1..=2 * mean_micros));
@@ -259,7 +294,7 @@ impl Run {
         let running = self.running();
         let probe = probe.map(|transaction| {
             let txid = transaction.id();
-            submit(&running, &mut self.rng, transaction);
+            self.payments.submit(&running, &mut self.rng, transaction);
             txid
         });
         loop {
@@ -338,8 +373,27 @@ impl Run {
         (counts.iter().min().copied().unwrap_or(0), counts.iter().max().copied().unwrap_or(0))
     }
 
+    /// Judges how long payments took, and says so.
+    fn services(&mut self) -> BTreeMap<&'static str, Service> {
+        // Where nodes that are no neighbours hear of each other by others only, relay takes what nothing bounds yet.
+        let is_bound = !self.is_sparse && crate::cost::is_light(self.config.tps, self.config.cost);
+        let samples = Samples::new(self.faults.schedule(), self.payments.served(), is_bound);
+        let nodes = self.config.nodes + self.config.observers;
+        let round_trip = longest_round_trip(&self.config.latency, nodes, self.config.tick);
+        let services = samples.services(round_trip);
+        for (condition, service) in &services {
+            if let (false, Some(bound_ms)) = (service.is_kept(), service.bound_ms) {
+                let (payments, p99_ms) = (service.payments, service.p99_ms);
+                let slow = Violation::Slow { condition, payments, p99_ms, bound_ms };
+                self.world.checker().lock().report(slow);
+            }
+        }
+        services
+    }
+
     fn report(&mut self) -> Report {
         self.pay();
+        let services = self.services();
         let elapsed = self.world.trace().elapsed();
         let took = self.payments.took();
         let percentile = |percent: usize| {
@@ -356,9 +410,11 @@ impl Run {
             nodes: self.world.nodes().count() as u64,
             virtual_ms: milliseconds(elapsed),
             heights: (lowest.0, highest.0),
+            rounds_failed: checker.rounds_failed(),
             payments_sent: self.payments.sent(),
             payments_final: took.len() as u64,
             finality_ms: (percentile(50), percentile(99)),
+            services,
             drawn: self.faults.kinds().to_string(),
             faults: self.faults.counts.clone(),
             lies: self.lies_told(),

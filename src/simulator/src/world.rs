@@ -45,6 +45,8 @@ pub struct WorldConfig {
     pub discovers: bool,
     /// After this time without a payment an empty block is due: part of genesis. A long one makes quiet days cheap to play.
     pub empty_block_interval: Duration,
+    /// How much longer work takes than on the processors that are drawn for the nodes; 0 for no time.
+    pub cost: u64,
     /// Sees every line of the trace.
     pub print: Option<Print>,
 }
@@ -64,6 +66,7 @@ impl WorldConfig {
             disk: DiskPace::INSTANT,
             discovers: true,
             empty_block_interval: EMPTY_BLOCK_INTERVAL,
+            cost: 0,
             print: None,
         }
     }
@@ -78,6 +81,7 @@ pub(crate) struct Setting {
     pub(crate) links: MemoryNetwork,
     pub(crate) disk: DiskPace,
     pub(crate) discovers: bool,
+    pub(crate) cost: u64,
     pub(crate) origin: Instant,
     pub(crate) trace: Trace,
     pub(crate) checker: SharedChecker,
@@ -130,6 +134,7 @@ impl World {
             first_blocks_full: config.first_blocks_full,
             disk: config.disk,
             discovers: config.discovers,
+            cost: config.cost,
             origin: Instant::now(),
             genesis,
             trace,

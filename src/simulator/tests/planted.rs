@@ -170,6 +170,12 @@ fn pool_forgotten() {
     });
 }
 
+/// Clients ask a node that is back for what it had accepted.
+#[test]
+fn pool_forgotten_is_seen_by_the_clients_of_a_run() {
+    assert_caught(Bug::PoolForgotten, &["lost"], 17, faults("kill,partition"));
+}
+
 #[test]
 fn certificate_unchecked() {
     assert_caught(Bug::CertificateUnchecked, &["other-block"], 1, liar(Lie::WrongSync));
@@ -198,6 +204,16 @@ fn hold_by_wall_clock() {
             found.extend(kinds(&world));
             found
         })
+    });
+}
+
+/// Clocks that differ by less than a second: the bound of quiet periods sees who waits for one.
+#[test]
+fn hold_by_wall_clock_passes_the_bound_of_quiet_periods() {
+    assert_caught(Bug::HoldByWallClock, &["slow"], 1_005, |seed| {
+        let mut config = RunConfig { nodes: 7, length: 180 * SECOND, latency: Latency::Lan, ..RunConfig::new(seed) };
+        config.faults = "none".parse().unwrap();
+        run(config).kinds
     });
 }
 

@@ -46,6 +46,12 @@ pub struct SimulateArgs {
     /// Each seed draws all kinds of --faults, not some.
     #[arg(long)]
     pub exactly: bool,
+    /// A fault comes only when the last one and its effects are over: then each kind has its own bound of how long payments take.
+    #[arg(long)]
+    pub alone: bool,
+    /// Work takes so many times as long as on the processors that are drawn for the nodes; 0 for no time.
+    #[arg(long, default_value_t = 1, value_name = "TIMES", value_parser = clap::value_parser!(u64).range(0..=1_000))]
+    pub cost: u64,
     /// Where the nodes are: lan, world, none, or cities with commas between.
     #[arg(long, default_value = "world", value_name = "PLACES")]
     pub latency: Latency,
@@ -88,6 +94,8 @@ impl SimulateArgs {
             tps: self.load,
             faults: self.faults.clone(),
             exactly: self.exactly,
+            alone: self.alone,
+            cost: self.cost,
             latency: self.latency.clone(),
             tick: Duration::from_millis(self.tick),
             print: self.print(),

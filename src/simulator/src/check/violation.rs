@@ -3,7 +3,7 @@
 use std::time::Duration;
 use timed_consensus::guard::SignedRecord;
 use timed_peer::EndReason;
-use timed_primitives::{Amount, BlockId, Hash, Height};
+use timed_primitives::{Amount, BlockId, Hash, Height, TxId};
 
 /// What must never be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -176,6 +176,26 @@ pub enum Violation {
         /// What did not happen.
         text: String,
     },
+    /// A payment was accepted, and the node that did so neither has it nor calls it final, though it was left in peace.
+    #[error("node {node} accepted payment {txid} and knows nothing of it")]
+    Lost {
+        /// Who.
+        node: u64,
+        /// Which.
+        txid: TxId,
+    },
+    /// Payments took longer to be final than is promised under a condition.
+    #[error("under {condition} 99 % of {payments} payments took up to {p99_ms} ms, the bound is {bound_ms} ms")]
+    Slow {
+        /// Quiet, or the one kind of fault.
+        condition: &'static str,
+        /// How many were made under it.
+        payments: usize,
+        /// How long 99 % of them took at most. Unit: milliseconds.
+        p99_ms: u64,
+        /// What is allowed. Unit: milliseconds.
+        bound_ms: u64,
+    },
 }
 
 impl Violation {
@@ -198,6 +218,8 @@ impl Violation {
             Self::DeadPeerKept { .. } => "dead-peer-kept",
             Self::Unbounded { .. } => "unbounded",
             Self::NotLive { .. } => "not-live",
+            Self::Lost { .. } => "lost",
+            Self::Slow { .. } => "slow",
         }
     }
 }
