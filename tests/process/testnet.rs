@@ -80,7 +80,7 @@ fn a_written_network_runs_as_processes() {
     // Killed, it leaves its address behind; ended in order, it does not.
     drop(nodes.remove(1));
     for way in ways {
-        check(&refusal(healthcheck(&way)), &[&url, "does not answer"]);
+        check(&refusal(healthcheck(&way)), &[&url, "nobody listens there"]);
     }
     nodes[0].signal("TERM");
     assert!(nodes[0].wait_end().success());
