@@ -151,21 +151,6 @@ impl Node {
         self.0.liar.borrow().as_ref().map(SharedLiar::told).unwrap_or_default()
     }
 
-    /// Something comes after which nobody can ask this node at once for what it had accepted.
-    pub(crate) fn upset(&self) {
-        self.0.upsets.set(self.0.upsets.get() + 1);
-    }
-
-    /// How often that was so. The end of its process alone is none: what it had answered is kept.
-    pub(crate) fn upsets(&self) -> u64 {
-        self.0.upsets.get()
-    }
-
-    /// How often it was started.
-    pub(crate) fn starts(&self) -> u64 {
-        self.0.starts.get()
-    }
-
     pub(crate) fn life(&self) -> Option<Rc<Life>> {
         self.0.life.borrow().clone()
     }
