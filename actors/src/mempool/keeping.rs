@@ -68,6 +68,8 @@ pub(super) struct Keeping {
 
 impl Keeping {
     pub(super) fn new(file: PoolFile, losses: Losses) -> Self {
+        // The last process may have ended before its sync.
+        let is_unsynced = file.to_sync().is_some();
         Self {
             file: Some(file),
             is_writing: false,
@@ -84,7 +86,7 @@ impl Keeping {
             ours: BTreeSet::new(),
             first: 0,
             losses,
-            is_unsynced: false,
+            is_unsynced,
             is_syncing: false,
             is_tick_planned: false,
             is_closing: false,

@@ -130,6 +130,7 @@ impl Consensus {
         let is_explained = last.is_none_or(|g| g.height < height || (g.height == height && signed.contains(&g)));
         // The journal is synced before the guard, so it may be one step ahead.
         signed.into_iter().for_each(|record| guard.note_signed(record));
+        guard.secure()?;
         let signing = Signing::new(last.and(guard.last()), is_explained, guard.is_original(), guard.stop());
         let leaders = LeaderOrder::new(set.clone(), recent);
         let order = leaders.order(height);

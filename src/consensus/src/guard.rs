@@ -16,7 +16,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use timed_primitives::planted::{Bug, is_planted};
-use timed_primitives::{BlockId, Disk, DiskFile, Height, Proposal, Round, Vote, VoteKind};
+use timed_primitives::{BlockId, Disk, DiskFile, Height, Proposal, Round, Vote, VoteKind, rewrite_and_sync};
 
 /// Name of the file.
 pub const GUARD_FILE: &str = "guard";
@@ -252,6 +252,19 @@ impl Guard {
         }
     }
 
+    /// Makes durable what was found at open and what the journal added to it. The record goes to the other slot, so that a torn write leaves
+    /// the one that was found.
+    pub(crate) fn secure(&mut self) -> Result<(), GuardError> {
+        if is_planted(Bug::FoundIsDurable) {
+            return Ok(());
+        }
+        if self.stop.is_some() {
+            rewrite_and_sync(&*self.file, STOP_AT..STOP_AT + SLOT).map_err(|source| GuardError { source })?;
+        }
+        self.is_dirty |= self.last.is_some();
+        self.flush()
+    }
+
     /// Writes and syncs the last record and the stop, if they changed.
     pub(crate) fn flush(&mut self) -> Result<(), GuardError> {
         if let Some(found) = self.stop.filter(|_| self.is_stop_dirty) {
@@ -379,6 +392,40 @@ mod tests {
         assert_eq!(Guard::open(&disk).unwrap().last(), Some(record(1, 0, SignedStep::Prevote, None)));
     }
 
+    #[test]
+    fn what_was_found_is_durable_once_it_is_secured_whatever_became_of_its_sync() {
+        for is_failed in [false, true] {
+            let disk = MemoryDisk::default();
+            let mut guard = Guard::open(&disk).unwrap();
+            guard.secure().unwrap();
+            assert_eq!(guard.last(), None, "who never signed has nothing to keep");
+            let made = disk.copy_of_durable();
+            guard.adopt();
+            guard.note(record(1, 0, SignedStep::Prevote, None));
+            guard.set_stop(found(7));
+            guard.flush().unwrap();
+            // The process ends between the writes and their sync, or because that failed.
+            let written = disk.open(GUARD_FILE).unwrap();
+            let mut bytes = vec![0; usize::try_from(written.len().unwrap()).unwrap()];
+            written.read_at(0, &mut bytes).unwrap();
+            let disk = made;
+            let file = disk.open(GUARD_FILE).unwrap();
+            file.write_at(0, &bytes).unwrap();
+            if is_failed {
+                disk.fail_syncs(GUARD_FILE);
+                assert!(file.sync().is_err());
+                disk.allow_syncs(GUARD_FILE);
+            }
+            let mut guard = Guard::open(&disk).unwrap();
+            guard.secure().unwrap();
+            let known = (guard.last(), guard.stop());
+            disk.crash();
+            let guard = Guard::open(&disk).unwrap();
+            assert!(known.0.is_some() && known.1.is_some());
+            assert_eq!((guard.last(), guard.stop()), known, "after a sync that failed: {is_failed}");
+        }
+    }
+
     fn found(height: u64) -> TwinFound {
         TwinFound { statement: Some(record(height, 0, SignedStep::Prevote, None)), ..TwinFound::UNREADABLE }
     }
@@ -449,5 +496,18 @@ mod tests {
         guard.flush().unwrap();
         assert!(!Guard::open(&copy.copy_of_durable()).unwrap().is_original());
         assert!(Guard::open(&copy.snapshot_of_durable()).unwrap().is_original());
+    }
+
+    /// Each bug makes a test fail that passes without it.
+    #[cfg(feature = "planted")]
+    mod planted {
+        use super::*;
+        use timed_primitives::planted::is_caught;
+
+        #[test]
+        fn found_is_durable() {
+            let test = what_was_found_is_durable_once_it_is_secured_whatever_became_of_its_sync;
+            assert!(is_caught(Bug::FoundIsDurable, test));
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Two files, `journal-a` and `journal-b`; generation G lives in file G mod 2, from its start. A generation holds one height and
 //! begins when the block before is committed, so nothing is ever cut away or rewritten that may still be needed. A batch is written
-//! and synced together, all entries since the last one, so only the last batch can be torn.
+//! and synced together, all entries since the last one, so only the last batch can be torn, or be whole and not durable: at open it is
+//! written and synced again before anything follows from it.
 //!
 //! ```text
 //! batch, at a multiple of 64 bytes:
@@ -16,7 +17,9 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use timed_primitives::planted::{Bug, is_planted};
-use timed_primitives::{Block, BlockId, Disk, DiskFile, Height, PolkaCertificate, Proposal, PublicKey, Round, Vote};
+use timed_primitives::{
+    Block, BlockId, Disk, DiskFile, Height, PolkaCertificate, Proposal, PublicKey, Round, Vote, rewrite_and_sync,
+};
 
 /// Names of the two files, by parity of the generation.
 pub const JOURNAL_FILES: [&str; 2] = ["journal-a", "journal-b"];
@@ -155,17 +158,24 @@ impl Journal {
     fn recover(&mut self, contents: &[Vec<u8>; 2]) -> Result<Option<Recovered>, JournalError> {
         let found = [scan(&contents[0]), scan(&contents[1])];
         let Some(newest) = newest(contents, &found)? else { return Ok(None) };
-        let Newest { index, generation, height, sequence, end, entries } = newest;
+        let Newest { index, generation, height, sequence, last, end, entries } = newest;
         self.generation = generation;
         self.height = height;
         self.sequence = sequence;
         self.offset = end as u64;
-        self.cut_tail(index, &contents[index])
+        self.secure(index, &contents[index], last)
             .map_err(|source| JournalError::Io { file: JOURNAL_FILES[index], source })?;
         Ok(Some(Recovered { height, entries }))
     }
 
-    /// Zeroes a torn batch, lest its remains be taken for something later.
+    /// Makes the last batch durable, whose sync may not have returned, and zeroes a torn one behind it, lest its remains be taken for
+    /// something later.
+    fn secure(&self, index: usize, content: &[u8], last: usize) -> io::Result<()> {
+        self.cut_tail(index, content)?;
+        rewrite_and_sync(&*self.files[index], last as u64..self.offset)
+    }
+
+    /// Zeroes a torn batch.
     fn cut_tail(&self, index: usize, content: &[u8]) -> io::Result<()> {
         let start = usize::try_from(self.offset).map_err(io::Error::other)?;
         let tail = content.get(start..).unwrap_or_default();
@@ -290,6 +300,8 @@ pub(crate) struct Newest {
     pub(crate) height: Height,
     /// Of the next batch.
     sequence: u64,
+    /// Where the last batch starts.
+    last: usize,
     /// Where the next batch goes.
     end: usize,
     entries: Vec<Entry>,
@@ -301,13 +313,15 @@ pub(crate) fn newest(contents: &[Vec<u8>; 2], found: &[Vec<Batch>; 2]) -> Result
     let index = usize::from(highest(&found[1]) > highest(&found[0]));
     let Some(generation) = highest(&found[index]) else { return Ok(None) };
     let file = JOURNAL_FILES[index];
-    let mut newest = Newest { index, generation, height: Height::GENESIS, sequence: 0, end: 0, entries: Vec::new() };
+    let mut newest =
+        Newest { index, generation, height: Height::GENESIS, sequence: 0, last: 0, end: 0, entries: Vec::new() };
     for batch in found[index].iter().filter(|b| b.generation == generation) {
         let readable = batch.offset == newest.end && batch.sequence == newest.sequence;
         let decoded = readable.then(|| decode_entries(&contents[index][batch.payload.clone()])).flatten();
         let Some(decoded) = decoded else { return Err(JournalError::Damaged { file, offset: newest.end as u64 }) };
         newest.entries.extend(decoded);
         newest.height = batch.height;
+        newest.last = batch.offset;
         newest.end = aligned(batch.payload.end);
         newest.sequence += 1;
     }
@@ -463,6 +477,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_found_is_durable_once_it_is_opened_whatever_became_of_its_sync() {
+        let whole = content(&written());
+        for is_failed in [false, true] {
+            let disk = written();
+            // The process ends between the write of the last batch and its sync, or because that failed.
+            disk.damage(JOURNAL_FILES[1], |bytes| bytes[128..192].fill(0)).unwrap();
+            let file = disk.open(JOURNAL_FILES[1]).unwrap();
+            file.write_at(128, &whole[128..192]).unwrap();
+            if is_failed {
+                disk.fail_syncs(JOURNAL_FILES[1]);
+                assert!(file.sync().is_err());
+                disk.allow_syncs(JOURNAL_FILES[1]);
+            }
+            assert_eq!(entries(&disk).len(), 3);
+            disk.crash();
+            assert!(content(&disk) == whole, "after a sync that failed: {is_failed}");
+        }
+    }
+
+    fn content(disk: &MemoryDisk) -> Vec<u8> {
+        let mut content = Vec::new();
+        disk.damage(JOURNAL_FILES[1], |bytes| content.clone_from(bytes)).unwrap();
+        content
+    }
+
+    #[test]
     fn a_failed_sync_is_an_error() {
         let disk = MemoryDisk::default();
         let (mut journal, _) = open(&disk).unwrap();
@@ -470,5 +510,18 @@ mod tests {
         journal.push(&entry(0));
         disk.fail_syncs(JOURNAL_FILES[1]);
         assert!(matches!(journal.flush(), Err(JournalError::Io { file: "journal-b", .. })));
+    }
+
+    /// Each bug makes a test fail that passes without it.
+    #[cfg(feature = "planted")]
+    mod planted {
+        use super::*;
+        use timed_primitives::planted::is_caught;
+
+        #[test]
+        fn found_is_durable() {
+            let test = what_was_found_is_durable_once_it_is_opened_whatever_became_of_its_sync;
+            assert!(is_caught(Bug::FoundIsDurable, test));
+        }
     }
 }

@@ -9,12 +9,13 @@
 //!
 //! Records that are written together, with one sync, share a batch: the height of its first record. A crash before the sync may leave
 //! any part of the last batch, later parts without earlier ones included. So at open, a bad record is a torn tail, which is cut, unless
-//! a valid record of a **later** batch follows: that one was written after this one's sync, and the bad record is damage.
+//! a valid record of a **later** batch follows: that one was written after this one's sync, and the bad record is damage. A last batch
+//! that is whole may have been in the system's memory only; it is made durable before it counts as final.
 
 use std::io;
 use std::sync::Arc;
 use timed_primitives::planted::{Bug, is_planted};
-use timed_primitives::{Block, CommitCertificate, Disk, DiskFile, Hash, Height, decode, encode};
+use timed_primitives::{Block, CommitCertificate, Disk, DiskFile, Hash, Height, decode, encode, rewrite_and_sync};
 
 /// Name of the file on the disk seam.
 pub const FILE: &str = "blocks.log";
@@ -314,6 +315,27 @@ impl BlockLog {
 
     pub(crate) fn reader(&self) -> &LogReader {
         &self.reader
+    }
+
+    /// Makes the last batch from `position` on durable, where the record of `height` is due: the sync of every batch before it has returned.
+    /// Without a record it is the file's header.
+    pub(crate) fn secure_last_batch(&self, position: u64, mut height: Height) -> Result<(), LogError> {
+        let len = self.reader.len()?;
+        let (mut start, mut end) = (position, position);
+        while let Ok(raw) = self.reader.raw(end, len)?
+            && raw.height == height
+        {
+            if raw.batch == height {
+                start = end;
+            }
+            (end, height) = (raw.end, height.next());
+        }
+        let is_first = start == FILE_HEADER_BYTES;
+        if end == position && !is_first {
+            return Ok(());
+        }
+        let range = if is_first { 0 } else { start }..end;
+        rewrite_and_sync(&*self.reader.file, range).map_err(io_error("cannot write the last record again", start))
     }
 
     /// Says where the next record goes, and cuts what a crash left behind it.

@@ -43,6 +43,7 @@ impl Ledger {
         let reader = log.reader().clone();
         let mut view = Arc::new(view);
         let shared = Arc::new(Shared::new(genesis, rules.validators.clone(), reader, view.clone()));
+        log.secure_last_batch(view.log_end, view.state.height.next())?;
         view = replay(&rules, &log, &store, view)?;
         log.set_end(view.log_end)?;
         shared.publish(view.clone());

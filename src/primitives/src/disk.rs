@@ -3,8 +3,10 @@
 //! A write is durable after [`DiskFile::sync`] returns, and not before: [`MemoryDisk::crash`] and [`MemoryDisk::crash_keeping`] show what
 //! that means.
 
+use crate::planted::{Bug, is_planted};
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -70,6 +72,32 @@ pub trait DiskFile: Send + Sync {
     /// # Errors
     /// What the system says; nothing written since the last good sync may be relied on, and the caller must stop.
     fn sync(&self) -> io::Result<()>;
+}
+
+/// How much of a file is written again at once. Unit: bytes.
+const REWRITE_BYTES: u64 = 1 << 20;
+
+/// Makes durable what was found in a file at a start, before anything is built on it.
+///
+/// Whoever finds a record cannot know whether the sync after its write ever returned: the last process may have ended in between, and what
+/// the system shows may be in its memory only. After a sync that failed the system may even take such bytes for written, and then another
+/// sync does nothing. So they are written again as they are, and synced.
+///
+/// # Errors
+/// What the system says; nothing that was found may be relied on.
+pub fn rewrite_and_sync(file: &dyn DiskFile, range: Range<u64>) -> io::Result<()> {
+    if is_planted(Bug::FoundIsDurable) {
+        return Ok(());
+    }
+    let mut at = range.start;
+    while at < range.end {
+        let length = REWRITE_BYTES.min(range.end - at);
+        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        file.read_at(at, &mut bytes)?;
+        file.write_at(at, &bytes)?;
+        at += length;
+    }
+    file.sync()
 }
 
 /// What a loss of power leaves of a write that was not synced.
@@ -140,10 +168,20 @@ impl MemoryDisk {
         copy
     }
 
-    /// Makes every later sync of the file fail, as a broken disk does.
+    /// Makes every later sync of the file fail, as a broken disk does. What was written and not synced stays readable until a crash, and no
+    /// later sync makes it durable: systems take pages that they failed to write for clean.
     pub fn fail_syncs(&self, name: &str) {
+        self.set_fail_syncs(name, true);
+    }
+
+    /// Undoes [`Self::fail_syncs`].
+    pub fn allow_syncs(&self, name: &str) {
+        self.set_fail_syncs(name, false);
+    }
+
+    fn set_fail_syncs(&self, name: &str, fail_sync: bool) {
         if let Some(file) = lock(&self.files).get(name) {
-            lock(&file.state).fail_sync = true;
+            lock(&file.state).fail_sync = fail_sync;
         }
     }
 
@@ -274,6 +312,7 @@ impl DiskFile for MemoryFile {
     fn sync(&self) -> io::Result<()> {
         let mut state = lock(&self.state);
         if state.fail_sync {
+            state.unsynced.clear();
             return Err(io::Error::other("injected sync failure"));
         }
         let state = &mut *state;
@@ -303,6 +342,30 @@ mod tests {
         assert!(file.read_at(1, &mut bytes).is_err());
         disk.fail_syncs("a");
         assert!(file.sync().is_err());
+    }
+
+    #[test]
+    fn what_is_written_again_as_it_was_found_is_durable_whatever_became_of_the_first_sync() {
+        let found_after = |end_of_first: &dyn Fn(&MemoryDisk)| {
+            let disk = MemoryDisk::default();
+            let file = disk.open("a").unwrap();
+            let bytes: Vec<u8> = (0..3_000_000u32).map(|n| n.to_le_bytes()[0]).collect();
+            file.write_at(0, &bytes).unwrap();
+            end_of_first(&disk);
+            rewrite_and_sync(&*file, 1..file.len().unwrap()).unwrap();
+            disk.crash();
+            let mut found = vec![0; bytes.len()];
+            file.read_at(0, &mut found).unwrap();
+            found[1..] == bytes[1..]
+        };
+        assert!(found_after(&|_| ()), "it was never synced");
+        let fails = |disk: &MemoryDisk| {
+            disk.fail_syncs("a");
+            assert!(disk.open("a").unwrap().sync().is_err());
+            disk.allow_syncs("a");
+            disk.open("a").unwrap().sync().unwrap();
+        };
+        assert!(found_after(&fails), "a sync failed, and the next had nothing to do");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use accept_errors::AcceptErrors;
 pub use address::{Address, AddressError, Network};
 pub use amount::{Amount, AmountError};
 pub use block::{Block, BlockId, Header};
-pub use disk::{Disk, DiskFile, MemoryDisk, Survival};
+pub use disk::{Disk, DiskFile, MemoryDisk, Survival, rewrite_and_sync};
 pub use hash::{Domain, Hash};
 pub use keys::{KeyError, PublicKey, SecretKey, Signature, SignedItem, verify_batch};
 pub use number::{ChainId, Height, Round};

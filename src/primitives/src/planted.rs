@@ -29,6 +29,8 @@ pub enum Bug {
     CertificateUnchecked,
     /// A block counts as final before it is synced.
     CommitBeforeSync,
+    /// What is found in a file at a start counts as durable, though its sync may never have returned.
+    FoundIsDurable,
     /// The end of an old session takes the newer one of the same peer with it.
     WrongSessionCleanup,
     /// A transaction is announced to who announced it.
@@ -58,7 +60,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::QuorumOffByOne,
         Self::NoGuard,
         Self::NoJournalSync,
@@ -67,6 +69,7 @@ impl Bug {
         Self::StaleTimeoutAccepted,
         Self::CertificateUnchecked,
         Self::CommitBeforeSync,
+        Self::FoundIsDurable,
         Self::WrongSessionCleanup,
         Self::DoubleRelay,
         Self::StateCommitmentUnchecked,

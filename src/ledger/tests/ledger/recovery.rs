@@ -249,6 +249,41 @@ fn a_failed_sync_stops_the_ledger_and_nothing_unsynced_is_final() {
     assert_eq!(again.commit(next.clone(), certify(&next)).unwrap().height, Height(3));
 }
 
+/// The process ends between the write of a block and its sync, or because the sync failed; the next one finds the block in the system's
+/// memory, and calls it final.
+#[test]
+fn a_block_that_was_found_is_durable_before_it_is_final_and_before_the_store_has_it() {
+    let (node, stores, ends) = three();
+    let log = log_bytes(&node.disk);
+    // None, one, two or all blocks synced; the store behind that, or lost.
+    for (synced, is_failed) in [0, 1, 2].into_iter().flat_map(|synced| [(synced, false), (synced, true)]) {
+        let start = if synced == 0 { 0 } else { ends[synced] };
+        let found = if synced == 0 { &log[..ends[1]] } else { &log[..ends[synced + 1]] };
+        for store in stores[..=synced].iter().chain([&MemoryStore::default()]).map(MemoryStore::copy) {
+            let disk = disk_with(&log[..start]);
+            let file = timed_primitives::Disk::open(&disk, BLOCK_LOG_FILE).unwrap();
+            file.write_at(start as u64, &found[start..]).unwrap();
+            if is_failed {
+                disk.fail_syncs(BLOCK_LOG_FILE);
+                assert!(file.sync().is_err());
+                disk.allow_syncs(BLOCK_LOG_FILE);
+            }
+            let broken = store.copy();
+            broken.fail_writes();
+            assert!(open(&disk, &broken).is_err());
+            let tip = open(&disk, &store).unwrap().tip();
+            assert_eq!(tip.height, Height(synced as u64 + 1));
+            disk.crash();
+            let again = open(&disk, &store);
+            assert!(
+                again.as_ref().is_ok_and(|ledger| ledger.tip() == tip),
+                "{synced} blocks were synced, a sync failed: {is_failed}: {:?}",
+                again.err()
+            );
+        }
+    }
+}
+
 #[test]
 fn a_failed_store_stops_the_ledger_and_loses_nothing() {
     let mut node = Node::with_blocks(2);
@@ -284,5 +319,11 @@ mod planted {
     #[test]
     fn commit_before_sync() {
         assert!(is_caught(Bug::CommitBeforeSync, a_failed_sync_stops_the_ledger_and_nothing_unsynced_is_final));
+    }
+
+    #[test]
+    fn found_is_durable() {
+        let test = a_block_that_was_found_is_durable_before_it_is_final_and_before_the_store_has_it;
+        assert!(is_caught(Bug::FoundIsDurable, test));
     }
 }
