@@ -3,7 +3,7 @@
 //! The story: all start and payments are made, for some of them without another validator, so that rounds fail; then the one stops, is away
 //! for some payments, starts again, and more payments are made in the same way. Played once without a crash the story says how many events
 //! each of the two lives of that validator has. A *crash point* is one of these events and a
-//! way to crash there, and perhaps an event of the life after it in which the node crashes again, while it recovers. At each point the
+//! way to crash there, and perhaps an event of the life after it in which the node crashes again, in either way, while it recovers. At each point the
 //! node must open, catch up, sign again, and take a payment that becomes final everywhere; the judge looks at all of it.
 
 mod point;
@@ -161,6 +161,7 @@ impl From<Trouble> for Violation {
 }
 
 struct Story {
+    seed: u64,
     world: World,
     nodes: Vec<Node>,
     point: Option<CrashPoint>,
@@ -181,7 +182,7 @@ impl Story {
             nodes.iter().filter(|node| node.id() == VICTIM).for_each(|node| node.set_fate(point.fate(seed)));
         }
         let lives = Lives { events: [0, 0], recovery: 0 };
-        Self { world, nodes, point, made: 0, payments: Vec::new(), lives, told: Told::default() }
+        Self { seed, world, nodes, point, made: 0, payments: Vec::new(), lives, told: Told::default() }
     }
 
     fn victim(&self) -> &Node {
@@ -292,7 +293,7 @@ impl Story {
             return Err(late(format!("the crash point {point} has not come: the story is another")));
         }
         self.told.restarts += 1;
-        let again = point.again_at.map(|events| CrashPlan { crash: point.crash, events });
+        let again = point.again_at.map(|events| CrashPlan { crash: point.crash_again(self.seed), events });
         self.start(again)?;
         self.catch_up().await?;
         self.victim().cancel_crash();

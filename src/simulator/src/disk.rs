@@ -3,6 +3,7 @@
 
 use crate::check::SharedChecker;
 use crate::gate::{Gate, Passage, dead};
+use crate::node::Node;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use std::io;
@@ -31,8 +32,9 @@ impl Disk for GatedDisk {
         }
         let file = self.files.open(name)?;
         let role = Role::of(name);
-        let (name, gate, checker) = (name.to_owned(), self.gate.clone(), self.checker.clone());
-        Ok(Arc::new(GatedFile { name, role, file, gate, checker, unsynced: Mutex::default() }))
+        let (name, files) = (name.to_owned(), self.files.clone());
+        let (gate, checker) = (self.gate.clone(), self.checker.clone());
+        Ok(Arc::new(GatedFile { name, role, files, file, gate, checker, unsynced: Mutex::default() }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -77,6 +79,7 @@ impl Role {
 struct GatedFile {
     name: String,
     role: Role,
+    files: MemoryDisk,
     file: Arc<dyn DiskFile>,
     gate: Arc<Gate>,
     checker: SharedChecker,
@@ -87,6 +90,16 @@ struct GatedFile {
 impl GatedFile {
     fn unsynced(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
         self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a disk says that cannot write.
+    fn fail_sync(&self) -> io::Result<()> {
+        self.gate.trace.node(self.gate.node, format_args!("fails to sync {}", self.name));
+        self.files.fail_syncs(&self.name);
+        // A file that was renamed since is not found, and is synced though nobody learns of it.
+        let _ = self.file.sync();
+        self.files.allow_syncs(&self.name);
+        Err(io::Error::other("the disk cannot write"))
     }
 
     /// Shows the checker what is durable now.
@@ -155,6 +168,7 @@ impl DiskFile for GatedFile {
 
     fn sync(&self) -> io::Result<()> {
         match self.gate.pass() {
+            Passage::Open if self.gate.fails_syncs() => self.fail_sync(),
             Passage::Open => {
                 self.gate.trace.synced(self.gate.node, &self.name);
                 if !matches!(self.role, Role::Pool) {
@@ -203,6 +217,17 @@ impl Store for GatedStore {
 
     fn snapshot(&self) -> io::Result<Arc<dyn StoreView>> {
         self.store.snapshot()
+    }
+}
+
+impl Node {
+    /// Lets every sync fail, until its disk is set anew or this life ends: it gives up at the first that it needs, and what it had written
+    /// stays readable until its machine loses power.
+    pub fn fail_syncs(&self) {
+        self.upset();
+        if let Some(life) = self.life() {
+            life.gate.fail_syncs();
+        }
     }
 }
 

@@ -54,6 +54,8 @@ crate::kinds::kinds! {
     Liar = "liar",
     /// One actor of a node stands still for a while: the ledger, the pool, or who checks signatures.
     Stuck = "stuck",
+    /// Syncs fail, and the node gives up.
+    FailedSync = "failed-sync",
 }
 
 /// Kinds from this one on are drawn beside the others, so that those mean the same for a seed as before.
@@ -318,6 +320,10 @@ impl Faults {
                 let slow = DiskPace { sync_micros: 10_000..=self.rng.random_range(20_000..=900_000), room_bytes: None };
                 let full = DiskPace { room_bytes: Some(self.rng.random_range(0..=20_000)), ..DiskPace::GOOD };
                 node.set_disk(if kind == FaultKind::SlowDisk { &slow } else { &full });
+                self.undo_later(Undo::Disk(node.id()));
+            }
+            FaultKind::FailedSync => {
+                node.fail_syncs();
                 self.undo_later(Undo::Disk(node.id()));
             }
             FaultKind::DiskLoss => {

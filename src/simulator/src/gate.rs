@@ -68,6 +68,7 @@ struct State {
     sync_micros: RangeInclusive<u64>,
     /// How much the disk still takes.
     room_bytes: Option<u64>,
+    fails_syncs: bool,
     /// Who wants to send while the node is busy.
     waiting: Vec<Waker>,
     rng: StdRng,
@@ -88,6 +89,7 @@ impl Gate {
             busy_until: Instant::now(),
             sync_micros: disk.sync_micros.clone(),
             room_bytes: disk.room_bytes,
+            fails_syncs: false,
             waiting: Vec::new(),
             rng,
         };
@@ -138,9 +140,19 @@ impl Gate {
         self.state().events
     }
 
-    /// Whether the disk has a bound: then the node may give up for want of room.
-    pub(crate) fn is_full(&self) -> bool {
-        self.state().room_bytes.is_some()
+    /// Whether the disk has a bound or fails: then the node may give up.
+    pub(crate) fn may_give_up(&self) -> bool {
+        let state = self.state();
+        state.room_bytes.is_some() || state.fails_syncs
+    }
+
+    /// Until the disk is set anew no sync works.
+    pub(crate) fn fail_syncs(&self) {
+        self.state().fails_syncs = true;
+    }
+
+    pub(crate) fn fails_syncs(&self) -> bool {
+        self.state().fails_syncs
     }
 
     /// The planned crash does not come, unless it came.
@@ -179,6 +191,7 @@ impl Gate {
         let mut state = self.state();
         state.sync_micros = disk.sync_micros.clone();
         state.room_bytes = disk.room_bytes;
+        state.fails_syncs = false;
     }
 
     /// The node's present: ahead of the world's while the node waits for its disk.

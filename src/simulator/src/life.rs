@@ -232,7 +232,7 @@ impl Future for Cabin {
             if life.gate.is_shut() {
                 let crash = life.gate.crashed();
                 self.node.end(&life, crash);
-                if let Some(reason) = self.node.fatal().filter(|_| !life.gate.is_full()) {
+                if let Some(reason) = self.node.fatal().filter(|_| !life.gate.may_give_up()) {
                     let text = format!("{}: {}", reason.room, reason.text);
                     self.node.0.setting.checker.lock().on_given_up(self.node.id(), text);
                 }

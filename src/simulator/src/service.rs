@@ -40,7 +40,7 @@ pub const fn service_bound(condition: Condition) -> Option<Bound> {
     match condition {
         Condition::Mixed | Condition::Alone(K::RestartAll) => None,
         Condition::Quiet => bound(4, 500, "relay, the rest of a height, and a whole one"),
-        Condition::Alone(K::Kill | K::PowerLoss | K::CrashPoint | K::Pause | K::FullDisk) => {
+        Condition::Alone(K::Kill | K::PowerLoss | K::CrashPoint | K::Pause | K::FullDisk | K::FailedSync) => {
             bound(6, 2_500, "a dead leader costs one time-out, longer after rounds that failed, and a second round")
         }
         Condition::Alone(K::DiskLoss | K::OldCopy) => {

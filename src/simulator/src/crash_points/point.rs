@@ -11,13 +11,18 @@ pub struct CrashPoint {
     pub life: u8,
     /// Which event of that life does not happen any more, or only in part. From 1.
     pub event: u64,
-    /// How, each time.
+    /// How. The second time it is drawn.
     pub crash: Crash,
     /// The event of the life after it at which it crashes again. From 1.
     pub again_at: Option<u64>,
 }
 
 impl CrashPoint {
+    /// How it crashes again. What the system still had after the end of a process may be lost with its machine.
+    pub(crate) fn crash_again(self, seed: u64) -> Crash {
+        if self.fate(seed) >> 32 & 1 == 0 { Crash::Process } else { Crash::Power }
+    }
+
     /// What the crash tears and loses is drawn from this.
     pub(crate) fn fate(self, seed: u64) -> u64 {
         let hash = blake3::hash(format!("{seed} {}/{}/{}", self.life, self.event, kind(self.crash)).as_bytes());
