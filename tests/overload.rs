@@ -107,7 +107,7 @@ fn what_nobody_waits_for_any_more_is_not_checked() {
         let (gone, kept) = (network.payment(0, 7).unwrap(), network.payment(1, 7).unwrap());
         let gone_id = gone.id();
         {
-            let mut asked = Box::pin(submissions.submit(Arc::new(gone)));
+            let mut asked = Box::pin(submissions.submit(Arc::new(gone), None));
             assert!(poll!(&mut asked).is_pending());
         }
         let txid = nodes[0].submit(kept).await.unwrap();

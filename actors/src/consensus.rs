@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use timed_consensus::key_use::GHOST_TIME;
 use timed_consensus::{
-    Consensus, ConsensusStatus, Gossip, Holdings, Input, KeyReport, Offence, OtherNode, OtherSession, Output, quorum,
+    Consensus, ConsensusStatus, Gossip, Holdings, Input, KeyReport, Offence, OtherNode, OtherSession, Output, Payload,
+    quorum,
 };
 use timed_ledger::{Draft, LedgerReader, TransactionError};
 use timed_peer::EndReason;
@@ -367,7 +368,7 @@ impl Handler<Committed> for ConsensusActor {
     fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
         let height = committed.block.height();
         // What waited may be in this block; the mempool says again what still waits.
-        self.feed(Input::PayloadWaiting(false), ctx);
+        self.feed(Input::PayloadWaiting(Payload::Nothing), ctx);
         let committed = timed_consensus::Committed {
             blocks: vec![committed.block],
             certificate: (*committed.certificate).clone(),

@@ -28,12 +28,13 @@ use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture, Sp
 use admission::USUAL_WEIGHT;
 use bytes::Bytes;
 use chain::ChainView;
-use checking::CheckQueue;
+use checking::{CheckQueue, check_fee};
 use jobs::Jobs;
 use keeping::Keeping;
 use restoring::Restoring;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use timed_consensus::Payload;
 use timed_ledger::{LedgerReader, TransactionError, VerifiedSignatures};
 use timed_mempool::{
     Admission, AdmissionLimits, Candidate, Found, Limits, Pool, PoolFile, Receipt, Reject, Relay, RelayAction,
@@ -116,7 +117,8 @@ pub struct MempoolActor {
     dropped: u64,
     abandoned: u64,
     undecodable: u64,
-    told_waiting: Option<bool>,
+    /// What listeners know.
+    reported_payload: Option<Payload>,
     /// The one timer, and when it goes off.
     wake: Option<(Instant, SpawnHandle)>,
     keeping: Keeping,
@@ -158,7 +160,7 @@ impl MempoolActor {
             dropped: 0,
             abandoned: 0,
             undecodable: 0,
-            told_waiting: None,
+            reported_payload: None,
             wake: None,
             keeping,
             restoring,
@@ -230,11 +232,11 @@ impl MempoolActor {
 
     /// What follows every event: tell consensus, answer payload requests, publish, set the one timer.
     fn after(&mut self, ctx: &mut Context<Self>) {
-        let is_waiting = !self.pool.is_empty();
-        if self.told_waiting != Some(is_waiting) {
-            self.told_waiting = Some(is_waiting);
+        let payload = Payload::of(self.pool.bytes() as u64);
+        if self.reported_payload != Some(payload) {
+            self.reported_payload = Some(payload);
             for listener in &self.listeners {
-                listener.do_send(PayloadWaiting(is_waiting));
+                listener.do_send(PayloadWaiting(payload));
             }
         }
         // While a block is being taken out, the pool may still hold what is in it.
@@ -359,15 +361,18 @@ impl Handler<TestAccept> for MempoolActor {
 
     fn handle(&mut self, test: TestAccept, _ctx: &mut Self::Context) -> Self::Result {
         let now = self.clock.now();
+        let TestAccept { transactions, fee_rate_max } = test;
         let checked: Vec<Result<Candidate, Refusal>> =
-            test.0.into_iter().map(|tx| self.pool.check(now, tx, Source::Local, &self.chain)).collect();
+            transactions.into_iter().map(|tx| self.pool.check(now, tx, Source::Local, &self.chain)).collect();
         let threads = self.threads.clone();
         Box::pin(async move {
             let work = move || {
                 checked
                     .into_iter()
                     .map(|outcome| match outcome {
-                        Ok(candidate) if verify_batch(candidate.signed_items()) => Ok(candidate.fee()),
+                        Ok(candidate) if verify_batch(candidate.signed_items()) => {
+                            check_fee(&candidate, fee_rate_max).map(|()| candidate.fee())
+                        }
                         Ok(_) => Err(SubmitError::BadSignature),
                         Err(reject) => Err(reject.into()),
                     })
@@ -423,8 +428,8 @@ impl Handler<Subscribe> for MempoolActor {
     type Result = ();
 
     fn handle(&mut self, subscribe: Subscribe, _ctx: &mut Self::Context) {
-        if self.told_waiting == Some(true) {
-            subscribe.0.do_send(PayloadWaiting(true));
+        if let Some(payload) = self.reported_payload.filter(|payload| *payload != Payload::Nothing) {
+            subscribe.0.do_send(PayloadWaiting(payload));
         }
         self.listeners.push(subscribe.0);
     }

@@ -1,6 +1,6 @@
 //! The way into the pool: everything but signatures first, then signatures in batches off the actor's thread, then the pool.
 
-use super::checking::{Answer, Batch, Checking, Child, reply, valid_ones};
+use super::checking::{Asker, Batch, Checking, Child, check_fee, reply, valid_ones};
 use super::{MempoolActor, Refusal, Submit, SubmitError};
 use crate::messages::{Penalize, Useful};
 use crate::threads::Work;
@@ -38,7 +38,7 @@ impl MempoolActor {
         }
         let key = transaction.witnesses.first().map(|witness| witness.key);
         if key.is_some_and(|key| self.suspects.is_full(self.clock.now(), &key)) {
-            let _ = answer.send(Err(self.gate.busy(ticket.weight())));
+            answer.send(Err(self.gate.busy(ticket.weight())));
             return;
         }
         self.pre_check(transaction, Source::Local, Some(answer));
@@ -70,7 +70,7 @@ impl MempoolActor {
     }
 
     /// Queues a transaction for the check of its signatures, or refuses it and returns false.
-    pub(super) fn pre_check(&mut self, transaction: Arc<Transaction>, source: Source, answer: Option<Answer>) -> bool {
+    pub(super) fn pre_check(&mut self, transaction: Arc<Transaction>, source: Source, answer: Option<Asker>) -> bool {
         if self.keeping.is_closing {
             reply(answer, Err(SubmitError::Closing));
             return false;
@@ -85,6 +85,11 @@ impl MempoolActor {
         let now = self.clock.now();
         match self.pool.pre_check(now, Arc::clone(&transaction), source, &self.chain) {
             Ok(candidate) => {
+                let fee_rate_max = answer.as_ref().and_then(|asker| asker.fee_rate_max);
+                if let Err(error) = check_fee(&candidate, fee_rate_max) {
+                    reply(answer, Err(error));
+                    return false;
+                }
                 if let Some(key) = suspect_key(&candidate) {
                     self.suspects.on_queued(&key);
                 }
@@ -236,7 +241,7 @@ impl MempoolActor {
     }
 
     /// A client's is kept before it is answered; a peer's may be one that was lost here before.
-    fn on_admitted(&mut self, txid: TxId, source: Source, answer: Option<Answer>) {
+    fn on_admitted(&mut self, txid: TxId, source: Source, answer: Option<Asker>) {
         match source {
             Source::Local => self.answer_when_kept(txid, answer, Ok(txid)),
             Source::Peer(_) => self.on_brought_again(txid),
@@ -244,7 +249,7 @@ impl MempoolActor {
     }
 
     /// What a peer brought and a client hands in counts as taken for the client, so it is kept like his own.
-    fn answer_refused(&mut self, source: Source, answer: Option<Answer>, reject: Refusal) {
+    fn answer_refused(&mut self, source: Source, answer: Option<Asker>, reject: Refusal) {
         match (source, &reject) {
             (Source::Local, Reject::AlreadyKnown { txid }) => {
                 self.answer_when_kept(*txid, answer, Err(reject.into()));

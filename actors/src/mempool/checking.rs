@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_mempool::{Candidate, Source};
-use timed_primitives::{Instant, PublicKey, SignedItem, Transaction, TxId, verify_batch};
+use timed_mempool::{Candidate, FeeRate, Source};
+use timed_primitives::{Amount, Instant, PublicKey, SignedItem, Transaction, TxId, verify_batch};
 use tokio::sync::oneshot;
 
 /// Most transactions that wait. Above a bound a peer's are dropped and counted, and RPC answers "busy". A bound for memory: admission by delay
@@ -27,13 +27,35 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 /// A batch with an invalid signature is checked again in so many parts, and only those that fail one by one.
 const PARTS: usize = 8;
 
-/// To whom the outcome is told.
-pub(super) type Answer = oneshot::Sender<Result<TxId, SubmitError>>;
+/// The client that waits for the outcome.
+pub(super) struct Asker {
+    pub(super) outcome: oneshot::Sender<Result<TxId, SubmitError>>,
+    /// For 1,000 bytes: what pays more is not meant, and refused.
+    pub(super) fee_rate_max: Option<Amount>,
+}
+
+impl Asker {
+    pub(super) fn is_closed(&self) -> bool {
+        self.outcome.is_closed()
+    }
+
+    /// Sends the outcome; the client may have given up.
+    pub(super) fn send(self, outcome: Result<TxId, SubmitError>) {
+        let _ = self.outcome.send(outcome);
+    }
+}
+
+/// Refuses a fee above so much for 1,000 bytes. What a rate allows for a size is rounded up.
+pub(super) fn check_fee(candidate: &Candidate, rate_max: Option<Amount>) -> Result<(), SubmitError> {
+    let Some(rate_max) = rate_max else { return Ok(()) };
+    let (fee, max) = (candidate.fee(), FeeRate::per_kilobyte(rate_max).fee_for(candidate.size()));
+    if fee > max { Err(SubmitError::FeeAboveMaximum { fee, max, rate_max }) } else { Ok(()) }
+}
 
 /// A candidate whose signatures are to be checked, and who waits for the outcome.
 pub(super) struct Checking {
     pub(super) candidate: Candidate,
-    pub(super) answer: Option<Answer>,
+    pub(super) answer: Option<Asker>,
     /// Since when.
     pub(super) since: Instant,
 }
@@ -41,7 +63,7 @@ pub(super) struct Checking {
 impl Checking {
     /// Whether somebody wanted to know, and does no longer.
     fn is_abandoned(&self) -> bool {
-        self.answer.as_ref().is_some_and(Answer::is_closed)
+        self.answer.as_ref().is_some_and(Asker::is_closed)
     }
 
     fn is_late(&self, now: Instant) -> bool {
@@ -53,7 +75,7 @@ impl Checking {
 pub(super) struct Child {
     pub(super) id: TxId,
     pub(super) transaction: Arc<Transaction>,
-    pub(super) answer: Option<Answer>,
+    pub(super) answer: Option<Asker>,
 }
 
 /// What is checked next.
@@ -276,10 +298,10 @@ pub(super) fn valid_ones(items: &[Vec<SignedItem>]) -> Vec<bool> {
     items.chunks(items.len().div_ceil(PARTS).max(1)).flat_map(check_part).collect()
 }
 
-/// Tells the outcome; the asker may have given up.
-pub(super) fn reply(answer: Option<Answer>, outcome: Result<TxId, SubmitError>) {
+/// Sends the outcome to the client, if there is one.
+pub(super) fn reply(answer: Option<Asker>, outcome: Result<TxId, SubmitError>) {
     if let Some(answer) = answer {
-        let _ = answer.send(outcome);
+        answer.send(outcome);
     }
 }
 
@@ -312,7 +334,7 @@ mod tests {
         }
     }
 
-    fn checking(number: u32, source: Source, answer: Option<Answer>) -> Checking {
+    fn checking(number: u32, source: Source, answer: Option<Asker>) -> Checking {
         let previous = OutPoint { txid: TxId(Hash([7; 32])), index: number };
         let inputs = vec![TxInput { previous }];
         let body = TransactionBody { version: 1, chain_id: ChainId(7), inputs, outputs: vec![OUTPUT] };
@@ -361,7 +383,8 @@ mod tests {
         let mut answers = Vec::new();
         for number in 0..4 {
             let (answer, outcome) = oneshot::channel();
-            queue.push(checking(number, Source::Local, Some(answer)));
+            let asker = Asker { outcome: answer, fee_rate_max: None };
+            queue.push(checking(number, Source::Local, Some(asker)));
             answers.push(outcome);
         }
         answers.remove(1);

@@ -1,12 +1,13 @@
 //! Decides on submissions before they reach the actor's mailbox, so that "busy" is said at once however long that is.
 
+use super::checking::Asker;
 use super::{MempoolActor, Submit, SubmitError};
 use actix::Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use timed_mempool::{Budget, Episode};
-use timed_primitives::{Clock, Transaction, TxId};
+use timed_primitives::{Amount, Clock, Transaction, TxId};
 use tokio::sync::oneshot;
 
 /// What the actor published last of how much may come in, and what has entered since. All weights: see [`timed_mempool::weight`].
@@ -75,6 +76,13 @@ impl Gate {
         Err(self.busy(weight.saturating_add(before - room)))
     }
 
+    /// Refuses what finds no room, and counts it. Nothing is taken up.
+    fn check_room(&self, weight: u64) -> Result<(), SubmitError> {
+        let room = self.published.clients.load(Ordering::Relaxed);
+        let before = self.published.entering.load(Ordering::Relaxed);
+        if before < room { Ok(()) } else { Err(self.busy(weight.saturating_add(before - room))) }
+    }
+
     /// The answer to a submission that finds no room: `excess` more weight waits than may.
     pub(super) fn busy(&self, excess: u64) -> SubmitError {
         self.published.refused.fetch_add(1, Ordering::Relaxed);
@@ -140,18 +148,31 @@ impl Submissions {
         Self { mempool, gate }
     }
 
-    /// Hands in a transaction of this node's operator. Answer: its id, or why it is not taken. Whoever drops the future gives up: the
+    /// Whether a submission of so many bytes would find room now, its signatures left out. Asked before it is decoded, so that whoever
+    /// is refused costs next to nothing.
+    ///
+    /// # Errors
+    /// [`SubmitError::Busy`].
+    pub fn check_room(&self, bytes: usize) -> Result<(), SubmitError> {
+        self.gate.check_room(timed_mempool::weight(bytes, 0))
+    }
+
+    /// Hands in a transaction of this node's operator, which is refused when it pays more than `fee_rate_max` for 1,000 bytes. Answer: its id, or why it is not taken. Whoever drops the future gives up: the
     /// transaction is then left unchecked, unless its check has begun.
     ///
     /// # Errors
     /// [`SubmitError`]; [`SubmitError::Busy`] at once, without a look at the transaction.
-    pub async fn submit(&self, transaction: Arc<Transaction>) -> Result<TxId, SubmitError> {
+    pub async fn submit(
+        &self,
+        transaction: Arc<Transaction>,
+        fee_rate_max: Option<Amount>,
+    ) -> Result<TxId, SubmitError> {
         let weight = timed_mempool::weight(transaction.size_bytes(), transaction.witnesses.len());
         let ticket = self.gate.enter(weight)?;
-        let (answer, outcome) = oneshot::channel();
+        let (outcome, answered) = oneshot::channel();
         // The gate bounds what is on its way, so the mailbox need not.
-        self.mempool.do_send(Submit { transaction, answer, ticket });
-        outcome.await.unwrap_or(Err(SubmitError::Closing))
+        self.mempool.do_send(Submit { transaction, answer: Asker { outcome, fee_rate_max }, ticket });
+        answered.await.unwrap_or(Err(SubmitError::Closing))
     }
 
     /// How admission stands.

@@ -94,7 +94,7 @@ impl MempoolActor {
                 self.pool.end_commit(now, block.height());
                 self.on_block_applied(now, before);
                 // Consensus takes the pool to be empty when a block is final; it is told how it is.
-                self.told_waiting = None;
+                self.reported_payload = None;
                 if has_finality {
                     self.summary = self.finality.summary();
                 }

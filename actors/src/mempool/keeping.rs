@@ -4,7 +4,7 @@
 //! that takes longer than [`ANSWER_WITHIN`]; what peers bring, and what the disk itself must have, follows every [`KEEP_EACH`]. A disk that is
 //! full or hangs costs only the file: answers stop waiting for it, one line says so, and the file is written anew when that works again.
 
-use super::checking::{Answer, reply};
+use super::checking::{Asker, reply};
 use super::{CloseAndKeep, Fate, GetFate, KeepStatus, MempoolActor, SubmitError};
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, SpawnHandle, WrapFuture};
 use std::collections::BTreeSet;
@@ -31,7 +31,7 @@ const PENDING_BYTES_MAX: usize = 16 << 20;
 const LOSS_LINES_MAX: u32 = 20;
 
 /// Answers that wait until what they say is in the file.
-type Answers = Vec<(Answer, Result<TxId, SubmitError>)>;
+type Answers = Vec<(Asker, Result<TxId, SubmitError>)>;
 
 /// The file, what is to be written, who waits for that, and what is remembered.
 pub(super) struct Keeping {
@@ -210,7 +210,7 @@ impl MempoolActor {
     }
 
     /// A client's transaction is in the pool, now or since before: the client is answered when the file has it.
-    pub(super) fn answer_when_kept(&mut self, txid: TxId, answer: Option<Answer>, outcome: Result<TxId, SubmitError>) {
+    pub(super) fn answer_when_kept(&mut self, txid: TxId, answer: Option<Asker>, outcome: Result<TxId, SubmitError>) {
         if let Some((transaction, arrived)) = self.pool.transaction_and_arrival(&txid) {
             let (transaction, arrived) = (Arc::clone(transaction), self.unix_at(arrived));
             self.keeping.on_waiting(transaction, txid, arrived);

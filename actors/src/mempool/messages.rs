@@ -1,12 +1,13 @@
 //! What the mempool may be asked and told, and what it publishes.
 
 use super::Refusal;
-use super::checking::Answer;
+use super::checking::Asker;
 use super::gate::Ticket;
 use crate::finality::FinalitySummary;
 use actix::{Message, MessageResponse, Recipient};
 use std::sync::Arc;
 use std::time::Duration;
+use timed_consensus::Payload;
 use timed_mempool::{Conflict, EntryInfo, Loss, OutputState, PoolInfo, RelayStats};
 use timed_primitives::{Amount, BlockId, Height, OutPoint, Transaction, TxId};
 
@@ -16,7 +17,7 @@ use timed_primitives::{Amount, BlockId, Height, OutPoint, Transaction, TxId};
 pub(crate) struct Submit {
     pub(super) transaction: Arc<Transaction>,
     /// Gets its id, or why it is not taken. Closed when nobody wants to know any more.
-    pub(super) answer: Answer,
+    pub(super) answer: Asker,
     pub(super) ticket: Ticket,
 }
 
@@ -29,6 +30,19 @@ pub enum SubmitError {
     /// A signature does not fit.
     #[error("a signature is invalid; sign the transaction for this chain with the keys of the outputs it spends")]
     BadSignature,
+    /// It pays more than the client means to.
+    #[error(
+        "it pays a fee of {fee} TIME, and the highest fee rate of {rate_max} for 1,000 bytes allows {max} TIME for its size; if this is \
+         meant, give a higher one"
+    )]
+    FeeAboveMaximum {
+        /// What it pays.
+        fee: Amount,
+        /// What is allowed for its size.
+        max: Amount,
+        /// The limit for 1,000 bytes.
+        rate_max: Amount,
+    },
     /// What waits is as much as is done in about a second.
     #[error(
         "busy: {waiting} transactions wait, which takes about {} ms; try again in {} ms",
@@ -51,7 +65,12 @@ pub enum SubmitError {
 /// Validates transactions as [`super::Submissions::submit`] would, and keeps nothing. Answer: fee, or why not, one for each.
 #[derive(Message)]
 #[rtype(result = "Vec<Result<Amount, SubmitError>>")]
-pub struct TestAccept(pub Vec<Arc<Transaction>>);
+pub struct TestAccept {
+    /// The transactions.
+    pub transactions: Vec<Arc<Transaction>>,
+    /// Highest fee for 1,000 bytes, if there is a limit.
+    pub fee_rate_max: Option<Amount>,
+}
 
 /// Asks for the best transactions on top of a block; answered when that block is applied here.
 #[derive(Message)]
@@ -82,12 +101,12 @@ pub struct Proposed {
     pub transactions: Vec<TxId>,
 }
 
-/// Whether transactions wait. Told to listeners when it changes; each final block resets it to "none wait".
+/// How much waits for a block. Reported to listeners when it changes; each final block resets it to nothing.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct PayloadWaiting(pub bool);
+pub struct PayloadWaiting(pub Payload);
 
-/// Adds a listener to [`PayloadWaiting`]; it is told at once if transactions wait.
+/// Adds a listener to [`PayloadWaiting`], which hears at once if transactions wait.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Subscribe(pub Recipient<PayloadWaiting>);

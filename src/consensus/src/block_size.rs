@@ -28,7 +28,7 @@ pub const TARGET: Duration = Duration::from_millis(250);
 /// Room never sinks below: one transaction of the largest size (genesis allows at most as much). Unit: bytes.
 pub const FLOOR_BYTES: u64 = 64 << 10;
 /// A block up to this size says nothing about size. Unit: bytes.
-const LIGHT_BYTES: u64 = 16 << 10;
+pub const LIGHT_BYTES: u64 = 16 << 10;
 /// The same with times that a light block needs.
 const LIGHT_TIMES: usize = 16;
 /// A target in units of what a light round costs.

@@ -10,7 +10,7 @@ use crate::inbound::Future;
 use crate::journal::{Entry, Journal, TimeoutStep};
 use crate::key_use::KeyUses;
 use crate::leaders::LeaderOrder;
-use crate::messages::{ChainStart, Config, Fatal, Gossip, Input, OpenError, Output, Tip};
+use crate::messages::{ChainStart, Config, Fatal, Gossip, Input, OpenError, Output, Payload, Tip};
 use crate::peers::Peers;
 use crate::quorum::quorum_line;
 use crate::signing::{Signing, SigningOff, SigningStatus};
@@ -73,6 +73,8 @@ pub struct Consensus {
     pub(crate) proposed_at: BTreeMap<BlockId, Instant>,
     /// The round whose propose time-out is over and waits for our own validation.
     pub(crate) overdue: Option<Round>,
+    /// Since when the current round waits for its proposal.
+    pub(crate) proposing_since: Instant,
     pub(crate) peers: Peers,
     pub(crate) key_uses: KeyUses,
     pub(crate) phase: Phase,
@@ -145,6 +147,7 @@ impl Consensus {
             block_size: BlockSize::new(config.block_bytes_max, config.block_bytes_first),
             proposed_at: BTreeMap::new(),
             overdue: None,
+            proposing_since: Instant::START,
             height_hint: tip.height,
             behind_told: tip.height,
             tip,
@@ -222,8 +225,10 @@ impl Consensus {
             }
             Input::PeerDown { peer, is_gone } => self.on_peer_down(&peer, is_gone),
             Input::PeerHeight { peer, height } => self.on_peer_height(peer, height),
-            Input::PayloadWaiting(waits) => {
+            Input::PayloadWaiting(payload) => {
+                let waits = payload != Payload::Nothing;
                 self.payload_since = waits.then(|| self.payload_since.unwrap_or(self.now));
+                self.timeouts.on_payload(payload);
             }
             Input::Built { height, round, block } => self.on_built(height, round, block),
             Input::Judged { id, valid } => self.on_judged(id, valid),
@@ -242,19 +247,32 @@ impl Consensus {
                 Timer::Tick => self.on_tick(),
                 // `on_waiting` looks at the start, `settle` at holds.
                 Timer::Start | Timer::Release => {}
-                Timer::Propose(round) => match self.validates_until(round) {
-                    Some(until) => {
-                        self.overdue = Some(round);
-                        self.timers.set(Timer::Propose(round), until);
-                    }
-                    None => self.push(engine::timeout(TimeoutStep::Propose, round)),
-                },
+                Timer::Propose(round) => self.on_propose_timer(round),
                 Timer::Prevote(round) => self.push(engine::timeout(TimeoutStep::Prevote, round)),
                 Timer::Precommit(round) => self.push(engine::timeout(TimeoutStep::Precommit, round)),
             }
             self.run()?;
         }
         Ok(())
+    }
+
+    /// The time for a proposal is over, unless it turned out to be longer meanwhile, or our own ledger still validates one.
+    fn on_propose_timer(&mut self, round: Round) {
+        let enough = self.proposing_since + self.timeouts.duration(TimeoutStep::Propose, round);
+        if enough > self.now {
+            self.timers.set(Timer::Propose(round), enough);
+        } else if let Some(until) = self.validates_until(round) {
+            self.overdue = Some(round);
+            self.timers.set(Timer::Propose(round), until);
+        } else {
+            self.push(engine::timeout(TimeoutStep::Propose, round));
+        }
+    }
+
+    /// A round waits for its proposal from now.
+    pub(crate) fn await_proposal(&mut self, round: Round) {
+        self.proposing_since = self.now;
+        self.timers.set(Timer::Propose(round), self.now + self.timeouts.duration(TimeoutStep::Propose, round));
     }
 
     /// Gives the engine an input, later in this call.
@@ -385,6 +403,7 @@ impl Consensus {
         };
         match &mut self.hold {
             Some(hold) if step == TimeoutStep::Propose => hold.is_waiting = true,
+            None if step == TimeoutStep::Propose => self.await_proposal(round),
             _ => self.timers.set(timer, self.now + self.timeouts.duration(step, round)),
         }
     }

@@ -7,7 +7,7 @@ use crate::engine;
 use crate::exchange::TICK;
 use crate::guard::{Memory, SignedRecord};
 use crate::idle::{Idle, ParentCommit};
-use crate::journal::{Entry, TimeoutStep};
+use crate::journal::Entry;
 use crate::leaders::LeaderRecord;
 use crate::messages::{Committed, Fatal, Gossip, Output, Tip};
 use crate::quorum::{is_more_than_third, is_quorum, power_of};
@@ -275,8 +275,7 @@ impl Consensus {
         self.timers.cancel(Timer::Release);
         self.active_since.get_or_insert(self.now);
         if is_waiting && self.engine.is_proposing() {
-            let timeout = self.timeouts.duration(TimeoutStep::Propose, Round::ZERO);
-            self.timers.set(Timer::Propose(Round::ZERO), self.now + timeout);
+            self.await_proposal(Round::ZERO);
         }
         if is_building && self.engine.is_proposing() {
             self.build(Round::ZERO);

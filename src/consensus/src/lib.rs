@@ -45,7 +45,7 @@ pub use engine::{EngineError, InnerError};
 pub use key_use::{KeyReport, OtherSession};
 pub use leaders::{LeaderOrder, LeaderRecord};
 pub use messages::{
-    ChainStart, Committed, Config, Evidence, Fatal, Gossip, Holdings, Input, Offence, OpenError, Output, Tip,
+    ChainStart, Committed, Config, Evidence, Fatal, Gossip, Holdings, Input, Offence, OpenError, Output, Payload, Tip,
 };
 pub use quorum::{is_quorum, quorum, quorum_line};
 pub use signing::{OtherNode, SigningOff, SigningStatus, TwinFound};

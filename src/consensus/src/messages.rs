@@ -1,5 +1,6 @@
 //! What goes into the core and what comes out: the whole surface for the shell.
 
+use crate::block_size::LIGHT_BYTES;
 use crate::engine::EngineError;
 use crate::guard::GuardError;
 use crate::journal::JournalError;
@@ -183,8 +184,8 @@ pub enum Input {
         /// Height of its tip.
         height: Height,
     },
-    /// Whether a block built now would hold a transaction. Told on change.
-    PayloadWaiting(bool),
+    /// What a block built now would hold. Reported on change.
+    PayloadWaiting(Payload),
     /// The answer to [`Output::Build`]. No answer costs the round.
     Built {
         /// As asked.
@@ -208,6 +209,29 @@ pub enum Input {
         /// Their median by power, when a quorum was measured. Unit: milliseconds, negative when our clock is ahead.
         offset_ms: Option<i64>,
     },
+}
+
+/// How much waits for a block, as far as it matters to a round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Payload {
+    /// Nothing: an idle height waits.
+    #[default]
+    Nothing,
+    /// A block that costs what any round costs.
+    Light,
+    /// A block whose size costs time: more than [`LIGHT_BYTES`](crate::block_size::LIGHT_BYTES).
+    Heavy,
+}
+
+impl Payload {
+    /// Of so many bytes that wait.
+    pub const fn of(bytes: u64) -> Self {
+        match bytes {
+            0 => Self::Nothing,
+            1..=LIGHT_BYTES => Self::Light,
+            _ => Self::Heavy,
+        }
+    }
 }
 
 impl Input {

@@ -4,6 +4,10 @@
 //! prevotes, what this node itself needs for a block: 4 × the time to validate one and 2 × the time to receive one, at most
 //! [`OWN_WORK_MAX`]; ×1.5 for each further round; at most [`TIMEOUT_MAX`].
 //!
+//! While much waits for a block here ([`Payload::Heavy`]), the base is [`HEAVY_BASE`] at least (or the default, where that is less): leaders
+//! make their blocks as large as can be decided in half of it, and what the last hundred light heights took says nothing about such a block.
+//! Else the first blocks of a sudden load would cost a round each. Our own pool says it, so no leader can stretch anything with it.
+//!
 //! What is measured is the time from a height's first sign of life on this node (its hold was released, or a verified message came) to
 //! its decision here, **failed rounds included**. Idle waiting is left out, so a quiet night does not make the node slow; and when the
 //! base is too short for a loaded machine, rounds fail, the measure grows, and the base grows with it up to the default. One dead
@@ -26,8 +30,10 @@
 //! The grace for relay follows the same rule: 4 × p95 of the time from a payload's waiting here to its height's decision, where another
 //! node led, at least 20 ms and at most [`RELAY_GRACE`]. Otherwise it would be the larger part of what a dead leader costs.
 
+use crate::block_size::TARGET;
 use crate::idle::RELAY_GRACE;
 use crate::journal::TimeoutStep;
+use crate::messages::Payload;
 use crate::quorum::is_more_than_third;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -41,6 +47,9 @@ pub const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 /// Longest base that follows from own work, and longest wait for our own validation. Validating a full block takes a fifth of a second of
 /// processor time, so this is a machine that gives the node a fiftieth of a core.
 pub const OWN_WORK_MAX: Duration = Duration::from_secs(10);
+
+/// Shortest base while much waits: leaders make a block smaller that took twice the target.
+pub const HEAVY_BASE: Duration = TARGET.saturating_mul(2);
 
 const HEIGHTS: usize = 100;
 const HEIGHTS_MIN: usize = 20;
@@ -82,6 +91,7 @@ pub(crate) struct Timeouts {
     received: BTreeMap<PublicKey, VecDeque<Duration>>,
     /// What follows from both, at most [`OWN_WORK_MAX`]; computed where a height begins.
     own_work: Duration,
+    is_heavy: bool,
 }
 
 /// Of the last heights.
@@ -120,7 +130,13 @@ impl Timeouts {
             validated: VecDeque::new(),
             received: BTreeMap::new(),
             own_work: Duration::ZERO,
+            is_heavy: false,
         }
+    }
+
+    /// So much waits for a block here.
+    pub(crate) fn on_payload(&mut self, payload: Payload) {
+        self.is_heavy = payload == Payload::Heavy;
     }
 
     /// Our ledger took `duration` to validate a block, its other work included.
@@ -182,7 +198,8 @@ impl Timeouts {
             TimeoutStep::Precommit => self.defaults.precommit,
         };
         let own_work = if step == TimeoutStep::Precommit { Duration::ZERO } else { self.own_work };
-        let mut duration = self.decided.base(default).max(own_work);
+        let heavy = if self.is_heavy { HEAVY_BASE.min(default) } else { Duration::ZERO };
+        let mut duration = self.decided.base(default).max(heavy).max(own_work);
         for _ in 0..round.0 {
             if duration >= TIMEOUT_MAX {
                 break;
@@ -245,6 +262,25 @@ mod tests {
         assert_eq!(timeouts.relay_grace().as_millis(), 60);
         (0..6).for_each(|_| timeouts.on_relayed(Duration::from_millis(150)));
         assert_eq!(timeouts.relay_grace(), RELAY_GRACE);
+    }
+
+    #[test]
+    fn a_sudden_load_is_given_the_time_that_a_large_block_may_take() {
+        let mut timeouts = Timeouts::new(TimeoutDefaults::default());
+        (0..100).for_each(|_| timeouts.on_decided(Duration::from_millis(5)));
+        let steps = [TimeoutStep::Propose, TimeoutStep::Prevote, TimeoutStep::Precommit];
+        let bases = |t: &Timeouts| steps.map(|step| t.duration(step, Round(0)).as_millis());
+        timeouts.on_payload(Payload::Light);
+        assert_eq!(bases(&timeouts), [20, 20, 20]);
+        timeouts.on_payload(Payload::Heavy);
+        assert_eq!(bases(&timeouts), [500, 500, 500]);
+        assert_eq!(timeouts.duration(TimeoutStep::Propose, Round(1)).as_millis(), 750);
+        timeouts.on_payload(Payload::Nothing);
+        assert_eq!(bases(&timeouts), [20, 20, 20]);
+        let second = Duration::from_millis(100);
+        let mut quick = Timeouts::new(TimeoutDefaults { propose: second, prevote: second, precommit: second });
+        quick.on_payload(Payload::Heavy);
+        assert_eq!(bases(&quick), [100, 100, 100], "never above the genesis default");
     }
 
     fn set_of(powers: &[u64]) -> ValidatorSet {

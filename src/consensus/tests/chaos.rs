@@ -7,6 +7,7 @@ mod sim;
 
 use sim::Sim;
 use std::time::Duration;
+use timed_consensus::Payload;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -26,8 +27,8 @@ fn chaos(seed: u64, validators: usize, steps: usize) {
             3 if sim.nodes[a].core.is_some() => sim.restart(a),
             4 if a != b => sim.cut(a, b),
             5 | 6 if a != b => sim.heal(a, b),
-            7 => sim.payload(a, true),
-            8 => sim.payload(a, false),
+            7 => sim.payload(a, Payload::Light),
+            8 => sim.payload(a, Payload::Nothing),
             _ => {}
         }
         let pause = sim.random(800_000) + 1;

@@ -8,7 +8,7 @@ use sim::{CHAIN, Sim, consensus_key, node_key};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_consensus::leaders::{LeaderOrder, leader};
-use timed_consensus::{Gossip, Input, KeyReport, Output};
+use timed_consensus::{Gossip, Input, KeyReport, Output, Payload};
 use timed_primitives::vote::{proposal_signing_bytes, vote_signing_bytes};
 use timed_primitives::{Block, BlockId, CommitCertificate, Height, Proposal, Round, Vote, VoteKind};
 
@@ -33,7 +33,7 @@ fn payment(sim: &mut Sim) -> Duration {
     let (before, since) = (sim.lowest(), sim.now);
     sim.payload_everywhere();
     assert!(sim.run_until(200 * SECOND, |s| s.lowest() > before), "{:#?}", sim.status(0));
-    (0..4).for_each(|node| sim.payload(node, false));
+    (0..4).for_each(|node| sim.payload(node, Payload::Nothing));
     let took = sim.now.since(since);
     sim.run_for(SECOND);
     took
@@ -167,7 +167,7 @@ fn a_block_too_far_ahead_costs_one_round_and_no_time_out() {
     // 300 ms of listening come first; waiting for a proposal takes up to a second.
     assert!(sim.run_until(SECOND / 2, |s| s.lowest() >= 1), "{:#?}", sim.status(1));
     assert_eq!(sim.rounds(1)[0], 1);
-    (0..4).for_each(|node| sim.payload(node, false));
+    (0..4).for_each(|node| sim.payload(node, Payload::Nothing));
     let longest = (0..16).map(|_| payment(&mut sim)).max().unwrap();
     assert!(longest < SECOND / 10, "{longest:?}");
     assert!(sim.rounds(1).iter().max() <= Some(&1), "{:?}", sim.rounds(1));

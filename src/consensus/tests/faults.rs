@@ -8,7 +8,7 @@ use sim::{CHAIN, Sim, consensus_key, node_key};
 use std::cell::Cell;
 use std::time::Duration;
 use timed_consensus::leaders::{LeaderOrder, leader};
-use timed_consensus::{Evidence, Gossip, Input, Offence, Output};
+use timed_consensus::{Evidence, Gossip, Input, Offence, Output, Payload};
 use timed_primitives::vote::{proposal_signing_bytes, vote_signing_bytes};
 use timed_primitives::{BlockId, Hash, Height, Proposal, Round, Signature, Vote, VoteKind};
 
@@ -114,7 +114,7 @@ fn a_dead_proposer_costs_one_timeout_not_one_per_turn() {
 #[test]
 fn a_dead_proposer_costs_little_where_heights_are_fast() {
     let mut sim = Sim::started(4, 5);
-    sim.has_steady_payload = true;
+    sim.steady_payload = Payload::Light;
     sim.payload_everywhere();
     assert!(sim.run_until(60 * SECOND, |s| s.lowest() >= 60), "{:#?}", sim.status(0));
     sim.kill(3);
@@ -342,7 +342,7 @@ fn a_node_that_was_away_catches_up_and_votes_again() {
     sim.kill(1);
     assert!(sim.run_until(60 * SECOND, |s| s.height(0) >= 60));
     sim.start(1);
-    sim.payload(1, true);
+    sim.payload(1, Payload::Light);
     assert!(sim.run_until(30 * SECOND, |s| s.height(1) + 1 >= s.height(0)), "{:#?}", sim.status(1));
     let signed = sim.signed_by(1).len();
     assert!(sim.run_until(30 * SECOND, |s| s.signed_by(1).len() > signed + 10), "{:#?}", sim.status(1));

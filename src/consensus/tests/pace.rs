@@ -6,7 +6,7 @@ mod sim;
 
 use sim::{Sim, consensus_key};
 use std::time::Duration;
-use timed_consensus::Gossip;
+use timed_consensus::{Gossip, Payload};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -45,6 +45,41 @@ fn a_block_that_is_being_validated_is_waited_for() {
     assert!(sim.run_until(60 * SECOND, |s| s.lowest() >= 126), "{:#?}", sim.status(0));
     let rounds = sim.rounds(0);
     assert!(rounds.iter().skip(before + 1).all(|round| *round == 0), "{rounds:?}");
+}
+
+/// Time-outs are tens of milliseconds by then. Validators learn of the load while they wait for the first block that is full of it.
+#[test]
+fn a_sudden_load_fails_no_round() {
+    let mut sim = Sim::started(4, 73);
+    sim.payload_everywhere();
+    assert!(sim.run_until(30 * SECOND, |s| s.lowest() >= 120));
+    sim.work_us = (300_000, 50_000);
+    sim.steady_payload = Payload::Heavy;
+    let before = sim.rounds(0).len();
+    assert!(sim.run_until(60 * SECOND, |s| s.lowest() >= 160), "{:#?}", sim.status(0));
+    let rounds = sim.rounds(0);
+    // What is under way when the load begins, was begun without it.
+    assert!(rounds.iter().skip(before + 1).all(|round| *round == 0), "{rounds:?}");
+    // After it a dead leader costs tens of milliseconds again.
+    sim.work_us = (300, 200);
+    sim.steady_payload = Payload::Light;
+    assert!(sim.run_until(90 * SECOND, |s| s.lowest() >= 300), "{:#?}", sim.status(0));
+    assert!(sim.status(0).propose_timeout < Duration::from_millis(100), "{:#?}", sim.status(0));
+}
+
+/// Time-outs are tens of milliseconds. What waits turns out to be much while validators wait for the block already.
+#[test]
+fn a_round_that_turns_out_to_be_heavy_is_given_more_time() {
+    let mut sim = Sim::started(4, 74);
+    sim.steady_payload = Payload::Light;
+    sim.payload_everywhere();
+    assert!(sim.run_until(30 * SECOND, |s| s.lowest() >= 120));
+    sim.work_us.0 = 300_000;
+    let before = sim.rounds(0).len();
+    assert!(!sim.run_until(Duration::from_millis(10), |s| s.lowest() > before as u64));
+    (0..4).for_each(|node| sim.payload(node, Payload::Heavy));
+    assert!(sim.run_until(SECOND, |s| s.lowest() > before as u64), "{:#?}", sim.status(0));
+    assert_eq!(sim.rounds(0)[before], 0);
 }
 
 #[test]

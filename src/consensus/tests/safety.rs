@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use timed_consensus::guard::GUARD_FILE;
 use timed_consensus::journal::JOURNAL_FILES;
-use timed_consensus::{Output, SigningOff, SigningStatus};
+use timed_consensus::{Output, Payload, SigningOff, SigningStatus};
 use timed_primitives::{Block, CommitCertificate, Disk, MemoryDisk};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -117,7 +117,7 @@ fn a_missing_guard_switches_signing_off_and_two_heights_later_on() {
     wipe(&sim.nodes[0].disk, GUARD_FILE);
     let signed = sim.signed_by(0).len();
     sim.start(0);
-    sim.payload(0, true);
+    sim.payload(0, Payload::Light);
     assert!(matches!(off_reason(&sim, 0), Some(SigningOff::GuardMissing { .. })), "{:?}", sim.status(0));
     let text = sim.status(0).signing.to_string();
     assert!(text.contains("the guard is missing"), "{text}");
@@ -144,13 +144,13 @@ fn a_restored_old_copy_switches_signing_off_and_two_heights_later_on() {
     sim.nodes[0].chain = chain;
     let signed = sim.signed_by(0).len();
     sim.start(0);
-    sim.payload(0, true);
+    sim.payload(0, Payload::Light);
     assert!(matches!(off_reason(&sim, 0), Some(SigningOff::GuardOlder { .. })), "{:?}", sim.status(0));
     sim.run_for(Duration::from_millis(50));
     assert_eq!(sim.signed_by(0).len(), signed);
     // A restart meanwhile changes nothing: the guard was left as it was.
     sim.restart(0);
-    sim.payload(0, true);
+    sim.payload(0, Payload::Light);
     assert!(matches!(off_reason(&sim, 0), Some(SigningOff::GuardOlder { .. })), "{:?}", sim.status(0));
     let told = (1..4).map(|id| sim.height(id)).max().unwrap();
     assert!(sim.run_until(20 * SECOND, |s| s.status(0).signing == SigningStatus::On), "{:?}", sim.status(0));
@@ -308,7 +308,7 @@ fn a_lost_journal_under_a_younger_guard_switches_signing_off() {
     sim.kill(0);
     JOURNAL_FILES.iter().for_each(|file| wipe(&sim.nodes[0].disk, file));
     sim.start(0);
-    sim.payload(0, true);
+    sim.payload(0, Payload::Light);
     assert!(matches!(off_reason(&sim, 0), Some(SigningOff::GuardAhead { .. })), "{:?}", sim.status(0));
     (2..4).for_each(|id| sim.start(id));
     sim.payload_everywhere();

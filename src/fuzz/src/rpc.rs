@@ -133,11 +133,11 @@ impl Node for Small {
         Err(RpcError::TransactionUnknown(txid))
     }
 
-    async fn fee(&self, transaction: &Transaction) -> Result<Option<Amount>, RpcError> {
-        Ok(transaction.body.outputs.first().map(|output| output.amount))
+    fn check_room(&self, _bytes: usize) -> Result<(), RpcError> {
+        Ok(())
     }
 
-    async fn submit(&self, transaction: Transaction) -> Result<TxId, RpcError> {
+    async fn submit(&self, transaction: Transaction, _fee_rate_max: Option<Amount>) -> Result<TxId, RpcError> {
         let facts = TransactionFacts {
             transaction: Arc::new(transaction),
             fee: Some(Amount(1)),
@@ -149,7 +149,11 @@ impl Node for Small {
         Ok(facts.transaction.id())
     }
 
-    async fn test_mempool_accept(&self, transactions: Vec<Transaction>) -> Result<Vec<MempoolAcceptance>, RpcError> {
+    async fn test_mempool_accept(
+        &self,
+        transactions: Vec<Transaction>,
+        _fee_rate_max: Option<Amount>,
+    ) -> Result<Vec<MempoolAcceptance>, RpcError> {
         let refused = |transaction: &Transaction| MempoolAcceptance {
             txid: transaction.id().into(),
             allowed: false,

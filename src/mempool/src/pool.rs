@@ -241,6 +241,11 @@ impl Pool {
         self.rejects.insert(candidate.full_id, now + self.limits.reject_invalid_for);
     }
 
+    /// Bytes of all transactions here, in canonical encoding.
+    pub fn bytes(&self) -> usize {
+        self.graph.bytes()
+    }
+
     /// True when a transaction with this full id need not be asked for: it is here, was refused or was included a short time ago.
     pub fn is_known(&self, now: Instant, id: &TxFullId) -> bool {
         self.graph.by_full_id(id).is_some() || self.rejects.contains(now, id) || self.included.contains(now, id)

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use timed_primitives::{Address, Amount, BlockId, Height, Network, OutPoint, encode};
+use timed_primitives::{Address, BlockId, Height, Network, OutPoint, encode};
 
 /// Longest wait of `waitfornewblock`; clients that want more ask again.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(600);
@@ -53,26 +53,13 @@ pub(crate) async fn answer(
             json(found.map(|unspent| TxOutInfo::of(&unspent, best, network)))
         }
         Call::SendRawTransaction => {
-            let transaction = args.transaction("hexstring")?;
-            if let Some(rate_max) = args.fee_rate_max("maxfeerate")?
-                && let Some(fee) = node.fee(&transaction).await?
-            {
-                check_fee(fee, transaction.size_bytes() as u64, rate_max)?;
-            }
-            json(Text(node.submit(transaction).await?))
+            node.check_room(args.text("hexstring")?.len() / 2)?;
+            let (transaction, fee_rate_max) = (args.transaction("hexstring")?, args.fee_rate_max("maxfeerate")?);
+            json(Text(node.submit(transaction, fee_rate_max).await?))
         }
         Call::TestMempoolAccept => {
-            let (transactions, rate_max) = (args.transactions("rawtxs")?, args.fee_rate_max("maxfeerate")?);
-            let mut rows = node.test_mempool_accept(transactions).await?;
-            for row in &mut rows {
-                if let (Some(rate_max), Some(fee)) = (rate_max, row.fee)
-                    && let Err(error) = check_fee(fee.0, row.size, rate_max)
-                {
-                    (row.allowed, row.fee) = (false, None);
-                    row.reject_reason = Some(format!("max-fee-exceeded: {error}"));
-                }
-            }
-            json(rows)
+            let (transactions, fee_rate_max) = (args.transactions("rawtxs")?, args.fee_rate_max("maxfeerate")?);
+            json(node.test_mempool_accept(transactions, fee_rate_max).await?)
         }
         Call::GetMempoolInfo => json(node.mempool_info().await?),
         Call::GetRawMempool => raw_mempool(node, args.boolean_or("verbose", false)?).await,
@@ -141,13 +128,6 @@ async fn list_unspent(node: &dyn Node, args: &Args<'_>) -> Result<Value, RpcErro
     let found = node.unspent(args.addresses("addresses", network)?).await?;
     let within = found.iter().filter(|unspent| confirmations.contains(&unspent.confirmations));
     json(within.map(|unspent| UnspentInfo::of(unspent, network)).collect::<Vec<_>>())
-}
-
-/// Refuses a fee above so much for 1,000 bytes. What a rate allows for a size is rounded up.
-fn check_fee(fee: Amount, size: u64, rate_max: Amount) -> Result<(), RpcError> {
-    let allowed = (u128::from(rate_max.0) * u128::from(size)).div_ceil(1_000);
-    let max = Amount(u64::try_from(allowed).unwrap_or(u64::MAX));
-    if fee > max { Err(RpcError::FeeAboveMaximum { fee, max, rate_max }) } else { Ok(()) }
 }
 
 async fn set_ban(node: &dyn Node, args: &Args<'_>) -> Result<Value, RpcError> {

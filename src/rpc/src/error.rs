@@ -1,6 +1,6 @@
 //! Why a call has no result, and the number that says so.
 
-use serde_json::Value;
+use serde::Serialize;
 use std::time::Duration;
 use timed_primitives::{Amount, BlockId, Height, OutPoint, TxId, UnixTime};
 
@@ -190,34 +190,47 @@ impl RpcError {
         }
     }
 
-    /// What programs may want to know beside the code: when to try again, what became of a transaction.
-    fn data(&self) -> Option<Value> {
+    /// What programs may want to know beside the code.
+    fn data(&self) -> Option<ErrorData> {
         let ms = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         match self {
-            Self::Overloaded { waiting, delay, retry_after } => Some(serde_json::json!({
-                "retry_after_ms": ms(retry_after),
-                "delay_ms": ms(delay),
-                "waiting": waiting,
-            })),
-            Self::TransactionLost { txid, name, by, at, .. } => Some(serde_json::json!({
-                "lost": txid.to_string(),
-                "reason": name,
-                "by": by.map(|by| by.to_string()),
-                "time": at.seconds(),
-            })),
-            Self::Busy(_) => Some(serde_json::json!({ "retry_after_ms": ms(&CALLS_RETRY) })),
+            Self::Overloaded { waiting, delay, retry_after } => {
+                Some(ErrorData::Overloaded { retry_after_ms: ms(retry_after), delay_ms: ms(delay), waiting: *waiting })
+            }
+            Self::TransactionLost { txid, name, by, at, .. } => Some(ErrorData::Lost {
+                lost: txid.to_string(),
+                reason: name,
+                by: by.map(|by| by.to_string()),
+                time: at.seconds(),
+            }),
+            Self::Busy(_) => Some(ErrorData::Busy { retry_after_ms: ms(&CALLS_RETRY) }),
             _ => None,
         }
     }
 
     /// The error as JSON-RPC shows it. `data` is there when there is more to say, with `retry_after_ms` when it makes sense to try again.
-    pub fn to_json(&self) -> Value {
-        let mut error = serde_json::json!({ "code": self.code(), "message": self.to_string() });
-        if let (Some(data), Some(fields)) = (self.data(), error.as_object_mut()) {
-            fields.insert("data".into(), data);
-        }
-        error
+    pub(crate) fn to_object(&self) -> ErrorObject {
+        ErrorObject { code: self.code(), message: self.to_string(), data: self.data() }
     }
+}
+
+/// An error as JSON-RPC shows it (JSON-RPC 2.0, section 5.1). Written without a tree of values in between: under overload most answers are
+/// errors.
+#[derive(Serialize)]
+pub(crate) struct ErrorObject {
+    code: i32,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<ErrorData>,
+}
+
+/// When to try again, or what became of a transaction.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ErrorData {
+    Overloaded { retry_after_ms: u64, delay_ms: u64, waiting: u64 },
+    Lost { lost: String, reason: &'static str, by: Option<String>, time: u64 },
+    Busy { retry_after_ms: u64 },
 }
 
 fn nearest_text(nearest: Option<&'static str>) -> String {
@@ -240,8 +253,9 @@ mod tests {
             "message": "busy: 2300 transactions wait, which takes about 1004 ms; try again in 251 ms",
             "data": { "retry_after_ms": 251, "delay_ms": 1004, "waiting": 2300 },
         });
-        assert_eq!(error.to_json(), expected);
-        assert_eq!(RpcError::Busy(64).to_json()["data"]["retry_after_ms"], 100);
-        assert!(RpcError::Parse(String::new()).to_json().get("data").is_none());
+        let shown = |error: &RpcError| serde_json::to_value(error.to_object()).unwrap();
+        assert_eq!(shown(&error), expected);
+        assert_eq!(shown(&RpcError::Busy(64))["data"]["retry_after_ms"], 100);
+        assert!(shown(&RpcError::Parse(String::new())).get("data").is_none());
     }
 }

@@ -84,14 +84,20 @@ pub trait Node: Send + Sync {
     /// [`RpcError::TransactionUnknown`].
     async fn transaction(&self, txid: TxId) -> Result<TransactionFacts, RpcError>;
 
-    /// What a transaction pays, inputs less outputs; none while an input is not known here, which [`Node::submit`] reports.
-    async fn fee(&self, transaction: &Transaction) -> Result<Option<Amount>, RpcError>;
+    /// Whether a submission of so many bytes would find room now. Asked before it is decoded, so that who is refused costs next to nothing.
+    /// Error: [`RpcError::Overloaded`].
+    fn check_room(&self, bytes: usize) -> Result<(), RpcError>;
 
-    /// `sendrawtransaction`: checks, keeps and announces. One that is in the mempool already is a success.
-    async fn submit(&self, transaction: Transaction) -> Result<TxId, RpcError>;
+    /// `sendrawtransaction`: checks, keeps and announces. One that is in the mempool already is a success; one that pays more than
+    /// `fee_rate_max` for 1,000 bytes is refused: [`RpcError::FeeAboveMaximum`].
+    async fn submit(&self, transaction: Transaction, fee_rate_max: Option<Amount>) -> Result<TxId, RpcError>;
 
     /// `testmempoolaccept`: what [`Node::submit`] would say, one answer for each, in order, keeping nothing. Bound: 25.
-    async fn test_mempool_accept(&self, transactions: Vec<Transaction>) -> Result<Vec<MempoolAcceptance>, RpcError>;
+    async fn test_mempool_accept(
+        &self,
+        transactions: Vec<Transaction>,
+        fee_rate_max: Option<Amount>,
+    ) -> Result<Vec<MempoolAcceptance>, RpcError>;
 
     /// `getmempoolinfo`.
     async fn mempool_info(&self) -> Result<MempoolInfo, RpcError>;

@@ -2,14 +2,15 @@
 //! and `error` both, and its HTTP status tells errors apart.
 
 use crate::dispatch::{answer, is_wait, unknown};
-use crate::error::RpcError;
+use crate::error::{ErrorObject, RpcError};
 use crate::method::{Call, Method};
 use crate::node::Node;
 use crate::params::shown;
 use crate::server::Limits;
 use axum::http::StatusCode;
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -225,20 +226,47 @@ impl Request {
 
     fn response(&self, result: Result<Value, RpcError>) -> String {
         match result {
-            Ok(result) if self.is_legacy => json!({ "result": result, "error": null, "id": self.id }).to_string(),
-            Ok(result) => json!({ "jsonrpc": "2.0", "result": result, "id": self.id }).to_string(),
+            Ok(result) if self.is_legacy => text(&LegacyResponse { result, error: None, id: &self.id }),
+            Ok(result) => text(&Response { jsonrpc: "2.0", result, id: &self.id }),
             Err(error) => failed(&self.id, &error, self.is_legacy),
         }
     }
 }
 
 fn failed(id: &Value, error: &RpcError, is_legacy: bool) -> String {
-    let error = error.to_json();
+    let error = error.to_object();
     if is_legacy {
-        json!({ "result": null, "error": error, "id": id }).to_string()
+        text(&LegacyResponse { result: Value::Null, error: Some(error), id })
     } else {
-        json!({ "jsonrpc": "2.0", "error": error, "id": id }).to_string()
+        text(&Failure { jsonrpc: "2.0", error, id })
     }
+}
+
+#[derive(Serialize)]
+struct Response<'a> {
+    jsonrpc: &'static str,
+    result: Value,
+    id: &'a Value,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    jsonrpc: &'static str,
+    error: ErrorObject,
+    id: &'a Value,
+}
+
+/// Of the 1.0 form.
+#[derive(Serialize)]
+struct LegacyResponse<'a> {
+    result: Value,
+    error: Option<ErrorObject>,
+    id: &'a Value,
+}
+
+/// Keys are text and values are finite, so it always is JSON.
+fn text(answer: &impl Serialize) -> String {
+    serde_json::to_string(answer).unwrap_or_default()
 }
 
 /// A fault of the request as a whole, which therefore has no id.

@@ -222,7 +222,7 @@ impl Node {
     /// Why it is not taken; [`SubmitError::Closing`] when the node does not answer.
     pub async fn submit(&self, transaction: Transaction) -> Result<TxId, SubmitError> {
         let Some(handles) = self.try_handles() else { return Err(SubmitError::Closing) };
-        handles.submissions.submit(Arc::new(transaction)).await
+        handles.submissions.submit(Arc::new(transaction), None).await
     }
 
     /// Starts it on what it kept.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use timed_consensus::guard::GUARD_FILE;
 use timed_consensus::inspect::Statement;
 use timed_consensus::{
-    ChainStart, Committed, Config, Consensus, Gossip, Input, KeyReport, LeaderRecord, Output, TimeoutDefaults, Tip,
+    ChainStart, Committed, Config, Consensus, Gossip, Input, KeyReport, LeaderRecord, Output, Payload, TimeoutDefaults,
+    Tip,
 };
 use timed_primitives::block::{BLOCK_VERSION, transaction_root};
 use timed_primitives::{
@@ -120,7 +121,7 @@ impl Life {
             built: vec![],
             fatal: None,
         };
-        let mut events = life.give(Input::PayloadWaiting(true));
+        let mut events = life.give(Input::PayloadWaiting(Payload::Light));
         events.extend(life.give(Input::Start));
         for other in (0..VALIDATORS).filter(|other| other != who) {
             let peer = KEYS[other].node;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_consensus::{
-    ChainStart, Committed, Config, Consensus, Gossip, Input, LeaderRecord, Output, TimeoutDefaults, Tip,
+    ChainStart, Committed, Config, Consensus, Gossip, Input, LeaderRecord, Output, Payload, TimeoutDefaults, Tip,
     verify_certificate,
 };
 use timed_primitives::block::{BLOCK_VERSION, transaction_root};
@@ -81,8 +81,8 @@ pub(crate) struct Sim {
     pub(crate) held_back: Delay,
     /// What building and what validating a block takes, whoever does it. Unit: µs.
     pub(crate) work_us: (u64, u64),
-    /// As the daemon does: nothing waits after a block until the mempool says so again, a moment later.
-    pub(crate) has_steady_payload: bool,
+    /// As the daemon does: nothing waits after a block until the mempool reports it again, a moment later.
+    pub(crate) steady_payload: Payload,
     /// Heights at which a key signed two things for one place; without a set the first one ends the test.
     pub(crate) contradictions: Option<BTreeSet<Height>>,
     /// Whether a killed node's connections are not known to be over.
@@ -137,7 +137,7 @@ impl Sim {
             is_valid: Box::new(|_, _| true),
             held_back: Box::new(|_, _, _| 0),
             work_us: (300, 200),
-            has_steady_payload: false,
+            steady_payload: Payload::Nothing,
             contradictions: None,
             leaves_ghosts: false,
             crash_at: None,
@@ -255,8 +255,8 @@ impl Sim {
         }
     }
 
-    pub(crate) fn payload(&mut self, node: usize, waits: bool) {
-        self.handle(node, Input::PayloadWaiting(waits));
+    pub(crate) fn payload(&mut self, node: usize, payload: Payload) {
+        self.handle(node, Input::PayloadWaiting(payload));
     }
 
     pub(crate) fn payload_everywhere(&mut self) {
@@ -264,7 +264,7 @@ impl Sim {
             .filter(|id| self.nodes[*id].core.is_some())
             .collect::<Vec<_>>()
             .into_iter()
-            .for_each(|id| self.payload(id, true));
+            .for_each(|id| self.payload(id, Payload::Light));
     }
 
     fn post(&mut self, at: Instant, life: u64, event: Event) {
@@ -382,9 +382,9 @@ impl Sim {
             decided_by: self.set.clone(),
             validators: self.set.clone(),
         };
-        if self.has_steady_payload {
-            self.later(id, 500, Input::PayloadWaiting(false));
-            self.later(id, 2_000, Input::PayloadWaiting(true));
+        if self.steady_payload != Payload::Nothing {
+            self.later(id, 500, Input::PayloadWaiting(Payload::Nothing));
+            self.later(id, 2_000, Input::PayloadWaiting(self.steady_payload));
         }
         self.later(id, 500, Input::Committed(committed));
     }

@@ -7,6 +7,7 @@ use rand::{RngExt as _, SeedableRng};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use timed_primitives::{Amount, encode};
 use timed_rpc::{Coins, Kind, Limits, METHODS};
 
@@ -265,11 +266,23 @@ async fn fees_that_nobody_means_are_refused() {
     check(json!({ "hexstring": raw, "maxfeerate": Coins(Amount(exact + 1)) }), Ok(())).await;
 
     let test = async |params: Value| running.call("testmempoolaccept", params).await.json()["result"][0].clone();
-    assert_eq!(test(json!([[raw]])).await["allowed"], true);
+    assert_eq!(test(json!([[raw]])).await["allowed"], false);
+    assert_eq!(test(json!([[raw], "0.9"])).await["allowed"], true);
     let refused = test(json!([[raw], 0.000_001])).await;
     assert_eq!((&refused["allowed"], &refused["fee"]), (&json!(false), &Value::Null), "{refused}");
-    assert!(refused["reject-reason"].as_str().unwrap().starts_with("max-fee-exceeded: "), "{refused}");
     assert_eq!(test(json!([[raw], 0])).await["allowed"], true);
+}
+
+/// Whoever is refused for want of room must cost next to nothing.
+#[tokio::test]
+async fn busy_is_said_before_a_transaction_is_decoded() {
+    let running = start(Sample::default(), Limits::default()).await;
+    running.node.room.store(100, Ordering::SeqCst);
+    let no_transaction = |bytes: usize| json!(["zz".repeat(bytes)]);
+    let busy = running.call("sendrawtransaction", no_transaction(101)).await;
+    assert_eq!(busy.code(), Some(-32005), "{busy:?}");
+    assert_eq!(busy.json()["error"]["data"]["retry_after_ms"], 251);
+    assert_eq!(running.call("sendrawtransaction", no_transaction(100)).await.code(), Some(-22));
 }
 
 #[tokio::test]

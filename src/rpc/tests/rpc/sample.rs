@@ -29,6 +29,8 @@ pub(crate) struct Sample {
     pub(crate) hangs: AtomicBool,
     /// How many of `sendrawtransaction` did so.
     pub(crate) hanging: AtomicUsize,
+    /// Larger submissions are answered "busy". Unit: bytes.
+    pub(crate) room: AtomicUsize,
     /// What is wrong.
     pub(crate) troubles: Vec<Trouble>,
     pub(crate) stopped: AtomicBool,
@@ -41,11 +43,21 @@ impl Default for Sample {
         Self {
             hangs: AtomicBool::new(false),
             hanging: AtomicUsize::new(0),
+            room: AtomicUsize::new(usize::MAX),
             troubles: Vec::new(),
             stopped: AtomicBool::new(false),
             tip,
         }
     }
+}
+
+/// As the mempool does it.
+fn check_fee(transaction: &Transaction, rate_max: Option<Amount>) -> Result<(), RpcError> {
+    let pays = |input: &TxInput| if input.previous.index == FEE_INPUT { FEE } else { Amount::ZERO };
+    let fee = transaction.body.inputs.first().map_or(Amount::ZERO, pays);
+    let Some(rate_max) = rate_max else { return Ok(()) };
+    let max = Amount((rate_max.0 * transaction.size_bytes() as u64).div_ceil(1_000));
+    if fee > max { Err(RpcError::FeeAboveMaximum { fee, max, rate_max }) } else { Ok(()) }
 }
 
 pub(crate) fn consensus_key(id: u64) -> PublicKey {
@@ -323,12 +335,19 @@ impl Node for Sample {
         Ok(TransactionFacts { transaction: Arc::new(transaction()), fee: Some(Amount(1_000)), state })
     }
 
-    async fn fee(&self, transaction: &Transaction) -> Result<Option<Amount>, RpcError> {
-        // As if its inputs were worth exactly that much more.
-        Ok(transaction.body.inputs.first().filter(|input| input.previous.index == FEE_INPUT).map(|_| FEE))
+    fn check_room(&self, bytes: usize) -> Result<(), RpcError> {
+        match bytes > self.room.load(Ordering::SeqCst) {
+            true => Err(RpcError::Overloaded {
+                waiting: 2_300,
+                delay: Duration::from_millis(1_004),
+                retry_after: Duration::from_millis(251),
+            }),
+            false => Ok(()),
+        }
     }
 
-    async fn submit(&self, transaction: Transaction) -> Result<TxId, RpcError> {
+    async fn submit(&self, transaction: Transaction, fee_rate_max: Option<Amount>) -> Result<TxId, RpcError> {
+        check_fee(&transaction, fee_rate_max)?;
         if self.hangs.load(Ordering::SeqCst) {
             self.hanging.fetch_add(1, Ordering::SeqCst);
             std::future::pending::<()>().await;
@@ -346,9 +365,13 @@ impl Node for Sample {
         }
     }
 
-    async fn test_mempool_accept(&self, transactions: Vec<Transaction>) -> Result<Vec<MempoolAcceptance>, RpcError> {
+    async fn test_mempool_accept(
+        &self,
+        transactions: Vec<Transaction>,
+        fee_rate_max: Option<Amount>,
+    ) -> Result<Vec<MempoolAcceptance>, RpcError> {
         let answer = |t: &Transaction| {
-            let allowed = *t != transaction();
+            let allowed = *t != transaction() && check_fee(t, fee_rate_max).is_ok();
             MempoolAcceptance {
                 txid: t.id().into(),
                 allowed,

@@ -197,16 +197,20 @@ impl Node for Service {
         self.find_transaction(txid).await
     }
 
-    async fn fee(&self, transaction: &Transaction) -> Result<Option<Amount>, RpcError> {
-        self.fee_of(transaction).await
+    fn check_room(&self, bytes: usize) -> Result<(), RpcError> {
+        self.handles.submissions.check_room(bytes).map_err(|error| pool::refusal(&error))
     }
 
-    async fn submit(&self, transaction: Transaction) -> Result<TxId, RpcError> {
-        self.submit_transaction(transaction).await
+    async fn submit(&self, transaction: Transaction, fee_rate_max: Option<Amount>) -> Result<TxId, RpcError> {
+        self.submit_transaction(transaction, fee_rate_max).await
     }
 
-    async fn test_mempool_accept(&self, transactions: Vec<Transaction>) -> Result<Vec<MempoolAcceptance>, RpcError> {
-        self.test_accept(transactions).await
+    async fn test_mempool_accept(
+        &self,
+        transactions: Vec<Transaction>,
+        fee_rate_max: Option<Amount>,
+    ) -> Result<Vec<MempoolAcceptance>, RpcError> {
+        self.test_accept(transactions, fee_rate_max).await
     }
 
     async fn mempool_info(&self) -> Result<MempoolInfo, RpcError> {

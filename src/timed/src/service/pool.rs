@@ -24,8 +24,12 @@ impl Service {
         Some(Trouble::PoolNotKept { line })
     }
 
-    pub(super) async fn submit_transaction(&self, transaction: Transaction) -> Result<TxId, RpcError> {
-        match self.handles.submissions.submit(Arc::new(transaction)).await {
+    pub(super) async fn submit_transaction(
+        &self,
+        transaction: Transaction,
+        fee_rate_max: Option<Amount>,
+    ) -> Result<TxId, RpcError> {
+        match self.handles.submissions.submit(Arc::new(transaction), fee_rate_max).await {
             Ok(txid) => Ok(txid),
             // The sender's wish is fulfilled already, unless it is in a block.
             Err(SubmitError::Refused(Reject::AlreadyKnown { txid })) => {
@@ -39,29 +43,20 @@ impl Service {
         }
     }
 
-    /// Inputs less outputs. Inputs from transactions of the mempool are known to the mempool alone, which is asked only for these.
-    pub(super) async fn fee_of(&self, transaction: &Transaction) -> Result<Option<Amount>, RpcError> {
-        let view = self.handles.reader.view();
-        let mut inputs = Some(Amount::ZERO);
-        for input in &transaction.body.inputs {
-            let Some(entry) = view.output(&input.previous).map_err(super::unreadable)? else {
-                let test = TestAccept(vec![Arc::new(transaction.clone())]);
-                let outcome = self.handles.mempool.send(test).await.map_err(gone)?.pop();
-                return Ok(outcome.and_then(Result::ok));
-            };
-            inputs = inputs.and_then(|sum| sum.plus(entry.output.amount));
-        }
-        let outputs = Amount::sum(transaction.body.outputs.iter().map(|output| output.amount));
-        // Impossible sums are refused by the mempool, which says what is wrong with them.
-        Ok(inputs.zip(outputs).and_then(|(inputs, outputs)| inputs.minus(outputs)))
-    }
-
-    pub(super) async fn test_accept(&self, transactions: Vec<Transaction>) -> Result<Vec<MempoolAcceptance>, RpcError> {
+    pub(super) async fn test_accept(
+        &self,
+        transactions: Vec<Transaction>,
+        fee_rate_max: Option<Amount>,
+    ) -> Result<Vec<MempoolAcceptance>, RpcError> {
         let transactions: Vec<_> = transactions.into_iter().map(Arc::new).collect();
-        let outcomes = self.handles.mempool.send(TestAccept(transactions.clone())).await.map_err(gone)?;
+        let test = TestAccept { transactions: transactions.clone(), fee_rate_max };
+        let outcomes = self.handles.mempool.send(test).await.map_err(gone)?;
         let rows = transactions.iter().zip(outcomes).map(|(transaction, outcome)| {
             let (fee, reject_reason) = match outcome {
                 Ok(fee) => (Some(fee.into()), None),
+                Err(error @ SubmitError::FeeAboveMaximum { .. }) => {
+                    (None, Some(format!("max-fee-exceeded: {}", refusal(&error))))
+                }
                 Err(error) => (None, Some(error.to_string())),
             };
             MempoolAcceptance {
@@ -118,6 +113,9 @@ pub(super) fn refusal(error: &SubmitError) -> RpcError {
         SubmitError::Refused(Reject::UnknownInput { outpoint }) => RpcError::MissingInput(*outpoint),
         SubmitError::Refused(Reject::Conflict { with, outpoint }) => {
             RpcError::Conflict { output: *outpoint, by: *with }
+        }
+        SubmitError::FeeAboveMaximum { fee, max, rate_max } => {
+            RpcError::FeeAboveMaximum { fee: *fee, max: *max, rate_max: *rate_max }
         }
         SubmitError::Busy { waiting, delay, retry_after } => {
             RpcError::Overloaded { waiting: *waiting, delay: *delay, retry_after: *retry_after }

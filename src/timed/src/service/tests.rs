@@ -14,7 +14,7 @@ use timed_consensus::{Consensus, SigningStatus};
 use timed_ledger::{Genesis, Ledger, MemoryStore};
 use timed_mempool::PoolFile;
 use timed_peer::{BookConfig, LaneLimits, LocalNode};
-use timed_primitives::{Disk, DiskFile, MemoryDisk, SecretKey};
+use timed_primitives::{Disk, DiskFile, KeyHash, Lock, MemoryDisk, SecretKey, TransactionBody, TxInput, TxOutput};
 use timed_rpc::Severity;
 
 /// A disk whose syncs of one file can be held up, as a disk that is broken does it.
@@ -255,4 +255,50 @@ fn what_threads_notice_is_shown_once_and_goes() {
     assert_eq!(noticed.all(), [Trouble::LogDropped { lines: 2 }, Trouble::FewFiles { allowed: 1, needed: 2 }]);
     noticed.clear("log_dropped");
     assert_eq!(noticed.all(), [Trouble::FewFiles { allowed: 1, needed: 2 }]);
+}
+
+/// The pool knows what a payment pays, also one that spends what is not in a block yet, so nobody has to look it up beforehand.
+#[test]
+fn a_fee_that_nobody_means_is_refused_before_a_signature_is_checked() {
+    actix_rt::System::new().block_on(async {
+        // No quorum, so nothing leaves the pool.
+        let service = service(&SlowDisk::new("nothing"), 4);
+        let genesis = Genesis::devnet(4);
+        let owner = SecretKey::development("wallet", 0);
+        let (previous, coin) = genesis.unspent().find(|(_, output)| output.lock == lock_of(&owner)).unwrap();
+        let parent = payment(&genesis, previous, coin.amount.minus(Amount(10_000)).unwrap());
+        let kept = parent.body.outputs[0].amount;
+        let outpoint = OutPoint { txid: parent.id(), index: 0 };
+        let dear = payment(&genesis, outpoint, kept.minus(Amount::whole(1)).unwrap());
+        let mut unsigned = dear.clone();
+        unsigned.witnesses[0].signature.0[5] ^= 1;
+        let limit = Some(Amount::whole(1));
+        assert_eq!(service.submit(parent.clone(), limit).await, Ok(parent.id()));
+        let size = dear.size_bytes() as u64;
+        let max = Amount((Amount::ONE.0 * size).div_ceil(1_000));
+        let refused = RpcError::FeeAboveMaximum { fee: Amount::ONE, max, rate_max: Amount::ONE };
+        assert_eq!(service.submit(unsigned, limit).await, Err(refused.clone()));
+        assert_eq!(service.submit(dear.clone(), limit).await, Err(refused));
+        let test = async |limit| service.test_mempool_accept(vec![dear.clone()], limit).await.unwrap().remove(0);
+        let row = test(limit).await;
+        assert!((row.allowed, row.fee) == (false, None), "{row:?}");
+        assert!(row.reject_reason.unwrap().starts_with("max-fee-exceeded: transaction refused: it pays a fee of 1."));
+        assert!(test(None).await.allowed);
+        assert_eq!(service.submit(dear.clone(), None).await, Ok(dear.id()));
+    });
+}
+
+fn lock_of(key: &SecretKey) -> Lock {
+    Lock::KeyHash(KeyHash::of(&key.public()))
+}
+
+fn payment(genesis: &Genesis, previous: OutPoint, amount: Amount) -> Transaction {
+    let owner = SecretKey::development("wallet", 0);
+    let body = TransactionBody {
+        version: 1,
+        chain_id: genesis.chain_id,
+        inputs: vec![TxInput { previous }],
+        outputs: vec![TxOutput { amount, lock: lock_of(&owner) }],
+    };
+    body.sign(&[&owner])
 }

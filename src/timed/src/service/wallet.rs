@@ -250,7 +250,7 @@ impl Service {
                     None => coins = self.coins()?,
                 }
             };
-            let outcome = self.handles.submissions.submit(transaction.clone()).await;
+            let outcome = self.handles.submissions.submit(transaction.clone(), None).await;
             match outcome {
                 Ok(txid) => {
                     in_flight.end();
