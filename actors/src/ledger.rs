@@ -139,7 +139,7 @@ impl LedgerActor {
             return;
         };
         let threads = self.threads.clone();
-        let work = async move { threads.compute(move || job.run()).await };
+        let work = async move { threads.write(move || job.run()).await };
         ctx.spawn(work.into_actor(self).map(|_outcome, actor, ctx| {
             actor.is_flush_planned = false;
             match actor.ledger.finish_flush() {

@@ -12,7 +12,7 @@ use std::io;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 #[cfg(target_os = "linux")]
 use tracing::debug;
 
@@ -25,13 +25,13 @@ const MAILBOX: usize = 16;
 /// time of the other when both want all. A new thread takes over the niceness of the one that makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
-    /// Consensus, the ledger and the peers: who waits for them is the whole network.
+    /// Consensus, the ledger with its writes to the store, and the peers: who waits for them is the whole network.
     Voting,
     /// The mempool, which chooses what goes into a block, and block sync.
     Choosing,
     /// RPC and everything else on the main thread.
     Serving,
-    /// Heavy work off the actors' threads (signatures of the mempool, the ledger's writes to the store), and the store's own threads.
+    /// Heavy work off the actors' threads (signatures of the mempool), and the store's own threads.
     Background,
 }
 
@@ -111,6 +111,8 @@ struct Arbiters {
     consensus: ArbiterHandle,
     ledger: ArbiterHandle,
     pool: ArbiterHandle,
+    /// Does [`Threads::write`].
+    store: ArbiterHandle,
     /// Heavy work at one time: as much as there are processors, so that votes find one soon.
     slots: Arc<Semaphore>,
 }
@@ -155,6 +157,7 @@ impl Threads {
                 consensus: arbiter(Priority::Voting)?,
                 ledger: arbiter(Priority::Voting)?,
                 pool: arbiter(Priority::Choosing)?,
+                store: arbiter(Priority::Voting)?,
                 slots: Arc::new(Semaphore::new(processors)),
             }),
             pulses: Pulses::default(),
@@ -211,6 +214,17 @@ impl Threads {
             return Some(run());
         }
         self.compute(run).await
+    }
+
+    /// Writes final blocks to the store, on a thread for this alone that gives way no more than the ledger's: once the ledger has as much in
+    /// memory as it may, it waits for this. In place when everything is inline. `None` when the work panicked or the process is ending.
+    pub async fn write<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let Some(arbiters) = &self.arbiters else { return Some(work()) };
+        let (done, outcome) = oneshot::channel();
+        arbiters.store.spawn_fn(move || {
+            let _ = done.send(work());
+        });
+        outcome.await.ok()
     }
 
     /// Does work that may wait for a disk while no vote waits for it, such as the mempool's file; in place when everything is inline. It
@@ -286,13 +300,14 @@ mod tests {
             Priority::Serving.apply();
             found.push(niceness());
             // Work that an actor gives away starts from its thread; here from a thread of the same kind.
-            let (answer, answered) = tokio::sync::oneshot::channel();
+            let (answer, answered) = oneshot::channel();
             let helper = Arbiter::try_with_tokio_rt(|| runtime(Priority::Voting)).unwrap();
             helper.spawn(async move {
                 let _ = answer.send(tokio::task::spawn_blocking(niceness).await.unwrap());
             });
             found.push(answered.await.unwrap());
-            let wanted = [0, 0, 0, 3, 5, 8].map(|more: i32| before.max(more));
+            found.push(threads.write(niceness).await.unwrap());
+            let wanted = [0, 0, 0, 3, 5, 8, 0].map(|more: i32| before.max(more));
             assert_eq!(found, wanted);
         });
     }

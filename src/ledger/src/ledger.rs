@@ -139,7 +139,7 @@ impl Ledger {
             self.finish_flush()?;
             let room = self.view.room_for(blocks.iter().map(|(block, _)| &**block));
             if room == 0 {
-                self.flush()?;
+                self.make_room()?;
                 continue;
             }
             committed.extend(self.commit_chunk(blocks.drain(..room).collect())?);
@@ -152,12 +152,18 @@ impl Ledger {
     /// # Errors
     /// [`StoreError`], after which nothing is written any more.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        while !self.view.layers.is_empty() {
-            let Some(job) = self.flush.clone().or_else(|| self.begin_flush()) else { break };
-            let _ = job.run();
-            self.finish_flush()?;
+        while !self.view.layers.is_empty() && !self.stopped {
+            self.make_room()?;
         }
         Ok(())
+    }
+
+    /// Waits for what is being written to the store, or writes what is in the overlay. No more than that: who votes waits for it.
+    fn make_room(&mut self) -> Result<(), StoreError> {
+        if let Some(job) = self.flush.clone().or_else(|| self.begin_flush()) {
+            let _ = job.run();
+        }
+        self.finish_flush()
     }
 
     /// Hands out the work of writing the overlay to the store; `None` when there is none, or when it is handed out already.
