@@ -5,7 +5,7 @@
 //! [`OWN_WORK_MAX`]; ×1.5 for each further round; at most [`TIMEOUT_MAX`].
 //!
 //! While much waits for a block here ([`Payload::Heavy`]), the base is [`HEAVY_BASE`] at least (or the default, where that is less): leaders
-//! make their blocks as large as can be decided in half of it, and what the last hundred light heights took says nothing about such a block.
+//! make their blocks as large as can be decided in a fourth of it, and what the last hundred light heights took says nothing about such a block.
 //! Else the first blocks of a sudden load would cost a round each. Our own pool says it, so no leader can stretch anything with it.
 //!
 //! What is measured is the time from a height's first sign of life on this node (its hold was released, or a verified message came) to
@@ -30,7 +30,6 @@
 //! The grace for relay follows the same rule: 4 × p95 of the time from a payload's waiting here to its height's decision, where another
 //! node led, at least 20 ms and at most [`RELAY_GRACE`]. Otherwise it would be the larger part of what a dead leader costs.
 
-use crate::block_size::TARGET;
 use crate::idle::RELAY_GRACE;
 use crate::journal::TimeoutStep;
 use crate::messages::Payload;
@@ -48,8 +47,8 @@ pub const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 /// processor time, so this is a machine that gives the node a fiftieth of a core.
 pub const OWN_WORK_MAX: Duration = Duration::from_secs(10);
 
-/// Shortest base while much waits: leaders make a block smaller that took twice the target.
-pub const HEAVY_BASE: Duration = TARGET.saturating_mul(2);
+/// Shortest base while much waits: four times what leaders aim at, and twice what makes them take less.
+pub const HEAVY_BASE: Duration = Duration::from_millis(500);
 
 const HEIGHTS: usize = 100;
 const HEIGHTS_MIN: usize = 20;

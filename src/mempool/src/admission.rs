@@ -45,7 +45,7 @@ pub struct AdmissionLimits {
 impl Default for AdmissionLimits {
     fn default() -> Self {
         Self {
-            delay: Duration::from_secs(1),
+            delay: Duration::from_millis(750),
             check_delay: Duration::from_millis(500),
             allowance: 1 << 20,
             floor: 32 << 10,
@@ -158,8 +158,10 @@ impl Admission {
     /// What may come in on top of what waits.
     pub fn budget(&self, load: &Load) -> Budget {
         let limits = &self.limits;
-        let room = room(&self.pool, limits.delay, limits);
-        let check_room = self::room(&self.checks, limits.check_delay, limits);
+        let check_room = room(&self.checks, limits.check_delay, limits.allowance, limits.floor);
+        // A block's signatures are checked too, and not faster.
+        let allowance = self.checks.weight_in(limits.delay).map_or(limits.allowance, |most| most.min(limits.allowance));
+        let room = room(&self.pool, limits.delay, allowance.max(limits.floor), limits.floor);
         let clients = load.pool_clients.saturating_add(load.queue_clients);
         let peers = load.pool_peers.saturating_add(load.queue_peers);
         let free = room.saturating_sub(load.total()).max((room / 2).saturating_sub(clients));
@@ -180,9 +182,9 @@ impl Admission {
     }
 }
 
-/// What may wait for work to be done within `delay`.
-fn room(drain: &Drain, delay: Duration, limits: &AdmissionLimits) -> u64 {
-    let least = if drain.is_measured() { limits.floor } else { limits.allowance };
+/// What may wait for work to be done within `delay`: so much at least, before and after that is measured.
+fn room(drain: &Drain, delay: Duration, allowance: u64, floor: u64) -> u64 {
+    let least = if drain.is_measured() { floor } else { allowance };
     drain.weight_in(delay).unwrap_or(0).max(least)
 }
 
