@@ -45,8 +45,8 @@ pub struct AdmissionLimits {
 impl Default for AdmissionLimits {
     fn default() -> Self {
         Self {
-            delay: Duration::from_millis(750),
-            check_delay: Duration::from_millis(500),
+            delay: Duration::from_millis(650),
+            check_delay: Duration::from_millis(300),
             allowance: 1 << 20,
             floor: 32 << 10,
         }
