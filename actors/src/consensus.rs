@@ -161,7 +161,7 @@ impl ConsensusActor {
                 };
                 self.penalize(from, offence);
             }
-            Output::QuorumLost { line } => warn!("{line}"),
+            Output::BlockTooEarly { line } | Output::QuorumLost { line } => warn!("{line}"),
             Output::QuorumBack => info!("quorum is connected again"),
             Output::SigningChanged { line } => warn!("{line}"),
         }

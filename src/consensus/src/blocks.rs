@@ -4,6 +4,7 @@
 //! junk in a leader's name: when a place is needed, blocks that no signed message names go first, oldest first, then named ones without
 //! a quorum of prevotes. A named block that was pushed out is asked for again.
 
+use crate::too_early::TooEarly;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use timed_primitives::{Block, BlockId, Height, Instant, PublicKey};
@@ -41,6 +42,8 @@ pub(crate) struct Held {
     /// When our ledger was asked.
     pub(crate) asked: Option<Instant>,
     pub(crate) is_journaled: bool,
+    /// Set when it was refused because of its time.
+    pub(crate) too_early: Option<TooEarly>,
     pub(crate) size_bytes: u64,
     sequence: u64,
 }
@@ -94,7 +97,8 @@ impl Blocks {
         self.sequence += 1;
         self.bytes += size_bytes;
         let sequence = self.sequence;
-        let held = Held { block, verdict: Verdict::Unknown, asked: None, is_journaled: false, size_bytes, sequence };
+        let (verdict, asked, is_journaled, too_early) = (Verdict::Unknown, None, false, None);
+        let held = Held { block, verdict, asked, is_journaled, too_early, size_bytes, sequence };
         self.held.insert(id, held);
         true
     }

@@ -16,6 +16,7 @@ use crate::quorum::quorum_line;
 use crate::signing::{Signing, SigningOff, SigningStatus};
 use crate::timeouts::Timeouts;
 use crate::timers::{Timer, Timers};
+use crate::too_early;
 use crate::votes::Votes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -99,6 +100,7 @@ pub struct Consensus {
     pub(crate) behind_told: Height,
     pub(crate) behind_since_tick: bool,
     pub(crate) evidence_told: usize,
+    pub(crate) too_early: too_early::Reports,
     /// When votes of this height came, to tell a cut link from a slow one.
     pub(crate) held_since: BTreeMap<(Round, VoteKind, PublicKey), Instant>,
     pub(crate) ticks: usize,
@@ -176,6 +178,7 @@ impl Consensus {
             network_offset_ms: None,
             behind_since_tick: false,
             evidence_told: 0,
+            too_early: too_early::Reports::default(),
             held_since: BTreeMap::new(),
             ticks: 0,
             now: Instant::START,

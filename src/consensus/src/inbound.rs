@@ -10,7 +10,6 @@ use crate::certificate::{polka_votes, round_votes, verify_commit, verify_polka, 
 use crate::consensus::{Consensus, Phase};
 use crate::engine;
 use crate::guard::SignedRecord;
-use crate::idle::CLOCK_GRACE;
 use crate::inspect::Statement;
 use crate::journal::TimeoutStep;
 use crate::messages::{Evidence, Gossip, Offence, Output};
@@ -365,6 +364,7 @@ impl Consensus {
         for (id, block, verdict) in waiting.into_iter().filter(|(id, ..)| named.contains(id)) {
             let next = match verdict {
                 Verdict::Judged(_) if self.is_too_early(&id, &block) => {
+                    self.report_too_early(&id);
                     self.end_proposing(&id);
                     continue;
                 }
@@ -417,14 +417,6 @@ impl Consensus {
             && certificate.block == self.tip.id
             && self.tip.height > Height::GENESIS
             && verify_commit(self.config.chain_id, certificate, &self.tip_set, |_| false).is_ok()
-    }
-
-    /// The clock rule: a block from the future is not accepted while it is freshly proposed, unless a quorum found it acceptable. It is
-    /// withheld from the engine and not called invalid, since others may accept it. A block may always be a moment later than its
-    /// parent: clocks that were set back accept each other's blocks.
-    fn is_too_early(&self, id: &BlockId, block: &Block) -> bool {
-        let latest = self.unix.plus(CLOCK_GRACE).max(self.earliest_time());
-        block.header.time > latest && !self.polkas.contains(id) && !self.votes.has_quorum_for(*id)
     }
 
     /// Nobody waits until a clock has passed a block's time: the round of a block that comes too early is given up at once.

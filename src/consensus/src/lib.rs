@@ -37,6 +37,7 @@ pub mod status;
 pub mod timeouts;
 mod timers;
 mod tip_reports;
+mod too_early;
 pub mod votes;
 
 pub use certificate::{CertificateError, verify_certificate};
@@ -51,3 +52,4 @@ pub use quorum::{is_quorum, quorum, quorum_line};
 pub use signing::{OtherNode, SigningOff, SigningStatus, TwinFound};
 pub use status::ConsensusStatus;
 pub use timeouts::TimeoutDefaults;
+pub use too_early::TooEarly;

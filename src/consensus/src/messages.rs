@@ -329,6 +329,11 @@ pub enum Output {
         /// What it was.
         offence: Offence,
     },
+    /// A proposed block is refused because its time is too far ahead of our clock, in words for the operator. Once a minute at most.
+    BlockTooEarly {
+        /// Which, whose, and by how much.
+        line: String,
+    },
     /// The connected validators are no quorum, in words for the operator. Again when the words change.
     QuorumLost {
         /// E.g. `no quorum: 2 of 3 voting power, need 3; missing node 3`.

@@ -2,6 +2,7 @@
 
 use crate::consensus::{Consensus, Phase};
 use crate::signing::SigningStatus;
+use crate::too_early::TooEarly;
 use std::time::Duration;
 use timed_primitives::{BlockId, Height, PublicKey, Round, VoteKind};
 
@@ -37,6 +38,8 @@ pub struct ConsensusStatus {
     pub proposer: Option<PublicKey>,
     /// The proposed block, when a proposal is here.
     pub proposal: Option<BlockId>,
+    /// The block proposed in this round, when it is refused because its time is too far ahead of our clock.
+    pub too_early: Option<TooEarly>,
     /// Everyone who may vote, sorted by key.
     pub validators: Vec<ValidatorStatus>,
     /// Set when the connected validators are no quorum.
@@ -78,6 +81,7 @@ impl Consensus {
             is_idle: self.hold.is_some() && self.votes.is_empty(),
             proposer: self.leader(at),
             proposal: self.votes.proposals(at).first().map(|p| p.block),
+            too_early: self.too_early_in(at),
             quorum_line: self.current_quorum_line(),
             signing: self.signing_status(),
             decided_elsewhere: elsewhere,
@@ -117,7 +121,9 @@ impl Consensus {
         };
         let leader = self.leader(round).map_or_else(String::new, |key| self.label(&key));
         let proposal = self.votes.proposals(round).first();
-        match (self.engine.step_name(), proposal) {
+        let refused = self.too_early_in(round);
+        let refused = refused.map_or_else(String::new, |refused| format!("; {}", self.too_early_line(&refused)));
+        let waiting = match (self.engine.step_name(), proposal) {
             ("propose", None) => format!("waiting for the proposal of {leader} for height {height} round {round}"),
             ("propose", Some(p)) if !self.blocks.contains(&p.block) => {
                 format!("waiting for block {} proposed by {leader}", p.block.short())
@@ -125,6 +131,7 @@ impl Consensus {
             ("propose", Some(p)) => format!("judging block {} proposed by {leader}", p.block.short()),
             ("prevote", _) => format!("waiting for prevotes of {}", missing(VoteKind::Prevote)),
             _ => format!("waiting for precommits of {}", missing(VoteKind::Precommit)),
-        }
+        };
+        waiting + &refused
     }
 }

@@ -261,6 +261,49 @@ fn the_bound_of_a_fresh_proposal_is_five_seconds() {
     }
 }
 
+/// The lines about blocks that are too early.
+fn lines(sim: &Sim, id: usize) -> Vec<String> {
+    let line = |output: &Output| match output {
+        Output::BlockTooEarly { line } => Some(line.clone()),
+        _ => None,
+    };
+    sim.nodes[id].outputs.iter().filter_map(line).collect()
+}
+
+#[test]
+fn a_block_that_is_refused_as_too_early_is_named_in_the_log_and_in_the_status() {
+    let (mut sim, id, block) = given_a_block_ahead(Duration::from_millis(5_000));
+    let is_silent = |sim: &Sim| sim.status(id).too_early.is_none() && lines(sim, id).is_empty();
+    assert!(is_silent(&sim) && !sim.status(id).why.contains("refused"), "{}", sim.status(id).why);
+
+    (sim, _, _) = given_a_block_ahead(Duration::from_secs(3600));
+    let leader = first_leader(&sim, 0);
+    let status = sim.status(id);
+    let refused = status.too_early.expect("the refused block");
+    assert_eq!((Some(refused.block), refused.proposer), (status.proposal, consensus_key(leader).public()));
+    assert_ne!(refused.block, block, "another block than the one that is in time");
+    assert!(refused.ahead.abs_diff(Duration::from_secs(3600)) < SECOND, "{refused:?}");
+    let name = format!("block {} proposed by node {}", refused.block.short(), leader + 1);
+    let words = format!("{name} is refused: its time is 3600.0 s ahead of this node's clock, 5 s are allowed");
+    assert!(status.why.contains(&words), "{}", status.why);
+    let said = lines(&sim, id);
+    assert!(said.len() == 1 && said[0].starts_with(&words) && said[0].contains("check the clocks"), "{said:?}");
+
+    // Proposed again it is refused again, and not logged again. A quorum for it ends that.
+    let others: Vec<usize> = (0..4).filter(|other| *other != id).collect();
+    for kind in [VoteKind::Prevote, VoteKind::Precommit] {
+        others.iter().for_each(|other| sim.handle(id, vote(*other, kind, 0, None)));
+    }
+    sim.run_for(SECOND / 10);
+    let next = first_leader(&sim, 1);
+    sim.handle(id, proposal(next, 1, refused.block, None));
+    sim.run_for(SECOND / 10);
+    assert_eq!((sim.status(id).round, sim.status(id).too_early), (Some(Round(1)), Some(refused)));
+    assert_eq!(lines(&sim, id).len(), 1);
+    others.iter().for_each(|other| sim.handle(id, vote(*other, VoteKind::Prevote, 1, Some(refused.block))));
+    assert_eq!(sim.status(id).too_early, None, "{}", sim.status(id).why);
+}
+
 /// The bound holds for the block, in whatever round it comes and whatever is said of it, until a quorum is seen to have accepted it.
 #[test]
 fn a_block_from_the_future_is_refused_again_until_a_quorum_prevoted_it() {

@@ -233,6 +233,7 @@ impl Life {
             Output::Broadcast(_) | Output::Send { .. } | Output::Wanted { .. } | Output::Behind { .. } => {}
             Output::Evidence(_)
             | Output::Invalid { .. }
+            | Output::BlockTooEarly { .. }
             | Output::QuorumLost { .. }
             | Output::QuorumBack
             | Output::SigningChanged { .. } => {}

@@ -325,6 +325,7 @@ impl Sim {
             Output::Wanted { .. }
             | Output::Evidence(_)
             | Output::Invalid { .. }
+            | Output::BlockTooEarly { .. }
             | Output::QuorumLost { .. }
             | Output::QuorumBack
             | Output::SigningChanged { .. } => {}
