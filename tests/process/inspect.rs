@@ -2,7 +2,7 @@
 
 use crate::bad_starts::contents;
 use crate::checker::{Checker, Fault};
-use crate::harness::{Network, Node, run, timed};
+use crate::harness::{Network, Node, run, timed, wait_for};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -93,6 +93,45 @@ fn inspect_names_damage_and_shows_the_rest() {
     let nothing = inspect(&folder.join("nothing"), &[]);
     assert_eq!(nothing.status.code(), Some(1));
     assert!(String::from_utf8(nothing.stderr).unwrap().contains("cannot read the folder"));
+}
+
+#[test]
+fn inspect_shows_what_the_mempools_file_holds() {
+    let mut network = Network::prepare(4, 0);
+    network.node_mut(1).start();
+    wait_for("the node answers", || network.node(1).height());
+    // Nobody decides these.
+    (0..3).for_each(|_| _ = network.node(1).pay().unwrap());
+    let told = network.node(1).ask("getmempoolinfo", json!([]));
+    network.node_mut(1).kill();
+    let folder = &network.node(1).folder;
+    let file = folder.join("mempool.log");
+    let whole = fs::read(&file).unwrap();
+    let before = contents(folder, &[]);
+    let found = report(folder, &["--node-id", "1"])["mempool"].clone();
+    for (name, expected) in [("transactions", &json!(3)), ("of_clients", &json!(3)), ("losses", &json!(0))] {
+        assert_eq!(&found[name], expected, "{found}");
+    }
+    assert_eq!(found["transaction_bytes"], told["bytes"], "{found}");
+    assert_eq!((&found["bytes"], &found["torn_bytes"]), (&json!(whole.len()), &json!(0)));
+    assert_eq!(found["trouble"], json!(null), "{found}");
+
+    // A torn end and a damaged record are named. Neither keeps a node from starting, so neither is damage.
+    let mut damaged = whole.clone();
+    damaged[100] ^= 1;
+    for (bytes, words) in [(&whole[..whole.len() - 7], "were torn by a crash"), (&damaged, "damaged from byte 44 on")] {
+        fs::write(&file, bytes).unwrap();
+        let output = inspect(folder, &["--json"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let mempool = &found["mempool"];
+        assert!(mempool["trouble"].as_str().is_some_and(|trouble| trouble.contains(words)), "{found}");
+        assert_eq!((&mempool["transactions"], &found["damage"]), (&json!(2), &json!([])), "{found}");
+    }
+    fs::write(&file, &whole).unwrap();
+    assert!(contents(folder, &[]) == before, "files were touched");
+    fs::remove_file(&file).unwrap();
+    assert_eq!(report(folder, &[])["mempool"], json!(null));
 }
 
 /// A vote of node 1 in the journal of a folder, and the same for nil.

@@ -11,6 +11,10 @@
 //! that what left the pool leaves the file. A crash may tear the records behind the last sync: those that are whole are read, the others are
 //! passed over, and nothing that is read is believed, since every transaction is checked again.
 
+mod summary;
+
+pub use summary::PoolFileSummary;
+
 use crate::limits::Limits;
 use crate::losses::{LOSSES_MAX, Loss, Losses};
 use borsh::BorshDeserialize;
@@ -184,32 +188,13 @@ impl PoolFile {
 
     fn read(&mut self, bytes_max: u64, found: &mut Found) -> io::Result<()> {
         let file = self.disk.open(POOL_FILE)?;
-        let length = file.len()?;
-        if length == 0 {
-            return Ok(());
-        }
-        let expected = file_header(self.genesis);
-        let mut header = vec![0; HEADER_BYTES.min(usize::try_from(length).unwrap_or(HEADER_BYTES))];
-        file.read_at(0, &mut header)?;
-        if header != expected {
-            found.trouble = Some(match genesis_of(&header) {
-                Some(found) => Trouble::OtherGenesis { found },
-                None => Trouble::Header,
-            });
-            return Ok(());
-        }
-        let readable = length.min(bytes_max);
         let mut contents = Contents::default();
-        let scanned = scan(&*file, readable, |record| contents.take(record))?;
+        let reading = read_records(&*file, Some(self.genesis), bytes_max, |record| contents.take(record))?;
         (found.waiting, found.losses) = contents.finish();
-        found.trouble = if length > bytes_max {
-            Some(Trouble::TooLong { bytes: length, max: bytes_max })
-        } else if let Some(offset) = scanned.damaged {
-            Some(Trouble::Damaged { offset })
-        } else {
-            (scanned.end < length).then(|| Trouble::TornTail { bytes: length - scanned.end })
-        };
-        (self.end, self.base, self.file) = (scanned.end, scanned.end, Some(file));
+        found.trouble = reading.trouble;
+        if reading.end > 0 {
+            (self.end, self.base, self.file) = (reading.end, reading.end, Some(file));
+        }
         Ok(())
     }
 
@@ -335,6 +320,50 @@ fn record_at(bytes: &[u8]) -> Option<(Record, usize)> {
         Stored::Lost(loss) => Record::Lost(loss),
     };
     Some((record, RECORD_HEADER_BYTES + size))
+}
+
+/// How far a file could be read.
+struct Reading {
+    /// Its length.
+    length: u64,
+    /// The genesis in its header, when that is whole.
+    genesis: Option<Hash>,
+    /// Where the last whole record ends; 0 when no record was looked for.
+    end: u64,
+    trouble: Option<Trouble>,
+}
+
+/// Gives every whole record of a file, if it is of the expected genesis, or of any when none is expected.
+fn read_records(
+    file: &dyn DiskFile,
+    expected: Option<Hash>,
+    bytes_max: u64,
+    take: impl FnMut(Record),
+) -> io::Result<Reading> {
+    let length = file.len()?;
+    let mut reading = Reading { length, genesis: None, end: 0, trouble: None };
+    if length == 0 {
+        return Ok(reading);
+    }
+    let mut header = vec![0; HEADER_BYTES.min(usize::try_from(length).unwrap_or(HEADER_BYTES))];
+    file.read_at(0, &mut header)?;
+    reading.genesis = genesis_of(&header);
+    reading.trouble = match reading.genesis {
+        None => Some(Trouble::Header),
+        Some(found) if expected.is_some_and(|expected| expected != found) => Some(Trouble::OtherGenesis { found }),
+        Some(_) => {
+            let scanned = scan(file, length.min(bytes_max), take)?;
+            reading.end = scanned.end;
+            if length > bytes_max {
+                Some(Trouble::TooLong { bytes: length, max: bytes_max })
+            } else if let Some(offset) = scanned.damaged {
+                Some(Trouble::Damaged { offset })
+            } else {
+                (scanned.end < length).then(|| Trouble::TornTail { bytes: length - scanned.end })
+            }
+        }
+    };
+    Ok(reading)
 }
 
 /// What was found between records.

@@ -38,7 +38,9 @@ pub use drain::{Backlog, Drain};
 pub use event::{Conflict, Event, OutputState, RemovalReason, Removed};
 pub use fee::FeeRate;
 pub use info::{EntryInfo, PoolInfo};
-pub use keep::{Found, Kept, POOL_FILE, POOL_FILE_BESIDE, POOL_FILE_DAMAGED, PoolFile, Record, Trouble};
+pub use keep::{
+    Found, Kept, POOL_FILE, POOL_FILE_BESIDE, POOL_FILE_DAMAGED, PoolFile, PoolFileSummary, Record, Trouble,
+};
 pub use limits::{Limits, RelayLimits};
 pub use losses::{LOSSES_MAX, Loss, LossReason, Losses};
 pub use pool::{Admitted, Candidate, Pool, Source};

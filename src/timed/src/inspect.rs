@@ -12,6 +12,7 @@ use timed_consensus::Evidence;
 use timed_consensus::guard::SignedRecord;
 use timed_consensus::inspect::{JournalContents, Statement, Statements, read_guard, read_journal, statements_of};
 use timed_ledger::{BLOCK_LOG_FILE, Decided, Genesis, LogWalk, Tally};
+use timed_mempool::PoolFileSummary;
 use timed_primitives::{ChainId, Disk, Hash, Height, PublicKey, SecretKey};
 use timed_rpc::Coins;
 use timed_store::FileDisk;
@@ -66,6 +67,7 @@ struct Found {
     tally: Option<Tally>,
     journal: JournalContents,
     guard: [Option<SignedRecord>; 2],
+    mempool: Option<PoolFileSummary>,
     statements: Option<Statements>,
     contradictions: Vec<Evidence>,
     damage: Vec<String>,
@@ -82,6 +84,7 @@ impl Found {
             log: None,
             tally: None,
             guard: read_guard(disk)?,
+            mempool: None,
             statements: None,
             contradictions: Vec::new(),
             damage: journal.damage.iter().map(ToString::to_string).collect(),
@@ -89,6 +92,7 @@ impl Found {
         };
         let heights: BTreeSet<_> = found.journal.batches.iter().map(|batch| batch.height).collect();
         found.read_log(disk, given, &heights)?;
+        found.mempool = PoolFileSummary::read(disk, found.genesis_hash)?;
         for statement in found.journal.batches.iter().flat_map(|batch| &batch.statements).cloned().collect::<Vec<_>>() {
             found.add(statement);
         }
@@ -167,6 +171,17 @@ impl Found {
             })),
             "journal": self.journal_report(own),
             "guard": self.guard.iter().flatten().map(described).collect::<Vec<_>>(),
+            "mempool": self.mempool.as_ref().map(|mempool| json!({
+                "bytes": mempool.bytes,
+                "torn_bytes": mempool.torn_bytes(),
+                "records": mempool.records,
+                "transactions": mempool.transactions,
+                "of_clients": mempool.of_clients,
+                "transaction_bytes": mempool.transaction_bytes,
+                "losses": mempool.losses,
+                // No damage: a node starts all the same.
+                "trouble": mempool.trouble.as_ref().map(ToString::to_string),
+            })),
             "contradictions": self.contradictions.iter().map(|evidence| self.accusation(evidence)).collect::<Vec<_>>(),
             "damage": self.damage,
         })

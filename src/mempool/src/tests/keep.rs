@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{Found, Kept, LOSSES_MAX, Loss, LossReason, Losses, POOL_FILE, POOL_FILE_BESIDE, POOL_FILE_DAMAGED};
-use crate::{PoolFile, Record, Trouble};
+use crate::{PoolFile, PoolFileSummary, Record, Trouble};
 use std::io;
 use timed_primitives::{Disk, MemoryDisk, UnixTime};
 
@@ -64,6 +64,44 @@ fn what_is_kept_is_found_and_a_later_record_counts() {
     file.append(&[lost(0), waiting(1), theirs, ours.clone()]).unwrap();
     assert_eq!(records(&open(&disk).1), [waiting(2), waiting(1), ours, lost(0)]);
     assert!(!exists(&disk, POOL_FILE_BESIDE));
+}
+
+/// Transactions, those of clients among them, losses, and what is torn.
+fn summary(disk: &MemoryDisk, of: Option<Hash>) -> (PoolFileSummary, [u64; 4]) {
+    let found = PoolFileSummary::read(disk, of).unwrap().expect("a file");
+    let counts = [found.transactions, found.of_clients, found.losses].map(|count| u64::try_from(count).unwrap());
+    let torn = found.torn_bytes();
+    (found, [counts[0], counts[1], counts[2], torn])
+}
+
+#[test]
+fn a_summary_says_what_opening_would_find_and_leaves_the_file_as_it_is() {
+    let theirs = spend(&[coin(3)], &[VALUE - 1]);
+    let size = theirs.size_bytes();
+    let twice = [false, true].map(|is_ours| Record::Waiting(kept(&theirs, 5, is_ours)));
+    let all = [&[waiting(0), lost(0), waiting(1), lost(5), waiting(5)], &twice[..]].concat();
+    let (disk, _, length) = with(&all);
+    for of in [None, Some(genesis(1))] {
+        let (found, counts) = summary(&disk, of);
+        assert_eq!((counts, found.bytes, found.records), ([3, 1, 1, 0], length, 7));
+        assert_eq!((found.transaction_bytes, found.genesis), (3 * size, Some(genesis(1))));
+        assert!(found.trouble.is_none());
+    }
+    let (found, counts) = summary(&disk, Some(genesis(2)));
+    assert!(matches!(found.trouble, Some(Trouble::OtherGenesis { found }) if found == genesis(1)));
+    assert_eq!((counts, found.records), ([0; 4], 0));
+    // A torn end, damage before whole records, and a damaged header.
+    disk.damage(POOL_FILE, |bytes| bytes.truncate(bytes.len() - 5)).unwrap();
+    let (found, counts) = summary(&disk, None);
+    assert!(matches!(found.trouble, Some(Trouble::TornTail { .. })) && counts[3] > 5, "{found:?}");
+    assert_eq!((&counts[..3], found.records), (&[3, 0, 1][..], 6));
+    disk.damage(POOL_FILE, |bytes| bytes[60] ^= 1).unwrap();
+    let (found, _) = summary(&disk, None);
+    assert!(matches!(found.trouble, Some(Trouble::Damaged { offset: 44 })), "{found:?}");
+    assert!(!exists(&disk, POOL_FILE_DAMAGED), "it was put aside");
+    disk.damage(POOL_FILE, |bytes| bytes[0] ^= 1).unwrap();
+    let (found, counts) = summary(&disk, None);
+    assert!(matches!(found.trouble, Some(Trouble::Header)) && found.genesis.is_none() && counts == [0; 4]);
 }
 
 #[test]
