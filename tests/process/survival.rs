@@ -1,6 +1,7 @@
 //! What a node took from a client survives the node, or its loss has a reason.
 
 use crate::harness::{Client, Network, Node, pause, wait_for};
+use crate::metrics::Metrics;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -125,10 +126,17 @@ fn a_payment_lost_to_another_while_its_node_was_down_is_reported_with_the_reason
     assert!(message.contains("conflict") && message.contains(&winner), "{message}");
     let log = network.node(1).log();
     assert!(log.contains("an accepted payment is lost") && log.contains(&lost), "{log}");
+    let counted = |network: &Network| {
+        let metrics = Metrics::read(&network.node(1).page("/metrics").1);
+        let of = |reason: &str| metrics.get(&format!("timed_mempool_lost_total{{reason=\"{reason}\"}}"));
+        (of("conflict"), metrics.sum("timed_mempool_lost_total"))
+    };
+    assert_eq!(wait_for("the count", || Some(counted(&network)).filter(|(_, all)| *all > 0.0)), (1.0, 1.0));
     // Also to the next life.
     network.node_mut(1).kill();
     start_alone(&mut network, 1);
     assert_eq!(wait_for("the loss again", || why(network.node(1))), message);
+    assert_eq!(counted(&network), (0.0, 0.0), "it was counted in the life in which it was lost");
     // Nodes that never took it know nothing of it.
     assert!(
         matches!(network.node(2).call("gettransaction", json!([lost])), Err(Failure::Rpc { code: -5, message }) if !message.contains("lost"))

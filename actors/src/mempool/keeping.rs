@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_mempool::{Kept, Loss, LossReason, Losses, POOL_FILE, PoolFile, Record, RemovalReason, Removed};
+use timed_mempool::{Kept, Loss, LossCounts, LossReason, Losses, POOL_FILE, PoolFile, Record, RemovalReason, Removed};
 use timed_primitives::{Instant, Transaction, TxId, UnixTime};
 use tokio::sync::oneshot;
 use tracing::{debug, error, info, warn};
@@ -57,6 +57,8 @@ pub(super) struct Keeping {
     /// The pool's transactions from this number on are not in the file, unless they are ours.
     first: u64,
     losses: Losses,
+    /// Since the start.
+    lost: LossCounts,
     is_unsynced: bool,
     is_syncing: bool,
     is_tick_planned: bool,
@@ -86,6 +88,7 @@ impl Keeping {
             ours: BTreeSet::new(),
             first: 0,
             losses,
+            lost: LossCounts::default(),
             is_unsynced,
             is_syncing: false,
             is_tick_planned: false,
@@ -96,7 +99,8 @@ impl Keeping {
     }
 
     pub(super) fn status(&self, restoring: usize) -> KeepStatus {
-        KeepStatus { failed: self.failed.clone(), is_late: self.is_late, losses: self.losses.len(), restoring }
+        let (failed, losses) = (self.failed.clone(), self.losses.len());
+        KeepStatus { failed, is_late: self.is_late, losses, lost: self.lost, restoring }
     }
 
     /// What is in the pool is in the file only when that is written anew.
@@ -137,6 +141,7 @@ impl Keeping {
     /// What a client was told is taken is lost.
     pub(super) fn on_lost(&mut self, now: Instant, loss: Loss) {
         self.lines.say(now, &loss);
+        self.lost.add(&loss.reason);
         self.losses.insert(loss);
         self.push(Record::Lost(loss));
     }

@@ -8,7 +8,7 @@ use actix::{Message, MessageResponse, Recipient};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_consensus::Payload;
-use timed_mempool::{Conflict, EntryInfo, Loss, OutputState, PoolInfo, RelayStats};
+use timed_mempool::{Conflict, EntryInfo, Loss, LossCounts, OutputState, PoolInfo, RelayStats};
 use timed_primitives::{Amount, BlockId, Height, OutPoint, Transaction, TxId};
 
 /// A transaction from this node's operator that the gate let through: see [`super::Submissions`].
@@ -148,6 +148,8 @@ pub struct KeepStatus {
     pub is_late: bool,
     /// Payments that were taken from clients, were lost, and are remembered with the reason.
     pub losses: usize,
+    /// How many such payments were lost since the start.
+    pub lost: LossCounts,
     /// Transactions of the last run that are not checked again yet.
     pub restoring: usize,
 }

@@ -42,7 +42,7 @@ pub use keep::{
     Found, Kept, POOL_FILE, POOL_FILE_BESIDE, POOL_FILE_DAMAGED, PoolFile, PoolFileSummary, Record, Trouble,
 };
 pub use limits::{Limits, RelayLimits};
-pub use losses::{LOSSES_MAX, Loss, LossReason, Losses};
+pub use losses::{LOSSES_MAX, Loss, LossCounts, LossReason, Losses};
 pub use pool::{Admitted, Candidate, Pool, Source};
 pub use reject::Reject;
 pub use relay::{Receipt, Relay, RelayAction, RelayStats};

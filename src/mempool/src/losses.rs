@@ -57,6 +57,9 @@ pub enum LossReason {
 }
 
 impl LossReason {
+    /// Every name that [`Self::name`] can give.
+    pub const NAMES: [&str; 5] = ["conflict", "full", "expired", "ancestor_lost", "invalid"];
+
     /// Stable name for programs, metrics and logs.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -115,6 +118,23 @@ pub struct Loss {
     pub at: UnixTime,
 }
 
+/// How many payments were lost since the start, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LossCounts([u64; LossReason::NAMES.len()]);
+
+impl LossCounts {
+    /// One more.
+    pub fn add(&mut self, reason: &LossReason) {
+        let counts = LossReason::NAMES.iter().zip(&mut self.0);
+        counts.filter(|(name, _)| **name == reason.name()).for_each(|(_, count)| *count += 1);
+    }
+
+    /// All reasons by name, also those for which none was lost.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        LossReason::NAMES.into_iter().zip(self.0)
+    }
+}
+
 /// The last losses, over restarts too. Bound: [`LOSSES_MAX`]; above it the oldest is forgotten.
 #[derive(Clone, Debug, Default)]
 pub struct Losses {
@@ -162,5 +182,30 @@ impl Losses {
     /// All, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Loss> {
         self.order.values().filter_map(|id| self.get(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timed_primitives::Hash;
+
+    #[test]
+    fn every_reason_is_counted_under_its_name() {
+        let (with, outpoint) = (TxId(Hash([1; 32])), OutPoint { txid: TxId(Hash([2; 32])), index: 0 });
+        let all = [
+            LossReason::Conflict { with, outpoint, height: Height(1) },
+            LossReason::SpentBy { with, outpoint },
+            LossReason::Evicted,
+            LossReason::NoRoom,
+            LossReason::Expired,
+            LossReason::InputGone { outpoint },
+            LossReason::AncestorLost { ancestor: with },
+            LossReason::Invalid,
+        ];
+        let mut counts = LossCounts::default();
+        all.iter().for_each(|reason| counts.add(reason));
+        let found: Vec<_> = counts.named().collect();
+        assert_eq!(found, [("conflict", 3), ("full", 2), ("expired", 1), ("ancestor_lost", 1), ("invalid", 1)]);
     }
 }

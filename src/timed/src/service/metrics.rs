@@ -185,6 +185,15 @@ impl Service {
         );
         page.counter("timed_mempool_expired_total", "Transactions that waited too long.", status.pool.expired);
         page.counter("timed_mempool_conflicts_total", "Second spends seen.", status.pool.conflicts);
+        const LOST: &str = "timed_mempool_lost_total";
+        page.head(
+            LOST,
+            "counter",
+            "Payments that were accepted from clients and will not become final, as far as is known, by reason.",
+        );
+        for (reason, count) in status.keeping.lost.named() {
+            page.line(LOST, &format!("{{reason=\"{reason}\"}}"), count);
+        }
         self.admission_metrics(page, &status);
         const FINALITY: &str = "timed_payment_finality_seconds";
         page.head(
