@@ -73,7 +73,7 @@ pub struct Handles {
     /// How far sync is.
     pub sync: watch::Receiver<Option<SyncStatus>>,
     /// Who is connected.
-    pub peers: watch::Receiver<PeersView>,
+    pub peers: watch::Receiver<Arc<PeersView>>,
     /// The last final block.
     pub tip: watch::Receiver<TipSeen>,
     /// Connects, disconnects, stops.
@@ -137,7 +137,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
     let NodeParts { threads, clock, fatal, .. } = &parts;
     let (threads, clock, fatal) = (threads.clone(), clock.clone(), fatal.clone());
     let (inboxes, outlets) = Inboxes::bounded();
-    let (peers_sender, peers) = watch::channel(PeersView::default());
+    let (peers_sender, peers) = watch::channel(Arc::<PeersView>::default());
     let (mempool_sender, mempool_status) = watch::channel(None);
     let (consensus_sender, consensus_status) = watch::channel(None);
     let (sync_sender, sync) = watch::channel(None);

@@ -105,7 +105,7 @@ pub struct PeerManagerParts {
     /// Nonces, jitter and back-off.
     pub rng: StdRng,
     /// Where the view is published.
-    pub view: watch::Sender<PeersView>,
+    pub view: watch::Sender<Arc<PeersView>>,
     /// Where polls of peers are seen.
     pub pulses: Pulses,
 }
@@ -123,7 +123,7 @@ pub struct PeerManager {
     inboxes: Inboxes,
     clock: Arc<dyn Clock>,
     rng: StdRng,
-    view: watch::Sender<PeersView>,
+    view: watch::Sender<Arc<PeersView>>,
     pulses: Pulses,
     book: PeerBook,
     misbehaviour: Misbehaviour,

@@ -76,7 +76,7 @@ impl PeerManager {
             is_dialling: t.is_dialling,
             last_end: t.last_end,
         });
-        self.view.send_replace(PeersView {
+        self.view.send_replace(Arc::new(PeersView {
             listening: self.listening,
             peers: self.up.values().filter_map(|n| self.snapshot(now, unix, *n)).collect(),
             targets: targets.collect(),
@@ -87,7 +87,7 @@ impl PeerManager {
             handshakes: self.handshakes.counts(),
             clock_offset_ms: self.clocks.median_ms,
             is_clock_off: self.clocks.own.is_off(),
-        });
+        }));
     }
 
     fn snapshot(&self, now: Instant, unix: UnixTime, number: u64) -> Option<PeerSnapshot> {

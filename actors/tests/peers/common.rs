@@ -166,7 +166,7 @@ pub(crate) fn start(
     seed: u64,
 ) -> Node {
     let (inboxes, outlets) = Inboxes::bounded();
-    let (view, views) = watch::channel(PeersView::default());
+    let (view, views) = watch::channel(Arc::<PeersView>::default());
     let clock =
         Arc::new(TestClock { inner: TokioClock::starting_at(UnixTime(1_700_000_000_000)), panics: Mutex::new(false) });
     let parts = PeerManagerParts {
@@ -190,7 +190,7 @@ pub(crate) fn start(
 /// A node: a real manager with real peers.
 pub(crate) struct Node {
     pub(crate) manager: Addr<PeerManager>,
-    pub(crate) views: watch::Receiver<PeersView>,
+    pub(crate) views: watch::Receiver<Arc<PeersView>>,
     pub(crate) outlets: Outlets,
     pub(crate) clock: Arc<TestClock>,
     news: Arc<Mutex<Vec<News>>>,
@@ -198,7 +198,7 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn view(&self) -> PeersView {
-        self.views.borrow().clone()
+        PeersView::clone(&self.views.borrow())
     }
 
     pub(crate) fn is_up(&self, id: u64) -> bool {

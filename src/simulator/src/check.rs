@@ -516,7 +516,7 @@ mod tests {
             nodes[0].reaches(Height(2), Duration::from_secs(60)).await;
             world.run_for(Duration::from_secs(60)).await;
             let handles = nodes[0].handles();
-            let view = handles.peers.borrow().clone();
+            let view = PeersView::clone(&handles.peers.borrow());
             let found = |show: &dyn Fn(&mut Checker)| {
                 let mut checker = world.checker().lock();
                 checker.violations.clear();

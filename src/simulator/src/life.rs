@@ -174,7 +174,7 @@ pub(crate) struct Cabin {
     /// For waiting until the disk has answered.
     busy: Pin<Box<Sleep>>,
     tip: watch::Receiver<TipSeen>,
-    peers: watch::Receiver<PeersView>,
+    peers: watch::Receiver<Arc<PeersView>>,
 }
 
 impl Cabin {

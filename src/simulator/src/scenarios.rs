@@ -199,7 +199,7 @@ pub(crate) fn node_key(id: u64) -> PublicKey {
 
 /// What a node shows of its peers.
 pub(crate) fn view(node: &Node) -> PeersView {
-    node.try_handles().map(|handles| handles.peers.borrow().clone()).unwrap_or_default()
+    node.try_handles().map(|handles| PeersView::clone(&handles.peers.borrow())).unwrap_or_default()
 }
 
 /// A peer of a node, when it is up.

@@ -13,7 +13,7 @@ use timed_rpc::result::{ConsensusInfo, MasternodeInfo, ValidatorVotes};
 const SIGNED_WINDOW: u64 = 100;
 
 impl Service {
-    fn consensus_status(&self) -> Result<ConsensusStatus, RpcError> {
+    pub(super) fn consensus_status(&self) -> Result<ConsensusStatus, RpcError> {
         let status = self.handles.consensus.borrow().clone();
         status.ok_or_else(|| RpcError::Warmup("consensus is starting; try again in a moment".into()))
     }
@@ -79,7 +79,7 @@ impl Service {
                 *last = header.height.0;
             }
         }
-        let view = self.handles.peers.borrow();
+        let view = self.peers();
         let peers = &view.peers;
         let labels = self.handles.consensus.borrow().as_ref().map(|s| s.validators.clone()).unwrap_or_default();
         let rows = set.iter().map(|validator| {

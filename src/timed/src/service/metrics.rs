@@ -94,7 +94,8 @@ impl Service {
             "Final blocks that the store does not hold yet.",
             stats.overlay_blocks,
         );
-        if let Some(sync) = self.handles.sync.borrow().as_ref() {
+        let sync = self.handles.sync.borrow().clone();
+        if let Some(sync) = sync {
             page.gauge("timed_sync_leads", "1 while blocks are fetched from peers.", u8::from(sync.progress.leads));
             page.gauge("timed_sync_target_blocks", "Height that is aimed at.", sync.progress.target.0);
             page.gauge("timed_sync_held_bytes", "Fetched blocks waiting for their turn.", sync.progress.held_bytes);
@@ -109,8 +110,7 @@ impl Service {
     }
 
     fn consensus_metrics(&self, page: &mut Page) {
-        let consensus = self.handles.consensus.borrow();
-        let Some(status) = consensus.as_ref() else { return };
+        let Ok(status) = self.consensus_status() else { return };
         page.gauge("timed_consensus_height_blocks", "The height being decided.", status.height.0);
         page.gauge("timed_consensus_round", "Attempt at that height, from 0.", status.round.unwrap_or_default().0);
         page.gauge(
@@ -138,7 +138,7 @@ impl Service {
     }
 
     fn peer_metrics(&self, page: &mut Page) {
-        let view = self.handles.peers.borrow();
+        let view = self.peers();
         let peers = &view.peers;
         page.head("timed_peer_connections", "gauge", "Peers that are up.");
         for direction in [timed_peer::Direction::Inbound, timed_peer::Direction::Outbound] {

@@ -39,7 +39,7 @@ impl Service {
         if let Ok(key) = name.parse() {
             return Ok(key);
         }
-        let view = self.handles.peers.borrow();
+        let view = self.peers();
         let digits = name.to_ascii_lowercase();
         let mut meant = view.peers.iter().filter(|peer| {
             let is_prefix = digits.len() >= KEY_DIGITS_MIN && peer.key.to_string().starts_with(&digits);
@@ -57,8 +57,9 @@ impl Service {
 
     /// Ends of sessions, the newest first, those of earlier runs last. An absent peer may also be named by the address of an end.
     pub(super) fn ends(&self, peer: Option<&str>, count: usize) -> Result<Vec<EndInfo>, RpcError> {
-        let ended = self.handles.peers.borrow().ended.clone();
-        let all = || ended.iter().rev().map(|end| self.end_row(end)).chain(self.earlier_ends.iter().rev().cloned());
+        let view = self.peers();
+        let all =
+            || view.ended.iter().rev().map(|end| self.end_row(end)).chain(self.earlier_ends.iter().rev().cloned());
         let key = match peer {
             Some(name) if !all().any(|end| end.addr == name) => Some(self.peer_key(name)?),
             _ => None,
@@ -103,10 +104,8 @@ impl Service {
 
     /// Writes what changed since the last time. A disk that refuses costs the record and not the node.
     pub(crate) fn save_peers(&self) {
-        let (ended, bans) = {
-            let view = self.handles.peers.borrow();
-            (view.ended.clone(), view.bans.clone())
-        };
+        let view = self.peers();
+        let (ended, bans) = (&view.ended, &view.bans);
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         let known = saved.last_end.as_ref();
         let from = known.and_then(|last| ended.iter().rposition(|end| Arc::ptr_eq(end, last))).map_or(0, |at| at + 1);
@@ -117,11 +116,11 @@ impl Service {
                 tracing::warn!(%error, "ends of sessions are not kept");
             }
         }
-        if bans != saved.bans {
-            if let Err(error) = self.files.keep_bans(&bans, &*self.clock) {
+        if *bans != saved.bans {
+            if let Err(error) = self.files.keep_bans(bans, &*self.clock) {
                 tracing::warn!(%error, "bans are not kept: after a restart they are forgotten");
             }
-            saved.bans = bans;
+            saved.bans.clone_from(bans);
         }
     }
 
@@ -161,7 +160,7 @@ impl Service {
         if let (Some(key), true) = (peer, answers.is_empty()) {
             return Err(RpcError::PeerUnknown(key.to_string()));
         }
-        let view = self.handles.peers.borrow();
+        let view = self.peers();
         let address =
             |key: &PublicKey| view.peers.iter().find(|peer| peer.key == *key).map(|peer| peer.address.clone());
         let rows = answers.into_iter().map(|answer| PingInfo {
@@ -220,8 +219,8 @@ impl Service {
 
     pub(super) fn ban_rows(&self) -> Vec<BanInfo> {
         let (now, unix) = (self.clock.now(), self.clock.unix());
-        let bans = self.handles.peers.borrow().bans.clone();
-        let rows = bans.iter().filter(|ban| ban.until > now).map(|ban| {
+        let view = self.peers();
+        let rows = view.bans.iter().filter(|ban| ban.until > now).map(|ban| {
             let left = ban.until.since(now);
             BanInfo {
                 node_key: ban.key.into(),

@@ -2,16 +2,23 @@
 
 use super::Service;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::peer::{PeerSnapshot, Traffic};
+use timed_actors::peer_manager::PeersView;
 use timed_peer::Direction;
 use timed_primitives::Instant;
 use timed_rpc::result::{LaneInfo, NetworkInfo, PeerInfo};
 use timed_wire::{Kind, Lane};
 
 impl Service {
+    /// The peers as they were last published. Nothing is held meanwhile: the peer manager never waits for who reads.
+    pub(super) fn peers(&self) -> Arc<PeersView> {
+        self.handles.peers.borrow().clone()
+    }
+
     pub(super) fn network_summary(&self) -> NetworkInfo {
-        let view = self.handles.peers.borrow();
+        let view = self.peers();
         let peers = &view.peers;
         let count = |of: &dyn Fn(&PeerSnapshot) -> bool| {
             u32::try_from(peers.iter().filter(|peer| of(peer)).count()).unwrap_or(u32::MAX)
@@ -36,8 +43,7 @@ impl Service {
     }
 
     pub(super) fn peer_rows(&self) -> Vec<PeerInfo> {
-        let mut rows: Vec<PeerInfo> =
-            self.handles.peers.borrow().peers.iter().map(|peer| self.peer_row(peer)).collect();
+        let mut rows: Vec<PeerInfo> = self.peers().peers.iter().map(|peer| self.peer_row(peer)).collect();
         rows.sort_by_key(|row| row.id);
         rows
     }

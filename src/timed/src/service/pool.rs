@@ -16,8 +16,7 @@ impl Service {
 
     /// That what waits would not survive this process.
     pub(super) fn keeping_trouble(&self) -> Option<Trouble> {
-        let status = self.handles.mempool_status.borrow();
-        let problem = status.as_ref()?.keeping.failed.clone()?;
+        let problem = self.handles.mempool_status.borrow().as_ref()?.keeping.failed.clone()?;
         let line = format!(
             "the mempool's file cannot be written ({problem}): payments that wait are lost if this process ends; check the disk"
         );

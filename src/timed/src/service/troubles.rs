@@ -81,10 +81,8 @@ impl Service {
 
     /// Our own clock is wrong.
     fn clock_trouble(&self) -> Option<Trouble> {
-        let offset_ms = {
-            let view = self.handles.peers.borrow();
-            view.clock_offset_ms.filter(|_| view.is_clock_off)?
-        };
+        let view = self.peers();
+        let offset_ms = view.clock_offset_ms.filter(|_| view.is_clock_off)?;
         Some(Trouble::ClockOff { line: OwnClockOff { offset_ms }.to_string() })
     }
 

@@ -103,7 +103,7 @@ pub(in super::super) struct Node {
     /// Pings the other node outside the heartbeat; `None` when no answer came in time.
     pub(in super::super) ping: Rc<dyn Fn() -> LocalBoxFuture<'static, Option<Duration>>>,
     pub(in super::super) outlets: Outlets,
-    pub(in super::super) view: watch::Receiver<PeersView>,
+    pub(in super::super) view: watch::Receiver<Arc<PeersView>>,
 }
 
 /// A node on the calling thread; ready when the other node is up.
@@ -113,7 +113,7 @@ pub(in super::super) async fn node(
     dial: Option<SocketAddr>,
 ) -> anyhow::Result<Node> {
     let (inboxes, outlets) = Inboxes::bounded();
-    let (view, mut seen) = watch::channel(PeersView::default());
+    let (view, mut seen) = watch::channel(Arc::<PeersView>::default());
     let peer = |address: SocketAddr| ConfiguredPeer { address: address.to_string(), key: None, is_validator: true };
     let manager = PeerManager::new(PeerManagerParts {
         config: PeersConfig {
