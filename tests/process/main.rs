@@ -25,5 +25,6 @@ mod peers;
 mod stop;
 mod survival;
 mod testnet;
+mod troubles;
 mod twins;
 mod waiting;

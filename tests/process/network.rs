@@ -1,6 +1,7 @@
 //! Three shells are a network; without all three it says what is missing.
 
 use crate::harness::{Network, Node, time_cli, wait_for};
+use crate::troubles::wait_for_trouble;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -76,8 +77,9 @@ fn two_of_three_say_which_node_is_missing_and_go_on_when_it_returns() {
         wait_for("the quorum line", || (node.ask("getconsensusinfo", json!([]))["why"] == LINE).then_some(()));
         let consensus = node.ask("getconsensusinfo", json!([]));
         assert_eq!((&consensus["has_quorum"], &consensus["quorum_power"]), (&json!(false), &json!(3)), "{consensus}");
-        assert_eq!(node.page("/ready"), (503, LINE.to_owned()));
-        assert_eq!(node.page("/health").0, 200);
+        assert_eq!(wait_for_trouble(node.rpc_port, "no_quorum", LINE), LINE);
+        let warnings = node.ask("getnetworkinfo", json!([]))["warnings"].clone();
+        assert!(warnings.as_array().unwrap().contains(&json!(LINE)), "{warnings}");
         wait_for("the line in the log", || (count(node) >= 1).then_some(()));
     }
     // A payment waits, and no block is decided without the third.

@@ -4,6 +4,7 @@
 
 use crate::checker::Checker;
 use crate::harness::{Network, Node, run, timed, wait_for};
+use crate::troubles::wait_for_trouble;
 use serde_json::json;
 use std::fs;
 use std::path::Path;
@@ -64,8 +65,10 @@ fn live(network: &mut Network, checker: &mut Checker, round: u64) {
     });
     assert!(why.contains("127.0.0.1:") && why.contains("instance"), "{why}");
     assert_eq!(network.node(1).ask("getconsensusinfo", json!([]))["signing"], json!(true), "the original signs");
-    let (status, text) = twin.page("/ready");
-    assert!(status == 503 && (text.contains("our key") || text.contains("behind")), "{status} {text}");
+    let text = wait_for_trouble(twin.rpc_port, "twin", "our key");
+    assert!(text.lines().any(|line| line.starts_with("signing is ") && line.contains("127.0.0.1:")), "{text}");
+    let warnings = twin.ask("getnetworkinfo", json!([]))["warnings"].to_string();
+    assert!(warnings.contains("our key"), "{warnings}");
     for id in 1..=NODES + 1 {
         checker.peek(id, &network.node(id).folder).unwrap();
     }

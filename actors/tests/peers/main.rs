@@ -1,5 +1,6 @@
 //! Peers over a network in memory, in virtual time: what well-meaning nodes do, and what hostile ones achieve.
 
+mod clocks;
 mod common;
 mod friendly;
 mod hostile;

@@ -18,7 +18,7 @@ fn consensus_key(id: u64) -> SecretKey {
 }
 
 /// These validators, of power 1 each, with the quorum of that many.
-fn set(ids: impl IntoIterator<Item = u64>) -> ValidatorsChanged {
+pub(crate) fn set(ids: impl IntoIterator<Item = u64>) -> ValidatorsChanged {
     let validators = ids.into_iter().map(|id| Validator { key: consensus_key(id).public(), power: 1 }).collect();
     let validators = ValidatorSet::new(validators).expect("the keys differ");
     let quorum = validators.total_power() * 2 / 3 + 1;

@@ -4,17 +4,21 @@ use super::*;
 use crate::log_writer::LogWriter;
 use rand::SeedableRng as _;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Condvar;
+use std::sync::atomic::{AtomicI64, Ordering};
 use timed_actors::peer::HeartbeatLevel;
-use timed_actors::peer_manager::PeersConfig;
+use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig};
 use timed_actors::pulse::{BEAT_EVERY, HUNG_AFTER, Monitor};
-use timed_actors::transport::TcpTransport;
+use timed_actors::transport::{Listener, TcpTransport, Transport as _};
 use timed_actors::{Fatal, NodeParts, SystemClock, Threads, chain_start};
 use timed_consensus::{Consensus, SigningStatus};
 use timed_ledger::{Genesis, Ledger, MemoryStore};
 use timed_mempool::PoolFile;
 use timed_peer::{BookConfig, LaneLimits, LocalNode};
-use timed_primitives::{Disk, DiskFile, KeyHash, Lock, MemoryDisk, SecretKey, TransactionBody, TxInput, TxOutput};
+use timed_primitives::{
+    Disk, DiskFile, KeyHash, Lock, MemoryDisk, SecretKey, TransactionBody, TxInput, TxOutput, UnixTime,
+};
 use timed_rpc::Severity;
 
 /// A disk whose syncs of one file can be held up, as a disk that is broken does it.
@@ -81,34 +85,66 @@ impl DiskFile for SlowFile {
     }
 }
 
+/// A clock that somebody has set. Unit: milliseconds ahead.
+#[derive(Clone)]
+struct SetClock(SystemClock, Arc<AtomicI64>);
+
+impl SetClock {
+    fn ahead(ms: i64) -> Self {
+        Self(SystemClock::start(), Arc::new(AtomicI64::new(ms)))
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn unix(&self) -> UnixTime {
+        UnixTime(self.0.unix().0.saturating_add_signed(self.1.load(Ordering::Relaxed)))
+    }
+}
+
 /// The first validator of so many, alone, in memory.
 fn service(disk: &SlowDisk, validators: u64) -> Service {
+    node(1, disk, validators, SetClock::ahead(0), None, Vec::new())
+}
+
+/// A validator of so many, in memory.
+fn node(
+    id: u64,
+    disk: &SlowDisk,
+    validators: u64,
+    clock: SetClock,
+    listener: Option<Box<dyn Listener>>,
+    configured: Vec<ConfiguredPeer>,
+) -> Service {
     let genesis = Genesis::devnet(validators);
-    let key = |domain| SecretKey::development(domain, 1);
+    let key = |domain| SecretKey::development(domain, id);
     let ledger = Ledger::open(genesis.clone(), disk, Arc::new(MemoryStore::default())).unwrap();
     let mut config = timed_consensus::Config::new(genesis.chain_id, Some(key("consensus")));
     config.journal_step_bytes = 1 << 16;
     config.empty_block_interval = Duration::from_millis(50);
     let consensus = Consensus::open(config, disk, chain_start(&ledger.reader()).unwrap()).unwrap();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let clock: Arc<dyn Clock> = Arc::new(clock);
     let local = LocalNode {
         key: key("node").public(),
         consensus_key: Some(key("consensus")),
         chain_id: genesis.chain_id,
         genesis: genesis.hash(),
         agent: "timed/test".into(),
-        instance: uuid::Uuid::from_u128(1),
+        instance: uuid::Uuid::from_u128(id.into()),
         listen_port: 0,
         external: None,
         height: 0,
         capabilities: 0,
-        ping_interval: Duration::from_secs(5),
+        ping_interval: Duration::from_secs(1),
     };
     let handles = timed_actors::start(NodeParts {
         peers: PeersConfig {
             book: BookConfig::new(local.key, true),
             local,
-            configured: Vec::new(),
+            configured,
             banned: Vec::new(),
             known: Vec::new(),
             allowed: None,
@@ -118,8 +154,8 @@ fn service(disk: &SlowDisk, validators: u64) -> Service {
         },
         node_key: key("node"),
         transport: Arc::new(TcpTransport),
-        listener: None,
-        rng: rand::rngs::StdRng::seed_from_u64(1),
+        listener,
+        rng: rand::rngs::StdRng::seed_from_u64(id),
         ledger,
         consensus,
         proposer: Some(key("consensus").public()),
@@ -219,6 +255,45 @@ fn a_validator_without_a_quorum_says_so() {
         })
         .await;
         assert!(service.troubles().iter().all(|trouble| trouble.severity() < Severity::Dead));
+    });
+}
+
+/// Four validators over TCP, of which three say that it is later than the first one thinks.
+#[test]
+fn a_node_whose_clock_is_wrong_says_so_until_it_is_set() {
+    actix_rt::System::new().block_on(async {
+        let disk = SlowDisk::new("nothing");
+        let clock = SetClock::ahead(0);
+        let listener = TcpTransport.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+        let first = ConfiguredPeer {
+            address: listener.local_addr().unwrap().to_string(),
+            key: Some(SecretKey::development("node", 1).public()),
+            is_validator: true,
+        };
+        let service = node(1, &disk, 4, clock.clone(), Some(listener), Vec::new());
+        let others: Vec<_> = (2..=4)
+            .map(|id| node(id, &SlowDisk::new("nothing"), 4, SetClock::ahead(2_500), None, vec![first.clone()]))
+            .collect();
+        let line = |service: &Service| {
+            service.troubles().into_iter().find_map(|trouble| match trouble {
+                Trouble::ClockOff { line } => Some(line),
+                _ => None,
+            })
+        };
+        until(&service, "our clock is wrong", |service| line(service).is_some()).await;
+        let text = line(&service).unwrap();
+        // A round trip's error this way or that.
+        let is_near = text.contains("is 2.4 s behind") || text.contains("is 2.5 s behind");
+        assert!(is_near && text.contains("the other validators': set it"), "{text}");
+        assert!(service.warnings().contains(&text), "{:?}", service.warnings());
+        let metrics = service.metrics();
+        assert!(metrics.contains("timed_node_trouble{reason=\"clock_off\"} 1\n"), "{metrics}");
+        assert!(metrics.contains("timed_node_ready 0\n"), "{metrics}");
+        assert!(service.troubles().iter().all(|trouble| trouble.severity() < Severity::Dead));
+        // Nobody else is a quorum with others, so that nobody else knows whose clock it is.
+        assert!(others.iter().all(|other| line(other).is_none()));
+        clock.1.store(2_500, Ordering::Relaxed);
+        until(&service, "it is set", |service| line(service).is_none()).await;
     });
 }
 
