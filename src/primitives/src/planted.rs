@@ -5,7 +5,8 @@
 //! one thread. Beside a test that finds it, in a module `planted`, each bug has one that shows so, and another in simulated networks:
 //!
 //! ```text
-//! cargo test -p timed-primitives -p timed-consensus -p timed-ledger -p timed-peer -p timed-mempool -p timed-actors -p timed --lib --features planted planted
+//! cargo test -p timed-primitives -p timed-consensus -p timed-ledger -p timed-peer -p timed-mempool -p timed-actors --features planted planted
+//! cargo test -p timed --lib --features planted planted
 //! cargo test -p timed-simulator --features planted --test planted
 //! ```
 
