@@ -35,7 +35,7 @@ if ! command -v debootstrap >/dev/null; then
 fi
 [ -e "/usr/share/debootstrap/scripts/$suite" ] || cannot "debootstrap does not know the release $suite: set DEBIAN_SUITE"
 
-# debootstrap fetches by itself; a proxy that apt is told of counts for it too.
+# debootstrap fetches by itself; a proxy that apt is set to counts for it too.
 if [ -z "${http_proxy:-}" ] && command -v apt-config >/dev/null; then
     eval "$(apt-config shell http_proxy Acquire::http::Proxy)"
     case ${http_proxy:-} in http*) export http_proxy ;; esac

@@ -271,7 +271,7 @@ fn a_double_spend_is_refused_by_name_and_never_both_final() {
     });
 }
 
-/// Plays a short life of four nodes and tells every block id and block time.
+/// Plays a short life of four nodes and gives every block id and block time.
 fn trace(seed: u64) -> Vec<String> {
     let mut lines = Vec::new();
     run(async {

@@ -1,4 +1,4 @@
-//! More payments than a network can make final: who is taken, who is told to wait, and what becomes of those taken.
+//! More payments than a network can make final: who is taken, who has to wait, and what becomes of those taken.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 

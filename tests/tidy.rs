@@ -44,7 +44,7 @@ fn is_test_file(path: &str) -> bool {
     path.contains("/tests/") || path.starts_with("tests/") || path.ends_with("/tests.rs")
 }
 
-/// Rooms that know no runtime, clock, socket or thread.
+/// Crates that know no runtime, clock, socket or thread.
 const CORES: [&str; 8] = [
     "src/primitives",
     "src/wire",
@@ -56,8 +56,8 @@ const CORES: [&str; 8] = [
     "src/wallet",
 ];
 
-/// Which rooms each room may open the door to. A new door is a decision: make it here and in README.md.
-fn allowed_doors() -> BTreeMap<&'static str, Vec<&'static str>> {
+/// Which crates each crate may depend on. A new dependency is a decision: make it here and in README.md.
+fn allowed_dependencies() -> BTreeMap<&'static str, Vec<&'static str>> {
     BTreeMap::from([
         ("src/primitives", vec![]),
         ("src/wire", vec!["timed-primitives"]),
@@ -134,20 +134,20 @@ fn dependencies(manifest: &Path, table: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn rooms_open_only_their_allowed_doors() {
-    let allowed = allowed_doors();
+fn crates_depend_only_on_what_they_may() {
+    let allowed = allowed_dependencies();
     let root = root();
     for member in fs::read_dir(root.join("src")).unwrap() {
         let name = format!("src/{}", member.unwrap().file_name().to_string_lossy());
         assert!(
             allowed.contains_key(&name[..]),
-            "{name} is a room without a row in tests/tidy.rs: say whom it may know"
+            "{name} is a crate without a row in tests/tidy.rs: say whom it may know"
         );
     }
-    for (room, doors) in allowed {
-        for found in dependencies(&root.join(room).join("Cargo.toml"), "dependencies") {
+    for (folder, crates) in allowed {
+        for found in dependencies(&root.join(folder).join("Cargo.toml"), "dependencies") {
             if found.starts_with("timed-") {
-                assert!(doors.contains(&&found[..]), "{room} must not know {found}: see the code map in README.md");
+                assert!(crates.contains(&&found[..]), "{folder} must not know {found}: see the code map in README.md");
             }
         }
     }
@@ -253,7 +253,7 @@ fn tests_and_scenarios_named_in_the_docs_exist() {
 }
 
 #[test]
-fn no_file_is_a_city() {
+fn no_file_is_too_long() {
     const LINES_MAX: usize = 500;
     for folder in ["src", "actors", "config"] {
         for (path, text) in rust_files(folder) {
@@ -292,6 +292,195 @@ fn nothing_is_hidden_or_left_for_later() {
     }
 }
 
+/// Words that the code once had of its own, where the field has others. Left is what a word begins with or, after `=`, what it is; right is
+/// what to say instead. The parts of names count as words: `has_told`, `JudgeError`.
+const RETIRED_WORDS: [(&str, &str); 24] = [
+    ("=told", "reported, announced, sent; of two things: distinguished"),
+    ("=untold", "unreported"),
+    ("=tells", "reports, announces, sends, says"),
+    ("=telling", "reporting, announcing, sending"),
+    ("judg", "validate, Validity; who checks a simulated run is the checker"),
+    ("greet", "handshake; Hello for the message"),
+    ("stranger", "unknown peer"),
+    ("liar", "Byzantine validator"),
+    ("ghost", "stale session"),
+    ("=heed", "apply"),
+    ("=remind", "resend"),
+    ("=thank", "report useful"),
+    ("=thanks", "report useful"),
+    ("holding", "known votes, VoteSetBits"),
+    ("ballot", "EngineVote"),
+    ("=rooms", "crates, components, actors, channels, threads: whichever they are"),
+    ("=inlet", "InboundRouter"),
+    ("=outbox", "OutboundQueue"),
+    ("=cabin", "NodeDriver"),
+    ("=seat", "NodeInner"),
+    ("=weather", "fault schedule"),
+    ("=calm", "quiet, a quiet period"),
+    ("=richest", "with all precommits"),
+    ("=vital", "FatalHandle"),
+];
+
+/// The same for phrases.
+const RETIRED_PHRASES: [(&str, &str); 7] = [
+    ("good life", "a session that was stable"),
+    ("links heal", "vote-set gossip"),
+    ("the hands of", "the actor of"),
+    ("consensus room", "the consensus actor, the crate of consensus"),
+    ("set back", "restored from an old copy; of a clock: turned back"),
+    ("looked at", "inspected, read, checked"),
+    ("held votes", "known votes"),
+];
+
+/// Names that no type may have: they say too little, or are those of others.
+const RETIRED_TYPES: [&str; 16] = [
+    "Send",
+    "Close",
+    "Arrived",
+    "Measured",
+    "AddressNews",
+    "Owed",
+    "Left",
+    "Beat",
+    "Place",
+    "Flight",
+    "Line",
+    "Late",
+    "Told",
+    "Held",
+    "Offer",
+    "Room",
+];
+
+/// Where a retired word stands on purpose: in names that are seen outside, and in labels that keys are drawn from.
+const RETIRED_BUT_ALLOWED: [(&str, &str); 11] = [
+    ("README.md", "the node always tells you why"),
+    ("src/wire/src/message.rs", "\"holdings\""),
+    ("src/simulator/src/adversary.rs", "\"false holdings\""),
+    ("src/simulator/src/faults.rs", "\"liar\""),
+    ("src/simulator/src/world.rs", "development(\"stranger\""),
+    ("src/simulator/src/unknown_peer.rs", "agent: \"stranger\""),
+    ("src/simulator/src/scenarios/operations.rs", "development(\"ghost\""),
+    ("src/timed/src/bench/verify.rs", "\"judge_unknown_ms\""),
+    ("src/timed/src/bench/verify.rs", "\"judge_known_ms\""),
+    ("tests/process/bench_parts.rs", "/block/judge_known_ms"),
+    ("tests/process/bench_parts.rs", "/block/judge_unknown_ms"),
+];
+
+/// Code, manifests, documents and scripts, without golden files, inputs of fuzz targets and raw results.
+fn texts() -> Vec<(String, String)> {
+    fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
+        let Ok(entries) = fs::read_dir(folder) else { return };
+        for entry in entries {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir()
+                && !["target", "golden", "corpus", "benchmarks", "proptest-regressions"].contains(&&name[..])
+            {
+                walk(&path, into);
+            } else if path.is_file() {
+                into.push(path);
+            }
+        }
+    }
+    let root = root();
+    let mut paths = vec![root.join("README.md"), root.join("Cargo.toml")];
+    for folder in ["src", "actors", "config", "tests", "docs", "docker", ".ci"] {
+        walk(&root.join(folder), &mut paths);
+    }
+    paths.sort();
+    let is_here = |path: &String| path != "tests/tidy.rs";
+    let named = paths.into_iter().map(|path| (path.strip_prefix(&root).unwrap().display().to_string(), path));
+    named
+        .filter(|(name, _)| is_here(name))
+        .filter_map(|(name, path)| Some((name, fs::read_to_string(path).ok()?)))
+        .collect()
+}
+
+/// The words of a line in small letters; `JudgeError` and `judge_error` are two each.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut was_small = false;
+    for c in line.chars() {
+        if !c.is_alphabetic() || (c.is_uppercase() && was_small) {
+            words.push(String::new());
+        }
+        if c.is_alphabetic() {
+            words.last_mut().unwrap().extend(c.to_lowercase());
+        }
+        was_small = c.is_lowercase();
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[test]
+fn words_of_our_own_are_not_used_where_the_field_has_one() {
+    let is_retired = |word: &str, retired: &str| match retired.strip_prefix('=') {
+        Some(whole) => word == whole,
+        None => word.starts_with(retired),
+    };
+    let mut found = Vec::new();
+    for (path, text) in texts() {
+        for (number, line) in text.lines().enumerate() {
+            let allowed = RETIRED_BUT_ALLOWED.iter().filter(|(file, _)| *file == path);
+            let line = allowed.fold(line.to_owned(), |line, (_, text)| line.replace(text, ""));
+            let (words, small) = (words(&line), line.to_lowercase());
+            let retired =
+                RETIRED_WORDS.iter().filter(|(retired, _)| words.iter().any(|word| is_retired(word, retired)));
+            let phrases = RETIRED_PHRASES.iter().filter(|(phrase, _)| small.contains(phrase));
+            found.extend(retired.chain(phrases).map(|(what, instead)| {
+                format!("{path}:{}: `{}` is a word of our own: {instead}", number + 1, what.trim_start_matches('='))
+            }));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Types of all crates outside tests, public or not, as (name, file).
+fn types() -> Vec<(String, String)> {
+    let mut types = Vec::new();
+    for (path, text) in ["src", "actors", "config"].iter().flat_map(|folder| rust_files(folder)) {
+        if is_test_file(&path) {
+            continue;
+        }
+        for line in before_tests(&text).lines() {
+            let item = line.trim_start();
+            let item = match item.strip_prefix("pub") {
+                Some(rest) if rest.starts_with('(') => rest.split_once(") ").map_or(rest, |(_, item)| item),
+                Some(rest) => rest.trim_start(),
+                None => item,
+            };
+            let is_member = line.starts_with(' ') && item.starts_with("type ");
+            let name =
+                ["struct ", "enum ", "trait ", "union ", "type "].iter().find_map(|kind| item.strip_prefix(kind));
+            if let (Some(name), false) = (name, is_member) {
+                let end = name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len());
+                if end > 0 {
+                    types.push((name[..end].to_owned(), path.clone()));
+                }
+            }
+        }
+    }
+    types
+}
+
+#[test]
+fn one_name_names_one_type() {
+    let types = types();
+    assert!(types.len() > 500, "only {} types were found", types.len());
+    let (mut known, mut found) = (BTreeMap::new(), Vec::new());
+    for (name, path) in types {
+        if RETIRED_TYPES.contains(&&name[..]) {
+            found.push(format!("{path}: {name} says too little of what the type is: give it a longer name"));
+        }
+        if let Some(other) = known.insert(name.clone(), path.clone()) {
+            found.push(format!("{name} is a type of {other} and of {path}: name each by what it is"));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
 #[test]
 fn every_image_has_the_same_user_paths_and_entry() {
     let shared = |name: &str| {
@@ -304,36 +493,39 @@ fn every_image_has_the_same_user_paths_and_entry() {
 }
 
 #[test]
-fn readme_names_every_room() {
+fn readme_names_every_crate() {
     let readme = read(&root().join("README.md"));
-    for room in allowed_doors().keys() {
-        let name = room.strip_prefix("src/").unwrap_or(room);
-        assert!(readme.contains(&format!("`{name}`")), "README.md does not name the room {room}");
+    for folder in allowed_dependencies().keys() {
+        let name = folder.strip_prefix("src/").unwrap_or(folder);
+        assert!(readme.contains(&format!("`{name}`")), "README.md does not name the crate {folder}");
     }
 }
 
 #[test]
 fn packages_take_versions_from_the_one_table() {
     let root = root();
-    for room in allowed_doors().keys().chain(&["tests"]) {
-        let manifest: toml::Table = read(&root.join(room).join("Cargo.toml")).parse().unwrap();
+    for folder in allowed_dependencies().keys().chain(&["tests"]) {
+        let manifest: toml::Table = read(&root.join(folder).join("Cargo.toml")).parse().unwrap();
         for table in ["dependencies", "dev-dependencies"] {
             let Some(dependencies) = manifest.get(table).and_then(|t| t.as_table()) else { continue };
             for (name, value) in dependencies {
                 let from_workspace = value.get("workspace").and_then(|w| w.as_bool()) == Some(true);
-                assert!(from_workspace, "{room}: {name} must come from [workspace.dependencies] in Cargo.toml");
+                assert!(from_workspace, "{folder}: {name} must come from [workspace.dependencies] in Cargo.toml");
             }
         }
     }
 }
 
 #[test]
-fn every_dependency_is_named_in_the_code_of_its_room() {
+fn every_dependency_is_named_in_the_code_of_its_crate() {
     let root = root();
-    for room in allowed_doors().keys() {
-        let code: String = rust_files(&format!("{room}/src")).into_iter().map(|(_, text)| text).collect();
-        for name in dependencies(&root.join(room).join("Cargo.toml"), "dependencies") {
-            assert!(code.contains(&name.replace('-', "_")), "{room} depends on {name} and never names it: take it out");
+    for folder in allowed_dependencies().keys() {
+        let code: String = rust_files(&format!("{folder}/src")).into_iter().map(|(_, text)| text).collect();
+        for name in dependencies(&root.join(folder).join("Cargo.toml"), "dependencies") {
+            assert!(
+                code.contains(&name.replace('-', "_")),
+                "{folder} depends on {name} and never names it: take it out"
+            );
         }
     }
 }

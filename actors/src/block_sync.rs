@@ -1,9 +1,9 @@
-//! The hands of block sync: fetches decided blocks from peers, checks certificates off this thread, and serves those who are behind.
+//! The block sync actor: fetches decided blocks from peers, checks certificates off this thread, and serves those who are behind.
 
-use crate::fatal::Vital;
+use crate::fatal::FatalHandle;
 use crate::ledger::{CommitMany, Committed};
-use crate::messages::{Audience, Inbound, PeerDown, PeerUp, Penalize, Send, TipChanged};
-use crate::network::Network;
+use crate::messages::{Audience, Inbound, PeerDown, PeerUp, Penalize, SendTo, TipChanged};
+use crate::network::NetworkHandle;
 use crate::threads::Threads;
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
@@ -11,7 +11,10 @@ use actix::{
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use timed_block_sync::{Action, BlockSync, Decision, Delivery, Limits, Progress, Reply, Server, ServerLimits, Stats};
+use timed_block_sync::{
+    BlockDelivery, BlockReply, BlockServer, BlockSync, Progress, ServeDecision, ServerLimits, SyncAction, SyncLimits,
+    SyncStats,
+};
 use timed_consensus::verify_certificate;
 use timed_ledger::{LedgerReader, LedgerView, ReadError};
 use timed_peer::Offence;
@@ -36,7 +39,7 @@ pub struct SyncStatus {
     /// How far, how fast, and why it stands still.
     pub progress: Progress,
     /// Counters.
-    pub stats: Stats,
+    pub stats: SyncStats,
 }
 
 /// What the actor is made of.
@@ -50,13 +53,13 @@ pub struct BlockSyncParts {
     /// Where certificates are checked.
     pub threads: Threads,
     /// The way to peers.
-    pub network: Network,
+    pub network: NetworkHandle,
     /// Frames from peers.
     pub inbox: mpsc::Receiver<Inbound<BlockSyncMessage>>,
     /// Where the status is published.
     pub status: watch::Sender<Option<SyncStatus>>,
     /// Ends the process if this actor panics or the log cannot be read.
-    pub vital: Vital,
+    pub fatal: FatalHandle,
 }
 
 /// A block whose certificate holds.
@@ -64,7 +67,7 @@ type Verified = (Arc<Block>, CommitCertificate);
 
 /// What of one request is being checked. Bounded by what was asked for.
 #[derive(Default)]
-struct Checking {
+struct RequestChecks {
     blocks: usize,
     is_ended: bool,
 }
@@ -72,29 +75,29 @@ struct Checking {
 /// Fetches what is missing, serves what is asked for.
 pub struct BlockSyncActor {
     sync: BlockSync<Verified>,
-    server: Server,
+    server: BlockServer,
     reader: LedgerReader,
     ledger: Recipient<CommitMany>,
     clock: Arc<dyn Clock>,
     threads: Threads,
-    network: Network,
+    network: NetworkHandle,
     inbox: Option<mpsc::Receiver<Inbound<BlockSyncMessage>>>,
     status: watch::Sender<Option<SyncStatus>>,
     /// Replies whose certificates are being checked, by peer and request, and whether the request's end has arrived.
-    checking: BTreeMap<(PublicKey, u64), Checking>,
+    checking: BTreeMap<(PublicKey, u64), RequestChecks>,
     /// Peers that are connected.
     up: BTreeSet<PublicKey>,
     was_leading: bool,
     wake: Option<SpawnHandle>,
-    vital: Vital,
+    fatal: FatalHandle,
 }
 
 impl BlockSyncActor {
     /// Starts at the chain's tip.
     pub fn new(parts: BlockSyncParts) -> Self {
         Self {
-            sync: BlockSync::new(Limits::default(), parts.reader.tip().height),
-            server: Server::new(ServerLimits::default()),
+            sync: BlockSync::new(SyncLimits::default(), parts.reader.tip().height),
+            server: BlockServer::new(ServerLimits::default()),
             reader: parts.reader,
             ledger: parts.ledger,
             clock: parts.clock,
@@ -106,18 +109,18 @@ impl BlockSyncActor {
             up: BTreeSet::new(),
             was_leading: false,
             wake: None,
-            vital: parts.vital,
+            fatal: parts.fatal,
         }
     }
 
-    fn carry_out(&mut self, actions: Vec<Action<Verified>>, ctx: &mut Context<Self>) {
+    fn carry_out(&mut self, actions: Vec<SyncAction<Verified>>, ctx: &mut Context<Self>) {
         for action in actions {
             match action {
-                Action::Request { to, request, from, count } => {
+                SyncAction::Request { to, request, from, count } => {
                     self.network.send(to, BlockSyncMessage::GetBlocks { request, from: from.0, count });
                 }
-                Action::Deliver { items, .. } => self.deliver(items, ctx),
-                Action::Blame { peer, height } => {
+                SyncAction::Deliver { items, .. } => self.deliver(items, ctx),
+                SyncAction::Blame { peer, height } => {
                     debug!(peer = peer.short(), %height, "peer delivered a block that is provably false");
                     self.penalize(peer, Offence::InvalidCertificate);
                 }
@@ -129,8 +132,8 @@ impl BlockSyncActor {
         self.network.penalize.do_send(Penalize { peer, offence });
     }
 
-    /// Hands blocks to the ledger; the tip afterwards tells how far it came.
-    fn deliver(&mut self, items: Vec<Delivery<Verified>>, ctx: &mut Context<Self>) {
+    /// Hands blocks to the ledger; the tip afterwards shows how far it came.
+    fn deliver(&mut self, items: Vec<BlockDelivery<Verified>>, ctx: &mut Context<Self>) {
         let Some(last) = items.last().map(|delivery| delivery.height) else { return };
         let blocks = items.into_iter().map(|delivery| delivery.item).collect();
         let committed = self.ledger.send(CommitMany(blocks));
@@ -193,14 +196,14 @@ impl BlockSyncActor {
 
     fn serve(&mut self, peer: PublicKey, request: u64, from: Height, count: u16, ctx: &mut Context<Self>) {
         match self.server.on_request(peer, request, from, count, Height::FIRST, self.reader.tip().height) {
-            Decision::Decline { request } => self.network.send(peer, BlockSyncMessage::End { request, sent: 0 }),
-            Decision::Serve(reply) => self.send_blocks(reply, ctx),
+            ServeDecision::Decline { request } => self.network.send(peer, BlockSyncMessage::End { request, sent: 0 }),
+            ServeDecision::Serve(reply) => self.send_blocks(reply, ctx),
         }
     }
 
     /// Reads off this thread, then sends. The request counts as served when the peer manager has taken the last message, so that
     /// the bounds on open requests bound what waits there.
-    fn send_blocks(&self, reply: Reply, ctx: &mut Context<Self>) {
+    fn send_blocks(&self, reply: BlockReply, ctx: &mut Context<Self>) {
         let (threads, view, network) = (self.threads.clone(), self.reader.view(), self.network.clone());
         let (peer, request) = (reply.to, reply.request);
         let served = async move {
@@ -210,7 +213,7 @@ impl BlockSyncActor {
             for block in blocks {
                 network.send(peer, block);
             }
-            let end = Send { to: peer, message: BlockSyncMessage::End { request, sent }.into() };
+            let end = SendTo { to: peer, message: BlockSyncMessage::End { request, sent }.into() };
             // Without an answer the peer manager is gone and the process is ending.
             let _ = network.send.send(end).await;
             error
@@ -218,7 +221,7 @@ impl BlockSyncActor {
         ctx.spawn(served.into_actor(self).map(move |error, actor, _ctx| {
             actor.server.on_finished(&peer);
             if let Some(error) = error {
-                actor.vital.fail(error.to_string());
+                actor.fatal.fail(error.to_string());
             }
         }));
     }
@@ -273,7 +276,7 @@ fn verify(chain: ChainId, set: &ValidatorSet, received: &Received) -> Option<Ver
 }
 
 /// The blocks of a reply as messages, up to its bounds, and what kept it from reading more.
-fn read_blocks(view: &LedgerView, mut reply: Reply) -> (Vec<BlockSyncMessage>, Option<ReadError>) {
+fn read_blocks(view: &LedgerView, mut reply: BlockReply) -> (Vec<BlockSyncMessage>, Option<ReadError>) {
     let mut blocks = Vec::new();
     while let Some(height) = reply.next() {
         match view.decided_bytes(height) {
@@ -403,7 +406,7 @@ mod tests {
         (genesis, block, CommitCertificate { height, round: Round::ZERO, block: id, signatures })
     }
 
-    fn judged(genesis: &Genesis, block: &Block, certificate: &CommitCertificate, height: Height) -> bool {
+    fn validated(genesis: &Genesis, block: &Block, certificate: &CommitCertificate, height: Height) -> bool {
         let received = Received {
             peer: PublicKey([1; 32]),
             request: 1,
@@ -417,16 +420,16 @@ mod tests {
     #[test]
     fn only_the_very_block_that_was_decided_passes() {
         let (genesis, block, certificate) = decided();
-        assert!(judged(&genesis, &block, &certificate, Height(1)));
-        assert!(!judged(&genesis, &block, &certificate, Height(2)), "another height than the one asked for");
+        assert!(validated(&genesis, &block, &certificate, Height(1)));
+        assert!(!validated(&genesis, &block, &certificate, Height(2)), "another height than the one asked for");
         let mut forged = certificate.clone();
         forged.signatures[0].signature.0[9] ^= 1;
-        assert!(!judged(&genesis, &block, &forged, Height(1)), "a bad signature");
+        assert!(!validated(&genesis, &block, &forged, Height(1)), "a bad signature");
         // The same header, so the same id, with another body.
         let mut changed = block.clone();
         changed.parent_certificate = Some(certificate.clone());
         assert_eq!(changed.id(), block.id());
-        assert!(!judged(&genesis, &changed, &certificate, Height(1)), "another parent certificate");
+        assert!(!validated(&genesis, &changed, &certificate, Height(1)), "another parent certificate");
         let mut stuffed = block.clone();
         let (outpoint, output) = genesis.unspent().next().unwrap();
         let body = timed_primitives::TransactionBody {
@@ -437,6 +440,6 @@ mod tests {
         };
         stuffed.transactions.push(body.sign(&[&SecretKey::development("wallet", 0)]));
         assert_eq!(stuffed.id(), block.id());
-        assert!(!judged(&genesis, &stuffed, &certificate, Height(1)), "a transaction slipped in");
+        assert!(!validated(&genesis, &stuffed, &certificate, Height(1)), "a transaction slipped in");
     }
 }

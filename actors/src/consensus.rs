@@ -1,19 +1,19 @@
-//! The hands of consensus: one input at a time into the core, its outputs carried out in order. The core has made durable what must be
+//! The consensus actor: one input at a time into the core, its outputs carried out in order. The core has made durable what must be
 //! durable before it returns, on this actor's own thread. It never waits: answers come back as messages that name what they answer.
 
 use crate::block_sync::Wanted;
-use crate::fatal::Vital;
-use crate::ledger::{Assemble, Commit, Committed, Judge, Judgement};
+use crate::fatal::FatalHandle;
+use crate::ledger::{Assemble, Commit, Committed, Validate, Validity};
 use crate::mempool::{BuildPayload, PayloadWaiting, Proposed, Revalidate};
 use crate::messages::{Audience, Inbound, NetworkTime, PeerDown, PeerUp, Penalize, ValidatorsChanged};
-use crate::network::Network;
+use crate::network::NetworkHandle;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, SpawnHandle, StreamHandler, WrapFuture};
 use std::sync::Arc;
 use std::time::Duration;
-use timed_consensus::key_use::GHOST_TIME;
+use timed_consensus::key_use::STALE_SESSION_TIME;
 use timed_consensus::{
-    Consensus, ConsensusStatus, Gossip, Holdings, Input, KeyReport, Offence, OtherNode, OtherSession, Output, Payload,
-    quorum,
+    Consensus, ConsensusStatus, Gossip, GossipOffence, Input, KeyReport, KnownVotes, OtherNode, OtherSession, Output,
+    Payload, quorum,
 };
 use timed_ledger::{Draft, LedgerReader, TransactionError};
 use timed_peer::EndReason;
@@ -40,30 +40,30 @@ pub struct ConsensusParts {
     pub proposer: Option<PublicKey>,
     /// The decided chain.
     pub reader: LedgerReader,
-    /// Judges blocks.
-    pub judge: Recipient<Judge>,
+    /// Validates blocks.
+    pub validate: Recipient<Validate>,
     /// Makes blocks.
     pub assemble: Recipient<Assemble>,
     /// Takes over decided blocks.
     pub commit: Recipient<Commit>,
     /// Chooses transactions.
     pub payload: Recipient<BuildPayload>,
-    /// Told when the pool holds what does not apply.
+    /// Gets [`crate::mempool::Revalidate`] when the pool holds what does not apply.
     pub revalidate: Recipient<Revalidate>,
-    /// Told of proposed blocks.
+    /// Proposed blocks are reported to it.
     pub proposed: Recipient<Proposed>,
-    /// Told of missing blocks.
+    /// Missing blocks are reported to it.
     pub wanted: Recipient<Wanted>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// The way to peers.
-    pub network: Network,
+    pub network: NetworkHandle,
     /// Frames from peers.
     pub inbox: mpsc::Receiver<Inbound<ConsensusMessage>>,
     /// Where the status is published.
     pub status: watch::Sender<Option<ConsensusStatus>>,
     /// Ends the process if this actor must not go on.
-    pub vital: Vital,
+    pub fatal: FatalHandle,
 }
 
 /// Feeds the core.
@@ -72,8 +72,8 @@ pub struct ConsensusActor {
     inbox: Option<mpsc::Receiver<Inbound<ConsensusMessage>>>,
     wake: Option<SpawnHandle>,
     is_publish_planned: bool,
-    /// The validators that the peer manager was told of.
-    told: Option<ValidatorSet>,
+    /// The validators that were last announced to the peer manager.
+    announced: Option<ValidatorSet>,
 }
 
 /// What a block is to be built from.
@@ -91,10 +91,10 @@ impl ConsensusActor {
     pub fn new(mut parts: ConsensusParts) -> Self {
         let (_, closed) = mpsc::channel(1);
         let inbox = Some(std::mem::replace(&mut parts.inbox, closed));
-        Self { parts, inbox, wake: None, is_publish_planned: false, told: None }
+        Self { parts, inbox, wake: None, is_publish_planned: false, announced: None }
     }
 
-    /// The one way into the core.
+    /// The one entry into the core.
     fn feed(&mut self, input: Input, ctx: &mut Context<Self>) {
         let (now, unix) = (self.parts.clock.now(), self.parts.clock.unix());
         match self.parts.core.handle(now, unix, input) {
@@ -104,7 +104,7 @@ impl ConsensusActor {
                 }
             }
             Err(error) => {
-                self.parts.vital.fail(error.to_string());
+                self.parts.fatal.fail(error.to_string());
                 return;
             }
         }
@@ -118,12 +118,12 @@ impl ConsensusActor {
         }
     }
 
-    /// Tells the peer manager who decides the next height, when that has changed.
-    fn tell_validators(&mut self, next: Height) {
+    /// Announces to the peer manager who decides the next height, when that has changed.
+    fn announce_validators(&mut self, next: Height) {
         let validators = self.parts.reader.validators(next);
-        if self.told.as_ref() != Some(&validators) {
+        if self.announced.as_ref() != Some(&validators) {
             let quorum = quorum(validators.total_power());
-            self.told = Some(validators.clone());
+            self.announced = Some(validators.clone());
             self.parts.network.validators.do_send(ValidatorsChanged { validators, quorum });
         }
     }
@@ -145,7 +145,7 @@ impl ConsensusActor {
             Output::Build { height, round, parent, time, parent_certificate, bytes_max } => {
                 self.build(Order { height, round, parent, time, parent_certificate, bytes_max }, ctx);
             }
-            Output::Judge { block } => self.judge(block, ctx),
+            Output::Validate { block } => self.validate(block, ctx),
             Output::Commit { block, certificate } => self.parts.commit.do_send(Commit { block, certificate }),
             Output::Wanted { height, id } => {
                 debug!(%height, block = id.short(), "a block is missing");
@@ -155,9 +155,9 @@ impl ConsensusActor {
             Output::Evidence(evidence) => warn!(?evidence, "a validator contradicted itself"),
             Output::Invalid { from, offence } => {
                 let offence = match offence {
-                    Offence::BadSignature => timed_peer::Offence::InvalidSignature,
-                    Offence::BadCertificate => timed_peer::Offence::InvalidCertificate,
-                    Offence::BadBlock => timed_peer::Offence::InvalidBlock,
+                    GossipOffence::BadSignature => timed_peer::Offence::InvalidSignature,
+                    GossipOffence::BadCertificate => timed_peer::Offence::InvalidCertificate,
+                    GossipOffence::BadBlock => timed_peer::Offence::InvalidBlock,
                 };
                 self.penalize(from, offence);
             }
@@ -202,31 +202,31 @@ impl ConsensusActor {
             if assembled.left_out.iter().any(|(_, reason)| !matches!(reason, TransactionError::NoRoom { .. })) {
                 actor.parts.revalidate.do_send(Revalidate);
             }
-            actor.tell_proposed(&assembled.block);
+            actor.report_proposed(&assembled.block);
             actor.feed(Input::Built { height, round, block: assembled.block }, ctx);
         }));
     }
 
-    fn judge(&mut self, block: Arc<Block>, ctx: &mut Context<Self>) {
-        let judged = self.parts.judge.send(Judge(block.clone()));
-        ctx.spawn(judged.into_actor(self).map(move |judgement, actor, ctx| {
+    fn validate(&mut self, block: Arc<Block>, ctx: &mut Context<Self>) {
+        let answer = self.parts.validate.send(Validate(block.clone()));
+        ctx.spawn(answer.into_actor(self).map(move |validity, actor, ctx| {
             let id = block.id();
-            match judgement {
-                Ok(Judgement::Valid) => {
-                    actor.tell_proposed(&block);
-                    actor.feed(Input::Judged { id, valid: true }, ctx);
+            match validity {
+                Ok(Validity::Valid) => {
+                    actor.report_proposed(&block);
+                    actor.feed(Input::Validated { id, valid: true }, ctx);
                 }
-                Ok(Judgement::Invalid(error)) => {
+                Ok(Validity::Invalid(error)) => {
                     debug!(height = %block.height(), block = id.short(), %error, "proposed block is not valid");
-                    actor.feed(Input::Judged { id, valid: false }, ctx);
+                    actor.feed(Input::Validated { id, valid: false }, ctx);
                 }
                 // The tip has moved on, or the process is ending: nothing to say of this block.
-                Ok(Judgement::NotNext) | Err(_) => {}
+                Ok(Validity::NotNext) | Err(_) => {}
             }
         }));
     }
 
-    fn tell_proposed(&self, block: &Block) {
+    fn report_proposed(&self, block: &Block) {
         let transactions = block.transactions.iter().map(timed_primitives::Transaction::id).collect();
         self.parts.proposed.do_send(Proposed { block: block.id(), height: block.height(), transactions });
     }
@@ -239,19 +239,19 @@ fn to_wire(gossip: &Gossip) -> ConsensusMessage {
         Gossip::Proposal(proposal) => ConsensusMessage::Proposal(encode(proposal).into()),
         Gossip::Polka(polka) => ConsensusMessage::Polka(encode(polka).into()),
         Gossip::RoundCertificate(certificate) => ConsensusMessage::RoundCertificate(encode(certificate).into()),
-        Gossip::Holdings(holdings) => ConsensusMessage::Holdings(timed_wire::Holdings {
-            height: holdings.height.0,
-            round: holdings.round.0,
-            has_proposal: holdings.has_proposal,
-            has_block: holdings.has_block,
-            prevotes: holdings.prevotes.clone(),
-            precommits: holdings.precommits.clone(),
+        Gossip::KnownVotes(known) => ConsensusMessage::VoteSetBits(timed_wire::VoteSetBits {
+            height: known.height.0,
+            round: known.round.0,
+            has_proposal: known.has_proposal,
+            has_block: known.has_block,
+            prevotes: known.prevotes.clone(),
+            precommits: known.precommits.clone(),
         }),
         Gossip::Block(block) => ConsensusMessage::Block(encode(&**block).into()),
         Gossip::GetBlock { height, id } => ConsensusMessage::GetBlock { height: height.0, id: id.0.0 },
-        Gossip::KeyReport(report) => ConsensusMessage::KeyReport(timed_wire::KeyReport {
+        Gossip::KeyReport(report) => ConsensusMessage::KeyReport(timed_wire::WireKeyReport {
             height: report.height.0,
-            other: report.other.map(|session| timed_wire::OtherSession {
+            other: report.other.map(|session| timed_wire::WireOtherSession {
                 node: session.other.node.0,
                 instance: Uuid::from_u128(session.other.instance),
                 address: session.other.address,
@@ -270,13 +270,13 @@ fn from_wire(message: ConsensusMessage) -> Result<Gossip, DecodeError> {
         ConsensusMessage::Proposal(bytes) => Gossip::Proposal(decode::<Proposal>(&bytes)?),
         ConsensusMessage::Polka(bytes) => Gossip::Polka(decode(&bytes)?),
         ConsensusMessage::RoundCertificate(bytes) => Gossip::RoundCertificate(decode(&bytes)?),
-        ConsensusMessage::Holdings(holdings) => Gossip::Holdings(Holdings {
-            height: Height(holdings.height),
-            round: Round(holdings.round),
-            has_proposal: holdings.has_proposal,
-            has_block: holdings.has_block,
-            prevotes: holdings.prevotes,
-            precommits: holdings.precommits,
+        ConsensusMessage::VoteSetBits(known) => Gossip::KnownVotes(KnownVotes {
+            height: Height(known.height),
+            round: Round(known.round),
+            has_proposal: known.has_proposal,
+            has_block: known.has_block,
+            prevotes: known.prevotes,
+            precommits: known.precommits,
         }),
         ConsensusMessage::Block(bytes) => Gossip::Block(Arc::new(decode(&bytes)?)),
         ConsensusMessage::GetBlock { height, id } => Gossip::GetBlock { height: Height(height), id: BlockId(Hash(id)) },
@@ -290,7 +290,7 @@ fn from_wire(message: ConsensusMessage) -> Result<Gossip, DecodeError> {
                 },
                 // What a peer names is bounded, so that no sum of times overflows.
                 age: Duration::from_millis(session.age_ms).min(AGE_MAX),
-                left: session.left_ms.map(|left| Duration::from_millis(left.into()).min(GHOST_TIME)),
+                left: session.left_ms.map(|left| Duration::from_millis(left.into()).min(STALE_SESSION_TIME)),
                 has_signed: session.has_signed,
             }),
         }),
@@ -304,7 +304,7 @@ impl Actor for ConsensusActor {
         if let Some(inbox) = self.inbox.take() {
             ctx.add_stream(crate::inbox_stream(inbox));
         }
-        self.tell_validators(self.parts.reader.tip().height.next());
+        self.announce_validators(self.parts.reader.tip().height.next());
         self.feed(Input::Start, ctx);
     }
 }
@@ -369,13 +369,13 @@ impl Handler<Committed> for ConsensusActor {
         let height = committed.block.height();
         // What waited may be in this block; the mempool says again what still waits.
         self.feed(Input::PayloadWaiting(Payload::Nothing), ctx);
-        let committed = timed_consensus::Committed {
+        let committed = timed_consensus::CommittedBlocks {
             blocks: vec![committed.block],
             certificate: (*committed.certificate).clone(),
             decided_by: self.parts.reader.validators(height),
             validators: self.parts.reader.validators(height.next()),
         };
         self.feed(Input::Committed(committed), ctx);
-        self.tell_validators(height.next());
+        self.announce_validators(height.next());
     }
 }

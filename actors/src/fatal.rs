@@ -9,49 +9,49 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FatalReason {
     /// Which actor gave up.
-    pub room: &'static str,
+    pub component: &'static str,
     /// What happened and what to do, for the operator.
     pub text: String,
 }
 
-/// Tells the process to end; may be called from any thread, more than once.
+/// Asks the process to end; may be called from any thread, more than once.
 #[derive(Clone)]
-pub struct Fatal(Arc<dyn Fn(FatalReason) + Send + Sync>);
+pub struct FatalReporter(Arc<dyn Fn(FatalReason) + Send + Sync>);
 
-impl Fatal {
+impl FatalReporter {
     /// `end` is called with each reason; the daemon logs the first and exits, a test records it.
     pub fn new(end: impl Fn(FatalReason) + Send + Sync + 'static) -> Self {
         Self(Arc::new(end))
     }
 
     /// Reports why the node must stop.
-    pub fn report(&self, room: &'static str, text: impl Into<String>) {
-        (self.0)(FatalReason { room, text: text.into() });
+    pub fn report(&self, component: &'static str, text: impl Into<String>) {
+        (self.0)(FatalReason { component, text: text.into() });
     }
 }
 
 /// Held by an actor that the node cannot live without: a panic that drops it ends the process.
-pub struct Vital {
-    room: &'static str,
-    fatal: Fatal,
+pub struct FatalHandle {
+    component: &'static str,
+    fatal: FatalReporter,
 }
 
-impl Vital {
-    /// Guards the actor named `room`.
-    pub const fn new(room: &'static str, fatal: Fatal) -> Self {
-        Self { room, fatal }
+impl FatalHandle {
+    /// Guards the actor named `component`.
+    pub const fn new(component: &'static str, fatal: FatalReporter) -> Self {
+        Self { component, fatal }
     }
 
     /// Reports why this actor cannot go on.
     pub fn fail(&self, text: impl Into<String>) {
-        self.fatal.report(self.room, text);
+        self.fatal.report(self.component, text);
     }
 }
 
-impl Drop for Vital {
+impl Drop for FatalHandle {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.fatal.report(self.room, "panicked; the message and place are in the log above");
+            self.fatal.report(self.component, "panicked; the message and place are in the log above");
         }
     }
 }

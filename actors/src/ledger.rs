@@ -1,11 +1,11 @@
-//! The hands of the ledger: the one writer of the chain, on a thread of its own where waiting for the disk hurts nobody.
+//! The ledger actor: the one writer of the chain, on a thread of its own where waiting for the disk hurts nobody.
 
-use crate::fatal::Vital;
+use crate::fatal::FatalHandle;
 use crate::threads::{Threads, Work};
 use actix::{Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, Message, Recipient, WrapFuture};
 use std::sync::Arc;
 use std::time::Duration;
-use timed_ledger::{AssembleError, Assembled, BlockError, Draft, JudgeError, Ledger};
+use timed_ledger::{AssembleError, Assembled, BlockError, Draft, Ledger, ValidationError};
 use timed_primitives::{Block, BlockId, CommitCertificate, Height};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -14,14 +14,14 @@ use tracing::{info, warn};
 /// how much is replayed after a crash (at most 64 blocks), and of leaving the disk to votes under load.
 const FLUSH_AFTER: Duration = Duration::from_millis(500);
 
-/// Judges a proposed block on top of the tip. Answer: valid, or the rule it breaks.
+/// Validates a proposed block on top of the tip. Answer: valid, or the rule it breaks.
 #[derive(Message)]
-#[rtype(result = "Judgement")]
-pub struct Judge(pub Arc<Block>);
+#[rtype(result = "Validity")]
+pub struct Validate(pub Arc<Block>);
 
 /// What is said of a proposed block.
 #[derive(Debug)]
-pub enum Judgement {
+pub enum Validity {
     /// Every rule holds.
     Valid,
     /// It breaks a rule.
@@ -68,7 +68,7 @@ pub struct Committed {
 /// Adds a listener to [`Committed`].
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Subscribe(pub Recipient<Committed>);
+pub struct SubscribeCommitted(pub Recipient<Committed>);
 
 /// Brings the store up to date before the process ends. Answer: whether it worked; nothing final depends on it.
 #[derive(Message)]
@@ -91,13 +91,13 @@ pub struct LedgerActor {
     subscribers: Vec<Recipient<Committed>>,
     tip: watch::Sender<TipSeen>,
     is_flush_planned: bool,
-    vital: Vital,
+    fatal: FatalHandle,
 }
 
 impl LedgerActor {
-    /// Takes over an open ledger. `tip` is told of each new block.
-    pub fn new(ledger: Ledger, threads: Threads, tip: watch::Sender<TipSeen>, vital: Vital) -> Self {
-        Self { ledger, threads, subscribers: Vec::new(), tip, is_flush_planned: false, vital }
+    /// Takes over an open ledger. `tip` gets each new block.
+    pub fn new(ledger: Ledger, threads: Threads, tip: watch::Sender<TipSeen>, fatal: FatalHandle) -> Self {
+        Self { ledger, threads, subscribers: Vec::new(), tip, is_flush_planned: false, fatal }
     }
 
     /// Answers when this work is done; until then the ledger does nothing else.
@@ -120,8 +120,8 @@ impl LedgerActor {
                 }
                 self.plan_flush(ctx);
             }
-            Err(error) if error.is_fatal() => self.vital.fail(error.to_string()),
-            // Consensus and sync may bring the same heights; whoever is late is told nothing new.
+            Err(error) if error.is_fatal() => self.fatal.fail(error.to_string()),
+            // Consensus and sync may bring the same heights; whoever is late changes nothing.
             Err(error) => warn!(%error, "block not taken over"),
         }
     }
@@ -145,7 +145,7 @@ impl LedgerActor {
             match actor.ledger.finish_flush() {
                 Ok(()) if actor.ledger.reader().stats().overlay_blocks > 0 => actor.plan_flush(ctx),
                 Ok(()) => {}
-                Err(error) => actor.vital.fail(error.to_string()),
+                Err(error) => actor.fatal.fail(error.to_string()),
             }
         }));
     }
@@ -155,28 +155,28 @@ impl Actor for LedgerActor {
     type Context = Context<Self>;
 }
 
-impl Handler<Subscribe> for LedgerActor {
+impl Handler<SubscribeCommitted> for LedgerActor {
     type Result = ();
 
-    fn handle(&mut self, subscribe: Subscribe, _ctx: &mut Self::Context) {
+    fn handle(&mut self, subscribe: SubscribeCommitted, _ctx: &mut Self::Context) {
         self.subscribers.push(subscribe.0);
     }
 }
 
-impl Handler<Judge> for LedgerActor {
-    type Result = AtomicResponse<Self, Judgement>;
+impl Handler<Validate> for LedgerActor {
+    type Result = AtomicResponse<Self, Validity>;
 
-    fn handle(&mut self, judge: Judge, _ctx: &mut Self::Context) -> Self::Result {
-        let judgement = match self.ledger.judge(&judge.0) {
-            Ok(()) => Judgement::Valid,
-            Err(JudgeError::Invalid(error)) => Judgement::Invalid(Box::new(error)),
-            Err(JudgeError::NotNext { .. }) => Judgement::NotNext,
-            Err(JudgeError::Read(error)) => {
-                self.vital.fail(error.to_string());
-                Judgement::NotNext
+    fn handle(&mut self, validate: Validate, _ctx: &mut Self::Context) -> Self::Result {
+        let validity = match self.ledger.validate(&validate.0) {
+            Ok(()) => Validity::Valid,
+            Err(ValidationError::Invalid(error)) => Validity::Invalid(Box::new(error)),
+            Err(ValidationError::NotNext { .. }) => Validity::NotNext,
+            Err(ValidationError::Read(error)) => {
+                self.fatal.fail(error.to_string());
+                Validity::NotNext
             }
         };
-        self.answer(Work::Validate(judge.0.transactions.len()), judgement)
+        self.answer(Work::Validate(validate.0.transactions.len()), validity)
     }
 }
 
@@ -195,7 +195,7 @@ impl Handler<Assemble> for LedgerActor {
                 None
             }
             Err(error) => {
-                self.vital.fail(error.to_string());
+                self.fatal.fail(error.to_string());
                 None
             }
         };

@@ -1,4 +1,4 @@
-//! The hands: thin actix shells around the cores. Each feeds its core what happened, with the time, and carries out what the core wants
+//! The actors: thin actix shells around the cores. Each feeds its core what happened, with the time, and carries out what the core wants
 //! done, by an exhaustive match.
 //!
 //! Knows: mailboxes, timers, channels, and the seams [`transport::Transport`], `Clock`, [`Threads`], `Disk`, `Store`. Must not know: a rule
@@ -8,7 +8,7 @@
 //!  socket ─► peer ──bounded channel──► consensus ──commit──► ledger ──Committed──► consensus, mempool, block_sync
 //!              │                   ├──► mempool                 ▲
 //!              │                   └──► block_sync ──CommitMany─┘
-//!              └──► peer_manager ◄── Send, Broadcast, Penalize ── all rooms
+//!              └──► peer_manager ◄── SendTo, Broadcast, Penalize ── all actors
 //! ```
 //!
 //! Start reading in [`node`], which wires them; [`messages`] holds what they say to each other.
@@ -32,7 +32,7 @@ pub mod tls;
 pub mod transport;
 
 pub use clock::{SystemClock, TokioClock};
-pub use fatal::{Fatal, FatalReason, Vital};
+pub use fatal::{FatalHandle, FatalReason, FatalReporter};
 pub use node::{Handles, NodeParts, chain_start, start};
 pub use pulse::{Component, Hung, Pulses};
 pub use threads::{Priority, Threads, Work, WorkCost};
@@ -40,7 +40,7 @@ pub use threads::{Priority, Threads, Work, WorkCost};
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
-/// The bounded channel of a room as a stream for its actor, which takes turns with timers and messages.
+/// The bounded channel of an actor as its stream, which takes turns with timers and messages.
 fn inbox_stream<M>(mut inbox: mpsc::Receiver<M>) -> impl Stream<Item = M> {
     futures_util::stream::poll_fn(move |context| inbox.poll_recv(context))
 }

@@ -1,4 +1,4 @@
-//! The hands of the mempool: frames and RPC in, signatures checked in batches off this thread, announcements out.
+//! The mempool actor: frames and RPC in, signatures checked in batches off this thread, announcements out.
 
 mod admission;
 mod answers;
@@ -11,18 +11,18 @@ mod messages;
 mod restoring;
 
 pub use messages::{
-    BuildPayload, CloseAndKeep, Fate, GetEntry, GetFate, KeepStatus, ListConflicts, ListEntries, ListSpends,
-    MempoolStatus, OutputStates, PayloadWaiting, Proposed, Revalidate, SubmitError, Subscribe, TestAccept,
+    BuildPayload, CloseAndKeep, GetEntry, GetFate, KeepStatus, ListConflicts, ListEntries, ListSpends, MempoolStatus,
+    OutputStates, PayloadWaiting, Proposed, Revalidate, SubmitError, SubscribePayload, TestAccept, TransactionFate,
 };
 
-pub use gate::{AdmissionView, Gate, Submissions};
+pub use gate::{AdmissionView, SubmissionGate, Submissions};
 pub(crate) use messages::Submit;
 
-use crate::fatal::Vital;
+use crate::fatal::FatalHandle;
 use crate::finality::{Finality, FinalitySummary};
 use crate::ledger::Committed;
 use crate::messages::{Inbound, PeerDown, PeerUp, Penalize};
-use crate::network::Network;
+use crate::network::NetworkHandle;
 use crate::threads::{Threads, Work};
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture, SpawnHandle, StreamHandler};
 use admission::USUAL_WEIGHT;
@@ -37,8 +37,8 @@ use std::sync::Arc;
 use timed_consensus::Payload;
 use timed_ledger::{LedgerReader, TransactionError, VerifiedSignatures};
 use timed_mempool::{
-    Admission, AdmissionLimits, Candidate, Found, Limits, Pool, PoolFile, Receipt, Reject, Relay, RelayAction,
-    RelayLimits, Source, Suspects,
+    Admission, AdmissionLimits, Candidate, KeptContents, Pool, PoolFile, PoolLimits, Receipt, Reject, Relay,
+    RelayAction, RelayLimits, Source, Suspects,
 };
 use timed_peer::Offence;
 use timed_primitives::{Amount, Clock, Instant, PublicKey, Transaction, TxFullId, decode, encode, verify_batch};
@@ -57,11 +57,11 @@ const PAYLOADS_MAX: usize = 8;
 /// What the actor is made of.
 pub struct MempoolParts {
     /// Bounds of the pool.
-    pub limits: Limits,
+    pub limits: PoolLimits,
     /// Where what waits is kept over a restart.
     pub file: PoolFile,
     /// What an earlier run left there.
-    pub found: Found,
+    pub found: KeptContents,
     /// The decided chain.
     pub reader: LedgerReader,
     /// Signatures known to be good, shared with the ledger.
@@ -71,13 +71,13 @@ pub struct MempoolParts {
     /// Where signatures are checked.
     pub threads: Threads,
     /// The way to peers.
-    pub network: Network,
+    pub network: NetworkHandle,
     /// Frames from peers.
     pub inbox: mpsc::Receiver<Inbound<MempoolMessage>>,
     /// Where the status is published.
     pub status: watch::Sender<Option<MempoolStatus>>,
     /// Ends the process if this actor panics.
-    pub vital: Vital,
+    pub fatal: FatalHandle,
 }
 
 struct PendingPayload {
@@ -93,7 +93,7 @@ pub struct MempoolActor {
     verified: Arc<VerifiedSignatures>,
     clock: Arc<dyn Clock>,
     threads: Threads,
-    network: Network,
+    network: NetworkHandle,
     listeners: Vec<Recipient<PayloadWaiting>>,
     inbox: Option<mpsc::Receiver<Inbound<MempoolMessage>>>,
     status: watch::Sender<Option<MempoolStatus>>,
@@ -103,14 +103,14 @@ pub struct MempoolActor {
     /// When the next batch of signatures may start.
     next_batch: Instant,
     is_batch_planned: bool,
-    /// When the manager may be told next who brought something.
-    next_thanks: Instant,
+    /// When the next useful peer may be reported to the manager.
+    next_useful: Instant,
     payloads: Vec<PendingPayload>,
     finality: Finality,
     /// Of the last commit; computing it for every event would cost more than the event.
     summary: FinalitySummary,
     admission: Admission,
-    gate: Arc<Gate>,
+    gate: Arc<SubmissionGate>,
     jobs: Jobs,
     /// Of peers' transactions, smoothed.
     usual_weight: u64,
@@ -132,11 +132,11 @@ impl MempoolActor {
         let restoring = Restoring::new(parts.found.waiting, parts.limits.expiry);
         let keeping = Keeping::new(parts.file, parts.found.losses);
         let pool = Pool::new(parts.limits, parts.reader.tip().height);
-        let gate = Arc::new(Gate::new(parts.clock.clone()));
+        let gate = Arc::new(SubmissionGate::new(parts.clock.clone()));
         let mut actor = Self {
             pool,
             relay: Relay::new(RelayLimits::default()),
-            chain: ChainView { reader: parts.reader, vital: parts.vital },
+            chain: ChainView { reader: parts.reader, fatal: parts.fatal },
             verified: parts.verified,
             clock: parts.clock,
             threads: parts.threads,
@@ -149,7 +149,7 @@ impl MempoolActor {
             is_checking: false,
             next_batch: Instant::default(),
             is_batch_planned: false,
-            next_thanks: Instant::default(),
+            next_useful: Instant::default(),
             payloads: Vec::new(),
             finality: Finality::default(),
             summary: FinalitySummary::default(),
@@ -170,7 +170,7 @@ impl MempoolActor {
     }
 
     /// What decides on submissions before they reach it.
-    pub fn gate(&self) -> Arc<Gate> {
+    pub fn gate(&self) -> Arc<SubmissionGate> {
         self.gate.clone()
     }
 
@@ -230,7 +230,7 @@ impl MempoolActor {
         }
     }
 
-    /// What follows every event: tell consensus, answer payload requests, publish, set the one timer.
+    /// What follows every event: report to consensus, answer payload requests, publish, set the one timer.
     fn after(&mut self, ctx: &mut Context<Self>) {
         let payload = Payload::of(self.pool.bytes() as u64);
         if self.reported_payload != Some(payload) {
@@ -424,10 +424,10 @@ impl Handler<Committed> for MempoolActor {
     }
 }
 
-impl Handler<Subscribe> for MempoolActor {
+impl Handler<SubscribePayload> for MempoolActor {
     type Result = ();
 
-    fn handle(&mut self, subscribe: Subscribe, _ctx: &mut Self::Context) {
+    fn handle(&mut self, subscribe: SubscribePayload, _ctx: &mut Self::Context) {
         if let Some(payload) = self.reported_payload.filter(|payload| *payload != Payload::Nothing) {
             subscribe.0.do_send(PayloadWaiting(payload));
         }

@@ -1,4 +1,4 @@
-//! What rooms and peers tell each other. The way of a message from a peer is a bounded channel; all else are messages of ours.
+//! What actors and peers send to each other. A message from a peer comes through a bounded channel; all else are messages of ours.
 
 use crate::peer::Credit;
 use actix::{Message as ActixMessage, Recipient};
@@ -9,14 +9,14 @@ use timed_primitives::{Height, PublicKey, ValidatorSet};
 use timed_wire::{BlockSyncMessage, ConsensusMessage, MempoolMessage, Message};
 use tokio::sync::mpsc;
 
-/// A peer's message for a room. While the room holds it, it counts against what the peer may have waiting there.
+/// A peer's message for an actor. While the actor holds it, it counts against what the peer may have waiting there.
 #[derive(Debug)]
 pub struct Inbound<M> {
     /// Who sent it, as proved by the secure channel.
     pub peer: PublicKey,
     /// What it sent.
     pub message: M,
-    /// Given back when the room drops this.
+    /// Given back when the actor drops this.
     _credit: Option<Credit>,
 }
 
@@ -31,10 +31,10 @@ impl<M> Inbound<M> {
     }
 }
 
-/// Where peers put messages for the rooms. A full channel drops and counts; the reader of a peer never waits.
+/// Where peers put messages for the actors. A full channel drops and counts; the reader of a peer never waits.
 #[derive(Clone, Debug)]
 pub struct Inboxes {
-    /// Votes, proposals, blocks under decision. What is dropped is healed by the exchange of held votes.
+    /// Votes, proposals, blocks under decision. What is dropped comes again by vote-set gossip.
     pub consensus: mpsc::Sender<Inbound<ConsensusMessage>>,
     /// Transactions. What is dropped is announced again by others.
     pub mempool: mpsc::Sender<Inbound<MempoolMessage>>,
@@ -42,10 +42,10 @@ pub struct Inboxes {
     pub block_sync: mpsc::Sender<Inbound<BlockSyncMessage>>,
 }
 
-/// The rooms' ends of [`Inboxes`].
+/// The actors' ends of [`Inboxes`].
 #[derive(Debug)]
 pub struct Outlets {
-    /// For the consensus room.
+    /// For the consensus actor.
     pub consensus: mpsc::Receiver<Inbound<ConsensusMessage>>,
     /// For the mempool.
     pub mempool: mpsc::Receiver<Inbound<MempoolMessage>>,
@@ -53,11 +53,11 @@ pub struct Outlets {
     pub block_sync: mpsc::Receiver<Inbound<BlockSyncMessage>>,
 }
 
-/// Messages that wait for one room, of all peers together. The bytes are bounded per peer.
+/// Messages that wait for one actor, of all peers together. The bytes are bounded per peer.
 const INBOX_MESSAGES_MAX: usize = 4096;
 
 impl Inboxes {
-    /// Channels for all rooms, each for 4,096 messages.
+    /// Channels for all actors, each for 4,096 messages.
     pub fn bounded() -> (Self, Outlets) {
         let (consensus, for_consensus) = mpsc::channel(INBOX_MESSAGES_MAX);
         let (mempool, for_mempool) = mpsc::channel(INBOX_MESSAGES_MAX);
@@ -70,7 +70,7 @@ impl Inboxes {
 /// Sends one message to one peer; nothing happens when it is not connected.
 #[derive(Clone, Debug, ActixMessage)]
 #[rtype(result = "()")]
-pub struct Send {
+pub struct SendTo {
     /// To whom: its node key.
     pub to: PublicKey,
     /// What.
@@ -108,7 +108,7 @@ pub struct Penalize {
     pub offence: Offence,
 }
 
-/// A peer brought a transaction that we did not have: what eviction looks at, among other things. Told ten times a second at most.
+/// A peer brought a transaction that we did not have: what eviction looks at, among other things. Sent ten times a second at most.
 #[derive(Clone, Copy, Debug, ActixMessage)]
 #[rtype(result = "()")]
 pub struct Useful {
@@ -116,7 +116,7 @@ pub struct Useful {
     pub peer: PublicKey,
 }
 
-/// The chain grew: told in greetings from now on, and lanes that are full drop messages of decided heights first.
+/// The chain grew: handshakes announce it from now on, and lanes that are full drop messages of decided heights first.
 #[derive(Clone, Copy, Debug, ActixMessage)]
 #[rtype(result = "()")]
 pub struct TipChanged {
@@ -124,7 +124,7 @@ pub struct TipChanged {
     pub height: Height,
 }
 
-/// A peer completed its greeting and was accepted. One for each peer at a time; its first message may overtake this.
+/// A peer completed its handshake and was accepted. One for each peer at a time; its first message may overtake this.
 #[derive(Clone, Debug, ActixMessage)]
 #[rtype(result = "()")]
 pub struct PeerUp {
@@ -132,7 +132,7 @@ pub struct PeerUp {
     pub peer: PublicKey,
     /// Its consensus key, proved, when it votes.
     pub validator: Option<PublicKey>,
-    /// Height of its tip at the greeting.
+    /// Height of its tip at the handshake.
     pub height: u64,
     /// Differs after each of its starts.
     pub instance: uuid::Uuid,
@@ -150,12 +150,12 @@ pub struct PeerDown {
     pub reason: EndReason,
 }
 
-/// Who is told of peers that come and go.
+/// Who gets messages about peers that come and go.
 #[derive(Clone)]
 pub struct PeerListener {
-    /// Told when a peer is up.
+    /// Gets a message when a peer is up.
     pub up: Recipient<PeerUp>,
-    /// Told when it is gone.
+    /// Gets a message when it is gone.
     pub down: Recipient<PeerDown>,
 }
 
@@ -210,10 +210,10 @@ pub struct KnownAddresses {
     pub kept: Vec<KeptAddress>,
 }
 
-/// Tells the peer manager who wants to know of peers; they are told of those that are up already.
+/// Adds a listener for peers to the peer manager; those that are up already are reported to it.
 #[derive(ActixMessage)]
 #[rtype(result = "()")]
-pub struct Subscribe(pub PeerListener);
+pub struct SubscribePeers(pub PeerListener);
 
 /// How far the other validators' clocks are from ours. Sent on change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ActixMessage)]
@@ -223,7 +223,7 @@ pub struct NetworkTime {
     pub offset_ms: Option<i64>,
 }
 
-/// Tells the peer manager who wants to know of the network's time.
+/// Adds a listener for the network's time to the peer manager.
 #[derive(ActixMessage)]
 #[rtype(result = "()")]
 pub struct SubscribeClock(pub Recipient<NetworkTime>);
@@ -268,4 +268,4 @@ pub struct Pinged {
 /// Stops accepting and dialling, and says goodbye to every peer. Answered when all sessions have ended, after 2.5 s at most.
 #[derive(Clone, Copy, Debug, ActixMessage)]
 #[rtype(result = "()")]
-pub struct Stop;
+pub struct StopPeers;

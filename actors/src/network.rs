@@ -1,15 +1,15 @@
-//! The way from a room to its peers.
+//! The network handle: from an actor to the peers.
 
-use crate::messages::{Audience, Broadcast, Penalize, Send, TipChanged, Useful, ValidatorsChanged};
+use crate::messages::{Audience, Broadcast, Penalize, SendTo, TipChanged, Useful, ValidatorsChanged};
 use actix::Recipient;
 use timed_primitives::PublicKey;
 use timed_wire::Message;
 
-/// What a room holds of the peer manager: what it may ask for or tell. Cheap to clone.
+/// What an actor holds of the peer manager: what it may ask for or report. Cheap to clone.
 #[derive(Clone)]
-pub struct Network {
+pub struct NetworkHandle {
     /// To one peer.
-    pub send: Recipient<Send>,
+    pub send: Recipient<SendTo>,
     /// To all peers, or all validators.
     pub broadcast: Recipient<Broadcast>,
     /// A provable fault of an authenticated peer.
@@ -22,10 +22,10 @@ pub struct Network {
     pub validators: Recipient<ValidatorsChanged>,
 }
 
-impl Network {
+impl NetworkHandle {
     /// Sends one message to one peer; nothing happens when it is not connected.
     pub fn send(&self, to: PublicKey, message: impl Into<Message>) {
-        self.send.do_send(Send { to, message: message.into() });
+        self.send.do_send(SendTo { to, message: message.into() });
     }
 
     /// Sends one message to many peers; it is encoded once.

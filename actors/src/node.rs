@@ -2,11 +2,11 @@
 
 use crate::block_sync::{BlockSyncActor, BlockSyncParts, SyncStatus};
 use crate::consensus::{ConsensusActor, ConsensusParts};
-use crate::fatal::{Fatal, Vital};
+use crate::fatal::{FatalHandle, FatalReporter};
 use crate::ledger::{self, FlushNow, LedgerActor, TipSeen};
 use crate::mempool::{self, CloseAndKeep, MempoolActor, MempoolParts, MempoolStatus, Submissions};
-use crate::messages::{Inboxes, PeerListener, Stop, Subscribe, SubscribeClock};
-use crate::network::Network;
+use crate::messages::{Inboxes, PeerListener, StopPeers, SubscribeClock, SubscribePeers};
+use crate::network::NetworkHandle;
 use crate::peer_manager::{PeerManager, PeerManagerParts, PeersConfig, PeersView};
 use crate::pulse::{Component, Pulses};
 use crate::threads::Threads;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use timed_consensus::leaders::MEMORY_HEIGHTS;
 use timed_consensus::{ChainStart, Consensus, ConsensusStatus, LeaderRecord, Tip};
 use timed_ledger::{Ledger, LedgerReader, ReadError};
-use timed_mempool::{Found, PoolFile};
+use timed_mempool::{KeptContents, PoolFile};
 use timed_primitives::{Clock, Height, PublicKey, SecretKey};
 use tokio::sync::watch;
 use tracing::warn;
@@ -46,18 +46,18 @@ pub struct NodeParts {
     /// Our consensus key's public half, when we vote.
     pub proposer: Option<PublicKey>,
     /// Bounds of the mempool.
-    pub mempool: timed_mempool::Limits,
+    pub mempool: timed_mempool::PoolLimits,
     /// Where the mempool keeps what waits, and what an earlier run left there.
-    pub kept: (PoolFile, Found),
+    pub kept: (PoolFile, KeptContents),
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Where actors live.
     pub threads: Threads,
     /// Ends the process.
-    pub fatal: Fatal,
+    pub fatal: FatalReporter,
 }
 
-/// A running node, for those who ask it: addresses to ask, watches to look at. Cheap to clone.
+/// A running node, for those who ask it: addresses to ask, watches to read. Cheap to clone.
 #[derive(Clone)]
 pub struct Handles {
     /// The decided chain.
@@ -98,7 +98,7 @@ impl Handles {
         actors.into_iter().filter(|(_, is_alive)| !is_alive).map(|(component, _)| component).collect()
     }
 
-    /// Ends in order: the mempool takes nothing more and keeps what waits, peers are told goodbye, then the store is brought up to date.
+    /// Ends in order: the mempool takes nothing more and keeps what waits, peers get a goodbye, then the store is brought up to date.
     /// What is final is on disk already.
     pub async fn stop(&self) {
         self.keep_pool().await;
@@ -120,7 +120,7 @@ impl Handles {
 
     /// The second part of [`Self::stop`].
     pub async fn stop_peers(&self) {
-        let _ = self.peer_manager.send(Stop).await;
+        let _ = self.peer_manager.send(StopPeers).await;
     }
 
     /// The last part of [`Self::stop`].
@@ -155,9 +155,9 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         view: peers_sender,
         pulses: threads.pulses().clone(),
     })?;
-    manager.guard(Vital::new("peer manager", fatal.clone()));
+    manager.guard(FatalHandle::new("peer manager", fatal.clone()));
     let peer_manager = threads.start(Component::PeerManager, move |_| manager);
-    let network = Network {
+    let network = NetworkHandle {
         send: peer_manager.clone().recipient(),
         broadcast: peer_manager.clone().recipient(),
         penalize: peer_manager.clone().recipient(),
@@ -166,8 +166,8 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         validators: peer_manager.clone().recipient(),
     };
 
-    let (verified, vital) = (parts.ledger.verified(), Vital::new("ledger", fatal.clone()));
-    let actor = LedgerActor::new(parts.ledger, threads.clone(), tip_sender, vital);
+    let (verified, fatal_handle) = (parts.ledger.verified(), FatalHandle::new("ledger", fatal.clone()));
+    let actor = LedgerActor::new(parts.ledger, threads.clone(), tip_sender, fatal_handle);
     let ledger = threads.start(Component::Ledger, move |_| actor);
 
     let (file, found) = parts.kept;
@@ -182,7 +182,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         network: network.clone(),
         inbox: outlets.mempool,
         status: mempool_sender,
-        vital: Vital::new("mempool", fatal.clone()),
+        fatal: FatalHandle::new("mempool", fatal.clone()),
     });
     let gate = actor.gate();
     let mempool = threads.start(Component::Mempool, move |_| actor);
@@ -196,7 +196,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         network: network.clone(),
         inbox: outlets.block_sync,
         status: sync_sender,
-        vital: Vital::new("block sync", fatal.clone()),
+        fatal: FatalHandle::new("block sync", fatal.clone()),
     });
     let block_sync = threads.start(Component::BlockSync, move |_| actor);
 
@@ -204,7 +204,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         core: parts.consensus,
         proposer: parts.proposer,
         reader: reader.clone(),
-        judge: ledger.clone().recipient(),
+        validate: ledger.clone().recipient(),
         assemble: ledger.clone().recipient(),
         commit: ledger.clone().recipient(),
         payload: mempool.clone().recipient(),
@@ -215,17 +215,17 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         network,
         inbox: outlets.consensus,
         status: consensus_sender,
-        vital: Vital::new("consensus", fatal),
+        fatal: FatalHandle::new("consensus", fatal),
     });
     let consensus = threads.start(Component::Consensus, move |_| actor);
 
     // Consensus first: what the mempool says after a block must reach it after the block.
-    ledger.do_send(ledger::Subscribe(consensus.clone().recipient()));
-    ledger.do_send(ledger::Subscribe(mempool.clone().recipient()));
-    ledger.do_send(ledger::Subscribe(block_sync.clone().recipient()));
-    mempool.do_send(mempool::Subscribe(consensus.clone().recipient()));
+    ledger.do_send(ledger::SubscribeCommitted(consensus.clone().recipient()));
+    ledger.do_send(ledger::SubscribeCommitted(mempool.clone().recipient()));
+    ledger.do_send(ledger::SubscribeCommitted(block_sync.clone().recipient()));
+    mempool.do_send(mempool::SubscribePayload(consensus.clone().recipient()));
     for listener in [listener(&consensus), listener(&mempool), listener(&block_sync)] {
-        peer_manager.do_send(Subscribe(listener));
+        peer_manager.do_send(SubscribePeers(listener));
     }
     peer_manager.do_send(SubscribeClock(consensus.clone().recipient()));
     Ok(Handles {
@@ -245,13 +245,13 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
     })
 }
 
-fn listener<A>(room: &Addr<A>) -> PeerListener
+fn listener<A>(actor: &Addr<A>) -> PeerListener
 where
     A: actix::Actor<Context = actix::Context<A>>
         + actix::Handler<crate::messages::PeerUp>
         + actix::Handler<crate::messages::PeerDown>,
 {
-    PeerListener { up: room.clone().recipient(), down: room.clone().recipient() }
+    PeerListener { up: actor.clone().recipient(), down: actor.clone().recipient() }
 }
 
 fn tip_seen(reader: &LedgerReader) -> TipSeen {

@@ -1,18 +1,18 @@
 //! One connection with one peer, dialled by either side: the same actor, so that neither direction can lack a handler.
 //!
 //! ```text
-//!   Greeting ──their hello, accepted by the manager──► Up ──any end──► Ended
+//!   Handshaking ──their hello, accepted by the manager──► Up ──any end──► Ended
 //!      └───────────────── 5 s, bad hello, refused ─────────────────────►┘
 //! ```
 //!
-//! The reader is a stream of this actor and never stops; the writer is a task with lanes (`outbox`, `writer`). What to do is decided by the
+//! The reader is a stream of this actor and never stops; the writer is a task with lanes (`outbound`, `writer`). What to do is decided by the
 //! cores of `timed_peer`; this file carries it out. However the actor ends, also by a panic, `stopped` reports it exactly once.
 
 mod ending;
 mod heartbeat_log;
-mod inlet;
-mod line;
-mod outbox;
+mod inbound_router;
+mod outbound_queue;
+mod shared_stream;
 mod stats;
 mod supervisor;
 mod under_way;
@@ -20,11 +20,14 @@ mod user_pings;
 mod writer;
 
 pub use heartbeat_log::{HEARTBEAT_TARGET, HeartbeatLevel, log_heartbeat};
-pub(crate) use inlet::Credit;
-pub(crate) use outbox::{HeldBytes, Outbox};
+pub(crate) use inbound_router::Credit;
+pub(crate) use outbound_queue::{HeldBytes, OutboundQueue};
 pub(crate) use stats::SharedStats;
-pub use stats::{Dropped, LastMessage, PeerSnapshot, PostMortem, Tally, Traffic};
-pub use supervisor::{AddressNews, Admission, Arrived, Close, Measured, PeerEnded, PeerParts, Supervisor, UserPing};
+pub use stats::{DroppedMessages, LastMessage, PeerSnapshot, PostMortem, Traffic, TrafficTally};
+pub use supervisor::{
+    AddressesLearned, ClosePeer, ConnectionEstablished, PeerAdmission, PeerEnded, PeerParts, PeerStats, Supervisor,
+    UserPing,
+};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Running, SpawnHandle, StreamHandler,
@@ -32,33 +35,34 @@ use actix::{
 };
 use ending::end_of;
 use futures_util::StreamExt as _;
-use inlet::{Delivery, Inlet};
-use line::Line;
-use outbox::Beat;
+use inbound_router::{DeliveryOutcome, InboundChannel, InboundRouter};
+use outbound_queue::HeartbeatFrame;
 use rand::Rng;
 use rand::rngs::StdRng;
+use shared_stream::SharedStream;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_peer::addresses::join_address;
 use timed_peer::rate::RateVerdict;
 use timed_peer::{
-    Direction, End, EndReason, Handshake, HandshakeAction, Heartbeat, HeartbeatAction, HeartbeatLine, Pong, RateLimit,
+    Direction, EndReason, Handshake, HandshakeAction, Heartbeat, HeartbeatAction, HeartbeatLine, Pong, RateLimit,
+    SessionEnd,
 };
 use timed_primitives::{Clock, Instant, PublicKey, UnixTime};
-use timed_wire::{BlockSyncMessage, ControlMessage, DecodeError, Encoded, FrameCodec, Incoming, Message};
+use timed_wire::{BlockSyncMessage, ControlMessage, Encoded, FrameCodec, FrameError, Incoming, Message};
 use tokio::sync::mpsc;
 use tokio_util::codec::FramedRead;
 use user_pings::UserPings;
-use writer::{Left, Writer, WriterEnded};
+use writer::{BytesWritten, Writer, WriterEnded};
 
 /// Frames that are handled together when so many have come: they share one look at the clock and one lock of the counters.
 const FRAMES_AT_ONCE: usize = 16;
 /// How long to go on reading after writing has failed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-enum Stage {
-    Greeting(Box<Handshake>),
+enum PeerStage {
+    Handshaking(Box<Handshake>),
     Up(Box<Live>),
     Ended,
 }
@@ -77,32 +81,32 @@ pub struct PeerActor {
     observed: SocketAddr,
     /// As people know the peer: the observed IP with the announced port.
     address: String,
-    stage: Stage,
+    stage: PeerStage,
     /// Given to the tasks when the actor starts.
-    line: Option<Line>,
+    stream: Option<SharedStream>,
     alive: mpsc::Sender<()>,
-    /// Our greeting, or why there is none. Taken at the start.
+    /// Our handshake, or why there is none. Taken at the start.
     opening: Option<Result<Message, EndReason>>,
-    outbox: Outbox,
+    outbound: OutboundQueue,
     stats: SharedStats,
-    inlet: Inlet,
+    router: InboundRouter,
     supervisor: Supervisor,
     clock: Arc<dyn Clock>,
     rng: StdRng,
     heartbeat_level: HeartbeatLevel,
     timer: Option<(Instant, SpawnHandle)>,
     up_since: Option<Instant>,
-    /// What came together with the greeting, while the manager is asked. Bound: [`FRAMES_AT_ONCE`].
-    early: Vec<Frame>,
+    /// What came together with the handshake, while the manager is asked. Bound: [`FRAMES_AT_ONCE`].
+    early: Vec<ReadFrame>,
     is_asking: bool,
-    end: Option<End>,
+    end: Option<SessionEnd>,
 }
 
 /// What the reader gives.
-type Frame = Result<Incoming, DecodeError>;
+type ReadFrame = Result<Incoming, FrameError>;
 
 impl PeerActor {
-    /// A session at its beginning: its time limit for the greeting runs from now.
+    /// A session at its beginning: its time limit for the handshake runs from now.
     pub fn new(parts: PeerParts) -> Self {
         let now = parts.clock.now();
         let (handshake, mut hello) = Handshake::begin(now, parts.local, parts.key, parts.direction, parts.exporter);
@@ -113,13 +117,13 @@ impl PeerActor {
             direction: parts.direction,
             observed: parts.observed,
             address: parts.observed.to_string(),
-            stage: Stage::Greeting(Box::new(handshake)),
-            line: Some(Line::new(parts.stream)),
+            stage: PeerStage::Handshaking(Box::new(handshake)),
+            stream: Some(SharedStream::new(parts.stream)),
             alive: parts.alive,
             opening: Some(parts.refused.map_or_else(|| Ok(ControlMessage::Hello(Box::new(hello)).into()), Err)),
-            outbox: Outbox::new(parts.lane_limits, parts.held_bytes),
+            outbound: OutboundQueue::new(parts.lane_limits, parts.held_bytes),
             stats: SharedStats::default(),
-            inlet: Inlet::new(parts.key, parts.inboxes),
+            router: InboundRouter::new(parts.key, parts.inboxes),
             supervisor: parts.supervisor,
             clock: parts.clock,
             rng: parts.rng,
@@ -132,8 +136,8 @@ impl PeerActor {
         }
     }
 
-    pub(crate) fn outbox(&self) -> Outbox {
-        self.outbox.clone()
+    pub(crate) fn outbound(&self) -> OutboundQueue {
+        self.outbound.clone()
     }
 
     pub(crate) fn stats(&self) -> SharedStats {
@@ -142,24 +146,24 @@ impl PeerActor {
 
     /// After the end, and while a panic unwinds (when actix still runs handlers), nothing is done any more.
     fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Ended) || std::thread::panicking()
+        matches!(self.stage, PeerStage::Ended) || std::thread::panicking()
     }
 
     /// Ends the session. The first call counts.
-    fn finish(&mut self, end: End, ctx: &mut Context<Self>) {
+    fn finish(&mut self, end: SessionEnd, ctx: &mut Context<Self>) {
         if self.end.is_none() {
             self.end = Some(end);
         }
-        self.stage = Stage::Ended;
+        self.stage = PeerStage::Ended;
         ctx.stop();
     }
 
-    fn send(&mut self, message: impl Into<Message>, beat: Option<Beat>, ctx: &mut Context<Self>) {
+    fn send(&mut self, message: impl Into<Message>, heartbeat: Option<HeartbeatFrame>, ctx: &mut Context<Self>) {
         let message = message.into();
         let now = self.clock.now();
-        let queued = match (Encoded::new(&message), beat) {
-            (Ok(encoded), Some(beat)) => self.outbox.push_beat(now, encoded, beat),
-            (Ok(encoded), None) => self.outbox.push(now, encoded),
+        let queued = match (Encoded::new(&message), heartbeat) {
+            (Ok(encoded), Some(heartbeat)) => self.outbound.push_heartbeat(now, encoded, heartbeat),
+            (Ok(encoded), None) => self.outbound.push(now, encoded),
             (Err(error), _) => {
                 tracing::error!(peer = %self.key.short(), %error, "a message of ours cannot be encoded");
                 return;
@@ -167,7 +171,7 @@ impl PeerActor {
         };
         if let Err(overflow) = queued {
             tracing::debug!(peer = %self.key.short(), %overflow, "peer does not read");
-            self.finish(End::ours(overflow.reason()), ctx);
+            self.finish(SessionEnd::ours(overflow.reason()), ctx);
         }
     }
 
@@ -178,9 +182,9 @@ impl PeerActor {
     /// Keeps the one timer at the earliest wake that the current core asks for.
     fn arm(&mut self, ctx: &mut Context<Self>) {
         let wake = match &self.stage {
-            Stage::Greeting(handshake) => handshake.next_wake(),
-            Stage::Up(live) => live.heartbeat.next_wake(),
-            Stage::Ended => None,
+            PeerStage::Handshaking(handshake) => handshake.next_wake(),
+            PeerStage::Up(live) => live.heartbeat.next_wake(),
+            PeerStage::Ended => None,
         };
         let Some(wake) = wake else { return };
         match self.timer {
@@ -198,33 +202,33 @@ impl PeerActor {
         self.timer = None;
         let now = self.clock.now();
         match &mut self.stage {
-            Stage::Greeting(handshake) => {
+            PeerStage::Handshaking(handshake) => {
                 let action = handshake.on_tick(now);
-                self.on_greeting(action, ctx);
+                self.on_handshake(action, ctx);
             }
-            Stage::Up(live) => match live.heartbeat.on_tick(now, self.rng.next_u64()) {
+            PeerStage::Up(live) => match live.heartbeat.on_tick(now, self.rng.next_u64()) {
                 HeartbeatAction::Wait => {}
                 HeartbeatAction::Ping { nonce } => {
-                    self.send(ControlMessage::Ping { nonce }, Some(Beat::Ping(nonce)), ctx);
+                    self.send(ControlMessage::Ping { nonce }, Some(HeartbeatFrame::Ping(nonce)), ctx);
                 }
                 HeartbeatAction::End { reason, silent } => {
                     let (direction, address) = (self.direction, &self.address[..]);
                     self.log(&HeartbeatLine::PingTimeout { direction, address, silent });
-                    self.finish(End::ours(reason), ctx);
+                    self.finish(SessionEnd::ours(reason), ctx);
                 }
             },
-            Stage::Ended => {}
+            PeerStage::Ended => {}
         }
         self.arm(ctx);
     }
 
-    fn on_greeting(&mut self, action: HandshakeAction, ctx: &mut Context<Self>) {
+    fn on_handshake(&mut self, action: HandshakeAction, ctx: &mut Context<Self>) {
         match action {
             HandshakeAction::Wait => {}
-            HandshakeAction::Goodbye(reason) => self.finish(End::theirs(reason), ctx),
+            HandshakeAction::Goodbye(reason) => self.finish(SessionEnd::theirs(reason), ctx),
             HandshakeAction::Fail(error) => {
-                tracing::debug!(peer = %self.key.short(), addr = %self.observed, %error, "greeting refused");
-                self.finish(End::ours(error.reason()), ctx);
+                tracing::debug!(peer = %self.key.short(), addr = %self.observed, %error, "handshake refused");
+                self.finish(SessionEnd::ours(error.reason()), ctx);
             }
             HandshakeAction::Up(info) => {
                 if info.listen_port != 0 {
@@ -232,15 +236,15 @@ impl PeerActor {
                 }
                 self.stats.lock().on_hello(self.clock.now(), info.height, info.time);
                 let interval = info.interval;
-                let asked = self.supervisor.arrived.send(Arrived { session: self.session, info });
+                let asked = self.supervisor.established.send(ConnectionEstablished { session: self.session, info });
                 self.is_asking = true;
                 // Nothing is read meanwhile. The manager never asks a peer, so this wait always ends.
                 ctx.wait(asked.into_actor(self).map(move |answer, actor, ctx| {
                     actor.is_asking = false;
                     match answer {
-                        Ok(Admission::Accepted) => actor.on_accepted(interval, ctx),
-                        Ok(Admission::Refused(reason)) => actor.finish(End::ours(reason), ctx),
-                        Err(_) => actor.finish(End::ours(EndReason::Shutdown), ctx),
+                        Ok(PeerAdmission::Accepted) => actor.on_accepted(interval, ctx),
+                        Ok(PeerAdmission::Refused(reason)) => actor.finish(SessionEnd::ours(reason), ctx),
+                        Err(_) => actor.finish(SessionEnd::ours(EndReason::Shutdown), ctx),
                     }
                 }));
             }
@@ -253,7 +257,7 @@ impl PeerActor {
         self.stats.lock().last_life = now;
         let heartbeat = Heartbeat::new(now, interval);
         let live = Live { heartbeat, user_pings: UserPings::default(), rate: RateLimit::new(now) };
-        self.stage = Stage::Up(Box::new(live));
+        self.stage = PeerStage::Up(Box::new(live));
         self.send(ControlMessage::GetAddr, None, ctx);
         self.on_timer(ctx);
         for frame in std::mem::take(&mut self.early) {
@@ -261,7 +265,7 @@ impl PeerActor {
         }
     }
 
-    fn on_frame(&mut self, now: Instant, frame: Frame, ctx: &mut Context<Self>) {
+    fn on_frame(&mut self, now: Instant, frame: ReadFrame, ctx: &mut Context<Self>) {
         let incoming = match frame {
             Ok(incoming) => incoming,
             Err(error) => {
@@ -273,14 +277,14 @@ impl PeerActor {
             }
         };
         match (&mut self.stage, incoming) {
-            (Stage::Greeting(handshake), Incoming::Message { message, .. }) => {
+            (PeerStage::Handshaking(handshake), Incoming::Message { message, .. }) => {
                 let action = handshake.on_message(&message);
-                self.on_greeting(action, ctx);
+                self.on_handshake(action, ctx);
             }
-            (Stage::Greeting(_), Incoming::Progress { .. } | Incoming::Unknown { .. }) => {
-                self.finish(End::ours(EndReason::HandshakeOrder), ctx);
+            (PeerStage::Handshaking(_), Incoming::Progress { .. } | Incoming::Unknown { .. }) => {
+                self.finish(SessionEnd::ours(EndReason::HandshakeOrder), ctx);
             }
-            (Stage::Up(live), incoming) => {
+            (PeerStage::Up(live), incoming) => {
                 live.heartbeat.on_life(now);
                 match incoming {
                     Incoming::Message { message, bytes } => self.on_message(message, bytes, ctx),
@@ -293,64 +297,66 @@ impl PeerActor {
                     }
                 }
             }
-            (Stage::Ended, _) => {}
+            (PeerStage::Ended, _) => {}
         }
     }
 
     fn on_message(&mut self, message: Message, bytes: usize, ctx: &mut Context<Self>) {
         let delivery = match message {
             Message::Control(message) => return self.on_control(message, ctx),
-            Message::Consensus(message) => (self.inlet.consensus(message, bytes), Room::Consensus),
-            Message::Mempool(message) => (self.inlet.mempool(message, bytes), Room::Mempool),
+            Message::Consensus(message) => (self.router.consensus(message, bytes), InboundChannel::Consensus),
+            Message::Mempool(message) => (self.router.mempool(message, bytes), InboundChannel::Mempool),
             Message::BlockSync(message) => {
                 if let BlockSyncMessage::Status { height, .. } = message {
                     self.stats.lock().height = height;
                 }
-                let delivery = match self.outbox.is_asked_for(&message) {
-                    true => self.inlet.block_sync(message, bytes),
-                    false => Delivery::Unasked,
+                let delivery = match self.outbound.is_asked_for(&message) {
+                    true => self.router.block_sync(message, bytes),
+                    false => DeliveryOutcome::Unasked,
                 };
-                (delivery, Room::BlockSync)
+                (delivery, InboundChannel::BlockSync)
             }
         };
         match delivery {
-            (Delivery::Delivered, _) => {}
-            (Delivery::Unasked, _) => self.stats.lock().tally.dropped.unasked += 1,
-            (Delivery::Full, Room::Consensus) => self.stats.lock().tally.dropped.consensus += 1,
-            (Delivery::Full, Room::Mempool) => self.stats.lock().tally.dropped.mempool += 1,
-            (Delivery::Full, Room::BlockSync) => self.stats.lock().tally.dropped.block_sync += 1,
+            (DeliveryOutcome::Delivered, _) => {}
+            (DeliveryOutcome::Unasked, _) => self.stats.lock().tally.dropped.unasked += 1,
+            (DeliveryOutcome::Full, InboundChannel::Consensus) => self.stats.lock().tally.dropped.consensus += 1,
+            (DeliveryOutcome::Full, InboundChannel::Mempool) => self.stats.lock().tally.dropped.mempool += 1,
+            (DeliveryOutcome::Full, InboundChannel::BlockSync) => self.stats.lock().tally.dropped.block_sync += 1,
         }
     }
 
     fn on_control(&mut self, message: ControlMessage, ctx: &mut Context<Self>) {
         let now = self.clock.now();
-        let Stage::Up(live) = &mut self.stage else { return };
+        let PeerStage::Up(live) = &mut self.stage else { return };
         match message {
-            ControlMessage::Hello(_) => self.finish(End::ours(EndReason::HandshakeOrder), ctx),
-            ControlMessage::Goodbye { code } => self.finish(End::theirs(EndReason::from_code(code)), ctx),
+            ControlMessage::Hello(_) => self.finish(SessionEnd::ours(EndReason::HandshakeOrder), ctx),
+            ControlMessage::Goodbye { code } => self.finish(SessionEnd::theirs(EndReason::from_code(code)), ctx),
             ControlMessage::Ping { nonce } => match live.rate.on_ping(now) {
                 RateVerdict::Handle => {
                     let time_ms = self.clock.unix().0;
-                    self.send(ControlMessage::Pong { nonce, time_ms }, Some(Beat::Pong(nonce)), ctx);
+                    self.send(ControlMessage::Pong { nonce, time_ms }, Some(HeartbeatFrame::Pong(nonce)), ctx);
                 }
                 RateVerdict::Ignore => self.stats.lock().tally.dropped.pings += 1,
             },
             ControlMessage::Pong { nonce, time_ms } => self.on_pong(now, nonce, UnixTime(time_ms)),
             ControlMessage::GetAddr => match live.rate.on_get_addr() {
-                RateVerdict::Handle => self.supervisor.addresses.do_send(AddressNews::Wanted { session: self.session }),
+                RateVerdict::Handle => {
+                    self.supervisor.addresses.do_send(AddressesLearned::Wanted { session: self.session })
+                }
                 RateVerdict::Ignore => {}
             },
             ControlMessage::Addr { mut records } => {
                 records.retain(|_| live.rate.on_record(now) == RateVerdict::Handle);
                 if !records.is_empty() {
-                    self.supervisor.addresses.do_send(AddressNews::Told { session: self.session, records });
+                    self.supervisor.addresses.do_send(AddressesLearned::Received { session: self.session, records });
                 }
             }
         }
     }
 
     fn on_pong(&mut self, now: Instant, nonce: u64, theirs: UnixTime) {
-        let Stage::Up(live) = &mut self.stage else { return };
+        let PeerStage::Up(live) = &mut self.stage else { return };
         let rtt = match live.heartbeat.on_pong(now, nonce) {
             Pong::KeepAlive { rtt } => rtt,
             Pong::User { rtt } => {
@@ -369,29 +375,21 @@ impl PeerActor {
         self.log(&HeartbeatLine::PongReceived { direction, address, nonce });
         self.log(&HeartbeatLine::PongMatches { direction, address, nonce, rtt });
         if let Some(srtt) = srtt {
-            self.supervisor.measured.do_send(Measured { session: self.session, srtt });
+            self.supervisor.measured.do_send(PeerStats { session: self.session, srtt });
         }
     }
-}
-
-/// Whose message was dropped.
-#[derive(Clone, Copy)]
-enum Room {
-    Consensus,
-    Mempool,
-    BlockSync,
 }
 
 impl Actor for PeerActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let Some(line) = self.line.take() else { return };
+        let Some(stream) = self.stream.take() else { return };
         self.stats.lock().last_life = self.clock.now();
         let address = ctx.address();
         let writer = Writer {
-            line: line.clone(),
-            outbox: self.outbox.clone(),
+            stream: stream.clone(),
+            outbound: self.outbound.clone(),
             stats: self.stats.clone(),
             clock: self.clock.clone(),
             left: address.clone().recipient(),
@@ -402,11 +400,11 @@ impl Actor for PeerActor {
         actix_rt::spawn(writer.run());
         match self.opening.take() {
             Some(Ok(hello)) => self.send(hello, None, ctx),
-            // A stranger learns nothing of us but why.
-            Some(Err(reason)) => return self.finish(End::ours(reason), ctx),
+            // An unknown peer learns nothing of us but why.
+            Some(Err(reason)) => return self.finish(SessionEnd::ours(reason), ctx),
             None => {}
         }
-        Self::add_stream(FramedRead::new(line, FrameCodec::new()).ready_chunks(FRAMES_AT_ONCE), ctx);
+        Self::add_stream(FramedRead::new(stream, FrameCodec::new()).ready_chunks(FRAMES_AT_ONCE), ctx);
         self.arm(ctx);
     }
 
@@ -416,18 +414,18 @@ impl Actor for PeerActor {
 
     /// Runs on every end, also while a panic unwinds. Reports only.
     fn stopped(&mut self, _ctx: &mut Self::Context) {
-        let end = self.end.unwrap_or(End::ours(EndReason::Internal));
-        let says_goodbye = end == End::ours(end.reason) && end.reason.says_goodbye();
+        let end = self.end.unwrap_or(SessionEnd::ours(EndReason::Internal));
+        let says_goodbye = end == SessionEnd::ours(end.reason) && end.reason.says_goodbye();
         let goodbye = Message::from(ControlMessage::Goodbye { code: end.reason.code() });
         let now = self.clock.now();
         let post_mortem = self.post_mortem(now);
-        self.outbox.close(now, says_goodbye.then(|| Encoded::new(&goodbye).ok()).flatten());
+        self.outbound.close(now, says_goodbye.then(|| Encoded::new(&goodbye).ok()).flatten());
         self.supervisor.ended.do_send(PeerEnded { session: self.session, post_mortem });
     }
 }
 
-impl StreamHandler<Vec<Frame>> for PeerActor {
-    fn handle(&mut self, frames: Vec<Frame>, ctx: &mut Self::Context) {
+impl StreamHandler<Vec<ReadFrame>> for PeerActor {
+    fn handle(&mut self, frames: Vec<ReadFrame>, ctx: &mut Self::Context) {
         if self.is_over() {
             return;
         }
@@ -444,27 +442,27 @@ impl StreamHandler<Vec<Frame>> for PeerActor {
     }
 
     fn finished(&mut self, ctx: &mut Self::Context) {
-        self.finish(End::theirs(EndReason::ConnectionClosed), ctx);
+        self.finish(SessionEnd::theirs(EndReason::ConnectionClosed), ctx);
     }
 }
 
-impl Handler<Left> for PeerActor {
+impl Handler<BytesWritten> for PeerActor {
     type Result = ();
 
-    fn handle(&mut self, left: Left, ctx: &mut Self::Context) {
+    fn handle(&mut self, left: BytesWritten, ctx: &mut Self::Context) {
         if self.is_over() {
             return;
         }
-        for beat in left.beats {
+        for heartbeat in left.heartbeats {
             let (direction, address) = (self.direction, &self.address[..]);
-            match beat {
-                Beat::Ping(nonce) => {
+            match heartbeat {
+                HeartbeatFrame::Ping(nonce) => {
                     self.log(&HeartbeatLine::PingSent { direction, address, nonce });
-                    if let Stage::Up(live) = &mut self.stage {
+                    if let PeerStage::Up(live) = &mut self.stage {
                         live.heartbeat.on_ping_sent(left.at, nonce);
                     }
                 }
-                Beat::Pong(nonce) => self.log(&HeartbeatLine::PongSent { direction, address, nonce }),
+                HeartbeatFrame::Pong(nonce) => self.log(&HeartbeatLine::PongSent { direction, address, nonce }),
             }
         }
         self.arm(ctx);
@@ -481,19 +479,21 @@ impl Handler<WriterEnded> for PeerActor {
         match ended.0 {
             // What the other side said last may still wait to be read, and says more than a broken pipe.
             EndReason::ConnectionFailed => {
-                ctx.run_later(LAST_WORDS, |actor, ctx| actor.finish(End::theirs(EndReason::ConnectionFailed), ctx));
+                ctx.run_later(LAST_WORDS, |actor, ctx| {
+                    actor.finish(SessionEnd::theirs(EndReason::ConnectionFailed), ctx)
+                });
             }
-            reason => self.finish(End::ours(reason), ctx),
+            reason => self.finish(SessionEnd::ours(reason), ctx),
         }
     }
 }
 
-impl Handler<Close> for PeerActor {
+impl Handler<ClosePeer> for PeerActor {
     type Result = ();
 
-    fn handle(&mut self, Close(reason): Close, ctx: &mut Self::Context) {
+    fn handle(&mut self, ClosePeer(reason): ClosePeer, ctx: &mut Self::Context) {
         if !self.is_over() {
-            self.finish(End::ours(reason), ctx);
+            self.finish(SessionEnd::ours(reason), ctx);
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Supervises the peers: accepts and dials, starts a fresh [`PeerActor`](crate::peer::PeerActor) for every connection, and is told of the end of each exactly
+//! Supervises the peers: accepts and dials, starts a fresh [`PeerActor`](crate::peer::PeerActor) for every connection, and gets the end of each exactly
 //! once. Who stays and whom to dial when is decided by [`timed_peer::PeerBook`]; this carries it out.
 //!
 //! ```text
-//!   accept ──┐ TLS                     ┌── Send, Broadcast, Penalize ◄── rooms
-//!            ├─────► PeerActor ──► PeerManager ──► PeerUp, PeerDown ──► rooms
+//!   accept ──┐ TLS                     ┌── SendTo, Broadcast, Penalize ◄── actors
+//!            ├─────► PeerActor ──► PeerManager ──► PeerUp, PeerDown ──► actors
 //!   dial  ───┘      Arrived, PeerEnded └──► watch of PeersView ──► RPC, dashboard, metrics
 //! ```
 
@@ -18,21 +18,21 @@ mod turns;
 mod view;
 
 pub use connect::{HANDSHAKES_MAX, HandshakeCounts};
-pub use totals::Totals;
+pub use totals::PeerTotals;
 pub use view::{PeersView, TargetSnapshot};
 
-use crate::fatal::Vital;
+use crate::fatal::FatalHandle;
 use crate::messages::{Inboxes, PeerListener, ValidatorsChanged};
-use crate::peer::{Close, HeartbeatLevel, HeldBytes};
+use crate::peer::{ClosePeer, HeartbeatLevel, HeldBytes};
 use crate::pulse::Pulses;
 use crate::tls::{Tls, TlsError};
 use crate::transport::{Listener, Transport};
 use actix::{Actor, AsyncContext, Context, SpawnHandle};
 use clocks::Clocks;
-use connect::{Handshakes, accept_all};
+use connect::{InboundHandshakes, accept_all};
 use post_mortems::PostMortems;
 use rand::rngs::StdRng;
-use sessions::Session;
+use sessions::PeerSession;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,7 +73,7 @@ pub struct PeersConfig {
     pub known: Vec<KeptAddress>,
     /// In private networks: the only keys that may be peers. `None`: anybody.
     pub allowed: Option<BTreeSet<PublicKey>>,
-    /// Whether addresses are asked for, told and dialled.
+    /// Whether addresses are asked for, announced and dialled.
     pub discovers: bool,
     /// Bounds of what waits to be sent to one peer.
     pub lane_limits: LaneLimits,
@@ -98,7 +98,7 @@ pub struct PeerManagerParts {
     pub transport: Arc<dyn Transport>,
     /// Accepts connections; `None` for a node that only dials.
     pub listener: Option<Box<dyn Listener>>,
-    /// Where messages for rooms go.
+    /// Where messages for actors go.
     pub inboxes: Inboxes,
     /// Time.
     pub clock: Arc<dyn Clock>,
@@ -119,7 +119,7 @@ pub struct PeerManager {
     listener: Option<Box<dyn Listener>>,
     listening: Option<std::net::SocketAddr>,
     accepting: Option<JoinHandle<()>>,
-    handshakes: Handshakes,
+    handshakes: InboundHandshakes,
     inboxes: Inboxes,
     clock: Arc<dyn Clock>,
     rng: StdRng,
@@ -130,7 +130,7 @@ pub struct PeerManager {
     addresses: AddressBook,
     /// Keys that the operator demands at an address.
     demanded: BTreeMap<String, PublicKey>,
-    sessions: BTreeMap<u64, Session>,
+    sessions: BTreeMap<u64, PeerSession>,
     /// What waits for all of them to be sent.
     held_bytes: HeldBytes,
     /// The session of each peer that is up.
@@ -142,13 +142,13 @@ pub struct PeerManager {
     proved: BTreeMap<PublicKey, PublicKey>,
     ended: PostMortems,
     /// Of sessions that are over.
-    past: Totals,
+    past: PeerTotals,
     /// The newest first.
     twins: Vec<Twin>,
     clocks: Clocks,
-    vital: Option<Vital>,
+    fatal: Option<FatalHandle>,
     timer: Option<(Instant, SpawnHandle)>,
-    /// Both ends of a channel that closes when the last writer is done; taken by [`crate::messages::Stop`].
+    /// Both ends of a channel that closes when the last writer is done; taken by [`crate::messages::StopPeers`].
     alive: Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>,
 }
 
@@ -190,7 +190,7 @@ impl PeerManager {
             listener: parts.listener,
             listening,
             accepting: None,
-            handshakes: Handshakes::new(),
+            handshakes: InboundHandshakes::new(),
             inboxes: parts.inboxes,
             clock: parts.clock,
             rng: parts.rng,
@@ -208,18 +208,18 @@ impl PeerManager {
             validators: None,
             proved: BTreeMap::new(),
             ended: PostMortems::default(),
-            past: Totals::default(),
+            past: PeerTotals::default(),
             twins: Vec::new(),
             clocks: Clocks::default(),
-            vital: None,
+            fatal: None,
             timer: None,
             alive: Some(mpsc::channel(1)),
         })
     }
 
     /// From now on a panic of the manager ends the process: peers survive one another, and nobody survives without it.
-    pub fn guard(&mut self, vital: Vital) {
-        self.vital = Some(vital);
+    pub fn guard(&mut self, fatal: FatalHandle) {
+        self.fatal = Some(fatal);
     }
 
     /// Dials what is due, and keeps the one timer at the book's next wake.
@@ -274,7 +274,7 @@ impl Actor for PeerManager {
     fn stopped(&mut self, _ctx: &mut Self::Context) {
         self.stop_connecting();
         for session in self.sessions.values() {
-            session.actor.do_send(Close(EndReason::Shutdown));
+            session.actor.do_send(ClosePeer(EndReason::Shutdown));
         }
     }
 }

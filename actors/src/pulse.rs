@@ -101,7 +101,7 @@ impl Component {
 
 /// What one part says of itself, and what the last look made of it.
 #[derive(Debug, Default)]
-struct Slot {
+struct PulseSlot {
     /// Whether the part runs and is to be looked after. Parts that never beat are watched while they are polled only.
     beats_expected: AtomicBool,
     beats: AtomicU64,
@@ -116,7 +116,7 @@ struct Slot {
 
 /// The heartbeats of one node. Cheap to clone; no call waits for anything.
 #[derive(Clone, Debug, Default)]
-pub struct Pulses(Arc<[Slot; Component::ALL.len()]>);
+pub struct Pulses(Arc<[PulseSlot; Component::ALL.len()]>);
 
 /// A part that does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ pub struct Hung {
 
 impl Pulses {
     #[allow(clippy::indexing_slicing, reason = "there is a slot for every component")]
-    fn slot(&self, component: Component) -> &Slot {
+    fn slot(&self, component: Component) -> &PulseSlot {
         &self.0[component as usize]
     }
 
@@ -192,7 +192,7 @@ impl Pulses {
 }
 
 /// Leaves when dropped, also while a panic unwinds.
-struct Inside<'a>(&'a Slot);
+struct Inside<'a>(&'a PulseSlot);
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
@@ -202,7 +202,7 @@ impl Drop for Inside<'_> {
 
 /// What a look remembers of a part.
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen {
+struct LastPulse {
     beats: u64,
     entered: u64,
     was_inside: bool,
@@ -211,7 +211,7 @@ struct Seen {
 /// Looks at the pulses about once a second and says how long each part has been silent. Looks by nobody, finds nobody hung.
 #[derive(Debug, Default)]
 pub struct Monitor {
-    seen: [Seen; Component::ALL.len()],
+    seen: [LastPulse; Component::ALL.len()],
     looked: Option<Instant>,
 }
 
@@ -225,7 +225,7 @@ impl Monitor {
         let step = u64::try_from(step.as_millis()).unwrap_or(u64::MAX);
         self.looked = Some(now);
         for (slot, seen) in pulses.0.iter().zip(&mut self.seen) {
-            let found = Seen {
+            let found = LastPulse {
                 beats: slot.beats.load(Ordering::Relaxed),
                 entered: slot.entered.load(Ordering::Relaxed),
                 was_inside: slot.is_inside.load(Ordering::Relaxed),
@@ -258,7 +258,7 @@ pub(crate) fn run<A>(
         pulses.expect(component);
         beat(&mut ctx, pulses.clone(), component);
     }
-    actix_rt::spawn(Watched { inner: ctx.into_future(actor), pulses: pulses.clone(), component });
+    actix_rt::spawn(WatchedActor { inner: ctx.into_future(actor), pulses: pulses.clone(), component });
 }
 
 /// Starts an actor on the current thread, where its polls are seen.
@@ -287,13 +287,13 @@ where
 }
 
 /// An actor that is seen to be polled.
-struct Watched<A: Actor<Context = Context<A>>> {
+struct WatchedActor<A: Actor<Context = Context<A>>> {
     inner: ContextFut<A, Context<A>>,
     pulses: Pulses,
     component: Component,
 }
 
-impl<A: Actor<Context = Context<A>>> Future for Watched<A> {
+impl<A: Actor<Context = Context<A>>> Future for WatchedActor<A> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<()> {
@@ -304,7 +304,7 @@ impl<A: Actor<Context = Context<A>>> Future for Watched<A> {
 }
 
 // The inner future is used through `Pin::new` only, as actix itself does.
-impl<A: Actor<Context = Context<A>>> Unpin for Watched<A> {}
+impl<A: Actor<Context = Context<A>>> Unpin for WatchedActor<A> {}
 
 #[cfg(test)]
 mod tests;

@@ -4,10 +4,10 @@
 //! that binds statements, such as the claim of a validator key, to this very connection.
 //!
 //! # Security
-//! The dialler's handshake completes before the listener has judged the dialler (TLS 1.3, RFC 8446 section 2): a peer is up after
-//! its greeting and not before.
+//! The dialler's handshake completes before the listener has checked the dialler (TLS 1.3, RFC 8446 section 2): a peer is up after
+//! its `Hello` and not before.
 
-use crate::transport::{BoxStream, Flight, Stream};
+use crate::transport::{BoxStream, BytesInFlight, Stream};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
@@ -40,10 +40,10 @@ pub enum TlsError {
     /// Our own key or settings cannot be used.
     #[error("TLS cannot be set up with this node's key: {0}")]
     Setup(#[source] Error),
-    /// The exchange failed: refused, broken or spoken wrongly.
+    /// The handshake failed: refused, broken or spoken wrongly.
     #[error("the TLS handshake failed: {0}")]
     Handshake(#[source] io::Error),
-    /// The exchange completed, yet the other side showed no key of ours.
+    /// The handshake completed, yet the other side showed no key of ours.
     #[error("the other side showed no ed25519 key")]
     NoKey,
     /// Another node answered than the one that was dialled.
@@ -150,14 +150,14 @@ impl Tls {
 }
 
 impl Stream for tokio_rustls::client::TlsStream<BoxStream> {
-    fn flight(&self) -> Option<Flight> {
-        self.get_ref().0.flight()
+    fn bytes_in_flight(&self) -> Option<BytesInFlight> {
+        self.get_ref().0.bytes_in_flight()
     }
 }
 
 impl Stream for tokio_rustls::server::TlsStream<BoxStream> {
-    fn flight(&self) -> Option<Flight> {
-        self.get_ref().0.flight()
+    fn bytes_in_flight(&self) -> Option<BytesInFlight> {
+        self.get_ref().0.bytes_in_flight()
     }
 }
 

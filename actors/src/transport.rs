@@ -3,7 +3,7 @@
 //! What lies above (TLS, frames, peers) sees a [`BoxStream`] and never the type of a socket.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-mod flight;
+mod bytes_in_flight;
 mod memory;
 mod tcp;
 
@@ -20,17 +20,17 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 
 /// What a connection has under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flight {
+pub struct BytesInFlight {
     /// Written and not yet acknowledged by the other end's system. Unit: bytes.
     pub bytes: usize,
-    /// The shortest round trip of late: that of the way itself, without what waits on it.
+    /// The shortest round trip of late: that of the path itself, without what waits on it.
     pub round_trip: Duration,
 }
 
 /// A connection, whatever carries it.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
     /// What is under way; `None` where nobody knows.
-    fn flight(&self) -> Option<Flight> {
+    fn bytes_in_flight(&self) -> Option<BytesInFlight> {
         None
     }
 }
@@ -69,7 +69,7 @@ pub trait Transport: Send + Sync {
         if class.reaches(address.ip()) { Ok((stream, address)) } else { Err(leads_elsewhere()) }
     }
 
-    /// What frames to and from this peer go through, above the encryption: nothing but the connection itself. The simulator puts a liar
+    /// What frames to and from this peer go through, above the encryption: nothing but the connection itself. The simulator puts a Byzantine validator
     /// there.
     fn secured(&self, stream: BoxStream, peer: PublicKey) -> BoxStream {
         let _ = peer;

@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, and what to do about it.
 
-use crate::layer::Origin;
+use crate::layer::SettingOrigin;
 use std::path::PathBuf;
 use timed_primitives::address::NetworkError;
 
@@ -29,7 +29,7 @@ pub enum ConfigError {
         /// The key.
         key: String,
         /// Where it is set.
-        origin: Origin,
+        origin: SettingOrigin,
         /// The known key that is closest.
         nearest: Option<String>,
     },
@@ -41,7 +41,7 @@ pub enum ConfigError {
         /// What it is set to.
         value: String,
         /// Where it is set.
-        origin: Origin,
+        origin: SettingOrigin,
         /// What was expected.
         reason: String,
     },
@@ -57,7 +57,7 @@ pub enum ConfigError {
     #[error("`network` ({origin}): {source}")]
     Network {
         /// Where it is set.
-        origin: Origin,
+        origin: SettingOrigin,
         /// Which names there are.
         source: NetworkError,
     },

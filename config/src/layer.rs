@@ -11,7 +11,7 @@ use toml::{Table, Value};
 
 /// Who set a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum SettingOrigin {
     /// The preset of a network.
     Preset(Network),
     /// A default that follows from the number of a development node.
@@ -24,7 +24,7 @@ pub enum Origin {
     Flag,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SettingOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Preset(network) => write!(f, "preset {network}"),
@@ -40,7 +40,7 @@ impl fmt::Display for Origin {
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
     pub(crate) value: Value,
-    pub(crate) origin: Origin,
+    pub(crate) origin: SettingOrigin,
 }
 
 /// All settings by key (`p2p.port`), and which of them were read.
@@ -60,16 +60,16 @@ const SEPARATOR: &str = "__";
 
 impl Settings {
     /// Puts one value over what is there.
-    pub(crate) fn set(&mut self, key: impl Into<String>, value: impl Into<Value>, origin: Origin) {
+    pub(crate) fn set(&mut self, key: impl Into<String>, value: impl Into<Value>, origin: SettingOrigin) {
         self.values.insert(key.into(), Setting { value: value.into(), origin });
     }
 
     /// Puts a whole table over what is there.
-    pub(crate) fn overlay(&mut self, table: Table, origin: &Origin) {
+    pub(crate) fn overlay(&mut self, table: Table, origin: &SettingOrigin) {
         self.overlay_under("", table, origin);
     }
 
-    fn overlay_under(&mut self, prefix: &str, table: Table, origin: &Origin) {
+    fn overlay_under(&mut self, prefix: &str, table: Table, origin: &SettingOrigin) {
         for (name, value) in table {
             let key = format!("{prefix}{name}");
             match value {
@@ -84,7 +84,7 @@ impl Settings {
     /// Puts a file's text over what is there. A relative path in it counts from the file's own folder, wherever the program was started.
     pub(crate) fn overlay_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
         let table = text.parse().map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })?;
-        self.overlay(table, &Origin::File(path.to_owned()));
+        self.overlay(table, &SettingOrigin::File(path.to_owned()));
         let folder = path.parent().unwrap_or(Path::new(""));
         for key in PATHS {
             if let Some(Setting { value: Value::String(named), .. }) = self.values.get_mut(key) {
@@ -100,7 +100,7 @@ impl Settings {
         for (variable, text) in environment {
             if let Some(rest) = variable.strip_prefix(PREFIX) {
                 let key = rest.to_lowercase().replace(SEPARATOR, ".");
-                self.set(key, text, Origin::Environment(variable));
+                self.set(key, text, SettingOrigin::Environment(variable));
             }
         }
     }
@@ -156,7 +156,8 @@ const PATHS: [&str; 5] = ["node.data_dir", "node.genesis", "node.node_key", "nod
 /// commas between.
 fn read<T: DeserializeOwned>(setting: &Setting) -> Result<T, String> {
     let as_written = setting.value.clone().try_into::<T>();
-    let (Err(error), Origin::Environment(_), Value::String(text)) = (&as_written, &setting.origin, &setting.value)
+    let (Err(error), SettingOrigin::Environment(_), Value::String(text)) =
+        (&as_written, &setting.origin, &setting.value)
     else {
         return as_written.map_err(|error| message(&error));
     };

@@ -11,7 +11,7 @@ mod load;
 mod rules;
 
 pub use error::{ConfigError, RuleError};
-pub use layer::Origin;
+pub use layer::SettingOrigin;
 pub use load::{Loaded, Overrides, load, load_text};
 
 use std::collections::BTreeSet;
@@ -27,28 +27,28 @@ pub const DEVNET_RPC_PORT: u16 = 7100;
 /// Most development nodes, so that the ports for peers end where those for RPC begin.
 pub const DEVNET_NODES_MAX: u64 = 100;
 
-/// Everything a node can be told.
+/// Every setting of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Which preset lies underneath, and which genesis when no file names one.
     pub network: Network,
     /// Identity and files.
-    pub node: Node,
+    pub node: NodeSection,
     /// Connections to other nodes.
-    pub p2p: P2p,
+    pub p2p: P2pSection,
     /// Where clients ask.
-    pub rpc: Rpc,
+    pub rpc: RpcSection,
     /// Voting. Nothing here can weaken a quorum.
-    pub consensus: Consensus,
+    pub consensus: ConsensusSection,
     /// Transactions that wait.
-    pub mempool: Mempool,
+    pub mempool: MempoolSection,
     /// What is written down.
-    pub log: Log,
+    pub log: LogSection,
 }
 
 /// Identity and files (`[node]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
+pub struct NodeSection {
     /// Number of a development node, devnets only. Bound: 1 to [`DEVNET_NODES_MAX`].
     pub id: Option<u64>,
     /// How many development nodes validate, devnets only. Bound: 1 to [`DEVNET_NODES_MAX`].
@@ -69,14 +69,14 @@ pub struct Node {
 
 /// Connections to other nodes (`[p2p]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct P2p {
+pub struct P2pSection {
     /// Address on which peers may connect.
     pub listen: IpAddr,
     /// Its port; 0 lets the system choose.
     pub port: u16,
     /// Peers that are always dialled, as host:port. Bound: 1,000.
     pub peers: Vec<String>,
-    /// Address that others are told, as host:port.
+    /// Address that others learn, as host:port.
     pub external: Option<String>,
     /// Node keys that alone may be peers; empty: anybody may. Bound: 1,000.
     pub allowed: BTreeSet<PublicKey>,
@@ -88,7 +88,7 @@ pub struct P2p {
 
 /// Where clients ask (`[rpc]`).
 #[derive(Clone, PartialEq, Eq)]
-pub struct Rpc {
+pub struct RpcSection {
     /// Address of the server. Beyond this machine it needs user and password.
     pub listen: IpAddr,
     /// Its port; 0 lets the system choose.
@@ -104,10 +104,10 @@ pub struct Rpc {
 }
 
 /// Shows all but the password.
-impl std::fmt::Debug for Rpc {
+impl std::fmt::Debug for RpcSection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { listen, port, user, password, hosts, calls_max } = self;
-        f.debug_struct("Rpc")
+        f.debug_struct("RpcSection")
             .field("listen", listen)
             .field("port", port)
             .field("user", user)
@@ -120,14 +120,14 @@ impl std::fmt::Debug for Rpc {
 
 /// Voting (`[consensus]`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Consensus {
+pub struct ConsensusSection {
     /// Whether to vote when this node's consensus key is in the validator set.
     pub sign: bool,
 }
 
 /// Transactions that wait (`[mempool]`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mempool {
+pub struct MempoolSection {
     /// Most transactions. Bound: 1 to 1,000,000.
     pub transactions_max: usize,
     /// Most bytes of them. Bound: 1 MiB to 4 GiB.
@@ -138,7 +138,7 @@ pub struct Mempool {
 
 /// What is written down (`[log]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
+pub struct LogSection {
     /// A level, or directives such as `info,heartbeat=debug`.
     pub level: String,
     /// For whom.

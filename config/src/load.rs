@@ -1,8 +1,11 @@
 //! Puts the layers on top of each other.
 
 use crate::error::ConfigError;
-use crate::layer::{Origin, Settings};
-use crate::{Config, Consensus, DEVNET_NODES_MAX, DEVNET_P2P_PORT, DEVNET_RPC_PORT, Log, Mempool, Node, P2p, Rpc};
+use crate::layer::{SettingOrigin, Settings};
+use crate::{
+    Config, ConsensusSection, DEVNET_NODES_MAX, DEVNET_P2P_PORT, DEVNET_RPC_PORT, LogSection, MempoolSection,
+    NodeSection, P2pSection, RpcSection,
+};
 use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -38,7 +41,7 @@ pub struct Loaded {
     /// The values, validated.
     pub config: Config,
     /// Every key that is set, in order: its value as TOML and its origin. The password is hidden.
-    pub settings: Vec<(String, String, Origin)>,
+    pub settings: Vec<(String, String, SettingOrigin)>,
 }
 
 impl Loaded {
@@ -110,7 +113,7 @@ pub fn load_text(
     };
 
     let mut settings = Settings::default();
-    settings.overlay(preset(network), &Origin::Preset(network));
+    settings.overlay(preset(network), &SettingOrigin::Preset(network));
     if network == Network::Devnet {
         let id = above.option("node.id")?.map_or_else(|| settings.option("node.id"), |id: u64| Ok(Some(id)))?;
         let nodes = above.option("node.dev_nodes")?.map_or_else(|| settings.get("node.dev_nodes"), Ok)?;
@@ -143,7 +146,7 @@ pub(crate) fn preset(network: Network) -> toml::Table {
 fn development_defaults(settings: &mut Settings, id: u64, nodes: u64) {
     let offset = |id: u64| id.checked_sub(1).filter(|n| *n < DEVNET_NODES_MAX).and_then(|n| u16::try_from(n).ok());
     let Some(own) = offset(id) else { return };
-    let origin = Origin::NodeId(id);
+    let origin = SettingOrigin::NodeId(id);
     settings.set("p2p.port", i64::from(DEVNET_P2P_PORT + own), origin.clone());
     settings.set("rpc.port", i64::from(DEVNET_RPC_PORT + own), origin.clone());
     let others = (1..=nodes.min(DEVNET_NODES_MAX)).filter(|other| *other != id).filter_map(offset);
@@ -156,7 +159,7 @@ impl Overrides {
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
         let mut set = |key: &str, value: Option<Value>| {
             if let Some(value) = value {
-                settings.set(key, value, Origin::Flag);
+                settings.set(key, value, SettingOrigin::Flag);
             }
         };
         let number = |n: u64| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
@@ -201,7 +204,7 @@ fn read(settings: &Settings, network: Network) -> Result<Config, ConfigError> {
     s.get::<String>("network")?;
     Ok(Config {
         network,
-        node: Node {
+        node: NodeSection {
             id: s.option("node.id")?,
             dev_nodes: s.option("node.dev_nodes")?.unwrap_or_default(),
             dev_public_keys_ok: s.option("node.dev_public_keys_ok")?.unwrap_or_default(),
@@ -211,7 +214,7 @@ fn read(settings: &Settings, network: Network) -> Result<Config, ConfigError> {
             consensus_key: s.option("node.consensus_key")?,
             wallet_key: s.option("node.wallet_key")?,
         },
-        p2p: P2p {
+        p2p: P2pSection {
             listen: s.get("p2p.listen")?,
             port: s.get("p2p.port")?,
             peers: s.get("p2p.peers")?,
@@ -220,7 +223,7 @@ fn read(settings: &Settings, network: Network) -> Result<Config, ConfigError> {
             inbound_max: s.get("p2p.inbound_max")?,
             outbound_max: s.get("p2p.outbound_max")?,
         },
-        rpc: Rpc {
+        rpc: RpcSection {
             listen: s.get("rpc.listen")?,
             port: s.get("rpc.port")?,
             user: s.option("rpc.user")?,
@@ -228,12 +231,12 @@ fn read(settings: &Settings, network: Network) -> Result<Config, ConfigError> {
             hosts: s.get("rpc.hosts")?,
             calls_max: s.get("rpc.calls_max")?,
         },
-        consensus: Consensus { sign: s.get("consensus.sign")? },
-        mempool: Mempool {
+        consensus: ConsensusSection { sign: s.get("consensus.sign")? },
+        mempool: MempoolSection {
             transactions_max: s.get("mempool.transactions_max")?,
             bytes_max: s.get("mempool.bytes_max")?,
             expiry: s.get::<Human>("mempool.expiry")?.0,
         },
-        log: Log { level: s.get("log.level")?, format: s.get("log.format")? },
+        log: LogSection { level: s.get("log.level")?, format: s.get("log.format")? },
     })
 }

@@ -1,7 +1,7 @@
 //! Bounds of single values and rules between them.
 
 use crate::error::RuleError;
-use crate::{Config, DEVNET_NODES_MAX, Rpc};
+use crate::{Config, DEVNET_NODES_MAX, RpcSection};
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
@@ -70,7 +70,7 @@ impl Config {
     }
 }
 
-impl Rpc {
+impl RpcSection {
     fn validate(&self) -> Result<(), RuleError> {
         within("rpc.calls_max", self.calls_max, 1..=1_000)?;
         within("rpc.hosts", self.hosts.len(), 0..=100)?;

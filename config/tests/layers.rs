@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
-use timed_config::{Config, ConfigError, LogFormat, Origin, Overrides, RuleError, load};
+use timed_config::{Config, ConfigError, LogFormat, Overrides, RuleError, SettingOrigin, load};
 use timed_primitives::{Network, PublicKey};
 
 /// Loads with a file of this text, these variables and these flags.
@@ -70,10 +70,10 @@ fn each_layer_wins_over_the_one_below() {
         (loaded.config.p2p.port, origin)
     };
     let (in_file, variable) = ("[p2p]\nport = 2", [("TIMED__P2P__PORT", "3"), ("PATH", "/bin")]);
-    assert_eq!(port("", &[], None), (7000, Origin::NodeId(1)));
-    assert!(matches!(port(in_file, &[], None), (2, Origin::File(_))));
-    assert_eq!(port(in_file, &variable, None), (3, Origin::Environment("TIMED__P2P__PORT".into())));
-    assert_eq!(port(in_file, &variable, Some(4)), (4, Origin::Flag));
+    assert_eq!(port("", &[], None), (7000, SettingOrigin::NodeId(1)));
+    assert!(matches!(port(in_file, &[], None), (2, SettingOrigin::File(_))));
+    assert_eq!(port(in_file, &variable, None), (3, SettingOrigin::Environment("TIMED__P2P__PORT".into())));
+    assert_eq!(port(in_file, &variable, Some(4)), (4, SettingOrigin::Flag));
     let testnet = load_all("network = \"testnet\"", &[], &Overrides::default()).unwrap();
     assert_eq!((testnet.config.network, testnet.config.p2p.port), (Network::Testnet, 24100));
     let mainnet = load_all("network = \"testnet\"", &[("TIMED__NETWORK", "mainnet")], &Overrides::default()).unwrap();
@@ -123,7 +123,7 @@ fn every_key_takes_effect() {
     "#;
     let loaded = load_all(text, &[], &Overrides::default()).unwrap();
     let (c, settings) = (loaded.config, loaded.settings);
-    assert!(settings.iter().all(|(_, _, origin)| matches!(origin, Origin::File(_))), "the file sets every key");
+    assert!(settings.iter().all(|(_, _, origin)| matches!(origin, SettingOrigin::File(_))), "the file sets every key");
     let path = |text: &str| Some(PathBuf::from(text));
     assert_eq!((c.node.id, c.node.dev_nodes, c.node.dev_public_keys_ok), (Some(5), 4, true));
     assert_eq!((c.node.data_dir.clone(), c.node.genesis.clone()), (path("/d"), path("/g")));
@@ -184,7 +184,7 @@ fn flags_set_what_they_name() {
         log_format: Some("json".into()),
     };
     let loaded = load(None, [], &flags).unwrap();
-    let set = loaded.settings.iter().filter(|(_, _, origin)| *origin == Origin::Flag).count();
+    let set = loaded.settings.iter().filter(|(_, _, origin)| *origin == SettingOrigin::Flag).count();
     assert_eq!(set, 15, "each flag is a setting");
     let c = loaded.config;
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Nodes in containers, as an operator runs them: started by compose, disturbed by the engine and by cut links, judged by RPC alone.
+//! Nodes in containers, as an operator runs them: started by compose, disturbed by the engine and by cut links, checked by RPC alone.
 //!
 //! Needs a Linux machine with a container engine, compose and root, since links are cut inside the containers' network namespaces.
 //! Elsewhere each test says so in one line and passes. `engine.rs` knows the commands, `network.rs` starts networks and removes them.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
-use timed::cli::{Connection, Failure};
+use timed::cli::{Failure, NodeConnection};
 
 /// Name that clients of every network use.
 const RPC_USER: &str = "operator";
@@ -46,7 +46,7 @@ impl Member {
             if known.is_none() {
                 *known = Some(published(&asked)?);
             }
-            Connection::with_password(known.as_deref().unwrap_or_default(), RPC_USER, &password)
+            NodeConnection::with_password(known.as_deref().unwrap_or_default(), RPC_USER, &password)
         });
         Self { client, service: service.to_owned(), container, address }
     }
@@ -280,7 +280,7 @@ impl Network {
         placeholder
     }
 
-    /// Cuts every link between members of different groups: packets vanish, and nobody is told.
+    /// Cuts every link between members of different groups: packets vanish without an error.
     pub(crate) fn cut(&self, groups: &[&[u64]]) {
         let ips: Vec<_> = groups.iter().map(|group| group.iter().map(|id| self.member(*id).ip()).collect()).collect();
         let ips: &[Vec<String>] = &ips;

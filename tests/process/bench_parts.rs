@@ -1,4 +1,4 @@
-//! The benchmarks of single parts, each at its smallest: the JSON holds what it promises. How fast something is, is not judged here.
+//! The benchmarks of single parts, each at its smallest: the JSON holds what it promises. How fast something is, is not checked here.
 
 use crate::harness::{run, timed};
 use serde_json::{Value, json};
@@ -52,10 +52,10 @@ fn bench_verify_counts_signatures_transactions_and_blocks() {
 #[test]
 fn bench_peers_compares_actors_with_plain_tasks() {
     let report = bench(&["peers", "--repetitions", "1", "--time", "20ms"]);
-    for way in ["peer_actors", "plain_tasks", "actors_to_plain"] {
+    for path in ["peer_actors", "plain_tasks", "actors_to_plain"] {
         let fields =
             ["messages_200b_per_second", "messages_64kib_per_second", "round_trip_p50_us", "round_trip_p99_us"];
-        let fields = fields.map(|field| format!("/{way}/{field}"));
+        let fields = fields.map(|field| format!("/{path}/{field}"));
         assert_measured(&report, &fields.each_ref().map(|field| &field[..]));
     }
 }
@@ -98,7 +98,7 @@ fn bench_sync_fetches_a_chain_of_full_blocks() {
 }
 
 #[test]
-fn bench_start_tells_first_block_idle_cost_and_return() {
+fn bench_start_reports_first_block_idle_cost_and_return() {
     let report = bench(&["start", "--repetitions", "1", "--idle", "1s", "--missed-blocks", "5"]);
     assert_measured(&report, &["/first_block_ms/median", "/idle/rss_mib_per_node/3", "/restart/votes_s"]);
     assert!(report["restart"]["missed_blocks"].as_u64() >= Some(5), "{report:#}");

@@ -18,7 +18,7 @@ fn bench(arguments: &[&str]) -> (bool, String, String) {
 }
 
 #[test]
-fn payments_are_counted_and_their_finality_is_told() {
+fn payments_are_counted_and_their_finality_is_reported() {
     let (is_good, out, errors) = bench(&["--nodes", "4", "--tps", "25", "--duration", "4s", "--json"]);
     assert!(is_good, "{errors}");
     let report: Value = serde_json::from_str(&out).unwrap();

@@ -1,4 +1,4 @@
-//! The judge of a whole test: reads what every node holds on disk, again and again, and remembers all of it.
+//! The checker of a whole test: reads what every node holds on disk, again and again, and remembers all of it.
 //!
 //! No key may ever have signed two things for one place, every height has one block, and what a node called final stays so.
 
@@ -13,7 +13,7 @@ use timed_consensus::guard::{SignedRecord, SignedStep};
 use timed_consensus::inspect::{ForgedStatement, Statements, read_guard, read_journal, statements_of};
 use timed_consensus::journal::JOURNAL_FILES;
 use timed_consensus::{CertificateError, Evidence, verify_certificate};
-use timed_ledger::{BLOCK_LOG_FILE, Decided, Genesis, Ledger, LogError, LogWalk, MemoryStore, OpenError};
+use timed_ledger::{BLOCK_LOG_FILE, DecidedBlock, Genesis, Ledger, LedgerOpenError, LogError, LogWalk, MemoryStore};
 use timed_primitives::{BlockId, Disk, Height, MemoryDisk, PublicKey, SecretKey};
 use timed_store::FileDisk;
 
@@ -40,12 +40,12 @@ pub(crate) enum Fault {
     #[error("node {node}: {text}")]
     Damaged { node: u64, text: String },
     #[error("replay of the log of node {node}: {source}")]
-    Replay { node: u64, source: Box<OpenError> },
+    Replay { node: u64, source: Box<LedgerOpenError> },
     #[error("after replay {what} is {ours}, node {node} says {theirs}")]
     Differs { node: u64, what: &'static str, ours: String, theirs: String },
 }
 
-/// What was judged.
+/// What was checked.
 #[derive(Debug)]
 pub(crate) struct Counts {
     pub(crate) blocks: usize,
@@ -179,7 +179,7 @@ impl Checker {
         Ok(())
     }
 
-    fn take_block(&mut self, node: u64, decided: &Decided) -> Result<(), Fault> {
+    fn take_block(&mut self, node: u64, decided: &DecidedBlock) -> Result<(), Fault> {
         let (height, found) = (decided.block.height(), decided.block.id());
         self.tips.insert(node, height);
         let other = match self.blocks.get(&height) {
@@ -246,19 +246,19 @@ impl Checker {
     }
 
     /// Reads the folders of all nodes, which are down, from the start, and replays each log into an empty state: that checks
-    /// every rule, every state commitment and that no money came or went. `told` is what each said of its tip before it ended.
+    /// every rule, every state commitment and that no money came or went. `reported` is what each said of its tip before it ended.
     pub(crate) fn finish(&mut self, nodes: &[(u64, PathBuf, Value)]) -> Result<(), Fault> {
         self.walks.clear();
-        for (node, folder, told) in nodes {
+        for (node, folder, reported) in nodes {
             self.read(*node, folder)?;
-            self.replay(*node, folder, told)?;
+            self.replay(*node, folder, reported)?;
         }
         self.guards.iter().try_for_each(|((node, ..), record)| self.compare_guard(*node, *record))
     }
 
-    /// Opens a copy of the log up to the block that the node told as its tip: a later, empty one may have come before its end.
-    fn replay(&self, node: u64, folder: &Path, told: &Value) -> Result<(), Fault> {
-        let height = told["blocks"].as_u64().unwrap();
+    /// Opens a copy of the log up to the block that the node reported as its tip: a later, empty one may have come before its end.
+    fn replay(&self, node: u64, folder: &Path, reported: &Value) -> Result<(), Fault> {
+        let height = reported["blocks"].as_u64().unwrap();
         let mut walk = LogWalk::open(&FileDisk::read_only(folder)).unwrap();
         for _ in 0..height {
             walk.step().unwrap();
@@ -274,12 +274,12 @@ impl Checker {
             ("blocks", json!(tip.height.0)),
             ("bestblockhash", json!(tip.id.to_string())),
             ("state_commitment", json!(tip.state_commitment.to_string())),
-            ("supply", json!(timed_rpc::Coins(supply.unspent))),
+            ("supply", json!(timed_rpc::JsonAmount(supply.unspent))),
             ("utxos", json!(ledger.reader().stats().outputs)),
         ];
         for (what, ours) in ours {
-            if told[what] != ours {
-                return Err(Fault::Differs { node, what, ours: ours.to_string(), theirs: told[what].to_string() });
+            if reported[what] != ours {
+                return Err(Fault::Differs { node, what, ours: ours.to_string(), theirs: reported[what].to_string() });
             }
         }
         let (all, genesis) = (supply.unspent.plus(supply.fees), self.genesis.supply().ok());

@@ -3,9 +3,9 @@
 use crate::waiting::wait_for;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use timed::cli::{Connection, Failure};
+use timed::cli::{Failure, NodeConnection};
 
-type Open = dyn Fn() -> Result<Connection, Failure> + Send + Sync;
+type Open = dyn Fn() -> Result<NodeConnection, Failure> + Send + Sync;
 
 /// Asks one node.
 #[derive(Clone)]
@@ -16,7 +16,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// `open` finds the node anew for each question: after a restart it may have another port.
-    pub(crate) fn new(id: u64, open: impl Fn() -> Result<Connection, Failure> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(id: u64, open: impl Fn() -> Result<NodeConnection, Failure> + Send + Sync + 'static) -> Self {
         Self { id, open: Arc::new(open) }
     }
 

@@ -15,7 +15,7 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
-use timed::cli::Connection;
+use timed::cli::NodeConnection;
 
 /// How much of a log a failure shows. Unit: lines.
 const LOG_LINES_SHOWN: usize = 25;
@@ -123,7 +123,7 @@ impl Drop for Process {
 
 /// Asks the node that runs in this data folder.
 pub(crate) fn client_of(id: u64, folder: PathBuf) -> Client {
-    Client::new(id, move || Connection::of_data_dir(&folder))
+    Client::new(id, move || NodeConnection::of_data_dir(&folder))
 }
 
 /// A node, running or not, with its folder and ports, which stay its own over restarts.

@@ -105,7 +105,7 @@ fn signals_without_a_meaning_end_nobody() {
     network.node_mut(1).process().signal("QUIT");
     assert_eq!(network.node_mut(1).wait_end().code(), Some(0));
     let log = network.node(1).log();
-    assert!(log.contains("stopping: told by a signal") && log.trim_end().ends_with("stopped"), "{log}");
+    assert!(log.contains("stopping: asked by a signal") && log.trim_end().ends_with("stopped"), "{log}");
     assert!(!network.node(1).folder.join(".cookie").exists(), "the cookie is left");
 }
 

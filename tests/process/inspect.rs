@@ -1,4 +1,4 @@
-//! `timed inspect`, and that the judge of the kill loops, which reads the same files, can find a fault.
+//! `timed inspect`, and that the checker of the kill loops, which reads the same files, can find a fault.
 
 use crate::bad_starts::contents;
 use crate::checker::{Checker, Fault};
@@ -22,9 +22,9 @@ fn stopped(payments: usize) -> (Network, Value, Vec<(String, u64)>) {
         (txid, height)
     });
     let paid = paid.collect();
-    let told = network.node(1).ask("getblockchaininfo", json!([]));
+    let reported = network.node(1).ask("getblockchaininfo", json!([]));
     network.nodes.iter_mut().for_each(Node::kill);
-    (network, told, paid)
+    (network, reported, paid)
 }
 
 fn inspect(folder: &Path, more: &[&str]) -> Output {
@@ -40,19 +40,20 @@ fn report(folder: &Path, more: &[&str]) -> Value {
 
 #[test]
 fn inspect_shows_what_a_stopped_node_holds_and_touches_nothing() {
-    let (network, told, _) = stopped(5);
+    let (network, reported, _) = stopped(5);
     let folder = &network.node(1).folder;
     let before = contents(folder, &[]);
     let found = report(folder, &["--node-id", "1"]);
     for name in ["genesis", "chain_id", "blocks", "bestblockhash", "state_commitment"] {
-        assert_eq!(found[name], told[name], "{name}");
+        assert_eq!(found[name], reported[name], "{name}");
     }
-    assert_eq!(found["supply"]["unspent"], told["supply"]);
+    assert_eq!(found["supply"]["unspent"], reported["supply"]);
     assert_eq!((&found["damage"], &found["contradictions"]), (&json!([]), &json!([])));
-    let height = told["blocks"].as_u64().unwrap();
+    let height = reported["blocks"].as_u64().unwrap();
     assert!(found["journal"]["height"].as_u64() >= Some(height), "{found}");
     let signed = found["journal"]["signed_here"].as_array().unwrap();
-    let own = format!("precommit of height {height} round 0: block {}", &told["bestblockhash"].as_str().unwrap()[..8]);
+    let own =
+        format!("precommit of height {height} round 0: block {}", &reported["bestblockhash"].as_str().unwrap()[..8]);
     assert!(signed.contains(&json!(own)), "{own} is not in {found}");
     assert!(!found["guard"].as_array().unwrap().is_empty(), "{found}");
     // Whose folder it is was not said: all votes are somebody's.
@@ -67,7 +68,7 @@ fn inspect_shows_what_a_stopped_node_holds_and_touches_nothing() {
 
 #[test]
 fn inspect_names_damage_and_shows_the_rest() {
-    let (network, told, _) = stopped(5);
+    let (network, reported, _) = stopped(5);
     let folder = &network.node(1).folder;
     let log = folder.join("blocks.log");
     let whole = fs::read(&log).unwrap();
@@ -87,7 +88,7 @@ fn inspect_names_damage_and_shows_the_rest() {
     // A tail that was never synced is no damage.
     fs::write(&log, &whole[..whole.len() - 7]).unwrap();
     let found = report(folder, &[]);
-    assert_eq!((&found["damage"], &found["blocks"]), (&json!([]), &json!(told["blocks"].as_u64().unwrap() - 1)));
+    assert_eq!((&found["damage"], &found["blocks"]), (&json!([]), &json!(reported["blocks"].as_u64().unwrap() - 1)));
     assert!(found["log"]["torn_bytes"].as_u64() > Some(0), "{found}");
 
     let nothing = inspect(&folder.join("nothing"), &[]);
@@ -102,7 +103,7 @@ fn inspect_shows_what_the_mempools_file_holds() {
     wait_for("the node answers", || network.node(1).height());
     // Nobody decides these.
     (0..3).for_each(|_| _ = network.node(1).pay().unwrap());
-    let told = network.node(1).ask("getmempoolinfo", json!([]));
+    let reported = network.node(1).ask("getmempoolinfo", json!([]));
     network.node_mut(1).kill();
     let folder = &network.node(1).folder;
     let file = folder.join("mempool.log");
@@ -112,7 +113,7 @@ fn inspect_shows_what_the_mempools_file_holds() {
     for (name, expected) in [("transactions", &json!(3)), ("of_clients", &json!(3)), ("losses", &json!(0))] {
         assert_eq!(&found[name], expected, "{found}");
     }
-    assert_eq!(found["transaction_bytes"], told["bytes"], "{found}");
+    assert_eq!(found["transaction_bytes"], reported["bytes"], "{found}");
     assert_eq!((&found["bytes"], &found["torn_bytes"]), (&json!(whole.len()), &json!(0)));
     assert_eq!(found["trouble"], json!(null), "{found}");
 
@@ -166,17 +167,17 @@ fn plant(file: &Path, vote: &Vote) {
     fs::write(file, content).unwrap();
 }
 
-fn folders(network: &Network, told: &Value) -> Vec<(u64, PathBuf, Value)> {
-    vec![(1, network.node(1).folder.clone(), told.clone())]
+fn folders(network: &Network, reported: &Value) -> Vec<(u64, PathBuf, Value)> {
+    vec![(1, network.node(1).folder.clone(), reported.clone())]
 }
 
 #[test]
 fn a_second_signature_in_a_journal_is_found() {
-    let (network, told, _) = stopped(3);
+    let (network, reported, _) = stopped(3);
     let folder = &network.node(1).folder;
     let (vote, other) = vote_and_its_contradiction(folder);
     let mut checker = Checker::new(1);
-    checker.finish(&folders(&network, &told)).unwrap();
+    checker.finish(&folders(&network, &reported)).unwrap();
     checker.peek(1, folder).unwrap();
 
     plant(&folder.join("journal-a"), &vote);
@@ -197,9 +198,9 @@ fn a_second_signature_in_a_journal_is_found() {
 
 #[test]
 fn lost_and_changed_blocks_and_payments_are_found() {
-    let (network, told, paid) = stopped(3);
+    let (network, reported, paid) = stopped(3);
     let folder = &network.node(1).folder;
-    let block = (told["blocks"].as_u64().unwrap(), told["bestblockhash"].as_str().unwrap().to_owned());
+    let block = (reported["blocks"].as_u64().unwrap(), reported["bestblockhash"].as_str().unwrap().to_owned());
     let mut checker = Checker::new(1);
     checker.read(1, folder).unwrap();
     let tip = timed_primitives::Height(block.0);
@@ -214,7 +215,7 @@ fn lost_and_changed_blocks_and_payments_are_found() {
     assert!(matches!(elsewhere, Err(Fault::LostPayment { node: 2, .. })));
 
     // Another figure than the node gave.
-    let mut other = told.clone();
+    let mut other = reported.clone();
     other["supply"] = json!(1);
     let fault = checker.finish(&folders(&network, &other)).unwrap_err();
     assert!(matches!(fault, Fault::Differs { what: "supply", .. }), "{fault}");
@@ -243,6 +244,6 @@ fn lost_and_changed_blocks_and_payments_are_found() {
     checker.check_payments(network.node(1)).unwrap();
     checker.promise_payment(1, txid, (*height, network.node(1).block_id(*height))).unwrap();
     checker.check_payments(network.node(1)).unwrap();
-    checker.promise_payment(1, told["genesis"].as_str().unwrap(), block).unwrap();
+    checker.promise_payment(1, reported["genesis"].as_str().unwrap(), block).unwrap();
     assert!(matches!(checker.check_payments(network.node(1)), Err(Fault::LostPayment { .. })));
 }

@@ -1,4 +1,4 @@
-//! Nodes killed, frozen, emptied and set back, again and again under load, with a judge that reads all their files.
+//! Nodes killed, frozen, wiped and restored from old copies, again and again under load, with a checker that reads all their files.
 //!
 //! A few rounds of each; `TIMED_KILL_ROUNDS=100` makes a long run of it, see README.md. `TIMED_KILL_SEED` repeats the choices of a run.
 
@@ -134,8 +134,8 @@ impl Loop {
         }
     }
 
-    fn check<T>(&self, judge: impl FnOnce(&mut Checker) -> Result<T, Fault>) -> T {
-        judge(&mut lock(&self.checker)).unwrap_or_else(|fault| panic!("{}: {fault}", self.name))
+    fn check<T>(&self, question: impl FnOnce(&mut Checker) -> Result<T, Fault>) -> T {
+        question(&mut lock(&self.checker)).unwrap_or_else(|fault| panic!("{}: {fault}", self.name))
     }
 
     /// Takes down what a node calls final; returns its height.
@@ -165,7 +165,7 @@ impl Loop {
         self.check(|checker| checker.read(id, &self.network.node(id).folder));
     }
 
-    /// Waits until every node has decided more than any had, then tells how far the test is.
+    /// Waits until every node has decided more than any had, then says how far the test is.
     fn go_on(&self, round: usize, what: &str) {
         let target = wait_for("a node that answers", || highest(self.network.nodes.iter())) + 2;
         self.network.wait_height(target);
@@ -184,7 +184,7 @@ impl Loop {
         );
     }
 
-    /// Ends the load, waits until all agree, ends all nodes and judges everything.
+    /// Ends the load, waits until all agree, ends all nodes and checks everything.
     fn finish(mut self) {
         self.background.end();
         self.agreement();
@@ -193,9 +193,9 @@ impl Loop {
         for node in &self.network.nodes {
             self.check(|checker| checker.check_payments(node));
         }
-        let told = self.agreement();
+        let reported = self.agreement();
         let folders =
-            self.network.nodes.iter().map(|node| (node.id, node.folder.clone(), told.clone())).collect::<Vec<_>>();
+            self.network.nodes.iter().map(|node| (node.id, node.folder.clone(), reported.clone())).collect::<Vec<_>>();
         self.network.nodes.iter_mut().for_each(Node::kill);
         self.check(|checker| checker.finish(&folders));
         for node in &self.network.nodes {
@@ -238,7 +238,7 @@ impl Loop {
     }
 }
 
-/// The greatest height that any of these nodes tells.
+/// The greatest height that any of these nodes reports.
 fn highest<'a>(nodes: impl Iterator<Item = &'a Node>) -> Option<u64> {
     nodes.filter_map(|node| node.height()).max()
 }
@@ -348,7 +348,7 @@ fn a_node_that_lost_its_folder_does_not_sign_twice() {
 
 #[test]
 fn a_node_set_back_to_an_old_copy_does_not_sign_twice() {
-    let mut run = Loop::start("set back", length(1, 10));
+    let mut run = Loop::start("restored", length(1, 10));
     for round in 0..run.lengths.rounds {
         let id = run.random_node();
         let folder = run.network.node(id).folder.clone();
@@ -364,7 +364,7 @@ fn a_node_set_back_to_an_old_copy_does_not_sign_twice() {
         fs::rename(&copy, &folder).unwrap();
         lock(&run.checker).forget_folder(id);
         run.start_forgetful(id);
-        run.go_on(round, &format!("node {id} set back"));
+        run.go_on(round, &format!("node {id} restored from an old copy"));
     }
     run.finish();
 }

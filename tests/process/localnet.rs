@@ -38,7 +38,7 @@ fn folders(folder: &Path, count: u64) -> Vec<PathBuf> {
 }
 
 #[test]
-fn localnet_pays_prints_commands_that_work_and_ends_when_told() {
+fn localnet_pays_prints_commands_that_work_and_ends_when_asked() {
     let folder = tempfile::tempdir().unwrap();
     let _taken = take_usual_port();
     let mut process = start(folder.path(), &["--nodes", "4", "--tps", "10"]);

@@ -1,4 +1,4 @@
-//! The log stays readable: a line for a block, a few for a peer, and strangers cannot fill it.
+//! The log stays readable: a line for a block, a few for a peer, and unknown peers cannot fill it.
 
 use crate::harness::Network;
 use std::collections::BTreeMap;
@@ -6,8 +6,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
-/// Connections of strangers, of three sorts.
-const STRANGERS: usize = 300;
+/// Connections of unknown peers, of three sorts.
+const UNKNOWN: usize = 300;
 /// Lines of a start, of four peers that come, and of the ends of sessions.
 const LINES_AT_START: usize = 80;
 
@@ -18,11 +18,11 @@ fn sort_of(line: &str) -> String {
 }
 
 #[test]
-fn a_node_logs_a_line_for_a_block_and_strangers_do_not_fill_its_log() {
+fn a_node_logs_a_line_for_a_block_and_unknown_peers_do_not_fill_its_log() {
     let network = Network::start(4, 0);
     let node = network.node(1);
-    let mut strangers = Vec::new();
-    for number in 0..STRANGERS {
+    let mut unknown = Vec::new();
+    for number in 0..UNKNOWN {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, node.p2p_port)).unwrap();
         match number % 3 {
             // The node may close while we still write.
@@ -30,9 +30,9 @@ fn a_node_logs_a_line_for_a_block_and_strangers_do_not_fill_its_log() {
             1 => drop(stream.write_all(&[0xff; 2_000])),
             _ => {}
         }
-        strangers.push(stream);
+        unknown.push(stream);
     }
-    for stream in &mut strangers[..20] {
+    for stream in &mut unknown[..20] {
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         // Until the node has closed.
         while stream.read(&mut [0; 512]).is_ok_and(|read| read > 0) {}

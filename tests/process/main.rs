@@ -1,4 +1,4 @@
-//! Real processes: nodes as an operator runs them, judged by what they answer, log and leave on disk.
+//! Real processes: nodes as an operator runs them, checked by what they answer, log and leave on disk.
 //!
 //! No test knows anything that a client could not: it asks over RPC, reads the log, sends signals. `harness.rs` starts and ends nodes.
 

@@ -12,7 +12,7 @@ fn connections(node: &Node) -> BTreeMap<String, u64> {
     peers.as_array().unwrap().iter().map(row).collect()
 }
 
-/// True when the log shows the whole exchange of a ping at least `times` for a direction and a peer's address.
+/// True when the log shows both sides of a ping at least `times` for a direction and a peer's address.
 fn has_heartbeat(log: &str, direction: &str, address: &str, times: usize) -> bool {
     [
         format!("📤 [{direction}] Sent ping to {address} (nonce: "),
@@ -49,13 +49,16 @@ fn three_shells_find_each_other_and_decide() {
             let address = format!("127.0.0.1:{}", peer.p2p_port);
             wait_for(&format!("{PINGS} heartbeats of node {} with {address}", node.id), || {
                 let log = node.log();
-                ["INBOUND", "OUTBOUND"].iter().any(|way| has_heartbeat(&log, way, &address, PINGS)).then_some(())
+                ["INBOUND", "OUTBOUND"]
+                    .iter()
+                    .any(|direction| has_heartbeat(&log, direction, &address, PINGS))
+                    .then_some(())
             });
         }
     }
     let logs: String = network.nodes.iter().map(Node::log).collect();
-    for way in ["[INBOUND] Pong matches!", "[OUTBOUND] Pong matches!"] {
-        assert!(logs.contains(way), "no connection shows {way}");
+    for direction in ["[INBOUND] Pong matches!", "[OUTBOUND] Pong matches!"] {
+        assert!(logs.contains(direction), "no connection shows {direction}");
     }
     // When two dial each other at the same moment, one of the two connections is given up, at once and for this reason.
     let dropped = |line: &&str| line.contains("peer is gone") && !line.contains("reason=\"duplicate\"");

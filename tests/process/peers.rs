@@ -1,4 +1,4 @@
-//! What operators do with peers, and what they are told: over the client, with real nodes.
+//! What operators do with peers, and what they are shown: over the client, with real nodes.
 
 use crate::harness::{Network, Node, time_cli, wait_for};
 use serde_json::json;
@@ -107,7 +107,7 @@ fn texts_that_are_no_address_or_peer_are_refused_and_forge_no_line() {
 }
 
 #[test]
-fn a_private_network_keeps_strangers_out_and_tells_them_why() {
+fn a_private_network_keeps_unknown_peers_out_and_says_why() {
     let mut network = Network::prepare(3, 1);
     let node_key = |id| SecretKey::development("node", id).public().to_string();
     let allowed = |ids: std::ops::RangeInclusive<u64>| {
@@ -118,16 +118,16 @@ fn a_private_network_keeps_strangers_out_and_tells_them_why() {
         network.node_mut(id).configure(&allowed(1..=3));
     }
     (1..=4).for_each(|id| network.node_mut(id).start());
-    let (member, stranger) = (network.node(1), network.node(4));
+    let (member, unknown) = (network.node(1), network.node(4));
     wait_for("blocks of the members", || member.height().filter(|height| *height >= 2));
-    wait_for("the stranger", || stranger.height());
+    wait_for("the unknown peer", || unknown.height());
     // Each dials the other; whoever dials, the member refuses, and both know why.
     wait_for("the refusal on both sides", || {
-        let refused = (last_end(member, &node_key(4)), last_end(stranger, &node_key(1)));
+        let refused = (last_end(member, &node_key(4)), last_end(unknown, &node_key(1)));
         (refused == (reason("not_allowed", "us"), reason("not_allowed", "them"))).then_some(())
     });
-    assert_eq!((peers(member), peers(stranger)), (2, 0));
-    assert!(client(stranger, &["peer", "why", &node_key(1)]).contains("allow-list"));
+    assert_eq!((peers(member), peers(unknown)), (2, 0));
+    assert!(client(unknown, &["peer", "why", &node_key(1)]).contains("allow-list"));
     let log = member.log();
     assert!(
         log.contains("only nodes with a key in p2p.allowed (3)")

@@ -1,4 +1,4 @@
-//! How a node is told to end.
+//! How a node is asked to end.
 
 use crate::harness::{Network, Stopwatch, time_cli, wait_for};
 use serde_json::json;
@@ -23,7 +23,7 @@ fn sigterm_ends_a_node_in_time_even_while_a_client_waits() {
         let _ = waiting.join().unwrap();
     });
     let log = network.node(1).log();
-    assert!(log.contains("stopping: told by a signal") && log.trim_end().ends_with("stopped"), "{log}");
+    assert!(log.contains("stopping: asked by a signal") && log.trim_end().ends_with("stopped"), "{log}");
     assert_eq!(network.node(1).errors(), "");
     // Clients find nobody, and say so; the node starts again where it was.
     let mut asked = time_cli();
@@ -57,7 +57,7 @@ fn a_client_and_the_end_of_standard_input_end_a_node() {
     let output = command.arg("--data-dir").arg(&network.node(1).folder).arg("stop").output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(network.node_mut(1).wait_end().code(), Some(0));
-    assert!(network.node(1).log().contains("stopping: told by a client"), "{}", network.node(1).log());
+    assert!(network.node(1).log().contains("stopping: asked by a client"), "{}", network.node(1).log());
 
     network.node_mut(1).start();
     wait_for("the node again", || network.node(1).height());

@@ -67,11 +67,11 @@ fn a_written_network_runs_as_processes() {
 
     // Alive by its configuration, by its folder, by its address.
     let (own, by_folder, url) = (config(NODES[1]), data(NODES[1]), format!("http://127.0.0.1:{}", ports + 5));
-    let ways = [["--config", &own], ["--data-dir", by_folder.to_str().unwrap()], ["--url", &url]];
-    for way in ways {
-        let output = run(healthcheck(&way), LIMIT);
+    let paths = [["--config", &own], ["--data-dir", by_folder.to_str().unwrap()], ["--url", &url]];
+    for path in paths {
+        let output = run(healthcheck(&path), LIMIT);
         let line = format!("{url}/health: alive\n");
-        assert_eq!((output.status.code(), String::from_utf8(output.stdout).unwrap()), (Some(0), line), "{way:?}");
+        assert_eq!((output.status.code(), String::from_utf8(output.stdout).unwrap()), (Some(0), line), "{path:?}");
     }
     let mut by_environment = healthcheck(&[]);
     // As in a container, where this alone is no configuration that a node would start with.
@@ -79,8 +79,8 @@ fn a_written_network_runs_as_processes() {
     assert!(run(by_environment, LIMIT).status.success());
     // Killed, it leaves its address behind; ended in order, it does not.
     drop(nodes.remove(1));
-    for way in ways {
-        check(&refusal(healthcheck(&way)), &[&url, "nobody listens there"]);
+    for path in paths {
+        check(&refusal(healthcheck(&path)), &[&url, "nobody listens there"]);
     }
     nodes[0].signal("TERM");
     assert!(nodes[0].wait_end().success());

@@ -32,15 +32,17 @@ pub(crate) fn wait_for_trouble(port: u16, name: &str, words: &str) -> String {
 
 /// Waits until nothing is wrong any more.
 fn wait_until_ready(port: u16) {
-    wait_for("/ready again", || (page(port, "/ready").0 == 200).then_some(()));
-    assert_eq!(Metrics::read(&page(port, "/metrics").1).get("timed_node_ready"), 1.0);
+    wait_for("/ready again, and the metric", || {
+        let is_ready = page(port, "/ready").0 == 200;
+        (is_ready && Metrics::read(&page(port, "/metrics").1).get("timed_node_ready") == 1.0).then_some(())
+    });
 }
 
 fn warnings(info: &Value) -> String {
     info["warnings"].to_string()
 }
 
-/// Leads one connection to a node, what the node sends as slowly as some kilobytes a second until it is told to hurry. Returns its port.
+/// Leads one connection to a node, what the node sends as slowly as some kilobytes a second until it is asked to hurry. Returns its port.
 fn slow_way(to: u16, is_fast: &Arc<AtomicBool>) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -105,6 +107,7 @@ fn a_node_that_fetches_blocks_says_how_far_behind_it_is() {
     assert!(!warnings(&info).contains("behind"), "{info}");
     is_fast.store(true, Ordering::Relaxed);
     wait_until_ready(port);
+    wait_for("the tip", || (network.node(2).height() >= Some(tip)).then_some(()));
     assert!(network.assert_same_blocks() >= tip);
 }
 
@@ -112,8 +115,11 @@ fn a_node_that_fetches_blocks_says_how_far_behind_it_is() {
 #[test]
 fn a_validator_that_does_not_sign_says_why() {
     let mut network = Network::start(4, 0);
-    network.node_mut(4).process().signal("TERM");
-    assert_eq!(network.node_mut(4).wait_end().code(), Some(0));
+    // Two of four decide nothing, so that it does not pass before it is seen.
+    for number in [3, 4] {
+        network.node_mut(number).process().signal("TERM");
+        assert_eq!(network.node_mut(number).wait_end().code(), Some(0));
+    }
     fs::remove_dir_all(&network.node(4).folder).unwrap();
     network.node_mut(4).start();
     wait_for("the node answers", || network.node(4).height());
@@ -122,6 +128,7 @@ fn a_validator_that_does_not_sign_says_why() {
     assert!(text.contains("2 heights were decided by others after our start"), "{text}");
     let info = network.node(4).ask("getnetworkinfo", json!([]));
     assert!(warnings(&info).contains("this node does not sign: signing is off: the guard is missing"), "{info}");
+    network.node_mut(3).start();
     wait_for("two heights, and signing", || {
         let _ = network.node(1).pay();
         (page(port, "/ready").0 == 200).then_some(())

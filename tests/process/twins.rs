@@ -75,7 +75,7 @@ fn live(network: &mut Network, checker: &mut Checker, round: u64) {
 }
 
 /// Nobody contradicted anybody, by the files of all and the log of all.
-fn judge(network: &mut Network, checker: &mut Checker) {
+fn check(network: &mut Network, checker: &mut Checker) {
     network.nodes.iter_mut().for_each(Node::kill);
     for node in &network.nodes {
         checker.read(node.id, &node.folder).unwrap();
@@ -97,7 +97,7 @@ fn a_twin_with_an_empty_folder_signs_nothing_and_says_why() {
             fs::remove_dir_all(&network.node(NODES + 1).folder).unwrap();
         }
     }
-    judge(&mut network, &mut checker);
+    check(&mut network, &mut checker);
 }
 
 /// Its sessions take the place of the original's at every peer, and the other way round.
@@ -110,7 +110,7 @@ fn a_twin_with_the_same_node_key_signs_nothing() {
         let txid = network.node(2 + number % 3).pay().unwrap();
         wait_for("a final payment", || network.node(2).block_of(&txid));
     }
-    judge(&mut network, &mut checker);
+    check(&mut network, &mut checker);
 }
 
 /// What the other signed is in the blocks: the stop outlives the twin's restart, until the operator lifts it.

@@ -1,4 +1,4 @@
-//! Waits with a deadline: for processes and containers, which tell nothing when they change.
+//! Waits with a deadline: for processes and containers, which announce nothing when they change.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long something takes.
 pub(crate) struct Stopwatch(Instant);
 
-#[allow(clippy::disallowed_methods, reason = "other processes live in real time and tell nothing when they change")]
+#[allow(clippy::disallowed_methods, reason = "other processes live in real time and announce nothing when they change")]
 impl Stopwatch {
     pub(crate) fn start() -> Self {
         Self(Instant::now())

@@ -1,6 +1,6 @@
 //! The way into the pool: everything but signatures first, then signatures in batches off the actor's thread, then the pool.
 
-use super::checking::{Asker, Batch, Checking, Child, check_fee, reply, valid_ones};
+use super::checking::{Asker, PendingCheck, PendingChild, SignatureBatch, check_fee, reply, valid_ones};
 use super::{MempoolActor, Refusal, Submit, SubmitError};
 use crate::messages::{Penalize, Useful};
 use crate::threads::Work;
@@ -17,8 +17,8 @@ use tracing::trace;
 const GATHER_EACH: Duration = Duration::from_micros(500);
 /// The longest such wait.
 const GATHER_MAX: Duration = Duration::from_millis(10);
-/// Shortest time between two words of thanks for a transaction, whoever brought it: a sample says enough.
-const THANKS_EACH: Duration = Duration::from_millis(100);
+/// Shortest time between two reports of a useful peer, whoever it is: a sample says enough.
+const USEFUL_EACH: Duration = Duration::from_millis(100);
 /// Weight of an ordinary payment, until peers' transactions show what is usual.
 pub(super) const USUAL_WEIGHT: u64 = 364;
 
@@ -93,7 +93,7 @@ impl MempoolActor {
                 if let Some(key) = suspect_key(&candidate) {
                     self.suspects.on_queued(&key);
                 }
-                self.queue.push(Checking { candidate, answer, since: now });
+                self.queue.push(PendingCheck { candidate, answer, since: now });
                 true
             }
             Err(reject) => {
@@ -102,7 +102,7 @@ impl MempoolActor {
                         self.relay.on_unknown_input(now, peer, transaction, outpoint.txid);
                     }
                     (Reject::UnknownInput { outpoint }, Source::Local) if self.queue.is_under_way(&outpoint.txid) => {
-                        let child = Child { id: transaction.id(), transaction, answer };
+                        let child = PendingChild { id: transaction.id(), transaction, answer };
                         self.queue.push_child(outpoint.txid, child);
                         return true;
                     }
@@ -116,9 +116,9 @@ impl MempoolActor {
     }
 
     /// Says who brought the latest transaction, now and then.
-    fn thank(&mut self, now: Instant, source: Source) {
-        if let (Source::Peer(peer), true) = (source, now >= self.next_thanks) {
-            self.next_thanks = now + THANKS_EACH;
+    fn report_useful(&mut self, now: Instant, source: Source) {
+        if let (Source::Peer(peer), true) = (source, now >= self.next_useful) {
+            self.next_useful = now + USEFUL_EACH;
             self.network.useful.do_send(Useful { peer });
         }
     }
@@ -160,7 +160,7 @@ impl MempoolActor {
         }));
     }
 
-    fn on_batch(&mut self, batch: Batch, valid: Option<Vec<bool>>, ctx: &mut Context<Self>) {
+    fn on_batch(&mut self, batch: SignatureBatch, valid: Option<Vec<bool>>, ctx: &mut Context<Self>) {
         let weight = self.queue.batch_done(&batch);
         self.admission.on_checked(self.clock.now(), weight, !self.queue.is_empty());
         // None: our own fault or our own end, nobody else's.
@@ -180,7 +180,7 @@ impl MempoolActor {
     }
 
     /// Those that nobody waits for any more, and those that waited too long, are not checked.
-    fn give_back(&mut self, batch: &mut Batch) {
+    fn give_back(&mut self, batch: &mut SignatureBatch) {
         for key in batch.abandoned.iter().chain(&batch.late).filter_map(|checking| suspect_key(&checking.candidate)) {
             self.suspects.on_left(&key);
         }
@@ -195,11 +195,11 @@ impl MempoolActor {
         }
     }
 
-    /// What spends from a transaction that is checked now is looked at again; what is refused then has children of its own to tell.
+    /// What spends from a transaction that is checked now is checked again; what is refused then has children of its own that must learn of it.
     fn retry_children(&mut self, parent: &TxId) {
         let mut finished = vec![*parent];
         while let Some(id) = finished.pop() {
-            for Child { id, transaction, answer } in self.queue.finished(&id) {
+            for PendingChild { id, transaction, answer } in self.queue.finished(&id) {
                 if !self.pre_check(transaction, Source::Local, answer) {
                     finished.push(id);
                 }
@@ -207,8 +207,8 @@ impl MempoolActor {
         }
     }
 
-    fn on_checked(&mut self, checking: Checking, is_valid: bool, ctx: &mut Context<Self>) {
-        let Checking { candidate, answer, .. } = checking;
+    fn on_checked(&mut self, checking: PendingCheck, is_valid: bool, ctx: &mut Context<Self>) {
+        let PendingCheck { candidate, answer, .. } = checking;
         let now = self.clock.now();
         if !is_valid {
             self.pool.on_invalid_signature(now, &candidate);
@@ -233,7 +233,7 @@ impl MempoolActor {
                 let actions = self.relay.on_admitted(now, &admitted.txid, admitted.full_id);
                 self.admission.on_pooled(now);
                 self.carry_out(actions, ctx);
-                self.thank(now, source);
+                self.report_useful(now, source);
                 self.on_admitted(admitted.txid, source, answer);
             }
             Err(reject) => self.answer_refused(source, answer, reject),

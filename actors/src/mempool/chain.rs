@@ -1,6 +1,6 @@
 //! The decided chain, as the pool sees it.
 
-use crate::fatal::Vital;
+use crate::fatal::FatalHandle;
 use timed_ledger::{LedgerReader, ReadError, TransactionError, check_transaction};
 use timed_mempool::Chain;
 use timed_primitives::{Amount, OutPoint, Transaction, TxId, TxOutput};
@@ -8,12 +8,12 @@ use timed_primitives::{Amount, OutPoint, Transaction, TxId, TxOutput};
 /// The decided chain, as the pool sees it. What cannot be read counts as absent, and ends the process.
 pub(super) struct ChainView {
     pub(super) reader: LedgerReader,
-    pub(super) vital: Vital,
+    pub(super) fatal: FatalHandle,
 }
 
 impl ChainView {
     fn read<T>(&self, found: Result<T, ReadError>) -> Option<T> {
-        found.map_err(|error| self.vital.fail(error.to_string())).ok()
+        found.map_err(|error| self.fatal.fail(error.to_string())).ok()
     }
 }
 

@@ -10,7 +10,7 @@ use timed_primitives::{Amount, Instant, PublicKey, SignedItem, Transaction, TxId
 use tokio::sync::oneshot;
 
 /// Most transactions that wait. Above a bound a peer's are dropped and counted, and RPC answers "busy". A bound for memory: admission by delay
-/// and the relay's room keep the queue far below it.
+/// and the relay's bound keep the queue far below it.
 const COUNT_MAX: usize = 20_000;
 /// Most bytes that wait.
 const BYTES_MAX: usize = 32 << 20;
@@ -53,14 +53,14 @@ pub(super) fn check_fee(candidate: &Candidate, rate_max: Option<Amount>) -> Resu
 }
 
 /// A candidate whose signatures are to be checked, and who waits for the outcome.
-pub(super) struct Checking {
+pub(super) struct PendingCheck {
     pub(super) candidate: Candidate,
     pub(super) answer: Option<Asker>,
     /// Since when.
     pub(super) since: Instant,
 }
 
-impl Checking {
+impl PendingCheck {
     /// Whether somebody wanted to know, and does no longer.
     fn is_abandoned(&self) -> bool {
         self.answer.as_ref().is_some_and(Asker::is_closed)
@@ -72,7 +72,7 @@ impl Checking {
 }
 
 /// A client's transaction that spends from one that is not checked yet.
-pub(super) struct Child {
+pub(super) struct PendingChild {
     pub(super) id: TxId,
     pub(super) transaction: Arc<Transaction>,
     pub(super) answer: Option<Asker>,
@@ -80,24 +80,24 @@ pub(super) struct Child {
 
 /// What is checked next.
 #[derive(Default)]
-pub(super) struct Batch {
-    pub(super) checking: Vec<Checking>,
+pub(super) struct SignatureBatch {
+    pub(super) checking: Vec<PendingCheck>,
     /// The signatures of each.
     pub(super) items: Vec<Vec<SignedItem>>,
     /// Clients' transactions that nobody waits for any more.
-    pub(super) abandoned: Vec<Checking>,
+    pub(super) abandoned: Vec<PendingCheck>,
     /// Clients' transactions that waited too long.
-    pub(super) late: Vec<Checking>,
+    pub(super) late: Vec<PendingCheck>,
     signatures: usize,
     weights: Weights,
 }
 
-impl Batch {
+impl SignatureBatch {
     fn has_room(&self, count: usize, signatures: usize) -> bool {
         self.checking.len() < count && self.signatures < signatures
     }
 
-    fn push(&mut self, mut checking: Checking) {
+    fn push(&mut self, mut checking: PendingCheck) {
         let own = checking.candidate.take_signed_items();
         self.signatures += own.len();
         self.items.push(own);
@@ -137,14 +137,14 @@ impl Weights {
 /// Of one peer.
 #[derive(Default)]
 struct PeerQueue {
-    queue: VecDeque<Checking>,
+    queue: VecDeque<PendingCheck>,
     bytes: usize,
 }
 
 /// Clients first, then peers in turn; each first in, first out, within its bounds.
 #[derive(Default)]
 pub(super) struct CheckQueue {
-    clients: VecDeque<Checking>,
+    clients: VecDeque<PendingCheck>,
     /// Only those that have something waiting.
     peers: BTreeMap<PublicKey, PeerQueue>,
     /// The peer served last.
@@ -156,7 +156,7 @@ pub(super) struct CheckQueue {
     /// Those in the queue, in the batch that is being checked, and those that wait for a parent.
     under_way: BTreeSet<TxId>,
     /// Clients' transactions by the parent they wait for.
-    children: BTreeMap<TxId, Vec<Child>>,
+    children: BTreeMap<TxId, Vec<PendingChild>>,
     children_count: usize,
 }
 
@@ -182,15 +182,15 @@ impl CheckQueue {
     }
 
     /// Keeps a child until [`Self::finished`] with its parent.
-    pub(super) fn push_child(&mut self, parent: TxId, child: Child) {
+    pub(super) fn push_child(&mut self, parent: TxId, child: PendingChild) {
         self.children_count += 1;
         self.bytes += child.transaction.size_bytes();
         self.under_way.insert(child.id);
         self.children.entry(parent).or_default().push(child);
     }
 
-    /// A transaction is in the pool or refused: its children are to be looked at again.
-    pub(super) fn finished(&mut self, id: &TxId) -> Vec<Child> {
+    /// A transaction is in the pool or refused: its children are to be checked again.
+    pub(super) fn finished(&mut self, id: &TxId) -> Vec<PendingChild> {
         self.under_way.remove(id);
         let children = self.children.remove(id).unwrap_or_default();
         self.children_count -= children.len();
@@ -211,7 +211,7 @@ impl CheckQueue {
         self.len() < COUNT_MAX && self.bytes + size <= BYTES_MAX && is_fair
     }
 
-    pub(super) fn push(&mut self, checking: Checking) {
+    pub(super) fn push(&mut self, checking: PendingCheck) {
         let size = checking.candidate.size();
         self.count += 1;
         self.bytes += size;
@@ -229,8 +229,8 @@ impl CheckQueue {
 
     /// The next batch with its signatures, in order: clients' transactions and, of those of peers, a fourth at least while some wait. Clients'
     /// transactions that nobody waits for any more, or that waited too long, are taken out beside it.
-    pub(super) fn take_batch(&mut self, now: Instant) -> Batch {
-        let mut batch = Batch::default();
+    pub(super) fn take_batch(&mut self, now: Instant) -> SignatureBatch {
+        let mut batch = SignatureBatch::default();
         let all = (BATCH_COUNT_MAX, BATCH_SIGNATURES);
         let but_a_part = |n: usize| n - n / PEERS_PART;
         let first = if self.peers.is_empty() { all } else { (but_a_part(all.0), but_a_part(all.1)) };
@@ -240,7 +240,7 @@ impl CheckQueue {
         batch
     }
 
-    fn take_clients(&mut self, now: Instant, (count, signatures): (usize, usize), batch: &mut Batch) {
+    fn take_clients(&mut self, now: Instant, (count, signatures): (usize, usize), batch: &mut SignatureBatch) {
         while batch.has_room(count, signatures) {
             let Some(checking) = self.clients.pop_front() else { break };
             self.count -= 1;
@@ -258,7 +258,7 @@ impl CheckQueue {
     }
 
     /// One of each peer in turn, so that none waits for all of another.
-    fn take_peers(&mut self, (count, signatures): (usize, usize), batch: &mut Batch) {
+    fn take_peers(&mut self, (count, signatures): (usize, usize), batch: &mut SignatureBatch) {
         while batch.has_room(count, signatures) {
             let after = self.turn.map_or(Bound::Unbounded, Bound::Excluded);
             let next = self.peers.range((after, Bound::Unbounded)).next().or_else(|| self.peers.iter().next());
@@ -278,7 +278,7 @@ impl CheckQueue {
     }
 
     /// A batch is checked. Returns its weight.
-    pub(super) fn batch_done(&mut self, batch: &Batch) -> u64 {
+    pub(super) fn batch_done(&mut self, batch: &SignatureBatch) -> u64 {
         self.weights.clients -= batch.weights.clients;
         self.weights.peers -= batch.weights.peers;
         batch.weights.total()
@@ -308,7 +308,7 @@ pub(super) fn reply(answer: Option<Asker>, outcome: Result<TxId, SubmitError>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timed_mempool::{Chain, Limits, Pool};
+    use timed_mempool::{Chain, Pool, PoolLimits};
     use timed_primitives::{
         Amount, ChainId, Hash, Height, KeyHash, Lock, OutPoint, SecretKey, TransactionBody, TxInput, TxOutput,
     };
@@ -334,14 +334,14 @@ mod tests {
         }
     }
 
-    fn checking(number: u32, source: Source, answer: Option<Asker>) -> Checking {
+    fn checking(number: u32, source: Source, answer: Option<Asker>) -> PendingCheck {
         let previous = OutPoint { txid: TxId(Hash([7; 32])), index: number };
         let inputs = vec![TxInput { previous }];
         let body = TransactionBody { version: 1, chain_id: ChainId(7), inputs, outputs: vec![OUTPUT] };
         let transaction = Arc::new(body.sign(&[&SecretKey::development("test", 1)]));
-        let pool = Pool::new(Limits::default(), Height::GENESIS);
+        let pool = Pool::new(PoolLimits::default(), Height::GENESIS);
         let candidate = pool.check(Instant(0), transaction, source, &Anything).unwrap();
-        Checking { candidate, answer, since: Instant(0) }
+        PendingCheck { candidate, answer, since: Instant(0) }
     }
 
     fn peer(n: u64) -> Source {
@@ -362,7 +362,8 @@ mod tests {
             queue.push(checking(number, Source::Local, None));
         }
         let batch = queue.take_batch(Instant(0));
-        let count = |batch: &Batch, source| batch.checking.iter().filter(|c| c.candidate.source() == source).count();
+        let count =
+            |batch: &SignatureBatch, source| batch.checking.iter().filter(|c| c.candidate.source() == source).count();
         assert_eq!([Source::Local, peer(1), peer(2)].map(|source| count(&batch, source)), [192, 44, 20]);
         assert!(batch.checking[..192].iter().all(|c| c.candidate.source() == Source::Local));
         let before = queue.weights();

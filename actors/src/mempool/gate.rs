@@ -6,7 +6,7 @@ use actix::Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use timed_mempool::{Budget, Episode};
+use timed_mempool::{Budget, RefusalEpisode};
 use timed_primitives::{Amount, Clock, Transaction, TxId};
 use tokio::sync::oneshot;
 
@@ -25,9 +25,9 @@ struct Published {
 }
 
 /// Read by whoever submits, written by the actor. Single values are atomic; that two of them are of different moments does no harm.
-pub struct Gate {
+pub struct SubmissionGate {
     published: Published,
-    episode: Mutex<Episode>,
+    episode: Mutex<RefusalEpisode>,
     clock: Arc<dyn Clock>,
 }
 
@@ -48,7 +48,7 @@ pub struct AdmissionView {
     pub refusing: Option<Duration>,
 }
 
-impl Gate {
+impl SubmissionGate {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         Self { published: Published::default(), episode: Mutex::default(), clock }
     }
@@ -118,7 +118,7 @@ impl Gate {
 
 /// A submission on its way to the actor.
 pub(super) struct Ticket {
-    gate: Arc<Gate>,
+    gate: Arc<SubmissionGate>,
     weight: u64,
 }
 
@@ -139,12 +139,12 @@ impl Drop for Ticket {
 #[derive(Clone)]
 pub struct Submissions {
     mempool: Addr<MempoolActor>,
-    gate: Arc<Gate>,
+    gate: Arc<SubmissionGate>,
 }
 
 impl Submissions {
     /// Hands in to this actor through its gate.
-    pub fn new(mempool: Addr<MempoolActor>, gate: Arc<Gate>) -> Self {
+    pub fn new(mempool: Addr<MempoolActor>, gate: Arc<SubmissionGate>) -> Self {
         Self { mempool, gate }
     }
 
@@ -161,7 +161,7 @@ impl Submissions {
     /// transaction is then left unchecked, unless its check has begun.
     ///
     /// # Errors
-    /// [`SubmitError`]; [`SubmitError::Busy`] at once, without a look at the transaction.
+    /// [`SubmitError`]; [`SubmitError::Busy`] at once, before the transaction is inspected.
     pub async fn submit(
         &self,
         transaction: Arc<Transaction>,

@@ -93,7 +93,7 @@ impl MempoolActor {
                 }
                 self.pool.end_commit(now, block.height());
                 self.on_block_applied(now, before);
-                // Consensus takes the pool to be empty when a block is final; it is told how it is.
+                // Consensus takes the pool to be empty when a block is final; the true state is reported to it.
                 self.reported_payload = None;
                 if has_finality {
                     self.summary = self.finality.summary();

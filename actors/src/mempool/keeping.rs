@@ -5,13 +5,15 @@
 //! full or hangs costs only the file: answers stop waiting for it, one line says so, and the file is written anew when that works again.
 
 use super::checking::{Asker, reply};
-use super::{CloseAndKeep, Fate, GetFate, KeepStatus, MempoolActor, SubmitError};
+use super::{CloseAndKeep, GetFate, KeepStatus, MempoolActor, SubmitError, TransactionFate};
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, SpawnHandle, WrapFuture};
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_mempool::{Kept, Loss, LossCounts, LossReason, Losses, POOL_FILE, PoolFile, Record, RemovalReason, Removed};
+use timed_mempool::{
+    KeptRecord, KeptTransaction, Loss, LossCounts, LossReason, Losses, POOL_FILE, PoolFile, RemovalReason, Removed,
+};
 use timed_primitives::{Instant, Transaction, TxId, UnixTime};
 use tokio::sync::oneshot;
 use tracing::{debug, error, info, warn};
@@ -40,7 +42,7 @@ pub(super) struct Keeping {
     is_writing: bool,
     /// Since when.
     write_began: Instant,
-    pending: Vec<Record>,
+    pending: Vec<KeptRecord>,
     pending_bytes: usize,
     /// For what is pending.
     answers: Answers,
@@ -52,7 +54,7 @@ pub(super) struct Keeping {
     wants_rewrite: bool,
     retry_at: Instant,
     failed: Option<Arc<str>>,
-    /// What clients were told is taken, and waits. Bound: the pool.
+    /// What was acknowledged to clients, and waits. Bound: the pool.
     ours: BTreeSet<TxId>,
     /// The pool's transactions from this number on are not in the file, unless they are ours.
     first: u64,
@@ -108,10 +110,10 @@ impl Keeping {
         self.wants_rewrite = true;
     }
 
-    fn push(&mut self, record: Record) {
+    fn push(&mut self, record: KeptRecord) {
         let size = match &record {
-            Record::Waiting(kept) => kept.transaction.size_bytes(),
-            Record::Lost(_) => 0,
+            KeptRecord::Waiting(kept) => kept.transaction.size_bytes(),
+            KeptRecord::Lost(_) => 0,
         };
         if self.pending.len() >= PENDING_MAX || self.pending_bytes + size > PENDING_BYTES_MAX {
             self.pending.clear();
@@ -129,7 +131,7 @@ impl Keeping {
     fn on_waiting(&mut self, transaction: Arc<Transaction>, txid: TxId, arrived: UnixTime) {
         self.losses.remove(&txid);
         if self.ours.insert(txid) {
-            self.push(Record::Waiting(Kept { transaction, arrived, is_ours: true }));
+            self.push(KeptRecord::Waiting(KeptTransaction { transaction, arrived, is_ours: true }));
         }
     }
 
@@ -138,12 +140,12 @@ impl Keeping {
         self.ours.insert(txid);
     }
 
-    /// What a client was told is taken is lost.
+    /// What was acknowledged to a client is lost.
     pub(super) fn on_lost(&mut self, now: Instant, loss: Loss) {
         self.lines.say(now, &loss);
         self.lost.add(&loss.reason);
         self.losses.insert(loss);
-        self.push(Record::Lost(loss));
+        self.push(KeptRecord::Lost(loss));
     }
 
     fn release(&mut self) {
@@ -281,7 +283,7 @@ impl MempoolActor {
             .collect();
         for (transaction, arrived) in of_peers {
             let arrived = self.unix_at(arrived);
-            self.keeping.push(Record::Waiting(Kept { transaction, arrived, is_ours: false }));
+            self.keeping.push(KeptRecord::Waiting(KeptTransaction { transaction, arrived, is_ours: false }));
         }
         let now = self.clock.now();
         if self.keeping.is_writing
@@ -382,18 +384,18 @@ impl MempoolActor {
         if before == (self.keeping.failed.is_some(), self.keeping.is_late) {
             self.keep(ctx);
         } else {
-            // Onlookers are told.
+            // Onlookers see it.
             self.after(ctx);
         }
     }
 
     /// All that the file must say.
-    fn all_records(&self) -> Vec<Record> {
-        let losses = self.keeping.losses.iter().map(|loss| Record::Lost(*loss));
-        let restoring = self.restoring.left().map(|kept| Record::Waiting(kept.clone()));
+    fn all_records(&self) -> Vec<KeptRecord> {
+        let losses = self.keeping.losses.iter().map(|loss| KeptRecord::Lost(*loss));
+        let restoring = self.restoring.left().map(|kept| KeptRecord::Waiting(kept.clone()));
         let pool = self.pool.transactions_from(0).map(|(transaction, txid, arrived)| {
             let (transaction, arrived) = (Arc::clone(transaction), self.unix_at(arrived));
-            Record::Waiting(Kept { transaction, arrived, is_ours: self.keeping.ours.contains(&txid) })
+            KeptRecord::Waiting(KeptTransaction { transaction, arrived, is_ours: self.keeping.ours.contains(&txid) })
         });
         losses.chain(restoring).chain(pool).collect()
     }
@@ -402,7 +404,7 @@ impl MempoolActor {
 impl Handler<CloseAndKeep> for MempoolActor {
     type Result = ResponseFuture<()>;
 
-    /// Nothing is taken from here on, so that nobody is told of a payment which the file does not have.
+    /// Nothing is taken from here on, so that no payment is acknowledged which the file does not have.
     fn handle(&mut self, _close: CloseAndKeep, ctx: &mut Self::Context) -> Self::Result {
         let (closer, closed) = oneshot::channel();
         self.keeping.is_closing = true;
@@ -414,14 +416,14 @@ impl Handler<CloseAndKeep> for MempoolActor {
 }
 
 impl Handler<GetFate> for MempoolActor {
-    type Result = Fate;
+    type Result = TransactionFate;
 
     fn handle(&mut self, get: GetFate, _ctx: &mut Self::Context) -> Self::Result {
         match (self.pool.entry(&get.0), self.keeping.losses.get(&get.0)) {
-            (Some(entry), _) => Fate::Waiting(Box::new(entry)),
-            (None, _) if self.restoring.has(&get.0) => Fate::Restoring,
-            (None, Some(loss)) => Fate::Lost(*loss),
-            (None, None) => Fate::Unknown,
+            (Some(entry), _) => TransactionFate::Waiting(Box::new(entry)),
+            (None, _) if self.restoring.has(&get.0) => TransactionFate::Restoring,
+            (None, Some(loss)) => TransactionFate::Lost(*loss),
+            (None, None) => TransactionFate::Unknown,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the mempool may be asked and told, and what it publishes.
+//! The messages of the mempool, and what it publishes.
 
 use super::Refusal;
 use super::checking::Asker;
@@ -109,7 +109,7 @@ pub struct PayloadWaiting(pub Payload);
 /// Adds a listener to [`PayloadWaiting`], which hears at once if transactions wait.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Subscribe(pub Recipient<PayloadWaiting>);
+pub struct SubscribePayload(pub Recipient<PayloadWaiting>);
 
 /// Asks for one transaction in the pool.
 #[derive(Message)]
@@ -118,17 +118,17 @@ pub struct GetEntry(pub TxId);
 
 /// Asks what became of a transaction, as far as the mempool knows.
 #[derive(Message)]
-#[rtype(result = "Fate")]
+#[rtype(result = "TransactionFate")]
 pub struct GetFate(pub TxId);
 
 /// What became of a transaction, as far as the mempool knows.
 #[derive(Clone, Debug, MessageResponse)]
-pub enum Fate {
+pub enum TransactionFate {
     /// It is in the pool.
     Waiting(Box<EntryInfo>),
     /// It waited when the last run ended, and is not checked again yet.
     Restoring,
-    /// A client was told that it is taken, and it is lost.
+    /// It was acknowledged to a client, and it is lost.
     Lost(Loss),
     /// It is not here. The chain may know it.
     Unknown,

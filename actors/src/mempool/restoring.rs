@@ -5,7 +5,10 @@ use super::checking::valid_ones;
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
-use timed_mempool::{Candidate, Found, Kept, Loss, LossReason, POOL_FILE, POOL_FILE_DAMAGED, Reject, Source, Trouble};
+use timed_mempool::{
+    Candidate, KeepTrouble, KeptContents, KeptTransaction, Loss, LossReason, POOL_FILE, POOL_FILE_DAMAGED, Reject,
+    Source,
+};
 use timed_primitives::{Instant, TxId};
 use tracing::{info, warn};
 
@@ -15,9 +18,9 @@ const BATCH: usize = 256;
 /// What is still to be checked.
 pub(super) struct Restoring {
     /// Lesser depths first; those of one depth may be checked together.
-    waiting: VecDeque<(usize, Kept)>,
+    waiting: VecDeque<(usize, KeptTransaction)>,
     /// Those whose signatures are being checked.
-    checking: Vec<Kept>,
+    checking: Vec<KeptTransaction>,
     ids: BTreeSet<TxId>,
     expiry: Duration,
     back: usize,
@@ -26,7 +29,7 @@ pub(super) struct Restoring {
 
 impl Restoring {
     /// With what an earlier run left; says in the log what was wrong with the file.
-    pub(super) fn new(found: Vec<(usize, Kept)>, expiry: Duration) -> Self {
+    pub(super) fn new(found: Vec<(usize, KeptTransaction)>, expiry: Duration) -> Self {
         let ids = found.iter().map(|(_, kept)| kept.transaction.id()).collect();
         Self { waiting: found.into(), checking: Vec::new(), ids, expiry, back: 0, gone: 0 }
     }
@@ -42,11 +45,11 @@ impl Restoring {
     }
 
     /// Those that are not checked yet.
-    pub(super) fn left(&self) -> impl Iterator<Item = &Kept> {
+    pub(super) fn left(&self) -> impl Iterator<Item = &KeptTransaction> {
         self.checking.iter().chain(self.waiting.iter().map(|(_, kept)| kept))
     }
 
-    fn next_batch(&mut self) -> Vec<Kept> {
+    fn next_batch(&mut self) -> Vec<KeptTransaction> {
         let Some((depth, _)) = self.waiting.front() else { return Vec::new() };
         let depth = *depth;
         let mut batch = Vec::new();
@@ -60,11 +63,11 @@ impl Restoring {
 }
 
 /// Says what was wrong with the file of the last run.
-pub(super) fn report_trouble(found: &Found) {
+pub(super) fn report_trouble(found: &KeptContents) {
     let Some(problem) = &found.trouble else { return };
     let (waiting, losses) = (found.waiting.len(), found.losses.len());
     match problem {
-        Trouble::TornTail { .. } => {
+        KeepTrouble::TornTail { .. } => {
             info!(file = POOL_FILE, %problem, waiting, losses, "the mempool's file was cut short")
         }
         _ if found.is_put_aside => warn!(
@@ -115,7 +118,7 @@ impl MempoolActor {
     }
 
     /// All but its signatures; what is refused is settled.
-    fn check_kept(&mut self, now: Instant, kept: &Kept) -> Option<Candidate> {
+    fn check_kept(&mut self, now: Instant, kept: &KeptTransaction) -> Option<Candidate> {
         let txid = kept.transaction.id();
         let age = self.clock.unix().since(kept.arrived);
         if age >= self.restoring.expiry {

@@ -1,4 +1,4 @@
-//! Writes the heartbeat lines that operators read. Their text is the peer room's; level and fields are decided here, in one place.
+//! Writes the heartbeat lines that operators read. Their text comes from the crate of peers; level and fields are decided here, in one place.
 
 use timed_peer::{Direction, HeartbeatLine};
 

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use timed_peer::{ClockOffset, Direction, End, Heartbeat, Rtt};
+use timed_peer::{ClockOffset, Direction, Heartbeat, Rtt, SessionEnd};
 use timed_primitives::{Instant, PublicKey, UnixTime};
-use timed_wire::{DecodeError, Incoming, Kind, Lane};
+use timed_wire::{FrameError, Incoming, Kind, Lane};
 use uuid::Uuid;
 
 /// Last messages remembered of a session, in both directions together.
@@ -37,7 +37,7 @@ pub struct LastMessage {
 
 /// Messages of a peer that were not handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
+pub struct DroppedMessages {
     /// For consensus: too many waiting.
     pub consensus: u64,
     /// For the mempool: too many waiting.
@@ -52,7 +52,7 @@ pub struct Dropped {
     pub pings: u64,
 }
 
-impl Dropped {
+impl DroppedMessages {
     /// Each count with its name for logs and metric labels.
     pub const fn named(&self) -> [(&'static str, u64); 6] {
         [
@@ -77,13 +77,13 @@ impl Dropped {
 
 /// What can be added up over sessions.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tally {
+pub struct TrafficTally {
     /// Bytes and messages received, by kind.
     pub received: BTreeMap<Kind, Traffic>,
     /// Bytes and messages sent, by kind.
     pub sent: BTreeMap<Kind, Traffic>,
     /// What was received and not handled.
-    pub dropped: Dropped,
+    pub dropped: DroppedMessages,
     /// Messages dropped from full lanes of our own.
     pub dropped_outbound: u64,
     /// Round trips of pings.
@@ -92,7 +92,7 @@ pub struct Tally {
     pub waits: [Histogram; Lane::ALL.len()],
 }
 
-impl Tally {
+impl TrafficTally {
     /// Counts what another counted.
     pub fn add(&mut self, other: &Self) {
         for (all, more) in [(&mut self.received, &other.received), (&mut self.sent, &other.sent)] {
@@ -111,8 +111,8 @@ impl Tally {
 
 /// Counters of one session. Kept by its actor and its writer, read by the manager.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stats {
-    pub(crate) tally: Tally,
+pub(crate) struct SessionStats {
+    pub(crate) tally: TrafficTally,
     pub(crate) rtt: Rtt,
     pub(crate) clock: ClockOffset,
     pub(crate) longest_silence: Duration,
@@ -124,9 +124,9 @@ pub(crate) struct Stats {
     last: VecDeque<LastMessage>,
 }
 
-impl Stats {
+impl SessionStats {
     /// Frames came: each is life, and each whole message is counted.
-    pub(crate) fn on_frames(&mut self, at: Instant, frames: &[Result<Incoming, DecodeError>]) {
+    pub(crate) fn on_frames(&mut self, at: Instant, frames: &[Result<Incoming, FrameError>]) {
         for incoming in frames.iter().flatten() {
             self.last_life = at;
             match incoming {
@@ -137,7 +137,7 @@ impl Stats {
         }
     }
 
-    /// The peer greeted.
+    /// The peer completed its handshake.
     pub(crate) fn on_hello(&mut self, at: Instant, height: u64, time: UnixTime) {
         self.height = height;
         if time != UnixTime::default() {
@@ -145,7 +145,7 @@ impl Stats {
         }
     }
 
-    /// A ping was answered, and the answer told the peer's time.
+    /// A ping was answered, and the answer carried the peer's time.
     pub(crate) fn on_pong(&mut self, at: Instant, rtt: Duration, time: UnixTime, heartbeat: &Heartbeat) {
         (self.rtt, self.longest_silence) = (heartbeat.rtt().clone(), heartbeat.longest_silence());
         self.tally.round_trips.record(rtt);
@@ -196,13 +196,13 @@ fn count(traffic: &mut Traffic, bytes: usize) {
     traffic.bytes += bytes as u64;
 }
 
-/// [`Stats`] of one session, shared by those that count and those that look.
+/// [`SessionStats`] of one session, shared by those that count and those that look.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SharedStats(Arc<Mutex<Stats>>);
+pub(crate) struct SharedStats(Arc<Mutex<SessionStats>>);
 
 impl SharedStats {
     /// Locked for a moment; a panic of another holder loses at most one count.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Stats> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SessionStats> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -243,7 +243,7 @@ pub struct PeerSnapshot {
     /// Bytes and messages sent, by kind.
     pub sent: BTreeMap<Kind, Traffic>,
     /// What was received and not handled.
-    pub dropped: Dropped,
+    pub dropped: DroppedMessages,
     /// Since when it is up.
     pub connected_since: Instant,
     /// When something complete last came.
@@ -254,7 +254,7 @@ pub struct PeerSnapshot {
     pub agent: String,
     /// Height of its tip, as it last said.
     pub height: u64,
-    /// Its clock minus ours, when it told. Unit: milliseconds.
+    /// Its clock minus ours, when it reported it. Unit: milliseconds.
     pub clock_offset_ms: Option<i64>,
     /// Its consensus key, proved.
     pub validator: Option<PublicKey>,
@@ -280,10 +280,10 @@ pub struct PostMortem {
     /// Who dialled.
     pub direction: Direction,
     /// Why it ended, and who closed.
-    pub end: End,
+    pub end: SessionEnd,
     /// When it ended.
     pub ended_at: Instant,
-    /// How long it had been up; zero when its greeting never completed.
+    /// How long it had been up; zero when its handshake never completed.
     pub up_for: Duration,
     /// The last round trips, oldest first.
     pub rtt: Vec<Duration>,
@@ -298,8 +298,8 @@ pub struct PostMortem {
 }
 
 impl PostMortem {
-    /// Of a connection that never was up: there is nothing else to tell.
-    pub fn never_up(address: String, direction: Direction, end: End, ended_at: Instant) -> Self {
+    /// Of a connection that never was up: nothing else is known.
+    pub fn never_up(address: String, direction: Direction, end: SessionEnd, ended_at: Instant) -> Self {
         Self {
             key: None,
             address,

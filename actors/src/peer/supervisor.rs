@@ -8,24 +8,24 @@ use rand::rngs::StdRng;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_peer::{Direction, EndReason, LaneLimits, LocalNode, PeerInfo};
+use timed_peer::{Direction, EndReason, HandshakeInfo, LaneLimits, LocalNode};
 use timed_primitives::{Clock, PublicKey};
 use timed_wire::message::Opaque;
 use tokio::sync::{mpsc, oneshot};
 
-/// A peer completed its greeting. Answer: whether it may stay.
+/// A peer completed its handshake. Answer: whether it may stay.
 #[derive(Debug, Message)]
-#[rtype(result = "Admission")]
-pub struct Arrived {
+#[rtype(result = "PeerAdmission")]
+pub struct ConnectionEstablished {
     /// Number of the session.
     pub session: u64,
-    /// What the greeting taught.
-    pub info: Box<PeerInfo>,
+    /// What the handshake said.
+    pub info: Box<HandshakeInfo>,
 }
 
 /// Whether a peer may stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, MessageResponse)]
-pub enum Admission {
+pub enum PeerAdmission {
     /// It is up.
     Accepted,
     /// Say goodbye with this reason.
@@ -42,17 +42,17 @@ pub struct PeerEnded {
     pub post_mortem: PostMortem,
 }
 
-/// Something a peer told or asked about addresses. Rate-limited before it is sent.
+/// Something a peer sent or asked about addresses. Rate-limited before it is sent.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub enum AddressNews {
+pub enum AddressesLearned {
     /// It asks for records; at most once per session.
     Wanted {
         /// Who.
         session: u64,
     },
-    /// It told records, not yet checked.
-    Told {
+    /// It sent records, not yet checked.
+    Received {
         /// Who.
         session: u64,
         /// Canonical bytes.
@@ -63,7 +63,7 @@ pub enum AddressNews {
 /// A round trip was measured.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-pub struct Measured {
+pub struct PeerStats {
     /// Number of the session.
     pub session: u64,
     /// Smoothed round trip.
@@ -73,7 +73,7 @@ pub struct Measured {
 /// Ends a session: says goodbye with the reason.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-pub struct Close(pub EndReason);
+pub struct ClosePeer(pub EndReason);
 
 /// Sends a ping that an operator asked for; it has no part in the heartbeat. The round trip goes to `answer`, which is dropped when there
 /// will be none.
@@ -87,14 +87,14 @@ pub struct UserPing {
 /// Whom a peer reports to.
 #[derive(Clone)]
 pub struct Supervisor {
-    /// Asked once, after the greeting.
-    pub arrived: Recipient<Arrived>,
-    /// Told once, at the end.
+    /// Asked once, after the handshake.
+    pub established: Recipient<ConnectionEstablished>,
+    /// Gets one message, at the end.
     pub ended: Recipient<PeerEnded>,
-    /// Told of addresses.
-    pub addresses: Recipient<AddressNews>,
-    /// Told of round trips.
-    pub measured: Recipient<Measured>,
+    /// Gets what peers say about addresses.
+    pub addresses: Recipient<AddressesLearned>,
+    /// Gets round trips.
+    pub measured: Recipient<PeerStats>,
 }
 
 /// What a peer is made of.
@@ -113,7 +113,7 @@ pub struct PeerParts {
     pub observed: SocketAddr,
     /// What we say of ourselves.
     pub local: LocalNode,
-    /// Where messages for rooms go.
+    /// Where messages for actors go.
     pub inboxes: Inboxes,
     /// Whom to report to.
     pub supervisor: Supervisor,
@@ -129,6 +129,6 @@ pub struct PeerParts {
     pub heartbeat_level: HeartbeatLevel,
     /// Held until the last byte has left, so that its owner can wait for that.
     pub alive: mpsc::Sender<()>,
-    /// Not to be greeted: told this reason, and closed.
+    /// No handshake with it: it gets this reason, and is closed.
     pub refused: Option<EndReason>,
 }

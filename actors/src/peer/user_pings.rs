@@ -1,7 +1,7 @@
 //! Pings that operators ask for: who waits for which answer.
 
-use super::outbox::Beat;
-use super::{PeerActor, Stage, UserPing};
+use super::outbound_queue::HeartbeatFrame;
+use super::{PeerActor, PeerStage, UserPing};
 use actix::Handler;
 use rand::Rng;
 use std::time::Duration;
@@ -35,11 +35,11 @@ impl Handler<UserPing> for PeerActor {
             return;
         }
         let (now, draw) = (self.clock.now(), self.rng.next_u64());
-        let Stage::Up(live) = &mut self.stage else { return };
+        let PeerStage::Up(live) = &mut self.stage else { return };
         match live.heartbeat.user_ping(now, draw) {
             Ok(nonce) => {
                 live.user_pings.add(nonce, ping.answer);
-                self.send(ControlMessage::Ping { nonce }, Some(Beat::Ping(nonce)), ctx);
+                self.send(ControlMessage::Ping { nonce }, Some(HeartbeatFrame::Ping(nonce)), ctx);
             }
             Err(error) => tracing::debug!(peer = %self.key.short(), %error, "ping not sent"),
         }

@@ -1,11 +1,11 @@
-//! Who knows whom: signed address records, asked for once per session, told and taken within their class only.
+//! Who knows whom: signed address records, asked for once per session, announced and taken within their class only.
 
 use super::PeerManager;
-use super::sessions::Session;
+use super::sessions::PeerSession;
 use crate::messages::{KnownAddresses, ListAddresses};
-use crate::peer::AddressNews;
+use crate::peer::AddressesLearned;
 use actix::{Context, Handler};
-use timed_peer::addresses::{Added, RECORDS_PER_ANSWER_MAX, Source};
+use timed_peer::addresses::{Added, RECORDS_PER_ANSWER_MAX, RecordSource};
 use timed_peer::{AddressClass, AddressRecord};
 use timed_primitives::{PublicKey, UnixTime};
 use timed_wire::message::Opaque;
@@ -26,7 +26,7 @@ impl PeerManager {
         let Some(session) = self.sessions.get(&number).filter(|s| s.up().is_some()) else { return };
         let Some(class) = AddressClass::of_ip(session.observed.ip()) else { return };
         let mut records = self.addresses.answer(self.network_time(), class, &mut self.rng);
-        // Nobody needs to be told of himself.
+        // Nobody needs to learn of himself.
         records.retain(|record| record.key != session.key);
         if let Some(own) = self.own_record(class) {
             records.truncate(RECORDS_PER_ANSWER_MAX - 1);
@@ -35,13 +35,13 @@ impl PeerManager {
         let records = records.iter().map(AddressRecord::encode).collect();
         let Ok(encoded) = Encoded::new(&ControlMessage::Addr { records }.into()) else { return };
         // An overflow shows at the next message; an answer is not worth ending a session for.
-        let _ = session.outbox.push(self.clock.now(), encoded);
+        let _ = session.outbound.push(self.clock.now(), encoded);
     }
 
-    fn on_addresses_told(&mut self, number: u64, records: &[Opaque], ctx: &mut Context<Self>) {
+    fn on_addresses_received(&mut self, number: u64, records: &[Opaque], ctx: &mut Context<Self>) {
         let Some(session) = self.sessions.get(&number).filter(|s| s.up().is_some()) else { return };
         let Some(class) = AddressClass::of_ip(session.observed.ip()) else { return };
-        let (unix, source) = (self.network_time(), Source { key: session.key, ip: session.observed.ip() });
+        let (unix, source) = (self.network_time(), RecordSource { key: session.key, ip: session.observed.ip() });
         let mut fresh = Vec::new();
         for bytes in records {
             // A bad record is its author's fault, and the author is not known to be this peer.
@@ -77,9 +77,9 @@ impl PeerManager {
         }
         let Ok(encoded) = Encoded::new(&ControlMessage::Addr { records }.into()) else { return };
         let now = self.clock.now();
-        let is_meant = |s: &&Session| s.key != source && AddressClass::of_ip(s.observed.ip()) == Some(class);
+        let is_meant = |s: &&PeerSession| s.key != source && AddressClass::of_ip(s.observed.ip()) == Some(class);
         for session in self.up.values().filter_map(|number| self.sessions.get(number)).filter(is_meant) {
-            let _ = session.outbox.push(now, encoded.clone());
+            let _ = session.outbound.push(now, encoded.clone());
         }
     }
 }
@@ -93,16 +93,16 @@ impl Handler<ListAddresses> for PeerManager {
     }
 }
 
-impl Handler<AddressNews> for PeerManager {
+impl Handler<AddressesLearned> for PeerManager {
     type Result = ();
 
-    fn handle(&mut self, news: AddressNews, ctx: &mut Context<Self>) {
+    fn handle(&mut self, news: AddressesLearned, ctx: &mut Context<Self>) {
         if !self.config.discovers {
             return;
         }
         match news {
-            AddressNews::Wanted { session } => self.on_addresses_wanted(session),
-            AddressNews::Told { session, records } => self.on_addresses_told(session, &records, ctx),
+            AddressesLearned::Wanted { session } => self.on_addresses_wanted(session),
+            AddressesLearned::Received { session, records } => self.on_addresses_received(session, &records, ctx),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How connections come up: accepted or dialled, then secured, each step within its time.
 
 use super::PeerManager;
-use super::sessions::Origin;
+use super::sessions::ConnectionOrigin;
 use super::turns::Turns;
 use crate::tls::{Secured, Tls, TlsError};
 use crate::transport::{BoxStream, Listener};
@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use timed_peer::handshake::HANDSHAKE_TIMEOUT;
-use timed_peer::{AddressClass, Admission, Begun, Dial, EndReason, HandshakesUnderWay};
+use timed_peer::{AddressClass, Begun, Dial, EndReason, HandshakeAdmission, HandshakesUnderWay};
 use timed_primitives::{AcceptErrors, Clock, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -31,7 +31,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Accepted {
     pub(super) secured: Secured,
     pub(super) observed: SocketAddr,
-    /// Held until the greeting is over.
+    /// Held until the handshake is over.
     pub(super) permit: Permit,
 }
 
@@ -50,27 +50,31 @@ pub struct HandshakeCounts {
 
 /// Who may begin an inbound handshake, and those under way. Clones are the same.
 #[derive(Clone)]
-pub(super) struct Handshakes(Arc<Mutex<Table>>);
+pub(super) struct InboundHandshakes(Arc<Mutex<HandshakeTable>>);
 
-struct Table {
-    admission: Admission,
+struct HandshakeTable {
+    admission: HandshakeAdmission,
     core: HandshakesUnderWay,
-    /// To tell each that it gives way.
-    told: BTreeMap<u64, oneshot::Sender<()>>,
+    /// To notify each that it gives way.
+    notices: BTreeMap<u64, oneshot::Sender<()>>,
 }
 
-impl Handshakes {
+impl InboundHandshakes {
     pub(super) fn new() -> Self {
         let core = HandshakesUnderWay::new(HANDSHAKES_MAX);
-        Self(Arc::new(Mutex::new(Table { admission: Admission::new(), core, told: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(HandshakeTable {
+            admission: HandshakeAdmission::new(),
+            core,
+            notices: BTreeMap::new(),
+        })))
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, HandshakeTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn counts(&self) -> HandshakeCounts {
-        let Table { admission, core, .. } = &*self.table();
+        let HandshakeTable { admission, core, .. } = &*self.table();
         HandshakeCounts {
             under_way: core.len(),
             begun: core.begun(),
@@ -87,31 +91,31 @@ impl Handshakes {
         }
         let Begun { number, gives_way } = table.core.begin(from);
         let (sender, gives_way_now) = oneshot::channel();
-        table.told.insert(number, sender);
-        if let Some(sender) = gives_way.and_then(|number| table.told.remove(&number)) {
+        table.notices.insert(number, sender);
+        if let Some(sender) = gives_way.and_then(|number| table.notices.remove(&number)) {
             let _ = sender.send(());
         }
-        Some(Permit { place: Place { number, handshakes: self.clone() }, gives_way: gives_way_now })
+        Some(Permit { slot: HandshakeSlot { number, handshakes: self.clone() }, gives_way: gives_way_now })
     }
 }
 
 /// A place among the handshakes under way, given back when dropped.
-pub(super) struct Place {
+pub(super) struct HandshakeSlot {
     number: u64,
-    handshakes: Handshakes,
+    handshakes: InboundHandshakes,
 }
 
-impl Drop for Place {
+impl Drop for HandshakeSlot {
     fn drop(&mut self) {
         let mut table = self.handshakes.table();
         table.core.end(self.number);
-        table.told.remove(&self.number);
+        table.notices.remove(&self.number);
     }
 }
 
 /// A place, and the news that it must be given up before its time; the channel is closed when the place was given back.
 pub(super) struct Permit {
-    pub(super) place: Place,
+    pub(super) slot: HandshakeSlot,
     pub(super) gives_way: oneshot::Receiver<()>,
 }
 
@@ -119,7 +123,7 @@ pub(super) struct Permit {
 pub(super) async fn accept_all(
     mut listener: Box<dyn Listener>,
     tls: Tls,
-    handshakes: Handshakes,
+    handshakes: InboundHandshakes,
     clock: Arc<dyn Clock>,
     manager: Recipient<Accepted>,
 ) {
@@ -216,7 +220,7 @@ impl PeerManager {
 
     fn on_dialled(&mut self, dial: Dial, outcome: Result<(Secured, SocketAddr), EndReason>, ctx: &mut Context<Self>) {
         match outcome {
-            Ok((secured, observed)) => self.open(secured, observed, Origin::Dialled(dial), ctx),
+            Ok((secured, observed)) => self.open(secured, observed, ConnectionOrigin::Dialled(dial), ctx),
             Err(reason) => {
                 if !dial.is_feeler {
                     self.note_failed_dial(&dial.address, reason);
@@ -233,7 +237,7 @@ impl actix::Handler<Accepted> for PeerManager {
 
     fn handle(&mut self, accepted: Accepted, ctx: &mut Context<Self>) {
         let Accepted { secured, observed, permit } = accepted;
-        self.open(secured, observed, Origin::Accepted(permit), ctx);
+        self.open(secured, observed, ConnectionOrigin::Accepted(permit), ctx);
     }
 }
 
@@ -323,7 +327,7 @@ mod tests {
             let listener = Box::new(Burst { seen: seen.clone(), hello });
             let clock = Arc::new(crate::SystemClock::start());
             let manager = actix::Actor::start(Manager).recipient();
-            let handshakes = Handshakes::new();
+            let handshakes = InboundHandshakes::new();
             let accepting = tokio::task::spawn_local(accept_all(listener, tls, handshakes.clone(), clock, manager));
             for _ in 0..20 * COME {
                 seen.in_this_round.store(0, Ordering::Relaxed);

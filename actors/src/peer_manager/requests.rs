@@ -1,19 +1,19 @@
-//! What rooms and operators ask of the manager.
+//! What actors and operators ask of the manager.
 
 use super::PeerManager;
-use super::sessions::{Session, is_validator, peer_up};
+use super::sessions::{PeerSession, is_validator, peer_up};
 use crate::messages::{
-    Audience, Broadcast, Connect, LiftAllBans, LiftBan, PING_WAIT, Penalize, Ping, Pinged, Send, SetBan, Stop,
-    Subscribe, TipChanged, Useful, ValidatorsChanged,
+    Audience, Broadcast, Connect, LiftAllBans, LiftBan, PING_WAIT, Penalize, Ping, Pinged, SendTo, SetBan, StopPeers,
+    SubscribePeers, TipChanged, Useful, ValidatorsChanged,
 };
-use crate::peer::{Close, Measured, UserPing};
+use crate::peer::{ClosePeer, PeerStats, UserPing};
 use actix::{Context, Handler, ResponseFuture};
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use timed_peer::misbehaviour::Verdict;
-use timed_peer::queue_budget::{Held, Relief, relieve};
-use timed_peer::{Connectivity, EndReason, Offence, PeerInfo};
+use timed_peer::misbehaviour::PenaltyVerdict;
+use timed_peer::queue_budget::{Relief, SessionQueue, relieve};
+use timed_peer::{Connectivity, EndReason, HandshakeInfo, Offence};
 use timed_primitives::{Instant, PublicKey};
 use timed_wire::{Encoded, Lane, Message};
 use tokio::sync::oneshot;
@@ -34,11 +34,11 @@ fn encode(message: &Message) -> Option<Encoded> {
     }
 }
 
-fn push(session: &Session, now: Instant, message: &Message, encoded: Encoded) {
-    session.outbox.note_request(message);
-    if let Err(overflow) = session.outbox.push(now, encoded) {
+fn push(session: &PeerSession, now: Instant, message: &Message, encoded: Encoded) {
+    session.outbound.note_request(message);
+    if let Err(overflow) = session.outbound.push(now, encoded) {
         tracing::debug!(peer = %session.key.short(), %overflow, "peer does not read");
-        session.actor.do_send(Close(overflow.reason()));
+        session.actor.do_send(ClosePeer(overflow.reason()));
     }
 }
 
@@ -48,16 +48,16 @@ impl PeerManager {
         let now = self.clock.now();
         let connectivity = self.connectivity_without(&peer);
         match self.misbehaviour.on_offence(now, peer, offence, connectivity) {
-            Verdict::Noted { points } => {
+            PenaltyVerdict::Noted { points } => {
                 tracing::debug!(peer = %peer.short(), offence = offence.name(), points, "offence noted");
             }
-            Verdict::Spared { points } => {
+            PenaltyVerdict::Spared { points } => {
                 tracing::info!(
                     peer = %peer.short(), offence = offence.name(), points,
                     "offender is not banned: without it there would be no quorum"
                 );
             }
-            Verdict::Banned { until } => {
+            PenaltyVerdict::Banned { until } => {
                 tracing::info!(
                     peer = %peer.short(), offence = offence.name(), ban_s = until.since(now).as_secs(), "peer is banned"
                 );
@@ -73,21 +73,21 @@ impl PeerManager {
         if self.held_bytes.get() <= bytes_max {
             return;
         }
-        let held = self.sessions.iter().map(|(number, session)| Held {
+        let held = self.sessions.iter().map(|(number, session)| SessionQueue {
             session: *number,
             is_validator: session.up().is_some_and(|up| is_validator(self.validators.as_ref(), &up.info)),
-            waiting: session.outbox.queued_bytes(),
-            leaving: session.outbox.leaving_bytes(),
+            waiting: session.outbound.queued_bytes(),
+            leaving: session.outbound.leaving_bytes(),
         });
         for relief in relieve(held.collect(), bytes_max) {
             let (Relief::DropBulk(number) | Relief::End(number)) = relief;
             let Some(session) = self.sessions.get(&number) else { continue };
             tracing::debug!(peer = %session.key.short(), ?relief, bytes_max, "too much waits for all peers together");
             match relief {
-                Relief::DropBulk(_) => session.outbox.drop_for_others(&[Lane::Bulk]),
+                Relief::DropBulk(_) => session.outbound.drop_for_others(&[Lane::Bulk]),
                 Relief::End(_) => {
-                    session.outbox.drop_for_others(&[Lane::Bulk, Lane::Consensus]);
-                    session.actor.do_send(Close(EndReason::LaneOverflow));
+                    session.outbound.drop_for_others(&[Lane::Bulk, Lane::Consensus]);
+                    session.actor.do_send(ClosePeer(EndReason::LaneOverflow));
                 }
             }
         }
@@ -127,7 +127,7 @@ impl PeerManager {
     }
 
     /// Remembers which node a validator is, beyond its session.
-    pub(super) fn remember_proof(&mut self, info: &PeerInfo) {
+    pub(super) fn remember_proof(&mut self, info: &HandshakeInfo) {
         if let Some(validator) = info.validator.filter(|_| is_validator(self.validators.as_ref(), info))
             && (self.proved.len() < PROVED_MAX || self.proved.contains_key(&validator))
         {
@@ -136,10 +136,10 @@ impl PeerManager {
     }
 }
 
-impl Handler<Send> for PeerManager {
+impl Handler<SendTo> for PeerManager {
     type Result = ();
 
-    fn handle(&mut self, send: Send, _ctx: &mut Context<Self>) {
+    fn handle(&mut self, send: SendTo, _ctx: &mut Context<Self>) {
         let Some(session) = self.up.get(&send.to).and_then(|number| self.sessions.get(number)) else { return };
         if let Some(encoded) = encode(&send.message) {
             push(session, self.clock.now(), &send.message, encoded);
@@ -191,7 +191,7 @@ impl Handler<TipChanged> for PeerManager {
     fn handle(&mut self, tip: TipChanged, _ctx: &mut Context<Self>) {
         self.config.local.height = tip.height.0;
         for session in self.sessions.values() {
-            session.outbox.on_decided(tip.height.0);
+            session.outbound.on_decided(tip.height.0);
         }
     }
 }
@@ -210,10 +210,10 @@ impl Handler<ValidatorsChanged> for PeerManager {
     }
 }
 
-impl Handler<Subscribe> for PeerManager {
+impl Handler<SubscribePeers> for PeerManager {
     type Result = ();
 
-    fn handle(&mut self, Subscribe(listener): Subscribe, _ctx: &mut Context<Self>) {
+    fn handle(&mut self, SubscribePeers(listener): SubscribePeers, _ctx: &mut Context<Self>) {
         for session in self.up.values().filter_map(|number| self.sessions.get(number)) {
             if let Some(up) = session.up() {
                 listener.up.do_send(peer_up(&up.info, session.observed));
@@ -232,10 +232,10 @@ impl Handler<Connect> for PeerManager {
     }
 }
 
-impl Handler<Measured> for PeerManager {
+impl Handler<PeerStats> for PeerManager {
     type Result = ();
 
-    fn handle(&mut self, measured: Measured, _ctx: &mut Context<Self>) {
+    fn handle(&mut self, measured: PeerStats, _ctx: &mut Context<Self>) {
         let Some(session) = self.sessions.get(&measured.session) else { return };
         if let Some(up) = session.up() {
             self.book.on_measured(&session.key, up.generation, measured.srtt);
@@ -297,13 +297,13 @@ impl Handler<LiftAllBans> for PeerManager {
     }
 }
 
-impl Handler<Stop> for PeerManager {
+impl Handler<StopPeers> for PeerManager {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Stop, _ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, _: StopPeers, _ctx: &mut Context<Self>) -> Self::Result {
         self.stop_connecting();
         for session in self.sessions.values() {
-            session.actor.do_send(Close(EndReason::Shutdown));
+            session.actor.do_send(ClosePeer(EndReason::Shutdown));
         }
         let alive = self.alive.take();
         Box::pin(async move {

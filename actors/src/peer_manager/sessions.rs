@@ -1,10 +1,11 @@
 //! The life of sessions: opened, accepted or refused, ended.
 
-use super::connect::{Permit, Place};
+use super::connect::{HandshakeSlot, Permit};
 use super::{PeerManager, TWINS_MAX};
 use crate::messages::{Disconnect, PeerDown, PeerUp, ValidatorsChanged};
 use crate::peer::{
-    Admission, Arrived, Close, Outbox, PeerActor, PeerEnded, PeerParts, PostMortem, SharedStats, Supervisor,
+    ClosePeer, ConnectionEstablished, OutboundQueue, PeerActor, PeerAdmission, PeerEnded, PeerParts, PostMortem,
+    SharedStats, Supervisor,
 };
 use crate::pulse::{Component, start_watched};
 use crate::tls::Secured;
@@ -15,26 +16,28 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use timed_peer::book::Departure;
 use timed_peer::handshake::FEELER;
-use timed_peer::{Arrival, Decision, Dial, Direction, End, EndReason, Offence, PeerInfo, Side, Twin};
+use timed_peer::{
+    CompletedHandshake, Dial, Direction, EndReason, HandshakeInfo, Offence, SessionDecision, SessionEnd, Side, Twin,
+};
 use timed_primitives::{Instant, PublicKey};
 
 /// A connection and its actor.
-pub(super) struct Session {
+pub(super) struct PeerSession {
     pub(super) actor: Addr<PeerActor>,
     pub(super) key: PublicKey,
     pub(super) direction: Direction,
     pub(super) observed: SocketAddr,
-    pub(super) outbox: Outbox,
+    pub(super) outbound: OutboundQueue,
     pub(super) stats: SharedStats,
-    pub(super) state: State,
+    pub(super) state: SessionState,
     /// The dial it came from.
     pub(super) dialled: Option<Dial>,
     /// Its place among the handshakes under way.
-    place: Option<Place>,
+    slot: Option<HandshakeSlot>,
 }
 
 /// How a connection began.
-pub(super) enum Origin {
+pub(super) enum ConnectionOrigin {
     /// They dialled; the permit counts against the handshakes under way.
     Accepted(Permit),
     /// We dialled.
@@ -42,9 +45,9 @@ pub(super) enum Origin {
 }
 
 /// Where a session stands.
-pub(super) enum State {
-    /// Its greeting is not complete.
-    Greeting,
+pub(super) enum SessionState {
+    /// Its handshake is not complete.
+    Handshaking,
     /// The book refused it; it says goodbye.
     Refused,
     /// It was accepted, and may have been replaced since.
@@ -52,37 +55,43 @@ pub(super) enum State {
 }
 
 pub(super) struct UpState {
-    pub(super) info: PeerInfo,
+    pub(super) info: HandshakeInfo,
     pub(super) generation: u64,
     pub(super) since: Instant,
 }
 
-impl Session {
+impl PeerSession {
     pub(super) fn up(&self) -> Option<&UpState> {
         match &self.state {
-            State::Up(up) => Some(up),
-            State::Greeting | State::Refused => None,
+            SessionState::Up(up) => Some(up),
+            SessionState::Handshaking | SessionState::Refused => None,
         }
     }
 }
 
 impl PeerManager {
     /// Starts the actor of a secured connection.
-    pub(super) fn open(&mut self, secured: Secured, observed: SocketAddr, origin: Origin, ctx: &mut Context<Self>) {
+    pub(super) fn open(
+        &mut self,
+        secured: Secured,
+        observed: SocketAddr,
+        origin: ConnectionOrigin,
+        ctx: &mut Context<Self>,
+    ) {
         let Some((alive, _)) = &self.alive else { return };
         let session = self.next_session;
         self.next_session += 1;
-        let (direction, dialled, place) = match origin {
-            Origin::Accepted(Permit { place, gives_way }) => {
-                let gives_way = gives_way.into_actor(self).map(move |told, actor, _| {
-                    if told.is_ok() {
+        let (direction, dialled, slot) = match origin {
+            ConnectionOrigin::Accepted(Permit { slot, gives_way }) => {
+                let gives_way = gives_way.into_actor(self).map(move |notice, actor, _| {
+                    if notice.is_ok() {
                         actor.break_off(session);
                     }
                 });
                 ctx.spawn(gives_way);
-                (Direction::Inbound, None, Some(place))
+                (Direction::Inbound, None, Some(slot))
             }
-            Origin::Dialled(dial) => (Direction::Outbound, Some(dial), None),
+            ConnectionOrigin::Dialled(dial) => (Direction::Outbound, Some(dial), None),
         };
         let mut local = self.config.local.clone();
         if dialled.as_ref().is_some_and(|dial| dial.is_feeler) {
@@ -100,7 +109,7 @@ impl PeerManager {
         }
         let address = ctx.address();
         let supervisor = Supervisor {
-            arrived: address.clone().recipient(),
+            established: address.clone().recipient(),
             ended: address.clone().recipient(),
             addresses: address.clone().recipient(),
             measured: address.recipient(),
@@ -123,47 +132,47 @@ impl PeerManager {
             alive: alive.clone(),
             refused,
         });
-        let (outbox, stats) = (peer.outbox(), peer.stats());
+        let (outbound, stats) = (peer.outbound(), peer.stats());
         let actor = start_watched(&self.pulses, Component::Peers, peer);
-        let (key, state) = (secured.key, State::Greeting);
+        let (key, state) = (secured.key, SessionState::Handshaking);
         self.sessions
-            .insert(session, Session { actor, key, direction, observed, outbox, stats, state, dialled, place });
+            .insert(session, PeerSession { actor, key, direction, observed, outbound, stats, state, dialled, slot });
     }
 
-    /// A greeting under way gives its place to another's.
+    /// A handshake under way gives its slot to another.
     fn break_off(&mut self, number: u64) {
-        let session = self.sessions.get(&number).filter(|session| matches!(session.state, State::Greeting));
+        let session = self.sessions.get(&number).filter(|session| matches!(session.state, SessionState::Handshaking));
         if let Some(session) = session {
-            session.actor.do_send(Close(EndReason::TooManyPeers));
+            session.actor.do_send(ClosePeer(EndReason::TooManyPeers));
         }
     }
 
-    /// A peer greeted: the book decides, and rooms hear of it before its first message can be read.
-    fn on_arrived(&mut self, number: u64, info: PeerInfo, ctx: &mut Context<Self>) -> Admission {
+    /// A peer completed its handshake: the book decides, and actors hear of it before its first message can be read.
+    fn on_established(&mut self, number: u64, info: HandshakeInfo, ctx: &mut Context<Self>) -> PeerAdmission {
         let now = self.clock.now();
         let is_stopping = self.alive.is_none();
-        let Some(session) = self.sessions.get_mut(&number) else { return Admission::Refused(EndReason::Internal) };
+        let Some(session) = self.sessions.get_mut(&number) else { return PeerAdmission::Refused(EndReason::Internal) };
         let observed = session.observed;
-        session.place = None;
+        session.slot = None;
         if is_stopping {
-            session.state = State::Refused;
-            return Admission::Refused(EndReason::Shutdown);
+            session.state = SessionState::Refused;
+            return PeerAdmission::Refused(EndReason::Shutdown);
         }
         if info.is_feeler() {
-            session.state = State::Refused;
-            return Admission::Refused(EndReason::Tested);
+            session.state = SessionState::Refused;
+            return PeerAdmission::Refused(EndReason::Tested);
         }
         let is_validator = is_validator(self.validators.as_ref(), &info);
         if let Some(dial) = &session.dialled {
             let found_at = session.observed.to_string();
             self.addresses.on_reached(self.clock.unix(), &info.key, &[&dial.address, &found_at], is_validator);
             if dial.is_feeler {
-                session.state = State::Refused;
+                session.state = SessionState::Refused;
                 self.book.on_tested(&dial.address);
-                return Admission::Refused(EndReason::Tested);
+                return PeerAdmission::Refused(EndReason::Tested);
             }
         }
-        let arrival = Arrival {
+        let arrival = CompletedHandshake {
             key: info.key,
             direction: info.direction,
             instance: info.instance,
@@ -175,21 +184,21 @@ impl PeerManager {
         self.remember_proof(&info);
         self.spare_if_needed(now, &info.key);
         let (generation, twin) = match self.book.on_up(now, arrival, &mut self.rng) {
-            Decision::Refuse { reason } => {
+            SessionDecision::Refuse { reason } => {
                 if let Some(session) = self.sessions.get_mut(&number) {
-                    session.state = State::Refused;
+                    session.state = SessionState::Refused;
                 }
-                return Admission::Refused(reason);
+                return PeerAdmission::Refused(reason);
             }
-            Decision::Keep { generation, twin } => (generation, twin),
-            Decision::Replace { generation, reason, twin, victim, older: _ } => {
+            SessionDecision::Keep { generation, twin } => (generation, twin),
+            SessionDecision::Replace { generation, reason, twin, victim, older: _ } => {
                 self.take_down(info.key, reason);
                 if let Some(victim) = victim {
                     self.take_down(victim, EndReason::Evicted);
                 }
                 (generation, twin)
             }
-            Decision::Evict { generation, victim, twin, victim_generation: _ } => {
+            SessionDecision::Evict { generation, victim, twin, victim_generation: _ } => {
                 self.take_down(victim, EndReason::Evicted);
                 (generation, twin)
             }
@@ -208,19 +217,19 @@ impl PeerManager {
                 peer = %info.key.short(), addr = %session.observed, direction = info.direction.name(),
                 agent = info.agent, height = info.height, is_validator = info.validator.is_some(), "peer is up"
             );
-            session.outbox.on_decided(self.config.local.height);
-            session.state = State::Up(Box::new(UpState { info, generation, since: now }));
+            session.outbound.on_decided(self.config.local.height);
+            session.state = SessionState::Up(Box::new(UpState { info, generation, since: now }));
         }
         self.listeners.iter().for_each(|listener| listener.up.do_send(up.clone()));
         self.publish();
         self.dial_due(ctx);
-        Admission::Accepted
+        PeerAdmission::Accepted
     }
 
-    /// Ends the session of a peer that is up, and tells rooms at once; its actor's report changes nothing more for them.
+    /// Ends the session of a peer that is up, and reports it to actors at once; its actor's report changes nothing more for them.
     pub(super) fn take_down(&mut self, key: PublicKey, reason: EndReason) {
         let Some(session) = self.up.remove(&key).and_then(|number| self.sessions.get(&number)) else { return };
-        session.actor.do_send(Close(reason));
+        session.actor.do_send(ClosePeer(reason));
         self.listeners.iter().for_each(|listener| listener.down.do_send(PeerDown { peer: key, reason }));
     }
 
@@ -231,7 +240,7 @@ impl PeerManager {
         let now = self.clock.now();
         let (key, end) = (session.key, post_mortem.end);
         match (&session.state, &session.dialled) {
-            (State::Up(up), _) => {
+            (SessionState::Up(up), _) => {
                 self.past.on_end(end);
                 if self.up.get(&key) == Some(&number) {
                     self.up.remove(&key);
@@ -245,28 +254,28 @@ impl PeerManager {
                 let departure = self.book.on_down(now, &key, up.generation, end, &mut self.rng);
                 log_end(&post_mortem, departure);
             }
-            (State::Greeting, Some(dial)) => {
+            (SessionState::Handshaking, Some(dial)) => {
                 if !dial.is_feeler {
                     self.past.on_failed_dial(end.reason);
                 }
                 self.book.on_dial_failed(now, &dial.address, end.reason, &mut self.rng);
             }
             // The book knows of its refusal; nobody else knew of the session.
-            (State::Greeting, None) | (State::Refused, _) => {}
+            (SessionState::Handshaking, None) | (SessionState::Refused, _) => {}
         }
         // A test of an address, by either side, was no session.
         let is_feeler = session.dialled.as_ref().is_some_and(|dial| dial.is_feeler);
-        // Who is a peer by another connection is no stranger.
-        let is_stranger = session.dialled.is_none()
+        // Who is a peer by another connection is not unknown.
+        let is_unknown = session.dialled.is_none()
             && !self.up.contains_key(&key)
             && match session.state {
-                State::Greeting => true,
-                State::Refused => end.reason == EndReason::TooManyPeers,
-                State::Up(_) => false,
+                SessionState::Handshaking => true,
+                SessionState::Refused => end.reason == EndReason::TooManyPeers,
+                SessionState::Up(_) => false,
             };
         let is_test = is_feeler || end.reason == EndReason::Tested;
-        let is_news = match (is_stranger, is_test) {
-            (true, _) => self.ended.add_stranger(now, post_mortem),
+        let is_news = match (is_unknown, is_test) {
+            (true, _) => self.ended.add_unknown(now, post_mortem),
             (false, true) => true,
             (false, false) => {
                 self.ended.add(post_mortem);
@@ -278,7 +287,7 @@ impl PeerManager {
             (EndReason::Undecodable, Side::Us) => self.on_offence(key, Offence::UndecodableBody),
             _ => {}
         }
-        // Of strangers who come and go there is nothing new to show.
+        // Of unknown peers that come and go there is nothing new to show.
         if is_news {
             self.publish();
         }
@@ -293,13 +302,13 @@ impl PeerManager {
             return;
         }
         tracing::info!(addr = address, reason = reason.name(), why = %reason, "cannot connect to peer");
-        let (end, now) = (End::theirs(reason), self.clock.now());
+        let (end, now) = (SessionEnd::theirs(reason), self.clock.now());
         self.ended.add(PostMortem::never_up(address.to_owned(), Direction::Outbound, end, now));
     }
 }
 
-/// What listeners are told of a peer that is up.
-pub(super) fn peer_up(info: &PeerInfo, observed: SocketAddr) -> PeerUp {
+/// What listeners get of a peer that is up.
+pub(super) fn peer_up(info: &HandshakeInfo, observed: SocketAddr) -> PeerUp {
     let mut address = observed;
     if info.listen_port != 0 {
         address.set_port(info.listen_port);
@@ -308,7 +317,7 @@ pub(super) fn peer_up(info: &PeerInfo, observed: SocketAddr) -> PeerUp {
 }
 
 /// Anybody can make a consensus key: it counts while it decides. Before the first set is known, every proved key counts.
-pub(super) fn is_validator(validators: Option<&ValidatorsChanged>, info: &PeerInfo) -> bool {
+pub(super) fn is_validator(validators: Option<&ValidatorsChanged>, info: &HandshakeInfo) -> bool {
     let decides = |key: &PublicKey| validators.is_none_or(|known| known.validators.get(key).is_some());
     info.validator.as_ref().is_some_and(decides)
 }
@@ -327,11 +336,11 @@ fn log_end(post_mortem: &PostMortem, departure: Departure) {
     }
 }
 
-impl Handler<Arrived> for PeerManager {
-    type Result = Admission;
+impl Handler<ConnectionEstablished> for PeerManager {
+    type Result = PeerAdmission;
 
-    fn handle(&mut self, arrived: Arrived, ctx: &mut Context<Self>) -> Admission {
-        self.on_arrived(arrived.session, *arrived.info, ctx)
+    fn handle(&mut self, established: ConnectionEstablished, ctx: &mut Context<Self>) -> PeerAdmission {
+        self.on_established(established.session, *established.info, ctx)
     }
 }
 
@@ -348,6 +357,6 @@ impl Handler<Disconnect> for PeerManager {
 
     fn handle(&mut self, disconnect: Disconnect, _ctx: &mut Context<Self>) -> bool {
         let session = self.up.get(&disconnect.peer).and_then(|number| self.sessions.get(number));
-        session.inspect(|session| session.actor.do_send(Close(EndReason::Operator))).is_some()
+        session.inspect(|session| session.actor.do_send(ClosePeer(EndReason::Operator))).is_some()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Peers and handshakes share a thread, and it looks at its sockets when nothing is left to do, or after thousands of tasks. A step of a handshake
 //! computes up to a quarter of a millisecond. Were hundreds of them ready at once and all done in a row, votes and pings would wait for all of
-//! them, for a tenth of a second and more. So each step waits for its turn, and the next turn comes after the thread has looked at its
+//! them, for a tenth of a second and more. So each step waits for its turn, and the next turn comes after the thread has polled its
 //! sockets.
 
 use std::future::poll_fn;

@@ -1,6 +1,6 @@
 //! What onlookers see: published, so that nobody has to ask.
 
-use super::{HandshakeCounts, PeerManager, Totals};
+use super::{HandshakeCounts, PeerManager, PeerTotals};
 use crate::peer::{PeerSnapshot, PostMortem};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct PeersView {
     /// Node keys that two live nodes use, the newest report first. Bound: 16.
     pub twins: Vec<Twin>,
     /// Sums over all sessions since the start.
-    pub totals: Totals,
+    pub totals: PeerTotals,
     /// Those who connected to us and are no peers yet.
     pub handshakes: HandshakeCounts,
     /// The median of the validators' clocks, by power, minus ours; `None` while fewer than a quorum are measured. Unit: milliseconds.
@@ -53,7 +53,7 @@ pub struct TargetSnapshot {
     pub is_configured: bool,
     /// The node key found there last.
     pub key: Option<PublicKey>,
-    /// Failures since the last good life.
+    /// Failures since the last session that was stable.
     pub failures: u32,
     /// Not dialled before.
     pub due: Instant,
@@ -124,9 +124,9 @@ impl PeerManager {
             validator: up.info.validator,
             instance: up.info.instance,
             interval: up.info.interval,
-            queued_bytes: session.outbox.queued_bytes(),
-            queue_age: session.outbox.queue_age(now),
-            dropped_outbound: session.outbox.dropped(),
+            queued_bytes: session.outbound.queued_bytes(),
+            queue_age: session.outbound.queue_age(now),
+            dropped_outbound: session.outbound.dropped(),
         })
     }
 }

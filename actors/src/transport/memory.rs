@@ -1,13 +1,13 @@
 //! A network in memory: hosts, names, links with latency and rate that can be cut, healed and broken. For tests and the simulator; all
 //! that is random follows its seed, and time is tokio's, so it must be paused for the same run twice.
 
-mod line;
+mod link;
 
-pub use line::LinkQuality;
+pub use link::LinkQuality;
 
 use super::{BoxStream, Listener, Transport};
 use async_trait::async_trait;
-use line::{Line, LineParts};
+use link::{MemoryLink, MemoryLinkParts};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,20 +22,20 @@ use tokio::time::Instant;
 const BACKLOG: usize = 128;
 /// First of the ports given to dialling ends.
 const EPHEMERAL_PORT: u16 = 49_152;
-/// Where arrivals fall when nothing else is asked: what tokio's timers can tell apart.
+/// Where arrivals fall when nothing else is asked: what tokio's timers can distinguish.
 const TICK: Duration = Duration::from_millis(1);
 
 /// The network. Clones share it.
 #[derive(Clone)]
-pub struct MemoryNetwork(Arc<Shared>);
+pub struct MemoryNetwork(Arc<MemoryNetworkInner>);
 
-struct Shared {
-    state: Mutex<State>,
+struct MemoryNetworkInner {
+    state: Mutex<MemoryNetworkState>,
     /// Wakes dials that wait for a cut link.
     changed: Notify,
 }
 
-struct State {
+struct MemoryNetworkState {
     listeners: BTreeMap<SocketAddr, mpsc::Sender<(BoxStream, SocketAddr)>>,
     names: BTreeMap<String, IpAddr>,
     /// From whom to whom nothing goes.
@@ -44,7 +44,7 @@ struct State {
     dark: BTreeSet<IpAddr>,
     quality: LinkQuality,
     qualities: BTreeMap<(IpAddr, IpAddr), LinkQuality>,
-    connections: Vec<Connection>,
+    connections: Vec<MemoryConnection>,
     ports: u16,
     dials: u64,
     origin: Option<Instant>,
@@ -52,13 +52,13 @@ struct State {
     rng: StdRng,
 }
 
-struct Connection {
+struct MemoryConnection {
     /// Who dialled, and who accepted: by the number of the end.
     hosts: [IpAddr; 2],
-    line: Weak<Line>,
+    link: Weak<MemoryLink>,
 }
 
-impl Connection {
+impl MemoryConnection {
     fn is_between(&self, a: IpAddr, b: IpAddr) -> bool {
         self.hosts == [a, b] || self.hosts == [b, a]
     }
@@ -73,7 +73,7 @@ fn link(a: IpAddr, b: IpAddr) -> (IpAddr, IpAddr) {
     (a.min(b), a.max(b))
 }
 
-impl State {
+impl MemoryNetworkState {
     /// A connection needs both directions and both hosts.
     fn is_open(&self, a: IpAddr, b: IpAddr) -> bool {
         !self.cut.contains(&(a, b)) && !self.cut.contains(&(b, a)) && !self.dark.contains(&a) && !self.dark.contains(&b)
@@ -98,7 +98,7 @@ impl MemoryNetwork {
 
     /// A network without hosts. Jitter follows the seed; what travels arrives on multiples of `tick`, at least a millisecond.
     pub fn seeded(seed: u64, tick: Duration) -> Self {
-        let state = State {
+        let state = MemoryNetworkState {
             listeners: BTreeMap::new(),
             names: BTreeMap::new(),
             cut: BTreeSet::new(),
@@ -112,7 +112,7 @@ impl MemoryNetwork {
             tick: tick.max(TICK),
             rng: StdRng::seed_from_u64(seed),
         };
-        Self(Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() }))
+        Self(Arc::new(MemoryNetworkInner { state: Mutex::new(state), changed: Notify::new() }))
     }
 
     /// The transport of the host with this address.
@@ -128,7 +128,7 @@ impl MemoryNetwork {
     /// Sets how good the link between two hosts is, for connections that are open as well.
     pub fn set_quality(&self, a: IpAddr, b: IpAddr, quality: LinkQuality) {
         lock(&self.0.state).qualities.insert(link(a, b), quality);
-        self.each_line(|c| c.is_between(a, b), |_, line| line.set_quality(quality));
+        self.each_link(|c| c.is_between(a, b), |_, link| link.set_quality(quality));
     }
 
     /// How good the link between two hosts is.
@@ -164,18 +164,18 @@ impl MemoryNetwork {
     }
 
     fn set_cut(&self, from: IpAddr, to: IpAddr, is_cut: bool) {
-        self.each_line(|c| c.is_between(from, to), |hosts, line| line.set_cut(usize::from(hosts[0] != from), is_cut));
+        self.each_link(|c| c.is_between(from, to), |hosts, link| link.set_cut(usize::from(hosts[0] != from), is_cut));
     }
 
     /// Resets every connection between two hosts.
     pub fn reset(&self, a: IpAddr, b: IpAddr) {
-        self.each_line(|c| c.is_between(a, b), |_, line| line.reset());
+        self.each_link(|c| c.is_between(a, b), |_, link| link.reset());
     }
 
     /// A host loses power: whoever is connected to it hears nothing, not even an end, and dials wait. Its own ends are dropped after this.
     pub fn power_off(&self, ip: IpAddr) {
         lock(&self.0.state).dark.insert(ip);
-        self.each_line(|c| c.hosts.contains(&ip), |hosts, line| line.silence(usize::from(hosts[0] != ip)));
+        self.each_link(|c| c.hosts.contains(&ip), |hosts, link| link.silence(usize::from(hosts[0] != ip)));
     }
 
     /// The host is back and knows nothing of its old connections: they are reset.
@@ -183,11 +183,11 @@ impl MemoryNetwork {
         if !lock(&self.0.state).dark.remove(&ip) {
             return;
         }
-        self.each_line(
+        self.each_link(
             |c| c.hosts.contains(&ip),
-            |hosts, line| {
-                if line.is_silent(usize::from(hosts[0] != ip)) {
-                    line.reset();
+            |hosts, link| {
+                if link.is_silent(usize::from(hosts[0] != ip)) {
+                    link.reset();
                 }
             },
         );
@@ -197,7 +197,7 @@ impl MemoryNetwork {
     /// Connections between two hosts of which at least one end is open.
     pub fn connections(&self, a: IpAddr, b: IpAddr) -> usize {
         let mut state = lock(&self.0.state);
-        state.connections.retain(|c| c.line.strong_count() > 0);
+        state.connections.retain(|c| c.link.strong_count() > 0);
         state.connections.iter().filter(|c| c.is_between(a, b)).count()
     }
 
@@ -206,13 +206,13 @@ impl MemoryNetwork {
         lock(&self.0.state).dials
     }
 
-    fn each_line(&self, is_meant: impl Fn(&Connection) -> bool, change: impl Fn([IpAddr; 2], &Line)) {
-        let lines: Vec<_> = {
+    fn each_link(&self, is_meant: impl Fn(&MemoryConnection) -> bool, change: impl Fn([IpAddr; 2], &MemoryLink)) {
+        let links: Vec<_> = {
             let state = lock(&self.0.state);
             let meant = state.connections.iter().filter(|c| is_meant(c));
-            meant.filter_map(|c| Some((c.hosts, c.line.upgrade()?))).collect()
+            meant.filter_map(|c| Some((c.hosts, c.link.upgrade()?))).collect()
         };
-        lines.iter().for_each(|(hosts, line)| change(*hosts, line));
+        links.iter().for_each(|(hosts, link)| change(*hosts, link));
     }
 
     fn resolve(&self, target: &str) -> io::Result<SocketAddr> {
@@ -233,20 +233,20 @@ impl MemoryNetwork {
         }
         state.ports = state.ports.checked_add(1).filter(|p| *p >= EPHEMERAL_PORT).unwrap_or(EPHEMERAL_PORT);
         let address = SocketAddr::new(from, state.ports);
-        let parts = LineParts {
+        let parts = MemoryLinkParts {
             quality: state.quality(from, to.ip()),
             origin: *state.origin.get_or_insert_with(Instant::now),
             tick: state.tick,
             seed: state.rng.next_u64(),
         };
-        let line = Line::new(parts);
-        let (near, far) = (line.end(0), line.end(1));
+        let link = MemoryLink::new(parts);
+        let (near, far) = (link.end(0), link.end(1));
         let accepted = state.listeners.get(&to).is_some_and(|l| l.try_send((Box::new(far), address)).is_ok());
         if !accepted {
             return Some(Err(io::ErrorKind::ConnectionRefused.into()));
         }
-        state.connections.retain(|c| c.line.strong_count() > 0);
-        state.connections.push(Connection { hosts: [from, to.ip()], line: Arc::downgrade(&line) });
+        state.connections.retain(|c| c.link.strong_count() > 0);
+        state.connections.push(MemoryConnection { hosts: [from, to.ip()], link: Arc::downgrade(&link) });
         Some(Ok(Box::new(near)))
     }
 }

@@ -1,8 +1,8 @@
 //! Connections of the operating system.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use super::flight::Ends;
-use super::{BoxStream, Flight, Listener, Stream, Transport, leads_elsewhere};
+use super::bytes_in_flight::Ends;
+use super::{BoxStream, BytesInFlight, Listener, Stream, Transport, leads_elsewhere};
 use async_trait::async_trait;
 use socket2::SockRef;
 use std::io::{self, IoSlice};
@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 
 /// Congestion control of our connections on Linux, CUBIC (RFC 9438). Where the system's choice is BBR, each ten seconds it closes the window to four segments
-/// for 200 ms, to measure the way anew, and votes wait behind what had left before. What bulk may have under way is bounded by ourselves.
+/// for 200 ms, to measure the path anew, and votes wait behind what had left before. What bulk may have under way is bounded by ourselves.
 pub const CONGESTION_CONTROL: &str = "cubic";
 
 /// Connections that the kernel may hold until they are accepted; it takes less where its own bound is lower (`somaxconn`).
@@ -80,8 +80,8 @@ impl TcpConnection {
 
 impl Stream for TcpConnection {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn flight(&self) -> Option<Flight> {
-        self.ends?.flight()
+    fn bytes_in_flight(&self) -> Option<BytesInFlight> {
+        self.ends?.bytes_in_flight()
     }
 }
 

@@ -14,7 +14,7 @@ async fn with_clocks(ahead_ms: &[i64]) -> Node {
     let node = Setup::new(1).start(&network).await;
     node.manager.do_send(set(1..=7));
     for (id, ahead_ms) in (2..).zip(ahead_ms) {
-        let mut raw = Raw::greeted(&network, id, 1, id.into()).await;
+        let mut raw = Raw::established(&network, id, 1, id.into()).await;
         let (clock, ahead_ms) = (node.clock.clone(), *ahead_ms);
         tokio::task::spawn_local(async move {
             while let Some(incoming) = raw.next().await {
@@ -52,13 +52,13 @@ fn validators_who_agree_show_a_node_that_its_clock_is_wrong() {
 #[test]
 fn a_third_of_the_power_cannot_make_a_node_call_its_clock_wrong() {
     run(async {
-        for liars in [HOUR_MS, -HOUR_MS] {
-            let two = with_clocks(&[liars, liars, 0, 0, 0, 0]).await;
+        for wrong in [HOUR_MS, -HOUR_MS] {
+            let two = with_clocks(&[wrong, wrong, 0, 0, 0, 0]).await;
             assert_eq!(found(&two), (false, Some(0)));
-            let two_of_a_quorum = with_clocks(&[liars, liars, 0, 0]).await;
+            let two_of_a_quorum = with_clocks(&[wrong, wrong, 0, 0]).await;
             assert_eq!(found(&two_of_a_quorum), (false, Some(0)));
-            let three_of_a_quorum = with_clocks(&[liars, liars, liars, 0]).await;
-            assert_eq!(found(&three_of_a_quorum), (true, Some(liars)));
+            let three_of_a_quorum = with_clocks(&[wrong, wrong, wrong, 0]).await;
+            assert_eq!(found(&three_of_a_quorum), (true, Some(wrong)));
         }
     });
 }

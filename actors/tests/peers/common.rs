@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use timed_actors::clock::TokioClock;
-use timed_actors::messages::{Inboxes, Outlets, PeerDown, PeerListener, PeerUp, Subscribe};
+use timed_actors::messages::{Inboxes, Outlets, PeerDown, PeerListener, PeerUp, SubscribePeers};
 use timed_actors::peer::{HEARTBEAT_TARGET, HeartbeatLevel};
 use timed_actors::peer_manager::{ConfiguredPeer, PeerManager, PeerManagerParts, PeersConfig, PeersView};
 use timed_actors::tls::{Secured, Tls};
@@ -71,7 +71,7 @@ pub(crate) fn local(id: u64, instance: u128) -> LocalNode {
     }
 }
 
-/// Panics once when told to: whoever asks for the time next.
+/// Panics once when asked to: whoever asks for the time next.
 pub(crate) struct TestClock {
     inner: TokioClock,
     pub(crate) panics: Mutex<bool>,
@@ -89,20 +89,20 @@ impl Clock for TestClock {
     }
 }
 
-/// What rooms were told of peers.
+/// What actors would hear of peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum News {
     Up(PublicKey),
     Down(PublicKey, EndReason),
 }
 
-struct Room(Arc<Mutex<Vec<News>>>);
+struct PeerNews(Arc<Mutex<Vec<News>>>);
 
-impl Actor for Room {
+impl Actor for PeerNews {
     type Context = Context<Self>;
 }
 
-impl Handler<PeerUp> for Room {
+impl Handler<PeerUp> for PeerNews {
     type Result = ();
 
     fn handle(&mut self, up: PeerUp, _: &mut Self::Context) {
@@ -110,7 +110,7 @@ impl Handler<PeerUp> for Room {
     }
 }
 
-impl Handler<PeerDown> for Room {
+impl Handler<PeerDown> for PeerNews {
     type Result = ();
 
     fn handle(&mut self, down: PeerDown, _: &mut Self::Context) {
@@ -182,8 +182,8 @@ pub(crate) fn start(
     };
     let manager = PeerManager::new(parts).unwrap().start();
     let news = Arc::new(Mutex::new(Vec::new()));
-    let room = Room(news.clone()).start();
-    manager.do_send(Subscribe(PeerListener { up: room.clone().recipient(), down: room.recipient() }));
+    let actor = PeerNews(news.clone()).start();
+    manager.do_send(SubscribePeers(PeerListener { up: actor.clone().recipient(), down: actor.recipient() }));
     Node { manager, views, outlets, clock, news }
 }
 
@@ -255,15 +255,15 @@ impl Raw {
         }
     }
 
-    /// Connects, greets and is greeted.
-    pub(crate) async fn greeted(network: &MemoryNetwork, id: u64, to: u64, instance: u128) -> Self {
+    /// Connects and completes the handshake.
+    pub(crate) async fn established(network: &MemoryNetwork, id: u64, to: u64, instance: u128) -> Self {
         let mut raw = Self::dial(network, id, to).await;
-        raw.greet(local(id, instance)).await;
+        raw.shake_hands(local(id, instance)).await;
         raw
     }
 
-    /// Greets and is greeted.
-    pub(crate) async fn greet(&mut self, me: LocalNode) {
+    /// Completes the handshake.
+    pub(crate) async fn shake_hands(&mut self, me: LocalNode) {
         let (mut handshake, hello) = self.hello(me);
         self.send(ControlMessage::Hello(Box::new(hello))).await;
         let theirs = self.expect(Kind::Hello).await;
@@ -392,7 +392,7 @@ impl tracing::Subscriber for Lines {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-/// Everything that waits in a room's channel.
+/// Everything that waits in an actor's channel.
 pub(crate) fn drain<M>(outlet: &mut mpsc::Receiver<M>) -> Vec<M> {
     std::iter::from_fn(|| outlet.try_recv().ok()).collect()
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_actors::messages::{Audience, Broadcast, Connect, Disconnect, Ping, Pinged, Send, Stop};
+use timed_actors::messages::{Audience, Broadcast, Connect, Disconnect, Ping, Pinged, SendTo, StopPeers};
 use timed_actors::transport::{MemoryNetwork, TcpTransport, Transport};
 use timed_peer::handshake::FEELER;
 use timed_peer::{AddressRecord, Direction, EndReason, HandshakeAction, LocalNode};
@@ -102,16 +102,16 @@ fn a_silent_peer_is_gone_by_its_deadline_and_comes_back() {
 }
 
 /// Sends one message of each kind and gives the kinds that arrived.
-async fn exchange(from: &Node, to_id: u64, to: &mut Node) -> BTreeSet<Kind> {
+async fn send_all_kinds(from: &Node, to_id: u64, to: &mut Node) -> BTreeSet<Kind> {
     // What comes back for block sync must have been asked for.
     let ask = BlockSyncMessage::GetBlocks { request: 9, from: 1, count: 64 };
     let from_id = if to_id == 1 { 2 } else { 1 };
-    to.manager.do_send(Send { to: key(from_id), message: ask.into() });
+    to.manager.do_send(SendTo { to: key(from_id), message: ask.into() });
     let large = Message::from(ConsensusMessage::Block(sample::opaque(1_500_000)));
-    let rooms = |m: &Message| !matches!(m, Message::Control(_));
-    let all: Vec<_> = Kind::ALL.into_iter().filter_map(sample::message).filter(rooms).chain([large]).collect();
+    let is_routed = |m: &Message| !matches!(m, Message::Control(_));
+    let all: Vec<_> = Kind::ALL.into_iter().filter_map(sample::message).filter(is_routed).chain([large]).collect();
     for message in &all {
-        from.manager.do_send(Send { to: key(to_id), message: message.clone() });
+        from.manager.do_send(SendTo { to: key(to_id), message: message.clone() });
     }
     pass(SECOND).await;
     let mut arrived: Vec<Message> = Vec::new();
@@ -129,8 +129,8 @@ fn every_message_type_is_delivered_in_both_directions() {
     run(async {
         let network = MemoryNetwork::new();
         let (mut one, mut two) = pair(&network).await;
-        let kinds = exchange(&one, 2, &mut two).await;
-        let back = exchange(&two, 1, &mut one).await;
+        let kinds = send_all_kinds(&one, 2, &mut two).await;
+        let back = send_all_kinds(&two, 1, &mut one).await;
         assert_eq!(kinds, back);
         pass(10 * SECOND).await;
         for node in [&one, &two] {
@@ -140,7 +140,7 @@ fn every_message_type_is_delivered_in_both_directions() {
                 assert_eq!(peer.received.contains_key(&kind), expected, "received {}", kind.name());
                 assert_eq!(peer.sent.contains_key(&kind), expected, "sent {}", kind.name());
             }
-            assert_eq!(peer.dropped, timed_actors::peer::Dropped::default());
+            assert_eq!(peer.dropped, timed_actors::peer::DroppedMessages::default());
         }
         // Bytes on the wire are counted, not calls: what one says it sent, the other has received.
         let (sent, received) = (one.view().peers[0].sent.clone(), two.view().peers[0].received.clone());
@@ -172,7 +172,7 @@ fn a_broadcast_reaches_its_audience_once() {
         let (to_two, to_three) = (drain(&mut two.outlets.consensus), drain(&mut three.outlets.consensus));
         assert_eq!((to_two.len(), to_three.len()), (2, 2));
         assert!(to_two.iter().all(|i| i.peer == key(1)));
-        // Peer exchange: the observer heard of node 2 from node 1, or the other way round, and they are connected.
+        // Address gossip: the observer heard of node 2 from node 1, or the other way round, and they are connected.
         assert!(two.is_up(3) && three.is_up(2));
     });
 }
@@ -223,16 +223,16 @@ fn three_nodes_that_all_dial_each_other_form_a_mesh_of_three_links() {
 }
 
 #[test]
-fn a_restarted_peer_replaces_its_ghost() {
+fn a_restarted_peer_replaces_its_stale_session() {
     run(async {
         let network = MemoryNetwork::new();
         let one = Setup::new(1).start(&network).await;
-        let mut ghost = Raw::greeted(&network, 2, 1, 100).await;
+        let mut stale = Raw::established(&network, 2, 1, 100).await;
         pass(SECOND).await;
         assert!(one.is_up(2));
-        let restarted = Raw::greeted(&network, 2, 1, 101).await;
+        let restarted = Raw::established(&network, 2, 1, 101).await;
         let living = tokio::task::spawn_local(restarted.behave());
-        assert_eq!(ghost.goodbye().await, Some(EndReason::Replaced));
+        assert_eq!(stale.goodbye().await, Some(EndReason::Replaced));
         pass(60 * SECOND).await;
         assert!(!living.is_finished());
         let view = one.view();
@@ -240,7 +240,7 @@ fn a_restarted_peer_replaces_its_ghost() {
         assert_eq!(view.peers[0].instance.as_u128(), 101);
         let news = [News::Up(key(2)), News::Down(key(2), EndReason::Replaced), News::Up(key(2))];
         assert_eq!(one.news(), news, "the end of the old session does not touch the new one");
-        drop(ghost);
+        drop(stale);
         pass(SECOND).await;
         assert!(one.is_up(2));
     });
@@ -255,7 +255,7 @@ fn a_peer_that_returns_under_another_address_is_found() {
         let mover = Setup::new(2).dials(&[3]).start(&network).await;
         pass(10 * SECOND).await;
         assert!(one.is_up(2), "two heard of each other through the third");
-        mover.manager.send(Stop).await.unwrap();
+        mover.manager.send(StopPeers).await.unwrap();
         drop(mover);
         pass(60 * SECOND).await;
         assert!(!one.is_up(2) && !hub.is_up(2));
@@ -362,7 +362,7 @@ fn limits_hold_and_a_validator_still_finds_room() {
             refused += 1;
         }
         assert_eq!(refused, 5);
-        let validator = Raw::greeted(&network, 2, 1, 2).await;
+        let validator = Raw::established(&network, 2, 1, 2).await;
         let _living = tokio::task::spawn_local(validator.behave());
         pass(SECOND).await;
         let view = one.view();
@@ -376,11 +376,11 @@ fn stopping_says_goodbye_to_everybody() {
     run(async {
         let network = MemoryNetwork::new();
         let (one, two) = pair(&network).await;
-        let raw = Raw::greeted(&network, 3, 1, 3).await;
+        let raw = Raw::established(&network, 3, 1, 3).await;
         let raw = tokio::task::spawn_local(raw.behave());
         pass(SECOND).await;
         let began = tokio::time::Instant::now();
-        one.manager.send(Stop).await.unwrap();
+        one.manager.send(StopPeers).await.unwrap();
         assert!(began.elapsed() < Duration::from_millis(2500));
         assert_eq!(raw.await.unwrap(), Some(EndReason::Shutdown));
         pass(Duration::from_millis(100)).await;
@@ -395,7 +395,7 @@ fn a_panic_in_a_peer_ends_that_peer_only() {
     run(async {
         let network = MemoryNetwork::new();
         let (one, two) = pair(&network).await;
-        let mut raw = Raw::greeted(&network, 3, 1, 3).await;
+        let mut raw = Raw::established(&network, 3, 1, 3).await;
         // Between two ticks of the manager, so that the peer is the next to ask for the time.
         pass(Duration::from_millis(1500)).await;
         assert!(one.is_up(3));
@@ -407,7 +407,7 @@ fn a_panic_in_a_peer_ends_that_peer_only() {
         assert_eq!(one.ends(3), [EndReason::Internal], "reported exactly once");
         assert!(one.is_up(2) && two.is_up(1) && two.ends(1).is_empty());
         assert_eq!(one.news().last(), Some(&News::Down(key(3), EndReason::Internal)));
-        let again = Raw::greeted(&network, 3, 1, 3).await;
+        let again = Raw::established(&network, 3, 1, 3).await;
         let _living = tokio::task::spawn_local(again.behave());
         pass(SECOND).await;
         assert!(one.is_up(3));
@@ -419,7 +419,7 @@ fn a_peer_in_its_own_words_is_answered_like_any_other() {
     run(async {
         let network = MemoryNetwork::new();
         let one = Setup::new(1).start(&network).await;
-        let mut raw = Raw::greeted(&network, 2, 1, 2).await;
+        let mut raw = Raw::established(&network, 2, 1, 2).await;
         raw.send(ControlMessage::Ping { nonce: 99 }).await;
         let pong = raw.expect(Kind::Pong).await;
         assert!(matches!(pong, Message::Control(ControlMessage::Pong { nonce: 99, time_ms: 1.. })), "{pong:?}");
@@ -466,7 +466,7 @@ fn two_live_nodes_with_one_key_are_reported_as_twins() {
         let network = MemoryNetwork::new();
         let one = Setup::new(1).start(&network).await;
         for instance in [100, 101, 100] {
-            let raw = Raw::greeted(&network, 2, 1, instance).await;
+            let raw = Raw::established(&network, 2, 1, instance).await;
             tokio::task::spawn_local(raw.behave());
             pass(11 * SECOND).await;
         }
@@ -497,7 +497,7 @@ fn real_sockets_carry_it_all() {
         one.manager.do_send(Broadcast { message: block.clone(), audience: Audience::All, except: None });
         let arrived = tokio::time::timeout(20 * SECOND, two.outlets.consensus.recv()).await.unwrap().unwrap();
         assert_eq!(Message::Consensus(arrived.message), block);
-        one.manager.send(Stop).await.unwrap();
+        one.manager.send(StopPeers).await.unwrap();
         let ended = two.views.wait_for(|v| !v.ended.is_empty()).await.unwrap().ended.clone();
         assert_eq!(ended[0].end.reason, EndReason::Shutdown);
     });
@@ -508,7 +508,7 @@ fn unknown_kinds_are_skipped_and_counted() {
     run(async {
         let network = MemoryNetwork::new();
         let mut one = Setup::new(1).start(&network).await;
-        let mut raw = Raw::greeted(&network, 2, 1, 2).await;
+        let mut raw = Raw::established(&network, 2, 1, 2).await;
         for _ in 0..100 {
             raw.send_bytes(&[0, 0, 0, 3, 0xee, 1, 2, 3]).await;
         }
@@ -526,9 +526,9 @@ fn unknown_kinds_are_skipped_and_counted() {
     });
 }
 
-/// A peer may talk as soon as it has heard our greeting: what comes in the same read as its own is not lost.
+/// A peer may talk as soon as it has read our `Hello`: what comes in the same read as its own is not lost.
 #[test]
-fn what_comes_together_with_the_greeting_is_handled_after_it() {
+fn what_comes_together_with_the_handshake_is_handled_after_it() {
     run(async {
         let network = MemoryNetwork::new();
         let mut node = Setup::new(1).start(&network).await;
@@ -567,10 +567,10 @@ fn a_feeler_tests_an_address_and_neither_side_counts_it_as_a_peer() {
         let node = setup.start(&network).await;
         let there = SocketAddr::new(ip(7), PORT);
         let mut listener = network.host(ip(7)).bind(there).await.unwrap();
-        let mut teller = Raw::greeted(&network, 3, 1, 3).await;
+        let mut announcer = Raw::established(&network, 3, 1, 3).await;
         let record = AddressRecord::sign(&node_key(7), ChainId(7), &address(7), node.clock.unix()).unwrap();
-        teller.send(ControlMessage::Addr { records: vec![record.encode()] }).await;
-        let _living = tokio::task::spawn_local(teller.behave());
+        announcer.send(ControlMessage::Addr { records: vec![record.encode()] }).await;
+        let _living = tokio::task::spawn_local(announcer.behave());
         let began = tokio::time::Instant::now();
         let mut felt = Raw::accept(&mut *listener, 7).await;
         assert!((85..155).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
@@ -588,14 +588,14 @@ fn a_feeler_tests_an_address_and_neither_side_counts_it_as_a_peer() {
         let view = node.view();
         assert_eq!((view.ended.len(), view.targets.iter().filter(|t| t.key == Some(key(7))).count()), (0, 0));
 
-        // The other side: a visitor is greeted, told that it saw what it came for, and was never a peer.
+        // The other side: a visitor completes the handshake, gets the reason `tested`, and was never a peer.
         let mut visitor = Raw::dial(&network, 8, 1).await;
-        visitor.greet(LocalNode { capabilities: FEELER, ..local(8, 8) }).await;
+        visitor.shake_hands(LocalNode { capabilities: FEELER, ..local(8, 8) }).await;
         assert_eq!(visitor.goodbye().await, Some(EndReason::Tested));
         pass(SECOND).await;
         assert_eq!(node.news(), [News::Up(key(3))]);
         assert!(node.view().ended.is_empty());
-        let _peer = Raw::greeted(&network, 8, 1, 8).await;
+        let _peer = Raw::established(&network, 8, 1, 8).await;
         pass(SECOND).await;
         assert!(node.is_up(8), "a visit is held against nobody");
     });

@@ -36,7 +36,7 @@ fn random_bytes_instead_of_tls_or_inside_it() {
             let mut rest = Vec::new();
             let _ = tokio::time::timeout(6 * SECOND, stream.read_to_end(&mut rest)).await.unwrap();
             let mut raw = Raw::dial(&scene.network, 3, 1).await;
-            // A length beyond every bound or an unknown kind before the greeting: both end it.
+            // A length beyond every bound or an unknown kind before the handshake: both end it.
             noise[0] |= 0x80;
             raw.send_bytes(&noise).await;
             assert!(raw.goodbye().await.is_some());
@@ -53,7 +53,7 @@ fn an_oversized_length_ends_the_session_before_anything_is_allocated_and_is_note
     run(async {
         let scene = Scene::begin().await;
         for (length, kind) in [(u32::MAX, 0x10), (257, 0x10), (100_000, 0x15), (70_000, 0x7f), (17, 0x02)] {
-            let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+            let mut raw = Raw::established(&scene.network, 3, 1, 3).await;
             raw.send_bytes(&header(length, kind)).await;
             assert_eq!(raw.goodbye().await, Some(EndReason::OversizedFrame), "{length} {kind}");
         }
@@ -68,7 +68,7 @@ fn defect_parse_errors_are_swallowed_an_undecodable_body_ends_the_session_with_i
         let scene = Scene::begin().await;
         let mut frame = header(3, Kind::Ping.number());
         frame.put_slice(&[0xc1, 0xc1, 0xc1]);
-        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let mut raw = Raw::established(&scene.network, 3, 1, 3).await;
         raw.send_bytes(&frame).await;
         assert_eq!(raw.goodbye().await, Some(EndReason::Undecodable));
         scene.end().await;
@@ -81,7 +81,7 @@ fn a_truncated_frame_waits_and_the_cut_is_nobodys_fault() {
         let scene = Scene::begin().await;
         let vote = Encoded::new(&ConsensusMessage::Vote(sample::opaque(143)).into()).unwrap();
         let bytes = vote.whole(usize::MAX).unwrap().clone();
-        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let mut raw = Raw::established(&scene.network, 3, 1, 3).await;
         raw.send_bytes(&bytes[..40]).await;
         pass(5 * SECOND).await;
         assert!(scene.node.is_up(3));
@@ -93,7 +93,7 @@ fn a_truncated_frame_waits_and_the_cut_is_nobodys_fault() {
 }
 
 #[test]
-fn a_slow_drip_greeting_and_a_silent_one_end_in_five_seconds() {
+fn a_slow_drip_handshake_and_a_silent_one_end_in_five_seconds() {
     run(async {
         let scene = Scene::begin().await;
         let began = tokio::time::Instant::now();
@@ -130,7 +130,7 @@ fn idle_sockets_do_not_hold_up_others() {
             tokio::task::yield_now().await;
         }
         let began = tokio::time::Instant::now();
-        let raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let raw = Raw::established(&scene.network, 3, 1, 3).await;
         assert!(began.elapsed() < SECOND);
         let _living = tokio::task::spawn_local(raw.behave());
         scene.end().await;
@@ -161,13 +161,13 @@ fn whoever_holds_all_handshakes_and_comes_back_at_once_keeps_no_newcomer_out() {
         for (round, from) in [ip(3), local_address(1), local_address(50)].into_iter().cycle().take(12).enumerate() {
             let began = tokio::time::Instant::now();
             let (stream, _) = scene.network.host(from).connect(&address(1)).await.unwrap();
-            let greeted = async {
+            let established = async {
                 let mut raw = Raw::secure(stream, 3, 1).await;
-                raw.greet(local(3, 3 + round as u128)).await;
+                raw.shake_hands(local(3, 3 + round as u128)).await;
                 raw
             };
             // Nothing gets through sooner than the attackers' own time limits when places are not given up.
-            let raw = tokio::time::timeout(SECOND, greeted).await.expect("a newcomer is kept out");
+            let raw = tokio::time::timeout(SECOND, established).await.expect("a newcomer is kept out");
             assert!(began.elapsed() < SECOND, "round {round} from {from}: {:?}", began.elapsed());
             pass(Duration::from_millis(1700)).await;
             drop(raw);
@@ -201,7 +201,7 @@ fn an_address_that_dials_too_often_gets_no_handshake_and_others_do() {
         );
         pass(SECOND).await;
         assert_eq!(scene.node.view().handshakes.refused, closed);
-        let raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let raw = Raw::established(&scene.network, 3, 1, 3).await;
         let _living = tokio::task::spawn_local(raw.behave());
         scene.end().await;
     });
@@ -248,7 +248,7 @@ fn a_validator_key_is_proved_for_this_connection_only() {
 }
 
 #[test]
-fn nothing_is_accepted_before_the_greeting_and_no_second_greeting() {
+fn nothing_is_accepted_before_the_handshake_and_no_second_handshake() {
     run(async {
         let scene = Scene::begin().await;
         let mut chunk = BytesMut::new();
@@ -260,7 +260,7 @@ fn nothing_is_accepted_before_the_greeting_and_no_second_greeting() {
             raw.send_bytes(bytes).await;
             assert_eq!(raw.goodbye().await, Some(EndReason::HandshakeOrder));
         }
-        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let mut raw = Raw::established(&scene.network, 3, 1, 3).await;
         let (_, hello) = raw.hello(local(3, 3));
         raw.send(ControlMessage::Hello(Box::new(hello))).await;
         assert_eq!(raw.goodbye().await, Some(EndReason::HandshakeOrder));
@@ -272,7 +272,7 @@ fn nothing_is_accepted_before_the_greeting_and_no_second_greeting() {
 fn a_peer_that_does_not_read_costs_at_most_its_byte_bound() {
     run(async {
         let mut scene = Scene::begin().await;
-        let mut deaf = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let mut deaf = Raw::established(&scene.network, 3, 1, 3).await;
         let block = |n: u32| {
             let mut bytes = n.to_be_bytes().to_vec();
             bytes.resize(1_000_000, 0);
@@ -310,7 +310,7 @@ fn peers_that_do_not_read_cost_at_most_the_bound_for_all_of_them() {
         let mut scene = Scene::begin_with(|config| config.lane_limits.all_peers = ALL).await;
         let mut deaf = Vec::new();
         for id in 3..7 {
-            deaf.push(Raw::greeted(&scene.network, id, 1, u128::from(id)).await);
+            deaf.push(Raw::established(&scene.network, id, 1, u128::from(id)).await);
         }
         let broadcast = |message: Message| Broadcast { message, audience: Audience::All, except: None };
         let queued = |scene: &Scene, id: u64| {
@@ -351,7 +351,7 @@ fn peers_that_do_not_read_cost_at_most_the_bound_for_all_of_them() {
 fn floods_of_votes_transactions_and_unasked_blocks_are_dropped_and_counted() {
     run(async {
         let mut scene = Scene::begin().await;
-        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let mut raw = Raw::established(&scene.network, 3, 1, 3).await;
         for _ in 0..3000 {
             raw.send(ConsensusMessage::Vote(sample::opaque(143))).await;
         }
@@ -369,7 +369,7 @@ fn floods_of_votes_transactions_and_unasked_blocks_are_dropped_and_counted() {
         assert_eq!((dropped.consensus, dropped.unasked), (3000 - 1024, 20));
         assert_eq!(dropped.mempool, 20 - 7, "3 MiB of transactions may wait");
         assert!(dropped.pings >= 150);
-        // The rooms are not crowded out: the good peer still has its own allowance.
+        // The channels are not crowded out: the good peer still has its own allowance.
         scene.good.manager.do_send(Broadcast {
             message: ConsensusMessage::Vote(sample::opaque(1)).into(),
             audience: Audience::All,
@@ -383,7 +383,7 @@ fn floods_of_votes_transactions_and_unasked_blocks_are_dropped_and_counted() {
         drop(arrived);
         raw.send(ConsensusMessage::Vote(sample::opaque(143))).await;
         pass(SECOND).await;
-        assert_eq!(drain(&mut scene.node.outlets.consensus).len(), 1, "what the room has taken frees the allowance");
+        assert_eq!(drain(&mut scene.node.outlets.consensus).len(), 1, "what the actor has taken frees the allowance");
         drop(raw);
         scene.end().await;
     });
@@ -395,13 +395,13 @@ fn provable_faults_ban_the_key_for_a_while_and_an_operator_can_lift_it() {
         let scene = Scene::begin().await;
         let mut me = local(3, 3);
         me.consensus_key = None;
-        let greet = async |network: &MemoryNetwork| {
+        let shake_hands = async |network: &MemoryNetwork| {
             let mut raw = Raw::dial(network, 3, 1).await;
             let (_, hello) = raw.hello(me.clone());
             raw.send(ControlMessage::Hello(Box::new(hello))).await;
             raw
         };
-        let raw = greet(&scene.network).await;
+        let raw = shake_hands(&scene.network).await;
         let living = tokio::task::spawn_local(raw.behave());
         pass(SECOND).await;
         for _ in 0..3 {
@@ -410,9 +410,9 @@ fn provable_faults_ban_the_key_for_a_while_and_an_operator_can_lift_it() {
         assert_eq!(living.await.unwrap(), Some(EndReason::Misbehaviour));
         pass(SECOND).await;
         assert_eq!(scene.node.view().bans.len(), 1);
-        assert_eq!(greet(&scene.network).await.goodbye().await, Some(EndReason::Banned));
+        assert_eq!(shake_hands(&scene.network).await.goodbye().await, Some(EndReason::Banned));
         assert!(scene.node.manager.send(LiftBan { peer: key(3) }).await.unwrap());
-        let raw = greet(&scene.network).await;
+        let raw = shake_hands(&scene.network).await;
         let living = tokio::task::spawn_local(raw.behave());
         pass(SECOND).await;
         assert!(scene.node.is_up(3));
@@ -432,7 +432,7 @@ fn provable_faults_ban_the_key_for_a_while_and_an_operator_can_lift_it() {
 fn defect_read_line_in_select_a_frame_that_comes_byte_by_byte_is_read_whole() {
     run(async {
         let mut scene = Scene::begin().await;
-        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let mut raw = Raw::established(&scene.network, 3, 1, 3).await;
         let vote = ConsensusMessage::Vote(sample::opaque(143));
         let encoded = Encoded::new(&vote.clone().into()).unwrap();
         for byte in &encoded.whole(usize::MAX).unwrap()[..] {
@@ -473,7 +473,7 @@ fn defect_burst_ticks_after_a_suspended_hour_no_ping_bursts_and_nobody_is_droppe
 fn defect_first_tick_fires_twice_one_ping_when_a_session_begins() {
     run(async {
         let scene = Scene::begin().await;
-        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let mut raw = Raw::established(&scene.network, 3, 1, 3).await;
         let mut pings = 0;
         let _ = tokio::time::timeout(4 * SECOND, async {
             while let Some(incoming) = raw.next().await {
@@ -493,7 +493,7 @@ fn defect_first_tick_fires_twice_one_ping_when_a_session_begins() {
 fn defect_unbounded_lines_ten_megabytes_of_one_frame_are_never_held() {
     run(async {
         let scene = Scene::begin().await;
-        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let mut raw = Raw::established(&scene.network, 3, 1, 3).await;
         raw.send_bytes(&header(10_000_000, Kind::Decided.number())).await;
         let mut sent = 0;
         while sent < 10_000_000 && raw.stream.write_all(&[0; 10_000]).await.is_ok() {
@@ -510,7 +510,7 @@ fn defect_unbounded_lines_ten_megabytes_of_one_frame_are_never_held() {
 fn defect_bulk_and_ping_share_a_writer_a_pong_passes_megabytes_of_bulk() {
     run(async {
         let scene = Scene::begin().await;
-        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let mut raw = Raw::established(&scene.network, 3, 1, 3).await;
         for n in 0..15 {
             let block = sample::opaque(1_000_000);
             let message = BlockSyncMessage::Decided { request: 1, height: n, certificate: sample::opaque(1), block };
@@ -539,7 +539,7 @@ fn defect_messages_other_than_pings_are_dropped_see_every_message_type() {
     // The whole walk over all kinds is in peers.rs; this is the shortest form: one vote after a thousand pings.
     run(async {
         let mut scene = Scene::begin().await;
-        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let mut raw = Raw::established(&scene.network, 3, 1, 3).await;
         for nonce in 0..1000 {
             raw.send(ControlMessage::Ping { nonce }).await;
         }
@@ -552,7 +552,7 @@ fn defect_messages_other_than_pings_are_dropped_see_every_message_type() {
 }
 
 #[test]
-fn defect_ping_before_the_handshake_nothing_but_a_greeting_is_sent_first() {
+fn defect_ping_before_the_handshake_nothing_but_a_hello_is_sent_first() {
     run(async {
         let scene = Scene::begin().await;
         let mut raw = Raw::dial(&scene.network, 3, 1).await;
@@ -572,7 +572,7 @@ fn defect_pending_pings_cut_to_five_late_pongs_still_match() {
     run(async {
         let scene = Scene::begin().await;
         let (lines, _guard) = Lines::capture();
-        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let mut raw = Raw::established(&scene.network, 3, 1, 3).await;
         let mut nonces = Vec::new();
         while nonces.len() < 9 {
             if let Message::Control(ControlMessage::Ping { nonce }) = raw.expect(Kind::Ping).await {
@@ -598,7 +598,7 @@ fn defect_pending_pings_cut_to_five_late_pongs_still_match() {
 fn a_peer_that_sends_but_never_answers_pings_is_closed_after_four_deadlines() {
     run(async {
         let scene = Scene::begin().await;
-        let mut raw = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let mut raw = Raw::established(&scene.network, 3, 1, 3).await;
         let began = tokio::time::Instant::now();
         let mut reason = None;
         while reason.is_none() {
@@ -622,7 +622,7 @@ fn a_goodbye_over_real_sockets_outlives_what_the_other_side_still_sends() {
         for round in 0..5 {
             let (stream, _) = TcpTransport.connect(&target).await.unwrap();
             let mut raw = Raw::secure(stream, 3, 1).await;
-            raw.greet(local(3, 3)).await;
+            raw.shake_hands(local(3, 3)).await;
             let mut bytes = header(u32::MAX, 0x10);
             bytes.resize(300_000, 0);
             // Some of it is unread when the node closes, and a closed socket with unread bytes resets the connection.

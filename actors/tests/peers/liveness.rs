@@ -17,7 +17,7 @@ fn a_block_that_takes_longer_than_the_deadline_keeps_its_sender_alive() {
     run(async {
         let network = MemoryNetwork::new();
         let node = Setup::new(1).start(&network).await;
-        let mut raw = Raw::greeted(&network, 3, 1, 3).await;
+        let mut raw = Raw::established(&network, 3, 1, 3).await;
         // Not one ping is answered, so only the chunks speak for it: one in 4 s, for 52 s, with a deadline of 15 s.
         let (block, mut offset) = (block(), 0);
         for chunk in 0..13 {
@@ -39,7 +39,7 @@ fn bytes_that_complete_nothing_are_no_life() {
     run(async {
         let network = MemoryNetwork::new();
         let node = Setup::new(1).start(&network).await;
-        let mut raw = Raw::greeted(&network, 3, 1, 3).await;
+        let mut raw = Raw::established(&network, 3, 1, 3).await;
         let began = tokio::time::Instant::now();
         let mut bytes = BytesMut::new();
         let _ = block().put_chunk(0, 4 * 4096, &mut bytes);

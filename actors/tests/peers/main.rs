@@ -6,4 +6,4 @@ mod friendly;
 mod hostile;
 mod liveness;
 mod quorum;
-mod strangers;
+mod unknown_peers;

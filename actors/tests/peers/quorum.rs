@@ -59,7 +59,7 @@ impl Seven {
     /// A peer connects and behaves; refused or not, it is heard to its end.
     async fn comes(&self, me: LocalNode, id: u64) -> JoinHandle<Option<EndReason>> {
         let mut raw = Raw::dial(&self.network, id, 1).await;
-        raw.greet(me).await;
+        raw.shake_hands(me).await;
         let living = tokio::task::spawn_local(raw.behave());
         pass(SECOND).await;
         living
@@ -68,7 +68,7 @@ impl Seven {
     /// A peer connects, sends one frame that proves its fault, and hears why it is sent away.
     async fn bad_frame(&self, me: LocalNode, id: u64, number: usize) -> Option<EndReason> {
         let mut raw = Raw::dial(&self.network, id, 1).await;
-        raw.greet(me).await;
+        raw.shake_hands(me).await;
         let mut frame = BytesMut::new();
         frame.put_u32(if number.is_multiple_of(2) { u32::MAX } else { 3 });
         frame.put_u8(Kind::Ping.number());
@@ -146,10 +146,10 @@ fn bad_frames_ban_validators_only_down_to_quorum_and_anybody_else_at_once() {
 }
 
 #[test]
-fn what_rooms_prove_of_validators_keeps_their_sessions_while_quorum_needs_them() {
+fn what_actors_prove_of_validators_keeps_their_sessions_while_quorum_needs_them() {
     run(async {
         let (scene, mut peers) = Seven::begin().await;
-        // Rooms prove three wrong signatures of each of them: 120 points, where 100 ban.
+        // Actors prove three wrong signatures of each of them: 120 points, where 100 ban.
         for id in 2..=7 {
             scene.penalize(id, Offence::InvalidSignature, 3).await;
         }

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Block sync is always alive next to consensus; [`BlockSync::leads`] says which of the two leads. Start reading in [`BlockSync`];
-//! [`Server`] is the other side: what we give to those who are behind.
+//! [`BlockServer`] is the other side: what we give to those who are behind.
 
 mod limits;
 mod peer;
@@ -21,7 +21,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-pub use limits::{Limits, ServerLimits};
+pub use limits::{ServerLimits, SyncLimits};
 pub use progress::{Progress, Stall};
-pub use server::{Decision, Reply, Server};
-pub use sync::{Action, BlockSync, Delivery, Stats};
+pub use server::{BlockReply, BlockServer, ServeDecision};
+pub use sync::{BlockDelivery, BlockSync, SyncAction, SyncStats};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Bounds of asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct SyncLimits {
     /// How far above the tip blocks are asked for. Unit: blocks.
     pub window: u64,
     /// Most bytes of blocks held here or handed on and not yet committed, never less than one block. When reached, the highest are
@@ -32,13 +32,13 @@ pub struct Limits {
     pub pause_max: Duration,
     /// How long one block more than ours is left to consensus before it is asked for.
     pub grace: Duration,
-    /// Without progress for so long, the reason is told.
+    /// Without progress for so long, the reason is reported.
     pub stall_after: Duration,
     /// Peers remembered after they went, with their failures, so that a new connection does not whitewash them.
     pub remembered_max: usize,
 }
 
-impl Default for Limits {
+impl Default for SyncLimits {
     fn default() -> Self {
         Self {
             window: 256,

@@ -1,6 +1,6 @@
 //! What is known of one peer: its claims, its speed, its failures.
 
-use crate::limits::Limits;
+use crate::limits::SyncLimits;
 use std::time::Duration;
 use timed_primitives::{Height, Instant};
 
@@ -57,7 +57,7 @@ impl PeerRecord {
     }
 
     /// A request brought nothing. Those that fail together count once.
-    pub(crate) fn on_failure(&mut self, now: Instant, limits: &Limits) {
+    pub(crate) fn on_failure(&mut self, now: Instant, limits: &SyncLimits) {
         if self.failures > 0 && now < self.ask_after {
             return;
         }
@@ -67,7 +67,7 @@ impl PeerRecord {
     }
 
     /// Time allowed from now for so many blocks of this size; doubles with each failure.
-    pub(crate) fn timeout(&self, limits: &Limits, blocks: usize, block_bytes: u64) -> Duration {
+    pub(crate) fn timeout(&self, limits: &SyncLimits, blocks: usize, block_bytes: u64) -> Duration {
         let base = match self.speed {
             None => limits.timeout_start,
             Some(speed) => {
@@ -81,7 +81,7 @@ impl PeerRecord {
     }
 
     /// How many blocks of this size to ask for at once.
-    pub(crate) fn blocks_at_once(&self, limits: &Limits, block_bytes: u64) -> u64 {
+    pub(crate) fn blocks_at_once(&self, limits: &SyncLimits, block_bytes: u64) -> u64 {
         let max = u64::from(limits.request_blocks_max).max(1);
         let wish = match (self.failures, self.speed) {
             (0, None) => FIRST_BLOCKS,
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn deadlines_follow_the_measured_speed_within_bounds() {
-        let limits = Limits::default();
+        let limits = SyncLimits::default();
         let mut peer = PeerRecord::default();
         assert_eq!(peer.timeout(&limits, 16, 1 << 20), Duration::from_secs(2));
         peer.on_block(Height(1), 1_000_000, Duration::from_secs(1));
@@ -127,7 +127,7 @@ mod tests {
     fn a_claim_counts_until_it_fails() {
         let mut peer = PeerRecord { claimed: Height(1_000_000), ..PeerRecord::default() };
         assert_eq!(peer.plausible(), Height(1_000_000));
-        peer.on_failure(Instant(0), &Limits::default());
+        peer.on_failure(Instant(0), &SyncLimits::default());
         assert_eq!(peer.plausible(), Height(0));
         peer.on_block(Height(7), 1, Duration::ZERO);
         assert_eq!(peer.plausible(), Height(1_000_000));

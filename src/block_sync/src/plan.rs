@@ -1,7 +1,7 @@
 //! What to hand on, what to ask whom.
 
 use crate::peer::PeerRecord;
-use crate::sync::{Action, Batch, BlockSync, Delivery, Flight, Held};
+use crate::sync::{BlockDelivery, BlockSync, DeliveredBatch, FetchedBlock, PendingRequest, SyncAction};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use timed_primitives::{Height, Instant, PublicKey};
@@ -10,14 +10,14 @@ use timed_primitives::{Height, Instant, PublicKey};
 const SLOW_FACTOR: u64 = 8;
 
 /// Whom to ask for a height.
-struct Choice {
+struct PeerChoice {
     peer: PublicKey,
     is_probe: bool,
 }
 
 impl<B> BlockSync<B> {
     /// After every event: hands on what is complete, then asks for what is missing.
-    pub(crate) fn advance(&mut self, now: Instant) -> Vec<Action<B>> {
+    pub(crate) fn advance(&mut self, now: Instant) -> Vec<SyncAction<B>> {
         self.last_planned = self.last_planned.max(now);
         let is_ahead = |peer: &PeerRecord| !peer.is_blamed && peer.claimed > self.tip;
         if !self.peers.values().any(is_ahead) {
@@ -32,12 +32,12 @@ impl<B> BlockSync<B> {
     }
 
     /// The longest run above the tip, when no batch is out.
-    fn deliver(&mut self) -> Option<Action<B>> {
+    fn deliver(&mut self) -> Option<SyncAction<B>> {
         if self.batch.is_some() {
             return None;
         }
         let first = self.tip.next();
-        let mut batch = Batch { last: first, from: Default::default(), bytes: 0 };
+        let mut batch = DeliveredBatch { last: first, from: Default::default(), bytes: 0 };
         let mut items = Vec::new();
         let mut height = first;
         while let Some(held) = self.held.get(&height) {
@@ -45,22 +45,22 @@ impl<B> BlockSync<B> {
             if items.len() >= self.limits.batch_blocks_max.max(1) || (is_over && !items.is_empty()) {
                 break;
             }
-            let Some(Held { from, bytes, item }) = self.held.remove(&height) else { break };
+            let Some(FetchedBlock { from, bytes, item }) = self.held.remove(&height) else { break };
             self.held_bytes -= bytes;
             batch.bytes += bytes;
             batch.last = height;
             batch.from.insert(height, from);
-            items.push(Delivery { height, from, item });
+            items.push(BlockDelivery { height, from, item });
             height = height.next();
         }
         if items.is_empty() {
             return None;
         }
         self.batch = Some(batch);
-        Some(Action::Deliver { first, items })
+        Some(SyncAction::Deliver { first, items })
     }
 
-    fn request_missing(&mut self, now: Instant, actions: &mut Vec<Action<B>>) {
+    fn request_missing(&mut self, now: Instant, actions: &mut Vec<SyncAction<B>>) {
         let mut height = self.batch.as_ref().map_or(self.tip, |batch| batch.last).next();
         while self.held.contains_key(&height) {
             height = height.next();
@@ -69,8 +69,8 @@ impl<B> BlockSync<B> {
         let top = self.peers.values().filter(|peer| !peer.is_blamed).map(|peer| peer.claimed).max().unwrap_or_default();
         let top = top.min(self.tip.plus(self.limits.window));
         let mut in_flight: BTreeSet<Height> = BTreeSet::new();
-        for flight in self.flights.values().filter(|flight| !flight.is_late) {
-            in_flight.extend(&flight.missing);
+        for pending in self.pending_requests.values().filter(|pending| !pending.is_late) {
+            in_flight.extend(&pending.missing);
         }
         while height <= top {
             let is_missing = |at: &Height| !self.held.contains_key(at) && !in_flight.contains(at);
@@ -90,8 +90,9 @@ impl<B> BlockSync<B> {
 
     /// What was asked ahead of need from a peer of second choice is needed now: it is late, and asked from a better one.
     fn end_probe(&mut self, now: Instant, needed: Height) {
-        let is_it = |flight: &Flight| flight.is_probe && !flight.is_late && flight.missing.contains(&needed);
-        let probe = self.flights.iter().find(|(_, flight)| is_it(flight)).map(|(request, _)| *request);
+        let is_it =
+            |pending: &PendingRequest| pending.is_probe && !pending.is_late && pending.missing.contains(&needed);
+        let probe = self.pending_requests.iter().find(|(_, pending)| is_it(pending)).map(|(request, _)| *request);
         if let Some(request) = probe {
             self.give_up(now, request);
         }
@@ -99,10 +100,10 @@ impl<B> BlockSync<B> {
 
     /// A request is late. If it brought nothing, its peer has failed.
     pub(crate) fn give_up(&mut self, now: Instant, request: u64) {
-        let Some(flight) = self.flights.get_mut(&request) else { return };
-        flight.is_late = true;
+        let Some(pending) = self.pending_requests.get_mut(&request) else { return };
+        pending.is_late = true;
         self.stats.timed_out += 1;
-        let (peer, blocks) = (flight.peer, flight.blocks);
+        let (peer, blocks) = (pending.peer, pending.blocks);
         if blocks == 0
             && let Some(record) = self.peers.get_mut(&peer)
         {
@@ -124,22 +125,22 @@ impl<B> BlockSync<B> {
         count(record.blocks_at_once(&self.limits, self.block_bytes)).min(room).min(reach)
     }
 
-    fn request(&mut self, now: Instant, choice: Choice, run: BTreeSet<Height>) -> Option<Action<B>> {
-        let Choice { peer: to, is_probe } = choice;
+    fn request(&mut self, now: Instant, choice: PeerChoice, run: BTreeSet<Height>) -> Option<SyncAction<B>> {
+        let PeerChoice { peer: to, is_probe } = choice;
         let from = *run.first()?;
         let count = u16::try_from(run.len()).ok()?;
         let request = self.next_request;
         self.next_request = self.next_request.wrapping_add(1);
         self.stats.requests += 1;
-        self.flights.insert(request, Flight { is_probe, ..Flight::new(to, run, now) });
+        self.pending_requests.insert(request, PendingRequest { is_probe, ..PendingRequest::new(to, run, now) });
         self.extend_deadlines(now, &to);
-        Some(Action::Request { to, request, from, count })
+        Some(SyncAction::Request { to, request, from, count })
     }
 
     /// The peer to ask for a height: it claims to have it, is not paused and has a free slot. A peer that failed or is much slower
     /// than the fastest is passed over while a better one has the height too, even if that is busy now; except high in the window,
     /// where nothing waits for the answer and the peer can show that it has recovered.
-    fn choose(&self, now: Instant, height: Height) -> Option<Choice> {
+    fn choose(&self, now: Instant, height: Height) -> Option<PeerChoice> {
         let may_ask = |peer: &PeerRecord| {
             let is_due = peer.claimed.above(self.tip) >= 2
                 || self.wanted.is_some()
@@ -159,22 +160,22 @@ impl<B> BlockSync<B> {
             .map(|(key, peer)| (key, peer, self.open_requests(key)))
             .filter(|(_, peer, open)| *open < if peer.failures == 0 { self.limits.requests_per_peer_max } else { 1 })
             .min_by_key(|(key, peer, open)| (peer.failures, *open, Reverse(peer.speed.unwrap_or(u64::MAX)), **key))
-            .map(|(key, peer, _)| Choice { peer: *key, is_probe: has_first && is_second(peer) })
+            .map(|(key, peer, _)| PeerChoice { peer: *key, is_probe: has_first && is_second(peer) })
     }
 
     fn open_requests(&self, peer: &PublicKey) -> usize {
-        self.flights.values().filter(|flight| flight.peer == *peer && !flight.is_late).count()
+        self.pending_requests.values().filter(|pending| pending.peer == *peer && !pending.is_late).count()
     }
 
     /// Any progress of a peer counts for all its requests, since it answers them one after the other; none lasts longer than
-    /// [`crate::Limits::timeout_max`] in all.
+    /// [`crate::SyncLimits::timeout_max`] in all.
     pub(crate) fn extend_deadlines(&mut self, now: Instant, peer: &PublicKey) {
         let Some(record) = self.peers.get(peer) else { return };
-        let open = |flight: &&mut Flight| flight.peer == *peer && !flight.is_late;
-        let missing = self.flights.values_mut().filter(open).map(|flight| flight.missing.len()).sum();
+        let open = |pending: &&mut PendingRequest| pending.peer == *peer && !pending.is_late;
+        let missing = self.pending_requests.values_mut().filter(open).map(|pending| pending.missing.len()).sum();
         let timeout = record.timeout(&self.limits, missing, self.block_bytes);
-        for flight in self.flights.values_mut().filter(open) {
-            flight.deadline = (now + timeout).min(flight.sent_at + self.limits.timeout_max);
+        for pending in self.pending_requests.values_mut().filter(open) {
+            pending.deadline = (now + timeout).min(pending.sent_at + self.limits.timeout_max);
         }
     }
 
@@ -182,15 +183,17 @@ impl<B> BlockSync<B> {
     pub(crate) fn measure(&mut self, now: Instant, peer: &PublicKey, request: u64, height: Height, bytes: usize) {
         let size = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.block_bytes = (self.block_bytes - self.block_bytes / 8 + size / 8).max(size).max(1);
-        let (Some(flight), Some(record)) = (self.flights.get_mut(&request), self.peers.get_mut(peer)) else { return };
-        flight.blocks += 1;
-        flight.bytes = flight.bytes.saturating_add(bytes);
-        record.on_block(height, flight.bytes, now.since(flight.sent_at));
+        let (Some(pending), Some(record)) = (self.pending_requests.get_mut(&request), self.peers.get_mut(peer)) else {
+            return;
+        };
+        pending.blocks += 1;
+        pending.bytes = pending.bytes.saturating_add(bytes);
+        record.on_block(height, pending.bytes, now.since(pending.sent_at));
     }
 
     /// Keeps a block. When there is no room, the highest go first, for they are needed last; the next one to be handed on always
     /// has room.
-    pub(crate) fn hold(&mut self, height: Height, block: Held<B>) {
+    pub(crate) fn hold(&mut self, height: Height, block: FetchedBlock<B>) {
         self.held_bytes += block.bytes;
         if let Some(old) = self.held.insert(height, block) {
             self.held_bytes -= old.bytes;
@@ -204,24 +207,25 @@ impl<B> BlockSync<B> {
     }
 
     /// Ends all dealings with a peer: its requests, and what is held from it.
-    pub(crate) fn blame(&mut self, peer: PublicKey, height: Height) -> Action<B> {
+    pub(crate) fn blame(&mut self, peer: PublicKey, height: Height) -> SyncAction<B> {
         self.stats.blamed += 1;
-        self.flights.retain(|_, flight| flight.peer != peer);
+        self.pending_requests.retain(|_, pending| pending.peer != peer);
         self.held.retain(|_, held| held.from != peer);
         self.held_bytes = self.held.values().map(|held| held.bytes).sum();
         if let Some(record) = self.peers.get_mut(&peer) {
             record.is_blamed = true;
             record.failures = record.failures.saturating_add(1);
         }
-        Action::Blame { peer, height }
+        SyncAction::Blame { peer, height }
     }
 
     /// Of the late requests to a peer only the newest few stay open.
     pub(crate) fn forget_late(&mut self, peer: &PublicKey) {
-        let is_late = |flight: &Flight| flight.peer == *peer && flight.is_late;
-        let late: Vec<u64> = self.flights.iter().filter(|(_, f)| is_late(f)).map(|(request, _)| *request).collect();
+        let is_late = |pending: &PendingRequest| pending.peer == *peer && pending.is_late;
+        let late: Vec<u64> =
+            self.pending_requests.iter().filter(|(_, f)| is_late(f)).map(|(request, _)| *request).collect();
         for request in late.iter().rev().skip(self.limits.late_per_peer_max) {
-            self.flights.remove(request);
+            self.pending_requests.remove(request);
         }
     }
 }

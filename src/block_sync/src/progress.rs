@@ -82,10 +82,18 @@ pub struct Progress {
     pub held_bytes: usize,
     /// Blocks asked for.
     pub in_flight: usize,
-    /// Peers that told their height.
+    /// Peers that reported their height.
     pub peers: usize,
     /// Why it stands still, when it does.
     pub stall: Option<Stall>,
+}
+
+impl Progress {
+    /// Whether sync leads and what is missing will not be here within `time`, at the rate that was measured.
+    pub fn is_behind(&self, time: Duration) -> bool {
+        let is_soon = self.stall.is_none() && self.remaining.is_some_and(|remaining| remaining < time);
+        self.leads && !is_soon
+    }
 }
 
 /// Commits older than this do not count for the rate.
@@ -110,7 +118,12 @@ impl<B> BlockSync<B> {
             },
             held: self.held.len(),
             held_bytes: self.held_bytes + self.batch.as_ref().map_or(0, |batch| batch.bytes),
-            in_flight: self.flights.values().filter(|flight| !flight.is_late).map(|flight| flight.missing.len()).sum(),
+            in_flight: self
+                .pending_requests
+                .values()
+                .filter(|pending| !pending.is_late)
+                .map(|pending| pending.missing.len())
+                .sum(),
             peers: self.peers.len(),
             stall: self.stall(now),
         }
@@ -124,7 +137,7 @@ impl<B> BlockSync<B> {
         (blocks > 0 && elapsed > 0.0).then(|| ratio(blocks, 1) / elapsed)
     }
 
-    /// Why nothing has come for [`crate::Limits::stall_after`] though somebody claims more than we have, or a block is wanted.
+    /// Why nothing has come for [`crate::SyncLimits::stall_after`] though somebody claims more than we have, or a block is wanted.
     fn stall(&self, now: Instant) -> Option<Stall> {
         let since = self.behind_since.or(self.wanted.map(|_| self.progress_at))?.max(self.progress_at);
         let waited = now.since(since);
@@ -138,9 +151,9 @@ impl<B> BlockSync<B> {
         if self.peers.is_empty() {
             return Some(Stall::NoPeers);
         }
-        let asked = self.flights.values().filter(|flight| flight.missing.contains(&height));
-        if let Some(flight) = asked.max_by_key(|flight| (!flight.is_late, flight.sent_at)) {
-            return Some(Stall::PeerSlow { peer: flight.peer, height, waited: now.since(flight.sent_at) });
+        let asked = self.pending_requests.values().filter(|pending| pending.missing.contains(&height));
+        if let Some(pending) = asked.max_by_key(|pending| (!pending.is_late, pending.sent_at)) {
+            return Some(Stall::PeerSlow { peer: pending.peer, height, waited: now.since(pending.sent_at) });
         }
         let able = self.peers.values().filter(|peer| peer.claims(height));
         match able.map(|peer| peer.ask_after).min() {
@@ -154,4 +167,33 @@ impl<B> BlockSync<B> {
 #[allow(clippy::cast_precision_loss, clippy::as_conversions, reason = "shown to people, rounded anyway")]
 fn ratio(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_will_be_there_in_a_moment_is_not_behind() {
+        let progress = |leads, remaining: Option<u64>, stall| Progress {
+            tip: Height(98),
+            target: Height(100),
+            leads,
+            percent: 98.0,
+            blocks_per_second: None,
+            remaining: remaining.map(Duration::from_millis),
+            held: 0,
+            held_bytes: 0,
+            in_flight: 0,
+            peers: 3,
+            stall,
+        };
+        let second = Duration::from_secs(1);
+        assert!(!progress(true, Some(100), None).is_behind(second), "two blocks where twenty are decided each second");
+        assert!(progress(true, Some(20_000), None).is_behind(second), "two blocks where one is decided in ten seconds");
+        assert!(progress(true, Some(1_000), None).is_behind(second));
+        assert!(progress(true, None, None).is_behind(second), "nothing is known of the rate");
+        assert!(progress(true, Some(100), Some(Stall::NoPeers)).is_behind(second));
+        assert!(!progress(false, None, None).is_behind(second), "consensus leads");
+    }
 }

@@ -7,9 +7,9 @@ use timed_primitives::{Height, PublicKey};
 /// What to do with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Decision {
-    /// Send the blocks that the [`Reply`] names, then `End`, then call [`Server::on_finished`].
-    Serve(Reply),
+pub enum ServeDecision {
+    /// Send the blocks that the [`BlockReply`] names, then `End`, then call [`BlockServer::on_finished`].
+    Serve(BlockReply),
     /// Send `End` with nothing: we do not have the first block, or serve enough already.
     Decline {
         /// The request's number.
@@ -19,7 +19,7 @@ pub enum Decision {
 
 /// The answer to one request, as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub struct BlockReply {
     /// To whom.
     pub to: PublicKey,
     /// The request's number.
@@ -30,13 +30,13 @@ pub struct Reply {
     sent: u16,
 }
 
-impl Reply {
+impl BlockReply {
     /// The next block to send; `None` when the request is answered or its bytes are used up.
     pub fn next(&self) -> Option<Height> {
         (self.next <= self.last && self.bytes_left > 0).then_some(self.next)
     }
 
-    /// The block of [`Reply::next`] was sent.
+    /// The block of [`BlockReply::next`] was sent.
     pub fn on_sent(&mut self, bytes: usize) {
         self.next = self.next.next();
         self.bytes_left = self.bytes_left.saturating_sub(bytes);
@@ -51,13 +51,13 @@ impl Reply {
 
 /// Counts what is served to whom. Bound: requests per peer and in all; above them a request is declined.
 #[derive(Debug)]
-pub struct Server {
+pub struct BlockServer {
     limits: ServerLimits,
     open: BTreeMap<PublicKey, usize>,
     total: usize,
 }
 
-impl Server {
+impl BlockServer {
     /// Serves nobody yet.
     pub fn new(limits: ServerLimits) -> Self {
         Self { limits, open: BTreeMap::new(), total: 0 }
@@ -72,18 +72,18 @@ impl Server {
         count: u16,
         earliest: Height,
         tip: Height,
-    ) -> Decision {
+    ) -> ServeDecision {
         let open = self.open.get(&peer).copied().unwrap_or(0);
         let is_busy = open >= self.limits.per_peer_max || self.total >= self.limits.total_max;
         let first = earliest.max(Height::FIRST);
         if count == 0 || from < first || from > tip || is_busy {
-            return Decision::Decline { request };
+            return ServeDecision::Decline { request };
         }
         self.open.insert(peer, open + 1);
         self.total += 1;
         let count = u64::from(count.min(self.limits.blocks_max).max(1));
         let last = from.plus(count - 1).min(tip);
-        Decision::Serve(Reply {
+        ServeDecision::Serve(BlockReply {
             to: peer,
             request,
             next: from,
@@ -104,7 +104,7 @@ impl Server {
         }
     }
 
-    /// A peer is gone, with its replies: do not call [`Server::on_finished`] for them.
+    /// A peer is gone, with its replies: do not call [`BlockServer::on_finished`] for them.
     pub fn on_peer_down(&mut self, peer: &PublicKey) {
         self.total -= self.open.remove(peer).unwrap_or(0);
     }
@@ -124,21 +124,21 @@ mod tests {
     fn serves_within_its_bounds() {
         let peer = SecretKey::development("node", 1).public();
         let limits = ServerLimits { blocks_max: 3, bytes_max: 100, per_peer_max: 2, total_max: 3 };
-        let mut server = Server::new(limits);
+        let mut server = BlockServer::new(limits);
         let mut ask =
             |request, from, count| server.on_request(peer, request, Height(from), count, Height(2), Height(10));
-        let Decision::Serve(mut reply) = ask(1, 5, 64) else { panic!("declined") };
+        let ServeDecision::Serve(mut reply) = ask(1, 5, 64) else { panic!("declined") };
         assert_eq!(reply.next(), Some(Height(5)));
         reply.on_sent(10);
         reply.on_sent(10);
         reply.on_sent(10);
         assert_eq!((reply.next(), reply.sent()), (None, 3));
-        assert_eq!(ask(2, 1, 1), Decision::Decline { request: 2 });
-        assert_eq!(ask(2, 11, 1), Decision::Decline { request: 2 });
-        let Decision::Serve(mut reply) = ask(3, 10, 64) else { panic!("declined") };
+        assert_eq!(ask(2, 1, 1), ServeDecision::Decline { request: 2 });
+        assert_eq!(ask(2, 11, 1), ServeDecision::Decline { request: 2 });
+        let ServeDecision::Serve(mut reply) = ask(3, 10, 64) else { panic!("declined") };
         reply.on_sent(200);
         assert_eq!((reply.next(), reply.sent()), (None, 1));
-        assert_eq!(ask(4, 5, 1), Decision::Decline { request: 4 });
+        assert_eq!(ask(4, 5, 1), ServeDecision::Decline { request: 4 });
         server.on_finished(&peer);
         assert_eq!(server.open(), 1);
         server.on_peer_down(&peer);
@@ -149,8 +149,8 @@ mod tests {
     #[test]
     fn the_bytes_of_a_reply_are_bounded() {
         let peer = SecretKey::development("node", 1).public();
-        let mut server = Server::new(ServerLimits { bytes_max: 100, ..ServerLimits::default() });
-        let Decision::Serve(mut reply) = server.on_request(peer, 1, Height(1), 64, Height(1), Height(64)) else {
+        let mut server = BlockServer::new(ServerLimits { bytes_max: 100, ..ServerLimits::default() });
+        let ServeDecision::Serve(mut reply) = server.on_request(peer, 1, Height(1), 64, Height(1), Height(64)) else {
             panic!("declined")
         };
         while reply.next().is_some() {

@@ -1,6 +1,6 @@
 //! The core: what comes in, what is held, what goes out.
 
-use crate::limits::Limits;
+use crate::limits::SyncLimits;
 use crate::peer::PeerRecord;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use timed_primitives::{BlockId, Height, Instant, PublicKey};
@@ -8,7 +8,7 @@ use timed_primitives::{BlockId, Height, Instant, PublicKey};
 /// What the caller must do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Action<B> {
+pub enum SyncAction<B> {
     /// Send `GetBlocks`.
     Request {
         /// To this peer.
@@ -26,7 +26,7 @@ pub enum Action<B> {
         /// Height of the first item: the tip's plus 1.
         first: Height,
         /// The items.
-        items: Vec<Delivery<B>>,
+        items: Vec<BlockDelivery<B>>,
     },
     /// The peer delivered something provably false: penalise it.
     Blame {
@@ -39,7 +39,7 @@ pub enum Action<B> {
 
 /// One block to be committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery<B> {
+pub struct BlockDelivery<B> {
     /// Its height.
     pub height: Height,
     /// Who delivered it.
@@ -50,7 +50,7 @@ pub struct Delivery<B> {
 
 /// Counters since the start, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
+pub struct SyncStats {
     /// Requests sent.
     pub requests: u64,
     /// Requests that were late.
@@ -67,7 +67,7 @@ pub struct Stats {
 
 /// A request on its way.
 #[derive(Clone, Debug)]
-pub(crate) struct Flight {
+pub(crate) struct PendingRequest {
     pub(crate) peer: PublicKey,
     pub(crate) missing: BTreeSet<Height>,
     pub(crate) sent_at: Instant,
@@ -80,14 +80,14 @@ pub(crate) struct Flight {
     pub(crate) bytes: usize,
 }
 
-impl Flight {
+impl PendingRequest {
     pub(crate) fn new(peer: PublicKey, missing: BTreeSet<Height>, sent_at: Instant) -> Self {
         Self { peer, missing, sent_at, deadline: sent_at, is_late: false, is_probe: false, blocks: 0, bytes: 0 }
     }
 }
 
 #[derive(Debug)]
-pub(crate) struct Held<B> {
+pub(crate) struct FetchedBlock<B> {
     pub(crate) from: PublicKey,
     pub(crate) bytes: usize,
     pub(crate) item: B,
@@ -95,7 +95,7 @@ pub(crate) struct Held<B> {
 
 /// What was handed on and is not committed.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(crate) struct DeliveredBatch {
     pub(crate) last: Height,
     pub(crate) from: BTreeMap<Height, PublicKey>,
     pub(crate) bytes: usize,
@@ -115,13 +115,13 @@ pub(crate) struct Batch {
 /// | handed on | committed, or refused (then missing again, its sender blamed) |
 #[derive(Debug)]
 pub struct BlockSync<B> {
-    pub(crate) limits: Limits,
+    pub(crate) limits: SyncLimits,
     pub(crate) tip: Height,
     pub(crate) peers: BTreeMap<PublicKey, PeerRecord>,
-    pub(crate) flights: BTreeMap<u64, Flight>,
-    pub(crate) held: BTreeMap<Height, Held<B>>,
+    pub(crate) pending_requests: BTreeMap<u64, PendingRequest>,
+    pub(crate) held: BTreeMap<Height, FetchedBlock<B>>,
     pub(crate) held_bytes: usize,
-    pub(crate) batch: Option<Batch>,
+    pub(crate) batch: Option<DeliveredBatch>,
     pub(crate) wanted: Option<(Height, BlockId)>,
     /// Size expected of a block. Unit: bytes.
     pub(crate) block_bytes: u64,
@@ -132,7 +132,7 @@ pub struct BlockSync<B> {
     /// Recent commits, for the rate.
     pub(crate) commits: VecDeque<(Instant, Height)>,
     pub(crate) next_request: u64,
-    pub(crate) stats: Stats,
+    pub(crate) stats: SyncStats,
     /// When requests were last planned; pauses that ended before need no wake.
     pub(crate) last_planned: Instant,
     remembered: VecDeque<(PublicKey, u32)>,
@@ -145,12 +145,12 @@ const COMMITS_MAX: usize = 64;
 
 impl<B> BlockSync<B> {
     /// Knows no peer; our chain ends at `tip`.
-    pub fn new(limits: Limits, tip: Height) -> Self {
+    pub fn new(limits: SyncLimits, tip: Height) -> Self {
         Self {
             limits,
             tip,
             peers: BTreeMap::new(),
-            flights: BTreeMap::new(),
+            pending_requests: BTreeMap::new(),
             held: BTreeMap::new(),
             held_bytes: 0,
             batch: None,
@@ -160,14 +160,14 @@ impl<B> BlockSync<B> {
             progress_at: Instant::START,
             commits: VecDeque::new(),
             next_request: 1,
-            stats: Stats::default(),
+            stats: SyncStats::default(),
             last_planned: Instant::START,
             remembered: VecDeque::new(),
         }
     }
 
     /// A peer says what it has: in its handshake and at each new tip.
-    pub fn on_status(&mut self, now: Instant, peer: PublicKey, height: Height, earliest: Height) -> Vec<Action<B>> {
+    pub fn on_status(&mut self, now: Instant, peer: PublicKey, height: Height, earliest: Height) -> Vec<SyncAction<B>> {
         let remembered = &mut self.remembered;
         let record = self.peers.entry(peer).or_insert_with(|| {
             let place = remembered.iter().position(|(other, _)| *other == peer);
@@ -180,8 +180,8 @@ impl<B> BlockSync<B> {
     }
 
     /// A peer is gone: what it was asked for is asked from others.
-    pub fn on_peer_down(&mut self, now: Instant, peer: &PublicKey) -> Vec<Action<B>> {
-        self.flights.retain(|_, flight| flight.peer != *peer);
+    pub fn on_peer_down(&mut self, now: Instant, peer: &PublicKey) -> Vec<SyncAction<B>> {
+        self.pending_requests.retain(|_, pending| pending.peer != *peer);
         if let Some(record) = self.peers.remove(peer)
             && record.failures > 0
             && self.limits.remembered_max > 0
@@ -197,7 +197,9 @@ impl<B> BlockSync<B> {
     /// True when this reply was asked for: look before verifying anything. A reply that was not is dropped without blame, since it may
     /// only be late.
     pub fn is_expected(&self, peer: &PublicKey, request: u64, height: Height) -> bool {
-        self.flights.get(&request).is_some_and(|flight| flight.peer == *peer && flight.missing.contains(&height))
+        self.pending_requests
+            .get(&request)
+            .is_some_and(|pending| pending.peer == *peer && pending.missing.contains(&height))
     }
 
     /// A block arrived; the caller has verified what it can: the certificate, and that the block is the one it names.
@@ -210,7 +212,7 @@ impl<B> BlockSync<B> {
         height: Height,
         bytes: usize,
         item: B,
-    ) -> Vec<Action<B>> {
+    ) -> Vec<SyncAction<B>> {
         if !self.is_expected(&peer, request, height) {
             self.stats.unwanted += 1;
             return Vec::new();
@@ -218,23 +220,23 @@ impl<B> BlockSync<B> {
         self.stats.received += 1;
         self.progress_at = now;
         self.measure(now, &peer, request, height, bytes);
-        for flight in self.flights.values_mut() {
-            flight.missing.remove(&height);
+        for pending in self.pending_requests.values_mut() {
+            pending.missing.remove(&height);
         }
-        self.flights.retain(|_, flight| !flight.missing.is_empty());
-        self.hold(height, Held { from: peer, bytes, item });
+        self.pending_requests.retain(|_, pending| !pending.missing.is_empty());
+        self.hold(height, FetchedBlock { from: peer, bytes, item });
         self.extend_deadlines(now, &peer);
         self.advance(now)
     }
 
     /// A peer has sent all it will for a request. Whatever is missing is asked from others.
-    pub fn on_end(&mut self, now: Instant, peer: &PublicKey, request: u64) -> Vec<Action<B>> {
-        if self.flights.get(&request).is_none_or(|flight| flight.peer != *peer) {
+    pub fn on_end(&mut self, now: Instant, peer: &PublicKey, request: u64) -> Vec<SyncAction<B>> {
+        if self.pending_requests.get(&request).is_none_or(|pending| pending.peer != *peer) {
             return Vec::new();
         }
-        if let Some(flight) = self.flights.remove(&request)
-            && flight.blocks == 0
-            && !flight.is_late
+        if let Some(pending) = self.pending_requests.remove(&request)
+            && pending.blocks == 0
+            && !pending.is_late
             && let Some(record) = self.peers.get_mut(peer)
         {
             record.on_failure(now, &self.limits);
@@ -244,7 +246,7 @@ impl<B> BlockSync<B> {
 
     /// What arrived is provably false: the certificate is invalid, or the block is not the one it names. Ends all dealings with the
     /// peer.
-    pub fn on_invalid(&mut self, now: Instant, peer: PublicKey, request: u64, height: Height) -> Vec<Action<B>> {
+    pub fn on_invalid(&mut self, now: Instant, peer: PublicKey, request: u64, height: Height) -> Vec<SyncAction<B>> {
         if !self.is_expected(&peer, request, height) {
             return Vec::new();
         }
@@ -256,7 +258,7 @@ impl<B> BlockSync<B> {
     /// Something that was handed on turned out to be provably false at `height` (a certificate that could only be checked after the
     /// block before). Its sender is blamed, what followed is asked for again. Not to be called when our own state differs from what a
     /// valid certificate says: that is no peer's fault.
-    pub fn on_refused(&mut self, now: Instant, height: Height) -> Vec<Action<B>> {
+    pub fn on_refused(&mut self, now: Instant, height: Height) -> Vec<SyncAction<B>> {
         let Some(batch) = self.batch.take_if(|batch| batch.from.contains_key(&height)) else { return Vec::new() };
         let mut actions = Vec::new();
         if let Some(peer) = batch.from.get(&height) {
@@ -269,7 +271,7 @@ impl<B> BlockSync<B> {
     /// The ledger is done with the batch whose last height is `last`, and our tip is at `tip` now. When it stopped short without a provable fault, the
     /// next block is asked for again after a pause of its sender; without this call a batch that stopped short would be waited for
     /// for ever.
-    pub fn on_batch_done(&mut self, now: Instant, last: Height, tip: Height) -> Vec<Action<B>> {
+    pub fn on_batch_done(&mut self, now: Instant, last: Height, tip: Height) -> Vec<SyncAction<B>> {
         let mut actions = self.on_committed(now, tip);
         if let Some(batch) = self.batch.take_if(|batch| batch.last == last) {
             if let Some(record) = batch.from.get(&self.tip.next()).and_then(|peer| self.peers.get_mut(peer)) {
@@ -281,7 +283,7 @@ impl<B> BlockSync<B> {
     }
 
     /// Our chain has grown to `height`, by sync or by consensus.
-    pub fn on_committed(&mut self, now: Instant, height: Height) -> Vec<Action<B>> {
+    pub fn on_committed(&mut self, now: Instant, height: Height) -> Vec<SyncAction<B>> {
         if height <= self.tip {
             return Vec::new();
         }
@@ -297,16 +299,16 @@ impl<B> BlockSync<B> {
         let above = self.held.split_off(&height.next());
         let done = std::mem::replace(&mut self.held, above);
         self.held_bytes -= done.values().map(|held| held.bytes).sum::<usize>();
-        for flight in self.flights.values_mut() {
-            flight.missing.retain(|missing| *missing > height);
+        for pending in self.pending_requests.values_mut() {
+            pending.missing.retain(|missing| *missing > height);
         }
-        self.flights.retain(|_, flight| !flight.missing.is_empty());
+        self.pending_requests.retain(|_, pending| !pending.missing.is_empty());
         self.advance(now)
     }
 
     /// Consensus knows that this block is decided and does not have it: it is asked for without waiting for more signs of being
     /// behind. One at a time; a higher one replaces a lower one.
-    pub fn on_wanted(&mut self, now: Instant, height: Height, id: BlockId) -> Vec<Action<B>> {
+    pub fn on_wanted(&mut self, now: Instant, height: Height, id: BlockId) -> Vec<SyncAction<B>> {
         if height > self.tip && self.wanted.is_none_or(|(wanted, _)| wanted < height) {
             self.wanted = Some((height, id));
         }
@@ -314,9 +316,10 @@ impl<B> BlockSync<B> {
     }
 
     /// To be called at [`BlockSync::next_wake`]: late requests are asked from others, pauses end.
-    pub fn on_tick(&mut self, now: Instant) -> Vec<Action<B>> {
-        let is_late = |flight: &Flight| !flight.is_late && flight.deadline <= now;
-        let late: Vec<u64> = self.flights.iter().filter(|(_, f)| is_late(f)).map(|(request, _)| *request).collect();
+    pub fn on_tick(&mut self, now: Instant) -> Vec<SyncAction<B>> {
+        let is_late = |pending: &PendingRequest| !pending.is_late && pending.deadline <= now;
+        let late: Vec<u64> =
+            self.pending_requests.iter().filter(|(_, f)| is_late(f)).map(|(request, _)| *request).collect();
         for request in late {
             self.give_up(now, request);
         }
@@ -325,7 +328,8 @@ impl<B> BlockSync<B> {
 
     /// When [`BlockSync::on_tick`] has something to do.
     pub fn next_wake(&self) -> Option<Instant> {
-        let deadlines = self.flights.values().filter(|flight| !flight.is_late).map(|flight| flight.deadline);
+        let deadlines =
+            self.pending_requests.values().filter(|pending| !pending.is_late).map(|pending| pending.deadline);
         let ahead = self.peers.values().filter(|peer| !peer.is_blamed && peer.claimed > self.tip);
         let pauses = ahead.map(|peer| peer.ask_after).filter(|at| *at > self.last_planned);
         let grace = self.behind_since.map(|since| since + self.limits.grace).filter(|at| *at > self.last_planned);
@@ -338,7 +342,7 @@ impl<B> BlockSync<B> {
         self.peers.values().any(|peer| peer.plausible().above(self.tip) >= 2)
     }
 
-    /// Height of our tip, as far as told.
+    /// Height of our tip, as last reported.
     pub fn tip(&self) -> Height {
         self.tip
     }
@@ -349,7 +353,7 @@ impl<B> BlockSync<B> {
     }
 
     /// Counters.
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> SyncStats {
         self.stats
     }
 }

@@ -1,19 +1,19 @@
 //! How large a block we propose: as large as can be decided soon, measured and not guessed.
 //!
 //! Size is the proposer's choice alone: validators take any block up to the genesis limit. A leader measures its own turns, from the
-//! moment it asks for a block to the decision, which holds everything: choosing and assembling, journal, the way to the others, what
+//! moment it asks for a block to the decision, which holds everything: choosing and assembling, journal, the path to the others, what
 //! validating costs the slower ones of a quorum, and votes.
 //!
-//! | what became of our block | room for the next |
+//! | what became of our block | bound of the next |
 //! |---|---|
-//! | decided within the target, and it filled three quarters of its room | a sixteenth of the genesis limit more |
+//! | decided within the target, and it filled three quarters of its bound | a sixteenth of the genesis limit more |
 //! | decided later than that | the same |
 //! | decided later than twice the target | half of its size, or less in proportion to the time |
 //! | not decided in its round, and it was larger than the floor | half of its size |
 //! | at most `LIGHT_BYTES` | the same; its time is what a round costs whatever is in it |
 //!
 //! The target is [`TARGET`], or three times what a round costs when blocks are small, where distances make that more. In a later round any
-//! leader takes half of its room for each round that failed, so that whatever made a round fail costs the next one less. The floor of one
+//! leader takes half of its bound for each round that failed, so that whatever made a round fail costs the next one less. The floor of one
 //! transaction of the largest size is never passed, so everything valid gets its turn.
 //!
 //! Bytes alone are the measure: signatures, inputs and outputs all grow with them, and what a byte costs in a given mix is what is measured.
@@ -26,7 +26,7 @@ use timed_primitives::{Instant, Round};
 /// From asking for a block to its decision. Twice it is about the latency of a payment that came just too late for a block; and a payment
 /// that only one node's pool holds waits for that node's turn, so under overload every turn's length counts once for each validator.
 pub const TARGET: Duration = Duration::from_millis(125);
-/// Room never sinks below: one transaction of the largest size (genesis allows at most as much). Unit: bytes.
+/// The bound never sinks below: one transaction of the largest size (genesis allows at most as much). Unit: bytes.
 pub const FLOOR_BYTES: u64 = 64 << 10;
 /// A block up to this size says nothing about size. Unit: bytes.
 pub const LIGHT_BYTES: u64 = 16 << 10;
@@ -39,7 +39,7 @@ const LIGHT_FACTOR: u32 = 3;
 struct Turn {
     round: Round,
     asked: Instant,
-    room: u64,
+    bound: u64,
     /// Once it is built. Unit: bytes.
     size: Option<u64>,
 }
@@ -48,7 +48,7 @@ pub(crate) struct BlockSize {
     /// Of the genesis parameters. Unit: bytes.
     limit: u64,
     /// What a block of ours may have. Unit: bytes.
-    room: u64,
+    bound: u64,
     turn: Option<Turn>,
     /// How long our light blocks took.
     light: VecDeque<Duration>,
@@ -57,8 +57,8 @@ pub(crate) struct BlockSize {
 impl BlockSize {
     /// Begins with `first`, or with a quarter of the limit.
     pub(crate) fn new(limit: u64, first: Option<u64>) -> Self {
-        let room = first.unwrap_or(limit / 4).clamp(FLOOR_BYTES.min(limit), limit);
-        Self { limit, room, turn: None, light: VecDeque::new() }
+        let bound = first.unwrap_or(limit / 4).clamp(FLOOR_BYTES.min(limit), limit);
+        Self { limit, bound, turn: None, light: VecDeque::new() }
     }
 
     fn floor(&self) -> u64 {
@@ -72,9 +72,9 @@ impl BlockSize {
 
     /// We lead a round and ask for a block: of how many bytes.
     pub(crate) fn on_asked(&mut self, now: Instant, round: Round) -> u64 {
-        let room = self.room.checked_shr(round.0).unwrap_or_default().max(self.floor());
-        self.turn = Some(Turn { round, asked: now, room, size: None });
-        room
+        let bound = self.bound.checked_shr(round.0).unwrap_or_default().max(self.floor());
+        self.turn = Some(Turn { round, asked: now, bound, size: None });
+        bound
     }
 
     /// It is built and will be proposed.
@@ -87,7 +87,7 @@ impl BlockSize {
     /// A round began: an earlier one of ours has failed.
     pub(crate) fn on_round(&mut self, round: Round) {
         let Some(turn) = self.turn.take_if(|turn| turn.round < round) else { return };
-        let size = turn.size.unwrap_or(turn.room);
+        let size = turn.size.unwrap_or(turn.bound);
         if size > self.floor() {
             self.shrink(size / 2);
         }
@@ -108,8 +108,8 @@ impl BlockSize {
         if took > 2 * target {
             let in_proportion = u128::from(size) * target.as_micros() / took.as_micros().max(1);
             self.shrink(u64::try_from(in_proportion).unwrap_or(size).min(size / 2));
-        } else if took <= target && size >= turn.room - turn.room / 4 {
-            self.room = (self.room + self.limit / 16).min(self.limit);
+        } else if took <= target && size >= turn.bound - turn.bound / 4 {
+            self.bound = (self.bound + self.limit / 16).min(self.limit);
         }
     }
 
@@ -120,9 +120,9 @@ impl BlockSize {
         TARGET.max(LIGHT_FACTOR * light.get(light.len() / 2).copied().unwrap_or_default())
     }
 
-    fn shrink(&mut self, room: u64) {
+    fn shrink(&mut self, bound: u64) {
         if !is_planted(Bug::BlockSizeNeverShrinks) {
-            self.room = room.clamp(self.floor(), self.room);
+            self.bound = bound.clamp(self.floor(), self.bound);
         }
     }
 }
@@ -133,36 +133,36 @@ mod tests {
 
     const LIMIT: u64 = 1 << 20;
 
-    /// A full block of ours in round 0 that takes so many milliseconds; the room afterwards.
+    /// A full block of ours in round 0 that takes so many milliseconds; the bound afterwards.
     fn turn(size: &mut BlockSize, takes_ms: u64) -> u64 {
-        let room = size.on_asked(Instant(0), Round::ZERO);
-        size.on_built(room);
+        let bound = size.on_asked(Instant(0), Round::ZERO);
+        size.on_built(bound);
         size.on_decided(Instant(takes_ms * 1_000), true);
-        size.room
+        size.bound
     }
 
     fn full_blocks_that_cost_too_much_get_smaller() {
         let mut size = BlockSize::new(LIMIT, None);
         (0..20).for_each(|_| _ = turn(&mut size, 100));
-        assert_eq!(size.room, LIMIT);
+        assert_eq!(size.bound, LIMIT);
         // In proportion: 1.9 s for a full block is 69 KiB in 125 ms.
         assert_eq!(turn(&mut size, 1_900), LIMIT * 125 / 1_900);
         assert_eq!(turn(&mut size, 60_000), FLOOR_BYTES, "one largest transaction always fits");
     }
 
     #[test]
-    fn room_grows_while_full_blocks_are_decided_soon_and_shrinks_when_they_are_not() {
+    fn the_bound_grows_while_full_blocks_are_decided_soon_and_shrinks_when_they_are_not() {
         full_blocks_that_cost_too_much_get_smaller();
         let mut size = BlockSize::new(LIMIT, None);
         assert_eq!(turn(&mut size, 125), LIMIT / 4 + LIMIT / 16);
         assert_eq!(turn(&mut size, 250), LIMIT / 4 + LIMIT / 16, "between target and twice it nothing changes");
-        // A block that did not need its room says nothing about a larger one.
-        let room = size.on_asked(Instant(0), Round::ZERO);
-        size.on_built(room / 2);
+        // A block that did not reach its bound says nothing about a larger one.
+        let bound = size.on_asked(Instant(0), Round::ZERO);
+        size.on_built(bound / 2);
         size.on_decided(Instant(1_000), true);
-        assert_eq!(size.room, room);
+        assert_eq!(size.bound, bound);
         // From the floor to the limit in 15 turns.
-        size.room = FLOOR_BYTES;
+        size.bound = FLOOR_BYTES;
         let turns = (1..).find(|_| turn(&mut size, 100) == LIMIT).unwrap();
         assert_eq!(turns, 15);
     }
@@ -170,25 +170,25 @@ mod tests {
     #[test]
     fn a_failed_round_of_ours_halves_and_each_failed_round_halves_what_the_next_leader_takes() {
         let mut size = BlockSize::new(LIMIT, None);
-        size.room = LIMIT;
-        let rooms = [0, 1, 2, 3, 9, 200].map(|round| size.on_asked(Instant(0), Round(round)));
-        assert_eq!(rooms, [LIMIT, LIMIT / 2, LIMIT / 4, LIMIT / 8, FLOOR_BYTES, FLOOR_BYTES]);
+        size.bound = LIMIT;
+        let bounds = [0, 1, 2, 3, 9, 200].map(|round| size.on_asked(Instant(0), Round(round)));
+        assert_eq!(bounds, [LIMIT, LIMIT / 2, LIMIT / 4, LIMIT / 8, FLOOR_BYTES, FLOOR_BYTES]);
         size.on_asked(Instant(0), Round::ZERO);
         size.on_built(LIMIT);
         size.on_round(Round::ZERO);
-        assert_eq!(size.room, LIMIT);
+        assert_eq!(size.bound, LIMIT);
         size.on_round(Round(1));
         size.on_round(Round(2));
-        assert_eq!(size.room, LIMIT / 2, "once for one turn");
+        assert_eq!(size.bound, LIMIT / 2, "once for one turn");
         // Not even built in time: what was asked for counts.
         size.on_asked(Instant(0), Round::ZERO);
         size.on_round(Round(1));
-        assert_eq!(size.room, LIMIT / 4);
+        assert_eq!(size.bound, LIMIT / 4);
         // A height that was decided elsewhere, and synced, says nothing.
         size.on_asked(Instant(0), Round::ZERO);
         size.on_height();
         size.on_round(Round(1));
-        assert_eq!(size.room, LIMIT / 4);
+        assert_eq!(size.bound, LIMIT / 4);
         // A small block fails for other reasons; and a height that another decides says nothing.
         size.on_asked(Instant(0), Round::ZERO);
         size.on_built(1_000);
@@ -196,7 +196,7 @@ mod tests {
         size.on_asked(Instant(0), Round(2));
         size.on_built(LIMIT);
         size.on_decided(Instant(9_000_000), false);
-        assert_eq!(size.room, LIMIT / 4);
+        assert_eq!(size.bound, LIMIT / 4);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Blocks that are not decided yet.
 //!
-//! Bound: 2 per (height, proposer) and a number of bytes in total. A block's maker is only what its header says, so a stranger can send
+//! Bound: 2 per (height, proposer) and a number of bytes in total. A block's maker is only what its header says, so an unknown peer can send
 //! junk in a leader's name: when a place is needed, blocks that no signed message names go first, oldest first, then named ones without
 //! a quorum of prevotes. A named block that was pushed out is asked for again.
 
@@ -25,20 +25,20 @@ pub(crate) enum Rank {
 
 /// What is known of a block's validity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum BlockValidity {
     /// Not asked.
     Unknown,
-    /// The judge was asked.
+    /// The ledger was asked to validate it.
     Asked,
-    /// The judge answered; not told to the engine yet.
-    Judged(bool),
-    /// The engine was told.
-    Told(bool),
+    /// The ledger answered; not reported to the engine yet.
+    Validated(bool),
+    /// Reported to the engine.
+    Reported(bool),
 }
 
-pub(crate) struct Held {
+pub(crate) struct UndecidedBlock {
     pub(crate) block: Arc<Block>,
-    pub(crate) verdict: Verdict,
+    pub(crate) validity: BlockValidity,
     /// When our ledger was asked.
     pub(crate) asked: Option<Instant>,
     pub(crate) is_journaled: bool,
@@ -49,7 +49,7 @@ pub(crate) struct Held {
 }
 
 pub(crate) struct Blocks {
-    held: BTreeMap<BlockId, Held>,
+    held: BTreeMap<BlockId, UndecidedBlock>,
     bytes: u64,
     bytes_max: u64,
     sequence: u64,
@@ -60,11 +60,11 @@ impl Blocks {
         Self { held: BTreeMap::new(), bytes: 0, bytes_max, sequence: 0 }
     }
 
-    pub(crate) fn get(&self, id: &BlockId) -> Option<&Held> {
+    pub(crate) fn get(&self, id: &BlockId) -> Option<&UndecidedBlock> {
         self.held.get(id)
     }
 
-    pub(crate) fn get_mut(&mut self, id: &BlockId) -> Option<&mut Held> {
+    pub(crate) fn get_mut(&mut self, id: &BlockId) -> Option<&mut UndecidedBlock> {
         self.held.get_mut(id)
     }
 
@@ -72,7 +72,7 @@ impl Blocks {
         self.held.contains_key(id)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&BlockId, &Held)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&BlockId, &UndecidedBlock)> {
         self.held.iter()
     }
 
@@ -97,8 +97,8 @@ impl Blocks {
         self.sequence += 1;
         self.bytes += size_bytes;
         let sequence = self.sequence;
-        let (verdict, asked, is_journaled, too_early) = (Verdict::Unknown, None, false, None);
-        let held = Held { block, verdict, asked, is_journaled, too_early, size_bytes, sequence };
+        let (validity, asked, is_journaled, too_early) = (BlockValidity::Unknown, None, false, None);
+        let held = UndecidedBlock { block, validity, asked, is_journaled, too_early, size_bytes, sequence };
         self.held.insert(id, held);
         true
     }
@@ -114,7 +114,7 @@ impl Blocks {
         least.is_some_and(|(_, _, id)| self.remove(&id).is_some())
     }
 
-    fn remove(&mut self, id: &BlockId) -> Option<Held> {
+    fn remove(&mut self, id: &BlockId) -> Option<UndecidedBlock> {
         let held = self.held.remove(id)?;
         self.bytes -= held.size_bytes;
         Some(held)

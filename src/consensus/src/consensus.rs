@@ -1,16 +1,16 @@
 //! The core: its state, and the loop that turns one input into outputs.
 
 use crate::block_size::BlockSize;
-use crate::blocks::{Blocks, Verdict};
-use crate::engine::{self, Action, Engine, EngineInput};
+use crate::blocks::{BlockValidity, Blocks};
+use crate::engine::{self, Engine, EngineAction, EngineInput};
 use crate::guard::{Guard, SignedRecord};
 use crate::heights::Hold;
 use crate::idle::ParentCommit;
 use crate::inbound::Future;
-use crate::journal::{Entry, Journal, TimeoutStep};
+use crate::journal::{Journal, JournalEntry, TimeoutStep};
 use crate::key_use::KeyUses;
 use crate::leaders::LeaderOrder;
-use crate::messages::{ChainStart, Config, Fatal, Gossip, Input, OpenError, Output, Payload, Tip};
+use crate::messages::{ChainStart, CoreConfig, CoreOpenError, FatalError, Gossip, Input, Output, Payload, Tip};
 use crate::peers::Peers;
 use crate::quorum::quorum_line;
 use crate::signing::{Signing, SigningOff, SigningStatus};
@@ -25,7 +25,7 @@ use timed_primitives::{
     Block, BlockId, CommitCertificate, Disk, Height, Instant, PublicKey, Round, UnixTime, VoteKind,
 };
 
-/// Room in the journal below which nothing more is signed at this height: one step writes at most a block and some votes.
+/// Free bytes of the journal below which nothing more is signed at this height: one step writes at most a block and some votes.
 const JOURNAL_RESERVE: u64 = 4 << 20;
 
 /// What the core is doing.
@@ -37,7 +37,7 @@ pub(crate) enum Phase {
     Waiting,
     /// A height is being decided.
     Running,
-    /// It is decided; the chain has not told that it is committed.
+    /// It is decided; the chain has not reported that it is committed.
     Committing,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Previous {
 
 /// The consensus core of one node. See the crate's documentation.
 pub struct Consensus {
-    pub(crate) config: Config,
+    pub(crate) config: CoreConfig,
     pub(crate) me: Option<PublicKey>,
     pub(crate) tip: Tip,
     pub(crate) set: timed_primitives::ValidatorSet,
@@ -61,7 +61,7 @@ pub struct Consensus {
     pub(crate) engine: Engine,
     pub(crate) signing: Signing,
     pub(crate) journal: Journal,
-    pub(crate) replay: Vec<Entry>,
+    pub(crate) replay: Vec<JournalEntry>,
     pub(crate) votes: Votes,
     pub(crate) previous: Option<Previous>,
     pub(crate) future: Future,
@@ -97,12 +97,12 @@ pub struct Consensus {
     /// How far other validators' clocks are from ours. Unit: milliseconds, negative when ours is ahead.
     pub(crate) network_offset_ms: Option<i64>,
     pub(crate) height_hint: Height,
-    pub(crate) behind_told: Height,
+    pub(crate) behind_reported: Height,
     pub(crate) behind_since_tick: bool,
-    pub(crate) evidence_told: usize,
+    pub(crate) evidence_reported: usize,
     pub(crate) too_early: too_early::Reports,
-    /// When votes of this height came, to tell a cut link from a slow one.
-    pub(crate) held_since: BTreeMap<(Round, VoteKind, PublicKey), Instant>,
+    /// When votes of this height came, to distinguish a cut link from a slow one.
+    pub(crate) known_since: BTreeMap<(Round, VoteKind, PublicKey), Instant>,
     pub(crate) ticks: usize,
     pub(crate) now: Instant,
     pub(crate) unix: UnixTime,
@@ -112,7 +112,7 @@ pub struct Consensus {
     /// Whether who is connected or who votes may have changed since `quorum_line` was computed: not for every vote.
     is_quorum_stale: bool,
     quorum_line: Option<String>,
-    signing_told: Option<SigningOff>,
+    signing_reported: Option<SigningOff>,
     is_stopped: bool,
 }
 
@@ -120,8 +120,8 @@ impl Consensus {
     /// Opens journal and guard over the chain as it is.
     ///
     /// # Errors
-    /// [`OpenError`] when the disk refuses, or the journal is damaged; nothing is overwritten then.
-    pub fn open(config: Config, disk: &dyn Disk, chain: ChainStart) -> Result<Self, OpenError> {
+    /// [`CoreOpenError`] when the disk refuses, or the journal is damaged; nothing is overwritten then.
+    pub fn open(config: CoreConfig, disk: &dyn Disk, chain: ChainStart) -> Result<Self, CoreOpenError> {
         let (journal, recovered) = Journal::open(disk, config.journal_step_bytes, config.journal_bytes_max)?;
         let mut guard = Guard::open(disk)?;
         let ChainStart { tip, validators: set, tip_validators: tip_set, recent } = chain;
@@ -151,7 +151,7 @@ impl Consensus {
             overdue: None,
             proposing_since: Instant::START,
             height_hint: tip.height,
-            behind_told: tip.height,
+            behind_reported: tip.height,
             tip,
             set,
             tip_set,
@@ -177,9 +177,9 @@ impl Consensus {
             polkas: BTreeSet::new(),
             network_offset_ms: None,
             behind_since_tick: false,
-            evidence_told: 0,
+            evidence_reported: 0,
             too_early: too_early::Reports::default(),
-            held_since: BTreeMap::new(),
+            known_since: BTreeMap::new(),
             ticks: 0,
             now: Instant::START,
             unix: UnixTime(0),
@@ -188,7 +188,7 @@ impl Consensus {
             is_visible: false,
             quorum_line: None,
             is_quorum_stale: true,
-            signing_told: None,
+            signing_reported: None,
             is_stopped: false,
             config,
         })
@@ -197,10 +197,10 @@ impl Consensus {
     /// Takes one input and gives what must be done, in order. All that must be durable before, is.
     ///
     /// # Errors
-    /// [`Fatal`]: nothing may be carried out, and the process must end. Every later call fails too.
-    pub fn handle(&mut self, now: Instant, unix: UnixTime, input: Input) -> Result<Vec<Output>, Fatal> {
+    /// [`FatalError`]: nothing may be carried out, and the process must end. Every later call fails too.
+    pub fn handle(&mut self, now: Instant, unix: UnixTime, input: Input) -> Result<Vec<Output>, FatalError> {
         if self.is_stopped {
-            return Err(Fatal::Stopped);
+            return Err(FatalError::Stopped);
         }
         self.now = now;
         self.unix = unix;
@@ -218,7 +218,7 @@ impl Consensus {
         self.timers.next()
     }
 
-    fn on_input(&mut self, input: Input) -> Result<(), Fatal> {
+    fn on_input(&mut self, input: Input) -> Result<(), FatalError> {
         match input {
             Input::Start => self.on_start()?,
             Input::Wake => self.on_wake()?,
@@ -234,7 +234,7 @@ impl Consensus {
                 self.timeouts.on_payload(payload);
             }
             Input::Built { height, round, block } => self.on_built(height, round, block),
-            Input::Judged { id, valid } => self.on_judged(id, valid),
+            Input::Validated { id, valid } => self.on_validated(id, valid),
             Input::Committed(committed) => self.on_committed(committed)?,
             Input::NetworkTime { offset_ms } => self.network_offset_ms = offset_ms,
         }
@@ -244,7 +244,7 @@ impl Consensus {
         Ok(())
     }
 
-    fn on_wake(&mut self) -> Result<(), Fatal> {
+    fn on_wake(&mut self) -> Result<(), FatalError> {
         while let Some(timer) = self.timers.take_due(self.now) {
             match timer {
                 Timer::Tick => self.on_tick(),
@@ -284,10 +284,10 @@ impl Consensus {
     }
 
     /// Steps until nothing is left to do, then makes it durable.
-    fn settle(&mut self) -> Result<(), Fatal> {
+    fn settle(&mut self) -> Result<(), FatalError> {
         self.run()?;
-        self.tell_quorum();
-        self.tell_signing();
+        self.report_quorum();
+        self.report_signing();
         if self.is_visible && !is_planted(Bug::PublishBeforeSync) {
             self.journal.flush()?;
             self.engine.guard().flush()?;
@@ -296,7 +296,7 @@ impl Consensus {
         Ok(())
     }
 
-    fn run(&mut self) -> Result<(), Fatal> {
+    fn run(&mut self) -> Result<(), FatalError> {
         loop {
             while let Some(input) = self.queue.pop_front() {
                 if self.phase != Phase::Running {
@@ -316,7 +316,7 @@ impl Consensus {
     }
 
     /// Before a step, since a refusal within one would leave it half done.
-    fn keep_journal_room(&mut self) -> Result<(), Fatal> {
+    fn keep_journal_room(&mut self) -> Result<(), FatalError> {
         let reserve = JOURNAL_RESERVE.min(self.config.journal_bytes_max / 4);
         if !self.engine.is_enabled() || self.journal.room() >= reserve {
             return Ok(());
@@ -335,40 +335,40 @@ impl Consensus {
         self.is_visible = true;
     }
 
-    pub(crate) fn apply(&mut self, actions: Vec<Action>) {
+    pub(crate) fn apply(&mut self, actions: Vec<EngineAction>) {
         for action in actions {
             match action {
-                Action::Journal(entry) => self.keep(&entry),
-                Action::Publish(message) => self.publish(message),
-                Action::Schedule(timer) => self.schedule(timer),
-                Action::Cancel(timer) => {
+                EngineAction::Journal(entry) => self.keep(&entry),
+                EngineAction::Publish(message) => self.publish(message),
+                EngineAction::Schedule(timer) => self.schedule(timer),
+                EngineAction::Cancel(timer) => {
                     self.timers.cancel(timer);
                     if let (Timer::Propose(_), Some(hold)) = (timer, &mut self.hold) {
                         hold.is_waiting = false;
                     }
                 }
-                Action::CancelRound => self.timers.cancel_round(),
-                Action::StartRound(round) => self.on_round(round),
-                Action::GetValue(round) => match &mut self.hold {
+                EngineAction::CancelRound => self.timers.cancel_round(),
+                EngineAction::StartRound(round) => self.on_round(round),
+                EngineAction::GetValue(round) => match &mut self.hold {
                     Some(hold) => hold.is_building = true,
                     None => self.build(round),
                 },
-                Action::Decide(certificate) => self.on_decided(certificate),
+                EngineAction::Decide(certificate) => self.on_decided(certificate),
             }
         }
     }
 
     /// Only who signs needs to remember.
-    fn keep(&mut self, entry: &Entry) {
+    fn keep(&mut self, entry: &JournalEntry) {
         if !self.engine.is_enabled() {
             return;
         }
-        if let Entry::Judged { block, valid: true, .. } = entry
+        if let JournalEntry::Validated { block, valid: true, .. } = entry
             && let Some(held) = self.blocks.get_mut(block)
             && !held.is_journaled
         {
             held.is_journaled = true;
-            self.journal.push(&Entry::Block(Box::new((*held.block).clone())));
+            self.journal.push(&JournalEntry::Block(Box::new((*held.block).clone())));
         }
         self.journal.push(entry);
     }
@@ -378,7 +378,7 @@ impl Consensus {
         let mut block = None;
         match &message {
             Gossip::Vote(vote) => {
-                self.held_since.insert((vote.round, vote.kind, vote.validator), self.now);
+                self.known_since.insert((vote.round, vote.kind, vote.validator), self.now);
                 self.votes.insert_vote(vote)
             }
             Gossip::Proposal(proposal) => {
@@ -387,7 +387,7 @@ impl Consensus {
             }
             Gossip::Polka(_)
             | Gossip::RoundCertificate(_)
-            | Gossip::Holdings(_)
+            | Gossip::KnownVotes(_)
             | Gossip::Block(_)
             | Gossip::GetBlock { .. }
             | Gossip::KeyReport(_) => {}
@@ -433,8 +433,8 @@ impl Consensus {
 
     /// A block under decision, or the one just decided.
     pub(crate) fn find_block(&self, id: &BlockId) -> Option<Arc<Block>> {
-        let invalid = [Verdict::Judged(false), Verdict::Told(false)];
-        let held = self.blocks.get(id).filter(|h| !invalid.contains(&h.verdict)).map(|h| h.block.clone());
+        let invalid = [BlockValidity::Validated(false), BlockValidity::Reported(false)];
+        let held = self.blocks.get(id).filter(|h| !invalid.contains(&h.validity)).map(|h| h.block.clone());
         held.or_else(|| self.previous.as_ref().filter(|_| self.tip.id == *id).map(|p| p.block.clone()))
     }
 
@@ -449,7 +449,7 @@ impl Consensus {
         quorum_line(&self.set, is_present, |key| self.label(key))
     }
 
-    fn tell_quorum(&mut self) {
+    fn report_quorum(&mut self) {
         if self.phase == Phase::Opened {
             return;
         }
@@ -463,12 +463,12 @@ impl Consensus {
         }
     }
 
-    fn tell_signing(&mut self) {
+    fn report_signing(&mut self) {
         let off = self.me.and_then(|_| self.signing.off());
         let kind = |off: SigningOff| (std::mem::discriminant(&off), off.is_twin());
-        if off.map(kind) != self.signing_told.map(kind) {
+        if off.map(kind) != self.signing_reported.map(kind) {
             self.outputs.push(Output::SigningChanged { line: self.signing_status().to_string() });
-            self.signing_told = off;
+            self.signing_reported = off;
         }
     }
 
@@ -483,10 +483,10 @@ impl Consensus {
 }
 
 /// What `me` signed, if this entry is it.
-fn signed_by(entry: &Entry, me: Option<PublicKey>) -> Option<SignedRecord> {
+fn signed_by(entry: &JournalEntry, me: Option<PublicKey>) -> Option<SignedRecord> {
     match entry {
-        Entry::Vote(vote) if Some(vote.validator) == me => Some(SignedRecord::of_vote(vote)),
-        Entry::Proposal(proposal) if Some(proposal.proposer) == me => Some(SignedRecord::of_proposal(proposal)),
+        JournalEntry::Vote(vote) if Some(vote.validator) == me => Some(SignedRecord::of_vote(vote)),
+        JournalEntry::Proposal(proposal) if Some(proposal.proposer) == me => Some(SignedRecord::of_proposal(proposal)),
         _ => None,
     }
 }
@@ -497,7 +497,7 @@ mod tests {
     fn the_core_can_live_on_any_thread() {
         const fn is_send<T: Send>() {}
         is_send::<super::Consensus>();
-        is_send::<crate::Fatal>();
+        is_send::<crate::FatalError>();
         is_send::<crate::Output>();
     }
 }

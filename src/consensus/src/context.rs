@@ -53,15 +53,15 @@ impl mt::Address for Key {}
 
 /// What is decided: a block's id. The block itself travels apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Id(pub(crate) BlockId);
+pub(crate) struct ValueId(pub(crate) BlockId);
 
-impl fmt::Display for Id {
+impl fmt::Display for ValueId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.short())
     }
 }
 
-impl mt::Value for Id {
+impl mt::Value for ValueId {
     type Id = Self;
 
     fn id(&self) -> Self {
@@ -71,12 +71,12 @@ impl mt::Value for Id {
 
 /// A validator of the height.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Member {
+pub(crate) struct EngineValidator {
     key: Key,
     power: u64,
 }
 
-impl mt::Validator<Ctx> for Member {
+impl mt::Validator<Ctx> for EngineValidator {
     fn address(&self) -> &Key {
         &self.key
     }
@@ -93,7 +93,7 @@ impl mt::Validator<Ctx> for Member {
 /// The validators of one height with the order in which they lead its rounds. Cheap to clone, as the engine does often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Members {
-    members: Arc<[Member]>,
+    members: Arc<[EngineValidator]>,
     /// Positions in `members`; round r is led by entry r modulo length. Each position once.
     order: Arc<[usize]>,
     total: u64,
@@ -102,11 +102,11 @@ pub(crate) struct Members {
 impl Members {
     /// `order` holds each position of `set` once, as [`crate::leaders`] gives it.
     pub(crate) fn new(set: &ValidatorSet, order: Arc<[usize]>) -> Self {
-        let members = set.iter().map(|v| Member { key: Key(v.key), power: v.power }).collect();
+        let members = set.iter().map(|v| EngineValidator { key: Key(v.key), power: v.power }).collect();
         Self { members, order, total: set.total_power() }
     }
 
-    fn leader(&self, round: Round) -> &Member {
+    fn leader(&self, round: Round) -> &EngineValidator {
         let round = usize::try_from(round.as_u32().unwrap_or(0)).unwrap_or(0);
         let position = self.order.get(round % self.order.len().max(1)).copied().unwrap_or(0);
         self.members.get(position).or_else(|| self.members.first()).expect("a validator set has at least one member")
@@ -122,27 +122,27 @@ impl mt::ValidatorSet<Ctx> for Members {
         self.total
     }
 
-    fn get_by_address(&self, address: &Key) -> Option<&Member> {
+    fn get_by_address(&self, address: &Key) -> Option<&EngineValidator> {
         let position = self.members.binary_search_by_key(address, |m| m.key).ok()?;
         self.members.get(position)
     }
 
-    fn get_by_index(&self, index: usize) -> Option<&Member> {
+    fn get_by_index(&self, index: usize) -> Option<&EngineValidator> {
         self.members.get(index)
     }
 }
 
 /// A vote without its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ballot {
+pub(crate) struct EngineVote {
     pub(crate) kind: VoteType,
     pub(crate) height: H,
     pub(crate) round: Round,
-    pub(crate) value: NilOrVal<Id>,
+    pub(crate) value: NilOrVal<ValueId>,
     pub(crate) validator: Key,
 }
 
-impl mt::Vote<Ctx> for Ballot {
+impl mt::Vote<Ctx> for EngineVote {
     fn height(&self) -> H {
         self.height
     }
@@ -151,11 +151,11 @@ impl mt::Vote<Ctx> for Ballot {
         self.round
     }
 
-    fn value(&self) -> &NilOrVal<Id> {
+    fn value(&self) -> &NilOrVal<ValueId> {
         &self.value
     }
 
-    fn take_value(self) -> NilOrVal<Id> {
+    fn take_value(self) -> NilOrVal<ValueId> {
         self.value
     }
 
@@ -183,15 +183,15 @@ impl mt::Vote<Ctx> for Ballot {
 
 /// A proposal without its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Offer {
+pub(crate) struct EngineProposal {
     pub(crate) height: H,
     pub(crate) round: Round,
-    pub(crate) value: Id,
+    pub(crate) value: ValueId,
     pub(crate) pol_round: Round,
     pub(crate) proposer: Key,
 }
 
-impl mt::Proposal<Ctx> for Offer {
+impl mt::Proposal<Ctx> for EngineProposal {
     fn height(&self) -> H {
         self.height
     }
@@ -200,11 +200,11 @@ impl mt::Proposal<Ctx> for Offer {
         self.round
     }
 
-    fn value(&self) -> &Id {
+    fn value(&self) -> &ValueId {
         &self.value
     }
 
-    fn take_value(self) -> Id {
+    fn take_value(self) -> ValueId {
         self.value
     }
 
@@ -269,30 +269,30 @@ impl mt::Context for Ctx {
     type Address = Key;
     type Height = H;
     type ProposalPart = NoPart;
-    type Proposal = Offer;
-    type Validator = Member;
+    type Proposal = EngineProposal;
+    type Validator = EngineValidator;
     type ValidatorSet = Members;
     type Timeouts = mt::LinearTimeouts;
-    type Value = Id;
-    type Vote = Ballot;
+    type Value = ValueId;
+    type Vote = EngineVote;
     type Extension = Vec<u8>;
     type SigningScheme = Scheme;
 
     /// Total: the engine asks with rounds it has not verified. The set is that of one height, so the height adds nothing.
-    fn select_proposer<'a>(&self, set: &'a Members, _: H, round: Round) -> &'a Member {
+    fn select_proposer<'a>(&self, set: &'a Members, _: H, round: Round) -> &'a EngineValidator {
         set.leader(round)
     }
 
-    fn new_proposal(&self, height: H, round: Round, value: Id, pol_round: Round, proposer: Key) -> Offer {
-        Offer { height, round, value, pol_round, proposer }
+    fn new_proposal(&self, height: H, round: Round, value: ValueId, pol_round: Round, proposer: Key) -> EngineProposal {
+        EngineProposal { height, round, value, pol_round, proposer }
     }
 
-    fn new_prevote(&self, height: H, round: Round, value: NilOrVal<Id>, validator: Key) -> Ballot {
-        Ballot { kind: VoteType::Prevote, height, round, value, validator }
+    fn new_prevote(&self, height: H, round: Round, value: NilOrVal<ValueId>, validator: Key) -> EngineVote {
+        EngineVote { kind: VoteType::Prevote, height, round, value, validator }
     }
 
-    fn new_precommit(&self, height: H, round: Round, value: NilOrVal<Id>, validator: Key) -> Ballot {
-        Ballot { kind: VoteType::Precommit, height, round, value, validator }
+    fn new_precommit(&self, height: H, round: Round, value: NilOrVal<ValueId>, validator: Key) -> EngineVote {
+        EngineVote { kind: VoteType::Precommit, height, round, value, validator }
     }
 }
 

@@ -1,6 +1,6 @@
-//! Between the nouns of the network and the engine's types, both ways.
+//! Between the nouns of the network and the engine's types, in both directions.
 
-use crate::context::{Ballot, Ctx, H, Id, Key, Offer};
+use crate::context::{Ctx, EngineProposal, EngineVote, H, Key, ValueId};
 use arc_malachitebft_core_types as mt;
 use mt::{NilOrVal, SignedMessage, VoteType};
 use timed_primitives::{
@@ -31,11 +31,11 @@ pub(crate) fn kind_out(kind: VoteType) -> VoteKind {
     }
 }
 
-pub(crate) fn value_in(block: Option<BlockId>) -> NilOrVal<Id> {
-    block.map_or(NilOrVal::Nil, |id| NilOrVal::Val(Id(id)))
+pub(crate) fn value_in(block: Option<BlockId>) -> NilOrVal<ValueId> {
+    block.map_or(NilOrVal::Nil, |id| NilOrVal::Val(ValueId(id)))
 }
 
-pub(crate) fn value_out(value: &NilOrVal<Id>) -> Option<BlockId> {
+pub(crate) fn value_out(value: &NilOrVal<ValueId>) -> Option<BlockId> {
     match value {
         NilOrVal::Nil => None,
         NilOrVal::Val(id) => Some(id.0),
@@ -43,47 +43,47 @@ pub(crate) fn value_out(value: &NilOrVal<Id>) -> Option<BlockId> {
 }
 
 pub(crate) fn vote_in(vote: &Vote) -> mt::SignedVote<Ctx> {
-    let ballot = Ballot {
+    let engine_vote = EngineVote {
         kind: kind_in(vote.kind),
         height: H(vote.height.0),
         round: round_in(vote.round),
         value: value_in(vote.block),
         validator: Key(vote.validator),
     };
-    SignedMessage::new(ballot, vote.signature)
+    SignedMessage::new(engine_vote, vote.signature)
 }
 
 /// The engine makes no vote with a nil round; such a one would be given round 0.
-pub(crate) fn vote_out(ballot: &Ballot, signature: Signature) -> Vote {
+pub(crate) fn vote_out(engine_vote: &EngineVote, signature: Signature) -> Vote {
     Vote {
-        kind: kind_out(ballot.kind),
-        height: Height(ballot.height.0),
-        round: round_out(ballot.round).unwrap_or_default(),
-        block: value_out(&ballot.value),
-        validator: ballot.validator.0,
+        kind: kind_out(engine_vote.kind),
+        height: Height(engine_vote.height.0),
+        round: round_out(engine_vote.round).unwrap_or_default(),
+        block: value_out(&engine_vote.value),
+        validator: engine_vote.validator.0,
         signature,
     }
 }
 
 pub(crate) fn proposal_in(proposal: &Proposal) -> mt::SignedProposal<Ctx> {
-    let offer = Offer {
+    let engine_proposal = EngineProposal {
         height: H(proposal.height.0),
         round: round_in(proposal.round),
-        value: Id(proposal.block),
+        value: ValueId(proposal.block),
         pol_round: proposal.valid_round.map_or(mt::Round::Nil, round_in),
         proposer: Key(proposal.proposer),
     };
-    SignedMessage::new(offer, proposal.signature)
+    SignedMessage::new(engine_proposal, proposal.signature)
 }
 
 /// As [`vote_out`].
-pub(crate) fn proposal_out(offer: &Offer, signature: Signature) -> Proposal {
+pub(crate) fn proposal_out(engine_proposal: &EngineProposal, signature: Signature) -> Proposal {
     Proposal {
-        height: Height(offer.height.0),
-        round: round_out(offer.round).unwrap_or_default(),
-        block: offer.value.0,
-        valid_round: round_out(offer.pol_round),
-        proposer: offer.proposer.0,
+        height: Height(engine_proposal.height.0),
+        round: round_out(engine_proposal.round).unwrap_or_default(),
+        block: engine_proposal.value.0,
+        valid_round: round_out(engine_proposal.pol_round),
+        proposer: engine_proposal.proposer.0,
         signature,
     }
 }
@@ -92,7 +92,7 @@ pub(crate) fn polka_in(polka: &PolkaCertificate) -> mt::PolkaCertificate<Ctx> {
     mt::PolkaCertificate {
         height: H(polka.height.0),
         round: round_in(polka.round),
-        value_id: Id(polka.block),
+        value_id: ValueId(polka.block),
         polka_signatures: polka
             .signatures
             .iter()

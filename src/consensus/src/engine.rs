@@ -4,12 +4,12 @@
 //! half-changed, and nothing of the step may become visible.
 
 use crate::certificate::{CertificateError, verify_commit, verify_polka, verify_round};
-use crate::context::{Ctx, H, Id, Key, Members};
+use crate::context::{Ctx, H, Key, Members, ValueId};
 use crate::convert::{
     commit_out, polka_out, proposal_in, proposal_out, round_certificate_out, round_in, round_out, vote_in, vote_out,
 };
 use crate::guard::{Guard, SignedRecord};
-use crate::journal::{Entry, TimeoutStep};
+use crate::journal::{JournalEntry, TimeoutStep};
 use crate::messages::Gossip;
 use crate::timers::Timer;
 use arc_malachitebft_core_consensus as mc;
@@ -51,8 +51,8 @@ pub struct InnerError(Box<mc::Error<Ctx>>);
 
 /// What a step wants done, in order.
 #[derive(Debug)]
-pub(crate) enum Action {
-    Journal(Entry),
+pub(crate) enum EngineAction {
+    Journal(JournalEntry),
     Publish(Gossip),
     Schedule(Timer),
     Cancel(Timer),
@@ -93,7 +93,7 @@ impl Engine {
         set: ValidatorSet,
         members: Members,
     ) -> Self {
-        // Without a key the address is never looked at, since `enabled` stays false.
+        // Without a key the address is never read, since `enabled` stays false.
         let address = Key(key.as_ref().map_or(PublicKey([0; 32]), SecretKey::public));
         let params = mc::Params {
             address,
@@ -174,7 +174,7 @@ impl Engine {
         height: Height,
         set: ValidatorSet,
         members: Members,
-    ) -> Result<Vec<Action>, EngineError> {
+    ) -> Result<Vec<EngineAction>, EngineError> {
         self.env.verified_votes.clear();
         self.env.verified_proposals.clear();
         self.env.set = set;
@@ -184,8 +184,12 @@ impl Engine {
     }
 
     /// Replays journal entries after [`Engine::start`]. What the journal holds is not asked to be written again.
-    pub(crate) fn replay(&mut self, height: Height, entries: &[Entry]) -> Result<Vec<Action>, EngineError> {
-        let is_left_out = |e: &&Entry| is_planted(Bug::LockIgnored) && self.is_of_another(e);
+    pub(crate) fn replay(
+        &mut self,
+        height: Height,
+        entries: &[JournalEntry],
+    ) -> Result<Vec<EngineAction>, EngineError> {
+        let is_left_out = |e: &&JournalEntry| is_planted(Bug::LockIgnored) && self.is_of_another(e);
         let inputs: Vec<_> = entries.iter().filter(|e| !is_left_out(e)).filter_map(|e| entry_in(height, e)).collect();
         self.state.record_recovered_own_precommit_extensions(&inputs);
         self.state.index_wal_entries(&inputs);
@@ -194,18 +198,18 @@ impl Engine {
             actions.extend(self.step(input)?);
         }
         self.state.reset_entries_index();
-        actions.retain(|a| !matches!(a, Action::Journal(e) if entries.contains(e)));
+        actions.retain(|a| !matches!(a, EngineAction::Journal(e) if entries.contains(e)));
         Ok(actions)
     }
 
     /// Whether an entry holds a vote that is not ours.
-    fn is_of_another(&self, entry: &Entry) -> bool {
+    fn is_of_another(&self, entry: &JournalEntry) -> bool {
         let ours = self.state.params.address.0;
-        matches!(entry, Entry::Vote(vote) if vote.validator != ours) || matches!(entry, Entry::Polka(_))
+        matches!(entry, JournalEntry::Vote(vote) if vote.validator != ours) || matches!(entry, JournalEntry::Polka(_))
     }
 
     /// One step.
-    pub(crate) fn step(&mut self, input: EngineInput) -> Result<Vec<Action>, EngineError> {
+    pub(crate) fn step(&mut self, input: EngineInput) -> Result<Vec<EngineAction>, EngineError> {
         let mut actions = Vec::new();
         let Self { state, env } = self;
         let result: Result<(), mc::Error<Ctx>> = mc::process!(
@@ -219,21 +223,21 @@ impl Engine {
 }
 
 impl Environment {
-    fn on_effect(&mut self, effect: Effect<Ctx>, actions: &mut Vec<Action>) -> Result<Resume<Ctx>, Refused> {
+    fn on_effect(&mut self, effect: Effect<Ctx>, actions: &mut Vec<EngineAction>) -> Result<Resume<Ctx>, Refused> {
         Ok(match effect {
-            Effect::SignVote(ballot, r) => {
-                let unsigned = vote_out(&ballot, Signature([0; 64]));
+            Effect::SignVote(engine_vote, r) => {
+                let unsigned = vote_out(&engine_vote, Signature([0; 64]));
                 let message = unsigned.signing_bytes(self.chain);
                 let signature = self.sign(SignedRecord::of_vote(&unsigned), &message)?;
                 self.verified_votes.insert(Vote { signature, ..unsigned });
-                r.resume_with(mt::SignedMessage::new(ballot, signature))
+                r.resume_with(mt::SignedMessage::new(engine_vote, signature))
             }
-            Effect::SignProposal(offer, r) => {
-                let unsigned = proposal_out(&offer, Signature([0; 64]));
+            Effect::SignProposal(engine_proposal, r) => {
+                let unsigned = proposal_out(&engine_proposal, Signature([0; 64]));
                 let message = unsigned.signing_bytes(self.chain);
                 let signature = self.sign(SignedRecord::of_proposal(&unsigned), &message)?;
                 self.verified_proposals.insert(Proposal { signature, ..unsigned });
-                r.resume_with(mt::SignedMessage::new(offer, signature))
+                r.resume_with(mt::SignedMessage::new(engine_proposal, signature))
             }
             Effect::VerifySignature(message, _, r) => r.resume_with(self.is_signed(&message)),
             Effect::VerifyCommitCertificate(c, _, _, r) => r.resume_with(
@@ -271,12 +275,12 @@ impl Environment {
 
     fn is_signed(&self, message: &mt::SignedMessage<Ctx, ConsensusMsg<Ctx>>) -> bool {
         match &message.message {
-            ConsensusMsg::Vote(ballot) => {
-                let vote = vote_out(ballot, message.signature);
+            ConsensusMsg::Vote(engine_vote) => {
+                let vote = vote_out(engine_vote, message.signature);
                 self.verified_votes.contains(&vote) || vote.is_signed(self.chain)
             }
-            ConsensusMsg::Proposal(offer) => {
-                let proposal = proposal_out(offer, message.signature);
+            ConsensusMsg::Proposal(engine_proposal) => {
+                let proposal = proposal_out(engine_proposal, message.signature);
                 self.verified_proposals.contains(&proposal) || proposal.is_signed(self.chain)
             }
         }
@@ -294,30 +298,30 @@ impl Environment {
 }
 
 /// Effects that need no answer.
-fn collect(effect: Effect<Ctx>, actions: &mut Vec<Action>) -> Resume<Ctx> {
+fn collect(effect: Effect<Ctx>, actions: &mut Vec<EngineAction>) -> Resume<Ctx> {
     match effect {
-        Effect::WalAppend(_, input, _) => actions.extend(entry_out(&input).map(Action::Journal)),
+        Effect::WalAppend(_, input, _) => actions.extend(entry_out(&input).map(EngineAction::Journal)),
         Effect::PublishConsensusMsg(SignedConsensusMsg::Vote(v), _)
         | Effect::PublishLivenessMsg(LivenessMsg::Vote(v), _)
         | Effect::RepublishVote(v, _) => {
-            actions.push(Action::Publish(Gossip::Vote(vote_out(&v.message, v.signature))));
+            actions.push(EngineAction::Publish(Gossip::Vote(vote_out(&v.message, v.signature))));
         }
         Effect::PublishConsensusMsg(SignedConsensusMsg::Proposal(p), _) => {
-            actions.push(Action::Publish(Gossip::Proposal(proposal_out(&p.message, p.signature))));
+            actions.push(EngineAction::Publish(Gossip::Proposal(proposal_out(&p.message, p.signature))));
         }
         Effect::PublishLivenessMsg(LivenessMsg::PolkaCertificate(c), _) => {
-            actions.push(Action::Publish(Gossip::Polka(polka_out(&c))));
+            actions.push(EngineAction::Publish(Gossip::Polka(polka_out(&c))));
         }
         Effect::PublishLivenessMsg(LivenessMsg::SkipRoundCertificate(c), _)
         | Effect::RepublishRoundCertificate(c, _) => {
-            actions.push(Action::Publish(Gossip::RoundCertificate(round_certificate_out(&c))));
+            actions.push(EngineAction::Publish(Gossip::RoundCertificate(round_certificate_out(&c))));
         }
-        Effect::ScheduleTimeout(t, _) => actions.extend(timer_of(t).map(Action::Schedule)),
-        Effect::CancelTimeout(t, _) => actions.extend(timer_of(t).map(Action::Cancel)),
-        Effect::CancelAllTimeouts(_) => actions.push(Action::CancelRound),
-        Effect::StartRound(_, round, ..) => actions.extend(round_out(round).map(Action::StartRound)),
-        Effect::GetValue(_, round, ..) => actions.extend(round_out(round).map(Action::GetValue)),
-        Effect::Decide(certificate, ..) => actions.push(Action::Decide(commit_out(&certificate))),
+        Effect::ScheduleTimeout(t, _) => actions.extend(timer_of(t).map(EngineAction::Schedule)),
+        Effect::CancelTimeout(t, _) => actions.extend(timer_of(t).map(EngineAction::Cancel)),
+        Effect::CancelAllTimeouts(_) => actions.push(EngineAction::CancelRound),
+        Effect::StartRound(_, round, ..) => actions.extend(round_out(round).map(EngineAction::StartRound)),
+        Effect::GetValue(_, round, ..) => actions.extend(round_out(round).map(EngineAction::GetValue)),
+        Effect::Decide(certificate, ..) => actions.push(EngineAction::Decide(commit_out(&certificate))),
         // Whoever lacks the block of a re-proposal asks for it; evidence is found before the engine; sync jumps by `start`.
         Effect::RestreamProposal(..)
         | Effect::Finalize(..)
@@ -337,7 +341,7 @@ fn collect(effect: Effect<Ctx>, actions: &mut Vec<Action>) -> Resume<Ctx> {
     Resume::Continue
 }
 
-/// Rebroadcast is ours ([`crate::exchange`]), and there is no finalization period without a target time.
+/// Rebroadcast is ours ([`crate::vote_gossip`]), and there is no finalization period without a target time.
 fn timer_of(timeout: mt::Timeout) -> Option<Timer> {
     let round = round_out(timeout.round)?;
     match timeout.kind {
@@ -348,11 +352,11 @@ fn timer_of(timeout: mt::Timeout) -> Option<Timer> {
     }
 }
 
-fn entry_out(input: &EngineInput) -> Option<Entry> {
+fn entry_out(input: &EngineInput) -> Option<JournalEntry> {
     Some(match input {
-        mc::Input::Vote(v) => Entry::Vote(vote_out(&v.message, v.signature)),
-        mc::Input::Proposal(p) => Entry::Proposal(proposal_out(&p.message, p.signature)),
-        mc::Input::PolkaCertificate(c) => Entry::Polka(polka_out(c)),
+        mc::Input::Vote(v) => JournalEntry::Vote(vote_out(&v.message, v.signature)),
+        mc::Input::Proposal(p) => JournalEntry::Proposal(proposal_out(&p.message, p.signature)),
+        mc::Input::PolkaCertificate(c) => JournalEntry::Polka(polka_out(c)),
         mc::Input::TimeoutElapsed(t) => {
             let (step, round) = match timer_of(*t)? {
                 Timer::Propose(round) => (TimeoutStep::Propose, round),
@@ -360,9 +364,9 @@ fn entry_out(input: &EngineInput) -> Option<Entry> {
                 Timer::Precommit(round) => (TimeoutStep::Precommit, round),
                 Timer::Start | Timer::Release | Timer::Tick => return None,
             };
-            Entry::Timeout { step, round }
+            JournalEntry::Timeout { step, round }
         }
-        mc::Input::ProposedValue(v, _) => Entry::Judged {
+        mc::Input::ProposedValue(v, _) => JournalEntry::Validated {
             block: v.value.0,
             round: round_out(v.round)?,
             proposer: v.proposer.0,
@@ -375,14 +379,16 @@ fn entry_out(input: &EngineInput) -> Option<Entry> {
     })
 }
 
-fn entry_in(height: Height, entry: &Entry) -> Option<EngineInput> {
+fn entry_in(height: Height, entry: &JournalEntry) -> Option<EngineInput> {
     Some(match entry {
-        Entry::Vote(v) => vote(v),
-        Entry::Proposal(p) => proposal(p),
-        Entry::Polka(c) => polka(c),
-        Entry::Timeout { step, round } => timeout(*step, *round),
-        Entry::Judged { block, round, proposer, valid } => judged(height, *block, *round, *proposer, *valid),
-        Entry::Block(_) => return None,
+        JournalEntry::Vote(v) => vote(v),
+        JournalEntry::Proposal(p) => proposal(p),
+        JournalEntry::Polka(c) => polka(c),
+        JournalEntry::Timeout { step, round } => timeout(*step, *round),
+        JournalEntry::Validated { block, round, proposer, valid } => {
+            validated(height, *block, *round, *proposer, *valid)
+        }
+        JournalEntry::Block(_) => return None,
     })
 }
 
@@ -411,14 +417,14 @@ pub(crate) fn timeout(step: TimeoutStep, round: Round) -> EngineInput {
     })
 }
 
-/// A block was judged. `round` and `proposer` are the header's; the engine pairs it with proposals of any round by id.
-pub(crate) fn judged(height: Height, block: BlockId, round: Round, proposer: PublicKey, valid: bool) -> EngineInput {
+/// A block was validated. `round` and `proposer` are the header's; the engine pairs it with proposals of any round by id.
+pub(crate) fn validated(height: Height, block: BlockId, round: Round, proposer: PublicKey, valid: bool) -> EngineInput {
     let value = mc::ProposedValue {
         height: H(height.0),
         round: round_in(round),
         valid_round: mt::Round::Nil,
         proposer: Key(proposer),
-        value: Id(block),
+        value: ValueId(block),
         validity: mt::Validity::from_bool(valid),
     };
     mc::Input::ProposedValue(value, mt::ValueOrigin::Consensus)
@@ -426,5 +432,5 @@ pub(crate) fn judged(height: Height, block: BlockId, round: Round, proposer: Pub
 
 /// Our own block for a round we lead.
 pub(crate) fn propose(height: Height, round: Round, block: BlockId) -> EngineInput {
-    mc::Input::Propose(mc::LocallyProposedValue::new(H(height.0), round_in(round), Id(block)))
+    mc::Input::Propose(mc::LocallyProposedValue::new(H(height.0), round_in(round), ValueId(block)))
 }

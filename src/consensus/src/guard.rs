@@ -3,7 +3,7 @@
 //! Two slots of 4 KiB, written in turn, so that a torn write leaves the other. Order before anything signed leaves the node: journal
 //! sync, guard sync, publish. So the journal may be one step ahead of the guard after a crash, and never behind it.
 //!
-//! Each slot names the file that it was written to ([`DiskFile::identity`]), so that a copy is told from the original: until the node
+//! Each slot names the file that it was written to ([`DiskFile::identity`]), so that a copy is distinguished from the original: until the node
 //! that runs on the copy signs, and not while its memory is in doubt.
 //!
 //! A third slot is empty until another node was found to sign with our key ([`TwinFound`]). Once it is written nothing is signed, over
@@ -110,7 +110,7 @@ pub struct GuardError {
 }
 
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
-pub(crate) struct Slot {
+pub(crate) struct GuardSlot {
     magic: [u8; 8],
     pub(crate) sequence: u64,
     pub(crate) record: SignedRecord,
@@ -119,7 +119,7 @@ pub(crate) struct Slot {
 }
 
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
-struct Stop {
+struct StopMark {
     magic: [u8; 8],
     found: TwinFound,
 }
@@ -268,13 +268,13 @@ impl Guard {
     /// Writes and syncs the last record and the stop, if they changed.
     pub(crate) fn flush(&mut self) -> Result<(), GuardError> {
         if let Some(found) = self.stop.filter(|_| self.is_stop_dirty) {
-            let bytes = sealed(&Stop { magic: STOP_MAGIC, found });
+            let bytes = sealed(&StopMark { magic: STOP_MAGIC, found });
             let write = self.file.write_at(STOP_AT, &bytes).and_then(|()| self.file.sync());
             write.map_err(|source| GuardError { source })?;
             self.is_stop_dirty = false;
         }
         let Some(record) = self.last.filter(|_| self.is_dirty) else { return Ok(()) };
-        let slot = Slot { magic: MAGIC, sequence: self.sequence + 1, record, identity: self.stamp };
+        let slot = GuardSlot { magic: MAGIC, sequence: self.sequence + 1, record, identity: self.stamp };
         let bytes = sealed(&slot);
         let write = self.file.write_at(slot.sequence % 2 * SLOT, &bytes).and_then(|()| self.file.sync());
         write.map_err(|source| GuardError { source })?;
@@ -308,7 +308,7 @@ fn stop_in(file: &dyn DiskFile) -> io::Result<Option<TwinFound>> {
     let mut bytes = vec![0; usize::try_from(SLOT).map_err(io::Error::other)?];
     file.read_at(STOP_AT, &mut bytes)?;
     let is_written = bytes.starts_with(&STOP_MAGIC);
-    Ok(is_written.then(|| unsealed::<Stop>(&bytes).map_or(TwinFound::UNREADABLE, |stop| stop.found)))
+    Ok(is_written.then(|| unsealed::<StopMark>(&bytes).map_or(TwinFound::UNREADABLE, |stop| stop.found)))
 }
 
 /// Why signing is stopped for good in this folder, if it is. Nothing is changed. The file must exist.
@@ -337,7 +337,7 @@ pub fn clear_stop(disk: &dyn Disk) -> Result<Option<TwinFound>, GuardError> {
 }
 
 /// Both slots; `None` for one that is empty or torn.
-pub(crate) fn read_slots(file: &dyn DiskFile) -> io::Result<[Option<Slot>; 2]> {
+pub(crate) fn read_slots(file: &dyn DiskFile) -> io::Result<[Option<GuardSlot>; 2]> {
     let mut slots = [None, None];
     for (position, slot) in (0..).step_by(usize::try_from(SLOT).map_err(io::Error::other)?).zip(&mut slots) {
         let mut bytes = vec![0; usize::try_from(SLOT).map_err(io::Error::other)?];
@@ -347,8 +347,8 @@ pub(crate) fn read_slots(file: &dyn DiskFile) -> io::Result<[Option<Slot>; 2]> {
     Ok(slots)
 }
 
-pub(crate) fn decode_slot(bytes: &[u8]) -> Option<Slot> {
-    unsealed::<Slot>(bytes).filter(|slot| slot.magic == MAGIC)
+pub(crate) fn decode_slot(bytes: &[u8]) -> Option<GuardSlot> {
+    unsealed::<GuardSlot>(bytes).filter(|slot| slot.magic == MAGIC)
 }
 
 #[cfg(test)]
@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_is_told_from_the_original_until_it_is_written() {
+    fn a_copy_differs_from_the_original_until_it_is_written() {
         let disk = MemoryDisk::default();
         assert!(!Guard::open(&disk).unwrap().is_original(), "it holds nothing");
         let mut guard = Guard::open(&disk).unwrap();

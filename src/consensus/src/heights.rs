@@ -1,18 +1,18 @@
 //! The life of a height: started, held, led, decided, committed.
 
-use crate::blocks::{Rank, Verdict};
+use crate::blocks::{BlockValidity, Rank};
 use crate::certificate::commit_votes;
 use crate::consensus::{Consensus, Phase, Previous};
 use crate::engine;
-use crate::exchange::TICK;
 use crate::guard::{Memory, SignedRecord};
-use crate::idle::{Idle, ParentCommit};
-use crate::journal::Entry;
+use crate::idle::{IdleRule, ParentCommit};
+use crate::journal::JournalEntry;
 use crate::leaders::LeaderRecord;
-use crate::messages::{Committed, Fatal, Gossip, Output, Tip};
+use crate::messages::{CommittedBlocks, FatalError, Gossip, Output, Tip};
 use crate::quorum::{is_more_than_third, is_quorum, power_of};
 use crate::signing::SigningOff;
 use crate::timers::Timer;
+use crate::vote_gossip::TICK;
 use crate::votes::Votes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(crate) struct Hold {
 }
 
 impl Consensus {
-    pub(crate) fn on_start(&mut self) -> Result<(), Fatal> {
+    pub(crate) fn on_start(&mut self) -> Result<(), FatalError> {
         if self.phase != Phase::Opened {
             return Ok(());
         }
@@ -60,8 +60,8 @@ impl Consensus {
         power.is_none_or(|power| is_quorum(power, self.set.total_power()))
     }
 
-    /// While the first height waits: a quorum may have told its heights, and the time to listen may be over.
-    pub(crate) fn on_waiting(&mut self) -> Result<(), Fatal> {
+    /// While the first height waits: a quorum may have reported its heights, and the time to listen may be over.
+    pub(crate) fn on_waiting(&mut self) -> Result<(), FatalError> {
         if self.is_alone() {
             return self.begin_height();
         }
@@ -76,9 +76,9 @@ impl Consensus {
         let time = if self.signing.is_copy() { LISTEN_LONG } else { LISTEN_TIME };
         let until = *self.listens_until.get_or_insert(self.now + time);
         if self.now >= until {
-            if !self.has_quorum_told() {
+            if !self.has_quorum_reported() {
                 // Nobody who was heard is above us.
-                self.signing.on_enough_told(self.tip.height, self.tip.height);
+                self.signing.on_enough_reported(self.tip.height, self.tip.height);
             }
             return self.begin_height();
         }
@@ -90,52 +90,52 @@ impl Consensus {
     fn listen_again(&mut self) {
         if self.signing.is_copy() && self.signing.off().is_none() {
             self.listens_until = None;
-            self.peers.validators().into_iter().for_each(|peer| self.send_holdings(peer));
+            self.peers.validators().into_iter().for_each(|peer| self.send_known_votes(peer));
         }
     }
 
-    /// True when a quorum, ourselves included, told how high it is; or, after a while, when somebody did, and nobody is above us. Who was
+    /// True when a quorum, ourselves included, reported its height; or, after a while, when somebody did, and nobody is above us. Who was
     /// away waits longer, and for more than a third: only that ends the absence, and who begins a height without signing may be missing
     /// in it.
     fn has_heard_enough(&self) -> bool {
-        if self.has_quorum_told() {
+        if self.has_quorum_reported() {
             return true;
         }
         let is_away = matches!(self.signing.off(), Some(SigningOff::Away { .. }));
-        let told = power_of(&self.set, |key| Some(*key) != self.me && self.has_told(key));
+        let reported = power_of(&self.set, |key| Some(*key) != self.me && self.has_reported_since(key));
         let (wait, is_enough) = match is_away {
-            true => (AWAY_WAIT, is_more_than_third(told, self.set.total_power())),
-            false => (START_WAIT, told > 0),
+            true => (AWAY_WAIT, is_more_than_third(reported, self.set.total_power())),
+            false => (START_WAIT, reported > 0),
         };
-        let highest = self.peers.height_told(&self.set, self.me);
+        let highest = self.peers.reported_height(&self.set, self.me);
         is_enough && self.now >= self.started + wait && highest.is_some_and(|highest| highest <= self.tip.height)
     }
 
     /// Who is in doubt and never hears a quorum takes what it hears, when it has waited long for others.
     pub(crate) fn hear_few(&mut self) {
-        let told = power_of(&self.set, |key| Some(*key) != self.me && self.peers.has_told_height(key));
+        let reported = power_of(&self.set, |key| Some(*key) != self.me && self.peers.has_reported_height(key));
         let is_due = self.signing.is_memory_in_doubt() && self.now >= self.started + AWAY_WAIT;
         if is_due
-            && is_more_than_third(told, self.set.total_power())
-            && let Some(highest) = self.peers.height_told(&self.set, self.me)
+            && is_more_than_third(reported, self.set.total_power())
+            && let Some(highest) = self.peers.reported_height(&self.set, self.me)
         {
             self.signing.on_few_reported(highest.max(self.height_hint));
         }
     }
 
-    pub(crate) fn has_quorum_told(&self) -> bool {
-        let power = power_of(&self.set, |key| Some(*key) == self.me || self.has_told(key));
+    pub(crate) fn has_quorum_reported(&self) -> bool {
+        let power = power_of(&self.set, |key| Some(*key) == self.me || self.has_reported_since(key));
         is_quorum(power, self.set.total_power())
     }
 
     /// True when a validator reported its height and, where our memory is unsure, also whether our key is live elsewhere.
-    fn has_told(&self, key: &PublicKey) -> bool {
+    fn has_reported_since(&self, key: &PublicKey) -> bool {
         let has_reported = !self.signing.is_memory_unsure() || self.peers.has_reported_key(key);
-        has_reported && self.peers.has_told_height(key)
+        has_reported && self.peers.has_reported_height(key)
     }
 
     /// Starts the height after the tip.
-    pub(crate) fn begin_height(&mut self) -> Result<(), Fatal> {
+    pub(crate) fn begin_height(&mut self) -> Result<(), FatalError> {
         let height = self.height();
         self.phase = Phase::Running;
         self.timers.cancel_height();
@@ -148,8 +148,8 @@ impl Consensus {
         }
         self.polkas.clear();
         self.hold = Some(Hold::default());
-        self.evidence_told = 0;
-        self.held_since.clear();
+        self.evidence_reported = 0;
+        self.known_since.clear();
         self.proposed_at.clear();
         self.overdue = None;
         self.timeouts.on_height(&self.set);
@@ -193,42 +193,42 @@ impl Consensus {
     }
 
     /// Fills the stores with what the journal holds; the engine gets it next. The journal held verified messages only.
-    fn recover(&mut self, entries: &[Entry]) {
+    fn recover(&mut self, entries: &[JournalEntry]) {
         for entry in entries {
             match entry {
-                Entry::Vote(vote) => {
+                JournalEntry::Vote(vote) => {
                     self.engine.note_verified_vote(vote);
                     self.votes.insert_vote(vote);
                 }
-                Entry::Proposal(proposal) => {
+                JournalEntry::Proposal(proposal) => {
                     self.engine.note_verified_proposal(proposal);
                     self.votes.insert_proposal(proposal);
                 }
-                Entry::Polka(polka) => {
+                JournalEntry::Polka(polka) => {
                     for vote in crate::certificate::polka_votes(polka) {
                         self.engine.note_verified_vote(&vote);
                         self.votes.insert_vote(&vote);
                     }
                 }
-                Entry::Block(block) => {
+                JournalEntry::Block(block) => {
                     let id = block.id();
                     self.blocks.insert(id, Arc::new((**block).clone()), |_| Rank::Needed);
                     if let Some(held) = self.blocks.get_mut(&id) {
                         held.is_journaled = true;
-                        held.verdict = Verdict::Told(true);
+                        held.validity = BlockValidity::Reported(true);
                     }
                 }
-                Entry::Judged { block, valid, .. } => {
+                JournalEntry::Validated { block, valid, .. } => {
                     if let Some(held) = self.blocks.get_mut(block) {
-                        held.verdict = Verdict::Told(*valid);
+                        held.validity = BlockValidity::Reported(*valid);
                     }
                 }
-                Entry::Timeout { .. } => {}
+                JournalEntry::Timeout { .. } => {}
             }
         }
     }
 
-    /// The engine publishes our votes again, but not our proposal; and it asked for a block before it was told that there is one.
+    /// The engine publishes our votes again, but not our proposal; and it asked for a block before that one was reported to it.
     fn after_replay(&mut self) {
         let Some(round) = self.engine.round() else { return };
         let mine = self.votes.proposals(round).iter().find(|p| Some(p.proposer) == self.me).cloned();
@@ -282,8 +282,8 @@ impl Consensus {
         }
     }
 
-    fn idle(&self) -> Idle {
-        Idle {
+    fn idle(&self) -> IdleRule {
+        IdleRule {
             began: self.began,
             parent: self.parent,
             min_interval: self.config.min_block_interval,
@@ -336,7 +336,7 @@ impl Consensus {
         let id = block.id();
         if self.blocks.insert(id, block.clone(), |_| Rank::Needed) {
             if let Some(held) = self.blocks.get_mut(&id) {
-                held.verdict = Verdict::Told(true);
+                held.validity = BlockValidity::Reported(true);
                 self.block_size.on_built(held.size_bytes);
             }
             self.building = None;
@@ -374,28 +374,28 @@ impl Consensus {
         self.outputs.push(output);
     }
 
-    pub(crate) fn on_committed(&mut self, committed: Committed) -> Result<(), Fatal> {
-        let Committed { blocks, certificate, decided_by, validators } = committed;
+    pub(crate) fn on_committed(&mut self, committed: CommittedBlocks) -> Result<(), FatalError> {
+        let CommittedBlocks { blocks, certificate, decided_by, validators } = committed;
         let blocks: Vec<_> = blocks.into_iter().filter(|b| b.header.height > self.tip.height).collect();
         let mut expected = self.tip.height.next();
         let parents = blocks.iter().filter_map(|block| block.parent_certificate.as_ref());
         self.check_certificates(parents.chain([&certificate]));
         for block in &blocks {
             if block.header.height != expected {
-                return Err(Fatal::Gap { expected, got: block.header.height });
+                return Err(FatalError::Gap { expected, got: block.header.height });
             }
             expected = expected.next();
             self.leaders.push(LeaderRecord::of(block));
             let is_before = matches!(self.phase, Phase::Opened | Phase::Waiting);
-            if is_before && (self.signing.is_copy() || !self.has_quorum_told()) {
+            if is_before && (self.signing.is_copy() || !self.has_quorum_reported()) {
                 self.signing.on_proof(block.header.height);
             }
             self.signing.on_committed(block.header.height, block.header.time);
         }
-        self.heed_signing();
+        self.apply_signing();
         let Some(last) = blocks.last() else { return Ok(()) };
         self.parent = self.parent_commit(blocks.len());
-        let certificate = self.richest(certificate);
+        let certificate = self.with_all_precommits(certificate);
         self.remember_previous(last, &certificate, &decided_by);
         let header = &last.header;
         self.tip = Tip { height: header.height, id: last.id(), time: header.time, certificate: Some(certificate) };
@@ -403,7 +403,7 @@ impl Consensus {
         self.set = validators;
         self.leaders.set_validators(&self.set);
         self.height_hint = self.height_hint.max(self.tip.height);
-        self.behind_told = self.behind_told.max(self.tip.height);
+        self.behind_reported = self.behind_reported.max(self.tip.height);
         self.behind_since_tick = false;
         self.blocks.on_committed(self.tip.height);
         self.future.on_committed(self.tip.height);
@@ -419,7 +419,7 @@ impl Consensus {
         }
     }
 
-    /// When the last of these blocks was committed, as far as a monotonic clock can tell: decided here, now; by sync after we saw
+    /// When the last of these blocks was committed, as far as a monotonic clock can say: decided here, now; by sync after we saw
     /// something of its height, then or later.
     fn parent_commit(&self, blocks: usize) -> ParentCommit {
         match (self.phase, self.active_since) {
@@ -437,8 +437,8 @@ impl Consensus {
         }
     }
 
-    /// To be called when signing may have been switched off, also by [`Self::heed_others`]. It is switched on only where a height begins.
-    pub(crate) fn heed_signing(&mut self) {
+    /// To be called when signing may have been switched off, also by [`Self::apply_others`]. It is switched on only where a height begins.
+    pub(crate) fn apply_signing(&mut self) {
         if self.signing.off().is_some() {
             self.engine.set_enabled(false);
         }
@@ -448,7 +448,7 @@ impl Consensus {
         }
     }
 
-    /// Notes that a height is behind us which we did not sign, so that the guard stays as young as the chain.
+    /// Notes that a height is behind us which we did not sign, so that the guard stays as new as the chain.
     fn pass_in_guard(&mut self) {
         let (height, id) = (self.tip.height, self.tip.id);
         let is_older = self.engine.guard().last().is_none_or(|last| last.height < height);
@@ -459,7 +459,7 @@ impl Consensus {
     }
 
     /// The certificate with all precommits for it that are held here.
-    fn richest(&self, mut certificate: CommitCertificate) -> CommitCertificate {
+    fn with_all_precommits(&self, mut certificate: CommitCertificate) -> CommitCertificate {
         if self.votes.height() == certificate.height {
             let more = self.votes.precommits_for(certificate.round, certificate.block);
             let is_new = |key: &PublicKey| certificate.signatures.iter().all(|s| s.validator != *key);

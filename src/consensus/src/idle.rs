@@ -15,7 +15,7 @@
 //! Nothing happens before the commit + minimum interval. From round 1 nothing is held.
 //!
 //! All of it counts monotonic time from the commit **on this node**. Civil time decides nothing: honest validators commit within
-//! moments of each other, while their clocks may differ by any amount, and be set back.
+//! moments of each other, while their clocks may differ by any amount, and be turned back.
 
 use std::time::Duration;
 use timed_primitives::Instant;
@@ -34,14 +34,14 @@ pub const RELAY_GRACE: Duration = Duration::from_millis(500);
 pub(crate) enum ParentCommit {
     /// Genesis: long ago.
     Genesis,
-    /// Elsewhere, before we knew: at a time that only a civil clock could tell.
+    /// Elsewhere, before we knew: at a time that only a civil clock could say.
     Unknown,
     /// Decided while we took part, at this moment or a little later.
     At(Instant),
 }
 
 /// What decides when a height leaves its hold.
-pub(crate) struct Idle {
+pub(crate) struct IdleRule {
     /// When the height began here, which is when its parent was committed here, or our start.
     pub(crate) began: Instant,
     pub(crate) parent: ParentCommit,
@@ -52,7 +52,7 @@ pub(crate) struct Idle {
     pub(crate) relay_grace: Duration,
 }
 
-impl Idle {
+impl IdleRule {
     /// Nothing happens before.
     pub(crate) fn earliest(&self) -> Instant {
         match self.parent {
@@ -91,7 +91,7 @@ mod tests {
     fn waits(parent: ParentCommit, payload_ms: Option<i64>, is_active: bool) -> [i64; 2] {
         let payload = payload_ms.map(|ms| Instant(BEGAN.0.saturating_add_signed(ms * 1000)));
         [true, false].map(|is_leader| {
-            let idle = Idle {
+            let idle = IdleRule {
                 began: BEGAN,
                 parent,
                 min_interval: Duration::from_millis(250),

@@ -3,16 +3,16 @@
 //! Everything is checked here before it is kept or given on: place, membership, already held, signature. So nothing unverified is ever
 //! buffered. Votes and proposals of the next two heights are kept, rounds below [`FUTURE_ROUNDS`] only, one of each kind per validator
 //! and round, the first staying: at most 2 × 4 × 2 votes and as many proposals per validator, whoever sends them. What is dropped is
-//! healed by the exchange. Rounds more than [`ROUNDS_AHEAD`] above ours enter by certificate only.
+//! sent again by vote-set gossip. Rounds more than [`ROUNDS_AHEAD`] above ours enter by certificate only.
 
-use crate::blocks::{Rank, Verdict};
+use crate::blocks::{BlockValidity, Rank};
 use crate::certificate::{polka_votes, round_votes, verify_commit, verify_polka, verify_round};
 use crate::consensus::{Consensus, Phase};
 use crate::engine;
 use crate::guard::SignedRecord;
 use crate::inspect::Statement;
 use crate::journal::TimeoutStep;
-use crate::messages::{Evidence, Gossip, Offence, Output};
+use crate::messages::{Evidence, Gossip, GossipOffence, Output};
 use crate::timeouts::OWN_WORK_MAX;
 use crate::timers::Timer;
 use crate::votes::Seen;
@@ -65,7 +65,7 @@ impl Future {
 }
 
 /// Where a message belongs.
-enum Place {
+enum HeightClass {
     Current,
     Previous,
     Future,
@@ -84,26 +84,26 @@ impl Consensus {
             Gossip::Proposal(proposal) => self.on_proposal(from, proposal),
             Gossip::Polka(polka) => self.on_polka(from, polka),
             Gossip::RoundCertificate(certificate) => self.on_round_certificate(from, certificate),
-            Gossip::Holdings(holdings) => self.on_holdings(from, &holdings),
+            Gossip::KnownVotes(known) => self.on_known_votes(from, &known),
             Gossip::Block(block) => self.on_block(from, block),
             Gossip::GetBlock { height, id } => self.on_get_block(from, height, id),
             Gossip::KeyReport(report) => self.on_key_report(from, report),
         }
     }
 
-    fn place(&self, height: Height) -> Place {
+    fn class(&self, height: Height) -> HeightClass {
         let current = self.height();
         match height.above(current) {
-            0 if height == current && self.phase == Phase::Waiting => Place::Future,
-            0 if height == current => Place::Current,
-            0 if height == self.tip.height => Place::Previous,
-            0 => Place::Past,
-            1..=FUTURE_HEIGHTS => Place::Future,
-            _ => Place::Far,
+            0 if height == current && self.phase == Phase::Waiting => HeightClass::Future,
+            0 if height == current => HeightClass::Current,
+            0 if height == self.tip.height => HeightClass::Previous,
+            0 => HeightClass::Past,
+            1..=FUTURE_HEIGHTS => HeightClass::Future,
+            _ => HeightClass::Far,
         }
     }
 
-    fn refuse(&mut self, from: PublicKey, offence: Offence) {
+    fn refuse(&mut self, from: PublicKey, offence: GossipOffence) {
         self.outputs.push(Output::Invalid { from, offence });
     }
 
@@ -113,21 +113,21 @@ impl Consensus {
 
     fn on_vote(&mut self, from: PublicKey, vote: Vote) {
         self.check_memory(Some(from), &vote.validator, SignedRecord::of_vote(&vote), |chain| vote.is_signed(chain));
-        match self.place(vote.height) {
-            Place::Past => {}
-            Place::Previous => self.on_late_vote(from, vote),
-            Place::Future => self.on_future_vote(from, vote),
-            Place::Far => self.on_far(from, vote.height, &vote.validator, |chain| vote.is_signed(chain)),
-            Place::Current => {
+        match self.class(vote.height) {
+            HeightClass::Past => {}
+            HeightClass::Previous => self.on_late_vote(from, vote),
+            HeightClass::Future => self.on_future_vote(from, vote),
+            HeightClass::Far => self.on_far(from, vote.height, &vote.validator, |chain| vote.is_signed(chain)),
+            HeightClass::Current => {
                 if self.set.get(&vote.validator).is_none() || self.is_too_far_ahead(vote.round) {
                     return;
                 }
                 let seen = self.votes.seen_vote(&vote);
-                if seen == Seen::Same || (seen != Seen::No && self.evidence_told >= EVIDENCE_MAX) {
+                if seen == Seen::Same || (seen != Seen::No && self.evidence_reported >= EVIDENCE_MAX) {
                     return;
                 }
                 if !vote.is_signed(self.config.chain_id) {
-                    return self.refuse(from, Offence::BadSignature);
+                    return self.refuse(from, GossipOffence::BadSignature);
                 }
                 self.note_key_signs(&from, &vote.validator);
                 match seen {
@@ -146,7 +146,7 @@ impl Consensus {
         self.check_memory(None, &vote.validator, SignedRecord::of_vote(&vote), |_| true);
         self.engine.note_verified_vote(&vote);
         self.votes.insert_vote(&vote);
-        self.held_since.insert((vote.round, vote.kind, vote.validator), self.now);
+        self.known_since.insert((vote.round, vote.kind, vote.validator), self.now);
         self.active_since.get_or_insert(self.now);
         self.push(engine::vote(&vote));
         self.relay(&vote.validator, &Gossip::Vote(vote.clone()));
@@ -164,7 +164,7 @@ impl Consensus {
             return;
         }
         if !vote.is_signed(self.config.chain_id) {
-            return self.refuse(from, Offence::BadSignature);
+            return self.refuse(from, GossipOffence::BadSignature);
         }
         if let Some(certificate) = &mut self.tip.certificate {
             let signature = timed_primitives::CommitSignature { validator: vote.validator, signature: vote.signature };
@@ -183,20 +183,20 @@ impl Consensus {
             return;
         }
         if !vote.is_signed(self.config.chain_id) {
-            return self.refuse(from, Offence::BadSignature);
+            return self.refuse(from, GossipOffence::BadSignature);
         }
         self.hint(vote.height);
         self.future.votes.insert(key, vote);
     }
 
-    /// A message from far above tells only how high others are.
+    /// A message from far above says only how high others are.
     fn on_far(&mut self, from: PublicKey, height: Height, signer: &PublicKey, is_signed: impl FnOnce(ChainId) -> bool) {
         if self.set.get(signer).is_none() || height <= self.height_hint.next() {
             return;
         }
         match is_signed(self.config.chain_id) {
             true => self.hint(height),
-            false => self.refuse(from, Offence::BadSignature),
+            false => self.refuse(from, GossipOffence::BadSignature),
         }
     }
 
@@ -211,24 +211,24 @@ impl Consensus {
         }
         let record = SignedRecord::of_proposal(&proposal);
         self.check_memory(Some(from), &proposal.proposer, record, |chain| proposal.is_signed(chain));
-        match self.place(proposal.height) {
-            Place::Past | Place::Previous => {}
-            Place::Far => {
+        match self.class(proposal.height) {
+            HeightClass::Past | HeightClass::Previous => {}
+            HeightClass::Far => {
                 self.on_far(from, proposal.height, &proposal.proposer, |chain| proposal.is_signed(chain));
             }
-            Place::Future => {
+            HeightClass::Future => {
                 let key = (proposal.height, proposal.round, proposal.proposer);
                 let is_room = proposal.round.0 < FUTURE_ROUNDS && self.set.get(&proposal.proposer).is_some();
                 if !is_room || self.future.proposals.contains_key(&key) {
                     return;
                 }
                 if !proposal.is_signed(self.config.chain_id) {
-                    return self.refuse(from, Offence::BadSignature);
+                    return self.refuse(from, GossipOffence::BadSignature);
                 }
                 self.hint(proposal.height);
                 self.future.proposals.insert(key, proposal);
             }
-            Place::Current => self.on_current_proposal(from, proposal),
+            HeightClass::Current => self.on_current_proposal(from, proposal),
         }
     }
 
@@ -237,11 +237,11 @@ impl Consensus {
             return;
         }
         let seen = self.votes.seen_proposal(&proposal);
-        if seen == Seen::Same || (seen != Seen::No && self.evidence_told >= EVIDENCE_MAX) {
+        if seen == Seen::Same || (seen != Seen::No && self.evidence_reported >= EVIDENCE_MAX) {
             return;
         }
         if !proposal.is_signed(self.config.chain_id) {
-            return self.refuse(from, Offence::BadSignature);
+            return self.refuse(from, GossipOffence::BadSignature);
         }
         if let Seen::Conflict(held) = seen {
             self.accuse(Evidence::Proposals(Box::new(held), Box::new(proposal.clone())));
@@ -272,7 +272,7 @@ impl Consensus {
     }
 
     fn accuse(&mut self, evidence: Evidence) {
-        self.evidence_told += 1;
+        self.evidence_reported += 1;
         self.show_to_signer(&evidence);
         self.outputs.push(Output::Evidence(evidence));
     }
@@ -284,7 +284,7 @@ impl Consensus {
         }
         let check = verify_polka(self.config.chain_id, &polka, &self.set, |v| self.engine.is_verified_vote(v));
         if check.is_err() {
-            return self.refuse(from, Offence::BadCertificate);
+            return self.refuse(from, GossipOffence::BadCertificate);
         }
         // Whole first, since it counts even where a vote in it contradicts one that is held.
         self.polkas.insert(polka.block);
@@ -300,7 +300,7 @@ impl Consensus {
         }
         let chain = self.config.chain_id;
         if verify_round(chain, &certificate, &self.set, |v| self.engine.is_verified_vote(v)).is_err() {
-            return self.refuse(from, Offence::BadCertificate);
+            return self.refuse(from, GossipOffence::BadCertificate);
         }
         if self.is_too_far_ahead(certificate.round) {
             self.push(engine::round_certificate(&certificate));
@@ -318,7 +318,7 @@ impl Consensus {
             return;
         }
         if !block.is_whole() {
-            return self.refuse(from, Offence::BadBlock);
+            return self.refuse(from, GossipOffence::BadBlock);
         }
         let named = self.votes.named_blocks();
         let needed = self.needed_blocks();
@@ -344,46 +344,46 @@ impl Consensus {
         polka.into_iter().chain(ours).chain(self.decided.as_ref().map(|c| c.block)).collect()
     }
 
-    /// Asks the judge about named blocks, and tells the engine what was judged.
+    /// Asks the ledger to validate named blocks, and reports to the engine what was validated.
     pub(crate) fn check_blocks(&mut self) {
         if self.phase != Phase::Running {
             return;
         }
         let height = self.height();
-        let open = |v: &Verdict| matches!(v, Verdict::Unknown | Verdict::Judged(_));
+        let open = |v: &BlockValidity| matches!(v, BlockValidity::Unknown | BlockValidity::Validated(_));
         let waiting: Vec<_> = self
             .blocks
             .iter()
-            .filter(|(_, h)| h.block.header.height == height && open(&h.verdict))
-            .map(|(id, h)| (*id, h.block.clone(), h.verdict))
+            .filter(|(_, h)| h.block.header.height == height && open(&h.validity))
+            .map(|(id, h)| (*id, h.block.clone(), h.validity))
             .collect();
         if waiting.is_empty() {
             return;
         }
         let named = self.votes.named_blocks();
-        for (id, block, verdict) in waiting.into_iter().filter(|(id, ..)| named.contains(id)) {
-            let next = match verdict {
-                Verdict::Judged(_) if self.is_too_early(&id, &block) => {
+        for (id, block, validity) in waiting.into_iter().filter(|(id, ..)| named.contains(id)) {
+            let next = match validity {
+                BlockValidity::Validated(_) if self.is_too_early(&id, &block) => {
                     self.report_too_early(&id);
                     self.end_proposing(&id);
                     continue;
                 }
-                Verdict::Judged(valid) => {
-                    self.push(engine::judged(height, id, block.header.first_round, block.header.proposer, valid));
-                    Verdict::Told(valid)
+                BlockValidity::Validated(valid) => {
+                    self.push(engine::validated(height, id, block.header.first_round, block.header.proposer, valid));
+                    BlockValidity::Reported(valid)
                 }
-                Verdict::Unknown if self.is_possible_block(&block) => {
-                    self.outputs.push(Output::Judge { block });
-                    Verdict::Asked
+                BlockValidity::Unknown if self.is_possible_block(&block) => {
+                    self.outputs.push(Output::Validate { block });
+                    BlockValidity::Asked
                 }
-                Verdict::Unknown => {
-                    self.push(engine::judged(height, id, block.header.first_round, block.header.proposer, false));
-                    Verdict::Told(false)
+                BlockValidity::Unknown => {
+                    self.push(engine::validated(height, id, block.header.first_round, block.header.proposer, false));
+                    BlockValidity::Reported(false)
                 }
                 other => other,
             };
             if let Some(held) = self.blocks.get_mut(&id) {
-                held.verdict = next;
+                held.validity = next;
                 held.asked.get_or_insert(self.now);
             }
         }
@@ -393,7 +393,7 @@ impl Consensus {
     /// can stretch this.
     pub(crate) fn validates_until(&self, round: Round) -> Option<Instant> {
         let held = self.votes.proposals(round).iter().filter_map(|proposal| self.blocks.get(&proposal.block));
-        let asked = held.filter(|held| held.verdict == Verdict::Asked).filter_map(|held| held.asked).max();
+        let asked = held.filter(|held| held.validity == BlockValidity::Asked).filter_map(|held| held.asked).max();
         let until = asked.map(|asked| asked + OWN_WORK_MAX);
         until.filter(|until| *until > self.now && !is_planted(Bug::OwnWorkIgnored))
     }
@@ -428,9 +428,9 @@ impl Consensus {
         }
     }
 
-    pub(crate) fn on_judged(&mut self, id: BlockId, valid: bool) {
-        let Some(held) = self.blocks.get_mut(&id).filter(|h| h.verdict == Verdict::Asked) else { return };
-        held.verdict = Verdict::Judged(valid);
+    pub(crate) fn on_validated(&mut self, id: BlockId, valid: bool) {
+        let Some(held) = self.blocks.get_mut(&id).filter(|h| h.validity == BlockValidity::Asked) else { return };
+        held.validity = BlockValidity::Validated(valid);
         if let Some(asked) = held.asked {
             self.timeouts.on_validated(self.now.since(asked));
         }

@@ -5,7 +5,7 @@
 
 use crate::certificate::{commit_votes, polka_votes};
 use crate::guard::{GUARD_FILE, GuardError, SignedRecord, SignedStep, decode_slot, read_slots};
-use crate::journal::{Batch, Entry, JOURNAL_FILES, JournalError, decode_entries, newest, scan};
+use crate::journal::{IntactBatch, JOURNAL_FILES, JournalEntry, JournalError, decode_entries, newest, scan};
 use crate::messages::Evidence;
 use std::collections::BTreeMap;
 use std::io;
@@ -92,7 +92,7 @@ pub fn read_journal(disk: &dyn Disk) -> Result<JournalContents, JournalError> {
         Ok(newest) => (newest.map(|n| (n.generation, n.height)), None),
         Err(damage) => (None, Some(damage)),
     };
-    let read = |((file, content), found): ((_, &Vec<u8>), &Vec<Batch>)| batches_of(file, content, found);
+    let read = |((file, content), found): ((_, &Vec<u8>), &Vec<IntactBatch>)| batches_of(file, content, found);
     let batches = JOURNAL_FILES.into_iter().zip(&contents).zip(&found).flat_map(read).collect();
     Ok(JournalContents { batches, newest, damage })
 }
@@ -102,24 +102,24 @@ pub fn batches_in(file: &'static str, content: &[u8]) -> Vec<JournalBatch> {
     batches_of(file, content, &scan(content))
 }
 
-fn batches_of(file: &'static str, content: &[u8], found: &[Batch]) -> Vec<JournalBatch> {
-    let read = |batch: &Batch| {
+fn batches_of(file: &'static str, content: &[u8], found: &[IntactBatch]) -> Vec<JournalBatch> {
+    let read = |batch: &IntactBatch| {
         let entries = decode_entries(&content[batch.payload.clone()])?;
         Some(JournalBatch {
             file,
             offset: batch.offset as u64,
             generation: batch.generation,
             height: batch.height,
-            blocks: entries.iter().filter(|entry| matches!(entry, Entry::Block(_))).count(),
+            blocks: entries.iter().filter(|entry| matches!(entry, JournalEntry::Block(_))).count(),
             statements: entries.iter().flat_map(statements_in).collect(),
         })
     };
     found.iter().filter_map(read).collect()
 }
 
-fn statements_in(entry: &Entry) -> Vec<Statement> {
+fn statements_in(entry: &JournalEntry) -> Vec<Statement> {
     match entry {
-        Entry::Polka(polka) => polka_votes(polka).map(Statement::Vote).collect(),
+        JournalEntry::Polka(polka) => polka_votes(polka).map(Statement::Vote).collect(),
         other => other.statement().into_iter().collect(),
     }
 }
@@ -207,7 +207,7 @@ impl Statements {
             (Some(Statement::Proposal(held)), Statement::Proposal(other)) => {
                 Some(Evidence::Proposals(Box::new(held.clone()), Box::new(other)))
             }
-            // The step is part of the place, and tells votes from proposals.
+            // The step is part of the place, and distinguishes votes from proposals.
             (Some(_), _) => None,
         };
         Ok(evidence)
@@ -268,9 +268,9 @@ mod tests {
             signatures: vec![CommitSignature { validator: prevote.validator, signature: prevote.signature }],
         };
         for (height, entry) in [
-            (5, Entry::Vote(vote(1, 5, VoteKind::Precommit, None))),
-            (6, Entry::Proposal(proposal(1, None))),
-            (6, Entry::Polka(polka)),
+            (5, JournalEntry::Vote(vote(1, 5, VoteKind::Precommit, None))),
+            (6, JournalEntry::Proposal(proposal(1, None))),
+            (6, JournalEntry::Polka(polka)),
         ] {
             if journal.height() != Height(height) {
                 journal.begin(Height(height));
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_and_a_torn_tail_are_told_apart_and_nothing_is_cut() {
+    fn damage_and_a_torn_tail_are_distinguished_and_nothing_is_cut() {
         let disk = written();
         let second = read_journal(&disk).unwrap().batches[1].offset as usize;
         disk.damage(JOURNAL_FILES[0], |bytes| bytes[second + 41] ^= 1).unwrap();

@@ -38,7 +38,7 @@ pub(crate) enum TimeoutStep {
 
 /// Something that the engine acted on, in order.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(crate) enum Entry {
+pub(crate) enum JournalEntry {
     Vote(Vote),
     Proposal(Proposal),
     Polka(PolkaCertificate),
@@ -46,23 +46,23 @@ pub(crate) enum Entry {
         step: TimeoutStep,
         round: Round,
     },
-    Judged {
+    Validated {
         block: BlockId,
         round: Round,
         proposer: PublicKey,
         valid: bool,
     },
-    /// Precedes the first `Judged` that calls it valid.
+    /// Precedes the first `Validated` that calls it valid.
     Block(Box<Block>),
 }
 
-impl Entry {
+impl JournalEntry {
     /// The vote or proposal, if it is one.
     pub(crate) fn statement(&self) -> Option<Statement> {
         match self {
             Self::Vote(vote) => Some(Statement::Vote(vote.clone())),
             Self::Proposal(proposal) => Some(Statement::Proposal(proposal.clone())),
-            Self::Polka(_) | Self::Timeout { .. } | Self::Judged { .. } | Self::Block(_) => None,
+            Self::Polka(_) | Self::Timeout { .. } | Self::Validated { .. } | Self::Block(_) => None,
         }
     }
 }
@@ -95,7 +95,7 @@ pub enum JournalError {
 /// Entries of the newest generation.
 pub(crate) struct Recovered {
     pub(crate) height: Height,
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<JournalEntry>,
 }
 
 pub(crate) struct Journal {
@@ -200,7 +200,7 @@ impl Journal {
     }
 
     /// Adds an entry to the next batch.
-    pub(crate) fn push(&mut self, entry: &Entry) {
+    pub(crate) fn push(&mut self, entry: &JournalEntry) {
         self.pending.extend(timed_primitives::encode(entry));
     }
 
@@ -217,12 +217,12 @@ impl Journal {
         let entries = self.read_all(index).map_err(|source| JournalError::Io { file: JOURNAL_FILES[index], source })?;
         let height = self.height;
         self.begin(height);
-        let is_kept = |e: &&Entry| !matches!(e, Entry::Block(b) if !is_needed(&b.id()));
+        let is_kept = |e: &&JournalEntry| !matches!(e, JournalEntry::Block(b) if !is_needed(&b.id()));
         entries.iter().filter(is_kept).for_each(|entry| self.push(entry));
         self.flush()
     }
 
-    fn read_all(&self, index: usize) -> io::Result<Vec<Entry>> {
+    fn read_all(&self, index: usize) -> io::Result<Vec<JournalEntry>> {
         let mut content = vec![0; usize::try_from(self.offset).map_err(io::Error::other)?];
         self.files[index].read_at(0, &mut content)?;
         let payloads = scan(&content).into_iter().map(|batch| decode_entries(&content[batch.payload]));
@@ -284,7 +284,7 @@ fn checksum(head: &[u8], payload: &[u8]) -> u32 {
 }
 
 /// An intact batch and where it lies.
-pub(crate) struct Batch {
+pub(crate) struct IntactBatch {
     pub(crate) offset: usize,
     pub(crate) generation: u64,
     sequence: u64,
@@ -304,12 +304,12 @@ pub(crate) struct Newest {
     last: usize,
     /// Where the next batch goes.
     end: usize,
-    entries: Vec<Entry>,
+    entries: Vec<JournalEntry>,
 }
 
 /// The newest generation in the contents of both files, given their intact batches.
-pub(crate) fn newest(contents: &[Vec<u8>; 2], found: &[Vec<Batch>; 2]) -> Result<Option<Newest>, JournalError> {
-    let highest = |batches: &[Batch]| batches.iter().map(|b| b.generation).max();
+pub(crate) fn newest(contents: &[Vec<u8>; 2], found: &[Vec<IntactBatch>; 2]) -> Result<Option<Newest>, JournalError> {
+    let highest = |batches: &[IntactBatch]| batches.iter().map(|b| b.generation).max();
     let index = usize::from(highest(&found[1]) > highest(&found[0]));
     let Some(generation) = highest(&found[index]) else { return Ok(None) };
     let file = JOURNAL_FILES[index];
@@ -329,7 +329,7 @@ pub(crate) fn newest(contents: &[Vec<u8>; 2], found: &[Vec<Batch>; 2]) -> Result
 }
 
 /// All intact batches of any generation, in order of position. What lies inside an intact batch is not searched.
-pub(crate) fn scan(content: &[u8]) -> Vec<Batch> {
+pub(crate) fn scan(content: &[u8]) -> Vec<IntactBatch> {
     let (mut found, mut offset) = (Vec::new(), 0);
     while offset + HEADER <= content.len() {
         match batch_at(content, offset) {
@@ -343,7 +343,7 @@ pub(crate) fn scan(content: &[u8]) -> Vec<Batch> {
     found
 }
 
-fn batch_at(content: &[u8], offset: usize) -> Option<Batch> {
+fn batch_at(content: &[u8], offset: usize) -> Option<IntactBatch> {
     let header = content.get(offset..offset + HEADER)?;
     if !header.starts_with(MAGIC) {
         return None;
@@ -354,7 +354,7 @@ fn batch_at(content: &[u8], offset: usize) -> Option<Batch> {
     let start = offset + HEADER;
     let payload = start..start.checked_add(length)?;
     let intact = checksum(header.get(8..36)?, content.get(payload.clone())?) == short(36)?;
-    intact.then_some(Batch {
+    intact.then_some(IntactBatch {
         offset,
         generation: number(8)?,
         sequence: number(16)?,
@@ -363,10 +363,10 @@ fn batch_at(content: &[u8], offset: usize) -> Option<Batch> {
     })
 }
 
-pub(crate) fn decode_entries(mut payload: &[u8]) -> Option<Vec<Entry>> {
+pub(crate) fn decode_entries(mut payload: &[u8]) -> Option<Vec<JournalEntry>> {
     let mut entries = Vec::new();
     while !payload.is_empty() {
-        entries.push(Entry::deserialize(&mut payload).ok()?);
+        entries.push(JournalEntry::deserialize(&mut payload).ok()?);
     }
     Some(entries)
 }
@@ -379,8 +379,8 @@ mod tests {
     const STEP: u64 = 8192;
     const MAX: u64 = 1 << 20;
 
-    fn entry(round: u32) -> Entry {
-        Entry::Timeout { step: TimeoutStep::Propose, round: Round(round) }
+    fn entry(round: u32) -> JournalEntry {
+        JournalEntry::Timeout { step: TimeoutStep::Propose, round: Round(round) }
     }
 
     fn open(disk: &MemoryDisk) -> Result<(Journal, Option<Recovered>), JournalError> {
@@ -400,7 +400,7 @@ mod tests {
         disk
     }
 
-    fn entries(disk: &MemoryDisk) -> Vec<Entry> {
+    fn entries(disk: &MemoryDisk) -> Vec<JournalEntry> {
         open(disk).unwrap().1.unwrap().entries
     }
 

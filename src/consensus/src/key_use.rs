@@ -1,16 +1,16 @@
-//! Who uses which consensus key: each node knows the nodes that are connected to it with one, and tells them of each other.
+//! Who uses which consensus key: each node knows the nodes that are connected to it with one, and reports them to each other.
 //!
 //! A node whose guard is missing or a copy cannot know what was signed with its key, and a node of the same key that runs elsewhere would
 //! sign what contradicts it. So a peer that proves a consensus key is answered with a [`KeyReport`]: our tip, and whether the same key is
 //! live here under another instance id. It is sent again when that changes, and each tick while there is something to say.
 //!
-//! A session that ended without a goodbye counts for [`GHOST_TIME`] more: its node may live. So the ghost of an earlier start of ourselves
+//! A session that ended without a goodbye counts for [`STALE_SESSION_TIME`] more: its node may live. So the stale session of an earlier start of ourselves
 //! ends with it. Who hears of another node stays silent for that long after the last that said so, since who says so may have restarted.
 //!
 //! | our memory | the other | it keeps us from signing |
 //! |---|---|---|
 //! | sure: the original guard | has signed, its session is up, and is older than our first signature | yes: it took over while we were down |
-//! | sure | anything else, a ghost of ourselves above all | no |
+//! | sure | anything else, a stale session of ourselves above all | no |
 //! | unsure: the guard missing or a copy, or a message of ours that we do not remember | its session, up or lost, is older than our first signature | yes |
 //! | unsure | it came after we had begun to sign | no: it is the one that must not begin |
 //!
@@ -28,7 +28,7 @@ use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{Height, Instant, PublicKey};
 
 /// How long a session that ended without a goodbye still counts: a peer's deadline for silence between validators.
-pub const GHOST_TIME: Duration = Duration::from_secs(15);
+pub const STALE_SESSION_TIME: Duration = Duration::from_secs(15);
 
 /// How long after a session's begin its first report is repeated.
 pub(crate) const REPEAT_TIME: Duration = Duration::from_secs(5);
@@ -55,13 +55,13 @@ pub struct OtherSession {
 pub struct KeyReport {
     /// The sender's tip now.
     pub height: Height,
-    /// The other session with the receiver's key that tells most, if there is one.
+    /// The other session with the receiver's key that matters most, if there is one.
     pub other: Option<OtherSession>,
 }
 
 /// A node's session with a key, as this node knows it.
 #[derive(Clone, Copy, Debug)]
-struct Session {
+struct KeySession {
     other: OtherNode,
     since: Instant,
     /// When it stops to count; `None` while it is up.
@@ -72,7 +72,7 @@ struct Session {
 /// See the module.
 #[derive(Default)]
 pub(crate) struct KeyUses {
-    by_key: BTreeMap<PublicKey, Vec<Session>>,
+    by_key: BTreeMap<PublicKey, Vec<KeySession>>,
 }
 
 impl KeyUses {
@@ -90,16 +90,16 @@ impl KeyUses {
                 None => return,
             }
         }
-        sessions.push(Session { other, since: now, ends: None, has_signed: false });
+        sessions.push(KeySession { other, since: now, ends: None, has_signed: false });
     }
 
     fn on_down(&mut self, now: Instant, key: &PublicKey, node: &PublicKey, is_gone: bool) {
         let is_crowded = self.by_key.len() > KEYS_MAX;
         let Some(sessions) = self.by_key.get_mut(key) else { return };
-        let is_it = |s: &Session| s.other.node == *node && s.ends.is_none();
+        let is_it = |s: &KeySession| s.other.node == *node && s.ends.is_none();
         match is_gone || is_crowded {
             true => sessions.retain(|s| !is_it(s)),
-            false => sessions.iter_mut().filter(|s| is_it(s)).for_each(|s| s.ends = Some(now + GHOST_TIME)),
+            false => sessions.iter_mut().filter(|s| is_it(s)).for_each(|s| s.ends = Some(now + STALE_SESSION_TIME)),
         }
         self.expire(now);
     }
@@ -116,7 +116,7 @@ impl KeyUses {
         });
     }
 
-    /// The session with this key that tells most, other than those of an instance.
+    /// The session with this key that matters most, other than those of an instance.
     fn other(&self, now: Instant, key: &PublicKey, instance: Option<u128>) -> Option<OtherSession> {
         let sessions = self.by_key.get(key).into_iter().flatten();
         let others = sessions.filter(|s| Some(s.other.instance) != instance && s.ends.is_none_or(|ends| now < ends));
@@ -161,14 +161,14 @@ impl Consensus {
     pub(crate) fn on_key_up(&mut self, node: PublicKey, key: PublicKey, instance: u128, address: Option<SocketAddr>) {
         self.key_uses.on_up(self.now, key, OtherNode { node, instance, address });
         self.report_key(&key);
-        self.heed_others();
+        self.apply_others();
     }
 
     /// It ended; `is_gone` when the node said so itself, or was silent for long.
     pub(crate) fn on_key_down(&mut self, node: &PublicKey, key: &PublicKey, is_gone: bool) {
         self.key_uses.on_down(self.now, key, node, is_gone);
         self.report_key(key);
-        self.heed_others();
+        self.apply_others();
     }
 
     /// A message that bears a validator's signature came over its own session.
@@ -183,8 +183,8 @@ impl Consensus {
         for (to, instance) in self.peers.with_validator(key) {
             let other = self.key_uses.other(self.now, key, Some(instance));
             let Some(peer) = self.peers.get_mut(&to) else { continue };
-            let was_other = peer.is_told_of_other;
-            peer.is_told_of_other = other.is_some();
+            let was_other = peer.knows_of_other;
+            peer.knows_of_other = other.is_some();
             if other.is_some() || was_other || self.now < peer.up_since + REPEAT_TIME {
                 let report = KeyReport { height: self.tip.height, other };
                 self.outputs.push(Output::Send { to, message: Gossip::KeyReport(report) });
@@ -207,11 +207,11 @@ impl Consensus {
         if let Some(validator) = peer.validator.filter(|key| Some(*key) != self.me) {
             self.signing.on_tip_report(&self.set, validator, report.height);
         }
-        self.heed_others();
+        self.apply_others();
     }
 
     /// To be called when what is known of other nodes with our key, or of our own memory, may have changed.
-    pub(crate) fn heed_others(&mut self) {
+    pub(crate) fn apply_others(&mut self) {
         let Some(me) = self.me else { return };
         let ours = OurUse { now: self.now, is_unsure: self.signing.is_memory_unsure(), begun: self.signing.begun() };
         let direct = self.key_uses.other(self.now, &me, None);
@@ -235,7 +235,7 @@ impl Consensus {
         let most = said.into_iter().max_by_key(|other| (other.left.is_none(), other.left));
         self.signing.on_elsewhere(self.now, most);
         self.name_twin(direct);
-        self.heed_signing();
+        self.apply_signing();
     }
 
     /// Adds to a stop who the other is, once somebody says so.
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn each_instance_hears_of_the_other_until_it_says_goodbye_or_its_ghost_ends() {
+    fn each_instance_hears_of_the_other_until_it_says_goodbye_or_its_stale_session_ends() {
         let mut uses = KeyUses::default();
         let said = |uses: &KeyUses, now, to: u128| {
             uses.other(at(now), &KEY, Some(to)).map(|o| (o.other.instance, o.age, o.left))

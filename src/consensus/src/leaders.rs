@@ -19,7 +19,7 @@ pub const MEMORY_HEIGHTS: u64 = 100;
 /// Longest table of turns. Above it powers are scaled down, at least 1 each, which keeps the order and loses precision only.
 pub const TURNS_MAX: u64 = 4096;
 
-/// What one block tells about leaders.
+/// What one block says about leaders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaderRecord {
     /// The block's height.

@@ -1,6 +1,6 @@
 //! Agreement on one block per height: Tendermint, by Malachite's core as a library, and what we guarantee around it.
 //!
-//! Knows: leaders, quorum, the journal and the guard, time-outs, the exchange that heals links, undecided blocks. Must not know: the
+//! Knows: leaders, quorum, the journal and the guard, time-outs, vote-set gossip, undecided blocks. Must not know: the
 //! wire, the ledger's rules, a runtime, a clock, a socket. No type of the engine leaves this crate.
 //!
 //! ```text
@@ -19,7 +19,6 @@ mod consensus;
 mod context;
 mod convert;
 mod engine;
-pub mod exchange;
 pub mod guard;
 mod heights;
 pub mod idle;
@@ -38,6 +37,7 @@ pub mod timeouts;
 mod timers;
 mod tip_reports;
 mod too_early;
+pub mod vote_gossip;
 pub mod votes;
 
 pub use certificate::{CertificateError, verify_certificate};
@@ -46,7 +46,8 @@ pub use engine::{EngineError, InnerError};
 pub use key_use::{KeyReport, OtherSession};
 pub use leaders::{LeaderOrder, LeaderRecord};
 pub use messages::{
-    ChainStart, Committed, Config, Evidence, Fatal, Gossip, Holdings, Input, Offence, OpenError, Output, Payload, Tip,
+    ChainStart, CommittedBlocks, CoreConfig, CoreOpenError, Evidence, FatalError, Gossip, GossipOffence, Input,
+    KnownVotes, Output, Payload, Tip,
 };
 pub use quorum::{is_quorum, quorum, quorum_line};
 pub use signing::{OtherNode, SigningOff, SigningStatus, TwinFound};

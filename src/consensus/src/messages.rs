@@ -19,7 +19,7 @@ use crate::timeouts::TimeoutDefaults;
 
 /// What does not change while the node runs.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct CoreConfig {
     /// The chain that every signature commits to.
     pub chain_id: ChainId,
     /// The consensus key; `None` for an observer.
@@ -44,7 +44,7 @@ pub struct Config {
     pub journal_bytes_max: u64,
 }
 
-impl Config {
+impl CoreConfig {
     /// With the values of a devnet.
     pub fn new(chain_id: ChainId, key: Option<SecretKey>) -> Self {
         Self {
@@ -91,7 +91,7 @@ pub struct ChainStart {
 
 /// Blocks that became part of the chain, by our own decision or by sync.
 #[derive(Clone, Debug)]
-pub struct Committed {
+pub struct CommittedBlocks {
     /// In ascending order without a gap, the first at our tip + 1. Those at or below the tip are ignored.
     pub blocks: Vec<Arc<Block>>,
     /// Of the last one.
@@ -104,7 +104,7 @@ pub struct Committed {
 
 /// What is held for one height and round: bitmaps over the sorted validators, lowest bit of the first byte first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holdings {
+pub struct KnownVotes {
     /// The height being decided.
     pub height: Height,
     /// The sender's round.
@@ -131,7 +131,7 @@ pub enum Gossip {
     /// Why a round may be entered.
     RoundCertificate(RoundCertificate),
     /// What the sender holds.
-    Holdings(Holdings),
+    KnownVotes(KnownVotes),
     /// A block under decision.
     Block(Arc<Block>),
     /// Asks for a block under decision, or the one just decided.
@@ -145,7 +145,7 @@ pub enum Gossip {
     KeyReport(KeyReport),
 }
 
-/// What the core is told. `peer` and `from` are node keys; validators are named by consensus keys.
+/// What the core takes. `peer` and `from` are node keys; validators are named by consensus keys.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Once, after open: begin.
@@ -195,15 +195,15 @@ pub enum Input {
         /// The block.
         block: Arc<Block>,
     },
-    /// The answer to [`Output::Judge`].
-    Judged {
+    /// The answer to [`Output::Validate`].
+    Validated {
         /// The block's id.
         id: BlockId,
         /// Whether the chain alone says it is valid.
         valid: bool,
     },
     /// The chain grew.
-    Committed(Committed),
+    Committed(CommittedBlocks),
     /// How far the other validators' clocks are from ours, as measured with pings. Sent on change.
     NetworkTime {
         /// Their median by power, when a quorum was measured. Unit: milliseconds, negative when our clock is ahead.
@@ -243,7 +243,7 @@ impl Input {
             | Self::PeerHeight { .. }
             | Self::PayloadWaiting(_)
             | Self::Built { .. }
-            | Self::Judged { .. }
+            | Self::Validated { .. }
             | Self::NetworkTime { .. } => false,
         }
     }
@@ -260,7 +260,7 @@ pub enum Evidence {
 
 /// Why a message was refused whose direct sender should have known better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offence {
+pub enum GossipOffence {
     /// A signature that is not by its alleged signer.
     BadSignature,
     /// A certificate that proves nothing.
@@ -296,8 +296,8 @@ pub enum Output {
         /// With transactions of so many bytes at most; never below one transaction of the largest size.
         bytes_max: u64,
     },
-    /// Judge a block from the chain alone and answer with [`Input::Judged`]. Its parent is the tip.
-    Judge {
+    /// Validate a block from the chain alone and answer with [`Input::Validated`]. Its parent is the tip.
+    Validate {
         /// The block.
         block: Arc<Block>,
     },
@@ -327,7 +327,7 @@ pub enum Output {
         /// Its node key.
         from: PublicKey,
         /// What it was.
-        offence: Offence,
+        offence: GossipOffence,
     },
     /// A proposed block is refused because its time is too far ahead of our clock, in words for the operator. Once a minute at most.
     BlockTooEarly {
@@ -350,7 +350,7 @@ pub enum Output {
 
 /// The core cannot open.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum CoreOpenError {
     /// See there.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -361,7 +361,7 @@ pub enum OpenError {
 
 /// The core must not go on: the process ends and starts again.
 #[derive(Debug, thiserror::Error)]
-pub enum Fatal {
+pub enum FatalError {
     /// What was signed could not be made durable.
     #[error("journal: {0}")]
     Journal(#[from] JournalError),
@@ -371,12 +371,12 @@ pub enum Fatal {
     /// The engine stopped.
     #[error("consensus engine: {0}; restart the node, and report this if it comes again")]
     Engine(#[from] EngineError),
-    /// The chain was told to us with a hole.
+    /// The chain was reported to us with a hole.
     #[error("the committed block has height {got}, expected {expected}; restart the node")]
     Gap {
         /// Height after our tip.
         expected: Height,
-        /// Height that was told.
+        /// Height that was reported.
         got: Height,
     },
     /// An earlier error was fatal already.

@@ -49,7 +49,7 @@ impl Consensus {
             }
             Foreign::MayBeForgotten => {}
         }
-        self.heed_signing();
+        self.apply_signing();
     }
 
     /// Another node signs with our key.
@@ -58,6 +58,6 @@ impl Consensus {
         self.engine.guard().set_stop(found);
         self.make_durable();
         self.signing.stop(found);
-        self.heed_others();
+        self.apply_others();
     }
 }

@@ -14,9 +14,9 @@ pub(crate) struct Peer {
     /// What it said of other nodes with our key.
     pub(crate) report: Option<HeardReport>,
     /// Whether we said last that another node has its key.
-    pub(crate) is_told_of_other: bool,
+    pub(crate) knows_of_other: bool,
     pub(crate) height: Option<Height>,
-    pub(crate) holdings_sent: Option<Instant>,
+    pub(crate) known_votes_sent: Option<Instant>,
     pub(crate) block_sent: Option<(BlockId, Instant)>,
     /// Validators whose messages do not reach this peer by themselves, and until when we pass them on.
     pub(crate) relayed: BTreeMap<PublicKey, Instant>,
@@ -35,9 +35,9 @@ impl Peers {
             validator,
             instance,
             report: None,
-            is_told_of_other: false,
+            knows_of_other: false,
             height: None,
-            holdings_sent: None,
+            known_votes_sent: None,
             block_sent: None,
             relayed: BTreeMap::new(),
         };
@@ -56,7 +56,7 @@ impl Peers {
 
     /// Consensus keys of those to whom we said last that another node has their key, or who came just now.
     pub(crate) fn validators_to_report_to(&self, now: Instant) -> BTreeSet<PublicKey> {
-        let is_one = |peer: &&Peer| peer.is_told_of_other || now < peer.up_since + REPEAT_TIME;
+        let is_one = |peer: &&Peer| peer.knows_of_other || now < peer.up_since + REPEAT_TIME;
         self.by_key.values().filter(is_one).filter_map(|peer| peer.validator).collect()
     }
 
@@ -89,25 +89,25 @@ impl Peers {
         self.by_key.values().any(|p| p.validator.as_ref() == Some(validator))
     }
 
-    /// True when a connected peer with this consensus key told its height.
-    pub(crate) fn has_told_height(&self, validator: &PublicKey) -> bool {
+    /// True when a connected peer with this consensus key reported its height.
+    pub(crate) fn has_reported_height(&self, validator: &PublicKey) -> bool {
         self.by_key.values().any(|p| p.validator.as_ref() == Some(validator) && p.height.is_some())
     }
 
     /// The greatest height that validators with more than a third of the power, so at least one honest one, say they have reached.
     pub(crate) fn height_of_more_than_third(&self, set: &ValidatorSet, me: Option<PublicKey>) -> Height {
-        let told: BTreeMap<_, _> = self.by_key.values().filter_map(|p| Some((p.validator?, p.height?))).collect();
-        let mut heights: Vec<_> = told.values().copied().collect();
+        let reported: BTreeMap<_, _> = self.by_key.values().filter_map(|p| Some((p.validator?, p.height?))).collect();
+        let mut heights: Vec<_> = reported.values().copied().collect();
         heights.sort();
         let is_reached = |height: &Height| {
-            let power = power_of(set, |key| Some(*key) != me && told.get(key).is_some_and(|h| h >= height));
+            let power = power_of(set, |key| Some(*key) != me && reported.get(key).is_some_and(|h| h >= height));
             is_more_than_third(power, set.total_power())
         };
         heights.into_iter().rev().find(is_reached).unwrap_or(Height::GENESIS)
     }
 
-    /// The greatest height that another validator of the set told; `None` while none did.
-    pub(crate) fn height_told(&self, set: &ValidatorSet, me: Option<PublicKey>) -> Option<Height> {
+    /// The greatest height that another validator of the set reported; `None` while none did.
+    pub(crate) fn reported_height(&self, set: &ValidatorSet, me: Option<PublicKey>) -> Option<Height> {
         let is_other = |peer: &&Peer| peer.validator.is_some_and(|key| Some(key) != me && set.get(&key).is_some());
         self.by_key.values().filter(is_other).filter_map(|peer| peer.height).max()
     }
@@ -128,7 +128,7 @@ impl Peers {
         self.by_key.keys().copied().collect()
     }
 
-    /// The highest tip that any told.
+    /// The highest tip that any reported.
     pub(crate) fn height_max(&self) -> Option<Height> {
         self.by_key.values().filter_map(|p| p.height).max()
     }

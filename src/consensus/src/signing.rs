@@ -14,7 +14,7 @@
 //! | journal full | before a step | with the height |
 //!
 //! What was written to the original file is our true memory, so nothing is forgotten, and nothing above it was signed. A copy made of
-//! the file names another one ([`crate::guard`]); a volume set back as a whole is found out by our precommits in the certificates above
+//! the file names another one ([`crate::guard`]); a volume restored from an old copy as a whole is found out by our precommits in the certificates above
 //! the guard, and by what neighbours send when they connect.
 //!
 //! No rule reads a clock that people can set. A height counts as decided after our start when it is above the tips that a quorum of
@@ -41,7 +41,7 @@
 mod reasons;
 
 use crate::guard::SignedRecord;
-use crate::key_use::{GHOST_TIME, OtherSession};
+use crate::key_use::{OtherSession, STALE_SESSION_TIME};
 use crate::tip_reports::TipReports;
 pub use reasons::{OtherNode, SigningOff, SigningStatus, TwinFound};
 use std::time::Duration;
@@ -147,8 +147,8 @@ impl Signing {
     pub(crate) fn off(&self) -> Option<SigningOff> {
         let twin = self.twin.map(SigningOff::Twin);
         let elsewhere = self.elsewhere.map(|e| SigningOff::LiveElsewhere { other: e.other, left: e.left });
-        let (live, ghost) = (elsewhere.filter(SigningOff::is_twin), elsewhere);
-        twin.or(live).or(self.off).or(ghost)
+        let (live, stale) = (elsewhere.filter(SigningOff::is_twin), elsewhere);
+        twin.or(live).or(self.off).or(stale)
     }
 
     pub(crate) fn passed(&self) -> u8 {
@@ -191,11 +191,11 @@ impl Signing {
         self.twin
     }
 
-    /// What enough say now of our key's being live elsewhere. That a session was up counts for [`GHOST_TIME`] after nobody says so any more.
+    /// What enough say now of our key's being live elsewhere. That a session was up counts for [`STALE_SESSION_TIME`] after nobody says so any more.
     pub(crate) fn on_elsewhere(&mut self, now: Instant, said: Option<OtherSession>) {
         match said {
             Some(OtherSession { other, left, .. }) => {
-                self.elsewhere = Some(Elsewhere { other, left, until: now + left.unwrap_or(GHOST_TIME) });
+                self.elsewhere = Some(Elsewhere { other, left, until: now + left.unwrap_or(STALE_SESSION_TIME) });
                 self.begun = None;
             }
             None => {
@@ -212,7 +212,7 @@ impl Signing {
         self.twin.is_none() && self.off.is_none() && self.elsewhere.is_some() && !self.has_begun
     }
 
-    /// Validators with more than a third of the power report at least this height: one liar switches nobody off.
+    /// Validators with more than a third of the power report at least this height: one Byzantine validator switches nobody off.
     pub(crate) fn on_reported(&mut self, reported: Height) {
         if !self.is_guard_in_question {
             return;
@@ -241,7 +241,7 @@ impl Signing {
 
     /// Other validators that have a quorum together with us have reported their tips since our start, or for long more than a third and no
     /// others. `reported` is what more than a third of the power reached, and `tip` is ours. The first time counts.
-    pub(crate) fn on_enough_told(&mut self, reported: Height, tip: Height) {
+    pub(crate) fn on_enough_reported(&mut self, reported: Height, tip: Height) {
         self.reached.get_or_insert(reported);
         self.end_absence(tip);
     }

@@ -128,7 +128,7 @@ impl Consensus {
             ("propose", Some(p)) if !self.blocks.contains(&p.block) => {
                 format!("waiting for block {} proposed by {leader}", p.block.short())
             }
-            ("propose", Some(p)) => format!("judging block {} proposed by {leader}", p.block.short()),
+            ("propose", Some(p)) => format!("validating block {} proposed by {leader}", p.block.short()),
             ("prevote", _) => format!("waiting for prevotes of {}", missing(VoteKind::Prevote)),
             _ => format!("waiting for precommits of {}", missing(VoteKind::Precommit)),
         };

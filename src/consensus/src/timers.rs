@@ -11,7 +11,7 @@ use timed_primitives::{Instant, Round};
 /// What a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
-    /// The first height starts though not all needed peers have told theirs.
+    /// The first height starts though not all needed peers have reported theirs.
     Start,
     /// Round 0 leaves its hold.
     Release,
@@ -21,7 +21,7 @@ pub(crate) enum Timer {
     Prevote(Round),
     /// A quorum precommitted, for nothing in particular.
     Precommit(Round),
-    /// Exchange of what is held, and requests repeated.
+    /// Vote-set gossip, and requests repeated.
     Tick,
 }
 

@@ -1,6 +1,6 @@
 //! Blocks that this node does not vote for because of their time, in words for the operator.
 
-use crate::blocks::Verdict;
+use crate::blocks::BlockValidity;
 use crate::consensus::Consensus;
 use crate::idle::CLOCK_GRACE;
 use crate::messages::Output;
@@ -44,7 +44,7 @@ impl Reports {
 impl Consensus {
     /// The clock rule: a block from the future is not accepted while it is freshly proposed, unless a quorum found it acceptable. It is
     /// withheld from the engine and not called invalid, since others may accept it. A block may always be a moment later than its
-    /// parent: clocks that were set back accept each other's blocks.
+    /// parent: nodes whose clocks were turned back accept each other's blocks.
     pub(crate) fn is_too_early(&self, id: &BlockId, block: &Block) -> bool {
         let latest = self.unix.plus(CLOCK_GRACE).max(self.earliest_time());
         block.header.time > latest && !self.polkas.contains(id) && !self.votes.has_quorum_for(*id)
@@ -67,7 +67,7 @@ impl Consensus {
     /// The block proposed in `round` that is refused at present.
     pub(crate) fn too_early_in(&self, round: Round) -> Option<TooEarly> {
         let held = self.votes.proposals(round).iter().filter_map(|proposal| self.blocks.get(&proposal.block));
-        held.filter(|held| matches!(held.verdict, Verdict::Judged(_))).find_map(|held| held.too_early)
+        held.filter(|held| matches!(held.validity, BlockValidity::Validated(_))).find_map(|held| held.too_early)
     }
 
     pub(crate) fn too_early_line(&self, refused: &TooEarly) -> String {

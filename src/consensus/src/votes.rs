@@ -1,4 +1,4 @@
-//! Verified votes and proposals of one height, whoever signed them: what is healed from, and what is counted for people.
+//! Verified votes and proposals of one height, whoever signed them: what others are sent from, and what is counted for people.
 //!
 //! The engine counts for itself. Bound: [`ROUNDS_MAX`] rounds; when one more comes the lowest goes, except the highest with a quorum of
 //! prevotes for a block. Per round one vote of each kind and validator, and two proposals.
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn bitmaps_tell_what_is_lacking() {
+    fn bitmaps_show_what_is_lacking() {
         let mut votes = votes();
         votes.insert_vote(&vote(VoteKind::Prevote, 0, 1, Some(7)));
         votes.insert_vote(&vote(VoteKind::Prevote, 0, 4, None));
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_are_made_of_what_is_held() {
+    fn certificates_are_made_of_known_votes() {
         let mut votes = votes();
         for validator in 1..=3 {
             votes.insert_vote(&vote(VoteKind::Prevote, 0, validator, Some(7)));

@@ -61,12 +61,12 @@ const MINORITY: [[i64; 4]; 10] = [
 
 #[test]
 fn a_payment_takes_as_long_as_with_equal_clocks() {
-    let calm = median(&mut idle_network([0; 4]));
+    let quiet = median(&mut idle_network([0; 4]));
     let all = [300, -300, 2_000, -4_500, HOUR_MS, -24 * HOUR_MS].map(|offset| [offset; 4]);
     let apart = [[-2_000, 2_000, 300, 0], [4_500, 0, -300, 2_000]];
     for offsets in MINORITY.into_iter().chain(all).chain(apart) {
         let skewed = median(&mut idle_network(offsets));
-        assert!(skewed * 2 <= calm * 3, "{offsets:?}: {skewed:?}, with equal clocks {calm:?}");
+        assert!(skewed * 2 <= quiet * 3, "{offsets:?}: {skewed:?}, with equal clocks {quiet:?}");
     }
 }
 
@@ -85,13 +85,13 @@ fn no_payment_waits_for_a_clock_that_is_ahead() {
 fn clocks_set_forward_and_back_delay_nothing() {
     for who in 1..=4 {
         let mut sim = idle_network([0; 4]);
-        let calm = (0..4).map(|_| payment(&mut sim)).max().unwrap();
+        let quiet = (0..4).map(|_| payment(&mut sim)).max().unwrap();
         let jumped = std::array::from_fn(|id| if id < who { 90_000 } else { 0 });
         set_clocks(&mut sim, jumped);
         (0..8).for_each(|_| _ = payment(&mut sim));
         set_clocks(&mut sim, [0; 4]);
         let after = (0..8).map(|_| payment(&mut sim)).max().unwrap();
-        assert!(after <= 2 * calm, "{who} of 4 clocks: {after:?}, before {calm:?}");
+        assert!(after <= 2 * quiet, "{who} of 4 clocks: {after:?}, before {quiet:?}");
     }
 }
 
@@ -105,11 +105,11 @@ fn idle_heights(offsets: [i64; 4]) -> u64 {
 
 #[test]
 fn an_idle_network_makes_no_more_blocks_than_with_equal_clocks() {
-    let calm = idle_heights([0; 4]);
-    assert!((11..=12).contains(&calm), "one each ten seconds: {calm}");
+    let quiet = idle_heights([0; 4]);
+    assert!((11..=12).contains(&quiet), "one each ten seconds: {quiet}");
     for offsets in MINORITY.into_iter().chain([[HOUR_MS; 4], [-HOUR_MS; 4]]) {
         let heights = idle_heights(offsets);
-        assert!((calm - 1..=calm).contains(&heights), "{offsets:?}: {heights}, with equal clocks {calm}");
+        assert!((quiet - 1..=quiet).contains(&heights), "{offsets:?}: {heights}, with equal clocks {quiet}");
     }
 }
 
@@ -181,13 +181,15 @@ fn a_block_too_far_ahead_costs_one_round_and_no_time_out() {
 /// than its own.
 #[test]
 fn a_leader_that_knows_the_networks_time_names_it() {
-    for (offset, told, is_named) in [(HOUR_MS, -HOUR_MS, true), (HOUR_MS, HOUR_MS, false), (-HOUR_MS, HOUR_MS, true)] {
+    for (offset, reported, is_named) in
+        [(HOUR_MS, -HOUR_MS, true), (HOUR_MS, HOUR_MS, false), (-HOUR_MS, HOUR_MS, true)]
+    {
         let mut sim = Sim::new(4, 0, 44);
         sim.nodes[0].clock_offset_ms = offset;
         sim.start_all();
-        sim.handle(0, Input::NetworkTime { offset_ms: Some(told) });
+        sim.handle(0, Input::NetworkTime { offset_ms: Some(reported) });
         (0..20).for_each(|_| _ = payment(&mut sim));
-        assert_eq!(sim.rounds(1).iter().max() == Some(&0), is_named, "{offset} {told}: {:?}", sim.rounds(1));
+        assert_eq!(sim.rounds(1).iter().max() == Some(&0), is_named, "{offset} {reported}: {:?}", sim.rounds(1));
         let slow: Vec<_> =
             sim.nodes[1].chain.iter().filter(|(b, _)| b.header.proposer == consensus_key(0).public()).collect();
         assert_eq!(slow.is_empty(), !is_named);

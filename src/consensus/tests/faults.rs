@@ -8,7 +8,7 @@ use sim::{CHAIN, Sim, consensus_key, node_key};
 use std::cell::Cell;
 use std::time::Duration;
 use timed_consensus::leaders::{LeaderOrder, leader};
-use timed_consensus::{Evidence, Gossip, Input, Offence, Output, Payload};
+use timed_consensus::{Evidence, Gossip, GossipOffence, Input, Output, Payload};
 use timed_primitives::vote::{proposal_signing_bytes, vote_signing_bytes};
 use timed_primitives::{BlockId, Hash, Height, Proposal, Round, Signature, Vote, VoteKind};
 
@@ -226,7 +226,7 @@ fn forged_votes_are_dropped_and_bounded() {
         forged.signature = Signature([n as u8; 64]);
         let outputs = give(&mut sim, 0, 1, Gossip::Vote(forged));
         assert!(
-            outputs.iter().all(|o| matches!(o, Output::Invalid { offence: Offence::BadSignature, .. })),
+            outputs.iter().all(|o| matches!(o, Output::Invalid { offence: GossipOffence::BadSignature, .. })),
             "{outputs:?}"
         );
     }
@@ -278,13 +278,13 @@ fn contradictions_are_reported_as_evidence() {
     assert_eq!(outputs.pop(), Some(Output::Evidence(Evidence::Votes(Box::new(a.clone()), Box::new(b.clone())))));
     let shown = |vote| Output::Send { to: node_key(1), message: Gossip::Vote(vote) };
     assert_eq!(outputs, [shown(a), shown(b)]);
-    let mut told = 0;
+    let mut reported = 0;
     for n in 0..100 {
         let more = vote(1, VoteKind::Prevote, height, 0, Some(block_id(n + 2)));
         let outputs = give(&mut sim, 0, 1, Gossip::Vote(more));
-        told += outputs.iter().filter(|output| matches!(output, Output::Evidence(_))).count();
+        reported += outputs.iter().filter(|output| matches!(output, Output::Evidence(_))).count();
     }
-    assert!(told < 40, "{told} reports");
+    assert!(reported < 40, "{reported} reports");
 }
 
 /// One clock is 20 s ahead: its blocks are not accepted while fresh, and heights go on without them.

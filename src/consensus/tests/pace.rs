@@ -88,15 +88,15 @@ fn a_leader_that_delays_as_long_as_is_allowed_stretches_no_timeout_above_the_def
         let mut sim = Sim::started(4, seed);
         sim.payload_everywhere();
         assert!(sim.run_until(30 * SECOND, |s| s.lowest() >= 120));
-        let liar = consensus_key(3).public();
+        let byzantine = consensus_key(3).public();
         sim.held_back = Box::new(move |from, _, message| match message {
-            Gossip::Block(block) if from == 3 && block.header.proposer == liar => delay_ms * 1_000,
+            Gossip::Block(block) if from == 3 && block.header.proposer == byzantine => delay_ms * 1_000,
             _ => 0,
         });
         // Its turns cost what it delays at most, or a time-out, and then it is the last in the order.
         let longest = longest_height(&mut sim, 0, 300);
         assert!(longest <= SECOND + SECOND / 10, "{longest:?} with {delay_ms} ms");
-        // A dead leader costs a time-out of round 0 then, which is at most the default. Where the liar's block comes after that, it alone votes
+        // A dead leader costs a time-out of round 0 then, which is at most the default. Where the Byzantine validator's block comes after that, it alone votes
         // for it, and since one is dead a time-out of prevotes follows: half a second by default.
         sim.kill(0);
         let longest = longest_height(&mut sim, 1, 8);

@@ -121,10 +121,10 @@ fn a_missing_guard_switches_signing_off_and_two_heights_later_on() {
     assert!(matches!(off_reason(&sim, 0), Some(SigningOff::GuardMissing { .. })), "{:?}", sim.status(0));
     let text = sim.status(0).signing.to_string();
     assert!(text.contains("the guard is missing"), "{text}");
-    let told = (1..4).map(|id| sim.height(id)).max().unwrap();
+    let reported = (1..4).map(|id| sim.height(id)).max().unwrap();
     assert!(sim.run_until(10 * SECOND, |s| s.status(0).signing == SigningStatus::On), "{:?}", sim.status(0));
     assert_eq!(sim.signed_by(0).len(), signed, "signed although it may have forgotten");
-    assert!(sim.height(0) >= told + 2, "at {} after tips of {told}", sim.height(0));
+    assert!(sim.height(0) >= reported + 2, "at {} after tips of {reported}", sim.height(0));
     assert!(sim.run_until(10 * SECOND, |s| s.signed_by(0).len() > signed));
     let lines = sim.nodes[0].outputs.iter().filter(|o| matches!(o, Output::SigningChanged { .. })).count();
     assert_eq!(lines, 2);
@@ -152,10 +152,10 @@ fn a_restored_old_copy_switches_signing_off_and_two_heights_later_on() {
     sim.restart(0);
     sim.payload(0, Payload::Light);
     assert!(matches!(off_reason(&sim, 0), Some(SigningOff::GuardOlder { .. })), "{:?}", sim.status(0));
-    let told = (1..4).map(|id| sim.height(id)).max().unwrap();
+    let reported = (1..4).map(|id| sim.height(id)).max().unwrap();
     assert!(sim.run_until(20 * SECOND, |s| s.status(0).signing == SigningStatus::On), "{:?}", sim.status(0));
     assert_eq!(sim.signed_by(0).len(), signed);
-    assert!(sim.height(0) >= told + 2, "at {} after tips of {told}", sim.height(0));
+    assert!(sim.height(0) >= reported + 2, "at {} after tips of {reported}", sim.height(0));
     assert!(sim.run_until(10 * SECOND, |s| s.signed_by(0).len() > signed));
 }
 
@@ -188,7 +188,7 @@ fn a_validator_that_was_away_is_back_as_soon_as_it_has_caught_up_and_the_network
 
 /// Seven of which each hears four at most; three lost their memory or are dead, so that the one that was away is needed.
 #[test]
-fn who_was_away_and_never_hears_a_quorum_signs_again_when_more_than_a_third_told() {
+fn who_was_away_and_never_hears_a_quorum_signs_again_when_more_than_a_third_reported() {
     let mut sim = with_one_away(7, 26);
     [5, 6].into_iter().for_each(|id| sim.kill(id));
     sim.cut(0, 4);
@@ -224,7 +224,7 @@ fn who_hears_while_it_signs_that_it_was_away_goes_on() {
     assert!(sim.run_until(30 * SECOND, |s| s.height(0) >= stuck + 10), "{:#?}", sim.status(0));
 }
 
-/// A snapshot of the whole volume cannot be told from the original: what was signed since stands in certificates, or neighbours know.
+/// A snapshot of the whole volume cannot be distinguished from the original: what was signed since stands in certificates, or neighbours know.
 #[test]
 fn a_volume_set_back_to_a_snapshot_signs_nothing_twice() {
     let mut forgotten = 0;
@@ -366,7 +366,7 @@ fn set_back(sim: &mut Sim, (disk, chain): (MemoryDisk, Vec<(Arc<Block>, CommitCe
     sim.payload_everywhere();
 }
 
-/// The copy is so young that no peer is ahead of it: only what neighbours hold of its votes tells that it is one. One of four is dead,
+/// The copy is so new that no peer is ahead of it: only the votes of its own that neighbours know show that it is one. One of four is dead,
 /// so that the height stays open while node 0 is down.
 #[test]
 fn a_copy_of_the_open_height_is_found_out_by_what_neighbours_remember() {
@@ -391,7 +391,7 @@ fn a_copy_of_the_open_height_is_found_out_by_what_neighbours_remember() {
     assert!(forgotten >= 15, "only {forgotten} copies were ones of the open height");
 }
 
-/// Nobody tells how high the network is, so it may be anywhere.
+/// Nobody reports how high the network is, so it may be anywhere.
 #[test]
 fn a_validator_that_hears_nobody_signs_nothing() {
     let mut sim = Sim::new(4, 0, 20);
@@ -504,10 +504,10 @@ fn a_validator_that_is_needed_and_hears_one_neighbour_signs_again() {
 fn one_lying_validator_switches_nobody_off() {
     let mut sim = Sim::new(4, 0, 12);
     sim.start_all();
-    let liar = sim::node_key(3);
+    let byzantine = sim::node_key(3);
     for id in 0..3 {
         let height = timed_primitives::Height(1_000_000);
-        sim.handle(id, timed_consensus::Input::PeerHeight { peer: liar, height });
+        sim.handle(id, timed_consensus::Input::PeerHeight { peer: byzantine, height });
         assert_eq!(off_reason(&sim, id), None);
     }
     sim.payload_everywhere();

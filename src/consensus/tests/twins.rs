@@ -47,7 +47,7 @@ enum Folder {
     Empty,
     /// Copied while the original ran.
     Copy,
-    /// With the whole volume: it cannot be told from the original.
+    /// With the whole volume: it cannot be distinguished from the original.
     Snapshot,
 }
 
@@ -212,13 +212,13 @@ fn what_is_reflected_replayed_or_forged_switches_nobody_off() {
     }
 }
 
-/// The original loses power; its peers do not know that it is gone. Who takes its place with an empty folder waits for the ghost, and the
+/// The original loses power; its peers do not know that it is gone. Who takes its place with an empty folder waits for the stale session to end, and the
 /// original does not sign against it when it comes back.
 #[test]
-fn who_takes_over_waits_for_the_ghost_and_the_original_then_stays_silent() {
+fn who_takes_over_waits_for_the_stale_session_and_the_original_then_stays_silent() {
     for seed in 1..=6 {
         let (mut sim, twin) = under_way(4, 300 + seed);
-        sim.leaves_ghosts = true;
+        sim.leaves_stale_sessions = true;
         sim.kill(0);
         sim.start(twin);
         sim.payload_everywhere();
@@ -244,11 +244,11 @@ fn one_byzantine_validator_keeps_nobody_from_signing() {
     sim.start_all();
     sim.payload_everywhere();
     assert!(sim.run_until(10 * SECOND, |s| s.lowest() >= 3));
-    let say = |sim: &mut Sim, liar: usize, is_live: bool| {
+    let say = |sim: &mut Sim, byzantine: usize, is_live: bool| {
         let other = OtherNode { node: node_key(9), instance: 9, address: None };
         let session = OtherSession { other, age: 1_000 * SECOND, left: None, has_signed: true };
         let report = KeyReport { height: Height(0), other: Some(session).filter(|_| is_live) };
-        sim.handle(0, Input::Gossip { from: node_key(liar), message: Gossip::KeyReport(report) });
+        sim.handle(0, Input::Gossip { from: node_key(byzantine), message: Gossip::KeyReport(report) });
     };
     say(&mut sim, 1, true);
     assert_eq!(sim.status(0).signing, SigningStatus::On);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use timed_consensus::guard::{GUARD_FILE, SignedRecord};
 use timed_consensus::inspect::{Statement, Statements, batches_in, guard_record, read_guard, read_journal};
 use timed_consensus::journal::JOURNAL_FILES;
-use timed_consensus::{ChainStart, Config, Consensus, Gossip, Input, KeyReport, Output, Tip};
+use timed_consensus::{ChainStart, Consensus, CoreConfig, Gossip, Input, KeyReport, Output, Tip};
 use timed_ledger::{BLOCK_LOG_FILE, Genesis, Ledger, LogWalk, MemoryStore};
-use timed_mempool::{Found, Limits, POOL_FILE, POOL_FILE_DAMAGED, PoolFile, Record};
+use timed_mempool::{KeptContents, KeptRecord, POOL_FILE, POOL_FILE_DAMAGED, PoolFile, PoolLimits};
 use timed_primitives::{BlockId, Disk as _, Hash, Height, Instant, MemoryDisk, SecretKey, TxId, UnixTime};
 
 /// A disk with these files.
@@ -91,7 +91,7 @@ fn validate_with(disk: &MemoryDisk) {
         tip_validators: validators.clone(),
         recent: Vec::new(),
     };
-    let config = || Config { journal_step_bytes: 4_096, ..Config::new(genesis.chain_id, Some(key.clone())) };
+    let config = || CoreConfig { journal_step_bytes: 4_096, ..CoreConfig::new(genesis.chain_id, Some(key.clone())) };
     let mut signed = Statements::new(genesis.chain_id);
     let counted = before.batches.iter().filter(|batch| newest == Some((batch.generation, batch.height)));
     for statement in counted.flat_map(|batch| &batch.statements).filter(|statement| statement.signer() == me) {
@@ -150,7 +150,7 @@ fn validate_with(disk: &MemoryDisk) {
 /// and a file that is damaged is put aside, never overwritten.
 pub(crate) fn pool_file(bytes: &[u8]) {
     let disk = Arc::new(disk(&[(POOL_FILE, bytes)]));
-    let open = || PoolFile::open(disk.clone(), Hash([7; 32]), &Limits::default());
+    let open = || PoolFile::open(disk.clone(), Hash([7; 32]), &PoolLimits::default());
     let (mut file, found) = open();
     let is_there = |name: &str| disk.damage(name, |content| assert_eq!(content, bytes, "a file was changed")).is_some();
     assert!(is_there(if found.is_put_aside { POOL_FILE_DAMAGED } else { POOL_FILE }));
@@ -162,9 +162,9 @@ pub(crate) fn pool_file(bytes: &[u8]) {
         assert!(seen.insert(kept.transaction.id()), "a transaction twice");
         assert!(found.losses.get(&kept.transaction.id()).is_none(), "it waits and is lost");
     }
-    let records = |found: &Found| -> Vec<Record> {
-        let losses = found.losses.iter().map(|loss| Record::Lost(*loss));
-        losses.chain(found.waiting.iter().map(|(_, kept)| Record::Waiting(kept.clone()))).collect()
+    let records = |found: &KeptContents| -> Vec<KeptRecord> {
+        let losses = found.losses.iter().map(|loss| KeptRecord::Lost(*loss));
+        losses.chain(found.waiting.iter().map(|(_, kept)| KeptRecord::Waiting(kept.clone()))).collect()
     };
     let all = records(&found);
     if file.wants_rewrite() {
@@ -173,7 +173,7 @@ pub(crate) fn pool_file(bytes: &[u8]) {
     file.append(&all).expect("a disk in memory takes every write");
     let (_, again) = open();
     assert!(again.trouble.is_none(), "{:?}", again.trouble);
-    let sorted = |found: &Found| {
+    let sorted = |found: &KeptContents| {
         let mut payloads: Vec<_> = records(found).iter().map(|record| format!("{record:?}")).collect();
         payloads.sort();
         payloads

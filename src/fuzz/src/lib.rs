@@ -1,7 +1,7 @@
 //! Targets for fuzzing: one for every place where bytes from outside are read.
 //!
 //! Knows: the cores and their decoders. Must not know: actors, the daemon, an engine. A target takes any bytes and panics when a promise is
-//! broken: besides "no panic", that what is read is written back the same, that bounds hold, that the way bytes are cut changes nothing.
+//! broken: besides "no panic", that what is read is written back the same, that bounds hold, that where bytes are cut changes nothing.
 //!
 //! `cargo test -p timed-fuzz` plays the corpus (`corpus/<target>`) and many mutations of it; `src/fuzz/run 60` looks for new inputs by
 //! coverage, for 60 s each. docs/fuzzing.md says which decoder each target covers.
@@ -14,16 +14,16 @@ mod stream;
 mod texts;
 
 /// A target by name.
-pub type Target = (&'static str, fn(&[u8]));
+pub type FuzzTarget = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [FuzzTarget; 15] = [
     ("frames", stream::frames),
     ("body", stream::body),
     ("handshake", stream::handshake),
     ("objects", objects::canonical),
     ("records", objects::records),
-    ("judge", objects::judge),
+    ("validate", objects::validate),
     ("block_log", files::block_log),
     ("journal", files::journal),
     ("pool_file", files::pool_file),

@@ -30,10 +30,10 @@ static TARGET: LazyLock<fn(&[u8])> = LazyLock::new(|| {
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
 
 /// The system's memory, with an eye on large pieces.
-struct Watched;
+struct WatchedMemory;
 
 // SAFETY: everything is handed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Watched {
+unsafe impl GlobalAlloc for WatchedMemory {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
         // SAFETY: as promised by the caller.
@@ -59,7 +59,7 @@ unsafe impl GlobalAlloc for Watched {
 }
 
 #[global_allocator]
-static MEMORY: Watched = Watched;
+static MEMORY: WatchedMemory = WatchedMemory;
 
 /// Processor time of this thread, which a busy machine does not lengthen.
 fn spent() -> Duration {

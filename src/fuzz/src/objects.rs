@@ -60,20 +60,20 @@ pub(crate) fn records(bytes: &[u8]) {
 }
 
 thread_local! {
-    /// A chain at its genesis; judging changes nothing of it.
+    /// A chain at its genesis; validating changes nothing of it.
     static LEDGER: RefCell<Option<Ledger>> =
         RefCell::new(Ledger::open(Genesis::devnet(4), &MemoryDisk::default(), Arc::new(MemoryStore::default())).ok());
 }
 
-/// A block on top of genesis, judged in full.
-pub(crate) fn judge(bytes: &[u8]) {
+/// A block on top of genesis, validated in full.
+pub(crate) fn validate(bytes: &[u8]) {
     let Ok(block) = decode::<Block>(bytes) else { return };
     let block = Arc::new(block);
     LEDGER.with_borrow_mut(|ledger| {
         let ledger = ledger.as_mut().expect("a ledger in memory opens");
         let before = ledger.tip();
-        let first = ledger.judge(&block).is_ok();
-        assert_eq!(ledger.judge(&block).is_ok(), first, "judged twice, with another result");
+        let first = ledger.validate(&block).is_ok();
+        assert_eq!(ledger.validate(&block).is_ok(), first, "validated twice, with another result");
         assert_eq!(ledger.tip(), before);
     });
 }

@@ -13,8 +13,8 @@ use timed_rpc::result::{
     MempoolInfo, NetworkInfo, PeerInfo, PingInfo,
 };
 use timed_rpc::{
-    BlockAt, BlockFacts, Coins, Limits, Node, RpcError, TransactionFacts, TransactionState, Trouble, Unspent,
-    answer_body,
+    BlockAt, BlockFacts, JsonAmount, NodeApi, RpcError, RpcLimits, TransactionFacts, TransactionState, Trouble,
+    Unspent, answer_body,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -27,7 +27,7 @@ fn unknown<T>() -> Result<T, RpcError> {
 }
 
 #[async_trait]
-impl Node for Small {
+impl NodeApi for Small {
     fn network(&self) -> Network {
         Network::Devnet
     }
@@ -173,7 +173,7 @@ impl Node for Small {
     }
 
     async fn balance(&self, _address: Option<Address>) -> Result<Balance, RpcError> {
-        Ok(Balance { spendable: Coins::default(), locked: Coins::default(), pending: Coins::default() })
+        Ok(Balance { spendable: JsonAmount::default(), locked: JsonAmount::default(), pending: JsonAmount::default() })
     }
 
     async fn new_address(&self) -> Result<Address, RpcError> {
@@ -214,7 +214,7 @@ thread_local! {
 pub(crate) fn rpc(bytes: &[u8]) {
     let (status, answer) = RUNTIME.with(|runtime| {
         let make = || Builder::new_current_thread().enable_time().build().expect("a runtime without sockets starts");
-        runtime.get_or_init(make).block_on(answer_body(Arc::new(Small), Limits::default(), bytes))
+        runtime.get_or_init(make).block_on(answer_body(Arc::new(Small), RpcLimits::default(), bytes))
     });
     assert!(matches!(status, 200 | 204 | 400 | 404 | 500 | 503), "status {status}");
     assert_eq!(status == 204, answer.is_none(), "nothing to say is another status");

@@ -2,12 +2,12 @@
 
 use std::cell::OnceCell;
 use std::sync::Arc;
-use timed_ledger::{BLOCK_LOG_FILE, Batch, Genesis, Ledger, MemoryStore, Store as _, Table};
+use timed_ledger::{BLOCK_LOG_FILE, Genesis, Ledger, MemoryStore, Store as _, StoreBatch, Table};
 use timed_primitives::{Amount, BlockId, Disk as _, Height, MemoryDisk};
 
 /// The log of a short chain, of which the rows are made.
 const CHAIN: &[u8] = include_bytes!("../corpus/block_log/seed-chain");
-/// The outputs of genesis are many and alike, so the first few rows of each table do; a start looks at no other.
+/// The outputs of genesis are many and alike, so the first few rows of each table do; a start reads no other.
 const ROWS_PER_TABLE: usize = 24;
 
 /// A sound store.
@@ -62,7 +62,7 @@ impl Sound {
                 _ => value.clone_from(&self.rows.get(place).map(|(_, _, other)| other.clone())),
             }
         }
-        let mut batch = Batch::default();
+        let mut batch = StoreBatch::default();
         for (table, key, value) in rows {
             if let Some(value) = value {
                 batch.put(table, key, value);

@@ -1,4 +1,4 @@
-//! What comes over a connection: frames, bodies, the greeting.
+//! What comes over a connection: frames, bodies, the handshake.
 
 use bytes::{BufMut as _, BytesMut};
 use std::time::Duration;
@@ -87,7 +87,7 @@ pub(crate) fn body(bytes: &[u8]) {
     }
 }
 
-/// A node as it greets.
+/// A node as its handshake shows it.
 fn node(id: u64, consensus_key: Option<SecretKey>) -> LocalNode {
     LocalNode {
         key: SecretKey::development("node", id).public(),
@@ -104,7 +104,7 @@ fn node(id: u64, consensus_key: Option<SecretKey>) -> LocalNode {
     }
 }
 
-/// The message, with this proof of a validator key in it if it is a greeting.
+/// The message, with this proof of a validator key in it if it is a `Hello`.
 fn proving(message: &Message, claim: Option<&ValidatorClaim>) -> Message {
     match (message, claim) {
         (Message::Control(ControlMessage::Hello(hello)), Some(claim)) => {
@@ -114,7 +114,7 @@ fn proving(message: &Message, claim: Option<&ValidatorClaim>) -> Message {
     }
 }
 
-/// A stranger's messages and the clock, in any order: up once at most, by a hello only, with a key only if it was proved on this
+/// An unknown peer's messages and the clock, in any order: up once at most, by a hello only, with a key only if it was proved on this
 /// connection, and every refusal has its reason.
 pub(crate) fn handshake(bytes: &[u8]) {
     let Some(([flags, ticks, rest @ ..], stream)) = bytes.split_at_checked(8) else { return };

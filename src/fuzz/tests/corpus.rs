@@ -13,10 +13,10 @@ use std::sync::Arc;
 use timed_consensus::guard::GUARD_FILE;
 use timed_consensus::inspect::{Statement, read_journal};
 use timed_consensus::journal::JOURNAL_FILES;
-use timed_consensus::{ChainStart, Config, Consensus, Gossip, Input, KeyReport, Output, Tip};
+use timed_consensus::{ChainStart, Consensus, CoreConfig, Gossip, Input, KeyReport, Output, Tip};
 use timed_fuzz::TARGETS;
 use timed_ledger::{BLOCK_LOG_FILE, Genesis, LogWalk};
-use timed_mempool::{Kept, Limits, Loss, LossReason, POOL_FILE, PoolFile, Record};
+use timed_mempool::{KeptRecord, KeptTransaction, Loss, LossReason, POOL_FILE, PoolFile, PoolLimits};
 use timed_peer::AddressRecord;
 use timed_primitives::{
     Address, Block, BlockId, ChainId, Disk as _, Hash, Height, Instant, KeyHash, MemoryDisk, Network, OutPoint,
@@ -40,7 +40,7 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
     paths.into_iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
-/// Tells of the input on which a target failed.
+/// Shows the input on which a target failed.
 struct Played<'a>(&'a str, &'a [u8]);
 
 impl Drop for Played<'_> {
@@ -137,15 +137,15 @@ fn pool_files() -> Vec<Vec<u8>> {
     child.body.inputs = vec![TxInput { previous: OutPoint { txid: transaction.id(), index: 0 } }];
     let waiting = |transaction: &Transaction, is_ours| {
         let transaction = Arc::new(transaction.clone());
-        Record::Waiting(Kept { transaction, arrived: UnixTime(1_700_000_000_000), is_ours })
+        KeptRecord::Waiting(KeptTransaction { transaction, arrived: UnixTime(1_700_000_000_000), is_ours })
     };
     let (with, outpoint) = (child.id(), OutPoint { txid: child.id(), index: 1 });
     let reason = LossReason::Conflict { with, outpoint, height: Height(3) };
     let lost = Loss { txid: TxId(Hash([9; 32])), reason, at: UnixTime(1_700_000_000_001) };
     let disk = Arc::new(MemoryDisk::default());
-    let (mut file, _) = PoolFile::open(disk.clone(), Hash([7; 32]), &Limits::default());
+    let (mut file, _) = PoolFile::open(disk.clone(), Hash([7; 32]), &PoolLimits::default());
     file.rewrite([waiting(&child, false), waiting(&transaction, true)].into_iter()).unwrap();
-    file.append(&[Record::Lost(lost), waiting(&child, true)]).unwrap();
+    file.append(&[KeptRecord::Lost(lost), waiting(&child, true)]).unwrap();
     let handle = disk.open(POOL_FILE).unwrap();
     let mut whole = vec![0; usize::try_from(handle.len().unwrap()).unwrap()];
     handle.read_at(0, &mut whole).unwrap();
@@ -170,7 +170,7 @@ fn journals() -> Vec<Vec<u8>> {
     let validators = genesis.validator_set().unwrap();
     let start = ChainStart { tip, validators: validators.clone(), tip_validators: validators, recent: Vec::new() };
     let disk = MemoryDisk::default();
-    let config = Config { journal_step_bytes: FILE_BYTES as u64, ..Config::new(chain, Some(key(1))) };
+    let config = CoreConfig { journal_step_bytes: FILE_BYTES as u64, ..CoreConfig::new(chain, Some(key(1))) };
     let mut core = Consensus::open(config, &disk, start).unwrap();
     let proposer = (1..=4).map(key).find(|key| key.public() == block.header.proposer).unwrap();
     let mut proposal = Proposal {
@@ -207,7 +207,7 @@ fn journals() -> Vec<Vec<u8>> {
                 Output::Build { height, round, .. } => {
                     inputs.push_back(Input::Built { height, round, block: block.clone() });
                 }
-                Output::Judge { block } => inputs.push_back(Input::Judged { id: block.id(), valid: true }),
+                Output::Validate { block } => inputs.push_back(Input::Validated { id: block.id(), valid: true }),
                 Output::Broadcast(Gossip::Vote(vote))
                     if vote.kind == VoteKind::Prevote && vote.validator == key(1).public() =>
                 {
@@ -252,17 +252,17 @@ fn files(disk: &MemoryDisk) -> [Vec<u8>; 3] {
 /// A call of each method, as far as its parameters can be guessed from their kinds; a batch; a call of the old form.
 fn calls() -> Vec<Vec<u8>> {
     let transaction = objects().into_iter().find(|object| object[0] == 0).unwrap();
-    let value = |kind: timed_rpc::Kind| match kind {
-        timed_rpc::Kind::Integer => "1".to_owned(),
-        timed_rpc::Kind::Boolean => "true".to_owned(),
-        timed_rpc::Kind::Text => "\"add\"".to_owned(),
-        timed_rpc::Kind::Hash | timed_rpc::Kind::HashOrHeight => format!("\"{}\"", "5a".repeat(32)),
-        timed_rpc::Kind::Hex => format!("\"{}\"", hex::encode(&transaction[1..])),
-        timed_rpc::Kind::HexList => format!("[\"{}\"]", hex::encode(&transaction[1..])),
-        timed_rpc::Kind::Amount => "12.5".to_owned(),
-        timed_rpc::Kind::Peer => "\"192.0.2.1:7000\"".to_owned(),
-        timed_rpc::Kind::Address => format!("\"{}\"", address()),
-        timed_rpc::Kind::AddressList => format!("[\"{}\"]", address()),
+    let value = |kind: timed_rpc::ParamKind| match kind {
+        timed_rpc::ParamKind::Integer => "1".to_owned(),
+        timed_rpc::ParamKind::Boolean => "true".to_owned(),
+        timed_rpc::ParamKind::Text => "\"add\"".to_owned(),
+        timed_rpc::ParamKind::Hash | timed_rpc::ParamKind::HashOrHeight => format!("\"{}\"", "5a".repeat(32)),
+        timed_rpc::ParamKind::Hex => format!("\"{}\"", hex::encode(&transaction[1..])),
+        timed_rpc::ParamKind::HexList => format!("[\"{}\"]", hex::encode(&transaction[1..])),
+        timed_rpc::ParamKind::Amount => "12.5".to_owned(),
+        timed_rpc::ParamKind::Peer => "\"192.0.2.1:7000\"".to_owned(),
+        timed_rpc::ParamKind::Address => format!("\"{}\"", address()),
+        timed_rpc::ParamKind::AddressList => format!("[\"{}\"]", address()),
     };
     let call = |method: &timed_rpc::Method| {
         let values: Vec<_> = method.params.iter().map(|param| value(param.kind)).collect();
@@ -288,12 +288,12 @@ fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let frames: Vec<Vec<u8>> = encoded.iter().map(|e| e.whole(usize::MAX).unwrap().to_vec()).collect();
     // Kind and body, without the length before them.
     let bodies = frames.iter().map(|frame| frame[4..].to_vec()).collect();
-    let greeting = |flags: u8, first: &[u8]| [&[flags, 1, 0, 0, 0, 0, 0, 0], first, &frames[1]].concat();
-    let mut handshakes: Vec<_> = frames.iter().map(|frame| greeting(1, frame)).collect();
+    let handshake = |flags: u8, first: &[u8]| [&[flags, 1, 0, 0, 0, 0, 0, 0], first, &frames[1]].concat();
+    let mut handshakes: Vec<_> = frames.iter().map(|frame| handshake(1, frame)).collect();
     // A hello that is accepted: by each direction, by a validator and an observer, with a proof, and with one of another connection.
     let hello = timed_wire::Hello { validator: None, ..sample::hello() };
     let hello = Encoded::new(&timed_wire::ControlMessage::Hello(Box::new(hello)).into()).unwrap();
-    handshakes.extend((0..16).map(|flags| greeting(flags, hello.whole(usize::MAX).unwrap())));
+    handshakes.extend((0..16).map(|flags| handshake(flags, hello.whole(usize::MAX).unwrap())));
     let record = |address: &str, id| {
         let key = SecretKey::development("node", id);
         AddressRecord::sign(&key, ChainId(1), address, UnixTime(1_700_000_000_000)).unwrap().encode().to_vec()
@@ -341,7 +341,7 @@ fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("handshake", handshakes),
         ("objects", objects()),
         ("records", records),
-        ("judge", blocks),
+        ("validate", blocks),
         ("texts", texts),
         ("genesis", vec![Genesis::devnet(1).to_json().into_bytes()]),
         ("config", settings.map(<[u8]>::to_vec).to_vec()),

@@ -113,7 +113,7 @@ pub enum LogError {
 
 /// A final block as it is in the log.
 #[derive(Clone, Debug)]
-pub(crate) struct Record {
+pub(crate) struct LogRecord {
     pub(crate) certificate: CommitCertificate,
     pub(crate) block: Block,
     /// Where the next record starts.
@@ -142,9 +142,9 @@ pub(crate) struct BlockLog {
 }
 
 /// What is at a position.
-pub(crate) enum Scanned {
+pub(crate) enum LogScan {
     /// A valid record.
-    Record(Box<Record>),
+    Record(Box<LogRecord>),
     /// The end of the file.
     End,
     /// A part of a batch that was never synced.
@@ -165,7 +165,7 @@ fn io_error(action: &'static str, offset: u64) -> impl FnOnce(io::Error) -> LogE
 
 impl LogReader {
     /// The record of `height` at `position`.
-    pub(crate) fn read(&self, position: u64, height: Height) -> Result<Record, LogError> {
+    pub(crate) fn read(&self, position: u64, height: Height) -> Result<LogRecord, LogError> {
         let damaged = |damage| LogError::Damaged { offset: position, height, damage };
         let raw = self.raw_of(position, height)?;
         record(&raw).ok_or_else(|| damaged(Damage::Content))
@@ -236,20 +236,20 @@ impl LogReader {
     }
 
     /// What is at `position`, where the record of `height` is due.
-    pub(crate) fn scan(&self, position: u64, height: Height) -> Result<Scanned, LogError> {
+    pub(crate) fn scan(&self, position: u64, height: Height) -> Result<LogScan, LogError> {
         let len = self.len()?;
         if position >= len {
-            return Ok(Scanned::End);
+            return Ok(LogScan::End);
         }
         let damaged = |damage| LogError::Damaged { offset: position, height, damage };
         match self.raw(position, len)? {
             Ok(raw) if raw.height != height => Err(damaged(Damage::Height)),
             Ok(raw) => match record(&raw) {
-                Some(record) => Ok(Scanned::Record(Box::new(record))),
+                Some(record) => Ok(LogScan::Record(Box::new(record))),
                 None => Err(damaged(Damage::Content)),
             },
             Err(damage) if self.is_followed_by_later_batch(position + 1, len, height)? => Err(damaged(damage)),
-            Err(_) => Ok(Scanned::Torn),
+            Err(_) => Ok(LogScan::Torn),
         }
     }
 
@@ -303,7 +303,7 @@ impl BlockLog {
     }
 
     /// Opens a log to read, of whatever genesis.
-    pub(crate) fn look(disk: &dyn Disk) -> Result<(LogReader, Hash), LogError> {
+    pub(crate) fn open_read_only(disk: &dyn Disk) -> Result<(LogReader, Hash), LogError> {
         let reader = LogReader { file: disk.open(FILE).map_err(io_error("cannot open", 0))? };
         if reader.len()? < FILE_HEADER_BYTES {
             return Err(LogError::NoLog);
@@ -410,12 +410,12 @@ fn split(payload: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Decodes, and checks that heights and id agree.
-fn record(raw: &Raw) -> Option<Record> {
+fn record(raw: &Raw) -> Option<LogRecord> {
     let (certificate, block) = split(&raw.payload)?;
     let certificate: CommitCertificate = decode(certificate).ok()?;
     let block: Block = decode(block).ok()?;
     let agree = block.height() == raw.height && certificate.height == raw.height && certificate.block == block.id();
-    agree.then_some(Record { certificate, block, end: raw.end })
+    agree.then_some(LogRecord { certificate, block, end: raw.end })
 }
 
 fn file_header(genesis: Hash) -> Vec<u8> {

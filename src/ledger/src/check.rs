@@ -1,4 +1,4 @@
-//! When a transaction is valid: one named error for each rule, judged from the chain alone.
+//! When a transaction is valid: one named error for each rule, checked from the chain alone.
 //!
 //! Signatures are apart, since they are checked in batches and once per node: see [`Transaction::signed_items`].
 

@@ -1,11 +1,11 @@
-//! When a block is valid on top of a tip: one function and one named error for each rule, judged from the chain alone.
+//! When a block is valid on top of a tip: one function and one named error for each rule, checked from the chain alone.
 //!
-//! What needs the state (transactions, state commitment) is judged by [`crate::Ledger::judge`]; whether the proposer was the
-//! leader and whether the parent's certificate is signed by a quorum is for the consensus room, which has the one quorum function.
+//! What needs the state (transactions, state commitment) is checked by [`crate::Ledger::validate`]; whether the proposer was the
+//! leader and whether the parent's certificate is signed by a quorum is for consensus, which has the one quorum function.
 
 use crate::check::TransactionError;
 use crate::parameters::Parameters;
-use crate::state::Tip;
+use crate::state::LedgerTip;
 use timed_primitives::block::BLOCK_VERSION;
 use timed_primitives::{
     Amount, Block, BlockId, ChainId, CommitCertificate, Hash, Header, Height, PublicKey, TxId, UnixTime, ValidatorSet,
@@ -158,7 +158,7 @@ pub enum BlockError {
 pub(crate) struct Context<'a> {
     pub(crate) chain_id: ChainId,
     pub(crate) parameters: &'a Parameters,
-    pub(crate) tip: &'a Tip,
+    pub(crate) tip: &'a LedgerTip,
     /// Who decides the block's height.
     pub(crate) validators: &'a ValidatorSet,
     /// Who decides the height after it.
@@ -189,8 +189,8 @@ pub(crate) fn check_chain(header: &Header, chain_id: ChainId) -> Result<(), Bloc
     Ok(())
 }
 
-/// Builds on the tip, later than it. How far ahead of the clock a fresh time may be is for the consensus room.
-pub(crate) fn check_parent(header: &Header, tip: &Tip) -> Result<(), BlockError> {
+/// Builds on the tip, later than it. How far ahead of the clock a fresh time may be is for consensus.
+pub(crate) fn check_parent(header: &Header, tip: &LedgerTip) -> Result<(), BlockError> {
     if header.parent != tip.id {
         return Err(BlockError::Parent { found: header.parent, expected: tip.id });
     }
@@ -240,7 +240,11 @@ pub(crate) fn no_evidence() -> Hash {
 }
 
 /// Carries the certificate of its parent, which the header commits to, with sorted signers that vote at the parent's height.
-pub(crate) fn check_certificate(block: &Block, tip: &Tip, parent_validators: &ValidatorSet) -> Result<(), BlockError> {
+pub(crate) fn check_certificate(
+    block: &Block,
+    tip: &LedgerTip,
+    parent_validators: &ValidatorSet,
+) -> Result<(), BlockError> {
     let header = &block.header;
     let due = header.height > Height::FIRST;
     if block.parent_certificate.is_some() != due {

@@ -3,9 +3,9 @@
 use crate::check::{TransactionError, check_form, check_spend};
 use crate::error::ReadError;
 use crate::filter::Filter;
-use crate::overlay::View;
+use crate::overlay::StateView;
 use crate::parameters::Parameters;
-use crate::state::{Entry, owner};
+use crate::state::{OutputEntry, owner};
 use std::collections::BTreeMap;
 use timed_primitives::{
     Amount, ChainId, Domain, Hash, KeyHash, OutPoint, Transaction, TxFullId, TxId, TxOutput, encode,
@@ -17,7 +17,7 @@ pub(crate) struct Delta {
     /// New unspent outputs; their height is the block's.
     pub(crate) created: BTreeMap<OutPoint, TxOutput>,
     /// Outputs of earlier blocks that are gone.
-    pub(crate) spent: BTreeMap<OutPoint, Entry>,
+    pub(crate) spent: BTreeMap<OutPoint, OutputEntry>,
     /// Position of each transaction.
     pub(crate) transactions: BTreeMap<TxId, u32>,
     /// Owners of `created`, sorted.
@@ -51,13 +51,13 @@ impl From<TransactionError> for ApplyError {
 }
 
 /// A transaction's names and size, computed once.
-pub(crate) struct Measured {
+pub(crate) struct TransactionIds {
     pub(crate) txid: TxId,
     pub(crate) full_id: TxFullId,
     pub(crate) size_bytes: usize,
 }
 
-impl Measured {
+impl TransactionIds {
     pub(crate) fn of(transaction: &Transaction) -> Self {
         let bytes = encode(transaction);
         let full_id = TxFullId(Hash::of(Domain::TransactionFullId, &bytes));
@@ -67,19 +67,19 @@ impl Measured {
 
 /// Applies transactions in order.
 pub(crate) struct DeltaBuilder<'a> {
-    view: &'a View,
+    view: &'a StateView,
     chain_id: ChainId,
     parameters: &'a Parameters,
     delta: Delta,
 }
 
 impl<'a> DeltaBuilder<'a> {
-    pub(crate) fn new(view: &'a View, chain_id: ChainId, parameters: &'a Parameters) -> Self {
+    pub(crate) fn new(view: &'a StateView, chain_id: ChainId, parameters: &'a Parameters) -> Self {
         Self { view, chain_id, parameters, delta: Delta::default() }
     }
 
     /// Applies one more transaction, signatures apart, or changes nothing.
-    pub(crate) fn apply(&mut self, transaction: &Transaction, measured: &Measured) -> Result<(), ApplyError> {
+    pub(crate) fn apply(&mut self, transaction: &Transaction, measured: &TransactionIds) -> Result<(), ApplyError> {
         check_form(transaction, measured.size_bytes, self.chain_id, self.parameters)?;
         if self.delta.transactions.contains_key(&measured.txid) {
             return Err(TransactionError::Duplicate.into());
@@ -89,7 +89,7 @@ impl<'a> DeltaBuilder<'a> {
         for input in inputs {
             found.push(self.find(&input.previous)?);
         }
-        let outputs: Vec<_> = found.iter().map(Found::output).collect();
+        let outputs: Vec<_> = found.iter().map(SpentSource::output).collect();
         let fee = check_spend(transaction, measured.size_bytes, self.parameters, &outputs)?;
         let fees = self.delta.fees.plus(fee).ok_or(TransactionError::InputsOverflow)?;
         let position = u32::try_from(self.delta.transactions.len()).unwrap_or(u32::MAX);
@@ -97,8 +97,8 @@ impl<'a> DeltaBuilder<'a> {
         self.delta.transactions.insert(measured.txid, position);
         for (input, found) in inputs.iter().zip(found) {
             match found {
-                Found::InBlock(_) => drop(self.delta.created.remove(&input.previous)),
-                Found::Before(entry) => drop(self.delta.spent.insert(input.previous, entry)),
+                SpentSource::InBlock(_) => drop(self.delta.created.remove(&input.previous)),
+                SpentSource::Before(entry) => drop(self.delta.spent.insert(input.previous, entry)),
             }
         }
         for (index, output) in (0u32..).zip(&transaction.body.outputs) {
@@ -116,27 +116,27 @@ impl<'a> DeltaBuilder<'a> {
         self.delta
     }
 
-    fn find(&self, outpoint: &OutPoint) -> Result<Found, ApplyError> {
+    fn find(&self, outpoint: &OutPoint) -> Result<SpentSource, ApplyError> {
         if let Some(output) = self.delta.created.get(outpoint) {
-            return Ok(Found::InBlock(*output));
+            return Ok(SpentSource::InBlock(*output));
         }
         if self.delta.spent.contains_key(outpoint) {
             return Err(TransactionError::SpentInBlock(*outpoint).into());
         }
         match self.view.output(outpoint).map_err(ApplyError::Read)? {
-            Some(entry) => Ok(Found::Before(entry)),
+            Some(entry) => Ok(SpentSource::Before(entry)),
             None => Err(TransactionError::UnknownInput(*outpoint).into()),
         }
     }
 }
 
 /// Where a spent output comes from.
-enum Found {
+enum SpentSource {
     InBlock(TxOutput),
-    Before(Entry),
+    Before(OutputEntry),
 }
 
-impl Found {
+impl SpentSource {
     fn output(&self) -> TxOutput {
         match self {
             Self::InBlock(output) => *output,

@@ -1,4 +1,4 @@
-//! What can go wrong around the state. Everything here but [`JudgeError::Invalid`] and the "not next" cases is ours, and fatal:
+//! What can go wrong around the state. Everything here but [`ValidationError::Invalid`] and the "not next" cases is ours, and fatal:
 //! the node stops with the text as its reason, since going on could contradict what is final.
 
 use crate::block_log::LogError;
@@ -42,9 +42,9 @@ pub enum ReadError {
 
 /// A block was not found valid.
 #[derive(Debug, thiserror::Error)]
-pub enum JudgeError {
+pub enum ValidationError {
     /// It is not the next block here, so nothing can be said of it now.
-    #[error("block of height {height} cannot be judged: the tip is at {tip}")]
+    #[error("block of height {height} cannot be validated: the tip is at {tip}")]
     NotNext {
         /// The block's height.
         height: Height,
@@ -159,7 +159,7 @@ impl CommitError {
 
 /// The ledger could not be opened. Nothing was overwritten.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum LedgerOpenError {
     /// The genesis is not valid.
     #[error(transparent)]
     Genesis(#[from] GenesisError),

@@ -10,20 +10,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Made by [`crate::Ledger::begin_flush`]; the ledger sees by itself when it is done.
 #[derive(Clone)]
 pub struct FlushJob {
-    shared: Arc<Shared>,
+    shared: Arc<FlushShared>,
 }
 
-struct Shared {
+struct FlushShared {
     store: Arc<dyn Store>,
     layers: Vec<Arc<Layer>>,
-    outcome: Mutex<Option<Outcome>>,
+    outcome: Mutex<Option<FlushOutcome>>,
 }
 
-type Outcome = Result<Arc<dyn StoreView>, StoreError>;
+type FlushOutcome = Result<Arc<dyn StoreView>, StoreError>;
 
 impl FlushJob {
     pub(crate) fn new(store: Arc<dyn Store>, layers: Vec<Arc<Layer>>) -> Self {
-        Self { shared: Arc::new(Shared { store, layers, outcome: Mutex::new(None) }) }
+        Self { shared: Arc::new(FlushShared { store, layers, outcome: Mutex::new(None) }) }
     }
 
     /// Does the work, unless it is done. May take long when the store compacts.
@@ -35,12 +35,12 @@ impl FlushJob {
     }
 
     /// Does the work, unless it is done, and gives what the store holds after it.
-    pub(crate) fn snapshot(&self) -> Outcome {
+    pub(crate) fn snapshot(&self) -> FlushOutcome {
         self.lock().get_or_insert_with(|| self.write()).clone()
     }
 
     /// The outcome, when the work is done. Does not wait for it.
-    pub(crate) fn outcome(&self) -> Option<Outcome> {
+    pub(crate) fn outcome(&self) -> Option<FlushOutcome> {
         self.shared.outcome.try_lock().ok()?.clone()
     }
 
@@ -49,12 +49,12 @@ impl FlushJob {
         self.shared.layers.len()
     }
 
-    fn write(&self) -> Outcome {
+    fn write(&self) -> FlushOutcome {
         self.shared.store.write(batch_of(&self.shared.layers))?;
         Ok(self.shared.store.snapshot()?)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Outcome>> {
+    fn lock(&self) -> MutexGuard<'_, Option<FlushOutcome>> {
         self.shared.outcome.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

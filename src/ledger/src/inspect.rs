@@ -1,8 +1,8 @@
 //! The block log read beside a node at rest, from its first record on: nothing is made, changed or cut.
 
-use crate::block_log::{BlockLog, FILE_HEADER_BYTES, LogError, LogReader, Scanned};
+use crate::block_log::{BlockLog, FILE_HEADER_BYTES, LogError, LogReader, LogScan};
 use crate::genesis::{Genesis, GenesisError};
-use crate::reader::Decided;
+use crate::reader::DecidedBlock;
 use crate::state::Supply;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ impl LogWalk {
     /// # Errors
     /// [`LogError::Io`] when there is no file or the disk refuses, [`LogError::NoLog`] when it does not start as block logs do.
     pub fn open(disk: &dyn Disk) -> Result<Self, LogError> {
-        let (reader, genesis) = BlockLog::look(disk)?;
+        let (reader, genesis) = BlockLog::open_read_only(disk)?;
         Ok(Self { reader, genesis, position: FILE_HEADER_BYTES, next: Height::FIRST })
     }
 
@@ -35,11 +35,11 @@ impl LogWalk {
     ///
     /// # Errors
     /// [`LogError::Damaged`] names the bad record; this walk gets no further.
-    pub fn step(&mut self) -> Result<Option<Decided>, LogError> {
-        let Scanned::Record(record) = self.reader.scan(self.position, self.next)? else { return Ok(None) };
+    pub fn step(&mut self) -> Result<Option<DecidedBlock>, LogError> {
+        let LogScan::Record(record) = self.reader.scan(self.position, self.next)? else { return Ok(None) };
         self.position = record.end;
         self.next = self.next.next();
-        Ok(Some(Decided { block: Arc::new(record.block), certificate: Arc::new(record.certificate) }))
+        Ok(Some(DecidedBlock { block: Arc::new(record.block), certificate: Arc::new(record.certificate) }))
     }
 
     /// Where the next record goes. Unit: bytes.
@@ -58,7 +58,7 @@ impl LogWalk {
 
 /// Where the money is, followed from genesis by the bodies of the blocks alone. Holds what is unspent in memory.
 #[derive(Clone, Debug)]
-pub struct Tally {
+pub struct MoneyTally {
     unspent: BTreeMap<OutPoint, Amount>,
     supply: Supply,
 }
@@ -70,7 +70,7 @@ pub struct Tally {
 )]
 pub struct TallyError(pub Height);
 
-impl Tally {
+impl MoneyTally {
     /// At genesis.
     ///
     /// # Errors

@@ -2,33 +2,33 @@
 
 use crate::block_log::{BlockLog, LogError};
 use crate::check_block::BlockError;
-use crate::error::{AssembleError, CommitError, JudgeError, StoreError};
+use crate::error::{AssembleError, CommitError, StoreError, ValidationError};
 use crate::flush::FlushJob;
-use crate::judge::{Assembled, Draft, Judged, Rules, Signatures};
-use crate::overlay::{Layer, View};
-use crate::reader::{LedgerReader, Shared};
-use crate::state::Tip;
+use crate::overlay::{Layer, StateView};
+use crate::reader::{LedgerReader, LedgerShared};
+use crate::state::LedgerTip;
 use crate::store::Store;
+use crate::validate::{Assembled, Draft, Rules, Signatures, ValidatedBlock};
 use crate::verified::VerifiedSignatures;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use timed_primitives::{Amount, Block, BlockId, CommitCertificate, Hash, Height, UnixTime};
 
-/// Most judged blocks whose effect is kept until one of the height is final. At the bound the oldest is judged again if it returns.
-const JUDGED_MAX: usize = 4;
+/// Most validated blocks whose effect is kept until one of the height is final. At the bound the oldest is validated again if it returns.
+const VALIDATED_MAX: usize = 4;
 
 /// The state of the chain, and the right to change it. One per data folder.
 ///
-/// A block goes [`Self::judge`] (or [`Self::assemble`], for our own) → decided by consensus → [`Self::commit`]: one append to the block
+/// A block goes [`Self::validate`] (or [`Self::assemble`], for our own) → decided by consensus → [`Self::commit`]: one append to the block
 /// log and its sync, which is finality on this node. The store follows by [`Self::flush`], which is never on the path of a vote.
 pub struct Ledger {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<LedgerShared>,
     pub(crate) rules: Rules,
     pub(crate) log: BlockLog,
     pub(crate) store: Arc<dyn Store>,
     /// What is published, without asking for it.
-    pub(crate) view: Arc<View>,
-    judged: VecDeque<Arc<Judged>>,
+    pub(crate) view: Arc<StateView>,
+    validated: VecDeque<Arc<ValidatedBlock>>,
     flush: Option<FlushJob>,
     verified: Arc<VerifiedSignatures>,
     /// After a failed write nothing is written any more.
@@ -37,7 +37,7 @@ pub struct Ledger {
 
 /// A block that became final on this node.
 #[derive(Clone, Debug)]
-pub struct Committed {
+pub struct CommittedBlock {
     /// Its height.
     pub height: Height,
     /// Its id.
@@ -56,18 +56,18 @@ pub struct Committed {
 
 impl Ledger {
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        shared: Arc<LedgerShared>,
         rules: Rules,
         log: BlockLog,
         store: Arc<dyn Store>,
-        view: Arc<View>,
+        view: Arc<StateView>,
     ) -> Self {
         let verified = Arc::default();
-        Self { shared, rules, log, store, view, judged: VecDeque::new(), flush: None, verified, stopped: false }
+        Self { shared, rules, log, store, view, validated: VecDeque::new(), flush: None, verified, stopped: false }
     }
 
     /// The last final block.
-    pub fn tip(&self) -> Tip {
+    pub fn tip(&self) -> LedgerTip {
         self.view.tip()
     }
 
@@ -81,33 +81,33 @@ impl Ledger {
         self.verified.clone()
     }
 
-    /// Judges a block on top of the tip from the chain alone: everything but the quorum of its parent's certificate, the leader, and
+    /// Validates a block on top of the tip from the chain alone: everything but the quorum of its parent's certificate, the leader, and
     /// how far its time may be ahead of a clock. Remembers what it does, so that committing it costs no second look.
     ///
     /// # Errors
-    /// [`JudgeError::Invalid`] names the rule the block breaks; [`JudgeError::NotNext`] says nothing about it; other errors are ours.
-    pub fn judge(&mut self, block: &Arc<Block>) -> Result<(), JudgeError> {
+    /// [`ValidationError::Invalid`] names the rule the block breaks; [`ValidationError::NotNext`] says nothing about it; other errors are ours.
+    pub fn validate(&mut self, block: &Arc<Block>) -> Result<(), ValidationError> {
         let id = block.id();
         if self
-            .judged
+            .validated
             .iter()
-            .any(|judged| judged.id == id && (Arc::ptr_eq(&judged.block, block) || judged.block == *block))
+            .any(|validated| validated.id == id && (Arc::ptr_eq(&validated.block, block) || validated.block == *block))
         {
             return Ok(());
         }
-        let judged = self.rules.judge(&self.view, block, Signatures::Check(&self.verified))?;
-        self.remember(judged);
+        let validated = self.rules.validate(&self.view, block, Signatures::Check(&self.verified))?;
+        self.remember(validated);
         Ok(())
     }
 
-    /// Makes a block on top of the tip of what applies and fits; it counts as judged.
+    /// Makes a block on top of the tip of what applies and fits; it counts as validated.
     ///
     /// # Errors
     /// [`AssembleError::Header`] when the draft does not fit the tip; other errors are ours.
     pub fn assemble(&mut self, draft: Draft) -> Result<Assembled, AssembleError> {
-        let (judged, left_out) = self.rules.assemble(&self.view, draft, &self.verified)?;
-        let block = judged.block.clone();
-        self.remember(judged);
+        let (validated, left_out) = self.rules.assemble(&self.view, draft, &self.verified)?;
+        let block = validated.block.clone();
+        self.remember(validated);
         Ok(Assembled { block, left_out })
     }
 
@@ -115,7 +115,7 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`Self::commit_batch`], and [`CommitError::NotNext`] for a block that is final here already.
-    pub fn commit(&mut self, block: Arc<Block>, certificate: CommitCertificate) -> Result<Committed, CommitError> {
+    pub fn commit(&mut self, block: Arc<Block>, certificate: CommitCertificate) -> Result<CommittedBlock, CommitError> {
         let height = block.height();
         let committed = self.commit_batch(vec![(block, certificate)])?.pop();
         committed.ok_or(CommitError::NotNext { height, tip: self.view.state.height })
@@ -129,7 +129,7 @@ impl Ledger {
     pub fn commit_batch(
         &mut self,
         blocks: Vec<(Arc<Block>, CommitCertificate)>,
-    ) -> Result<Vec<Committed>, CommitError> {
+    ) -> Result<Vec<CommittedBlock>, CommitError> {
         let mut committed = Vec::with_capacity(blocks.len());
         let mut blocks = VecDeque::from(blocks);
         while !blocks.is_empty() {
@@ -199,59 +199,63 @@ impl Ledger {
         }
     }
 
-    fn remember(&mut self, judged: Judged) {
-        if self.judged.len() >= JUDGED_MAX {
-            self.judged.pop_front();
+    fn remember(&mut self, validated: ValidatedBlock) {
+        if self.validated.len() >= VALIDATED_MAX {
+            self.validated.pop_front();
         }
-        self.judged.push_back(Arc::new(judged));
+        self.validated.push_back(Arc::new(validated));
     }
 
-    pub(crate) fn publish(&mut self, view: View) {
+    pub(crate) fn publish(&mut self, view: StateView) {
         self.view = Arc::new(view);
         self.shared.publish(self.view.clone());
     }
 
-    fn commit_chunk(&mut self, chunk: Vec<(Arc<Block>, CommitCertificate)>) -> Result<Vec<Committed>, CommitError> {
+    fn commit_chunk(
+        &mut self,
+        chunk: Vec<(Arc<Block>, CommitCertificate)>,
+    ) -> Result<Vec<CommittedBlock>, CommitError> {
         let mut ahead = (*self.view).clone();
         let mut accepted = Vec::with_capacity(chunk.len());
         for (block, certificate) in chunk {
             if !self.is_next(&ahead, &block, &certificate)? {
                 continue;
             }
-            let judged = self.judged_on(&ahead, &block)?;
+            let validated = self.validated_on(&ahead, &block)?;
             let certificate = Arc::new(certificate);
-            ahead = ahead.with(Arc::new(layer(&judged, certificate.clone(), (0, 0))));
-            accepted.push((judged, certificate));
+            ahead = ahead.with(Arc::new(layer(&validated, certificate.clone(), (0, 0))));
+            accepted.push((validated, certificate));
         }
         if accepted.is_empty() {
             return Ok(Vec::new());
         }
-        let records: Vec<_> = accepted.iter().map(|(judged, certificate)| (&*judged.block, &**certificate)).collect();
+        let records: Vec<_> =
+            accepted.iter().map(|(validated, certificate)| (&*validated.block, &**certificate)).collect();
         let spans = self.log.append(&records).map_err(|error: LogError| {
             self.stopped = true;
             CommitError::Log(error)
         })?;
         let mut view = (*self.view).clone();
         let mut committed = Vec::with_capacity(accepted.len());
-        for ((judged, certificate), span) in accepted.into_iter().zip(spans) {
-            committed.push(Committed {
-                height: judged.state.height,
-                id: judged.id,
-                time: judged.state.time,
-                state_commitment: judged.block.header.state_commitment,
-                fees: judged.delta.fees,
-                block: judged.block.clone(),
+        for ((validated, certificate), span) in accepted.into_iter().zip(spans) {
+            committed.push(CommittedBlock {
+                height: validated.state.height,
+                id: validated.id,
+                time: validated.state.time,
+                state_commitment: validated.block.header.state_commitment,
+                fees: validated.delta.fees,
+                block: validated.block.clone(),
                 certificate: certificate.clone(),
             });
-            view = view.with(Arc::new(layer(&judged, certificate, span)));
+            view = view.with(Arc::new(layer(&validated, certificate, span)));
         }
-        self.judged.clear();
+        self.validated.clear();
         self.publish(view);
         Ok(committed)
     }
 
     /// True for the next block, false for one that is final here already.
-    fn is_next(&self, ahead: &View, block: &Block, certificate: &CommitCertificate) -> Result<bool, CommitError> {
+    fn is_next(&self, ahead: &StateView, block: &Block, certificate: &CommitCertificate) -> Result<bool, CommitError> {
         let (height, id, tip) = (block.height(), block.id(), ahead.state.height);
         if certificate.height != height || certificate.block != id {
             return Err(CommitError::OtherBlock {
@@ -274,30 +278,36 @@ impl Ledger {
         }
     }
 
-    /// What the block does, from the cache or judged now. The cache holds blocks on top of the tip only, and is used by id: the id
-    /// names the header, which commits to the body that was judged, and that body is what is written.
-    fn judged_on(&self, ahead: &View, block: &Arc<Block>) -> Result<Arc<Judged>, CommitError> {
+    /// What the block does, from the cache or validated now. The cache holds blocks on top of the tip only, and is used by id: the id
+    /// names the header, which commits to the body that was validated, and that body is what is written.
+    fn validated_on(&self, ahead: &StateView, block: &Arc<Block>) -> Result<Arc<ValidatedBlock>, CommitError> {
         let (id, height) = (block.id(), block.height());
-        if let Some(judged) = self.judged.iter().find(|judged| judged.id == id) {
-            return Ok(judged.clone());
+        if let Some(validated) = self.validated.iter().find(|validated| validated.id == id) {
+            return Ok(validated.clone());
         }
-        self.rules.judge(ahead, block, Signatures::Check(&self.verified)).map(Arc::new).map_err(|error| match error {
-            JudgeError::NotNext { height, tip } => CommitError::NotNext { height, tip },
-            JudgeError::Invalid(BlockError::StateCommitment { height, ours, theirs }) => {
-                CommitError::StateDiffers { height, ours, theirs }
-            }
-            JudgeError::Invalid(source) => CommitError::Invalid { height, id, source: Box::new(source) },
-            JudgeError::Read(error) => CommitError::Read(error),
-        })
+        self.rules.validate(ahead, block, Signatures::Check(&self.verified)).map(Arc::new).map_err(
+            |error| match error {
+                ValidationError::NotNext { height, tip } => CommitError::NotNext { height, tip },
+                ValidationError::Invalid(BlockError::StateCommitment { height, ours, theirs }) => {
+                    CommitError::StateDiffers { height, ours, theirs }
+                }
+                ValidationError::Invalid(source) => CommitError::Invalid { height, id, source: Box::new(source) },
+                ValidationError::Read(error) => CommitError::Read(error),
+            },
+        )
     }
 }
 
-pub(crate) fn layer(judged: &Judged, certificate: Arc<CommitCertificate>, (position, log_end): (u64, u64)) -> Layer {
+pub(crate) fn layer(
+    validated: &ValidatedBlock,
+    certificate: Arc<CommitCertificate>,
+    (position, log_end): (u64, u64),
+) -> Layer {
     Layer {
-        block: judged.block.clone(),
+        block: validated.block.clone(),
         certificate,
-        delta: judged.delta.clone(),
-        state: judged.state.clone(),
+        delta: validated.delta.clone(),
+        state: validated.state.clone(),
         position,
         log_end,
     }

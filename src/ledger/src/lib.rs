@@ -4,7 +4,7 @@
 //! [`Store`] seam. Must not know: consensus, frames, peers, actors, a database. It has no clock and no thread.
 //!
 //! ```text
-//!  judge / assemble ──► Delta, ChainState (kept by block id)
+//!  validate / assemble ──► Delta, ChainState (kept by block id)
 //!  commit ──► block log: append, sync = final ──► overlay (≤ 64 blocks) ──► published to readers
 //!                                                   │ flush, on any thread
 //!                                                   ▼
@@ -23,7 +23,6 @@ mod filter;
 mod flush;
 mod genesis;
 mod inspect;
-mod judge;
 mod ledger;
 mod lthash;
 mod memory_store;
@@ -34,22 +33,23 @@ mod reader;
 mod recent;
 mod state;
 mod store;
+mod validate;
 mod verified;
 
 pub use block_log::{Damage, DecidedBytes, FILE as BLOCK_LOG_FILE, LogError};
 pub use check::{TransactionError, check_form, check_spend, check_transaction};
 pub use check_block::BlockError;
-pub use error::{AssembleError, CommitError, JudgeError, OpenError, ReadError, StoreError};
+pub use error::{AssembleError, CommitError, LedgerOpenError, ReadError, StoreError, ValidationError};
 pub use flush::FlushJob;
 pub use genesis::{GENESIS_OUTPUTS_MAX, Genesis, GenesisError, GenesisOutput, GenesisValidator};
-pub use inspect::{LogWalk, Tally, TallyError};
-pub use judge::{Assembled, Draft};
-pub use ledger::{Committed, Ledger};
+pub use inspect::{LogWalk, MoneyTally, TallyError};
+pub use ledger::{CommittedBlock, Ledger};
 pub use lthash::LtHash;
 pub use memory_store::MemoryStore;
 pub use overlay::{OVERLAY_BLOCKS_MAX, OVERLAY_CHANGES_MAX};
 pub use parameters::{BLOCK_BYTES_LIMIT, Parameters, ParametersError, TRANSACTION_BYTES_LIMIT};
-pub use reader::{ConfirmedTransaction, Decided, LedgerReader, LedgerView, Stats};
-pub use state::{Entry, Supply, Tip};
-pub use store::{Batch, KeyValue, Store, StoreView, Table};
+pub use reader::{ChainStats, ConfirmedTransaction, DecidedBlock, LedgerReader, LedgerView};
+pub use state::{LedgerTip, OutputEntry, Supply};
+pub use store::{KeyValue, Store, StoreBatch, StoreView, Table};
+pub use validate::{Assembled, Draft};
 pub use verified::{VERIFIED_MAX, VerifiedSignatures};

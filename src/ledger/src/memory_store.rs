@@ -1,6 +1,6 @@
 //! A store in memory, for tests and simulation.
 
-use crate::store::{Batch, KeyValue, Store, StoreView, Table};
+use crate::store::{KeyValue, Store, StoreBatch, StoreView, Table};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::ops::Bound;
@@ -16,7 +16,7 @@ pub struct MemoryStore {
 type Values = Vec<(u64, Option<Vec<u8>>)>;
 
 /// A key and its value, or `None` when it is removed.
-type Change = (Table, Vec<u8>, Option<Vec<u8>>);
+type StoreChange = (Table, Vec<u8>, Option<Vec<u8>>);
 
 /// Every key with its values.
 #[derive(Default)]
@@ -24,13 +24,13 @@ struct Versions {
     tables: BTreeMap<Table, BTreeMap<Vec<u8>, Values>>,
     /// Number of the last batch.
     version: u64,
-    /// Versions that snapshots look at, with how many do.
+    /// Versions that snapshots read, with how many do.
     held: BTreeMap<u64, usize>,
     /// Keys with values that a later version made old: (that version, table, key).
     outdated: VecDeque<(u64, Table, Vec<u8>)>,
     fail_writes: bool,
     /// The newest batches turned round, oldest first.
-    undo: VecDeque<Vec<Change>>,
+    undo: VecDeque<Vec<StoreChange>>,
     undo_max: usize,
 }
 
@@ -74,7 +74,7 @@ impl MemoryStore {
 }
 
 impl Versions {
-    fn apply(&mut self, changes: impl IntoIterator<Item = Change>) {
+    fn apply(&mut self, changes: impl IntoIterator<Item = StoreChange>) {
         self.version += 1;
         let version = self.version;
         for (table, key, value) in changes {
@@ -85,7 +85,7 @@ impl Versions {
     }
 
     /// What brings back the present values of what a batch changes.
-    fn turned_round(&self, batch: &Batch) -> Vec<Change> {
+    fn turned_round(&self, batch: &StoreBatch) -> Vec<StoreChange> {
         let before = |table: Table, key: &[u8]| self.tables.get(&table)?.get(key)?.last()?.1.clone();
         batch.keys().map(|(table, key)| (table, key.to_vec(), before(table, key))).collect()
     }
@@ -107,7 +107,7 @@ impl Versions {
 }
 
 impl Store for MemoryStore {
-    fn write(&self, batch: Batch) -> io::Result<()> {
+    fn write(&self, batch: StoreBatch) -> io::Result<()> {
         let mut state = lock(&self.shared);
         if state.fail_writes {
             return Err(io::Error::other("injected write failure"));
@@ -185,8 +185,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    fn batch(changes: &[(&[u8], Option<&[u8]>)]) -> Batch {
-        let mut batch = Batch::default();
+    fn batch(changes: &[(&[u8], Option<&[u8]>)]) -> StoreBatch {
+        let mut batch = StoreBatch::default();
         for (key, value) in changes {
             match value {
                 Some(value) => batch.put(Table::Meta, key.to_vec(), value.to_vec()),

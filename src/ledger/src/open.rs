@@ -1,14 +1,14 @@
 //! Opening: the store is brought up to date from the block log, which is the truth.
 
-use crate::block_log::{BlockLog, FILE_HEADER_BYTES, LogError, LogReader, Scanned};
-use crate::error::{JudgeError, OpenError, StoreError};
+use crate::block_log::{BlockLog, FILE_HEADER_BYTES, LogError, LogReader, LogScan};
+use crate::error::{LedgerOpenError, StoreError, ValidationError};
 use crate::genesis::Genesis;
-use crate::judge::{Rules, Signatures};
 use crate::ledger::{Ledger, layer};
-use crate::overlay::{View, put_output};
-use crate::reader::Shared;
-use crate::state::{Applied, ChainState, Entry, GENESIS_KEY};
-use crate::store::{Batch, Store, StoreView, Table};
+use crate::overlay::{StateView, put_output};
+use crate::reader::LedgerShared;
+use crate::state::{Applied, ChainState, GENESIS_KEY, OutputEntry};
+use crate::store::{Store, StoreBatch, StoreView, Table};
+use crate::validate::{Rules, Signatures};
 use std::sync::Arc;
 use timed_primitives::{Amount, Disk, Hash, Height, decode};
 
@@ -21,8 +21,8 @@ impl Ledger {
     /// store wholly from the log when only the store is. Cuts a torn tail of the log; overwrites nothing else.
     ///
     /// # Errors
-    /// [`OpenError`] says which file is at fault, where, and what to do.
-    pub fn open(genesis: Genesis, disk: &dyn Disk, store: Arc<dyn Store>) -> Result<Self, OpenError> {
+    /// [`LedgerOpenError`] says which file is at fault, where, and what to do.
+    pub fn open(genesis: Genesis, disk: &dyn Disk, store: Arc<dyn Store>) -> Result<Self, LedgerOpenError> {
         genesis.validate()?;
         let hash = genesis.hash();
         let stored = stored(&*store, hash)?;
@@ -30,7 +30,7 @@ impl Ledger {
         let mut log = BlockLog::open(disk, hash, may_start)?;
         let applied = match stored {
             Some(applied) => applied,
-            None => start(&*store, &genesis, hash)?,
+            None => write_genesis(&*store, &genesis, hash)?,
         };
         let snapshot = store.snapshot().map_err(StoreError::from)?;
         let view = caught_up_to(applied, &genesis, snapshot, log.reader())?;
@@ -42,7 +42,7 @@ impl Ledger {
         };
         let reader = log.reader().clone();
         let mut view = Arc::new(view);
-        let shared = Arc::new(Shared::new(genesis, rules.validators.clone(), reader, view.clone()));
+        let shared = Arc::new(LedgerShared::new(genesis, rules.validators.clone(), reader, view.clone()));
         log.secure_last_batch(view.log_end, view.state.height.next())?;
         view = replay(&rules, &log, &store, view)?;
         log.set_end(view.log_end)?;
@@ -54,27 +54,27 @@ impl Ledger {
 }
 
 /// What the store holds; `None` when it is empty.
-fn stored(store: &dyn Store, expected: Hash) -> Result<Option<Applied>, OpenError> {
+fn stored(store: &dyn Store, expected: Hash) -> Result<Option<Applied>, LedgerOpenError> {
     let snapshot = store.snapshot().map_err(StoreError::from)?;
     let get = |key: &[u8]| snapshot.get(Table::Meta, key).map_err(StoreError::from);
     match (get(GENESIS_KEY)?, get(Applied::KEY)?) {
         (None, None) => Ok(None),
         (Some(genesis), Some(applied)) => {
-            let found = Hash(genesis.try_into().map_err(|_| OpenError::StoreIncomplete)?);
+            let found = Hash(genesis.try_into().map_err(|_| LedgerOpenError::StoreIncomplete)?);
             if found != expected {
-                return Err(OpenError::OtherGenesis { found, expected });
+                return Err(LedgerOpenError::OtherGenesis { found, expected });
             }
-            decode(&applied).map(Some).map_err(|_| OpenError::StoreIncomplete)
+            decode(&applied).map(Some).map_err(|_| LedgerOpenError::StoreIncomplete)
         }
-        _ => Err(OpenError::StoreIncomplete),
+        _ => Err(LedgerOpenError::StoreIncomplete),
     }
 }
 
 /// Writes the state of genesis.
-fn start(store: &dyn Store, genesis: &Genesis, hash: Hash) -> Result<Applied, OpenError> {
-    let mut batch = Batch::default();
+fn write_genesis(store: &dyn Store, genesis: &Genesis, hash: Hash) -> Result<Applied, LedgerOpenError> {
+    let mut batch = StoreBatch::default();
     for (outpoint, output) in genesis.unspent() {
-        put_output(&mut batch, &outpoint, &Entry { output, height: Height::GENESIS });
+        put_output(&mut batch, &outpoint, &OutputEntry { output, height: Height::GENESIS });
     }
     let applied = Applied { state: ChainState::genesis(genesis)?, log_end: FILE_HEADER_BYTES };
     batch.put(Table::Meta, GENESIS_KEY.to_vec(), hash.0.to_vec());
@@ -89,21 +89,21 @@ fn caught_up_to(
     genesis: &Genesis,
     snapshot: Arc<dyn StoreView>,
     log: &LogReader,
-) -> Result<View, OpenError> {
+) -> Result<StateView, LedgerOpenError> {
     let (height, id, log_end) = (applied.state.height, applied.state.id, applied.log_end);
     let state = Arc::new(applied.state);
     let (applied, recent) = (state.clone(), Arc::default());
-    let mut view = View { snapshot, applied, recent, layers: Vec::new(), state, certificate: None, log_end };
+    let mut view = StateView { snapshot, applied, recent, layers: Vec::new(), state, certificate: None, log_end };
     if height == Height::GENESIS {
         // No block commits to it. A height that turned to 0 would otherwise start the chain anew behind the blocks of the log.
         let is_start = *view.state == ChainState::genesis(genesis)? && log_end == FILE_HEADER_BYTES;
-        return if is_start { Ok(view) } else { Err(OpenError::StoreDamaged { height }) };
+        return if is_start { Ok(view) } else { Err(LedgerOpenError::StoreDamaged { height }) };
     }
     let len = log.len()?;
     if len < log_end {
-        return Err(OpenError::LogShort { log_end: len, applied: height, applied_end: log_end });
+        return Err(LedgerOpenError::LogShort { log_end: len, applied: height, applied_end: log_end });
     }
-    let mismatch = || OpenError::StoreMismatch { height, stored: id };
+    let mismatch = || LedgerOpenError::StoreMismatch { height, stored: id };
     let verified = verify(&view, log, height).and_then(|position| Ok(log.read(position, height)?));
     match verified {
         Ok(record) if record.end == log_end && record.certificate.block == id => {
@@ -111,14 +111,14 @@ fn caught_up_to(
             let is_committed = header.state_commitment == view.state.commitment() && header.time == view.state.time;
             let money = Amount::sum([view.state.unspent, view.state.fees]);
             if !is_committed || money != Some(genesis.supply()?) {
-                return Err(OpenError::StoreDamaged { height });
+                return Err(LedgerOpenError::StoreDamaged { height });
             }
             view.certificate = Some(Arc::new(record.certificate));
             Ok(view)
         }
         Ok(_) => Err(mismatch()),
         // Either the log is damaged, or it is sound and the store was made from another one.
-        Err(OpenError::Log(LogError::Damaged { .. })) => match log.verify_from_start(height) {
+        Err(LedgerOpenError::Log(LogError::Damaged { .. })) => match log.verify_from_start(height) {
             Ok(()) => Err(mismatch()),
             Err(error) => Err(error.into()),
         },
@@ -127,10 +127,10 @@ fn caught_up_to(
 }
 
 /// Verifies the newest records up to `height`, and says where that one starts.
-fn verify(view: &View, log: &LogReader, height: Height) -> Result<u64, OpenError> {
+fn verify(view: &StateView, log: &LogReader, height: Height) -> Result<u64, LedgerOpenError> {
     let position = |height| {
-        let position = view.position(height).map_err(OpenError::Read)?;
-        position.ok_or(OpenError::StoreIncomplete)
+        let position = view.position(height).map_err(LedgerOpenError::Read)?;
+        position.ok_or(LedgerOpenError::StoreIncomplete)
     };
     let from = view.log_end.saturating_sub(VERIFIED_AT_OPEN_BYTES);
     let (mut low, mut high) = (Height::FIRST, height);
@@ -143,27 +143,32 @@ fn verify(view: &View, log: &LogReader, height: Height) -> Result<u64, OpenError
         at = log.verify(at, low)?;
         low = low.next();
     }
-    if at == position(height)? { Ok(at) } else { Err(OpenError::StoreMismatch { height, stored: view.state.id }) }
+    if at == position(height)? { Ok(at) } else { Err(LedgerOpenError::StoreMismatch { height, stored: view.state.id }) }
 }
 
 /// Applies what the log holds beyond the store, keeping the overlay within its bound.
-fn replay(rules: &Rules, log: &BlockLog, store: &Arc<dyn Store>, view: Arc<View>) -> Result<Arc<View>, OpenError> {
+fn replay(
+    rules: &Rules,
+    log: &BlockLog,
+    store: &Arc<dyn Store>,
+    view: Arc<StateView>,
+) -> Result<Arc<StateView>, LedgerOpenError> {
     let mut view = (*view).clone();
-    while let Scanned::Record(record) = log.reader().scan(view.log_end, view.state.height.next())? {
+    while let LogScan::Record(record) = log.reader().scan(view.log_end, view.state.height.next())? {
         let (position, height) = (view.log_end, view.state.height.next());
         if view.room_for(std::iter::once(&record.block)) == 0 {
             store.write(crate::overlay::batch_of(&view.layers)).map_err(StoreError::from)?;
             view = view.flushed(view.layers.len(), store.snapshot().map_err(StoreError::from)?);
         }
-        let judged = rules.judge(&view, &Arc::new(record.block), Signatures::Trusted);
-        let judged = judged.map_err(|error| match error {
-            JudgeError::Invalid(source) => OpenError::Replay { height, source: Box::new(source) },
-            JudgeError::Read(error) => OpenError::Read(error),
-            JudgeError::NotNext { .. } => {
+        let validated = rules.validate(&view, &Arc::new(record.block), Signatures::Trusted);
+        let validated = validated.map_err(|error| match error {
+            ValidationError::Invalid(source) => LedgerOpenError::Replay { height, source: Box::new(source) },
+            ValidationError::Read(error) => LedgerOpenError::Read(error),
+            ValidationError::NotNext { .. } => {
                 LogError::Damaged { offset: position, height, damage: crate::Damage::Height }.into()
             }
         })?;
-        view = view.with(Arc::new(layer(&judged, Arc::new(record.certificate), (position, record.end))));
+        view = view.with(Arc::new(layer(&validated, Arc::new(record.certificate), (position, record.end))));
     }
     Ok(Arc::new(view))
 }

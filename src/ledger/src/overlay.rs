@@ -3,8 +3,8 @@
 use crate::delta::Delta;
 use crate::error::{ReadError, StoreError};
 use crate::recent::Recent;
-use crate::state::{Applied, ChainState, Entry, Tip, outpoint_of_owner_key, output_key, owner, owner_key};
-use crate::store::{Batch, StoreView, Table};
+use crate::state::{Applied, ChainState, LedgerTip, OutputEntry, outpoint_of_owner_key, output_key, owner, owner_key};
+use crate::store::{StoreBatch, StoreView, Table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use timed_primitives::{Block, BlockId, CommitCertificate, Height, KeyHash, OutPoint, TxId, decode, encode};
@@ -30,7 +30,7 @@ pub(crate) struct Layer {
 
 /// The state at one tip.
 #[derive(Clone)]
-pub(crate) struct View {
+pub(crate) struct StateView {
     pub(crate) snapshot: Arc<dyn StoreView>,
     /// The state the snapshot holds.
     pub(crate) applied: Arc<ChainState>,
@@ -48,9 +48,9 @@ pub(crate) enum Location {
     Stored(Height, u32),
 }
 
-impl View {
-    pub(crate) fn tip(&self) -> Tip {
-        Tip {
+impl StateView {
+    pub(crate) fn tip(&self) -> LedgerTip {
+        LedgerTip {
             height: self.state.height,
             id: self.state.id,
             time: self.state.time,
@@ -101,10 +101,10 @@ impl View {
         self.layers.get(usize::try_from(index).ok()?)
     }
 
-    pub(crate) fn output(&self, outpoint: &OutPoint) -> Result<Option<Entry>, ReadError> {
+    pub(crate) fn output(&self, outpoint: &OutPoint) -> Result<Option<OutputEntry>, ReadError> {
         for layer in self.layers.iter().rev().filter(|layer| layer.delta.touched.may_hold(&outpoint.txid)) {
             if let Some(output) = layer.delta.created.get(outpoint) {
-                return Ok(Some(Entry { output: *output, height: layer.state.height }));
+                return Ok(Some(OutputEntry { output: *output, height: layer.state.height }));
             }
             if layer.delta.spent.contains_key(outpoint) {
                 return Ok(None);
@@ -122,8 +122,8 @@ impl View {
         key: &KeyHash,
         after: Option<&OutPoint>,
         limit: usize,
-    ) -> Result<Vec<(OutPoint, Entry)>, ReadError> {
-        let mut changes: BTreeMap<OutPoint, Option<Entry>> = BTreeMap::new();
+    ) -> Result<Vec<(OutPoint, OutputEntry)>, ReadError> {
+        let mut changes: BTreeMap<OutPoint, Option<OutputEntry>> = BTreeMap::new();
         for layer in &self.layers {
             let spent = layer.delta.spent.iter().filter(|(_, entry)| owner(&entry.output.lock) == *key);
             changes.extend(spent.map(|(outpoint, _)| (*outpoint, None)));
@@ -131,7 +131,7 @@ impl View {
             let first = owners.partition_point(|(owner, _)| owner < key);
             for (_, outpoint) in owners.iter().skip(first).take_while(|(owner, _)| owner == key) {
                 let output = layer.delta.created.get(outpoint);
-                changes.insert(*outpoint, output.map(|o| Entry { output: *o, height: layer.state.height }));
+                changes.insert(*outpoint, output.map(|o| OutputEntry { output: *o, height: layer.state.height }));
             }
         }
         let start = after.map(|outpoint| owner_key(key, outpoint));
@@ -188,8 +188,8 @@ fn read<T: borsh::BorshDeserialize>(table: Table, bytes: &[u8]) -> Result<T, Rea
 }
 
 /// What brings the store from before the first of these blocks to after the last.
-pub(crate) fn batch_of(layers: &[Arc<Layer>]) -> Batch {
-    let mut batch = Batch::default();
+pub(crate) fn batch_of(layers: &[Arc<Layer>]) -> StoreBatch {
+    let mut batch = StoreBatch::default();
     for layer in layers {
         let height = layer.state.height;
         for (outpoint, entry) in &layer.delta.spent {
@@ -197,7 +197,7 @@ pub(crate) fn batch_of(layers: &[Arc<Layer>]) -> Batch {
             batch.delete(Table::OutputsByKey, owner_key(&owner(&entry.output.lock), outpoint));
         }
         for (outpoint, output) in &layer.delta.created {
-            put_output(&mut batch, outpoint, &Entry { output: *output, height });
+            put_output(&mut batch, outpoint, &OutputEntry { output: *output, height });
         }
         for (txid, index) in &layer.delta.transactions {
             batch.put(Table::Transactions, txid.0.0.to_vec(), encode(&(height, *index)));
@@ -213,7 +213,7 @@ pub(crate) fn batch_of(layers: &[Arc<Layer>]) -> Batch {
 }
 
 /// Writes an unspent output into both tables.
-pub(crate) fn put_output(batch: &mut Batch, outpoint: &OutPoint, entry: &Entry) {
+pub(crate) fn put_output(batch: &mut StoreBatch, outpoint: &OutPoint, entry: &OutputEntry) {
     batch.put(Table::Outputs, output_key(outpoint), encode(entry));
     batch.put(Table::OutputsByKey, owner_key(&owner(&entry.output.lock), outpoint), encode(entry));
 }

@@ -3,33 +3,33 @@
 use crate::block_log::{DecidedBytes, LogError, LogReader};
 use crate::error::ReadError;
 use crate::genesis::Genesis;
-use crate::overlay::{Location, View};
-use crate::state::{Entry, Supply, Tip};
+use crate::overlay::{Location, StateView};
+use crate::state::{LedgerTip, OutputEntry, Supply};
 use std::sync::{Arc, PoisonError, RwLock};
 use timed_primitives::{
     Block, BlockId, CommitCertificate, Hash, Header, Height, KeyHash, OutPoint, Transaction, TxId, ValidatorSet,
 };
 
 /// What writer and readers share.
-pub(crate) struct Shared {
+pub(crate) struct LedgerShared {
     pub(crate) genesis: Genesis,
     pub(crate) genesis_hash: Hash,
     pub(crate) validators: ValidatorSet,
     pub(crate) log: LogReader,
     /// The published state. The lock is held for the time of copying or swapping one pointer.
-    current: RwLock<Arc<View>>,
+    current: RwLock<Arc<StateView>>,
 }
 
-impl Shared {
-    pub(crate) fn new(genesis: Genesis, validators: ValidatorSet, log: LogReader, view: Arc<View>) -> Self {
+impl LedgerShared {
+    pub(crate) fn new(genesis: Genesis, validators: ValidatorSet, log: LogReader, view: Arc<StateView>) -> Self {
         Self { genesis_hash: genesis.hash(), genesis, validators, log, current: RwLock::new(view) }
     }
 
-    pub(crate) fn publish(&self, view: Arc<View>) {
+    pub(crate) fn publish(&self, view: Arc<StateView>) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = view;
     }
 
-    fn current(&self) -> Arc<View> {
+    fn current(&self) -> Arc<StateView> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -47,7 +47,7 @@ pub struct ConfirmedTransaction {
 
 /// A final block and why it is final.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decided {
+pub struct DecidedBlock {
     /// The block.
     pub block: Arc<Block>,
     /// Its certificate.
@@ -56,7 +56,7 @@ pub struct Decided {
 
 /// Totals at a tip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stats {
+pub struct ChainStats {
     /// Height of the tip.
     pub height: Height,
     /// Transactions of all blocks.
@@ -73,17 +73,17 @@ pub struct Stats {
 
 /// Gives the newest state. Cheap to clone, for any thread.
 ///
-/// Each method looks at the newest tip; take [`Self::view`] to ask several questions of one tip.
+/// Each method reads the newest tip; take [`Self::view`] to ask several questions of one tip.
 #[derive(Clone)]
 pub struct LedgerReader {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<LedgerShared>,
 }
 
 /// The state at one tip; it does not change while it is held. It holds back the store's clean-up, so drop it soon.
 #[derive(Clone)]
 pub struct LedgerView {
-    shared: Arc<Shared>,
-    view: Arc<View>,
+    shared: Arc<LedgerShared>,
+    view: Arc<StateView>,
 }
 
 impl LedgerReader {
@@ -103,7 +103,7 @@ impl LedgerReader {
     }
 
     /// The last final block.
-    pub fn tip(&self) -> Tip {
+    pub fn tip(&self) -> LedgerTip {
         self.shared.current().tip()
     }
 
@@ -124,7 +124,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn decided(&self, height: Height) -> Result<Option<Decided>, ReadError> {
+    pub fn decided(&self, height: Height) -> Result<Option<DecidedBlock>, ReadError> {
         self.view().decided(height)
     }
 
@@ -164,7 +164,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn output(&self, outpoint: &OutPoint) -> Result<Option<Entry>, ReadError> {
+    pub fn output(&self, outpoint: &OutPoint) -> Result<Option<OutputEntry>, ReadError> {
         self.view().output(outpoint)
     }
 
@@ -188,7 +188,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn outputs_of(&self, key: &KeyHash, limit: usize) -> Result<Vec<(OutPoint, Entry)>, ReadError> {
+    pub fn outputs_of(&self, key: &KeyHash, limit: usize) -> Result<Vec<(OutPoint, OutputEntry)>, ReadError> {
         self.view().outputs_of(key, None, limit)
     }
 
@@ -208,7 +208,7 @@ impl LedgerReader {
     }
 
     /// As [`LedgerView::stats`].
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> ChainStats {
         self.view().stats()
     }
 
@@ -223,7 +223,7 @@ impl LedgerReader {
 
 impl LedgerView {
     /// The last final block.
-    pub fn tip(&self) -> Tip {
+    pub fn tip(&self) -> LedgerTip {
         self.view.tip()
     }
 
@@ -239,13 +239,13 @@ impl LedgerView {
     ///
     /// # Errors
     /// [`ReadError`] when store or log cannot be read.
-    pub fn decided(&self, height: Height) -> Result<Option<Decided>, ReadError> {
+    pub fn decided(&self, height: Height) -> Result<Option<DecidedBlock>, ReadError> {
         if let Some(layer) = self.view.layer(height) {
-            return Ok(Some(Decided { block: layer.block.clone(), certificate: layer.certificate.clone() }));
+            return Ok(Some(DecidedBlock { block: layer.block.clone(), certificate: layer.certificate.clone() }));
         }
         let Some(position) = self.view.position(height)? else { return Ok(None) };
         let record = self.shared.log.read(position, height)?;
-        Ok(Some(Decided { block: Arc::new(record.block), certificate: Arc::new(record.certificate) }))
+        Ok(Some(DecidedBlock { block: Arc::new(record.block), certificate: Arc::new(record.certificate) }))
     }
 
     /// The same as canonical bytes, straight from the log: what a peer is sent.
@@ -288,7 +288,7 @@ impl LedgerView {
     ///
     /// # Errors
     /// [`ReadError`] when the store cannot be read.
-    pub fn output(&self, outpoint: &OutPoint) -> Result<Option<Entry>, ReadError> {
+    pub fn output(&self, outpoint: &OutPoint) -> Result<Option<OutputEntry>, ReadError> {
         self.view.output(outpoint)
     }
 
@@ -326,7 +326,7 @@ impl LedgerView {
         key: &KeyHash,
         after: Option<&OutPoint>,
         limit: usize,
-    ) -> Result<Vec<(OutPoint, Entry)>, ReadError> {
+    ) -> Result<Vec<(OutPoint, OutputEntry)>, ReadError> {
         self.view.outputs_of(key, after, limit)
     }
 
@@ -336,9 +336,9 @@ impl LedgerView {
     }
 
     /// Totals.
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> ChainStats {
         let state = &self.view.state;
-        Stats {
+        ChainStats {
             height: state.height,
             transactions: state.transactions,
             outputs: state.outputs,

@@ -2,7 +2,7 @@
 //! next, and a look into the store costs many times more.
 
 use crate::overlay::Layer;
-use crate::state::Entry;
+use crate::state::OutputEntry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 use timed_primitives::{Height, OutPoint};
@@ -13,12 +13,12 @@ const OUTPUTS_MAX: usize = 65_536;
 /// Shared by all views. What is here is unspent after every block that the store holds.
 #[derive(Default)]
 pub(crate) struct Recent {
-    kept: RwLock<Kept>,
+    kept: RwLock<RecentTable>,
 }
 
 #[derive(Default)]
-struct Kept {
-    outputs: BTreeMap<OutPoint, Entry>,
+struct RecentTable {
+    outputs: BTreeMap<OutPoint, OutputEntry>,
     /// Also those that are spent since.
     order: VecDeque<OutPoint>,
 }
@@ -32,7 +32,7 @@ impl Recent {
                 kept.outputs.remove(outpoint);
             }
             for (outpoint, output) in &layer.delta.created {
-                kept.outputs.insert(*outpoint, Entry { output: *output, height: layer.state.height });
+                kept.outputs.insert(*outpoint, OutputEntry { output: *output, height: layer.state.height });
                 kept.order.push_back(*outpoint);
             }
         }
@@ -44,7 +44,7 @@ impl Recent {
 
     /// An output that existed at `applied`, the height of the asking view's store, and that no block up to that height spends. Blocks above
     /// it are for the view to look through first. `None` says nothing.
-    pub(crate) fn get(&self, outpoint: &OutPoint, applied: Height) -> Option<Entry> {
+    pub(crate) fn get(&self, outpoint: &OutPoint, applied: Height) -> Option<OutputEntry> {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
         kept.outputs.get(outpoint).filter(|entry| entry.height <= applied).copied()
     }

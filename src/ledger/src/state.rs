@@ -11,7 +11,7 @@ use timed_primitives::{
 
 /// An unspent output and since when it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Entry {
+pub struct OutputEntry {
     /// Amount and lock.
     pub output: TxOutput,
     /// Height of the block that made it; 0 for genesis.
@@ -20,7 +20,7 @@ pub struct Entry {
 
 /// The last final block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tip {
+pub struct LedgerTip {
     /// Its height; 0 before the first block.
     pub height: Height,
     /// Its id; zero before the first block.
@@ -77,7 +77,7 @@ impl ChainState {
     }
 
     /// After a block at `height` with these changes; `None` when an amount leaves its range, which only a broken state can cause.
-    /// Id and time are those of the parent until [`Self::named`].
+    /// Id and time are those of the parent until [`Self::with_block_id`].
     pub(crate) fn after(&self, height: Height, delta: &Delta) -> Option<Self> {
         let mut utxo = self.utxo.clone();
         let mut unspent = self.unspent;
@@ -103,7 +103,7 @@ impl ChainState {
     }
 
     /// With id and time of the block that led here.
-    pub(crate) fn named(self, id: BlockId, block: &Block) -> Self {
+    pub(crate) fn with_block_id(self, id: BlockId, block: &Block) -> Self {
         Self { id, time: block.header.time, ..self }
     }
 

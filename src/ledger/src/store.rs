@@ -7,9 +7,9 @@ use std::sync::Arc;
 /// A table of the store. Keys are compared as bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
-    /// Outpoint (transaction id, index big endian) → [`crate::Entry`].
+    /// Outpoint (transaction id, index big endian) → [`crate::OutputEntry`].
     Outputs,
-    /// Key hash, then outpoint → [`crate::Entry`].
+    /// Key hash, then outpoint → [`crate::OutputEntry`].
     OutputsByKey,
     /// Transaction id → height and index in the block.
     Transactions,
@@ -41,11 +41,11 @@ impl Table {
 
 /// Changes that are written together or not at all. The last change of a key counts, so the order of writing is that of the calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Batch {
+pub struct StoreBatch {
     changes: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
 }
 
-impl Batch {
+impl StoreBatch {
     /// Writes a value over whatever the key holds.
     pub fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
         self.changes.insert((table, key), Some(value));
@@ -104,7 +104,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// What the system says; the caller must stop.
-    fn write(&self, batch: Batch) -> io::Result<()>;
+    fn write(&self, batch: StoreBatch) -> io::Result<()>;
 
     /// What the store holds now.
     ///

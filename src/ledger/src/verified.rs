@@ -10,11 +10,11 @@ pub const VERIFIED_MAX: usize = 100_000;
 /// Full ids (with witnesses) whose signatures are known to be good. Shared by pool and ledger; the lock is held for a look-up.
 #[derive(Default)]
 pub struct VerifiedSignatures {
-    state: Mutex<State>,
+    state: Mutex<VerifiedState>,
 }
 
 #[derive(Default)]
-struct State {
+struct VerifiedState {
     ids: BTreeSet<TxFullId>,
     order: VecDeque<TxFullId>,
 }
@@ -50,7 +50,7 @@ impl VerifiedSignatures {
         self.len() == 0
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, VerifiedState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,11 +12,11 @@ use timed_primitives::planted::{Bug, is_planted};
 const SIGNATURE_WEIGHT: u64 = 128;
 /// Smallest backlog that counts as old. Below it a single transaction that no block takes would make a light load look like a slow drain.
 const OLD_WEIGHT_MIN: u64 = 8 << 10;
-/// Longest time to wait that a client is told.
+/// Longest time to wait in an answer to a client.
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// Shortest time to wait that a client is told: a block should come in between.
+/// Shortest time to wait in an answer to a client: a block should come in between.
 const RETRY_MIN: Duration = Duration::from_millis(100);
-/// Time to wait that a client is told while no drain is known.
+/// Time to wait in an answer to a client while no drain is known.
 const RETRY_UNKNOWN: Duration = Duration::from_secs(1);
 /// An episode of refusals ends after so long without one.
 const EPISODE_GAP: Duration = Duration::from_secs(2);
@@ -190,11 +190,11 @@ fn room(drain: &Drain, delay: Duration, allowance: u64, floor: u64) -> u64 {
 
 /// Since when transactions are refused for lack of room, with pauses below two seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Episode {
+pub struct RefusalEpisode {
     first_and_last: Option<(Instant, Instant)>,
 }
 
-impl Episode {
+impl RefusalEpisode {
     /// One is refused.
     pub fn on_refused(&mut self, now: Instant) {
         self.first_and_last = match self.first_and_last {

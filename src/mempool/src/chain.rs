@@ -1,4 +1,4 @@
-//! What the pool must be told about the decided chain.
+//! What the pool must know of the decided chain.
 
 use timed_primitives::{Amount, OutPoint, Transaction, TxId, TxOutput};
 

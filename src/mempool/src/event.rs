@@ -1,4 +1,4 @@
-//! What onlookers are told: the life of outputs, arrivals, removals, conflicts.
+//! What is reported to onlookers: the life of outputs, arrivals, removals, conflicts.
 
 use crate::pool::Source;
 use timed_primitives::{Amount, BlockId, Height, Instant, OutPoint, TxId};
@@ -112,7 +112,7 @@ pub struct Removed {
 
 /// Something happened in the pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum PoolEvent {
     /// A transaction entered.
     Accepted {
         /// Which.

@@ -12,13 +12,13 @@ use timed_primitives::{Amount, BlockId, Height, Instant, OutPoint, PublicKey, Tr
 
 /// Sums over a set of transactions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
+pub(crate) struct SetTotals {
     pub(crate) count: usize,
     pub(crate) size: u64,
     pub(crate) fee: u64,
 }
 
-impl Totals {
+impl SetTotals {
     fn plus(self, other: Self) -> Self {
         Self { count: self.count + other.count, size: self.size + other.size, fee: self.fee.saturating_add(other.fee) }
     }
@@ -38,13 +38,13 @@ impl Totals {
 
 /// Place in an order by fee rate: the last is best, the first worst. Among equals the older is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct RatePosition {
     pub(crate) rate: FeeRate,
     older: Reverse<u64>,
     pub(crate) id: TxId,
 }
 
-impl Place {
+impl RatePosition {
     pub(crate) fn new(rate: FeeRate, sequence: u64, id: TxId) -> Self {
         Self { rate, older: Reverse(sequence), id }
     }
@@ -52,7 +52,7 @@ impl Place {
 
 /// How far the deciding of a transaction has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum DecisionStage {
     #[default]
     Waiting,
     Proposed(BlockId),
@@ -60,39 +60,39 @@ pub(crate) enum Stage {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct PoolEntry {
     pub(crate) transaction: Arc<Transaction>,
     pub(crate) id: TxId,
     pub(crate) full_id: TxFullId,
-    pub(crate) own: Totals,
+    pub(crate) own: SetTotals,
     pub(crate) weight: u64,
     pub(crate) arrived: Instant,
     pub(crate) sequence: u64,
     pub(crate) source: Source,
     pub(crate) parents: BTreeSet<TxId>,
     pub(crate) children: BTreeSet<TxId>,
-    pub(crate) with_ancestors: Totals,
-    pub(crate) with_descendants: Totals,
-    pub(crate) stage: Stage,
+    pub(crate) with_ancestors: SetTotals,
+    pub(crate) with_descendants: SetTotals,
+    pub(crate) stage: DecisionStage,
 }
 
-impl Entry {
+impl PoolEntry {
     pub(crate) fn inputs(&self) -> impl Iterator<Item = OutPoint> + '_ {
         self.transaction.body.inputs.iter().map(|input| input.previous)
     }
 
-    fn payload_place(&self) -> Place {
-        Place::new(self.with_ancestors.rate(), self.sequence, self.id)
+    fn payload_place(&self) -> RatePosition {
+        RatePosition::new(self.with_ancestors.rate(), self.sequence, self.id)
     }
 
-    /// A rich descendant protects its ancestors, a poor one does not harm them.
-    fn eviction_place(&self) -> Place {
-        Place::new(self.own.rate().max(self.with_descendants.rate()), self.sequence, self.id)
+    /// A descendant of a high fee rate protects its ancestors, one of a low rate does not harm them.
+    fn eviction_place(&self) -> RatePosition {
+        RatePosition::new(self.own.rate().max(self.with_descendants.rate()), self.sequence, self.id)
     }
 }
 
 /// A transaction about to enter.
-pub(crate) struct Arrival {
+pub(crate) struct IncomingTransaction {
     pub(crate) transaction: Arc<Transaction>,
     pub(crate) id: TxId,
     pub(crate) full_id: TxFullId,
@@ -104,11 +104,11 @@ pub(crate) struct Arrival {
 
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
-    entries: BTreeMap<TxId, Entry>,
+    entries: BTreeMap<TxId, PoolEntry>,
     full_ids: BTreeMap<TxFullId, TxId>,
     spends: BTreeMap<OutPoint, TxId>,
-    by_payload: BTreeSet<Place>,
-    by_eviction: BTreeSet<Place>,
+    by_payload: BTreeSet<RatePosition>,
+    by_eviction: BTreeSet<RatePosition>,
     by_sequence: BTreeMap<u64, TxId>,
     peer_bytes: BTreeMap<PublicKey, usize>,
     bytes: usize,
@@ -159,17 +159,17 @@ impl Graph {
         self.peer_bytes.get(peer).copied().unwrap_or(0)
     }
 
-    pub(crate) fn get(&self, id: &TxId) -> Option<&Entry> {
+    pub(crate) fn get(&self, id: &TxId) -> Option<&PoolEntry> {
         self.entries.get(id)
     }
 
-    pub(crate) fn set_stage(&mut self, id: &TxId, stage: Stage) -> Option<&Entry> {
+    pub(crate) fn set_stage(&mut self, id: &TxId, stage: DecisionStage) -> Option<&PoolEntry> {
         let entry = self.entries.get_mut(id)?;
         entry.stage = stage;
         Some(entry)
     }
 
-    pub(crate) fn by_full_id(&self, id: &TxFullId) -> Option<&Entry> {
+    pub(crate) fn by_full_id(&self, id: &TxFullId) -> Option<&PoolEntry> {
         self.entries.get(self.full_ids.get(id)?)
     }
 
@@ -188,12 +188,12 @@ impl Graph {
     }
 
     /// Parents first.
-    pub(crate) fn in_order(&self) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = &PoolEntry> {
         self.by_sequence.values().filter_map(|id| self.entries.get(id))
     }
 
     /// The same from a sequence number on.
-    pub(crate) fn in_order_from(&self, first: u64) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn in_order_from(&self, first: u64) -> impl Iterator<Item = &PoolEntry> {
         self.by_sequence.range(first..).filter_map(|(_, id)| self.entries.get(id))
     }
 
@@ -201,17 +201,17 @@ impl Graph {
         self.next_sequence
     }
 
-    pub(crate) fn oldest(&self) -> Option<&Entry> {
+    pub(crate) fn oldest(&self) -> Option<&PoolEntry> {
         self.in_order().next()
     }
 
     /// Best first, each by its fee rate together with its ancestors.
-    pub(crate) fn payload_order(&self) -> impl Iterator<Item = &Place> {
+    pub(crate) fn payload_order(&self) -> impl Iterator<Item = &RatePosition> {
         self.by_payload.iter().rev()
     }
 
     /// Worst first.
-    pub(crate) fn eviction_order(&self) -> impl Iterator<Item = &Place> {
+    pub(crate) fn eviction_order(&self) -> impl Iterator<Item = &RatePosition> {
         self.by_eviction.iter()
     }
 
@@ -239,7 +239,7 @@ impl Graph {
     /// Everything that spends from `id`, without itself, parents first.
     pub(crate) fn descendants(&self, id: &TxId) -> Vec<TxId> {
         let mut found = BTreeMap::new();
-        let mut open: Vec<&Entry> = self.entries.get(id).into_iter().collect();
+        let mut open: Vec<&PoolEntry> = self.entries.get(id).into_iter().collect();
         while let Some(entry) = open.pop() {
             for child in entry.children.iter().filter_map(|child| self.entries.get(child)) {
                 if found.insert(child.sequence, child.id).is_none() {
@@ -251,8 +251,8 @@ impl Graph {
     }
 
     /// Adds a transaction. The caller has checked that it is not here and conflicts with nothing.
-    pub(crate) fn insert(&mut self, arrival: Arrival) {
-        let own = Totals { count: 1, size: u64::try_from(arrival.size).unwrap_or(u64::MAX), fee: arrival.fee.0 };
+    pub(crate) fn insert(&mut self, arrival: IncomingTransaction) {
+        let own = SetTotals { count: 1, size: u64::try_from(arrival.size).unwrap_or(u64::MAX), fee: arrival.fee.0 };
         let signatures = arrival.transaction.witnesses.len();
         let parents = self.parents(&arrival.transaction);
         let ancestors = self.ancestors(&parents, usize::MAX);
@@ -268,7 +268,7 @@ impl Graph {
                 }
             }
         }
-        let entry = Entry {
+        let entry = PoolEntry {
             transaction: arrival.transaction,
             id: arrival.id,
             full_id: arrival.full_id,
@@ -281,7 +281,7 @@ impl Graph {
             children: BTreeSet::new(),
             with_ancestors,
             with_descendants: own,
-            stage: Stage::Waiting,
+            stage: DecisionStage::Waiting,
         };
         self.next_sequence += 1;
         self.bytes += arrival.size;
@@ -301,7 +301,7 @@ impl Graph {
     /// Takes out one transaction and leaves its relatives, who no longer count it.
     ///
     /// Called for those without ancestors here (included in a block) or without descendants here (all others, from the leaves up).
-    pub(crate) fn remove(&mut self, id: &TxId) -> Option<Entry> {
+    pub(crate) fn remove(&mut self, id: &TxId) -> Option<PoolEntry> {
         let descendants = self.descendants(id);
         let entry = self.entries.remove(id)?;
         for ancestor in self.ancestors(&entry.parents, usize::MAX) {
@@ -324,7 +324,7 @@ impl Graph {
         Some(entry)
     }
 
-    fn forget(&mut self, entry: &Entry) {
+    fn forget(&mut self, entry: &PoolEntry) {
         let size = usize::try_from(entry.own.size).unwrap_or(usize::MAX);
         self.bytes = self.bytes.saturating_sub(size);
         self.fees = self.fees.saturating_sub(entry.own.fee);

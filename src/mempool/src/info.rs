@@ -1,7 +1,7 @@
 //! What onlookers may ask of the pool.
 
-use crate::event::{Conflict, Event};
-use crate::graph::{Entry, Stage};
+use crate::event::{Conflict, PoolEvent};
+use crate::graph::{DecisionStage, PoolEntry};
 use crate::pool::{Pool, Source};
 use std::sync::Arc;
 use timed_primitives::{Amount, BlockId, Height, Instant, OutPoint, Transaction, TxFullId, TxId};
@@ -71,7 +71,7 @@ const ENTRY_OVERHEAD: usize = 1_024;
 
 impl Pool {
     /// What happened since the last call, in order.
-    pub fn take_events(&mut self) -> Vec<Event> {
+    pub fn take_events(&mut self) -> Vec<PoolEvent> {
         self.events.drain(..).collect()
     }
 
@@ -121,7 +121,7 @@ impl Pool {
         self.graph.in_order().map(|entry| entry.id).collect()
     }
 
-    /// Full ids, best fee rate first: what a new peer is told.
+    /// Full ids, best fee rate first: what is announced to a new peer.
     pub fn full_ids(&self) -> impl Iterator<Item = TxFullId> + '_ {
         self.graph.payload_order().filter_map(|place| self.graph.get(&place.id)).map(|entry| entry.full_id)
     }
@@ -191,7 +191,7 @@ impl Pool {
     }
 }
 
-fn entry_info(entry: &Entry) -> EntryInfo {
+fn entry_info(entry: &PoolEntry) -> EntryInfo {
     EntryInfo {
         transaction: Arc::clone(&entry.transaction),
         txid: entry.id,
@@ -205,8 +205,8 @@ fn entry_info(entry: &Entry) -> EntryInfo {
         depends: entry.parents.iter().copied().collect(),
         spent_by: entry.children.iter().copied().collect(),
         block: match entry.stage {
-            Stage::Waiting => None,
-            Stage::Proposed(block) | Stage::Decided(block, _) => Some(block),
+            DecisionStage::Waiting => None,
+            DecisionStage::Proposed(block) | DecisionStage::Decided(block, _) => Some(block),
         },
     }
 }

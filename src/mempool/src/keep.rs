@@ -15,7 +15,7 @@ mod summary;
 
 pub use summary::PoolFileSummary;
 
-use crate::limits::Limits;
+use crate::limits::PoolLimits;
 use crate::losses::{LOSSES_MAX, Loss, Losses};
 use borsh::BorshDeserialize;
 use std::collections::BTreeMap;
@@ -48,20 +48,20 @@ const REWRITE_BYTES: u64 = 8 << 20;
 
 /// A transaction that waits, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptTransaction {
     /// The transaction.
     pub transaction: Arc<Transaction>,
     /// When it entered the pool.
     pub arrived: UnixTime,
-    /// Whether a client was told that it is taken.
+    /// Whether it was acknowledged to a client.
     pub is_ours: bool,
 }
 
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Record {
+pub enum KeptRecord {
     /// A transaction waits.
-    Waiting(Kept),
+    Waiting(KeptTransaction),
     /// A payment is lost.
     Lost(Loss),
 }
@@ -73,7 +73,7 @@ enum Stored {
     Lost(Loss),
 }
 
-impl Record {
+impl KeptRecord {
     fn payload(&self) -> Vec<u8> {
         match self {
             Self::Waiting(kept) => encode(&(0u8, kept.arrived, kept.is_ours, &*kept.transaction)),
@@ -95,7 +95,7 @@ impl Record {
 
 /// What is wrong with a file that was found. The node starts all the same.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
+pub enum KeepTrouble {
     /// The system refused to read it, or to put it aside.
     #[error("it cannot be used: {0}")]
     Io(#[from] io::Error),
@@ -132,14 +132,14 @@ pub enum Trouble {
 
 /// What was in the file.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct KeptContents {
     /// What waited: parents before children, each transaction once, and how many of them it spends from in a row: those of one depth may be
     /// checked together, after all of lesser depth.
-    pub waiting: Vec<(usize, Kept)>,
+    pub waiting: Vec<(usize, KeptTransaction)>,
     /// Payments that were lost.
     pub losses: Losses,
     /// What was wrong.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<KeepTrouble>,
     /// Whether the file was put aside as [`POOL_FILE_DAMAGED`].
     pub is_put_aside: bool,
 }
@@ -163,30 +163,33 @@ impl std::fmt::Debug for PoolFile {
 }
 
 impl PoolFile {
-    /// Reads what an earlier run kept. Whatever is there, the node can start: see [`Found::trouble`]. Nothing is written but the name of a
+    /// Reads what an earlier run kept. Whatever is there, the node can start: see [`KeptContents::trouble`]. Nothing is written but the name of a
     /// damaged file.
-    pub fn open(disk: Arc<dyn Disk>, genesis: Hash, limits: &Limits) -> (Self, Found) {
+    pub fn open(disk: Arc<dyn Disk>, genesis: Hash, limits: &PoolLimits) -> (Self, KeptContents) {
         let mut file = Self { disk, genesis, file: None, end: 0, base: 0 };
-        let mut found = Found::default();
+        let mut found = KeptContents::default();
         if let Err(error) = file.read(bytes_max(limits), &mut found) {
-            found.trouble = Some(Trouble::Io(error));
+            found.trouble = Some(KeepTrouble::Io(error));
         }
         match found.trouble {
-            None | Some(Trouble::Io(_) | Trouble::TornTail { .. }) => {}
+            None | Some(KeepTrouble::Io(_) | KeepTrouble::TornTail { .. }) => {}
             Some(
-                Trouble::Header | Trouble::OtherGenesis { .. } | Trouble::Damaged { .. } | Trouble::TooLong { .. },
+                KeepTrouble::Header
+                | KeepTrouble::OtherGenesis { .. }
+                | KeepTrouble::Damaged { .. }
+                | KeepTrouble::TooLong { .. },
             ) => {
                 file.file = None;
                 match file.disk.rename(POOL_FILE, POOL_FILE_DAMAGED) {
                     Ok(()) => found.is_put_aside = true,
-                    Err(error) => found.trouble = Some(Trouble::Io(error)),
+                    Err(error) => found.trouble = Some(KeepTrouble::Io(error)),
                 }
             }
         }
         (file, found)
     }
 
-    fn read(&mut self, bytes_max: u64, found: &mut Found) -> io::Result<()> {
+    fn read(&mut self, bytes_max: u64, found: &mut KeptContents) -> io::Result<()> {
         let file = self.disk.open(POOL_FILE)?;
         let mut contents = Contents::default();
         let reading = read_records(&*file, Some(self.genesis), bytes_max, |record| contents.take(record))?;
@@ -208,7 +211,7 @@ impl PoolFile {
     ///
     /// # Errors
     /// What the system says. The file must then be written anew.
-    pub fn append(&mut self, records: &[Record]) -> io::Result<()> {
+    pub fn append(&mut self, records: &[KeptRecord]) -> io::Result<()> {
         let mut bytes = Vec::new();
         for record in records {
             record.write(&mut bytes)?;
@@ -230,7 +233,7 @@ impl PoolFile {
     ///
     /// # Errors
     /// What the system says; the old file is as it was, and must be written anew before the next [`Self::append`].
-    pub fn rewrite(&mut self, records: impl Iterator<Item = Record>) -> io::Result<()> {
+    pub fn rewrite(&mut self, records: impl Iterator<Item = KeptRecord>) -> io::Result<()> {
         if is_planted(Bug::PoolForgotten) {
             return Ok(());
         }
@@ -253,7 +256,7 @@ impl PoolFile {
         }
     }
 
-    fn write_beside(&self, beside: &dyn DiskFile, records: impl Iterator<Item = Record>) -> io::Result<u64> {
+    fn write_beside(&self, beside: &dyn DiskFile, records: impl Iterator<Item = KeptRecord>) -> io::Result<u64> {
         beside.set_len(0)?;
         let (mut bytes, mut end) = (file_header(self.genesis), 0);
         for record in records {
@@ -276,7 +279,7 @@ impl PoolFile {
 }
 
 /// The longest file that this node writes: twice all that may wait, the losses, and what is appended before it is written anew.
-fn bytes_max(limits: &Limits) -> u64 {
+fn bytes_max(limits: &PoolLimits) -> u64 {
     let waiting = limits.bytes_max.saturating_add(limits.count_max.saturating_mul(RECORD_OVERHEAD));
     let all = waiting.saturating_add(LOSSES_MAX * RECORD_OVERHEAD);
     // An append in between, and one that came while the file was written anew, may go beyond.
@@ -304,7 +307,7 @@ fn checksum(length: u32, payload: &[u8]) -> u32 {
 }
 
 /// The record at the start of these bytes and its length; `None` when there is none that is whole.
-fn record_at(bytes: &[u8]) -> Option<(Record, usize)> {
+fn record_at(bytes: &[u8]) -> Option<(KeptRecord, usize)> {
     let head = bytes.get(..RECORD_HEADER_BYTES).filter(|head| head.starts_with(RECORD_MAGIC))?;
     let length = u32::from_be_bytes(head.get(4..8)?.try_into().ok()?);
     let sum = u32::from_be_bytes(head.get(8..12)?.try_into().ok()?);
@@ -315,22 +318,22 @@ fn record_at(bytes: &[u8]) -> Option<(Record, usize)> {
     }
     let record = match decode::<Stored>(payload).ok()? {
         Stored::Waiting { arrived, is_ours, transaction } => {
-            Record::Waiting(Kept { transaction: Arc::new(transaction), arrived, is_ours })
+            KeptRecord::Waiting(KeptTransaction { transaction: Arc::new(transaction), arrived, is_ours })
         }
-        Stored::Lost(loss) => Record::Lost(loss),
+        Stored::Lost(loss) => KeptRecord::Lost(loss),
     };
     Some((record, RECORD_HEADER_BYTES + size))
 }
 
 /// How far a file could be read.
-struct Reading {
+struct PoolFileScan {
     /// Its length.
     length: u64,
     /// The genesis in its header, when that is whole.
     genesis: Option<Hash>,
     /// Where the last whole record ends; 0 when no record was looked for.
     end: u64,
-    trouble: Option<Trouble>,
+    trouble: Option<KeepTrouble>,
 }
 
 /// Gives every whole record of a file, if it is of the expected genesis, or of any when none is expected.
@@ -338,36 +341,38 @@ fn read_records(
     file: &dyn DiskFile,
     expected: Option<Hash>,
     bytes_max: u64,
-    take: impl FnMut(Record),
-) -> io::Result<Reading> {
+    take: impl FnMut(KeptRecord),
+) -> io::Result<PoolFileScan> {
     let length = file.len()?;
-    let mut reading = Reading { length, genesis: None, end: 0, trouble: None };
+    let mut found = PoolFileScan { length, genesis: None, end: 0, trouble: None };
     if length == 0 {
-        return Ok(reading);
+        return Ok(found);
     }
     let mut header = vec![0; HEADER_BYTES.min(usize::try_from(length).unwrap_or(HEADER_BYTES))];
     file.read_at(0, &mut header)?;
-    reading.genesis = genesis_of(&header);
-    reading.trouble = match reading.genesis {
-        None => Some(Trouble::Header),
-        Some(found) if expected.is_some_and(|expected| expected != found) => Some(Trouble::OtherGenesis { found }),
+    found.genesis = genesis_of(&header);
+    found.trouble = match found.genesis {
+        None => Some(KeepTrouble::Header),
+        Some(genesis) if expected.is_some_and(|expected| expected != genesis) => {
+            Some(KeepTrouble::OtherGenesis { found: genesis })
+        }
         Some(_) => {
             let scanned = scan(file, length.min(bytes_max), take)?;
-            reading.end = scanned.end;
+            found.end = scanned.end;
             if length > bytes_max {
-                Some(Trouble::TooLong { bytes: length, max: bytes_max })
+                Some(KeepTrouble::TooLong { bytes: length, max: bytes_max })
             } else if let Some(offset) = scanned.damaged {
-                Some(Trouble::Damaged { offset })
+                Some(KeepTrouble::Damaged { offset })
             } else {
-                (scanned.end < length).then(|| Trouble::TornTail { bytes: length - scanned.end })
+                (scanned.end < length).then(|| KeepTrouble::TornTail { bytes: length - scanned.end })
             }
         }
     };
-    Ok(reading)
+    Ok(found)
 }
 
 /// What was found between records.
-struct Scanned {
+struct KeptScan {
     /// Where the last whole record ends.
     end: u64,
     /// The first unreadable place that a whole record follows, or behind which the search was given up.
@@ -375,8 +380,8 @@ struct Scanned {
 }
 
 /// Reads every whole record of the first `length` bytes, in order.
-fn scan(file: &dyn DiskFile, length: u64, mut take: impl FnMut(Record)) -> io::Result<Scanned> {
-    let mut scanned = Scanned { end: HEADER_BYTES as u64, damaged: None };
+fn scan(file: &dyn DiskFile, length: u64, mut take: impl FnMut(KeptRecord)) -> io::Result<KeptScan> {
+    let mut scanned = KeptScan { end: HEADER_BYTES as u64, damaged: None };
     let (mut start, mut at, mut searches) = (HEADER_BYTES as u64, 0, 0);
     let mut chunk = Vec::new();
     loop {
@@ -416,15 +421,15 @@ fn scan(file: &dyn DiskFile, length: u64, mut take: impl FnMut(Record)) -> io::R
 /// What the records read so far come to.
 #[derive(Default)]
 struct Contents {
-    waiting: BTreeMap<TxId, (u64, Kept)>,
+    waiting: BTreeMap<TxId, (u64, KeptTransaction)>,
     losses: Losses,
     next: u64,
 }
 
 impl Contents {
-    fn take(&mut self, record: Record) {
+    fn take(&mut self, record: KeptRecord) {
         match record {
-            Record::Waiting(mut kept) => {
+            KeptRecord::Waiting(mut kept) => {
                 let id = kept.transaction.id();
                 self.losses.remove(&id);
                 let earlier = self.waiting.get(&id);
@@ -433,7 +438,7 @@ impl Contents {
                 self.waiting.insert(id, (number, kept));
                 self.next += 1;
             }
-            Record::Lost(loss) => {
+            KeptRecord::Lost(loss) => {
                 self.waiting.remove(&loss.txid);
                 self.losses.insert(loss);
             }
@@ -441,7 +446,7 @@ impl Contents {
     }
 
     /// By depth, and among equals in the order of the file.
-    fn finish(self) -> (Vec<(usize, Kept)>, Losses) {
+    fn finish(self) -> (Vec<(usize, KeptTransaction)>, Losses) {
         let mut children: BTreeMap<TxId, Vec<TxId>> = BTreeMap::new();
         let mut missing: BTreeMap<TxId, usize> = BTreeMap::new();
         for (id, (_, kept)) in &self.waiting {

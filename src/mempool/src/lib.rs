@@ -32,16 +32,17 @@ mod suspects;
 mod tests;
 mod waiting;
 
-pub use admission::{Admission, AdmissionLimits, Budget, Episode, Load, weight};
+pub use admission::{Admission, AdmissionLimits, Budget, Load, RefusalEpisode, weight};
 pub use chain::Chain;
 pub use drain::{Backlog, Drain};
-pub use event::{Conflict, Event, OutputState, RemovalReason, Removed};
+pub use event::{Conflict, OutputState, PoolEvent, RemovalReason, Removed};
 pub use fee::FeeRate;
 pub use info::{EntryInfo, PoolInfo};
 pub use keep::{
-    Found, Kept, POOL_FILE, POOL_FILE_BESIDE, POOL_FILE_DAMAGED, PoolFile, PoolFileSummary, Record, Trouble,
+    KeepTrouble, KeptContents, KeptRecord, KeptTransaction, POOL_FILE, POOL_FILE_BESIDE, POOL_FILE_DAMAGED, PoolFile,
+    PoolFileSummary,
 };
-pub use limits::{Limits, RelayLimits};
+pub use limits::{PoolLimits, RelayLimits};
 pub use losses::{LOSSES_MAX, Loss, LossCounts, LossReason, Losses};
 pub use pool::{Admitted, Candidate, Pool, Source};
 pub use reject::Reject;

@@ -1,8 +1,8 @@
-//! From proposed to confirmed, and every way out of the pool.
+//! From proposed to confirmed, and every exit from the pool.
 
 use crate::chain::Chain;
-use crate::event::{Conflict, Event, OutputState, RemovalReason, Removed};
-use crate::graph::{Entry, Stage};
+use crate::event::{Conflict, OutputState, PoolEvent, RemovalReason, Removed};
+use crate::graph::{DecisionStage, PoolEntry};
 use crate::pool::Pool;
 use std::time::Duration;
 use timed_primitives::{BlockId, Height, Instant, OutPoint, Transaction, TxId};
@@ -24,7 +24,7 @@ impl Pool {
         }
         let mut held: Vec<TxId> = transactions.into_iter().filter(|id| self.graph.get(id).is_some()).collect();
         for id in &held {
-            self.set_stage(id, Stage::Proposed(block));
+            self.set_stage(id, DecisionStage::Proposed(block));
         }
         held.sort_unstable();
         self.proposed.insert(block, (height, held));
@@ -36,11 +36,11 @@ impl Pool {
         self.proposed_order.retain(|other| *other != block);
         let Some((_, held)) = self.proposed.remove(&block) else { return };
         for id in held {
-            if self.graph.get(&id).is_some_and(|entry| entry.stage == Stage::Proposed(block)) {
+            if self.graph.get(&id).is_some_and(|entry| entry.stage == DecisionStage::Proposed(block)) {
                 let other = self.proposed_order.iter().rev().find(|other| {
                     self.proposed.get(*other).is_some_and(|(_, others)| others.binary_search(&id).is_ok())
                 });
-                let stage = other.map_or(Stage::Waiting, |other| Stage::Proposed(*other));
+                let stage = other.map_or(DecisionStage::Waiting, |other| DecisionStage::Proposed(*other));
                 self.set_stage(&id, stage);
             }
         }
@@ -50,7 +50,7 @@ impl Pool {
     pub fn on_decided(&mut self, block: BlockId) {
         let Some((height, held)) = self.proposed.get(&block).cloned() else { return };
         for id in held {
-            self.set_stage(&id, Stage::Decided(block, height));
+            self.set_stage(&id, DecisionStage::Decided(block, height));
         }
     }
 
@@ -196,7 +196,7 @@ impl Pool {
         for member in package.iter().rev() {
             if let Some(entry) = self.graph.remove(member) {
                 for outpoint in entry.inputs().filter(|outpoint| Some(*outpoint) != gone) {
-                    self.emit(Event::Output { outpoint, state: OutputState::Unspent });
+                    self.emit(PoolEvent::Output { outpoint, state: OutputState::Unspent });
                 }
                 let reason = if member == id { reason } else { RemovalReason::AncestorRemoved { ancestor: *id } };
                 removed.push(self.report_removed(*member, reason));
@@ -208,7 +208,7 @@ impl Pool {
 
     fn report_removed(&mut self, txid: TxId, reason: RemovalReason) -> Removed {
         let removed = Removed { txid, reason };
-        self.emit(Event::Removed(removed));
+        self.emit(PoolEvent::Removed(removed));
         removed
     }
 
@@ -222,37 +222,37 @@ impl Pool {
         {
             self.confirmed.remove(&oldest);
         }
-        self.emit(Event::Output { outpoint, state: OutputState::Confirmed { by, height } });
+        self.emit(PoolEvent::Output { outpoint, state: OutputState::Confirmed { by, height } });
     }
 
     /// Its height is decided: forget the proposal; whatever of it is still here waits again.
     fn end_proposal(&mut self, block: BlockId) {
-        let still = |stage: &Stage| matches!(stage, Stage::Proposed(b) | Stage::Decided(b, _) if *b == block);
+        let still = |stage: &DecisionStage| matches!(stage, DecisionStage::Proposed(b) | DecisionStage::Decided(b, _) if *b == block);
         let held = self.proposed.remove(&block).map(|(_, held)| held).unwrap_or_default();
         self.proposed_order.retain(|other| *other != block);
         for id in held {
             if self.graph.get(&id).is_some_and(|entry| still(&entry.stage)) {
-                self.set_stage(&id, Stage::Waiting);
+                self.set_stage(&id, DecisionStage::Waiting);
             }
         }
     }
 
-    fn set_stage(&mut self, id: &TxId, stage: Stage) {
+    fn set_stage(&mut self, id: &TxId, stage: DecisionStage) {
         if let Some(entry) = self.graph.set_stage(id, stage) {
             let state = spent_state(entry);
             let inputs: Vec<OutPoint> = entry.inputs().collect();
             for outpoint in inputs {
-                self.emit(Event::Output { outpoint, state });
+                self.emit(PoolEvent::Output { outpoint, state });
             }
         }
     }
 }
 
-fn spent_state(spender: &Entry) -> OutputState {
+fn spent_state(spender: &PoolEntry) -> OutputState {
     let by = spender.id;
     match spender.stage {
-        Stage::Waiting => OutputState::Locked { by },
-        Stage::Proposed(block) => OutputState::SpentPending { by, block },
-        Stage::Decided(block, height) => OutputState::SpentFinalized { by, block, height },
+        DecisionStage::Waiting => OutputState::Locked { by },
+        DecisionStage::Proposed(block) => OutputState::SpentPending { by, block },
+        DecisionStage::Decided(block, height) => OutputState::SpentFinalized { by, block, height },
     }
 }

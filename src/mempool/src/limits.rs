@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Bounds of the pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct PoolLimits {
     /// Most transactions. When reached, the lowest fee rates make room, with their descendants.
     pub count_max: usize,
     /// Most bytes of transactions in canonical encoding. Unit: bytes. When reached, as above. Memory used is at most about this
@@ -40,7 +40,7 @@ pub struct Limits {
     pub events_max: usize,
 }
 
-impl Default for Limits {
+impl Default for PoolLimits {
     fn default() -> Self {
         Self {
             count_max: 50_000,

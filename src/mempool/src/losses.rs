@@ -1,4 +1,4 @@
-//! Payments that were taken from a client and will not become final, as far as is known: so that whoever asks is told why.
+//! Payments that were taken from a client and will not become final, as far as is known: so that whoever asks learns why.
 
 use crate::event::RemovalReason;
 use crate::reject::Reject;

@@ -1,6 +1,6 @@
 //! What goes into the next block.
 
-use crate::graph::{Entry, Place, Totals};
+use crate::graph::{PoolEntry, RatePosition, SetTotals};
 use crate::pool::Pool;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,38 +11,38 @@ const MISFITS_MAX: usize = 200;
 
 /// State of one choice.
 #[derive(Default)]
-struct Choice {
+struct PayloadChoice {
     chosen: Vec<Arc<Transaction>>,
     bytes: u64,
     taken: BTreeSet<TxId>,
     /// Did not fit with what they still need.
     refused: BTreeSet<TxId>,
     /// Descendants of taken ones: what they still need, and their place by that.
-    changed: BTreeMap<TxId, Totals>,
-    changed_order: BTreeSet<Place>,
+    changed: BTreeMap<TxId, SetTotals>,
+    changed_order: BTreeSet<RatePosition>,
 }
 
-impl Choice {
+impl PayloadChoice {
     /// An ancestor of `entry` was taken.
-    fn no_longer_needs(&mut self, entry: &Entry, ancestor: Totals) {
+    fn no_longer_needs(&mut self, entry: &PoolEntry, ancestor: SetTotals) {
         if self.taken.contains(&entry.id) {
             return;
         }
         let needs = self.needs(entry);
-        self.changed_order.remove(&Place::new(needs.rate(), entry.sequence, entry.id));
+        self.changed_order.remove(&RatePosition::new(needs.rate(), entry.sequence, entry.id));
         let needs = needs.minus(ancestor);
-        self.changed_order.insert(Place::new(needs.rate(), entry.sequence, entry.id));
+        self.changed_order.insert(RatePosition::new(needs.rate(), entry.sequence, entry.id));
         self.changed.insert(entry.id, needs);
     }
 
-    fn needs(&self, entry: &Entry) -> Totals {
+    fn needs(&self, entry: &PoolEntry) -> SetTotals {
         self.changed.get(&entry.id).copied().unwrap_or(entry.with_ancestors)
     }
 
-    fn take(&mut self, entry: &Entry) {
+    fn take(&mut self, entry: &PoolEntry) {
         let needs = self.needs(entry);
         if self.changed.remove(&entry.id).is_some() {
-            self.changed_order.remove(&Place::new(needs.rate(), entry.sequence, entry.id));
+            self.changed_order.remove(&RatePosition::new(needs.rate(), entry.sequence, entry.id));
         }
         self.taken.insert(entry.id);
         self.bytes += entry.own.size;
@@ -58,7 +58,7 @@ impl Pool {
     /// the pool.
     pub fn build_payload(&self, bytes_max: usize, count_max: usize) -> Vec<Arc<Transaction>> {
         let bytes_max = u64::try_from(bytes_max).unwrap_or(u64::MAX);
-        let mut choice = Choice::default();
+        let mut choice = PayloadChoice::default();
         let mut order = self.graph.payload_order().copied().peekable();
         let mut misfits = 0;
         while choice.chosen.len() < count_max && misfits < MISFITS_MAX {
@@ -81,10 +81,10 @@ impl Pool {
     }
 
     /// Takes a transaction with the ancestors it still needs, which fit.
-    fn take_package(&self, choice: &mut Choice, entry: &Entry) {
+    fn take_package(&self, choice: &mut PayloadChoice, entry: &PoolEntry) {
         let ancestors = self.graph.ancestors(&entry.parents, usize::MAX);
         let missing = ancestors.iter().filter(|id| !choice.taken.contains(id)).filter_map(|id| self.graph.get(id));
-        let mut package: Vec<&Entry> = missing.chain([entry]).collect();
+        let mut package: Vec<&PoolEntry> = missing.chain([entry]).collect();
         package.sort_by_key(|member| member.sequence);
         for member in package {
             choice.take(member);

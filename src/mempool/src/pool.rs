@@ -1,12 +1,12 @@
 //! Admission: two steps, so that signatures can be verified in batches elsewhere in between.
 
 use crate::chain::Chain;
-use crate::event::{Conflict, Event, OutputState, RemovalReason, Removed};
+use crate::event::{Conflict, OutputState, PoolEvent, RemovalReason, Removed};
 use crate::fee::{FeeFloor, FeeRate};
-use crate::graph::{Arrival, Graph};
-use crate::limits::Limits;
+use crate::graph::{Graph, IncomingTransaction};
+use crate::limits::PoolLimits;
 use crate::reject::Reject;
-use crate::seen::Seen;
+use crate::seen::SeenIds;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use timed_primitives::{
@@ -109,18 +109,18 @@ pub struct Admitted {
 /// before children and fits; after [`Pool::on_committed`] nothing here is in that block or spends what it spent.
 #[derive(Debug)]
 pub struct Pool {
-    pub(crate) limits: Limits,
+    pub(crate) limits: PoolLimits,
     pub(crate) graph: Graph,
     pub(crate) floor: FeeFloor,
-    pub(crate) rejects: Seen,
-    pub(crate) included: Seen,
+    pub(crate) rejects: SeenIds,
+    pub(crate) included: SeenIds,
     pub(crate) conflicts: VecDeque<Conflict>,
     /// With what each holds of ours, in order of id.
     pub(crate) proposed: BTreeMap<BlockId, (Height, Vec<TxId>)>,
     pub(crate) proposed_order: VecDeque<BlockId>,
     pub(crate) confirmed: BTreeMap<OutPoint, (TxId, Height)>,
     pub(crate) confirmed_order: VecDeque<OutPoint>,
-    pub(crate) events: VecDeque<Event>,
+    pub(crate) events: VecDeque<PoolEvent>,
     pub(crate) height: Height,
     /// Weight that left by blocks since the start.
     pub(crate) included_weight: u64,
@@ -132,10 +132,10 @@ pub struct Pool {
 
 impl Pool {
     /// An empty pool on top of the block at `height`.
-    pub fn new(limits: Limits, height: Height) -> Self {
+    pub fn new(limits: PoolLimits, height: Height) -> Self {
         Self {
-            rejects: Seen::new(limits.rejects_max),
-            included: Seen::new(limits.confirmed_max),
+            rejects: SeenIds::new(limits.rejects_max),
+            included: SeenIds::new(limits.confirmed_max),
             limits,
             graph: Graph::default(),
             floor: FeeFloor::default(),
@@ -156,7 +156,7 @@ impl Pool {
 
     /// Everything but signatures, and nothing is changed: the dry run (`testmempoolaccept`).
     ///
-    /// A local transaction is judged anew even if it was refused before, so that its owner sees the reason.
+    /// A local transaction is checked anew even if it was refused before, so that its owner sees the reason.
     ///
     /// # Errors
     /// [`Reject`] says why not.
@@ -227,15 +227,15 @@ impl Pool {
         let Candidate { transaction, id, full_id, size, fee, source, arrived, .. } = candidate;
         let arrived = arrived.unwrap_or(now);
         let spent: Vec<OutPoint> = transaction.body.inputs.iter().map(|input| input.previous).collect();
-        self.graph.insert(Arrival { transaction, id, full_id, size, fee, arrived, source });
-        self.emit(Event::Accepted { txid: id, fee, size });
+        self.graph.insert(IncomingTransaction { transaction, id, full_id, size, fee, arrived, source });
+        self.emit(PoolEvent::Accepted { txid: id, fee, size });
         for outpoint in spent {
-            self.emit(Event::Output { outpoint, state: OutputState::Locked { by: id } });
+            self.emit(PoolEvent::Output { outpoint, state: OutputState::Locked { by: id } });
         }
         Ok(Admitted { txid: id, full_id, evicted })
     }
 
-    /// A signature of the candidate is invalid: these bytes are not looked at again for a while. Other witnesses for the same
+    /// A signature of the candidate is invalid: these bytes are not checked again for a while. Other witnesses for the same
     /// body are.
     pub fn on_invalid_signature(&mut self, now: Instant, candidate: &Candidate) {
         self.rejects.insert(candidate.full_id, now + self.limits.reject_invalid_for);
@@ -397,10 +397,10 @@ impl Pool {
             self.conflicts.pop_front();
         }
         self.conflicts.push_back(conflict.clone());
-        self.emit(Event::Conflict(conflict));
+        self.emit(PoolEvent::Conflict(conflict));
     }
 
-    pub(crate) fn emit(&mut self, event: Event) {
+    pub(crate) fn emit(&mut self, event: PoolEvent) {
         if self.events.len() >= self.limits.events_max {
             self.events.pop_front();
             self.events_dropped += 1;

@@ -71,7 +71,7 @@ pub struct RelayStats {
 
 /// A transaction that was announced and is not here.
 #[derive(Debug)]
-struct Want {
+struct WantedTransaction {
     state: WantState,
     /// To ask next, in order of announcement.
     next: VecDeque<PublicKey>,
@@ -87,7 +87,7 @@ enum WantState {
     PutOff { place: u64 },
 }
 
-impl Want {
+impl WantedTransaction {
     fn asked(&self) -> Option<PublicKey> {
         match self.state {
             WantState::Asked { peer, .. } => Some(peer),
@@ -100,7 +100,7 @@ impl Want {
     }
 }
 
-/// What one peer has, and what it is to be told.
+/// What one peer has, and what is to be announced to it.
 #[derive(Debug, Default)]
 struct PeerState {
     known: BTreeSet<TxFullId>,
@@ -124,12 +124,12 @@ impl PeerState {
     }
 }
 
-/// Who has what, who is asked for what, who is told what. Knows ids and peers only; what is in the pool it is told.
+/// Who has what, who is asked for what, what is announced to whom. Knows ids and peers only; what is in the pool is reported to it.
 #[derive(Debug)]
 pub struct Relay {
     limits: RelayLimits,
     peers: BTreeMap<PublicKey, PeerState>,
-    wants: BTreeMap<TxFullId, Want>,
+    wants: BTreeMap<TxFullId, WantedTransaction>,
     deadlines: BTreeSet<(Instant, TxFullId)>,
     /// Wanted and not asked for, oldest first.
     put_off: BTreeMap<u64, TxFullId>,
@@ -158,7 +158,7 @@ impl Relay {
         }
     }
 
-    /// A peer connected: it is told what the pool holds, best first, as much as we can remember of it.
+    /// A peer connected: what the pool holds is announced to it, best first, as much as we can remember of it.
     pub fn on_peer_up(&mut self, peer: PublicKey, pool: impl IntoIterator<Item = TxFullId>) -> Vec<RelayAction> {
         let state = self.peers.entry(peer).or_default();
         let ids: Vec<TxFullId> = pool.into_iter().take(self.limits.known_per_peer_max).collect();
@@ -221,7 +221,11 @@ impl Relay {
             state.wanted.insert(*id);
             let place = self.next_place;
             self.next_place += 1;
-            let want = Want { state: WantState::PutOff { place }, next: VecDeque::from([peer]), before: Vec::new() };
+            let want = WantedTransaction {
+                state: WantState::PutOff { place },
+                next: VecDeque::from([peer]),
+                before: Vec::new(),
+            };
             self.wants.insert(*id, want);
             self.put_off.insert(place, *id);
             if self.deadlines.len() < self.room {

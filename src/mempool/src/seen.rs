@@ -5,13 +5,13 @@ use timed_primitives::{Instant, TxFullId};
 
 /// Remembers ids until a time. Bound: `max` ids; above it the oldest is forgotten.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct SeenIds {
     max: usize,
     until: BTreeMap<TxFullId, Instant>,
     order: VecDeque<TxFullId>,
 }
 
-impl Seen {
+impl SeenIds {
     pub(crate) fn new(max: usize) -> Self {
         Self { max, until: BTreeMap::new(), order: VecDeque::new() }
     }
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn forgets_by_time_and_by_number() {
         let id = |n| TxFullId(Hash([n; 32]));
-        let mut seen = Seen::new(2);
+        let mut seen = SeenIds::new(2);
         seen.insert(id(1), Instant(10));
         seen.insert(id(2), Instant(20));
         assert!(seen.contains(Instant(9), &id(1)));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use timed_primitives::{Instant, PublicKey, Transaction, TxFullId, TxId};
 
 #[derive(Debug)]
-struct Child {
+struct WaitingChild {
     transaction: Arc<Transaction>,
     parent: TxId,
     from: PublicKey,
@@ -17,7 +17,7 @@ struct Child {
 /// Children that wait for a parent. Bounds: number, bytes and time; above them the oldest is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
-    children: BTreeMap<TxFullId, Child>,
+    children: BTreeMap<TxFullId, WaitingChild>,
     by_parent: BTreeSet<(TxId, TxFullId)>,
     order: VecDeque<TxFullId>,
     bytes: usize,
@@ -40,13 +40,13 @@ impl Waiting {
             let Some(oldest) = self.order.front().copied() else { break };
             self.remove(&oldest);
         }
-        self.children.insert(id, Child { transaction, parent, from, size, until: now + limits.waiting_for });
+        self.children.insert(id, WaitingChild { transaction, parent, from, size, until: now + limits.waiting_for });
         self.by_parent.insert((parent, id));
         self.order.push_back(id);
         self.bytes += size;
     }
 
-    fn remove(&mut self, id: &TxFullId) -> Option<Child> {
+    fn remove(&mut self, id: &TxFullId) -> Option<WaitingChild> {
         let child = self.children.remove(id)?;
         self.by_parent.remove(&(child.parent, *id));
         if self.order.front() == Some(id) {

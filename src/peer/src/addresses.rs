@@ -6,8 +6,8 @@
 mod address_book;
 
 pub use address_book::{
-    Added, AddressBook, Candidate, KeptAddress, RECORDS_PER_SOURCE_MAX, RECORDS_PER_SOURCE_SUBNET_MAX, Source,
-    TRIED_MAX, TRIED_PER_SUBNET_MAX, UNTRIED_MAX, Want,
+    Added, AddressBook, CandidateKind, DialCandidate, KeptAddress, RECORDS_PER_SOURCE_MAX,
+    RECORDS_PER_SOURCE_SUBNET_MAX, RecordSource, TRIED_MAX, TRIED_PER_SUBNET_MAX, UNTRIED_MAX,
 };
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -86,7 +86,7 @@ impl AddressClass {
     }
 
     /// Whether an address that a peer announced as one of this class may be dialled at this IP. Not where its name leads to an IP of another
-    /// class: whoever owns a public name could have us knock at doors of our own network.
+    /// class: whoever owns a public name could have us dial into our own network.
     pub fn reaches(self, ip: IpAddr) -> bool {
         Self::of_ip(ip) == Some(self)
     }
@@ -94,11 +94,11 @@ impl AddressClass {
     /// Class of a `host:port`.
     ///
     /// # Errors
-    /// [`AddressError`] when the text has not that form or cannot be dialled.
-    pub fn of_address(address: &str) -> Result<Self, AddressError> {
+    /// [`AddressRecordError`] when the text has not that form or cannot be dialled.
+    pub fn of_address(address: &str) -> Result<Self, AddressRecordError> {
         let host = check_address(address)?;
         match host.parse::<IpAddr>() {
-            Ok(ip) => Self::of_ip(ip).ok_or(AddressError::NotDialable),
+            Ok(ip) => Self::of_ip(ip).ok_or(AddressRecordError::NotDialable),
             Err(_) if host.eq_ignore_ascii_case("localhost") => Ok(Self::Loopback),
             Err(_) if host.contains('.') => Ok(Self::Public),
             Err(_) => Ok(Self::Private),
@@ -133,28 +133,28 @@ pub fn join_address(ip: IpAddr, port: u16) -> String {
 /// Checks the form `host:port` and gives the host: a name, an IPv4 address, or an IPv6 address (in brackets in the text).
 ///
 /// # Errors
-/// [`AddressError`] says what is wrong.
-pub fn check_address(address: &str) -> Result<&str, AddressError> {
+/// [`AddressRecordError`] says what is wrong.
+pub fn check_address(address: &str) -> Result<&str, AddressRecordError> {
     if address.len() > ADDRESS_BYTES_MAX {
-        return Err(AddressError::TooLong { bytes: address.len() });
+        return Err(AddressRecordError::TooLong { bytes: address.len() });
     }
-    let (host, port) = address.rsplit_once(':').ok_or(AddressError::Form)?;
+    let (host, port) = address.rsplit_once(':').ok_or(AddressRecordError::Form)?;
     if !port.bytes().all(|b| b.is_ascii_digit()) || !port.parse::<u16>().is_ok_and(|p| p != 0) {
-        return Err(AddressError::Port);
+        return Err(AddressRecordError::Port);
     }
     if let Some(inner) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        return inner.parse::<Ipv6Addr>().map(|_| inner).map_err(|_| AddressError::Form);
+        return inner.parse::<Ipv6Addr>().map(|_| inner).map_err(|_| AddressRecordError::Form);
     }
     let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     if host.is_empty() || !host.bytes().all(is_name) {
-        return Err(AddressError::Form);
+        return Err(AddressRecordError::Form);
     }
     Ok(host)
 }
 
 /// An address or a record is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AddressError {
+pub enum AddressRecordError {
     /// Too long.
     #[error("address has {bytes} bytes, at most {ADDRESS_BYTES_MAX} are allowed")]
     TooLong {
@@ -190,17 +190,17 @@ pub enum AddressError {
         /// Ours.
         now: UnixTime,
     },
-    /// The address reaches less far or further than the peer that told it.
-    #[error("{} address told by a {} peer", .record.name(), .source_class.name())]
+    /// The address reaches less far or further than the peer that sent it.
+    #[error("{} address sent by a {} peer", .record.name(), .source_class.name())]
     Class {
         /// The record's.
         record: AddressClass,
-        /// The telling peer's.
+        /// The sending peer's.
         source_class: AddressClass,
     },
-    /// One peer, or the peers of one subnet, have told enough.
+    /// One peer, or the peers of one subnet, have sent enough.
     #[error(
-        "the peer or its subnet has told enough untried records: at most {RECORDS_PER_SOURCE_MAX} and {RECORDS_PER_SOURCE_SUBNET_MAX}"
+        "the peer or its subnet has sent enough untried records: at most {RECORDS_PER_SOURCE_MAX} and {RECORDS_PER_SOURCE_SUBNET_MAX}"
     )]
     SourceFull,
 }
@@ -222,13 +222,13 @@ impl AddressRecord {
     /// Signs our own record.
     ///
     /// # Errors
-    /// [`AddressError`] when the address has no valid form or the record would be too long.
-    pub fn sign(key: &SecretKey, chain_id: ChainId, address: &str, time: UnixTime) -> Result<Self, AddressError> {
+    /// [`AddressRecordError`] when the address has no valid form or the record would be too long.
+    pub fn sign(key: &SecretKey, chain_id: ChainId, address: &str, time: UnixTime) -> Result<Self, AddressRecordError> {
         AddressClass::of_address(address)?;
         let signature = key.sign(&Self::message(chain_id, &key.public(), address, time));
         let record = Self { key: key.public(), address: address.into(), time, signature };
         match record.encode().len() {
-            bytes if bytes > RECORD_BYTES_MAX => Err(AddressError::TooLong { bytes }),
+            bytes if bytes > RECORD_BYTES_MAX => Err(AddressRecordError::TooLong { bytes }),
             _ => Ok(record),
         }
     }
@@ -241,28 +241,28 @@ impl AddressRecord {
     /// Reads a record and checks form, bound and signature.
     ///
     /// # Errors
-    /// [`AddressError`]; [`AddressError::Undecodable`] and [`AddressError::Signature`] are provable faults of the record's author,
+    /// [`AddressRecordError`]; [`AddressRecordError::Undecodable`] and [`AddressRecordError::Signature`] are provable faults of the record's author,
     /// not of the peer that passed it on.
-    pub fn decode(chain_id: ChainId, bytes: &[u8]) -> Result<Self, AddressError> {
+    pub fn decode(chain_id: ChainId, bytes: &[u8]) -> Result<Self, AddressRecordError> {
         if bytes.len() > RECORD_BYTES_MAX {
-            return Err(AddressError::Undecodable { bytes: bytes.len() });
+            return Err(AddressRecordError::Undecodable { bytes: bytes.len() });
         }
         let record: Self =
-            timed_primitives::decode(bytes).map_err(|_| AddressError::Undecodable { bytes: bytes.len() })?;
+            timed_primitives::decode(bytes).map_err(|_| AddressRecordError::Undecodable { bytes: bytes.len() })?;
         AddressClass::of_address(&record.address)?;
         let message = Self::message(chain_id, &record.key, &record.address, record.time);
         if record.key.verify(&message, &record.signature) {
             Ok(record)
         } else {
-            Err(AddressError::Signature { key: record.key })
+            Err(AddressRecordError::Signature { key: record.key })
         }
     }
 
     /// How far it reaches.
     ///
     /// # Errors
-    /// [`AddressError`] when the address has no valid form; a decoded or signed record has one.
-    pub fn class(&self) -> Result<AddressClass, AddressError> {
+    /// [`AddressRecordError`] when the address has no valid form; a decoded or signed record has one.
+    pub fn class(&self) -> Result<AddressClass, AddressRecordError> {
         AddressClass::of_address(&self.address)
     }
 

@@ -23,20 +23,20 @@ const ADDRESS_PER_SECOND: u32 = 1;
 /// The same for a subnet: /24 of IPv4, /48 of IPv6, as providers hand them out.
 const SUBNET_BURST: u32 = 64;
 const SUBNET_PER_SECOND: u32 = 8;
-/// Most addresses, and most subnets, that are told apart.
-const TOLD_APART_MAX: usize = 4096;
+/// Most addresses, and most subnets, that are tracked one by one.
+const TRACKED_MAX: usize = 4096;
 
 /// Tokens of all addresses that came lately.
 #[derive(Debug, Default)]
-pub struct Admission {
+pub struct HandshakeAdmission {
     addresses: BTreeMap<IpAddr, TokenBucket>,
     subnets: BTreeMap<IpAddr, TokenBucket>,
     /// Tokens for those who find no place in a table.
-    strangers: Option<TokenBucket>,
+    untracked: Option<TokenBucket>,
     refused: u64,
 }
 
-impl Admission {
+impl HandshakeAdmission {
     /// Everybody has all tokens.
     pub fn new() -> Self {
         Self::default()
@@ -61,12 +61,12 @@ impl Admission {
             true => (&mut self.subnets, SUBNET_PER_SECOND, SUBNET_BURST),
             false => (&mut self.addresses, ADDRESS_PER_SECOND, ADDRESS_BURST),
         };
-        if table.len() >= TOLD_APART_MAX && !table.contains_key(&key) {
+        if table.len() >= TRACKED_MAX && !table.contains_key(&key) {
             table.retain(|_, bucket| !bucket.is_full(now));
         }
-        if table.len() >= TOLD_APART_MAX && !table.contains_key(&key) {
-            let strangers = || TokenBucket::new(now, SUBNET_PER_SECOND, SUBNET_BURST);
-            return self.strangers.get_or_insert_with(strangers).take(now, 1);
+        if table.len() >= TRACKED_MAX && !table.contains_key(&key) {
+            let untracked = || TokenBucket::new(now, SUBNET_PER_SECOND, SUBNET_BURST);
+            return self.untracked.get_or_insert_with(untracked).take(now, 1);
         }
         table.entry(key).or_insert_with(|| TokenBucket::new(now, per_second, burst)).take(now, 1)
     }
@@ -78,7 +78,7 @@ mod tests {
     use core::net::{Ipv4Addr, Ipv6Addr};
     use std::time::Duration;
 
-    fn admitted(admission: &mut Admission, now: Instant, addresses: impl Iterator<Item = IpAddr>) -> usize {
+    fn admitted(admission: &mut HandshakeAdmission, now: Instant, addresses: impl Iterator<Item = IpAddr>) -> usize {
         addresses.filter(|address| admission.admit(now, *address)).count()
     }
 
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn an_address_and_its_subnet_have_so_many_tokens_and_regain_them() {
-        let (mut admission, start) = (Admission::new(), Instant::default());
+        let (mut admission, start) = (HandshakeAdmission::new(), Instant::default());
         let again = |address: IpAddr| std::iter::repeat_n(address, 100);
         assert_eq!(admitted(&mut admission, start, again(v4(1, 1))), 20);
         // The same address in its other form.
@@ -106,11 +106,11 @@ mod tests {
 
     #[test]
     fn the_tables_are_bounded_and_those_who_are_known_are_not_locked_out() {
-        let (mut admission, start) = (Admission::new(), Instant::default());
-        let many = 2 * TOLD_APART_MAX as u32;
+        let (mut admission, start) = (HandshakeAdmission::new(), Instant::default());
+        let many = 2 * TRACKED_MAX as u32;
         let found = admitted(&mut admission, start, (0..many).map(|subnet| v4(subnet, 1)));
-        assert_eq!(found, TOLD_APART_MAX + 32, "strangers share tokens: one for the address, one for the subnet");
-        assert!(admission.addresses.len() <= TOLD_APART_MAX && admission.subnets.len() <= TOLD_APART_MAX);
+        assert_eq!(found, TRACKED_MAX + 32, "those beyond share tokens: one for the address, one for the subnet");
+        assert!(admission.addresses.len() <= TRACKED_MAX && admission.subnets.len() <= TRACKED_MAX);
         assert!(admission.admit(start, v4(7, 1)));
         // All have been quiet: they give way.
         let later = start + Duration::from_secs(60);

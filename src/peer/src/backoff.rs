@@ -21,7 +21,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Failures since the last good life.
+    /// Failures since the last session that was stable.
     pub const fn failures(&self) -> u32 {
         self.failures
     }

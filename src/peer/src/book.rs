@@ -17,7 +17,7 @@ mod pace;
 mod targets;
 
 use crate::Direction;
-use crate::end_reason::{End, EndReason};
+use crate::end_reason::{EndReason, SessionEnd};
 use core::net::IpAddr;
 use discovery::Discovery;
 use pace::Pace;
@@ -25,18 +25,18 @@ use rand::Rng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 pub use targets::TargetView;
-use targets::{Room, Targets};
+use targets::{DialBudget, Targets};
 use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{Instant, PublicKey};
 use uuid::Uuid;
 
 /// Sessions younger than this may be two halves of one simultaneous connect.
-pub const YOUNG: Duration = Duration::from_secs(10);
+pub const SIMULTANEOUS_CONNECT_WINDOW: Duration = Duration::from_secs(10);
 
 /// A session that lived this long was good: the next failure backs off from the start.
-pub const GOOD_LIFE: Duration = Duration::from_secs(60);
+pub const STABLE_AFTER: Duration = Duration::from_secs(60);
 
-/// Keys whose instance ids are remembered, to tell twins from restarts. At the bound one that is not connected gives way.
+/// Keys whose instance ids are remembered, to distinguish twins from restarts. At the bound one that is not connected gives way.
 const INSTANCE_KEYS_MAX: usize = 4096;
 
 /// Instance ids remembered of one key, the newest last.
@@ -70,7 +70,7 @@ impl BookConfig {
 
 /// A session that completed its handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrival {
+pub struct CompletedHandshake {
     /// The peer's node key.
     pub key: PublicKey,
     /// Who dialled.
@@ -81,7 +81,7 @@ pub struct Arrival {
     pub is_validator: bool,
     /// The [`Dial::address`] this session came from, for outbound ones.
     pub dialled: Option<String>,
-    /// Where it says it can be dialled ([`crate::PeerInfo::address`]).
+    /// Where it says it can be dialled ([`crate::HandshakeInfo::address`]).
     pub address: Option<String>,
     /// Where it comes from, as seen: its subnet is its group when places are few.
     pub observed: Option<IpAddr>,
@@ -101,7 +101,7 @@ pub struct Twin {
 /// What to do with a session that came up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Decision {
+pub enum SessionDecision {
     /// Keep it.
     Keep {
         /// Its generation; name it in [`PeerBook::on_down`].
@@ -161,7 +161,7 @@ pub struct Dial {
     pub address: String,
     /// The key that was found there last time, if any: a hint for logs, not a demand.
     pub key: Option<PublicKey>,
-    /// Only to see whether the node answers there: greet with [`crate::handshake::FEELER`] and end with [`EndReason::Tested`]. Its end
+    /// Only to see whether the node answers there: complete the handshake with [`crate::handshake::FEELER`] and end with [`EndReason::Tested`]. Its end
     /// is reported by [`PeerBook::on_tested`] or [`PeerBook::on_dial_failed`]; it never becomes a session.
     pub is_feeler: bool,
     /// Whether an operator named it. An address that peers announced is dialled only where its class says that it is: a public name may
@@ -255,7 +255,7 @@ impl PeerBook {
         self.targets.expire(now, self.config.votes, rng);
         self.discovery.expire(now);
         let (blocked, outbound) = (self.blocked(), self.discovered_outbound());
-        let room = Room {
+        let room = DialBudget {
             dials: self.config.dials_max.saturating_sub(self.discovery.dialling()),
             discovered: self.config.outbound_max.saturating_sub(outbound),
             has_enough: self.has_enough(outbound),
@@ -283,15 +283,15 @@ impl PeerBook {
     }
 
     /// A session completed its handshake: keep it, or which one?
-    pub fn on_up(&mut self, now: Instant, arrival: Arrival, rng: &mut dyn Rng) -> Decision {
+    pub fn on_up(&mut self, now: Instant, arrival: CompletedHandshake, rng: &mut dyn Rng) -> SessionDecision {
         let decision = self.decide(now, &arrival);
         self.learn(now, &arrival, &decision, rng);
         match decision {
-            Decision::Refuse { .. } => return decision,
-            Decision::Evict { victim, .. } | Decision::Replace { victim: Some(victim), .. } => {
+            SessionDecision::Refuse { .. } => return decision,
+            SessionDecision::Evict { victim, .. } | SessionDecision::Replace { victim: Some(victim), .. } => {
                 self.sessions.remove(&victim);
             }
-            Decision::Keep { .. } | Decision::Replace { victim: None, .. } => {}
+            SessionDecision::Keep { .. } | SessionDecision::Replace { victim: None, .. } => {}
         }
         let session = Session {
             key: arrival.key,
@@ -316,7 +316,7 @@ impl PeerBook {
         now: Instant,
         key: &PublicKey,
         generation: u64,
-        end: End,
+        end: SessionEnd,
         rng: &mut dyn Rng,
     ) -> Departure {
         let is_stale = |s: &Session| s.generation != generation && !is_planted(Bug::WrongSessionCleanup);
@@ -368,49 +368,49 @@ impl PeerBook {
         self.sessions.values().filter(counts).count()
     }
 
-    fn decide(&mut self, now: Instant, arrival: &Arrival) -> Decision {
+    fn decide(&mut self, now: Instant, arrival: &CompletedHandshake) -> SessionDecision {
         if arrival.key == self.config.key {
-            return Decision::Refuse { reason: EndReason::SelfConnection };
+            return SessionDecision::Refuse { reason: EndReason::SelfConnection };
         }
         if self.held.get(&arrival.key).is_some_and(|until| now < *until) {
-            return Decision::Refuse { reason: EndReason::Banned };
+            return SessionDecision::Refuse { reason: EndReason::Banned };
         }
         let generation = self.next_generation;
         if let Some(older) = self.sessions.get(&arrival.key) {
             let is_collision = older.instance == arrival.instance
                 && older.direction != arrival.direction
-                && now.since(older.since) < YOUNG;
+                && now.since(older.since) < SIMULTANEOUS_CONNECT_WINDOW;
             let kept = if self.config.key < arrival.key { Direction::Outbound } else { Direction::Inbound };
             // A session that we dialled becomes one of theirs: were that free, whoever we dial could pass the limit, place by place.
             let is_surplus = older.direction == Direction::Outbound
                 && arrival.direction == Direction::Inbound
                 && self.count(Direction::Inbound) >= self.config.inbound_max;
             if is_surplus && !self.matters(arrival) {
-                return Decision::Refuse { reason: EndReason::TooManyPeers };
+                return SessionDecision::Refuse { reason: EndReason::TooManyPeers };
             }
             // Without a victim it still stays: all others matter or are protected as well, and refusing it might end both connections.
             let victim = is_surplus.then(|| self.victim(arrival)).flatten().map(|(victim, _)| victim);
             let (older, reason) = match is_collision {
-                true if arrival.direction != kept => return Decision::Refuse { reason: EndReason::Duplicate },
+                true if arrival.direction != kept => return SessionDecision::Refuse { reason: EndReason::Duplicate },
                 true => (older.generation, EndReason::Duplicate),
                 false => (older.generation, EndReason::Replaced),
             };
             let twin = self.note_instance(arrival);
-            return Decision::Replace { generation, older, reason, victim, twin };
+            return SessionDecision::Replace { generation, older, reason, victim, twin };
         }
         if arrival.direction == Direction::Inbound && self.count(Direction::Inbound) >= self.config.inbound_max {
             let Some((victim, victim_generation)) = self.victim(arrival) else {
-                return Decision::Refuse { reason: EndReason::TooManyPeers };
+                return SessionDecision::Refuse { reason: EndReason::TooManyPeers };
             };
             let twin = self.note_instance(arrival);
-            return Decision::Evict { generation, victim, victim_generation, twin };
+            return SessionDecision::Evict { generation, victim, victim_generation, twin };
         }
         let twin = self.note_instance(arrival);
-        Decision::Keep { generation, twin }
+        SessionDecision::Keep { generation, twin }
     }
 
     /// Remembers the peer's instance id; a twin when one comes back after another was seen: a restarted node never does.
-    fn note_instance(&mut self, arrival: &Arrival) -> Option<Twin> {
+    fn note_instance(&mut self, arrival: &CompletedHandshake) -> Option<Twin> {
         if self.instances.len() >= INSTANCE_KEYS_MAX && !self.instances.contains_key(&arrival.key) {
             let gone = self.instances.keys().find(|k| !self.sessions.contains_key(k)).copied();
             if let Some(gone) = gone {
@@ -434,11 +434,11 @@ impl PeerBook {
     }
 
     /// What a session teaches about addresses: whose they are, and that a dial is over.
-    fn learn(&mut self, now: Instant, arrival: &Arrival, decision: &Decision, rng: &mut dyn Rng) {
+    fn learn(&mut self, now: Instant, arrival: &CompletedHandshake, decision: &SessionDecision, rng: &mut dyn Rng) {
         if let Some(dialled) = &arrival.dialled {
             let refused = match decision {
-                Decision::Refuse { reason } => Some(*reason),
-                Decision::Keep { .. } | Decision::Replace { .. } | Decision::Evict { .. } => None,
+                SessionDecision::Refuse { reason } => Some(*reason),
+                SessionDecision::Keep { .. } | SessionDecision::Replace { .. } | SessionDecision::Evict { .. } => None,
             };
             self.targets.on_dialled(now, dialled, arrival.key, arrival.is_validator, refused, self.config.votes, rng);
         }

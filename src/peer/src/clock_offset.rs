@@ -1,6 +1,6 @@
 //! How far other nodes' clocks are from ours, and whether ours is the one that is wrong.
 //!
-//! Each pong tells its sender's time, which is true of some moment of the round trip; the shorter that was, the better it is known. Of
+//! Each pong carries its sender's time, which is true of some moment of the round trip; the shorter that was, the better it is known. Of
 //! the last round trips the shortest counts, as in NTP's clock filter. Times are kept relative to our **monotonic** clock, so that a
 //! step of our own civil clock shows at once, and not as a step of all others.
 //!
@@ -10,7 +10,7 @@
 //!
 //! **Who can falsify it.** The median is that of validators who are present, ourselves included, by voting power, and exists only while
 //! they have a quorum. Less than a third of the whole power is less than half of that, so what it says lies between the clocks of two
-//! honest validators, whatever the others tell; nodes without power tell nothing. Between two equally likely values the one nearer to
+//! honest validators, whatever the others report; nodes without power report nothing. Between two equally likely values the one nearer to
 //! our clock counts, so that doubt raises no alarm.
 
 use std::collections::VecDeque;
@@ -21,24 +21,24 @@ use timed_primitives::{Instant, UnixTime};
 /// Samples kept of a session: what lies further back than this many pings says nothing of the clock now. Source: RFC 5905, clock filter.
 const SAMPLES_MAX: usize = 8;
 
-/// Error of the time in a greeting, which was told at an unknown moment of the connection's setup.
-const GREETING_ERROR: Duration = crate::handshake::HANDSHAKE_TIMEOUT;
+/// Error of the time in a handshake, which was read at an unknown moment of the connection's setup.
+const HANDSHAKE_ERROR: Duration = crate::handshake::HANDSHAKE_TIMEOUT;
 
-/// Clocks tell milliseconds.
+/// Clocks count milliseconds.
 const RESOLUTION_MS: u64 = 1;
 
 /// Our clock is called wrong when it differs by more than this from the others. Honest clocks that are kept by NTP differ by some ten
 /// milliseconds, and blocks are refused from five seconds on.
 pub const OWN_CLOCK_LIMIT: Duration = Duration::from_millis(500);
 
-/// What one message told of the peer's clock.
+/// What one message said of the peer's clock.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     /// Its civil time when our monotonic clock stood at its start. Unit: milliseconds.
     base_ms: i64,
     /// At most this far from the truth, if its answer is true. Unit: milliseconds.
     error_ms: u64,
-    is_greeting: bool,
+    is_from_handshake: bool,
 }
 
 /// The clock of the other end of a session.
@@ -48,31 +48,31 @@ pub struct ClockOffset {
 }
 
 impl ClockOffset {
-    /// The greeting told its sender's time.
+    /// The handshake carried its sender's time.
     pub fn on_hello(&mut self, now: Instant, theirs: UnixTime) {
         if self.samples.is_empty() {
             self.add(Sample {
                 base_ms: millis(theirs).saturating_sub(monotonic_ms(now)),
-                error_ms: whole_ms(GREETING_ERROR),
-                is_greeting: true,
+                error_ms: whole_ms(HANDSHAKE_ERROR),
+                is_from_handshake: true,
             });
         }
     }
 
-    /// A pong told its sender's time, `rtt` after its ping had left.
+    /// A pong carried its sender's time, `rtt` after its ping had left.
     pub fn on_pong(&mut self, now: Instant, rtt: Duration, theirs: UnixTime) {
         let half = rtt / 2;
-        let told_at = monotonic_ms(now).saturating_sub(i64::try_from(half.as_millis()).unwrap_or(i64::MAX));
-        self.samples.retain(|sample| !sample.is_greeting);
+        let read_at = monotonic_ms(now).saturating_sub(i64::try_from(half.as_millis()).unwrap_or(i64::MAX));
+        self.samples.retain(|sample| !sample.is_from_handshake);
         self.add(Sample {
-            base_ms: millis(theirs).saturating_sub(told_at),
+            base_ms: millis(theirs).saturating_sub(read_at),
             error_ms: whole_ms(half).saturating_add(RESOLUTION_MS),
-            is_greeting: false,
+            is_from_handshake: false,
         });
     }
 
     fn add(&mut self, sample: Sample) {
-        // What contradicts the newest was told before that clock was set.
+        // What contradicts the newest was read before that clock was set.
         let agrees =
             |other: &Sample| other.base_ms.abs_diff(sample.base_ms) <= other.error_ms.saturating_add(sample.error_ms);
         self.samples.retain(agrees);
@@ -82,13 +82,13 @@ impl ClockOffset {
         self.samples.push_back(sample);
     }
 
-    /// Their clock minus ours, which stands at `ours`. Unit: milliseconds; `None` before anything was told.
+    /// Their clock minus ours, which stands at `ours`. Unit: milliseconds; `None` before anything was reported.
     pub fn offset_ms(&self, now: Instant, ours: UnixTime) -> Option<i64> {
         let best = self.samples.iter().min_by_key(|sample| sample.error_ms)?;
         Some(best.base_ms.saturating_add(monotonic_ms(now)).saturating_sub(millis(ours)))
     }
 
-    /// The same, when a round trip of no more than a second was measured: what the greeting says may be seconds old.
+    /// The same, when a round trip of no more than a second was measured: what the handshake says may be seconds old.
     pub fn measured_ms(&self, now: Instant, ours: UnixTime) -> Option<i64> {
         let error_max = whole_ms(OWN_CLOCK_LIMIT);
         self.samples.iter().any(|sample| sample.error_ms <= error_max).then(|| self.offset_ms(now, ours)).flatten()
@@ -142,7 +142,7 @@ pub fn median_offset(own_power: u64, quorum: u64, readings: &[Reading]) -> Optio
     Some(if low > 0 { low } else { high.min(0) })
 }
 
-/// What changed in the judgement of our own clock.
+/// What changed in what is known of our own clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockChange {
     /// It is off by so much. Unit: milliseconds, others minus ours.
@@ -232,11 +232,11 @@ mod tests {
     fn the_shortest_round_trip_counts_and_a_step_of_either_clock_shows_at_once() {
         let mut clock = ClockOffset::default();
         assert_eq!(clock.offset_ms(at(0, 0).0, at(0, 0).1), None);
-        // Told 80 ms before it came, seen as 80 ms behind: not good enough to judge by.
+        // Read 80 ms before it came, seen as 80 ms behind: not good enough to rely on.
         clock.on_hello(at(1_080, 0).0, at(1_000, 0).1);
         assert_eq!(clock.offset_ms(at(1_080, 0).0, at(1_080, 0).1), Some(-80));
         assert_eq!(clock.measured_ms(at(1_080, 0).0, at(1_080, 0).1), None);
-        // A ping that took 400 ms there and 20 ms back, and one of 40 ms both ways together.
+        // A ping that took 400 ms there and 20 ms back, and one of 40 ms in both directions together.
         clock.on_pong(at(2_420, 0).0, 420 * MS, at(2_400, 0).1);
         assert_eq!(clock.measured_ms(at(2_420, 0).0, at(2_420, 0).1), Some(190), "half of the difference");
         clock.on_pong(at(7_040, 0).0, 40 * MS, at(7_020, 0).1);
@@ -244,13 +244,13 @@ mod tests {
         assert_eq!(clock.measured_ms(at(12_300, 0).0, at(12_300, 0).1), Some(0));
         // Our clock is set forward by 90 s: they are behind at once, without another ping.
         assert_eq!(clock.measured_ms(at(12_301, 0).0, at(12_301, 90_000).1), Some(-90_000));
-        // Theirs is set back by a second: the next pong shows it, though its round trip is longer.
+        // Theirs is turned back by a second: the next pong shows it, though its round trip is longer.
         clock.on_pong(at(17_100, 0).0, 100 * MS, at(17_050, -1_000).1);
         assert_eq!(clock.measured_ms(at(17_100, 0).0, at(17_100, 0).1), Some(-1_000));
     }
 
     #[test]
-    fn what_is_told_is_taken_as_it_is_and_bounded() {
+    fn what_is_reported_is_taken_as_it_is_and_bounded() {
         let mut clock = ClockOffset::default();
         for time in [0, u64::MAX, 1_700_000_000_000].into_iter().cycle().take(100) {
             clock.on_hello(Instant(u64::MAX), UnixTime(time));
@@ -284,9 +284,9 @@ mod tests {
     }
 
     proptest! {
-        /// Liars with less than a third of the power never move it beyond what honest clocks say, ours among them.
+        /// Byzantine validators with less than a third of the power never move it beyond what honest clocks say, ours among them.
         #[test]
-        fn a_minority_of_liars_moves_it_within_honest_bounds_only(
+        fn a_byzantine_minority_moves_it_within_honest_bounds_only(
             honest in prop::collection::vec((-3_000i64..3_000, 1u64..100), 1..12),
             lies in prop::collection::vec((any::<i64>(), 1u64..200), 0..8),
             own_power in 0u64..100,

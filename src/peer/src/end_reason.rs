@@ -21,9 +21,9 @@ pub enum EndReason {
     Genesis,
     /// The handshake did not complete in time.
     HandshakeTimeout,
-    /// The greeting has a field that breaks its bound or form.
+    /// The handshake has a field that breaks its bound or form.
     HandshakeInvalid,
-    /// Something other than a greeting came first, or a second greeting came.
+    /// Something other than a handshake came first, or a second handshake came.
     HandshakeOrder,
     /// The proof of the validator key does not hold.
     ValidatorClaim,
@@ -250,9 +250,9 @@ impl EndReason {
             Self::ProtocolVersion => "the versions of the protocol differ: upgrade the older node",
             Self::ChainId => "the nodes are on different chains: compare their network and genesis",
             Self::Genesis => "the nodes have different genesis files: compare the genesis hash of both",
-            Self::HandshakeTimeout => "no complete greeting within 5 s",
-            Self::HandshakeInvalid => "the greeting has an invalid field",
-            Self::HandshakeOrder => "a message came out of order: a greeting must come first, and only once",
+            Self::HandshakeTimeout => "no complete handshake within 5 s",
+            Self::HandshakeInvalid => "the handshake has an invalid field",
+            Self::HandshakeOrder => "a message came out of order: a handshake must come first, and only once",
             Self::ValidatorClaim => "the proof of the validator key is wrong",
             Self::Silent => "nothing was received within the deadline: the peer or the link is down",
             Self::PongsMissing => "the peer sends but answers no pings",
@@ -306,14 +306,14 @@ impl Side {
 
 /// How a session ended: why, and who closed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
+pub struct SessionEnd {
     /// Why.
     pub reason: EndReason,
     /// Who closed.
     pub by: Side,
 }
 
-impl End {
+impl SessionEnd {
     /// We closed.
     pub const fn ours(reason: EndReason) -> Self {
         Self { reason, by: Side::Us }
@@ -325,7 +325,7 @@ impl End {
     }
 }
 
-impl fmt::Display for End {
+impl fmt::Display for SessionEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let by = match self.by {
             Side::Us => "we closed",
@@ -374,6 +374,6 @@ mod tests {
         assert!(EndReason::Silent.backs_off());
         assert_eq!(EndReason::Genesis.redial(), Redial::Slowly);
         assert_eq!(EndReason::SelfConnection.redial(), Redial::Never);
-        assert_eq!(End::ours(EndReason::Shutdown).to_string(), "we closed: the node is stopping");
+        assert_eq!(SessionEnd::ours(EndReason::Shutdown).to_string(), "we closed: the node is stopping");
     }
 }

@@ -1,4 +1,4 @@
-//! The greeting: who is there, on which chain, and does it hold the validator key it claims.
+//! The handshake: who is there, on which chain, and does it hold the validator key it claims.
 //!
 //! ```text
 //!   new ──(send our Hello)──► waiting ──their Hello, good──► done (PeerInfo)
@@ -6,10 +6,10 @@
 //!                                └──────────────────────────► failed (HandshakeError)
 //! ```
 //!
-//! Both sides send at once and judge the other's alone. The secure channel has proved the node keys before.
+//! Both sides send at once and check the other's alone. The secure channel has proved the node keys before.
 
 use crate::Direction;
-use crate::addresses::{AddressError, check_address, join_address};
+use crate::addresses::{AddressRecordError, check_address, join_address};
 use crate::end_reason::EndReason;
 use crate::heartbeat::{INTERVAL_MAX, INTERVAL_MIN, agree_interval};
 use core::net::IpAddr;
@@ -22,11 +22,11 @@ use uuid::Uuid;
 /// The version of the protocol this software speaks.
 pub const PROTOCOL: u16 = 1;
 
-/// Capability bit of a dialler that only wants to see whether the node answers there: it is greeted, told goodbye with
+/// Capability bit of a dialler that only wants to see whether the node answers there: it gets a handshake, a goodbye with
 /// [`EndReason::Tested`] and never counted as a peer.
 pub const FEELER: u64 = 1;
 
-/// Time for the whole greeting, counted from the secure channel's completion.
+/// Time for the whole handshake, counted from the secure channel's completion.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest agent text. Unit: bytes of printable ASCII.
@@ -35,7 +35,7 @@ pub const AGENT_BYTES_MAX: usize = 64;
 /// Domain of the validator claim.
 const CLAIM_DOMAIN: &[u8] = b"timed v1 validator claim";
 
-/// What this node says of itself in every greeting.
+/// What this node says of itself in every handshake.
 #[derive(Clone, Debug)]
 pub struct LocalNode {
     /// Its node key's public half, which the secure channel proves.
@@ -62,9 +62,9 @@ pub struct LocalNode {
     pub ping_interval: Duration,
 }
 
-/// What the greeting taught us of the peer.
+/// What the handshake said of the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerInfo {
+pub struct HandshakeInfo {
     /// Its node key.
     pub key: PublicKey,
     /// Who dialled.
@@ -81,9 +81,9 @@ pub struct PeerInfo {
     pub listen_port: u16,
     /// Address under which it wants to be known.
     pub external: Option<String>,
-    /// Height of its tip at the greeting.
+    /// Height of its tip at the handshake.
     pub height: u64,
-    /// Its clock at the greeting; zero when it does not say.
+    /// Its clock at the handshake; zero when it does not say.
     pub time: UnixTime,
     /// Bits of what it can do.
     pub capabilities: u64,
@@ -91,7 +91,7 @@ pub struct PeerInfo {
     pub interval: Duration,
 }
 
-impl PeerInfo {
+impl HandshakeInfo {
     /// Whether it dialled us only to see whether we answer: [`FEELER`].
     pub const fn is_feeler(&self) -> bool {
         matches!(self.direction, Direction::Inbound) && self.capabilities & FEELER != 0
@@ -108,7 +108,7 @@ impl PeerInfo {
     }
 }
 
-/// Why a greeting was refused.
+/// Why a handshake was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
     /// Another version of the protocol.
@@ -152,21 +152,21 @@ pub enum HandshakeError {
     },
     /// The external address has no valid form.
     #[error("peer's external address is invalid: {0}")]
-    External(#[from] AddressError),
+    External(#[from] AddressRecordError),
     /// The claim's signature does not hold for this connection.
     #[error("peer's proof of validator key {} does not hold for this connection", .key.short())]
     Claim {
         /// The key it claimed.
         key: PublicKey,
     },
-    /// A message came before the greeting.
-    #[error("peer sent {kind} before its greeting")]
+    /// A message came before the handshake.
+    #[error("peer sent {kind} before its handshake")]
     Order {
         /// The message's kind.
         kind: &'static str,
     },
-    /// The greeting did not come in time.
-    #[error("no greeting within 5 s")]
+    /// The handshake did not come in time.
+    #[error("no handshake within 5 s")]
     Timeout,
 }
 
@@ -193,14 +193,14 @@ pub enum HandshakeAction {
     /// Nothing; call [`Handshake::on_tick`] at [`Handshake::next_wake`].
     Wait,
     /// The peer is up. Given at most once.
-    Up(Box<PeerInfo>),
-    /// The peer said goodbye instead of greeting: end the session.
+    Up(Box<HandshakeInfo>),
+    /// The peer said goodbye in place of its handshake: end the session.
     Goodbye(EndReason),
     /// Say goodbye with the error's reason and end the session.
     Fail(HandshakeError),
 }
 
-/// The greeting on one connection.
+/// The handshake on one connection.
 #[derive(Clone, Debug)]
 pub struct Handshake {
     local: LocalNode,
@@ -212,7 +212,7 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// Begins: gives the greeting to send at once, once its sender has set the time in it. `their_key` is what the secure channel proved, `exporter` its exporter value
+    /// Begins: gives the `Hello` to send at once, once its sender has set the time in it. `their_key` is what the secure channel proved, `exporter` its exporter value
     /// (RFC 8446, section 7.5), which binds the validator claim to this connection.
     pub fn begin(
         now: Instant,
@@ -251,7 +251,7 @@ impl Handshake {
         }
         self.is_over = true;
         match message {
-            Message::Control(ControlMessage::Hello(hello)) => match self.judge(hello) {
+            Message::Control(ControlMessage::Hello(hello)) => match self.check(hello) {
                 Ok(info) => HandshakeAction::Up(Box::new(info)),
                 Err(error) => HandshakeAction::Fail(error),
             },
@@ -275,7 +275,7 @@ impl Handshake {
     }
 
     /// Cheap checks before the signature.
-    fn judge(&self, hello: &Hello) -> Result<PeerInfo, HandshakeError> {
+    fn check(&self, hello: &Hello) -> Result<HandshakeInfo, HandshakeError> {
         let local = &self.local;
         if hello.instance == local.instance || self.their_key == local.key {
             return Err(HandshakeError::SelfConnection);
@@ -300,9 +300,9 @@ impl Handshake {
         if let Some(external) = &hello.external {
             check_address(external)?;
         }
-        let validator = hello.validator.as_ref().map(|claim| self.judge_claim(claim)).transpose()?;
+        let validator = hello.validator.as_ref().map(|claim| self.check_claim(claim)).transpose()?;
         let are_both_validators = validator.is_some() && local.consensus_key.is_some();
-        Ok(PeerInfo {
+        Ok(HandshakeInfo {
             key: self.their_key,
             direction: self.direction,
             validator,
@@ -318,7 +318,7 @@ impl Handshake {
         })
     }
 
-    fn judge_claim(&self, claim: &ValidatorClaim) -> Result<PublicKey, HandshakeError> {
+    fn check_claim(&self, claim: &ValidatorClaim) -> Result<PublicKey, HandshakeError> {
         let key = PublicKey(claim.key);
         let theirs = self.direction.reversed();
         let ends = ClaimEnds::new(self.local.chain_id, self.their_key, self.local.key, theirs, self.exporter);
@@ -416,7 +416,7 @@ mod tests {
         (waiting, hello)
     }
 
-    fn greet(waiting: &mut Handshake, hello: &Hello) -> HandshakeAction {
+    fn shake_hands(waiting: &mut Handshake, hello: &Hello) -> HandshakeAction {
         waiting.on_message(&Message::Control(ControlMessage::Hello(Box::new(hello.clone()))))
     }
 
@@ -428,8 +428,8 @@ mod tests {
             let (one, other) = (node(1, one_votes), node(2, other_votes));
             let (mut a, hello_a) = Handshake::begin(Instant(0), one.clone(), other.key, Direction::Outbound, EXPORTER);
             let (mut b, hello_b) = Handshake::begin(Instant(0), other.clone(), one.key, Direction::Inbound, EXPORTER);
-            let HandshakeAction::Up(at_b) = greet(&mut b, &hello_a) else { panic!("b refused") };
-            let HandshakeAction::Up(at_a) = greet(&mut a, &hello_b) else { panic!("a refused") };
+            let HandshakeAction::Up(at_b) = shake_hands(&mut b, &hello_a) else { panic!("b refused") };
+            let HandshakeAction::Up(at_a) = shake_hands(&mut a, &hello_b) else { panic!("a refused") };
             assert_eq!((at_a.key, at_b.key), (other.key, one.key));
             assert_eq!(at_b.validator, one.consensus_key.as_ref().map(SecretKey::public));
             assert_eq!((at_a.interval, at_b.interval), (Duration::from_secs(seconds), Duration::from_secs(seconds)));
@@ -457,18 +457,18 @@ mod tests {
         for (change, reason) in changes {
             let (mut waiting, mut hello) = pair(&node(1, true), &node(2, true));
             change(&mut hello);
-            let HandshakeAction::Fail(error) = greet(&mut waiting, &hello) else { panic!("{reason:?} accepted") };
+            let HandshakeAction::Fail(error) = shake_hands(&mut waiting, &hello) else { panic!("{reason:?} accepted") };
             assert_eq!(error.reason(), reason, "{error}");
             assert_eq!(waiting.next_wake(), None);
         }
     }
 
     #[test]
-    fn nothing_is_accepted_before_the_greeting_and_not_for_long() {
+    fn nothing_is_accepted_before_the_handshake_and_not_for_long() {
         let (mut waiting, hello) = pair(&node(1, false), &node(2, false));
         let ping = Message::Control(ControlMessage::Ping { nonce: 1 });
         assert_eq!(waiting.on_message(&ping), HandshakeAction::Fail(HandshakeError::Order { kind: "ping" }));
-        assert_eq!(greet(&mut waiting, &hello), HandshakeAction::Wait, "over is over");
+        assert_eq!(shake_hands(&mut waiting, &hello), HandshakeAction::Wait, "over is over");
         let (mut waiting, _) = pair(&node(1, false), &node(2, false));
         let bye = Message::Control(ControlMessage::Goodbye { code: EndReason::TooManyPeers.code() });
         assert_eq!(waiting.on_message(&bye), HandshakeAction::Goodbye(EndReason::TooManyPeers));
@@ -483,7 +483,7 @@ mod tests {
     fn the_same_node_key_is_ourselves_even_after_a_restart() {
         let (mut waiting, mut hello) = pair(&node(2, false), &node(2, false));
         hello.instance = Uuid::from_u128(77);
-        assert_eq!(greet(&mut waiting, &hello), HandshakeAction::Fail(HandshakeError::SelfConnection));
+        assert_eq!(shake_hands(&mut waiting, &hello), HandshakeAction::Fail(HandshakeError::SelfConnection));
     }
 
     #[test]
@@ -509,13 +509,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_greeting_is_judged_without_a_panic(
+        fn any_hello_is_checked_without_a_panic(
             agent in ".{0,80}", external in proptest::option::of(".{0,300}"), interval: u32, height: u64, port: u16,
         ) {
             let (mut waiting, mut hello) = pair(&node(1, true), &node(2, false));
             (hello.agent, hello.external, hello.ping_interval_ms) = (agent, external, interval);
             (hello.height, hello.listen_port) = (height, port);
-            match greet(&mut waiting, &hello) {
+            match shake_hands(&mut waiting, &hello) {
                 HandshakeAction::Up(info) => {
                     prop_assert!(info.agent.len() <= AGENT_BYTES_MAX && info.agent.is_ascii());
                     prop_assert!((INTERVAL_MIN..=INTERVAL_MAX).contains(&info.interval));

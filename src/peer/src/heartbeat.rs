@@ -71,7 +71,7 @@ pub fn deadline(interval: Duration) -> Duration {
 pub enum HeartbeatAction {
     /// Nothing; call again at [`Heartbeat::next_wake`].
     Wait,
-    /// Queue a ping with this nonce, and tell [`Heartbeat::on_ping_sent`] when it really left.
+    /// Queue a ping with this nonce, and call [`Heartbeat::on_ping_sent`] when it really left.
     Ping {
         /// To be repeated by the pong.
         nonce: u64,
@@ -139,7 +139,7 @@ impl Outstanding {
 pub struct Heartbeat {
     interval: Duration,
     deadline: Duration,
-    /// Latest time we were told; time that goes back counts as a pause.
+    /// Latest time that was given; time that goes back counts as a pause.
     latest: Instant,
     last_life: Instant,
     longest_silence: Duration,
@@ -352,7 +352,7 @@ impl Heartbeat {
 
     /// The interval ± 10 %, chosen by the number.
     fn jittered(&self, draw: u64) -> Duration {
-        // Mixed, so that the time of the next ping tells nothing useful about the nonce (multiplier of splitmix64).
+        // Mixed, so that the time of the next ping says nothing useful about the nonce (multiplier of splitmix64).
         let mixed = draw.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let interval_us = u64::try_from(self.interval.as_micros()).unwrap_or(u64::MAX);
         let span = interval_us / 5;

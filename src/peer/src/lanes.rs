@@ -21,7 +21,7 @@ pub fn chunk_bytes(rate_bytes_per_second: u64) -> usize {
 
 /// Something to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame<T> {
+pub struct QueuedFrame<T> {
     /// Where it waits.
     pub lane: Lane,
     /// Its size on the wire.
@@ -102,14 +102,14 @@ impl LaneCounters {
 }
 
 #[derive(Clone, Debug)]
-struct Queue<T> {
-    frames: VecDeque<(Instant, Frame<T>)>,
+struct LaneQueue<T> {
+    frames: VecDeque<(Instant, QueuedFrame<T>)>,
     bytes: usize,
     limit: usize,
     counters: LaneCounters,
 }
 
-impl<T> Queue<T> {
+impl<T> LaneQueue<T> {
     const fn new(limit: usize) -> Self {
         let counters = LaneCounters {
             pushed: 0,
@@ -127,13 +127,13 @@ impl<T> Queue<T> {
         self.bytes.saturating_add(bytes) <= self.limit
     }
 
-    fn push(&mut self, now: Instant, frame: Frame<T>) {
+    fn push(&mut self, now: Instant, frame: QueuedFrame<T>) {
         self.bytes = self.bytes.saturating_add(frame.bytes);
         self.counters.pushed = self.counters.pushed.saturating_add(1);
         self.frames.push_back((now, frame));
     }
 
-    fn pop(&mut self) -> Option<Frame<T>> {
+    fn pop(&mut self) -> Option<QueuedFrame<T>> {
         let (_, frame) = self.frames.pop_front()?;
         self.bytes = self.bytes.saturating_sub(frame.bytes);
         Some(frame)
@@ -166,9 +166,9 @@ impl<T> Queue<T> {
 /// The outbound side of one connection.
 #[derive(Clone, Debug)]
 pub struct Lanes<T> {
-    control: Queue<T>,
-    consensus: Queue<T>,
-    bulk: Queue<T>,
+    control: LaneQueue<T>,
+    consensus: LaneQueue<T>,
+    bulk: LaneQueue<T>,
     decided: u64,
 }
 
@@ -176,9 +176,9 @@ impl<T> Lanes<T> {
     /// Empty lanes.
     pub const fn new(limits: LaneLimits) -> Self {
         Self {
-            control: Queue::new(limits.control),
-            consensus: Queue::new(limits.consensus),
-            bulk: Queue::new(limits.bulk),
+            control: LaneQueue::new(limits.control),
+            consensus: LaneQueue::new(limits.consensus),
+            bulk: LaneQueue::new(limits.bulk),
             decided: 0,
         }
     }
@@ -187,10 +187,10 @@ impl<T> Lanes<T> {
     ///
     /// # Errors
     /// [`Overflow`] when the control lane is full: end the session.
-    pub fn push(&mut self, now: Instant, frame: Frame<T>) -> Result<(), Overflow> {
+    pub fn push(&mut self, now: Instant, frame: QueuedFrame<T>) -> Result<(), Overflow> {
         if frame.lane == Lane::Control {
             if !self.control.fits(frame.bytes) {
-                let Queue { bytes, limit, .. } = self.control;
+                let LaneQueue { bytes, limit, .. } = self.control;
                 return Err(Overflow { waiting: bytes, bytes: frame.bytes, limit });
             }
             self.control.push(now, frame);
@@ -214,12 +214,12 @@ impl<T> Lanes<T> {
     }
 
     /// The next frame: control before consensus before bulk, each in order.
-    pub fn pop(&mut self) -> Option<Frame<T>> {
+    pub fn pop(&mut self) -> Option<QueuedFrame<T>> {
         self.pop_of(&[Lane::Control, Lane::Consensus, Lane::Bulk])
     }
 
     /// The next frame that may overtake one of `lane` which is being sent in chunks.
-    pub fn pop_above(&mut self, lane: Lane) -> Option<Frame<T>> {
+    pub fn pop_above(&mut self, lane: Lane) -> Option<QueuedFrame<T>> {
         match lane {
             Lane::Control => None,
             Lane::Consensus => self.pop_of(&[Lane::Control]),
@@ -257,7 +257,7 @@ impl<T> Lanes<T> {
         self.queue(lane).counters
     }
 
-    fn pop_of(&mut self, lanes: &[Lane]) -> Option<Frame<T>> {
+    fn pop_of(&mut self, lanes: &[Lane]) -> Option<QueuedFrame<T>> {
         for lane in lanes {
             let queue = self.queue_mut(*lane);
             if let Some(frame) = queue.pop() {
@@ -270,7 +270,7 @@ impl<T> Lanes<T> {
         None
     }
 
-    const fn queue(&self, lane: Lane) -> &Queue<T> {
+    const fn queue(&self, lane: Lane) -> &LaneQueue<T> {
         match lane {
             Lane::Control => &self.control,
             Lane::Consensus => &self.consensus,
@@ -278,7 +278,7 @@ impl<T> Lanes<T> {
         }
     }
 
-    const fn queue_mut(&mut self, lane: Lane) -> &mut Queue<T> {
+    const fn queue_mut(&mut self, lane: Lane) -> &mut LaneQueue<T> {
         match lane {
             Lane::Control => &mut self.control,
             Lane::Consensus => &mut self.consensus,
@@ -292,8 +292,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn frame(lane: Lane, bytes: usize, height: Option<u64>, payload: u32) -> Frame<u32> {
-        Frame { lane, bytes, height, payload }
+    fn frame(lane: Lane, bytes: usize, height: Option<u64>, payload: u32) -> QueuedFrame<u32> {
+        QueuedFrame { lane, bytes, height, payload }
     }
 
     fn small() -> Lanes<u32> {

@@ -34,18 +34,18 @@ pub mod rate;
 pub mod rtt;
 pub mod subnet;
 
-pub use addresses::{AddressBook, AddressClass, AddressError, AddressRecord};
-pub use admission::{Admission, Begun, HandshakesUnderWay};
+pub use addresses::{AddressBook, AddressClass, AddressRecord, AddressRecordError};
+pub use admission::{Begun, HandshakeAdmission, HandshakesUnderWay};
 pub use backoff::Backoff;
-pub use book::{Arrival, BookConfig, Decision, Departure, Dial, PeerBook, Session, Twin};
+pub use book::{BookConfig, CompletedHandshake, Departure, Dial, PeerBook, Session, SessionDecision, Twin};
 pub use clock_offset::{ClockChange, ClockOffset, OwnClock, OwnClockOff, Reading, median_offset};
-pub use end_reason::{End, EndReason, Redial, Side};
-pub use handshake::{Handshake, HandshakeAction, HandshakeError, LocalNode, PeerInfo, sign_claim, verify_claim};
+pub use end_reason::{EndReason, Redial, SessionEnd, Side};
+pub use handshake::{Handshake, HandshakeAction, HandshakeError, HandshakeInfo, LocalNode, sign_claim, verify_claim};
 pub use heartbeat::{Heartbeat, HeartbeatAction, Pong, UserPingError};
 pub use heartbeat_line::HeartbeatLine;
-pub use lanes::{Frame, LaneLimits, Lanes, Overflow, chunk_bytes};
+pub use lanes::{LaneLimits, Lanes, Overflow, QueuedFrame, chunk_bytes};
 pub use link_rate::LinkRate;
-pub use misbehaviour::{Ban, Connectivity, Misbehaviour, Offence, Verdict};
+pub use misbehaviour::{Ban, Connectivity, Misbehaviour, Offence, PenaltyVerdict};
 pub use rate::{RateLimit, TokenBucket};
 pub use rtt::Rtt;
 

@@ -1,14 +1,14 @@
 //! How fast a link is, seen from what it carries: decides how large chunks are, and how much bulk may be under way at once.
 //!
 //! What the kernel takes at once says nothing: it goes into a buffer. What counts is what the other end's system has acknowledged, or, where nobody
-//! tells, what could be written while the buffer was full. A writer that had to wait for work knows only that the link carries at least as much.
+//! says, what could be written while the buffer was full. A writer that had to wait for work knows only that the link carries at least as much.
 
 use crate::lanes::chunk_bytes;
 use std::collections::VecDeque;
 use std::time::Duration;
 use timed_primitives::Instant;
 
-/// Shortest time that is judged: acknowledgements come in lumps.
+/// Shortest time that is measured: acknowledgements come in lumps.
 const WINDOW: Duration = Duration::from_millis(40);
 /// The best window of so long counts, so that a short stall is not taken for a slow link. Bounds the windows kept to 13.
 const REMEMBERED: Duration = Duration::from_millis(500);
@@ -17,7 +17,7 @@ const REMEMBERED: Duration = Duration::from_millis(500);
 const RATE_AT_FIRST: u64 = 50 * 4 * 1024;
 /// Most that a rate grows from one window to the next, so that one burst into an empty buffer makes no large chunks.
 const GROWTH_MAX: u64 = 2;
-/// How long what is under way waits on the way at least, while bulk waits for room: enough that a link is busy between two looks, and less than the 5 ms
+/// How long what is under way waits on the path at least, while bulk waits for room: enough that a link is busy between two looks, and less than the 5 ms
 /// after which queues that keep themselves short drop packets (CoDel, RFC 8289), which costs a vote a round trip. The next chunk comes on top.
 const QUEUE: Duration = Duration::from_millis(3);
 
@@ -71,9 +71,9 @@ impl LinkRate {
         self.rate
     }
 
-    /// Bulk may join what is under way while that is less: what the way itself holds, and 3 ms of waiting. Always more than one chunk, since the
+    /// Bulk may join what is under way while that is less: what the path itself holds, and 3 ms of waiting. Always more than one chunk, since the
     /// other end may be slow to acknowledge a single one. Unit: bytes.
-    pub fn flight_max(&self, round_trip: Duration) -> usize {
+    pub fn in_flight_max(&self, round_trip: Duration) -> usize {
         let micros = u64::try_from(round_trip.saturating_add(QUEUE).as_micros()).unwrap_or(u64::MAX);
         let held = usize::try_from(self.rate.saturating_mul(micros) / 1_000_000).unwrap_or(usize::MAX);
         let chunk = self.chunk_bytes();
@@ -153,11 +153,11 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_under_way_is_what_the_way_holds_and_little_more() {
+    fn what_may_be_under_way_is_what_the_path_holds_and_little_more() {
         let mut rate = LinkRate::default();
-        assert_eq!(rate.flight_max(Duration::ZERO), 5 * 1024, "more than a chunk");
+        assert_eq!(rate.in_flight_max(Duration::ZERO), 5 * 1024, "more than a chunk");
         busy(&mut rate, 1_250_000, 20_000, 0, 100);
-        let held = rate.flight_max(Duration::from_millis(20));
+        let held = rate.in_flight_max(Duration::from_millis(20));
         assert!(held.abs_diff(28_750) < 6_000, "{held}");
         let takes = rate.time_of(held);
         assert!(takes.abs_diff(Duration::from_millis(20 + 3)) < Duration::from_micros(100), "{takes:?}");

@@ -114,7 +114,7 @@ impl Connectivity {
 /// What an offence led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Verdict {
+pub enum PenaltyVerdict {
     /// Points were added.
     Noted {
         /// Their sum now.
@@ -144,7 +144,7 @@ pub struct Ban {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Record {
+struct PenaltyRecord {
     /// Unit: thousandths of a point, at `at`.
     points: u64,
     at: Instant,
@@ -152,7 +152,7 @@ struct Record {
     bans: u32,
 }
 
-impl Record {
+impl PenaltyRecord {
     const fn fresh(now: Instant) -> Self {
         Self { points: 0, at: now, ban: None, bans: 0 }
     }
@@ -182,7 +182,7 @@ impl Record {
 /// Points and bans by node key. Bound: [`KEYS_MAX`].
 #[derive(Clone, Debug, Default)]
 pub struct Misbehaviour {
-    records: BTreeMap<PublicKey, Record>,
+    records: BTreeMap<PublicKey, PenaltyRecord>,
 }
 
 impl Misbehaviour {
@@ -193,21 +193,21 @@ impl Misbehaviour {
         key: PublicKey,
         offence: Offence,
         connectivity: Connectivity,
-    ) -> Verdict {
+    ) -> PenaltyVerdict {
         self.make_room(now, &key);
-        let record = self.records.entry(key).or_insert(Record::fresh(now));
+        let record = self.records.entry(key).or_insert(PenaltyRecord::fresh(now));
         let added = u64::from(offence.points()).saturating_mul(POINT);
         record.points = record.points(now).saturating_add(added);
         record.at = now;
         let points = u32::try_from(record.points / POINT).unwrap_or(u32::MAX);
         if let Some((until, _)) = record.ban.filter(|(until, _)| now < *until) {
-            return Verdict::Banned { until };
+            return PenaltyVerdict::Banned { until };
         }
         if points < BAN_POINTS {
-            return Verdict::Noted { points };
+            return PenaltyVerdict::Noted { points };
         }
         if !connectivity.allows_ban() {
-            return Verdict::Spared { points };
+            return PenaltyVerdict::Spared { points };
         }
         if record.ban.is_some_and(|(until, _)| now >= until + MEMORY) {
             record.bans = 0;
@@ -217,7 +217,7 @@ impl Misbehaviour {
         record.ban = Some((until, Some(offence)));
         record.bans = record.bans.saturating_add(1);
         record.points = 0;
-        Verdict::Banned { until }
+        PenaltyVerdict::Banned { until }
     }
 
     /// Ends a ban because quorum has come to need the peer: its next offence bans it again if quorum then allows it, for longer. False
@@ -225,7 +225,12 @@ impl Misbehaviour {
     pub fn spare(&mut self, now: Instant, key: &PublicKey) -> bool {
         let Some(record) = self.records.get_mut(key).filter(|r| r.is_banned(now)) else { return false };
         let Some((_, Some(offence))) = record.ban else { return false };
-        *record = Record { points: u64::from(BAN_POINTS) * POINT, at: now, ban: Some((now, Some(offence))), ..*record };
+        *record = PenaltyRecord {
+            points: u64::from(BAN_POINTS) * POINT,
+            at: now,
+            ban: Some((now, Some(offence))),
+            ..*record
+        };
         true
     }
 
@@ -233,14 +238,14 @@ impl Misbehaviour {
     pub fn ban(&mut self, now: Instant, key: PublicKey, length: Duration) -> Ban {
         self.make_room(now, &key);
         let until = now + length;
-        self.records.entry(key).or_insert(Record::fresh(now)).ban = Some((until, None));
+        self.records.entry(key).or_insert(PenaltyRecord::fresh(now)).ban = Some((until, None));
         Ban { key, until, offence: None }
     }
 
     /// A ban from before the process started goes on. Its length does not double a later one.
     pub fn restore(&mut self, now: Instant, ban: Ban) {
         self.make_room(now, &ban.key);
-        self.records.entry(ban.key).or_insert(Record::fresh(now)).ban = Some((ban.until, ban.offence));
+        self.records.entry(ban.key).or_insert(PenaltyRecord::fresh(now)).ban = Some((ban.until, ban.offence));
     }
 
     /// Until when the key is banned; `None` when it is not.
@@ -255,7 +260,7 @@ impl Misbehaviour {
 
     /// Every ban in force, by key. There is no other map of bans.
     pub fn bans(&self, now: Instant) -> Vec<Ban> {
-        let in_force = |(key, r): (&PublicKey, &Record)| {
+        let in_force = |(key, r): (&PublicKey, &PenaltyRecord)| {
             r.ban.filter(|(until, _)| now < *until).map(|(until, offence)| Ban { key: *key, until, offence })
         };
         self.records.iter().filter_map(in_force).collect()
@@ -281,7 +286,7 @@ impl Misbehaviour {
         if self.records.len() < KEYS_MAX {
             return;
         }
-        let rank = |r: &Record| match r.ban.filter(|(until, _)| now < *until) {
+        let rank = |r: &PenaltyRecord| match r.ban.filter(|(until, _)| now < *until) {
             Some((until, _)) => (1, until.0),
             None => (0, r.points(now)),
         };
@@ -312,30 +317,36 @@ mod tests {
     #[test]
     fn repeated_offences_ban_for_a_while_and_longer_the_next_time() {
         let mut m = Misbehaviour::default();
-        assert_eq!(m.on_offence(at(0), key(1), Offence::InvalidSignature, FREE), Verdict::Noted { points: 40 });
-        assert_eq!(m.on_offence(at(0), key(1), Offence::InvalidSignature, FREE), Verdict::Noted { points: 80 });
-        assert_eq!(m.on_offence(at(0), key(1), Offence::OversizedFrame, FREE), Verdict::Banned { until: at(600) });
+        assert_eq!(m.on_offence(at(0), key(1), Offence::InvalidSignature, FREE), PenaltyVerdict::Noted { points: 40 });
+        assert_eq!(m.on_offence(at(0), key(1), Offence::InvalidSignature, FREE), PenaltyVerdict::Noted { points: 80 });
+        assert_eq!(
+            m.on_offence(at(0), key(1), Offence::OversizedFrame, FREE),
+            PenaltyVerdict::Banned { until: at(600) }
+        );
         let ban = Ban { key: key(1), until: at(600), offence: Some(Offence::OversizedFrame) };
         assert_eq!(m.bans(at(599)), [ban]);
         assert_eq!(m.banned_until(at(600), &key(1)), None);
         assert_eq!(m.bans(at(600)), []);
         for _ in 0..2 {
-            assert!(matches!(m.on_offence(at(700), key(1), Offence::InvalidBlock, FREE), Verdict::Noted { .. }));
+            assert!(matches!(m.on_offence(at(700), key(1), Offence::InvalidBlock, FREE), PenaltyVerdict::Noted { .. }));
         }
-        assert_eq!(m.on_offence(at(700), key(1), Offence::InvalidBlock, FREE), Verdict::Banned { until: at(1900) });
+        assert_eq!(
+            m.on_offence(at(700), key(1), Offence::InvalidBlock, FREE),
+            PenaltyVerdict::Banned { until: at(1900) }
+        );
     }
 
     #[test]
     fn points_halve_and_rare_faults_never_ban() {
         let mut m = Misbehaviour::default();
-        assert_eq!(m.on_offence(at(0), key(1), Offence::InvalidSignature, FREE), Verdict::Noted { points: 40 });
+        assert_eq!(m.on_offence(at(0), key(1), Offence::InvalidSignature, FREE), PenaltyVerdict::Noted { points: 40 });
         assert_eq!(m.points(at(300), &key(1)), 30);
         assert_eq!(m.points(at(600), &key(1)), 20);
         assert_eq!(m.points(at(1200), &key(1)), 10);
         assert_eq!(m.points(at(100_000_000), &key(1)), 0);
         for n in 0..10_000 {
             let verdict = m.on_offence(at(n * 600), key(2), Offence::InvalidSignature, FREE);
-            assert!(matches!(verdict, Verdict::Noted { .. }), "{verdict:?}");
+            assert!(matches!(verdict, PenaltyVerdict::Noted { .. }), "{verdict:?}");
         }
     }
 
@@ -345,11 +356,11 @@ mod tests {
         let needed = Connectivity { left: 2, floor: 3 };
         for _ in 0..50 {
             let verdict = m.on_offence(at(0), key(1), Offence::InvalidBlock, needed);
-            assert!(matches!(verdict, Verdict::Noted { .. } | Verdict::Spared { .. }), "{verdict:?}");
+            assert!(matches!(verdict, PenaltyVerdict::Noted { .. } | PenaltyVerdict::Spared { .. }), "{verdict:?}");
         }
         assert_eq!(m.bans(at(0)), []);
         let spare = Connectivity { left: 3, floor: 3 };
-        assert!(matches!(m.on_offence(at(0), key(1), Offence::InvalidBlock, spare), Verdict::Banned { .. }));
+        assert!(matches!(m.on_offence(at(0), key(1), Offence::InvalidBlock, spare), PenaltyVerdict::Banned { .. }));
     }
 
     #[test]
@@ -364,8 +375,8 @@ mod tests {
         assert!(!m.spare(at(1), &key(2)) && !m.spare(at(1), &key(3)));
         assert_eq!((m.banned_until(at(1), &key(1)), m.banned_until(at(1), &key(2))), (None, Some(at(600))));
         let needed = Connectivity { left: 2, floor: 3 };
-        assert_eq!(m.on_offence(at(1), key(1), Offence::WrongAnswer, needed), Verdict::Spared { points: 110 });
-        assert_eq!(m.on_offence(at(1), key(1), Offence::WrongAnswer, FREE), Verdict::Banned { until: at(1201) });
+        assert_eq!(m.on_offence(at(1), key(1), Offence::WrongAnswer, needed), PenaltyVerdict::Spared { points: 110 });
+        assert_eq!(m.on_offence(at(1), key(1), Offence::WrongAnswer, FREE), PenaltyVerdict::Banned { until: at(1201) });
         assert!(!m.spare(at(1201), &key(1)), "it is over");
     }
 
@@ -406,13 +417,13 @@ mod tests {
                 now += gap;
                 sum += Offence::ALL[which].points();
                 match m.on_offence(at(now), key(1), Offence::ALL[which], FREE) {
-                    Verdict::Banned { until } => {
+                    PenaltyVerdict::Banned { until } => {
                         prop_assert!(sum >= BAN_POINTS);
                         prop_assert!(until > at(now) && until <= at(now) + BAN_MAX);
                         break;
                     }
-                    Verdict::Noted { points } => prop_assert!(points < BAN_POINTS && points <= sum),
-                    Verdict::Spared { .. } => prop_assert!(false),
+                    PenaltyVerdict::Noted { points } => prop_assert!(points < BAN_POINTS && points <= sum),
+                    PenaltyVerdict::Spared { .. } => prop_assert!(false),
                 }
             }
         }

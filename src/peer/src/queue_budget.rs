@@ -14,7 +14,7 @@ use timed_wire::Lane;
 
 /// What is held for one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct SessionQueue {
     /// Number of the session.
     pub session: u64,
     /// Whether the peer is a validator.
@@ -25,7 +25,7 @@ pub struct Held {
     pub leaving: usize,
 }
 
-impl Held {
+impl SessionQueue {
     /// All of it.
     pub fn bytes(&self) -> usize {
         self.waiting.iter().fold(self.leaving, |sum, bytes| sum.saturating_add(*bytes))
@@ -47,7 +47,7 @@ pub enum Relief {
 }
 
 /// What to do so that no more than `bytes_max` is held.
-pub fn relieve(mut held: Vec<Held>, bytes_max: usize) -> Vec<Relief> {
+pub fn relieve(mut held: Vec<SessionQueue>, bytes_max: usize) -> Vec<Relief> {
     let mut sum = held.iter().fold(0usize, |sum, held| sum.saturating_add(held.bytes()));
     let mut reliefs = Vec::new();
     held.sort_by_key(|held| (Reverse(held.bulk()), held.session));
@@ -75,9 +75,9 @@ mod tests {
     use Relief::{DropBulk, End};
 
     /// Control, consensus, bulk, leaving.
-    fn held(session: u64, is_validator: bool, [control, consensus, bulk, leaving]: [usize; 4]) -> Held {
+    fn held(session: u64, is_validator: bool, [control, consensus, bulk, leaving]: [usize; 4]) -> SessionQueue {
         assert_eq!(Lane::ALL, [Lane::Control, Lane::Consensus, Lane::Bulk]);
-        Held { session, is_validator, waiting: [control, consensus, bulk], leaving }
+        SessionQueue { session, is_validator, waiting: [control, consensus, bulk], leaving }
     }
 
     #[test]
@@ -89,7 +89,7 @@ mod tests {
             held(4, false, [0, 0, 15, 10]),
             held(5, true, [1, 40, 0, 0]),
         ];
-        let sum: usize = all.iter().map(Held::bytes).sum();
+        let sum: usize = all.iter().map(SessionQueue::bytes).sum();
         assert_eq!(sum, 151);
         let check =
             |bytes_max, expected: &[Relief]| assert_eq!(relieve(all.clone(), bytes_max), expected, "{bytes_max}");

@@ -27,13 +27,13 @@ pub struct Header {
     pub chain_id: ChainId,
     /// Its height, from 1.
     pub height: Height,
-    /// Proposer's time: above the parent's, at most 5 s ahead of the judge's clock when fresh.
+    /// Proposer's time: above the parent's, at most 5 s ahead of the validator's clock when fresh.
     pub time: UnixTime,
     /// The block before; zero at height 1.
     pub parent: BlockId,
     /// Who made the block: the consensus key.
     pub proposer: PublicKey,
-    /// The round in which it was first proposed; tells later leaders who failed before.
+    /// The round in which it was first proposed; shows later leaders who failed before.
     pub first_round: Round,
     /// Merkle root (RFC 6962 shape) of the full ids of the transactions.
     pub tx_root: Hash,

@@ -61,7 +61,7 @@ pub trait DiskFile: Send + Sync {
     /// What the system says.
     fn set_len(&self, size: u64) -> io::Result<()>;
 
-    /// Names this very file: a copy of it has another, also when it is put in its place. `None` when the system cannot tell.
+    /// Names this very file: a copy of it has another, also when it is put in its place. `None` when the system cannot say.
     ///
     /// # Errors
     /// What the system says.
@@ -120,7 +120,7 @@ pub const SECTOR_BYTES: usize = 512;
 #[derive(Clone, Default)]
 pub struct MemoryDisk {
     files: Arc<Mutex<BTreeMap<String, Arc<MemoryFile>>>>,
-    /// Tells the files of copies apart.
+    /// Distinguishes the files of copies.
     copies: Arc<AtomicU64>,
     number: u64,
 }
@@ -153,7 +153,7 @@ impl MemoryDisk {
         self.copy_as(self.copies.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// The same as a snapshot of the whole volume would hold it: its files cannot be told from the originals.
+    /// The same as a snapshot of the whole volume would hold it: its files cannot be distinguished from the originals.
     pub fn snapshot_of_durable(&self) -> Self {
         self.copy_as(self.number)
     }
@@ -221,16 +221,16 @@ struct MemoryFile {
 struct MemoryState {
     current: Vec<u8>,
     durable: Vec<u8>,
-    unsynced: Vec<Change>,
+    unsynced: Vec<DiskChange>,
     fail_sync: bool,
 }
 
-enum Change {
+enum DiskChange {
     Write(usize, Vec<u8>),
     Resize(usize),
 }
 
-impl Change {
+impl DiskChange {
     fn apply(&self, content: &mut Vec<u8>) {
         match self {
             Self::Write(start, bytes) => {
@@ -266,7 +266,7 @@ impl Change {
 }
 
 impl MemoryState {
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, change: DiskChange) {
         change.apply(&mut self.current);
         self.unsynced.push(change);
     }
@@ -296,12 +296,12 @@ impl DiskFile for MemoryFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let start = position(offset)?;
         start.checked_add(bytes.len()).ok_or(io::ErrorKind::InvalidInput)?;
-        lock(&self.state).change(Change::Write(start, bytes.to_vec()));
+        lock(&self.state).change(DiskChange::Write(start, bytes.to_vec()));
         Ok(())
     }
 
     fn set_len(&self, size: u64) -> io::Result<()> {
-        lock(&self.state).change(Change::Resize(position(size)?));
+        lock(&self.state).change(DiskChange::Resize(position(size)?));
         Ok(())
     }
 
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_tears_writes_as_told() {
+    fn a_crash_tears_writes_as_planned() {
         let left = |survivals: &[Survival]| {
             let disk = MemoryDisk::default();
             let file = disk.open("a").unwrap();

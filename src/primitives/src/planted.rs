@@ -1,6 +1,6 @@
 //! Bugs planted on purpose, to show that simulations, the model and tests find them.
 //!
-//! Each is one branch in the room it belongs to. Without the cargo feature `planted` [`is_planted`] is `false` at compile time, so no
+//! Each is one branch in the crate it belongs to. Without the cargo feature `planted` [`is_planted`] is `false` at compile time, so no
 //! program that people run holds them. With it one bug at a time can be planted, for the thread that asks: simulated networks live on
 //! one thread. Beside a test that finds it, in a module `planted`, each bug has one that shows so, and another in simulated networks:
 //!
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    #[allow(clippy::disallowed_methods, reason = "another thread is what is looked at")]
+    #[allow(clippy::disallowed_methods, reason = "another thread is what is inspected")]
     fn a_bug_is_planted_in_one_thread_until_it_is_dropped() {
         let planted = plant(Bug::NoGuard);
         assert!(is_planted(Bug::NoGuard) && !is_planted(Bug::LockIgnored));

@@ -130,7 +130,7 @@ pub struct CommitSignature {
 }
 
 /// Proof that a block is final: precommits of more than two thirds of the voting power of its height's validators.
-/// A stranger checks it with the validator set alone.
+/// Anybody can check it with the validator set alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 pub struct CommitCertificate {
     /// The decided height.

@@ -151,7 +151,7 @@ impl Auth {
     }
 }
 
-/// Compares without telling by the time taken how much is right.
+/// Compares without showing by the time taken how much is right.
 fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (x, y)| difference | (x ^ y)) == 0
 }

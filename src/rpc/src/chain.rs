@@ -1,8 +1,8 @@
 //! The shapes of blocks, transactions and outputs, made from the real ones.
 
 use crate::error::RpcError;
-use crate::node::{BlockFacts, Place, TransactionFacts, TransactionState, Unspent};
-use crate::text::{Coins, Text};
+use crate::node::{BlockFacts, ChainPosition, TransactionFacts, TransactionState, Unspent};
+use crate::text::{JsonAmount, Text};
 use serde::{Deserialize, Serialize};
 use timed_primitives::{
     Address, BlockId, CommitCertificate, Hash, Height, Lock, Network, PublicKey, Transaction, TxFullId, TxId, encode,
@@ -88,7 +88,7 @@ pub struct TransactionInfo {
     pub confirmations: u64,
     /// What it leaves to the network, when known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub fee: Option<Coins>,
+    pub fee: Option<JsonAmount>,
     /// The block it is in.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub blockhash: Option<Text<BlockId>>,
@@ -129,7 +129,7 @@ pub struct InputInfo {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutputInfo {
     /// How much.
-    pub value: Coins,
+    pub value: JsonAmount,
     /// Position, from 0.
     pub n: u32,
     /// To whom.
@@ -144,7 +144,7 @@ pub struct TxOutInfo {
     /// 0 in the mempool, 1 in the last block.
     pub confirmations: u64,
     /// How much.
-    pub value: Coins,
+    pub value: JsonAmount,
     /// To whom.
     pub address: String,
     /// `unspent`, or `locked` while a transaction in the mempool spends it.
@@ -164,7 +164,7 @@ pub struct UnspentInfo {
     /// To whom.
     pub address: String,
     /// How much.
-    pub amount: Coins,
+    pub amount: JsonAmount,
     /// 0 in the mempool, 1 in the last block.
     pub confirmations: u64,
     /// Whether it can be spent now.
@@ -231,11 +231,11 @@ impl TransactionInfo {
             TransactionState::Proposed => ("proposed", None),
             TransactionState::Final(place) => ("final", Some(place)),
         };
-        let at = |read: fn(&Place) -> u64| place.as_ref().map(read);
+        let at = |read: fn(&ChainPosition) -> u64| place.as_ref().map(read);
         Self {
             state: state.into(),
             confirmations: at(|p| p.confirmations).unwrap_or_default(),
-            fee: facts.fee.map(Coins),
+            fee: facts.fee.map(JsonAmount),
             blockhash: place.map(|p| p.block.into()),
             blockheight: at(|p| p.height.0),
             blockindex: place.map(|p| p.index),

@@ -2,12 +2,12 @@
 //!
 //! | state | begins with | ends with | bound |
 //! |---|---|---|---|
-//! | head | accept, or the first byte of a further request | the whole head of a request | [`Limits::head_time`] |
-//! | body | a head | the end of its body | [`Limits::body_time`], by the reader of the body |
-//! | answering | the whole of a request | the end of its answer | [`Limits::call_time`], by the call |
-//! | idle | the end of an answer | the first byte of a further request | [`Limits::idle_time`] |
+//! | head | accept, or the first byte of a further request | the whole head of a request | [`RpcLimits::head_time`] |
+//! | body | a head | the end of its body | [`RpcLimits::body_time`], by the reader of the body |
+//! | answering | the whole of a request | the end of its answer | [`RpcLimits::call_time`], by the call |
+//! | idle | the end of an answer | the first byte of a further request | [`RpcLimits::idle_time`] |
 //!
-//! Beside these, bytes that the client does not take have [`Limits::write_time`], and longer only while they go at
+//! Beside these, bytes that the client does not take have [`RpcLimits::write_time`], and longer only while they go at
 //! [`WRITE_BYTES_PER_SECOND_MIN`].
 //!
 //! # Security
@@ -16,7 +16,7 @@
 //! whatever others hold open, and an address that floods displaces itself first. Clients with credentials never give way to those without,
 //! only to one another while they have no call in progress, and leave some places free, so that a health probe always finds one.
 
-use crate::server::Limits;
+use crate::server::RpcLimits;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -25,7 +25,7 @@ use std::time::Duration;
 pub(crate) const WRITE_BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
 
 /// Number of a connection, in the order of accepting.
-pub(crate) type Id = u64;
+pub(crate) type ConnectionId = u64;
 
 /// Why a connection was closed by us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +56,7 @@ impl CloseReason {
 
 /// What a connection is doing. Times count from the server's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ConnectionState {
     Head { since: Duration },
     Body,
     Answering,
@@ -71,10 +71,10 @@ struct Blocked {
 }
 
 #[derive(Debug)]
-struct Connection {
-    from: Origin,
+struct RpcConnection {
+    from: ClientOrigin,
     is_authenticated: bool,
-    state: State,
+    state: ConnectionState,
     blocked: Option<Blocked>,
     /// Accept, or the last head.
     worked_at: Duration,
@@ -83,12 +83,12 @@ struct Connection {
 /// Who is one party: an address, a /64 of IPv6, or this machine. All programs and all nodes of a local network share this machine's address,
 /// so it has no bound of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Origin {
+enum ClientOrigin {
     ThisMachine,
     Address(IpAddr),
 }
 
-impl Origin {
+impl ClientOrigin {
     fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             address if address.is_loopback() => Self::ThisMachine,
@@ -98,17 +98,17 @@ impl Origin {
     }
 }
 
-/// All connections of the server. Bound: [`Limits::connections_max`].
+/// All connections of the server. Bound: [`RpcLimits::connections_max`].
 #[derive(Debug)]
 pub(crate) struct Connections {
-    limits: Limits,
-    open: BTreeMap<Id, Connection>,
-    next: Id,
+    limits: RpcLimits,
+    open: BTreeMap<ConnectionId, RpcConnection>,
+    next: ConnectionId,
     closed: BTreeMap<CloseReason, u64>,
 }
 
 impl Connections {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: RpcLimits) -> Self {
         Self { limits, open: BTreeMap::new(), next: 0, closed: BTreeMap::new() }
     }
 
@@ -127,18 +127,18 @@ impl Connections {
     }
 
     /// A connection was accepted. Returns its number, and the one to close for it.
-    pub(crate) fn on_accept(&mut self, now: Duration, from: IpAddr) -> (Id, Option<Id>) {
-        let (id, from) = (self.next, Origin::of(from));
+    pub(crate) fn on_accept(&mut self, now: Duration, from: IpAddr) -> (ConnectionId, Option<ConnectionId>) {
+        let (id, from) = (self.next, ClientOrigin::of(from));
         self.next += 1;
-        let state = State::Head { since: now };
-        self.open.insert(id, Connection { from, is_authenticated: false, state, blocked: None, worked_at: now });
+        let state = ConnectionState::Head { since: now };
+        self.open.insert(id, RpcConnection { from, is_authenticated: false, state, blocked: None, worked_at: now });
         let counts = self.unknown_by_origin();
         let own = counts.get(&from).copied().unwrap_or_default();
-        let crowded = if from != Origin::ThisMachine && own > self.limits.per_address_max {
+        let crowded = if from != ClientOrigin::ThisMachine && own > self.limits.per_address_max {
             Some(from)
         } else if self.open.len() > self.limits.connections_max {
             let most = counts.values().max().copied().unwrap_or_default();
-            let of_most = |origin: &Origin| counts.get(origin) == Some(&most);
+            let of_most = |origin: &ClientOrigin| counts.get(origin) == Some(&most);
             self.oldest(|c| !c.is_authenticated && of_most(&c.from)).map(|(_, c)| c.from)
         } else {
             None
@@ -149,26 +149,26 @@ impl Connections {
     }
 
     /// Bytes came.
-    pub(crate) fn on_read(&mut self, now: Duration, id: Id) {
+    pub(crate) fn on_read(&mut self, now: Duration, id: ConnectionId) {
         if let Some(connection) = self.open.get_mut(&id)
-            && matches!(connection.state, State::Idle { .. })
+            && matches!(connection.state, ConnectionState::Idle { .. })
         {
-            connection.state = State::Head { since: now };
+            connection.state = ConnectionState::Head { since: now };
         }
     }
 
     /// The head of a request is complete.
-    pub(crate) fn on_head(&mut self, now: Duration, id: Id) {
+    pub(crate) fn on_head(&mut self, now: Duration, id: ConnectionId) {
         if let Some(connection) = self.open.get_mut(&id) {
-            connection.state = State::Body;
+            connection.state = ConnectionState::Body;
             connection.worked_at = now;
         }
     }
 
     /// The whole of a request has come.
-    pub(crate) fn on_request(&mut self, id: Id) {
+    pub(crate) fn on_request(&mut self, id: ConnectionId) {
         if let Some(connection) = self.open.get_mut(&id) {
-            connection.state = State::Answering;
+            connection.state = ConnectionState::Answering;
         }
     }
 
@@ -176,13 +176,13 @@ impl Connections {
     ///
     /// # Errors
     /// `Busy` when as many clients with credentials as there may be have all a call in progress.
-    pub(crate) fn on_authenticated(&mut self, id: Id) -> Result<Option<Id>, Busy> {
+    pub(crate) fn on_authenticated(&mut self, id: ConnectionId) -> Result<Option<ConnectionId>, Busy> {
         if self.open.get(&id).is_none_or(|connection| connection.is_authenticated) {
             return Ok(None);
         }
         let mut victim = None;
         if self.count(true) >= self.limits.connections_max.saturating_sub(self.limits.connections_reserved) {
-            let idle = self.oldest(|c| c.is_authenticated && c.state != State::Answering).map(|(id, _)| id);
+            let idle = self.oldest(|c| c.is_authenticated && c.state != ConnectionState::Answering).map(|(id, _)| id);
             victim = Some(self.close(idle.ok_or(Busy)?, CloseReason::GaveWay));
         }
         if let Some(connection) = self.open.get_mut(&id) {
@@ -192,52 +192,52 @@ impl Connections {
     }
 
     /// The answer is handed over; it may still have to be sent.
-    pub(crate) fn on_answered(&mut self, now: Duration, id: Id) {
+    pub(crate) fn on_answered(&mut self, now: Duration, id: ConnectionId) {
         if let Some(connection) = self.open.get_mut(&id) {
-            connection.state = State::Idle { since: now };
+            connection.state = ConnectionState::Idle { since: now };
         }
     }
 
     /// The system takes no more bytes for the client now.
-    pub(crate) fn on_write_blocked(&mut self, now: Duration, id: Id) {
+    pub(crate) fn on_write_blocked(&mut self, now: Duration, id: ConnectionId) {
         if let Some(connection) = self.open.get_mut(&id) {
             connection.blocked.get_or_insert(Blocked { since: now, written_bytes: 0 });
         }
     }
 
     /// The system took bytes for the client.
-    pub(crate) fn on_written(&mut self, id: Id, bytes: usize) {
+    pub(crate) fn on_written(&mut self, id: ConnectionId, bytes: usize) {
         if let Some(Blocked { written_bytes, .. }) = self.open.get_mut(&id).and_then(|c| c.blocked.as_mut()) {
             *written_bytes = written_bytes.saturating_add(bytes as u64);
         }
     }
 
     /// All that there was to send is with the system.
-    pub(crate) fn on_flushed(&mut self, now: Duration, id: Id) {
+    pub(crate) fn on_flushed(&mut self, now: Duration, id: ConnectionId) {
         if let Some(connection) = self.open.get_mut(&id)
             && connection.blocked.take().is_some()
-            && let State::Idle { since } = &mut connection.state
+            && let ConnectionState::Idle { since } = &mut connection.state
         {
             *since = now;
         }
     }
 
     /// It has ended, whoever closed it.
-    pub(crate) fn on_end(&mut self, id: Id) {
+    pub(crate) fn on_end(&mut self, id: ConnectionId) {
         self.open.remove(&id);
     }
 
     /// The connections whose time is over, to be closed now.
-    pub(crate) fn on_tick(&mut self, now: Duration) -> Vec<(Id, CloseReason)> {
-        let late = |(id, connection): (&Id, &Connection)| Some((*id, self.overdue(now, connection)?));
-        let late: Vec<(Id, CloseReason)> = self.open.iter().filter_map(late).collect();
+    pub(crate) fn on_tick(&mut self, now: Duration) -> Vec<(ConnectionId, CloseReason)> {
+        let late = |(id, connection): (&ConnectionId, &RpcConnection)| Some((*id, self.overdue(now, connection)?));
+        let late: Vec<(ConnectionId, CloseReason)> = self.open.iter().filter_map(late).collect();
         for (id, reason) in &late {
             self.close(*id, *reason);
         }
         late
     }
 
-    fn overdue(&self, now: Duration, connection: &Connection) -> Option<CloseReason> {
+    fn overdue(&self, now: Duration, connection: &RpcConnection) -> Option<CloseReason> {
         let limits = &self.limits;
         if let Some(Blocked { since, written_bytes }) = connection.blocked {
             let taken = Duration::from_millis(written_bytes.saturating_mul(1_000) / WRITE_BYTES_PER_SECOND_MIN);
@@ -245,24 +245,24 @@ impl Connections {
             return (now >= since + limits.write_time + taken).then_some(CloseReason::NotRead);
         }
         match connection.state {
-            State::Head { since } if now >= since + limits.head_time => Some(CloseReason::HeadLate),
-            State::Idle { since } if now >= since + limits.idle_time => Some(CloseReason::Idle),
+            ConnectionState::Head { since } if now >= since + limits.head_time => Some(CloseReason::HeadLate),
+            ConnectionState::Idle { since } if now >= since + limits.idle_time => Some(CloseReason::Idle),
             _ => None,
         }
     }
 
-    fn close(&mut self, id: Id, reason: CloseReason) -> Id {
+    fn close(&mut self, id: ConnectionId, reason: CloseReason) -> ConnectionId {
         self.open.remove(&id);
         *self.closed.entry(reason).or_default() += 1;
         id
     }
 
-    fn oldest(&self, is_meant: impl Fn(&Connection) -> bool) -> Option<(Id, &Connection)> {
+    fn oldest(&self, is_meant: impl Fn(&RpcConnection) -> bool) -> Option<(ConnectionId, &RpcConnection)> {
         let meant = self.open.iter().filter(|(_, connection)| is_meant(connection));
         meant.map(|(id, connection)| (*id, connection)).min_by_key(|(id, connection)| (connection.worked_at, *id))
     }
 
-    fn unknown_by_origin(&self) -> BTreeMap<Origin, usize> {
+    fn unknown_by_origin(&self) -> BTreeMap<ClientOrigin, usize> {
         let mut counts = BTreeMap::new();
         for connection in self.open.values().filter(|c| !c.is_authenticated) {
             *counts.entry(connection.from).or_default() += 1;
@@ -284,11 +284,11 @@ mod tests {
     }
 
     fn connections(max: usize) -> Connections {
-        Connections::new(Limits {
+        Connections::new(RpcLimits {
             connections_max: max,
             connections_reserved: 2,
             per_address_max: 3,
-            ..Limits::default()
+            ..RpcLimits::default()
         })
     }
 
@@ -297,11 +297,11 @@ mod tests {
     }
 
     /// A connection of this machine, accepted now.
-    fn accept(all: &mut Connections, now: Duration) -> Id {
+    fn accept(all: &mut Connections, now: Duration) -> ConnectionId {
         all.on_accept(now, here()).0
     }
 
-    fn authenticated(all: &mut Connections, now: Duration) -> Id {
+    fn authenticated(all: &mut Connections, now: Duration) -> ConnectionId {
         let id = accept(all, now);
         all.on_head(now, id);
         assert_eq!(all.on_authenticated(id), Ok(None));
@@ -370,7 +370,7 @@ mod tests {
 
     #[test]
     fn heads_idle_ones_and_those_who_do_not_read_have_deadlines() {
-        let limits = Limits { head_time: s(5), idle_time: s(30), write_time: s(10), ..Limits::default() };
+        let limits = RpcLimits { head_time: s(5), idle_time: s(30), write_time: s(10), ..RpcLimits::default() };
         let mut all = Connections::new(limits);
         let a = accept(&mut all, s(0));
         // Bytes of a first head do not prolong it.
@@ -396,7 +396,7 @@ mod tests {
 
     #[test]
     fn a_slow_reader_has_as_long_as_it_keeps_the_least_rate() {
-        let mut all = Connections::new(Limits { write_time: s(10), idle_time: s(30), ..Limits::default() });
+        let mut all = Connections::new(RpcLimits { write_time: s(10), idle_time: s(30), ..RpcLimits::default() });
         let id = accept(&mut all, s(0));
         all.on_head(s(0), id);
         all.on_written(id, 1 << 20);

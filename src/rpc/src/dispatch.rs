@@ -3,7 +3,7 @@
 use crate::chain::{BlockInfo, TransactionInfo, TxOutInfo, UnspentInfo};
 use crate::error::RpcError;
 use crate::method::{Call, Method, help_all};
-use crate::node::{BlockFacts, Node};
+use crate::node::{BlockFacts, NodeApi};
 use crate::params::{Args, address};
 use crate::result::{AddressInfo, TipInfo};
 use crate::text::Text;
@@ -18,7 +18,7 @@ pub(crate) const WAIT_MAX: Duration = Duration::from_secs(600);
 
 /// Answers one call.
 pub(crate) async fn answer(
-    node: &dyn Node,
+    node: &dyn NodeApi,
     method: &'static Method,
     params: Option<&Value>,
 ) -> Result<Value, RpcError> {
@@ -113,7 +113,7 @@ fn block(facts: &BlockFacts, verbosity: u64, network: Network) -> Result<Value, 
     }
 }
 
-async fn raw_mempool(node: &dyn Node, verbose: bool) -> Result<Value, RpcError> {
+async fn raw_mempool(node: &dyn NodeApi, verbose: bool) -> Result<Value, RpcError> {
     let entries = node.raw_mempool().await?;
     if verbose {
         json(entries.into_iter().map(|entry| (entry.txid.0.to_string(), entry)).collect::<BTreeMap<_, _>>())
@@ -122,7 +122,7 @@ async fn raw_mempool(node: &dyn Node, verbose: bool) -> Result<Value, RpcError> 
     }
 }
 
-async fn list_unspent(node: &dyn Node, args: &Args<'_>) -> Result<Value, RpcError> {
+async fn list_unspent(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> {
     let network = node.network();
     let confirmations = args.integer_or("minconf", 1)?..=args.integer_or("maxconf", 9_999_999)?;
     let found = node.unspent(args.addresses("addresses", network)?).await?;
@@ -130,7 +130,7 @@ async fn list_unspent(node: &dyn Node, args: &Args<'_>) -> Result<Value, RpcErro
     json(within.map(|unspent| UnspentInfo::of(unspent, network)).collect::<Vec<_>>())
 }
 
-async fn set_ban(node: &dyn Node, args: &Args<'_>) -> Result<Value, RpcError> {
+async fn set_ban(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> {
     let (peer, seconds) = (args.peer("node")?, args.integer_or("bantime", 86_400)?);
     match args.text("command")? {
         "add" => json(node.ban(peer, Duration::from_secs(seconds)).await?),

@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_to_try_again_is_told_when() {
+    fn who_is_to_try_again_learns_when() {
         let error = RpcError::Overloaded {
             waiting: 2_300,
             delay: Duration::from_millis(1_004),

@@ -1,7 +1,7 @@
 //! JSON-RPC 2.0 over HTTP, with Bitcoin's method names where the meaning is the same.
 //!
 //! Knows: the methods, their parameters and results, error codes, authentication, and what of a request may cost. Must not know:
-//! actors, the ledger, how an answer is found. It asks a [`Node`], which the daemon implements.
+//! actors, the ledger, how an answer is found. It asks a [`NodeApi`], which the daemon implements.
 //!
 //! ```text
 //! HTTP ─► connections (who stays) ─► server (limits, Host, authentication) ─► protocol (JSON-RPC 2.0 and 1.0, batches)
@@ -29,10 +29,10 @@ mod watched;
 
 pub use auth::{Auth, Cookie, read_cookie, remove_cookie, write_cookie};
 pub use error::RpcError;
-pub use method::{Call, Kind, Method, Param};
+pub use method::{Call, Method, Param, ParamKind};
 pub use methods::METHODS;
-pub use node::{BlockAt, BlockFacts, Node, Place, TransactionFacts, TransactionState, Unspent};
+pub use node::{BlockAt, BlockFacts, ChainPosition, NodeApi, TransactionFacts, TransactionState, Unspent};
 pub use protocol::answer_body;
-pub use server::{Limits, Server};
-pub use text::{Coins, Text};
+pub use server::{RpcLimits, RpcServer};
+pub use text::{JsonAmount, Text};
 pub use trouble::{Severity, Trouble};

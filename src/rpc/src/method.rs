@@ -5,7 +5,7 @@ use crate::methods::METHODS;
 
 /// What a parameter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ParamKind {
     /// A whole number, not negative.
     Integer,
     /// `true` or `false`; 1 and 0 do too.
@@ -30,7 +30,7 @@ pub enum Kind {
     Peer,
 }
 
-impl Kind {
+impl ParamKind {
     /// What an error says was expected.
     pub const fn expected(self) -> &'static str {
         match self {
@@ -57,18 +57,18 @@ pub struct Param {
     /// Its name, as Bitcoin has it where the meaning is the same.
     pub name: &'static str,
     /// What it is.
-    pub kind: Kind,
+    pub kind: ParamKind,
     /// What it is when absent; `None` when it must be there.
     pub default: Option<&'static str>,
     /// What it is for.
     pub help: &'static str,
 }
 
-pub(crate) const fn required(name: &'static str, kind: Kind, help: &'static str) -> Param {
+pub(crate) const fn required(name: &'static str, kind: ParamKind, help: &'static str) -> Param {
     Param { name, kind, default: None, help }
 }
 
-pub(crate) const fn optional(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Param {
+pub(crate) const fn optional(name: &'static str, kind: ParamKind, default: &'static str, help: &'static str) -> Param {
     Param { name, kind, default: Some(default), help }
 }
 

@@ -1,10 +1,10 @@
 //! Every method: the rows of the table.
 
-use crate::method::{Call, Kind, Method, Param, optional, required};
+use crate::method::{Call, Method, Param, ParamKind, optional, required};
 
 const FEE_RATE_MAX: Param =
-    optional("maxfeerate", Kind::Amount, "0.10", "refuse what pays more, in TIME per 1,000 bytes; 0: no limit");
-const TXID: Param = required("txid", Kind::Hash, "id of the transaction");
+    optional("maxfeerate", ParamKind::Amount, "0.10", "refuse what pays more, in TIME per 1,000 bytes; 0: no limit");
+const TXID: Param = required("txid", ParamKind::Hash, "id of the transaction");
 
 /// All methods, in the order in which `help` shows them.
 pub const METHODS: &[Method] = &[
@@ -44,8 +44,13 @@ pub const METHODS: &[Method] = &[
         kebab: "get-block",
         group: "Chain",
         params: &[
-            required("blockhash", Kind::HashOrHeight, "hash of the block, or its height"),
-            optional("verbosity", Kind::Integer, "1", "0: hex; 1: with transaction ids; 2: with whole transactions"),
+            required("blockhash", ParamKind::HashOrHeight, "hash of the block, or its height"),
+            optional(
+                "verbosity",
+                ParamKind::Integer,
+                "1",
+                "0: hex; 1: with transaction ids; 2: with whole transactions",
+            ),
         ],
         summary: "A block, with the certificate that made it final",
         returns: "an object, or hex with verbosity 0",
@@ -56,7 +61,7 @@ pub const METHODS: &[Method] = &[
         name: "getblockhash",
         kebab: "get-block-hash",
         group: "Chain",
-        params: &[required("height", Kind::Integer, "height of the block, from 1")],
+        params: &[required("height", ParamKind::Integer, "height of the block, from 1")],
         summary: "Hash of the block at a height",
         returns: "64 hex digits",
         example: "12",
@@ -67,15 +72,15 @@ pub const METHODS: &[Method] = &[
         kebab: "wait-for-new-block",
         group: "Chain",
         params: &[
-            optional("timeout", Kind::Integer, "0", "most milliseconds to wait; 0 and above 600000: 600000"),
+            optional("timeout", ParamKind::Integer, "0", "most milliseconds to wait; 0 and above 600000: 600000"),
             optional(
                 "current_tip",
-                Kind::Hash,
+                ParamKind::Hash,
                 "the tip now",
                 "answer at once when the tip is another than this block",
             ),
         ],
-        summary: "Waits until a block is final, or the time is over, and tells the tip",
+        summary: "Waits until a block is final, or the time is over, and answers with the tip",
         returns: "an object with hash and height",
         example: "30000",
     },
@@ -94,7 +99,7 @@ pub const METHODS: &[Method] = &[
         name: "getrawtransaction",
         kebab: "get-raw-transaction",
         group: "Transactions",
-        params: &[TXID, optional("verbose", Kind::Boolean, "false", "an object in place of hex")],
+        params: &[TXID, optional("verbose", ParamKind::Boolean, "false", "an object in place of hex")],
         summary: "The encoding of any transaction of the chain or the mempool",
         returns: "hex, or an object with verbose",
         example: "4f1c…64 hex digits…09ab true",
@@ -106,8 +111,8 @@ pub const METHODS: &[Method] = &[
         group: "Transactions",
         params: &[
             TXID,
-            required("n", Kind::Integer, "position of the output, from 0"),
-            optional("include_mempool", Kind::Boolean, "true", "whether the mempool counts"),
+            required("n", ParamKind::Integer, "position of the output, from 0"),
+            optional("include_mempool", ParamKind::Boolean, "true", "whether the mempool counts"),
         ],
         summary: "An unspent output",
         returns: "an object, or null when it is spent or never was",
@@ -118,7 +123,7 @@ pub const METHODS: &[Method] = &[
         name: "sendrawtransaction",
         kebab: "send-raw-transaction",
         group: "Transactions",
-        params: &[required("hexstring", Kind::Hex, "the signed transaction"), FEE_RATE_MAX],
+        params: &[required("hexstring", ParamKind::Hex, "the signed transaction"), FEE_RATE_MAX],
         summary: "Checks a signed transaction and sends it to the network",
         returns: "its id",
         example: "0100…hex…",
@@ -128,7 +133,7 @@ pub const METHODS: &[Method] = &[
         name: "testmempoolaccept",
         kebab: "test-mempool-accept",
         group: "Transactions",
-        params: &[required("rawtxs", Kind::HexList, "signed transactions, at most 25"), FEE_RATE_MAX],
+        params: &[required("rawtxs", ParamKind::HexList, "signed transactions, at most 25"), FEE_RATE_MAX],
         summary: "Says of each transaction whether the mempool would take it, sending nothing",
         returns: "a list of objects",
         example: "0100…hex…",
@@ -148,7 +153,7 @@ pub const METHODS: &[Method] = &[
         name: "getrawmempool",
         kebab: "get-raw-mempool",
         group: "Transactions",
-        params: &[optional("verbose", Kind::Boolean, "false", "an object for each in place of its id")],
+        params: &[optional("verbose", ParamKind::Boolean, "false", "an object for each in place of its id")],
         summary: "Transactions that wait for a block",
         returns: "a list of ids, or an object by id with verbose",
         example: "true",
@@ -179,8 +184,8 @@ pub const METHODS: &[Method] = &[
         kebab: "get-peer-history",
         group: "Network",
         params: &[
-            optional("node", Kind::Peer, "", "only of this peer; none: of all"),
-            optional("count", Kind::Integer, "20", "at most so many, the newest; the node remembers 256"),
+            optional("node", ParamKind::Peer, "", "only of this peer; none: of all"),
+            optional("count", ParamKind::Integer, "20", "at most so many, the newest; the node remembers 256"),
         ],
         summary: "Why sessions with peers ended: who closed, round trips, queues, last messages",
         returns: "a list of objects, the newest first",
@@ -191,7 +196,7 @@ pub const METHODS: &[Method] = &[
         name: "ping",
         kebab: "ping",
         group: "Network",
-        params: &[optional("node", Kind::Peer, "", "only this peer; none: all")],
+        params: &[optional("node", ParamKind::Peer, "", "only this peer; none: all")],
         summary: "Measures the round trip to peers now, beside the heartbeat, and waits for the answers",
         returns: "a list of objects; rtt is null when no answer came within 5 s",
         example: "127.0.0.1:7001",
@@ -203,7 +208,7 @@ pub const METHODS: &[Method] = &[
         group: "Network",
         params: &[required(
             "node",
-            Kind::Text,
+            ParamKind::Text,
             "host:port to dial from now on, and never to give up until the node ends",
         )],
         summary: "Connects to a peer and keeps the connection up",
@@ -215,7 +220,7 @@ pub const METHODS: &[Method] = &[
         name: "disconnectnode",
         kebab: "disconnect-node",
         group: "Network",
-        params: &[required("node", Kind::Peer, "whom")],
+        params: &[required("node", ParamKind::Peer, "whom")],
         summary: "Ends the session with a peer; unless it is banned it may come back, and is dialled again when it is configured",
         returns: "null",
         example: "127.0.0.1:7001",
@@ -226,9 +231,9 @@ pub const METHODS: &[Method] = &[
         kebab: "set-ban",
         group: "Network",
         params: &[
-            required("node", Kind::Peer, "whom; bans are by node key, never by address"),
-            required("command", Kind::Text, "add or remove"),
-            optional("bantime", Kind::Integer, "86400", "for how many seconds"),
+            required("node", ParamKind::Peer, "whom; bans are by node key, never by address"),
+            required("command", ParamKind::Text, "add or remove"),
+            optional("bantime", ParamKind::Integer, "86400", "for how many seconds"),
         ],
         summary: "Bans a peer for a while, or lifts its ban",
         returns: "null",
@@ -279,7 +284,7 @@ pub const METHODS: &[Method] = &[
         name: "getbalance",
         kebab: "get-balance",
         group: "Wallet",
-        params: &[optional("address", Kind::Text, "*", "an address; * is this node's wallet")],
+        params: &[optional("address", ParamKind::Text, "*", "an address; * is this node's wallet")],
         summary: "Money that is final and can be spent now",
         returns: "an amount",
         example: "",
@@ -300,9 +305,9 @@ pub const METHODS: &[Method] = &[
         kebab: "list-unspent",
         group: "Wallet",
         params: &[
-            optional("minconf", Kind::Integer, "1", "fewest confirmations; 0 shows the mempool too"),
-            optional("maxconf", Kind::Integer, "9999999", "most confirmations"),
-            optional("addresses", Kind::AddressList, "[]", "only these; none: this node's wallet"),
+            optional("minconf", ParamKind::Integer, "1", "fewest confirmations; 0 shows the mempool too"),
+            optional("maxconf", ParamKind::Integer, "9999999", "most confirmations"),
+            optional("addresses", ParamKind::AddressList, "[]", "only these; none: this node's wallet"),
         ],
         summary: "Unspent outputs of this node's wallet, or of some addresses",
         returns: "a list of objects",
@@ -314,8 +319,8 @@ pub const METHODS: &[Method] = &[
         kebab: "send-to-address",
         group: "Wallet",
         params: &[
-            required("address", Kind::Address, "who is paid"),
-            required("amount", Kind::Amount, "how much, in TIME"),
+            required("address", ParamKind::Address, "who is paid"),
+            required("amount", ParamKind::Amount, "how much, in TIME"),
         ],
         summary: "Pays from this node's wallet",
         returns: "the id of the transaction",
@@ -326,7 +331,7 @@ pub const METHODS: &[Method] = &[
         name: "validateaddress",
         kebab: "validate-address",
         group: "Wallet",
-        params: &[required("address", Kind::Text, "what may be an address")],
+        params: &[required("address", ParamKind::Text, "what may be an address")],
         summary: "Whether this network can pay an address, and if not, why",
         returns: "an object",
         example: "dtime1…address…",
@@ -356,7 +361,7 @@ pub const METHODS: &[Method] = &[
         name: "help",
         kebab: "help",
         group: "Control",
-        params: &[optional("command", Kind::Text, "", "a method; none: a list of all")],
+        params: &[optional("command", ParamKind::Text, "", "a method; none: a list of all")],
         summary: "Lists all methods, or explains one",
         returns: "text",
         example: "getblock",

@@ -15,9 +15,9 @@ use timed_primitives::{
 };
 
 /// The daemon, as the server sees it. Reads come from snapshots and published state, never from a busy actor's mailbox; each call
-/// is given up after the limit for calls, except [`Node::wait_for_new_block`], which has its own limit.
+/// is given up after the limit for calls, except [`NodeApi::wait_for_new_block`], which has its own limit.
 #[async_trait]
-pub trait Node: Send + Sync {
+pub trait NodeApi: Send + Sync {
     /// The network, for the prefix of addresses.
     fn network(&self) -> Network;
 
@@ -92,7 +92,7 @@ pub trait Node: Send + Sync {
     /// `fee_rate_max` for 1,000 bytes is refused: [`RpcError::FeeAboveMaximum`].
     async fn submit(&self, transaction: Transaction, fee_rate_max: Option<Amount>) -> Result<TxId, RpcError>;
 
-    /// `testmempoolaccept`: what [`Node::submit`] would say, one answer for each, in order, keeping nothing. Bound: 25.
+    /// `testmempoolaccept`: what [`NodeApi::submit`] would say, one answer for each, in order, keeping nothing. Bound: 25.
     async fn test_mempool_accept(
         &self,
         transactions: Vec<Transaction>,
@@ -173,12 +173,12 @@ pub enum TransactionState {
     /// In a block that is proposed and not decided.
     Proposed,
     /// In a final block.
-    Final(Place),
+    Final(ChainPosition),
 }
 
 /// Where in the chain something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ChainPosition {
     /// The block.
     pub block: BlockId,
     /// Its height.

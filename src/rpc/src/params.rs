@@ -2,9 +2,9 @@
 
 use crate::chain::transaction_from_hex;
 use crate::error::RpcError;
-use crate::method::{Kind, Method};
+use crate::method::{Method, ParamKind};
 use crate::node::BlockAt;
-use crate::text::Coins;
+use crate::text::JsonAmount;
 use serde_json::Value;
 use timed_primitives::{Address, Amount, BlockId, Height, Network, Transaction, TxId};
 
@@ -77,10 +77,10 @@ impl<'a> Args<'a> {
     }
 
     /// The value and kind of a parameter. A name that is not in the table is a fault of ours that the tests find.
-    fn value(&self, name: &str) -> (Option<&'a Value>, Kind) {
+    fn value(&self, name: &str) -> (Option<&'a Value>, ParamKind) {
         let position = self.method.params.iter().position(|p| p.name == name);
         let row = position.and_then(|i| Some((*self.values.get(i)?, self.method.params.get(i)?.kind)));
-        row.unwrap_or((None, Kind::Text))
+        row.unwrap_or((None, ParamKind::Text))
     }
 
     fn optional<T>(&self, name: &str, read: impl FnOnce(&'a Value) -> Option<T>) -> Result<Option<T>, RpcError> {
@@ -155,7 +155,7 @@ impl<'a> Args<'a> {
 
     pub(crate) fn amount(&self, name: &str) -> Result<Amount, RpcError> {
         let (value, kind) = self.value(name);
-        match value.map(|v| (v, Coins::read(v))) {
+        match value.map(|v| (v, JsonAmount::read(v))) {
             Some((_, Some(Ok(coins)))) => Ok(coins.0),
             Some((value, Some(Err(error)))) => {
                 Err(self.wrong(name, format!("{} ({error})", kind.expected()), Some(value)))

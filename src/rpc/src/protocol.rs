@@ -1,12 +1,12 @@
 //! JSON-RPC 2.0 (jsonrpc.org/specification), and the 1.0 form that Bitcoin's clients send: a call without `jsonrpc` gets `result`
-//! and `error` both, and its HTTP status tells errors apart.
+//! and `error` both, and its HTTP status distinguishes errors.
 
 use crate::dispatch::{answer, is_wait, unknown};
 use crate::error::{ErrorObject, RpcError};
 use crate::method::{Call, Method};
-use crate::node::Node;
+use crate::node::NodeApi;
 use crate::params::shown;
-use crate::server::Limits;
+use crate::server::RpcLimits;
 use axum::http::StatusCode;
 use futures_util::future::join_all;
 use serde::Serialize;
@@ -19,25 +19,25 @@ const BATCH_TOGETHER: usize = 100;
 
 /// What calls in progress share.
 pub(crate) struct Calls {
-    node: Arc<dyn Node>,
-    limits: Limits,
-    /// Calls in progress, beside those below: up to [`Limits::calls_max`].
+    node: Arc<dyn NodeApi>,
+    limits: RpcLimits,
+    /// Calls in progress, beside those below: up to [`RpcLimits::calls_max`].
     running: Semaphore,
-    /// Submissions in progress: up to [`Limits::submissions_max`].
+    /// Submissions in progress: up to [`RpcLimits::submissions_max`].
     submitting: Semaphore,
-    /// Calls that wait for a block: up to [`Limits::waits_max`], so that they leave room for the others.
+    /// Calls that wait for a block: up to [`RpcLimits::waits_max`], so that they leave room for the others.
     waiting: Semaphore,
 }
 
 /// What the client gets. `None` as body: only notifications, nothing to say.
-pub(crate) struct Reply {
+pub(crate) struct HttpReply {
     pub(crate) status: StatusCode,
     pub(crate) body: Option<String>,
 }
 
 /// Answers the body of one request, which the server does after it has checked the head: the HTTP status, and the text of the answer if
 /// there is anything to say. Calls run in the caller's tokio runtime, which must have timers.
-pub async fn answer_body(node: Arc<dyn Node>, limits: Limits, body: &[u8]) -> (u16, Option<String>) {
+pub async fn answer_body(node: Arc<dyn NodeApi>, limits: RpcLimits, body: &[u8]) -> (u16, Option<String>) {
     let reply = Calls::new(node, limits).reply(body).await;
     (reply.status.as_u16(), reply.body)
 }
@@ -52,22 +52,22 @@ struct Request {
 }
 
 impl Calls {
-    pub(crate) fn new(node: Arc<dyn Node>, limits: Limits) -> Self {
+    pub(crate) fn new(node: Arc<dyn NodeApi>, limits: RpcLimits) -> Self {
         let (running, waiting) = (Semaphore::new(limits.calls_max), Semaphore::new(limits.waits_max));
         let submitting = Semaphore::new(limits.submissions_max);
         Self { node, limits, running, submitting, waiting }
     }
 
-    pub(crate) fn node(&self) -> &dyn Node {
+    pub(crate) fn node(&self) -> &dyn NodeApi {
         &*self.node
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
+    pub(crate) fn limits(&self) -> &RpcLimits {
         &self.limits
     }
 
     /// Answers a whole body.
-    pub(crate) async fn reply(&self, body: &[u8]) -> Reply {
+    pub(crate) async fn reply(&self, body: &[u8]) -> HttpReply {
         match serde_json::from_slice(body) {
             Err(error) => fault(StatusCode::BAD_REQUEST, &RpcError::Parse(error.to_string())),
             Ok(Value::Array(batch)) => self.reply_to_batch(batch).await,
@@ -75,29 +75,29 @@ impl Calls {
         }
     }
 
-    async fn reply_to_single(&self, value: Value) -> Reply {
+    async fn reply_to_single(&self, value: Value) -> HttpReply {
         let request = match Request::read(value) {
             Ok(request) => request,
             Err((id, text)) => {
                 let body = failed(&id, &RpcError::InvalidRequest(text), false);
-                return Reply { status: StatusCode::BAD_REQUEST, body: Some(body) };
+                return HttpReply { status: StatusCode::BAD_REQUEST, body: Some(body) };
             }
         };
         let result = self.call(&request).await;
         if request.is_notification {
-            return Reply { status: StatusCode::NO_CONTENT, body: None };
+            return HttpReply { status: StatusCode::NO_CONTENT, body: None };
         }
         let status = match &result {
             Err(error) if request.is_legacy => legacy_status(error),
             _ => StatusCode::OK,
         };
-        Reply { status, body: Some(request.response(result)) }
+        HttpReply { status, body: Some(request.response(result)) }
     }
 
     /// Answers a batch in its order, one call at a time; neighbouring calls that submit transactions are started together, in order, so that
     /// their signatures are checked together. Each call takes a slot when its turn comes; one that finds none is answered "busy". Beyond
-    /// [`Limits::answer_bytes_max`] of answers, the rest is refused unasked.
-    async fn reply_to_batch(&self, batch: Vec<Value>) -> Reply {
+    /// [`RpcLimits::answer_bytes_max`] of answers, the rest is refused unasked.
+    async fn reply_to_batch(&self, batch: Vec<Value>) -> HttpReply {
         if batch.is_empty() {
             return fault(StatusCode::BAD_REQUEST, &RpcError::InvalidRequest("the batch is empty".into()));
         }
@@ -137,9 +137,9 @@ impl Calls {
             }
         }
         if answers.is_empty() {
-            return Reply { status: StatusCode::NO_CONTENT, body: None };
+            return HttpReply { status: StatusCode::NO_CONTENT, body: None };
         }
-        Reply { status: StatusCode::OK, body: Some(format!("[{}]", answers.join(","))) }
+        HttpReply { status: StatusCode::OK, body: Some(format!("[{}]", answers.join(","))) }
     }
 
     /// The answer to one call of a batch; `None` for a notification.
@@ -238,7 +238,7 @@ fn failed(id: &Value, error: &RpcError, is_legacy: bool) -> String {
     if is_legacy {
         text(&LegacyResponse { result: Value::Null, error: Some(error), id })
     } else {
-        text(&Failure { jsonrpc: "2.0", error, id })
+        text(&CallFailure { jsonrpc: "2.0", error, id })
     }
 }
 
@@ -250,7 +250,7 @@ struct Response<'a> {
 }
 
 #[derive(Serialize)]
-struct Failure<'a> {
+struct CallFailure<'a> {
     jsonrpc: &'static str,
     error: ErrorObject,
     id: &'a Value,
@@ -270,8 +270,8 @@ fn text(answer: &impl Serialize) -> String {
 }
 
 /// A fault of the request as a whole, which therefore has no id.
-pub(crate) fn fault(status: StatusCode, error: &RpcError) -> Reply {
-    Reply { status, body: Some(failed(&Value::Null, error, false)) }
+pub(crate) fn fault(status: StatusCode, error: &RpcError) -> HttpReply {
+    HttpReply { status, body: Some(failed(&Value::Null, error, false)) }
 }
 
 /// What Bitcoin's server says to calls of the 1.0 form.

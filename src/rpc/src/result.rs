@@ -1,7 +1,7 @@
 //! The shapes of results. Fields have Bitcoin's names where the meaning is the same; times are seconds since 1970 unless their name
 //! ends in `_ms`, ratios and durations are seconds as decimal numbers.
 
-use crate::text::{Coins, Text};
+use crate::text::{JsonAmount, Text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use timed_primitives::{BlockId, Hash, PublicKey, TxFullId, TxId};
@@ -17,7 +17,7 @@ pub struct BlockchainInfo {
     pub genesis: Text<Hash>,
     /// Height of the last block; each one is final.
     pub blocks: u64,
-    /// The greatest height a peer has told of, or our own.
+    /// The greatest height that a peer has reported, or our own.
     pub headers: u64,
     /// Id of the last block; zeros before the first.
     pub bestblockhash: Text<BlockId>,
@@ -35,7 +35,7 @@ pub struct BlockchainInfo {
     /// Commitment to the state after the last block.
     pub state_commitment: Text<Hash>,
     /// All money: the sum of unspent outputs.
-    pub supply: Coins,
+    pub supply: JsonAmount,
     /// How many unspent outputs there are.
     pub utxos: u64,
     /// What an operator should know.
@@ -85,7 +85,7 @@ pub struct NetworkInfo {
     /// Most outbound connections.
     pub outbound_max: u32,
     /// Least fee this node relays. Unit: TIME per 1,000 bytes.
-    pub relayfee: Coins,
+    pub relayfee: JsonAmount,
     /// The validators' clocks, their median by voting power, minus ours; null while fewer than a quorum are measured. Unit: milliseconds.
     pub time_offset_ms: Option<i64>,
     /// What an operator should know.
@@ -111,9 +111,9 @@ pub struct PeerInfo {
     pub subver: String,
     /// Version of its protocol.
     pub version: u16,
-    /// Height it last told of.
+    /// Height that it last reported.
     pub height: u64,
-    /// Its clock minus ours, as told with its greeting and its pongs. Unit: seconds.
+    /// Its clock minus ours, as its handshake and its pongs report it. Unit: seconds.
     pub timeoffset: Option<i64>,
     /// The same, more exactly. Unit: milliseconds.
     pub time_offset_ms: Option<i64>,
@@ -187,7 +187,7 @@ pub struct EndInfo {
     pub why: String,
     /// When. Unit: seconds since 1970.
     pub ended: u64,
-    /// How long it was up; 0 when the greeting never completed. Unit: seconds.
+    /// How long it was up; 0 when the handshake never completed. Unit: seconds.
     pub uptime: f64,
     /// How long nothing had come. Unit: seconds.
     pub silent: f64,
@@ -257,11 +257,11 @@ pub struct MempoolInfo {
     /// Most bytes it holds.
     pub maxmempool: u64,
     /// Sum of their fees.
-    pub total_fee: Coins,
+    pub total_fee: JsonAmount,
     /// Least fee to enter now: it rises while the pool is full. Unit: TIME per 1,000 bytes.
-    pub mempoolminfee: Coins,
+    pub mempoolminfee: JsonAmount,
     /// Least fee ever. Unit: TIME per 1,000 bytes.
-    pub minrelaytxfee: Coins,
+    pub minrelaytxfee: JsonAmount,
 }
 
 /// One value of `getrawmempool` with `verbose`.
@@ -274,7 +274,7 @@ pub struct MempoolEntry {
     /// Unit: bytes.
     pub size: u64,
     /// What it pays.
-    pub fee: Coins,
+    pub fee: JsonAmount,
     /// When it entered.
     pub time: u64,
     /// Parents that wait in the mempool too.
@@ -292,7 +292,7 @@ pub struct MempoolAcceptance {
     pub size: u64,
     /// What it pays, when it would enter.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub fee: Option<Coins>,
+    pub fee: Option<JsonAmount>,
     /// Why it would not.
     #[serde(rename = "reject-reason", skip_serializing_if = "Option::is_none", default)]
     pub reject_reason: Option<String>,
@@ -302,11 +302,11 @@ pub struct MempoolAcceptance {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Balance {
     /// Final and not about to be spent.
-    pub spendable: Coins,
+    pub spendable: JsonAmount,
     /// Final, but spent by a transaction that waits in the mempool.
-    pub locked: Coins,
+    pub locked: JsonAmount,
     /// To be received from transactions in the mempool.
-    pub pending: Coins,
+    pub pending: JsonAmount,
 }
 
 /// `getconsensusinfo`: what is being decided, and who is missing.

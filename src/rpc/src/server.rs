@@ -1,10 +1,10 @@
-//! HTTP: one accept loop with bounds on connections, time and size, and the checks before a call is looked at.
+//! HTTP: one accept loop with bounds on connections, time and size, and the checks before a call is read.
 
 use crate::auth::Auth;
-use crate::connections::{Busy, Id};
+use crate::connections::{Busy, ConnectionId};
 use crate::error::RpcError;
-use crate::node::Node;
-use crate::protocol::{Calls, Reply, fault};
+use crate::node::NodeApi;
+use crate::protocol::{Calls, HttpReply, fault};
 use crate::trouble::{Severity, Trouble};
 use crate::watched::SharedConnections;
 use axum::Router;
@@ -28,7 +28,7 @@ use tokio::time::MissedTickBehavior;
 
 /// What requests may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct RpcLimits {
     /// Most calls in progress, beside waits and submissions; more are answered "busy". Calls of a batch count one by one.
     pub calls_max: usize,
     /// Most calls of `waitfornewblock` in progress; more are answered "busy".
@@ -62,7 +62,7 @@ pub struct Limits {
     pub shutdown_time: Duration,
 }
 
-impl Default for Limits {
+impl Default for RpcLimits {
     fn default() -> Self {
         Self {
             calls_max: 64,
@@ -84,7 +84,7 @@ impl Default for Limits {
     }
 }
 
-/// How often deadlines of connections are looked at.
+/// How often deadlines of connections are checked.
 const TICK: Duration = Duration::from_millis(250);
 /// Buffer of a connection, and so the longest head of a request. Unit: bytes.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -92,18 +92,18 @@ const BUFFER_BYTES: usize = 64 * 1024;
 const WRONG_PASSWORD_PAUSE: Duration = Duration::from_millis(250);
 
 /// The server: JSON-RPC by POST to `/`, and by GET `/health`, `/ready`, `/metrics` and the pages given.
-pub struct Server {
-    node: Arc<dyn Node>,
+pub struct RpcServer {
+    node: Arc<dyn NodeApi>,
     auth: Auth,
     hosts: Vec<String>,
-    limits: Limits,
+    limits: RpcLimits,
     pages: Router,
 }
 
-impl Server {
+impl RpcServer {
     /// A server with the default limits.
-    pub fn new(node: Arc<dyn Node>, auth: Auth) -> Self {
-        Self { node, auth, hosts: Vec::new(), limits: Limits::default(), pages: Router::new() }
+    pub fn new(node: Arc<dyn NodeApi>, auth: Auth) -> Self {
+        Self { node, auth, hosts: Vec::new(), limits: RpcLimits::default(), pages: Router::new() }
     }
 
     /// Answers under these host names too, beside `localhost` and IP addresses.
@@ -114,7 +114,7 @@ impl Server {
 
     /// Other limits.
     #[must_use]
-    pub fn with_limits(self, limits: Limits) -> Self {
+    pub fn with_limits(self, limits: RpcLimits) -> Self {
         Self { limits, ..self }
     }
 
@@ -124,7 +124,7 @@ impl Server {
         Self { pages, ..self }
     }
 
-    /// Serves until `end` is ready; then answers in progress have [`Limits::shutdown_time`] to finish. Dropping the future ends all
+    /// Serves until `end` is ready; then answers in progress have [`RpcLimits::shutdown_time`] to finish. Dropping the future ends all
     /// at once. An error of one connection or of accepting never ends the server.
     pub async fn serve(self, listener: TcpListener, end: impl Future<Output = ()> + Send) {
         let limits = self.limits.clone();
@@ -176,7 +176,7 @@ impl Server {
 
     fn router(self) -> Router {
         let calls = Arc::new(Calls::new(self.node, self.limits));
-        let gate = Arc::new(Gate { auth: self.auth, hosts: self.hosts });
+        let gate = Arc::new(RequestGate { auth: self.auth, hosts: self.hosts });
         let rpc = post(rpc).route_layer(middleware::from_fn_with_state(gate.clone(), authorized));
         Router::new()
             .route("/", rpc)
@@ -218,7 +218,7 @@ async fn accept(listener: &TcpListener, log: &mut AcceptLog) -> Option<(TcpStrea
 #[derive(Clone)]
 struct Remote {
     ip: IpAddr,
-    id: Id,
+    id: ConnectionId,
     connections: SharedConnections,
 }
 
@@ -232,14 +232,14 @@ const SINGLE: [(HeaderName, &str); 5] = [
 ];
 
 /// Whom to let in.
-struct Gate {
+struct RequestGate {
     auth: Auth,
     hosts: Vec<String>,
 }
 
 /// The first to see a request: refuses what a page in somebody's browser could send.
 async fn known_host(
-    State(gate): State<Arc<Gate>>,
+    State(gate): State<Arc<RequestGate>>,
     Extension(remote): Extension<Remote>,
     request: Request,
     next: Next,
@@ -252,8 +252,8 @@ async fn known_host(
     response.map(|body| remote.connections.answer(remote.id, body))
 }
 
-impl Gate {
-    /// Why a request is refused: headers that can be read in two ways, a host name that is not ours, under which a browser would reach us by
+impl RequestGate {
+    /// Why a request is refused: ambiguous headers, a host name that is not ours, under which a browser would reach us by
     /// DNS rebinding, or a page of another origin.
     fn refusal(&self, uri: &Uri, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
         // Whoever stands between (a proxy, a cache) may have gone by the other one (RFC 9112, section 3.2).
@@ -296,7 +296,7 @@ fn is_ip(name: &str) -> bool {
 
 /// Lets only callers with credentials through.
 async fn authorized(
-    State(gate): State<Arc<Gate>>,
+    State(gate): State<Arc<RequestGate>>,
     Extension(remote): Extension<Remote>,
     request: Request,
     next: Next,
@@ -348,7 +348,7 @@ async fn rpc(
     }
 }
 
-impl IntoResponse for Reply {
+impl IntoResponse for HttpReply {
     fn into_response(self) -> Response {
         match self.body {
             None => self.status.into_response(),

@@ -31,9 +31,9 @@ impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Text<T> {
 /// Money in JSON: a number of TIME with eight decimals, as Bitcoin's interfaces show it. Exact, because the digits are written
 /// and read as text and never pass through a floating-point number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Coins(pub Amount);
+pub struct JsonAmount(pub Amount);
 
-impl Coins {
+impl JsonAmount {
     /// Reads an amount from a number's own digits or from text; `None` when the value is neither.
     ///
     /// # Errors
@@ -48,20 +48,20 @@ impl Coins {
     }
 }
 
-impl From<Amount> for Coins {
+impl From<Amount> for JsonAmount {
     fn from(amount: Amount) -> Self {
         Self(amount)
     }
 }
 
-impl Serialize for Coins {
+impl Serialize for JsonAmount {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let digits = self.0.to_string();
         digits.parse::<serde_json::Number>().map_err(serde::ser::Error::custom)?.serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Coins {
+impl<'de> Deserialize<'de> for JsonAmount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = serde_json::Value::deserialize(deserializer)?;
         match Self::read(&value) {
@@ -79,20 +79,20 @@ mod tests {
     #[test]
     fn money_is_exact_at_every_size() {
         for units in [0, 1, 99_999_999, 100_000_000, 9_007_199_254_740_993, u64::MAX] {
-            let json = serde_json::to_string(&Coins(Amount(units))).unwrap();
+            let json = serde_json::to_string(&JsonAmount(Amount(units))).unwrap();
             assert_eq!(json, format!("{}.{:08}", units / 100_000_000, units % 100_000_000));
-            assert_eq!(serde_json::from_str::<Coins>(&json).unwrap().0, Amount(units));
-            assert_eq!(serde_json::from_str::<Coins>(&format!("\"{json}\"")).unwrap().0, Amount(units));
-            let value = serde_json::to_value(Coins(Amount(units))).unwrap();
+            assert_eq!(serde_json::from_str::<JsonAmount>(&json).unwrap().0, Amount(units));
+            assert_eq!(serde_json::from_str::<JsonAmount>(&format!("\"{json}\"")).unwrap().0, Amount(units));
+            let value = serde_json::to_value(JsonAmount(Amount(units))).unwrap();
             assert_eq!(value.to_string(), json, "through a value too");
         }
         for (text, units) in
             [("1e-05", 1_000), ("1e2", 10_000_000_000), ("0.123456780", 12_345_678), ("1.000000000", 100_000_000)]
         {
-            assert_eq!(serde_json::from_str::<Coins>(text).unwrap().0, Amount(units), "{text}");
+            assert_eq!(serde_json::from_str::<JsonAmount>(text).unwrap().0, Amount(units), "{text}");
         }
         for bad in ["-1", "1e12", "0.000000001", "1e-9", "true", "184467440738", "\"\"", "\"NaN\""] {
-            assert!(serde_json::from_str::<Coins>(bad).is_err(), "{bad}");
+            assert!(serde_json::from_str::<JsonAmount>(bad).is_err(), "{bad}");
         }
     }
 

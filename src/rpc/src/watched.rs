@@ -1,7 +1,7 @@
 //! The table of connections with its clock, its sockets and its answers: what happens is reported to it, and what it closes ends.
 
-use crate::connections::{Busy, CloseReason, Connections, Id};
-use crate::server::Limits;
+use crate::connections::{Busy, CloseReason, ConnectionId, Connections};
+use crate::server::RpcLimits;
 use axum::body::{Body, Bytes};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::collections::BTreeMap;
@@ -23,20 +23,20 @@ const PAGE_TIME: Duration = Duration::from_millis(100);
 /// The server's connections. The lock is held for a few operations of the table, never across a wait.
 #[derive(Clone)]
 pub(crate) struct SharedConnections {
-    inner: Arc<Mutex<Inner>>,
+    inner: Arc<Mutex<ConnectionsInner>>,
     /// The page `/metrics`, and when it was made.
     page: Arc<Mutex<Option<(Duration, Bytes)>>>,
     start: Instant,
 }
 
-struct Inner {
+struct ConnectionsInner {
     table: Connections,
     /// How to end each one. Bound: that of the table.
-    ends: BTreeMap<Id, oneshot::Sender<CloseReason>>,
+    ends: BTreeMap<ConnectionId, oneshot::Sender<CloseReason>>,
 }
 
-impl Inner {
-    fn close(&mut self, id: Id, reason: CloseReason) {
+impl ConnectionsInner {
+    fn close(&mut self, id: ConnectionId, reason: CloseReason) {
         if let Some(end) = self.ends.remove(&id) {
             // Its task may have ended by itself.
             let _ = end.send(reason);
@@ -45,12 +45,12 @@ impl Inner {
 }
 
 impl SharedConnections {
-    pub(crate) fn new(limits: Limits) -> Self {
-        let inner = Inner { table: Connections::new(limits), ends: BTreeMap::new() };
+    pub(crate) fn new(limits: RpcLimits) -> Self {
+        let inner = ConnectionsInner { table: Connections::new(limits), ends: BTreeMap::new() };
         Self { inner: Arc::new(Mutex::new(inner)), page: Arc::default(), start: Instant::now() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, ConnectionsInner> {
         // The table is consistent between any two of its operations.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -65,7 +65,7 @@ impl SharedConnections {
 
     /// Gives a connection that was accepted its place, which is free again when the socket that comes back is dropped. The receiver hears
     /// when and why it must be closed.
-    pub(crate) fn accept(&self, stream: TcpStream, from: IpAddr) -> (Watched, oneshot::Receiver<CloseReason>) {
+    pub(crate) fn accept(&self, stream: TcpStream, from: IpAddr) -> (WatchedSocket, oneshot::Receiver<CloseReason>) {
         let (end, ended) = oneshot::channel();
         let mut inner = self.lock();
         let (id, victim) = inner.table.on_accept(self.now(), from);
@@ -74,16 +74,16 @@ impl SharedConnections {
             inner.close(victim, CloseReason::GaveWay);
         }
         drop(inner);
-        (Watched { stream, id, shared: self.clone() }, ended)
+        (WatchedSocket { stream, id, shared: self.clone() }, ended)
     }
 
     /// The head of a request is complete.
-    pub(crate) fn head(&self, id: Id) {
+    pub(crate) fn head(&self, id: ConnectionId) {
         self.lock().table.on_head(self.now(), id);
     }
 
     /// The whole of a request has come.
-    pub(crate) fn request(&self, id: Id) {
+    pub(crate) fn request(&self, id: ConnectionId) {
         self.lock().table.on_request(id);
     }
 
@@ -91,7 +91,7 @@ impl SharedConnections {
     ///
     /// # Errors
     /// `Busy` when there is no place for another one.
-    pub(crate) fn authenticated(&self, id: Id) -> Result<(), Busy> {
+    pub(crate) fn authenticated(&self, id: ConnectionId) -> Result<(), Busy> {
         let mut inner = self.lock();
         if let Some(victim) = inner.table.on_authenticated(id)? {
             inner.close(victim, CloseReason::GaveWay);
@@ -100,8 +100,8 @@ impl SharedConnections {
     }
 
     /// The body of an answer, whose end is reported.
-    pub(crate) fn answer(&self, id: Id, body: Body) -> Body {
-        Body::new(Answer { body, id, shared: self.clone() })
+    pub(crate) fn answer(&self, id: ConnectionId, body: Body) -> Body {
+        Body::new(WatchedBody { body, id, shared: self.clone() })
     }
 
     /// Closes those whose time is over.
@@ -144,19 +144,19 @@ impl SharedConnections {
 }
 
 /// The body of an answer. Dropped when hyper has taken all of it.
-struct Answer {
+struct WatchedBody {
     body: Body,
-    id: Id,
+    id: ConnectionId,
     shared: SharedConnections,
 }
 
-impl Drop for Answer {
+impl Drop for WatchedBody {
     fn drop(&mut self) {
         self.shared.lock().table.on_answered(self.shared.now(), self.id);
     }
 }
 
-impl HttpBody for Answer {
+impl HttpBody for WatchedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -177,15 +177,15 @@ impl HttpBody for Answer {
 }
 
 /// A socket that reports what happens on it.
-pub(crate) struct Watched {
+pub(crate) struct WatchedSocket {
     stream: TcpStream,
-    id: Id,
+    id: ConnectionId,
     shared: SharedConnections,
 }
 
-impl Watched {
+impl WatchedSocket {
     /// The number of the connection.
-    pub(crate) fn id(&self) -> Id {
+    pub(crate) fn id(&self) -> ConnectionId {
         self.id
     }
 
@@ -199,7 +199,7 @@ impl Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for WatchedSocket {
     fn drop(&mut self) {
         let mut inner = self.shared.lock();
         inner.table.on_end(self.id);
@@ -207,7 +207,7 @@ impl Drop for Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for WatchedSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
@@ -218,7 +218,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for WatchedSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.note_written(written)
@@ -256,7 +256,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_page_of_metrics_is_made_once_for_many() {
-        let shared = SharedConnections::new(Limits::default());
+        let shared = SharedConnections::new(RpcLimits::default());
         let made = Cell::new(0);
         let page = || {
             shared.metrics_page(|| {

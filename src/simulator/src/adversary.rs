@@ -1,7 +1,7 @@
 //! Validators that lie: the real node's code, and between its messages and their encryption somebody who has its keys and changes,
 //! withholds, repeats or invents what is said.
 //!
-//! A liar's own files stay honest, so it comes back after a crash like everybody else; only its words cannot be relied on.
+//! A Byzantine validator's own files stay honest, so it comes back after a crash like everybody else; only its words cannot be relied on.
 
 mod blocks;
 mod stream;
@@ -52,7 +52,7 @@ crate::kinds::kinds! {
     /// Heights that do not exist.
     FalseHeight = "false height",
     /// It says to have what it has not, and lacks what it has.
-    FalseHoldings = "false holdings",
+    FalseVoteSetBits = "false holdings",
     /// Transactions, ids and addresses that nobody made.
     Spam = "spam",
 }
@@ -64,11 +64,11 @@ const HEARD_MAX: usize = 256;
 /// Most bytes that spam adds to one message.
 const SPAM_BYTES_MAX: usize = 4096;
 
-/// Which lies are told, and how often out of a thousand times.
+/// Which lies it sends, and how often out of a thousand times.
 pub type Lies = BTreeMap<Lie, u32>;
 
 /// One that lies. It survives the lives of its node.
-pub(crate) struct Liar {
+pub(crate) struct ByzantineValidator {
     key: SecretKey,
     chain: ChainId,
     rng: StdRng,
@@ -78,17 +78,17 @@ pub(crate) struct Liar {
     /// Its own blocks by id, and what some get instead.
     changed: VecDeque<(BlockId, Block)>,
     heard: VecDeque<Message>,
-    told: BTreeMap<&'static str, u64>,
+    counts: BTreeMap<&'static str, u64>,
 }
 
-/// The liar, for its connections.
+/// The Byzantine validator, for its connections.
 #[derive(Clone)]
-pub(crate) struct SharedLiar(Arc<Mutex<Liar>>);
+pub(crate) struct SharedByzantine(Arc<Mutex<ByzantineValidator>>);
 
-impl SharedLiar {
-    /// A validator with this key that tells these lies.
+impl SharedByzantine {
+    /// A validator with this key that sends these lies.
     pub(crate) fn new(key: SecretKey, chain: ChainId, lies: Lies, rng: StdRng) -> Self {
-        Self(Arc::new(Mutex::new(Liar {
+        Self(Arc::new(Mutex::new(ByzantineValidator {
             key,
             chain,
             fooled: BTreeMap::new(),
@@ -96,21 +96,21 @@ impl SharedLiar {
             lies,
             changed: VecDeque::new(),
             heard: VecDeque::new(),
-            told: BTreeMap::new(),
+            counts: BTreeMap::new(),
         })))
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Liar> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ByzantineValidator> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How often each lie was told.
-    pub(crate) fn told(&self) -> BTreeMap<&'static str, u64> {
-        self.lock().told.clone()
+    /// How often each lie was sent.
+    pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.lock().counts.clone()
     }
 }
 
-impl Liar {
+impl ByzantineValidator {
     /// Whether to lie so this time.
     fn will(&mut self, lie: Lie) -> bool {
         let often = self.lies.get(&lie).copied().unwrap_or(0);
@@ -118,7 +118,7 @@ impl Liar {
     }
 
     fn note(&mut self, lie: Lie) {
-        *self.told.entry(lie.name()).or_default() += 1;
+        *self.counts.entry(lie.name()).or_default() += 1;
     }
 
     fn does(&mut self, lie: Lie) -> bool {
@@ -178,13 +178,13 @@ impl Liar {
                 let forged = decode::<PolkaCertificate>(bytes).map(|polka| self.forge_polka(polka));
                 forged.map_or_else(|_| vec![message], |forged| vec![ConsensusMessage::Polka(opaque(&forged))])
             }
-            ConsensusMessage::Holdings(holdings) if self.does(Lie::FalseHoldings) => {
-                let mut holdings = holdings.clone();
-                for byte in holdings.prevotes.iter_mut().chain(&mut holdings.precommits) {
+            ConsensusMessage::VoteSetBits(bits) if self.does(Lie::FalseVoteSetBits) => {
+                let mut bits = bits.clone();
+                for byte in bits.prevotes.iter_mut().chain(&mut bits.precommits) {
                     *byte = self.rng.random();
                 }
-                (holdings.has_proposal, holdings.has_block) = (self.rng.random(), self.rng.random());
-                vec![ConsensusMessage::Holdings(holdings)]
+                (bits.has_proposal, bits.has_block) = (self.rng.random(), self.rng.random());
+                vec![ConsensusMessage::VoteSetBits(bits)]
             }
             _ => vec![message],
         };

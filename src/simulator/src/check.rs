@@ -1,12 +1,12 @@
-//! The judge of a run: sees what every node makes durable and what it publishes, in all its lives, and remembers all of it.
+//! The checker of a run: sees what every node makes durable and what it publishes, in all its lives, and remembers all of it.
 //!
 //! No honest key may ever sign two things for one place; every height has one block; what a node called final stays so; money neither
 //! comes nor goes; nobody drops a peer that is alive or keeps one that is dead; everything stays within its bounds.
 
-mod calm;
+mod quiet;
 mod violation;
 
-pub use calm::Calm;
+pub use quiet::QuietTimes;
 pub use violation::Violation;
 
 use crate::trace::Trace;
@@ -23,7 +23,7 @@ use timed_peer::{EndReason, LaneLimits};
 use timed_primitives::{Amount, BlockId, Hash, Height, PublicKey, Round, SecretKey, TxId};
 use tokio::time::Instant;
 
-/// Violations remembered; the first ones tell the most.
+/// Violations remembered; the first ones say the most.
 const VIOLATIONS_MAX: usize = 100;
 /// A session that lasted so long between two nodes that nothing disturbed may end only because a node wishes so.
 const SETTLED: Duration = Duration::from_secs(10);
@@ -56,11 +56,11 @@ struct Known {
     published: Height,
     /// Compared in this life.
     checked: Height,
-    /// The newest end of a session that was judged.
-    judged_end: Option<Arc<PostMortem>>,
+    /// The newest end of a session that was checked.
+    checked_end: Option<Arc<PostMortem>>,
 }
 
-/// Remembers and judges.
+/// Remembers and checks.
 pub struct Checker {
     trace: Trace,
     supply: Amount,
@@ -74,7 +74,7 @@ pub struct Checker {
     by_node_key: BTreeMap<PublicKey, u64>,
     /// Whose signatures may contradict.
     byzantine: BTreeSet<u64>,
-    calm: Calm,
+    quiet: QuietTimes,
     newly_final: Vec<NewlyFinal>,
     transactions: u64,
     rounds_failed: u64,
@@ -103,7 +103,7 @@ impl SharedChecker {
             by_consensus_key: keys("consensus"),
             by_node_key: keys("node"),
             byzantine: BTreeSet::new(),
-            calm: Calm::default(),
+            quiet: QuietTimes::default(),
             newly_final: Vec::new(),
             transactions: 0,
             rounds_failed: 0,
@@ -156,8 +156,8 @@ impl Checker {
     }
 
     /// Who was disturbed when.
-    pub const fn calm(&mut self) -> &mut Calm {
-        &mut self.calm
+    pub const fn quiet(&mut self) -> &mut QuietTimes {
+        &mut self.quiet
     }
 
     /// This node's key may sign what it likes.
@@ -180,7 +180,7 @@ impl Checker {
         }
     }
 
-    /// A node's disk was taken away or set back by the world: what it published may be gone, and so is what it signed and nobody else keeps.
+    /// A node's disk was wiped or restored from an old copy by the world: what it published may be gone, and so is what it signed and nobody else keeps.
     /// That it cannot know, and no message that it sent was ever acted upon; should a neighbour remember one, that comes up as soon as the
     /// neighbour makes it durable.
     pub fn forget_published(&mut self, node: u64) {
@@ -236,7 +236,7 @@ impl Checker {
     pub(crate) fn on_start(&mut self, node: u64, reader: &LedgerReader) {
         let known = self.known.entry(node).or_default();
         known.checked = Height::GENESIS;
-        known.judged_end = None;
+        known.checked_end = None;
         let (published, found) = (known.published, reader.tip().height);
         if found < published {
             self.report(Violation::WentBack { node, published, found });
@@ -295,7 +295,7 @@ impl Checker {
     }
 
     /// A block is final for the first time.
-    fn take_block(&mut self, node: u64, decided: &timed_ledger::Decided) {
+    fn take_block(&mut self, node: u64, decided: &timed_ledger::DecidedBlock) {
         let block = &decided.block;
         self.trace.node(
             node,
@@ -349,7 +349,7 @@ impl Checker {
             if !seen.insert(id) {
                 self.report(Violation::TwoSessions { node, peer: id });
             }
-            let gone_for = self.calm.unheard_for(node, id);
+            let gone_for = self.quiet.unheard_for(node, id);
             if gone_for > timed_peer::heartbeat::deadline(peer.interval) + LATENESS {
                 self.report(Violation::DeadPeerKept { node, peer: id, gone_for });
             }
@@ -360,20 +360,20 @@ impl Checker {
                 self.report(Violation::Unbounded { node, what: "bytes queued for one peer", found, bound });
             }
         }
-        let judged = self.known.entry(node).or_default().judged_end.clone();
-        let is_judged = |end: &Arc<PostMortem>| judged.as_ref().is_some_and(|judged| Arc::ptr_eq(judged, end));
-        let fresh: Vec<_> = view.ended.iter().rev().take_while(|end| !is_judged(end)).cloned().collect();
+        let checked = self.known.entry(node).or_default().checked_end.clone();
+        let is_checked = |end: &Arc<PostMortem>| checked.as_ref().is_some_and(|checked| Arc::ptr_eq(checked, end));
+        let fresh: Vec<_> = view.ended.iter().rev().take_while(|end| !is_checked(end)).cloned().collect();
         for end in fresh.iter().rev() {
-            self.judge_end(node, end);
+            self.check_end(node, end);
         }
         if let Some(newest) = fresh.first() {
-            self.judge_dials(node, view);
-            self.known.entry(node).or_default().judged_end = Some(newest.clone());
+            self.check_dials(node, view);
+            self.known.entry(node).or_default().checked_end = Some(newest.clone());
         }
     }
 
     /// Two may dial each other at one moment; who is connected is not dialled again and again.
-    fn judge_dials(&mut self, node: u64, view: &PeersView) {
+    fn check_dials(&mut self, node: u64, view: &PeersView) {
         for peer in &view.peers {
             let Some(id) = self.by_node_key.get(&peer.key).copied() else { continue };
             let is_surplus = |end: &&Arc<PostMortem>| {
@@ -388,7 +388,7 @@ impl Checker {
         }
     }
 
-    fn judge_end(&mut self, node: u64, ended: &PostMortem) {
+    fn check_end(&mut self, node: u64, ended: &PostMortem) {
         let Some(peer) = ended.key.and_then(|key| self.by_node_key.get(&key).copied()) else { return };
         let reason = ended.end.reason;
         if ended.up_for > Duration::ZERO {
@@ -404,12 +404,12 @@ impl Checker {
                 | EndReason::Shutdown
         );
         let up_for = ended.up_for;
-        let is_calm = self.calm.is_calm_for(node, peer, ended.silent_for + AFTERMATH + LATENESS);
+        let is_quiet = self.quiet.is_quiet_for(node, peer, ended.silent_for + AFTERMATH + LATENESS);
         let are_honest = !self.byzantine.contains(&peer) && !self.byzantine.contains(&node);
         // Held against the peer: between honest nodes never right, whatever befell them.
         let is_accusation =
             matches!(reason, EndReason::Misbehaviour | EndReason::Undecodable | EndReason::OversizedFrame);
-        if are_honest && (is_accusation || (up_for > SETTLED && !is_wished && is_calm)) {
+        if are_honest && (is_accusation || (up_for > SETTLED && !is_wished && is_quiet)) {
             self.report(Violation::FalseDisconnect { node, peer, reason, up_for });
         }
     }
@@ -436,7 +436,7 @@ impl Checker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Crash, Kept, World, WorldConfig, play};
+    use crate::{Crash, KeptState, World, WorldConfig, play};
     use timed_primitives::{Round, Vote, VoteKind};
 
     fn vote(height: u64, block: Option<BlockId>) -> Statement {
@@ -491,16 +491,16 @@ mod tests {
                 world.run_for(Duration::from_millis(7)).await;
             }
             let [one, two] = &worlds;
-            let stranger = two.node(1).unwrap().handles().reader;
-            one.checker().lock().on_tip(2, &stranger);
+            let unknown = two.node(1).unwrap().handles().reader;
+            one.checker().lock().on_tip(2, &unknown);
             assert!(matches!(one.checker().lock().violations()[0], Violation::OtherBlock { node: 2, .. }));
             two.checker().lock().supply = Amount(1);
             two.checker().lock().known.clear();
-            two.checker().lock().on_tip(1, &stranger);
+            two.checker().lock().on_tip(1, &unknown);
             assert!(matches!(two.checker().lock().violations()[..], [Violation::Supply { node: 1, .. }]));
             let node = one.node(1).unwrap();
             node.kill(Crash::Process);
-            node.0.kept.replace(Kept::default());
+            node.0.kept.replace(KeptState::default());
             node.start().unwrap();
             let last = one.checker().lock().violations().last().cloned();
             assert!(matches!(last, Some(Violation::WentBack { node: 1, found: Height(0), .. })), "{last:?}");
@@ -538,7 +538,7 @@ mod tests {
             let end = |reason, up_for| {
                 let mut ended = view.clone();
                 let peer = &view.peers[0];
-                let end = timed_peer::End::ours(reason);
+                let end = timed_peer::SessionEnd::ours(reason);
                 ended.ended.push(Arc::new(PostMortem {
                     key: Some(peer.key),
                     up_for: Duration::from_secs(up_for),

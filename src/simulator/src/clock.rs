@@ -1,6 +1,6 @@
 //! A node's clock: off by some, running too fast or too slow, and moved by its operator.
 
-use crate::gate::Gate;
+use crate::gate::NodeGate;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub struct Skew {
 
 /// The clock of one life.
 pub(crate) struct NodeClock {
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) gate: Arc<NodeGate>,
     pub(crate) skew: Arc<Skew>,
     /// When the world began, and the civil time then.
     pub(crate) origin: tokio::time::Instant,
@@ -55,7 +55,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_clock_runs_too_fast_and_stands_elsewhere_and_a_sync_takes_time_on_it() {
         let disk = DiskPace { sync_micros: 7_000..=7_000, room_bytes: None };
-        let gate = Gate::new(1, Trace::new(None), StdRng::seed_from_u64(1), &disk);
+        let gate = NodeGate::new(1, Trace::new(None), StdRng::seed_from_u64(1), &disk);
         let skew = Arc::new(Skew { offset_ms: AtomicI64::new(-2_000), drift_ppm: 100 });
         let origin = tokio::time::Instant::now();
         let clock = NodeClock { gate: gate.clone(), skew: skew.clone(), origin, started: UnixTime(1_000_000) };

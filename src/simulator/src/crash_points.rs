@@ -1,10 +1,10 @@
-//! Kill anywhere: one short story of four validators, told once for each event of one of them, which crashes there.
+//! Kill anywhere: one short story of four validators, played once for each event of one of them, which crashes there.
 //!
 //! The story: all start and payments are made, for some of them without another validator, so that rounds fail; then the one stops, is away
 //! for some payments, starts again, and more payments are made in the same way. Played once without a crash the story says how many events
 //! each of the two lives of that validator has. A *crash point* is one of these events and a
 //! way to crash there, and perhaps an event of the life after it in which the node crashes again, in either way, while it recovers. At each point the
-//! node must open, catch up, sign again, and take a payment that becomes final everywhere; the judge looks at all of it.
+//! node must open, catch up, sign again, and take a payment that becomes final everywhere; the checker sees all of it.
 
 mod point;
 mod tally;
@@ -65,7 +65,7 @@ impl Lives {
 
 /// What came of one story.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct CrashOutcome {
     /// Whether the crash came.
     pub has_crashed: bool,
     /// How often the victim was started after a crash.
@@ -82,7 +82,7 @@ pub struct Told {
     pub violations: Vec<Violation>,
 }
 
-impl Told {
+impl CrashOutcome {
     /// Whether nothing was found.
     pub const fn is_sound(&self) -> bool {
         self.violations.is_empty() && self.lost == 0
@@ -92,30 +92,30 @@ impl Told {
 /// Plays the story without a crash.
 ///
 /// # Errors
-/// [`Trouble`]: then there is no sense in crashes.
-pub fn without_crash(seed: u64) -> Result<Lives, Trouble> {
+/// [`StoryTrouble`]: then there is no sense in crashes.
+pub fn without_crash(seed: u64) -> Result<Lives, StoryTrouble> {
     play(async {
         let mut story = Story::new(seed, None, None);
-        story.tell().await?;
+        story.play().await?;
         let found = story.world.checker().lock().violations().first().map(ToString::to_string);
-        found.map_or(Ok(story.lives), |text| Err(Trouble::Judged { text }))
+        found.map_or(Ok(story.lives), |text| Err(StoryTrouble::Violated { text }))
     })
 }
 
 /// Plays the story with the crash of one point.
-pub fn with_crash(seed: u64, point: CrashPoint, print: Option<Print>) -> Told {
+pub fn with_crash(seed: u64, point: CrashPoint, print: Option<Print>) -> CrashOutcome {
     play(async {
         let mut story = Story::new(seed, Some(point), print);
-        if let Err(trouble) = story.tell().await {
+        if let Err(trouble) = story.play().await {
             story.world.checker().lock().report(trouble.into());
         }
-        story.told.took = story.world.trace().elapsed();
-        story.told.violations = story.world.checker().lock().violations().to_vec();
-        story.told
+        story.outcome.took = story.world.trace().elapsed();
+        story.outcome.violations = story.world.checker().lock().violations().to_vec();
+        story.outcome
     })
 }
 
-/// Plays the story for one of `every` crash points. `progress` is told after each.
+/// Plays the story for one of `every` crash points. `progress` is called after each.
 pub fn enumerate(seed: u64, every: u64, mut progress: impl FnMut(&CrashReport)) -> CrashReport {
     let lives = match without_crash(seed) {
         Ok(lives) => lives,
@@ -133,29 +133,31 @@ pub fn enumerate(seed: u64, every: u64, mut progress: impl FnMut(&CrashReport)) 
 
 /// The story cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
+pub enum StoryTrouble {
     /// A node does not open what it kept.
     #[error(transparent)]
     DoesNotStart(#[from] StartError),
     /// Something did not happen in time.
     #[error("{text}")]
-    Late {
+    TimedOut {
         /// What, and why.
         text: String,
     },
-    /// The judge found what must never be.
+    /// The checker found what must never be.
     #[error("{text}")]
-    Judged {
+    Violated {
         /// In words.
         text: String,
     },
 }
 
-impl From<Trouble> for Violation {
-    fn from(trouble: Trouble) -> Self {
+impl From<StoryTrouble> for Violation {
+    fn from(trouble: StoryTrouble) -> Self {
         match trouble {
-            Trouble::DoesNotStart(StartError { node, text }) => Self::Stopped { node, text },
-            Trouble::Late { text } | Trouble::Judged { text } => Self::NotLive { after: STEP_WITHIN, text },
+            StoryTrouble::DoesNotStart(StartError { node, text }) => Self::Stopped { node, text },
+            StoryTrouble::TimedOut { text } | StoryTrouble::Violated { text } => {
+                Self::NotLive { after: STEP_WITHIN, text }
+            }
         }
     }
 }
@@ -170,7 +172,7 @@ struct Story {
     /// Those of them that were final on all nodes that ran.
     payments: Vec<TxId>,
     lives: Lives,
-    told: Told,
+    outcome: CrashOutcome,
 }
 
 impl Story {
@@ -182,7 +184,7 @@ impl Story {
             nodes.iter().filter(|node| node.id() == VICTIM).for_each(|node| node.set_fate(point.fate(seed)));
         }
         let lives = Lives { events: [0, 0], recovery: 0 };
-        Self { seed, world, nodes, point, made: 0, payments: Vec::new(), lives, told: Told::default() }
+        Self { seed, world, nodes, point, made: 0, payments: Vec::new(), lives, outcome: CrashOutcome::default() }
     }
 
     fn victim(&self) -> &Node {
@@ -198,14 +200,14 @@ impl Story {
         Some(CrashPlan { crash: point.crash, events: point.event })
     }
 
-    fn start(&mut self, plan: Option<CrashPlan>) -> Result<(), Trouble> {
+    fn start(&mut self, plan: Option<CrashPlan>) -> Result<(), StoryTrouble> {
         let started = self.victim().start_with(plan);
-        self.told.not_opened += u64::from(started.is_err());
+        self.outcome.not_opened += u64::from(started.is_err());
         Ok(started?)
     }
 
-    /// What else must never be, the judge has.
-    async fn tell(&mut self) -> Result<(), Trouble> {
+    /// What else must never be, the checker has.
+    async fn play(&mut self) -> Result<(), StoryTrouble> {
         for node in self.others() {
             node.start()?;
         }
@@ -221,7 +223,7 @@ impl Story {
     }
 
     /// One life of the victim, or what its crash leaves of it.
-    async fn live(&mut self, life: u8) -> Result<(), Trouble> {
+    async fn live(&mut self, life: u8) -> Result<(), StoryTrouble> {
         self.start(self.plan(life))?;
         let gate = self.victim().gate();
         if life == 2 {
@@ -237,13 +239,14 @@ impl Story {
             self.victim().stop().await;
         }
         // One that crashed while it opened has no gate left.
-        self.told.has_crashed |= self.plan(life).is_some() && gate.as_ref().is_none_or(|gate| gate.crashed().is_some());
+        self.outcome.has_crashed |=
+            self.plan(life).is_some() && gate.as_ref().is_none_or(|gate| gate.crashed().is_some());
         self.lives.events[usize::from(life - 1)] = gate.map_or(0, |gate| gate.events());
         Ok(())
     }
 
     /// Makes payments, each when the one before is final on all nodes that run. Without a quorum they are left waiting.
-    async fn pay(&mut self, count: usize) -> Result<(), Trouble> {
+    async fn pay(&mut self, count: usize) -> Result<(), StoryTrouble> {
         for _ in 0..count {
             let payer = self.made % self.nodes.len();
             let txid = self.hand_in(&[payer, (payer + 1) % self.nodes.len()]).await?;
@@ -258,7 +261,7 @@ impl Story {
     }
 
     /// Hands the next payment to these nodes: one of them may die with it.
-    async fn hand_in(&mut self, nodes: &[usize]) -> Result<TxId, Trouble> {
+    async fn hand_in(&mut self, nodes: &[usize]) -> Result<TxId, StoryTrouble> {
         let payment = self.world.payment(self.made, 7);
         let payment = payment.ok_or_else(|| late("genesis has no more outputs".to_owned()))?;
         self.made += 1;
@@ -273,12 +276,12 @@ impl Story {
         self.nodes.iter().find(|node| node.is_running() && !node.is_final(&txid))
     }
 
-    fn too_late(&self, txid: TxId) -> Trouble {
+    fn too_late(&self, txid: TxId) -> StoryTrouble {
         let who = self.late(txid).map(|node| format!("node {} does not have it: {}", node.id(), node.why()));
         late(format!("payment {txid} is not final everywhere; {}", who.unwrap_or_default()))
     }
 
-    async fn catch_up(&self) -> Result<(), Trouble> {
+    async fn catch_up(&self) -> Result<(), StoryTrouble> {
         let (victim, goal) = (self.victim(), self.others().iter().map(Node::height).max().unwrap_or_default());
         let has = || victim.height() >= goal && victim.signing() == Some(SigningStatus::On);
         until(|| has() || !victim.is_running()).await.map_err(|()| {
@@ -288,25 +291,25 @@ impl Story {
     }
 
     /// Starts the victim after its crash, and looks at what it and the network still have and can.
-    async fn recover(&mut self, point: CrashPoint) -> Result<(), Trouble> {
-        if !self.told.has_crashed {
+    async fn recover(&mut self, point: CrashPoint) -> Result<(), StoryTrouble> {
+        if !self.outcome.has_crashed {
             return Err(late(format!("the crash point {point} has not come: the story is another")));
         }
-        self.told.restarts += 1;
+        self.outcome.restarts += 1;
         let again = point.again_at.map(|events| CrashPlan { crash: point.crash_again(self.seed), events });
         self.start(again)?;
         self.catch_up().await?;
         self.victim().cancel_crash();
-        self.told.crashed_again = !self.victim().is_running();
-        if self.told.crashed_again {
-            self.told.restarts += 1;
+        self.outcome.crashed_again = !self.victim().is_running();
+        if self.outcome.crashed_again {
+            self.outcome.restarts += 1;
             self.start(None)?;
             self.catch_up().await?;
         }
         let txid = self.hand_in(&[self.nodes.len() - 1]).await?;
         until(|| self.late(txid).is_none()).await.map_err(|()| self.too_late(txid))?;
         let lacks = |node: &Node| self.payments.iter().filter(|txid| !node.is_final(txid)).count() as u64;
-        self.told.lost = self.nodes.iter().map(lacks).sum();
+        self.outcome.lost = self.nodes.iter().map(lacks).sum();
         Ok(())
     }
 }
@@ -322,6 +325,6 @@ async fn until(is_done: impl Fn() -> bool) -> Result<(), ()> {
     Ok(())
 }
 
-fn late(text: String) -> Trouble {
-    Trouble::Late { text }
+fn late(text: String) -> StoryTrouble {
+    StoryTrouble::TimedOut { text }
 }

@@ -2,7 +2,7 @@
 //! shown to the checker.
 
 use crate::check::SharedChecker;
-use crate::gate::{Gate, Passage, dead};
+use crate::gate::{NodeGate, Passage, dead};
 use crate::node::Node;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use timed_consensus::guard::GUARD_FILE;
 use timed_consensus::inspect::{batches_in, guard_record};
 use timed_consensus::journal::JOURNAL_FILES;
-use timed_ledger::{Batch, MemoryStore, Store, StoreView};
+use timed_ledger::{MemoryStore, Store, StoreBatch, StoreView};
 use timed_mempool::{POOL_FILE, POOL_FILE_BESIDE};
 use timed_primitives::{Disk, DiskFile, MemoryDisk, Survival};
 
@@ -21,7 +21,7 @@ pub(crate) const STORE_UNDO: usize = 3;
 /// The files of one life.
 pub(crate) struct GatedDisk {
     pub(crate) files: MemoryDisk,
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) gate: Arc<NodeGate>,
     pub(crate) checker: SharedChecker,
 }
 
@@ -81,7 +81,7 @@ struct GatedFile {
     role: Role,
     files: MemoryDisk,
     file: Arc<dyn DiskFile>,
-    gate: Arc<Gate>,
+    gate: Arc<NodeGate>,
     checker: SharedChecker,
     /// What was written to journal and guard since the last sync.
     unsynced: Mutex<Vec<Vec<u8>>>,
@@ -132,7 +132,7 @@ impl DiskFile for GatedFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let in_part = |gate: &Gate| {
+        let in_part = |gate: &NodeGate| {
             let left = usize::try_from(gate.draw(0..=bytes.len() as u64)).unwrap_or_default();
             self.file.write_at(offset, &bytes[..left])
         };
@@ -194,11 +194,11 @@ impl DiskFile for GatedFile {
 /// The store of one life.
 pub(crate) struct GatedStore {
     pub(crate) store: MemoryStore,
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) gate: Arc<NodeGate>,
 }
 
 impl Store for GatedStore {
-    fn write(&self, batch: Batch) -> io::Result<()> {
+    fn write(&self, batch: StoreBatch) -> io::Result<()> {
         match self.gate.pass() {
             Passage::Open => {
                 self.gate.trace.node(self.gate.node, format_args!("stores {} changes", batch.len()));

@@ -2,9 +2,9 @@
 
 use crate::adversary::{Lie, Lies};
 use crate::gate::{Crash, CrashPlan, DiskPace};
-use crate::kept::Kept;
+use crate::kept::KeptState;
 use crate::node::{Node, StartError};
-use crate::schedule::{Parts, Schedule};
+use crate::schedule::{FaultSchedule, Parts};
 use crate::world::World;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
@@ -50,8 +50,8 @@ crate::kinds::kinds! {
     ClockJump = "clock-jump",
     /// From the start on a second node signs with the key of a validator.
     Twin = "twin",
-    /// From the start on some validators tell lies of several kinds.
-    Liar = "liar",
+    /// From the start on some validators are Byzantine and lie in several kinds.
+    Byzantine = "liar",
     /// One actor of a node stands still for a while: the ledger, the pool, or who checks signatures.
     Stuck = "stuck",
     /// Syncs fail, and the node gives up.
@@ -122,14 +122,14 @@ pub struct Faults {
     undo: BTreeMap<(Instant, u64), (Undo, u64)>,
     next_undo: u64,
     /// Which faults were under way when.
-    schedule: Schedule,
+    schedule: FaultSchedule,
     /// Validators that may have forgotten what they signed.
     in_doubt: BTreeSet<u64>,
     /// Validators that have a twin or lie: they never sign honestly again.
     dishonest: BTreeSet<u64>,
     /// Validators whose clocks are far off.
     far_off: BTreeSet<u64>,
-    copies: BTreeMap<u64, Kept>,
+    copies: BTreeMap<u64, KeptState>,
     /// How often each kind came.
     pub counts: BTreeMap<&'static str, u64>,
 }
@@ -148,7 +148,7 @@ impl Faults {
             kinds,
             undo: BTreeMap::new(),
             next_undo: 0,
-            schedule: Schedule::default(),
+            schedule: FaultSchedule::default(),
             in_doubt: BTreeSet::new(),
             dishonest: BTreeSet::new(),
             far_off: BTreeSet::new(),
@@ -229,7 +229,7 @@ impl Faults {
     }
 
     /// Which faults were under way when.
-    pub const fn schedule(&mut self) -> &mut Schedule {
+    pub const fn schedule(&mut self) -> &mut FaultSchedule {
         &mut self.schedule
     }
 
@@ -247,26 +247,26 @@ impl Faults {
     }
 
     /// Which validators lie, and how, when that kind was drawn: as many as the network can bear beside a twin. Called before they start.
-    pub fn draw_liars(&mut self, world: &World) -> BTreeMap<u64, Lies> {
+    pub fn draw_byzantine(&mut self, world: &World) -> BTreeMap<u64, Lies> {
         let spare = faulty_max(world).saturating_sub(u64::from(self.kinds.contains(&FaultKind::Twin)));
-        if !self.kinds.contains(&FaultKind::Liar) || spare == 0 {
+        if !self.kinds.contains(&FaultKind::Byzantine) || spare == 0 {
             return BTreeMap::new();
         }
-        let mut liars = BTreeMap::new();
+        let mut byzantine = BTreeMap::new();
         for _ in 0..self.rng.random_range(1..=spare) {
-            let told: Vec<_> = Lie::ALL.iter().copied().filter(|_| self.rng.random_bool(0.3)).collect();
-            let lies = told.into_iter().map(|lie| (lie, [20, 200, 1000][self.rng.random_range(0..3)])).collect();
+            let chosen: Vec<_> = Lie::ALL.iter().copied().filter(|_| self.rng.random_bool(0.3)).collect();
+            let lies = chosen.into_iter().map(|lie| (lie, [20, 200, 1000][self.rng.random_range(0..3)])).collect();
             let id = self.rng.random_range(1..=world.voters());
-            if liars.insert(id, lies).is_none() {
+            if byzantine.insert(id, lies).is_none() {
                 self.in_doubt.insert(id);
                 self.dishonest.insert(id);
-                *self.counts.entry(FaultKind::Liar.name()).or_default() += 1;
+                *self.counts.entry(FaultKind::Byzantine.name()).or_default() += 1;
             }
         }
-        if !liars.is_empty() {
-            self.schedule.on_strike(FaultKind::Liar, liars.keys().copied().collect(), true, Parts::Never);
+        if !byzantine.is_empty() {
+            self.schedule.on_strike(FaultKind::Byzantine, byzantine.keys().copied().collect(), true, Parts::Never);
         }
-        liars
+        byzantine
     }
 
     /// Does one thing of a kind that was drawn, if it can be done now.
@@ -329,7 +329,7 @@ impl Faults {
             FaultKind::DiskLoss => {
                 self.doubt(node, world)?;
                 self.kill(node, Crash::Power);
-                node.replace_disk(Kept::default());
+                node.replace_disk(KeptState::default());
             }
             FaultKind::OldCopy => {
                 let Some(copy) = self.copies.remove(&node.id()) else {
@@ -357,7 +357,7 @@ impl Faults {
                 node.stick(self.rng.random_range(0..crate::cost::THREADS), time)?;
                 self.undo_later(Undo::Stuck(node.id()));
             }
-            FaultKind::Twin | FaultKind::Liar => return None,
+            FaultKind::Twin | FaultKind::Byzantine => return None,
         }
         Some(hurt)
     }

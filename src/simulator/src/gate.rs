@@ -1,4 +1,4 @@
-//! The one way from a node to the outside, for one of its lives: whatever it writes, syncs or sends is counted here, may be the point
+//! The one path from a node to the outside, for one of its lives: whatever it writes, syncs or sends is counted here, may be the point
 //! of its crash, and is refused once the node is dead.
 
 use crate::trace::Trace;
@@ -50,13 +50,13 @@ pub(crate) enum Passage {
     Shut,
 }
 
-pub(crate) struct Gate {
+pub(crate) struct NodeGate {
     pub(crate) node: u64,
     pub(crate) trace: Trace,
-    state: Mutex<State>,
+    state: Mutex<GateState>,
 }
 
-struct State {
+struct GateState {
     events: u64,
     /// The event at which to crash.
     plan: Option<(u64, Crash)>,
@@ -79,9 +79,9 @@ pub(crate) fn dead() -> io::Error {
     io::Error::other("this node is dead")
 }
 
-impl Gate {
+impl NodeGate {
     pub(crate) fn new(node: u64, trace: Trace, rng: StdRng, disk: &DiskPace) -> Arc<Self> {
-        let state = State {
+        let state = GateState {
             events: 0,
             plan: None,
             is_shut: false,
@@ -96,7 +96,7 @@ impl Gate {
         Arc::new(Self { node, trace, state: Mutex::new(state) })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, GateState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

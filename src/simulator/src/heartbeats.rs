@@ -1,20 +1,20 @@
-//! Weeks of heartbeats in minutes: the cores of many connections without their actors, under restarts, losses of power, stalls, cut ways and
+//! Weeks of heartbeats in minutes: the cores of many connections without their actors, under restarts, losses of power, stalls, cut paths and
 //! slow ones. How many live peers were dropped, and how many dead ones kept?
 //!
-//! Each pair of nodes is played alone (`link`) under what happens to its nodes and to the way between them, drawn beforehand
-//! (`weather`). A judge who knows all of it names the true cause of every end that a heartbeat declared.
+//! Each pair of nodes is played alone (`link`) under what happens to its nodes and to the path between them, drawn beforehand
+//! (`fault_schedule`). A checker that knows all of it names the true cause of every end that a heartbeat declared.
 
+mod fault_schedule;
 mod link;
-mod weather;
 
-use link::Link;
+use fault_schedule::{NodeFaults, cuts, doubling, partitions};
+use link::NodePair;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 use timed_primitives::Instant;
-use weather::{Fate, cuts, doubling, partitions};
 
 /// Nodes that each node dials.
 const DIALS: usize = 4;
@@ -40,17 +40,17 @@ pub struct HeartbeatConfig {
 
 /// Why a session ended, in truth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Cause {
+enum EndCause {
     /// Declared silent although it was alive and could be heard: must never be.
     False,
     /// Declared silent; the peer had stopped or lost power.
     PeerLost,
     /// Declared silent; nothing got through.
-    WayCut,
+    PathCut,
     /// Declared silent; the peer's process stood still.
     PeerFrozen,
     /// The other side closed, or its system no longer knew the connection.
-    Told,
+    ClosedByPeer,
     /// This end stopped or lost power.
     Stopped,
     /// The peer dialled anew.
@@ -59,14 +59,14 @@ enum Cause {
     StillUp,
 }
 
-impl Cause {
+impl EndCause {
     const fn name(self) -> &'static str {
         match self {
             Self::False => "false",
             Self::PeerLost => "silent: peer was gone",
-            Self::WayCut => "silent: way was cut",
+            Self::PathCut => "silent: path was cut",
             Self::PeerFrozen => "silent: peer was frozen",
-            Self::Told => "closed by the peer",
+            Self::ClosedByPeer => "closed by the peer",
             Self::Stopped => "stopped",
             Self::Replaced => "replaced",
             Self::StillUp => "still up",
@@ -76,14 +76,14 @@ impl Cause {
 
 /// What was counted on one pair of nodes or on all.
 #[derive(Clone, Debug, Default)]
-struct Counts {
+struct HeartbeatCounts {
     pings: u64,
     pongs: u64,
     matched: u64,
     unmatched: u64,
     dials: u64,
     sessions: u64,
-    ends: BTreeMap<Cause, u64>,
+    ends: BTreeMap<EndCause, u64>,
     kept_dead: u64,
     /// Sum over both ends of all sessions.
     node_time: Duration,
@@ -92,8 +92,8 @@ struct Counts {
     last_end: Instant,
 }
 
-impl Counts {
-    fn note(&mut self, cause: Cause) {
+impl HeartbeatCounts {
+    fn note(&mut self, cause: EndCause) {
         *self.ends.entry(cause).or_default() += 1;
     }
 
@@ -125,7 +125,7 @@ pub struct HeartbeatReport {
     /// What was drawn from.
     pub seed: u64,
     /// What happened: stalls, restarts, losses of power, cuts.
-    pub weather: BTreeMap<&'static str, usize>,
+    pub faults: BTreeMap<&'static str, usize>,
     /// Connections that came up.
     pub sessions: u64,
     /// Dials, those that failed included.
@@ -144,7 +144,7 @@ pub struct HeartbeatReport {
     pub false_disconnects: u64,
     /// Silent peers that were kept past the deadline.
     pub kept_dead: u64,
-    /// From the time at which nothing stood in the way until a lost connection was up again: half within, 99 in 100 within, all within.
+    /// From the time at which nothing hindered it until a lost connection was up again: half within, 99 in 100 within, all within.
     /// Unit: milliseconds.
     pub reconnect_ms: (u64, u64, u64),
 }
@@ -156,28 +156,28 @@ impl HeartbeatReport {
     }
 }
 
-/// Plays all pairs, one after the other; `progress` is told after each how many are done, of how many.
+/// Plays all pairs, one after the other; `progress` gets after each how many are done, of how many.
 pub fn run(config: HeartbeatConfig, mut progress: impl FnMut(usize, usize)) -> HeartbeatReport {
     let until = Instant::START + config.length;
     let mut rng = StdRng::seed_from_u64(config.seed);
-    let draw = |number: usize| Fate::draw(&mut rng, until, number % 10 < VOTERS_OF_TEN);
-    let fates: Vec<Fate> = (0..config.nodes).map(draw).collect();
+    let draw = |number: usize| NodeFaults::draw(&mut rng, until, number % 10 < VOTERS_OF_TEN);
+    let fates: Vec<NodeFaults> = (0..config.nodes).map(draw).collect();
     let partitions = partitions(&mut rng, until);
-    let mut weather = BTreeMap::from([("partitions", partitions.len())]);
-    for fate in &fates {
-        *weather.entry("stalls").or_default() += fate.stalls.len();
-        *weather.entry("restarts").or_default() += fate.restarts.len();
-        *weather.entry("losses of power").or_default() += fate.outages.len();
+    let mut faults = BTreeMap::from([("partitions", partitions.len())]);
+    for node_faults in &fates {
+        *faults.entry("stalls").or_default() += node_faults.stalls.len();
+        *faults.entry("restarts").or_default() += node_faults.restarts.len();
+        *faults.entry("losses of power").or_default() += node_faults.outages.len();
     }
     let links = links(config.nodes, &mut rng);
-    let mut all = Counts::default();
+    let mut all = HeartbeatCounts::default();
     for (done, [dialler, acceptor]) in links.iter().copied().enumerate() {
         let mut rng = StdRng::from_rng(&mut rng);
         let cuts = cuts(&mut rng, until, &partitions, [dialler, acceptor]);
-        *weather.entry("cut ways").or_default() += cuts.len();
+        *faults.entry("cut paths").or_default() += cuts.len();
         let latency = doubling(&mut rng, LATENCY_MIN, LATENCY_DOUBLINGS).min(LATENCY_MAX);
         let (Some(one), Some(other)) = (fates.get(dialler), fates.get(acceptor)) else { continue };
-        all.add(Link::new([one, other], &cuts, latency, rng).play(until));
+        all.add(NodePair::new([one, other], &cuts, latency, rng).play(until));
         progress(done + 1, links.len());
     }
     all.reconnects.sort_unstable();
@@ -190,7 +190,7 @@ pub fn run(config: HeartbeatConfig, mut progress: impl FnMut(usize, usize)) -> H
         links: links.len(),
         seconds: config.length.as_secs(),
         seed: config.seed,
-        weather,
+        faults,
         sessions: all.sessions,
         dials: all.dials,
         session_hours: all.node_time.as_secs() / 3_600,
@@ -198,7 +198,7 @@ pub fn run(config: HeartbeatConfig, mut progress: impl FnMut(usize, usize)) -> H
         pongs_matched: all.matched,
         pongs_unmatched: all.unmatched,
         ends: all.ends.iter().map(|(cause, count)| (cause.name(), *count)).collect(),
-        false_disconnects: all.ends.get(&Cause::False).copied().unwrap_or_default(),
+        false_disconnects: all.ends.get(&EndCause::False).copied().unwrap_or_default(),
         kept_dead: all.kept_dead,
         reconnect_ms: (part(50), part(99), part(100)),
     }
@@ -228,7 +228,7 @@ impl fmt::Display for HeartbeatReport {
         let listed = |counts: &BTreeMap<&'static str, u64>| {
             counts.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
         };
-        let weather = self.weather.iter().map(|(name, count)| (*name, *count as u64)).collect();
+        let faults = self.faults.iter().map(|(name, count)| (*name, *count as u64)).collect();
         let (half, most, all) = self.reconnect_ms;
         let days = self.seconds / 86_400;
         writeln!(
@@ -238,7 +238,7 @@ impl fmt::Display for HeartbeatReport {
             self.nodes,
             self.links
         )?;
-        writeln!(f, "weather       {}", listed(&weather))?;
+        writeln!(f, "faults        {}", listed(&faults))?;
         writeln!(
             f,
             "sessions      {} after {} dials, {} hours at their ends",
@@ -269,7 +269,9 @@ mod tests {
     fn no_live_peer_is_dropped_and_no_dead_one_kept() {
         let report = played(20, 2, 1);
         assert!(report.is_sound(), "{report}");
-        for cause in [Cause::PeerLost, Cause::WayCut, Cause::PeerFrozen, Cause::Told, Cause::Replaced] {
+        for cause in
+            [EndCause::PeerLost, EndCause::PathCut, EndCause::PeerFrozen, EndCause::ClosedByPeer, EndCause::Replaced]
+        {
             assert!(report.ends.contains_key(cause.name()), "{report}");
         }
         assert!(report.pings > 1_000_000, "{report}");

@@ -5,12 +5,12 @@ use timed_primitives::MemoryDisk;
 
 /// What survives a life.
 #[derive(Clone, Default)]
-pub struct Kept {
+pub struct KeptState {
     pub(crate) files: MemoryDisk,
     pub(crate) store: MemoryStore,
 }
 
-impl Kept {
+impl KeptState {
     /// An independent copy of what is durable now, as a backup would hold it.
     pub fn copy(&self) -> Self {
         Self { files: self.files.copy_of_durable(), store: self.store.copy() }

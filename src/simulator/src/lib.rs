@@ -1,4 +1,4 @@
-//! The simulator: networks of real nodes in one process and in virtual time, one seed, every fault we know, and a judge of all of it.
+//! The simulator: networks of real nodes in one process and in virtual time, one seed, every fault we know, and a checker of all of it.
 //!
 //! Knows: the nodes' actors and cores as the daemon wires them, and the seams: transport, disk, store, clock, randomness. Must not know:
 //! real time, sockets, files, threads.
@@ -39,8 +39,8 @@ pub mod scenarios;
 pub mod schedule;
 pub mod service;
 pub mod shrink;
-mod stranger;
 pub mod trace;
+mod unknown_peer;
 pub mod world;
 
 pub use adversary::{Lie, Lies};
@@ -49,11 +49,11 @@ pub use clock::Skew;
 pub use crash_points::{CrashPoint, CrashReport};
 pub use faults::{FaultKind, FaultSet};
 pub use gate::{Crash, CrashPlan, DiskPace};
-pub use kept::Kept;
-pub use node::{Late, Node, StartError};
+pub use kept::KeptState;
+pub use node::{Node, StartError, WaitTimeout};
 pub use regions::{City, Latency};
 pub use report::Report;
 pub use run::{RunConfig, run};
-pub use stranger::{Channel, Stranger, StrangerError};
-pub use trace::{Counts, Trace};
+pub use trace::{Trace, TraceCounts};
+pub use unknown_peer::{Channel, UnknownPeer, UnknownPeerError};
 pub use world::{World, WorldConfig, play};

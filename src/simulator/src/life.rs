@@ -3,7 +3,7 @@
 use crate::clock::NodeClock;
 use crate::cost::{PROCESSORS, Processors};
 use crate::disk::{GatedDisk, GatedStore, STORE_UNDO};
-use crate::gate::Gate;
+use crate::gate::NodeGate;
 use crate::links::GatedTransport;
 use crate::node::Node;
 use futures_util::FutureExt as _;
@@ -19,7 +19,7 @@ use timed_actors::ledger::TipSeen;
 use timed_actors::peer::HeartbeatLevel;
 use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig, PeersView};
 use timed_actors::transport::Transport as _;
-use timed_actors::{Fatal, FatalReason, Handles, NodeParts, Threads, chain_start};
+use timed_actors::{FatalReason, FatalReporter, Handles, NodeParts, Threads, chain_start};
 use timed_consensus::Consensus;
 use timed_ledger::Ledger;
 use timed_peer::{BookConfig, LaneLimits, LocalNode};
@@ -36,7 +36,7 @@ const STUMBLE: Duration = Duration::from_secs(1);
 
 /// One life.
 pub(crate) struct Life {
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) gate: Arc<NodeGate>,
     pub(crate) local: RefCell<Option<LocalSet>>,
     pub(crate) handles: Handles,
     /// What work costs it; `None` for nothing.
@@ -48,15 +48,15 @@ pub(crate) struct Life {
 
 impl Node {
     /// Opens ledger and consensus, and starts the actors. The error is what an operator would read.
-    pub(crate) fn open(&self, gate: &Arc<Gate>) -> Result<Life, String> {
-        let (seat, setting) = (&*self.0, &self.0.setting);
-        let kept = seat.kept.borrow().clone();
+    pub(crate) fn open(&self, gate: &Arc<NodeGate>) -> Result<Life, String> {
+        let (inner, setting) = (&*self.0, &self.0.setting);
+        let kept = inner.kept.borrow().clone();
         kept.store.keep_undo(STORE_UNDO);
         let disk = GatedDisk { files: kept.files, gate: gate.clone(), checker: setting.checker.clone() };
         let store = Arc::new(GatedStore { store: kept.store, gate: gate.clone() });
-        let key = self.votes().then(|| SecretKey::development("consensus", seat.signs_as));
+        let key = self.votes().then(|| SecretKey::development("consensus", inner.signs_as));
         let ledger = Ledger::open(setting.genesis.clone(), &disk, store).map_err(|e| e.to_string())?;
-        let mut config = timed_consensus::Config::new(setting.genesis.chain_id, key.clone());
+        let mut config = timed_consensus::CoreConfig::new(setting.genesis.chain_id, key.clone());
         config.labels = (1..=setting.voters)
             .map(|n| (SecretKey::development("consensus", n).public(), format!("node {n}")))
             .collect();
@@ -67,46 +67,46 @@ impl Node {
         config.journal_step_bytes = 1 << 16;
         let chain = chain_start(&ledger.reader()).map_err(|e| e.to_string())?;
         let consensus = Consensus::open(config, &disk, chain).map_err(|e| e.to_string())?;
-        setting.checker.lock().on_start(seat.id, &ledger.reader());
+        setting.checker.lock().on_start(inner.id, &ledger.reader());
         let transport = GatedTransport {
             inner: setting.links.host(self.ip()),
             gate: gate.clone(),
-            liar: seat.liar.borrow().clone(),
+            byzantine: inner.byzantine.borrow().clone(),
         };
-        let listener = if seat.accepts.get() {
+        let listener = if inner.accepts.get() {
             let bound = transport.bind(SocketAddr::new(self.ip(), PORT)).now_or_never();
             Some(bound.ok_or("the listener waits")?.map_err(|e| e.to_string())?)
         } else {
             None
         };
-        let drawn = |cost| Arc::new(Processors::drawn(setting.seed, seat.id, cost));
+        let drawn = |cost| Arc::new(Processors::drawn(setting.seed, inner.id, cost));
         let processors = (setting.cost > 0).then(|| drawn(setting.cost));
         let fatal = Arc::new(Mutex::new(None));
         let (record, closing) = (fatal.clone(), gate.clone());
         let parts = NodeParts {
             peers: self.peers_config(key.clone(), ledger.tip().height),
-            node_key: SecretKey::development("node", seat.id),
+            node_key: SecretKey::development("node", inner.id),
             transport: Arc::new(transport),
             listener,
             rng: self.split_rng(),
             ledger,
             consensus,
             proposer: key.map(|key| key.public()),
-            mempool: timed_mempool::Limits::default(),
+            mempool: timed_mempool::PoolLimits::default(),
             kept: timed_mempool::PoolFile::open(
                 Arc::new(disk),
                 setting.genesis.hash(),
-                &timed_mempool::Limits::default(),
+                &timed_mempool::PoolLimits::default(),
             ),
             clock: Arc::new(NodeClock {
                 gate: gate.clone(),
-                skew: seat.skew.clone(),
+                skew: inner.skew.clone(),
                 origin: setting.origin,
                 started: crate::world::STARTED,
             }),
             threads: processors.clone().map_or_else(Threads::inline, |drawn| Threads::simulated(drawn, PROCESSORS)),
             // The process ends with the first reason; what a dying node says is not heard.
-            fatal: Fatal::new(move |reason| {
+            fatal: FatalReporter::new(move |reason| {
                 if !closing.is_shut() {
                     closing.shut();
                     record.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
@@ -130,8 +130,8 @@ impl Node {
     }
 
     fn peers_config(&self, consensus_key: Option<SecretKey>, height: Height) -> PeersConfig {
-        let (seat, setting) = (&*self.0, &self.0.setting);
-        let key = SecretKey::development("node", seat.id).public();
+        let (inner, setting) = (&*self.0, &self.0.setting);
+        let key = SecretKey::development("node", inner.id).public();
         PeersConfig {
             book: BookConfig::new(key, consensus_key.is_some()),
             local: LocalNode {
@@ -140,14 +140,14 @@ impl Node {
                 chain_id: setting.genesis.chain_id,
                 genesis: setting.genesis.hash(),
                 agent: "timed/test".into(),
-                instance: Uuid::from_u128((u128::from(seat.id) << 64) | u128::from(seat.starts.get())),
-                listen_port: if seat.accepts.get() { PORT } else { 0 },
+                instance: Uuid::from_u128((u128::from(inner.id) << 64) | u128::from(inner.starts.get())),
+                listen_port: if inner.accepts.get() { PORT } else { 0 },
                 external: None,
                 height: height.0,
                 capabilities: 0,
                 ping_interval: Duration::from_secs(5),
             },
-            configured: seat
+            configured: inner
                 .dials
                 .borrow()
                 .iter()
@@ -168,7 +168,7 @@ impl Node {
 }
 
 /// Polls one life.
-pub(crate) struct Cabin {
+pub(crate) struct NodeDriver {
     node: Node,
     life: Rc<Life>,
     /// For waiting until the disk has answered.
@@ -177,7 +177,7 @@ pub(crate) struct Cabin {
     peers: watch::Receiver<Arc<PeersView>>,
 }
 
-impl Cabin {
+impl NodeDriver {
     pub(crate) fn new(node: Node, life: Rc<Life>) -> Self {
         let busy = Box::pin(tokio::time::sleep_until(Instant::now()));
         let (tip, peers) = (life.handles.tip.clone(), life.handles.peers.clone());
@@ -210,7 +210,7 @@ impl Cabin {
     }
 }
 
-impl Future for Cabin {
+impl Future for NodeDriver {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -233,7 +233,7 @@ impl Future for Cabin {
                 let crash = life.gate.crashed();
                 self.node.end(&life, crash);
                 if let Some(reason) = self.node.fatal().filter(|_| !life.gate.may_give_up()) {
-                    let text = format!("{}: {}", reason.room, reason.text);
+                    let text = format!("{}: {}", reason.component, reason.text);
                     self.node.0.setting.checker.lock().on_given_up(self.node.id(), text);
                 }
                 return Poll::Ready(());
@@ -243,7 +243,7 @@ impl Future for Cabin {
                 return Poll::Pending;
             }
             if free_at - Instant::now() > STUMBLE {
-                self.node.0.setting.checker.lock().calm().on_stumble(self.node.id(), free_at);
+                self.node.0.setting.checker.lock().quiet().on_stumble(self.node.id(), free_at);
             }
         }
     }

@@ -1,8 +1,8 @@
 //! A node's connections behind its gate: each write is an event, nothing leaves a dead node, and what a busy node sends leaves when its
 //! disk has answered.
 
-use crate::adversary::{LyingStream, SharedLiar};
-use crate::gate::{Gate, Passage, dead};
+use crate::adversary::{LyingStream, SharedByzantine};
+use crate::gate::{NodeGate, Passage, dead};
 use async_trait::async_trait;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -16,13 +16,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// The transport of one life.
 pub(crate) struct GatedTransport {
     pub(crate) inner: MemoryTransport,
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) gate: Arc<NodeGate>,
     /// Who speaks instead of the node.
-    pub(crate) liar: Option<SharedLiar>,
+    pub(crate) byzantine: Option<SharedByzantine>,
 }
 
 impl GatedTransport {
-    fn gated(gate: &Arc<Gate>, stream: BoxStream, to: IpAddr) -> BoxStream {
+    fn gated(gate: &Arc<NodeGate>, stream: BoxStream, to: IpAddr) -> BoxStream {
         Box::new(GatedStream { stream, to, gate: gate.clone(), has_passed: false })
     }
 }
@@ -44,8 +44,8 @@ impl Transport for GatedTransport {
     }
 
     fn secured(&self, stream: BoxStream, peer: PublicKey) -> BoxStream {
-        match &self.liar {
-            Some(liar) => Box::new(LyingStream::new(stream, peer, liar.clone())),
+        match &self.byzantine {
+            Some(byzantine) => Box::new(LyingStream::new(stream, peer, byzantine.clone())),
             None => stream,
         }
     }
@@ -53,7 +53,7 @@ impl Transport for GatedTransport {
 
 struct GatedListener {
     listener: Box<dyn Listener>,
-    gate: Arc<Gate>,
+    gate: Arc<NodeGate>,
 }
 
 #[async_trait]
@@ -71,7 +71,7 @@ impl Listener for GatedListener {
 struct GatedStream {
     stream: BoxStream,
     to: IpAddr,
-    gate: Arc<Gate>,
+    gate: Arc<NodeGate>,
     /// The write that is tried was counted before.
     has_passed: bool,
 }

@@ -3,13 +3,13 @@
 //! Each life is the real actors on a `LocalSet` of its own, polled by the world: not at all while the node is paused, not before its disk
 //! has answered, and never again after its end, which drops the set wherever it was.
 
-use crate::adversary::{Lies, SharedLiar};
+use crate::adversary::{Lies, SharedByzantine};
 use crate::clock::Skew;
 use crate::disk::lose_power;
-use crate::gate::{Crash, CrashPlan, DiskPace, Gate};
-use crate::kept::Kept;
-use crate::life::{Cabin, Life};
-use crate::world::Setting;
+use crate::gate::{Crash, CrashPlan, DiskPace, NodeGate};
+use crate::kept::KeptState;
+use crate::life::{Life, NodeDriver};
+use crate::world::WorldSetting;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use std::cell::{Cell, RefCell};
@@ -25,19 +25,19 @@ use timed_primitives::{BlockId, Height, SecretKey, Transaction, TxId};
 
 /// A node of the world. Clones are the same node.
 #[derive(Clone)]
-pub struct Node(pub(crate) Rc<Seat>);
+pub struct Node(pub(crate) Rc<NodeInner>);
 
-pub(crate) struct Seat {
+pub(crate) struct NodeInner {
     pub(crate) id: u64,
     /// Whose consensus key it has: its own, or for a twin that of another.
     pub(crate) signs_as: u64,
-    pub(crate) setting: Rc<Setting>,
+    pub(crate) setting: Rc<WorldSetting>,
     /// Whom it dials.
     pub(crate) dials: RefCell<Vec<u64>>,
     /// Whether it accepts connections.
     pub(crate) accepts: Cell<bool>,
     pub(crate) skew: Arc<Skew>,
-    pub(crate) kept: RefCell<Kept>,
+    pub(crate) kept: RefCell<KeptState>,
     pub(crate) life: RefCell<Option<Rc<Life>>>,
     pub(crate) starts: Cell<u64>,
     /// See [`Node::upsets`].
@@ -46,7 +46,7 @@ pub(crate) struct Seat {
     /// Why the last life ended by itself.
     pub(crate) fatal: RefCell<Option<FatalReason>>,
     /// Who speaks for it, when it lies.
-    pub(crate) liar: RefCell<Option<SharedLiar>>,
+    pub(crate) byzantine: RefCell<Option<SharedByzantine>>,
     /// What the next crash tears and loses is drawn from this instead of the world's seed.
     pub(crate) fate: Cell<Option<u64>>,
 }
@@ -63,7 +63,7 @@ pub struct StartError {
 
 /// Something did not happen in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Late {
+pub enum WaitTimeout {
     /// A block.
     #[error("node {node} is at height {found} and did not reach {height} in {} s: {why}", .limit.as_secs())]
     Height {
@@ -93,9 +93,9 @@ pub enum Late {
 }
 
 impl Node {
-    pub(crate) fn new(id: u64, signs_as: u64, setting: Rc<Setting>, dials: Vec<u64>, skew: Skew) -> Self {
+    pub(crate) fn new(id: u64, signs_as: u64, setting: Rc<WorldSetting>, dials: Vec<u64>, skew: Skew) -> Self {
         let rng = RefCell::new(StdRng::seed_from_u64(setting.seed ^ id.rotate_left(32)));
-        Self(Rc::new(Seat {
+        Self(Rc::new(NodeInner {
             id,
             signs_as,
             setting,
@@ -108,7 +108,7 @@ impl Node {
             upsets: Cell::new(0),
             rng,
             fatal: RefCell::default(),
-            liar: RefCell::default(),
+            byzantine: RefCell::default(),
             fate: Cell::default(),
         }))
     }
@@ -133,22 +133,22 @@ impl Node {
         self.0.accepts.set(false);
     }
 
-    /// From its next life on it tells these lies in the name of its consensus key. The judge holds nothing against that key any more.
+    /// From its next life on it sends these lies in the name of its consensus key. The checker holds nothing against that key any more.
     pub fn lie(&self, lies: Lies) {
-        let (seat, setting) = (&*self.0, &self.0.setting);
-        setting.checker.lock().set_byzantine(seat.id);
-        let key = SecretKey::development("consensus", seat.signs_as);
-        seat.liar.replace(Some(SharedLiar::new(key, setting.genesis.chain_id, lies, self.split_rng())));
+        let (inner, setting) = (&*self.0, &self.0.setting);
+        setting.checker.lock().set_byzantine(inner.id);
+        let key = SecretKey::development("consensus", inner.signs_as);
+        inner.byzantine.replace(Some(SharedByzantine::new(key, setting.genesis.chain_id, lies, self.split_rng())));
     }
 
     /// Whether it lies.
     pub fn lies(&self) -> bool {
-        self.0.liar.borrow().is_some()
+        self.0.byzantine.borrow().is_some()
     }
 
-    /// How often it told each lie.
-    pub fn lies_told(&self) -> BTreeMap<&'static str, u64> {
-        self.0.liar.borrow().as_ref().map(SharedLiar::told).unwrap_or_default()
+    /// How often it sent each lie.
+    pub fn lies_counted(&self) -> BTreeMap<&'static str, u64> {
+        self.0.byzantine.borrow().as_ref().map(SharedByzantine::counts).unwrap_or_default()
     }
 
     pub(crate) fn life(&self) -> Option<Rc<Life>> {
@@ -241,13 +241,13 @@ impl Node {
         if self.is_running() {
             return Ok(());
         }
-        let (seat, setting) = (&*self.0, &self.0.setting);
-        seat.starts.set(seat.starts.get() + 1);
+        let (inner, setting) = (&*self.0, &self.0.setting);
+        inner.starts.set(inner.starts.get() + 1);
         setting.links.power_on(self.ip());
-        setting.trace.node(seat.id, format_args!("starts, life {}", seat.starts.get()));
+        setting.trace.node(inner.id, format_args!("starts, life {}", inner.starts.get()));
         let drawn = self.split_rng();
         let rng = self.fate().map_or(drawn, StdRng::seed_from_u64);
-        let gate = Gate::new(seat.id, setting.trace.clone(), rng, &setting.disk);
+        let gate = NodeGate::new(inner.id, setting.trace.clone(), rng, &setting.disk);
         if let Some(plan) = plan {
             gate.plan(plan);
         }
@@ -264,8 +264,8 @@ impl Node {
                 Ok(())
             }
             Err(text) => {
-                setting.trace.node(seat.id, format_args!("does not start: {text}"));
-                Err(StartError { node: seat.id, text })
+                setting.trace.node(inner.id, format_args!("does not start: {text}"));
+                Err(StartError { node: inner.id, text })
             }
         }
     }
@@ -276,9 +276,9 @@ impl Node {
 
     fn begin(&self, life: Rc<Life>) {
         self.0.fatal.replace(None);
-        self.0.setting.checker.lock().calm().on_on(self.0.id);
+        self.0.setting.checker.lock().quiet().on_on(self.0.id);
         self.0.life.replace(Some(life.clone()));
-        tokio::task::spawn_local(Cabin::new(self.clone(), life));
+        tokio::task::spawn_local(NodeDriver::new(self.clone(), life));
     }
 
     /// From its next life on, what its crashes tear and lose follows this seed and no longer the world's: the same life can end in many ways.
@@ -292,7 +292,7 @@ impl Node {
     }
 
     /// What it does to the outside in this life.
-    pub(crate) fn gate(&self) -> Option<Arc<Gate>> {
+    pub(crate) fn gate(&self) -> Option<Arc<NodeGate>> {
         self.life().map(|life| life.gate.clone())
     }
 
@@ -318,7 +318,7 @@ impl Node {
         }
     }
 
-    /// Ends it with the world: nothing of it is told.
+    /// Ends it with the world: the trace does not show it.
     pub(crate) fn abandon(&self) {
         if let Some(life) = self.0.life.replace(None) {
             life.gate.shut();
@@ -351,7 +351,7 @@ impl Node {
             waker.wake();
         }
         if let Some(reason) = life.fatal.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            self.0.setting.trace.node(self.0.id, format_args!("gives up in {}: {}", reason.room, reason.text));
+            self.0.setting.trace.node(self.0.id, format_args!("gives up in {}: {}", reason.component, reason.text));
             self.0.fatal.replace(Some(reason));
         }
         self.leave_behind(crash);
@@ -359,17 +359,17 @@ impl Node {
 
     /// What the end of a life does to what survives it.
     fn leave_behind(&self, crash: Option<Crash>) {
-        let (seat, setting) = (&*self.0, &self.0.setting);
-        setting.checker.lock().calm().on_off(seat.id);
+        let (inner, setting) = (&*self.0, &self.0.setting);
+        setting.checker.lock().quiet().on_off(inner.id);
         if crash == Some(Crash::Power) {
             self.upset();
-            let kept = seat.kept.borrow();
+            let kept = inner.kept.borrow();
             match self.fate() {
                 Some(fate) => lose_power(&kept.files, &kept.store, &mut StdRng::seed_from_u64(!fate)),
-                None => lose_power(&kept.files, &kept.store, &mut seat.rng.borrow_mut()),
+                None => lose_power(&kept.files, &kept.store, &mut inner.rng.borrow_mut()),
             }
         }
-        setting.trace.node(seat.id, format_args!("{}", crash.map_or("ends", Crash::name)));
+        setting.trace.node(inner.id, format_args!("{}", crash.map_or("ends", Crash::name)));
     }
 
     /// Lets it do nothing until [`Self::resume`], as SIGSTOP does. Its connections stay.
@@ -377,7 +377,7 @@ impl Node {
         if let Some(life) = self.life().filter(|life| !life.is_paused.replace(true)) {
             self.upset();
             life.gate.trace.node(self.0.id, format_args!("is paused"));
-            self.0.setting.checker.lock().calm().on_off(self.0.id);
+            self.0.setting.checker.lock().quiet().on_off(self.0.id);
         }
     }
 
@@ -386,7 +386,7 @@ impl Node {
         if let Some(life) = self.life().filter(|life| life.is_paused.replace(false)) {
             self.upset();
             life.gate.trace.node(self.0.id, format_args!("goes on"));
-            self.0.setting.checker.lock().calm().on_on(self.0.id);
+            self.0.setting.checker.lock().quiet().on_on(self.0.id);
             if let Some(waker) = life.waker.borrow_mut().take() {
                 waker.wake();
             }
@@ -408,14 +408,14 @@ impl Node {
     }
 
     /// What would survive it now.
-    pub fn kept(&self) -> Kept {
+    pub fn kept(&self) -> KeptState {
         self.0.kept.borrow().clone()
     }
 
     /// Takes its disk away and gives it another, while it is down: an empty one by default.
     ///
     /// Whatever it signed or called final may be forgotten; see DESIGN.md for how many nodes a network may suffer that from.
-    pub fn replace_disk(&self, kept: Kept) {
+    pub fn replace_disk(&self, kept: KeptState) {
         debug_assert!(!self.is_running(), "a disk is replaced while the node is down");
         self.upset();
         self.0.kept.replace(kept);
@@ -445,15 +445,15 @@ impl Node {
     /// Waits, in virtual time, until a height is final here.
     ///
     /// # Errors
-    /// [`Late`] when that takes longer than `limit`, or the node is not running.
-    pub async fn wait_for_height(&self, height: Height, limit: Duration) -> Result<(), Late> {
+    /// [`WaitTimeout`] when that takes longer than `limit`, or the node is not running.
+    pub async fn wait_for_height(&self, height: Height, limit: Duration) -> Result<(), WaitTimeout> {
         let reached = match self.try_handles() {
             Some(mut handles) => tokio::time::timeout(limit, handles.tip.wait_for(|tip| tip.height >= height))
                 .await
                 .is_ok_and(|tip| tip.is_ok()),
             None => false,
         };
-        let late = || Late::Height { node: self.id(), found: self.height(), height, limit, why: self.why() };
+        let late = || WaitTimeout::Height { node: self.id(), found: self.height(), height, limit, why: self.why() };
         if reached { Ok(()) } else { Err(late()) }
     }
 
@@ -467,11 +467,11 @@ impl Node {
     /// Waits until a transaction is final here.
     ///
     /// # Errors
-    /// [`Late`] when that takes longer than `limit`, or the node is not running.
-    pub async fn wait_for_payment(&self, txid: TxId, limit: Duration) -> Result<(), Late> {
+    /// [`WaitTimeout`] when that takes longer than `limit`, or the node is not running.
+    pub async fn wait_for_payment(&self, txid: TxId, limit: Duration) -> Result<(), WaitTimeout> {
         // Whether it came in time is asked below.
         let _ = tokio::time::timeout(limit, self.becomes_final(&txid)).await;
-        let late = || Late::Payment { node: self.id(), txid, limit, why: self.why() };
+        let late = || WaitTimeout::Payment { node: self.id(), txid, limit, why: self.why() };
         if self.is_final(&txid) { Ok(()) } else { Err(late()) }
     }
 

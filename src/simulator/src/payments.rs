@@ -35,7 +35,7 @@ struct Account {
     amount: Amount,
 }
 
-struct OnItsWay {
+struct SentPayment {
     transaction: Transaction,
     change: Account,
     sent: Instant,
@@ -47,7 +47,7 @@ pub struct Payments {
     chain_id: ChainId,
     key: SecretKey,
     free: VecDeque<Account>,
-    on_their_way: BTreeMap<TxId, OnItsWay>,
+    in_flight: BTreeMap<TxId, SentPayment>,
     sent: u64,
     took: Vec<Duration>,
     clients: Rc<RefCell<Clients>>,
@@ -72,7 +72,7 @@ impl Payments {
             chain_id: genesis.chain_id,
             key: SecretKey::development("wallet", 0),
             free: genesis.unspent().map(account).collect(),
-            on_their_way: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
             sent: 0,
             took: Vec::new(),
             clients: Rc::default(),
@@ -86,7 +86,7 @@ impl Payments {
 
     /// How many are not final yet.
     pub fn waiting(&self) -> usize {
-        self.on_their_way.len()
+        self.in_flight.len()
     }
 
     /// How long those that are final took, from the first submission to the first node that called them final; sorted.
@@ -128,14 +128,14 @@ impl Payments {
         let transaction = body.sign(&[&self.key]);
         let change = Account { outpoint: OutPoint { txid: transaction.id(), index: 1 }, amount: change };
         let now = Instant::now();
-        let waiting = OnItsWay { transaction: transaction.clone(), change, sent: now, tried: now };
-        self.on_their_way.insert(transaction.id(), waiting);
+        let waiting = SentPayment { transaction: transaction.clone(), change, sent: now, tried: now };
+        self.in_flight.insert(transaction.id(), waiting);
         Some(transaction)
     }
 
     /// A payment is final somewhere, and so everywhere: its account can pay again.
     pub fn on_final(&mut self, txid: &TxId, at: Instant) {
-        if let Some(done) = self.on_their_way.remove(txid) {
+        if let Some(done) = self.in_flight.remove(txid) {
             self.took.push(at.duration_since(done.sent));
             self.free.push_back(done.change);
         }
@@ -143,7 +143,7 @@ impl Payments {
 
     /// Payments that wait for too long: they are to be handed in again.
     pub fn overdue(&mut self) -> Vec<Transaction> {
-        let overdue = self.on_their_way.values_mut().filter(|waiting| waiting.tried.elapsed() >= INSIST_AFTER);
+        let overdue = self.in_flight.values_mut().filter(|waiting| waiting.tried.elapsed() >= INSIST_AFTER);
         overdue
             .map(|waiting| {
                 waiting.tried = Instant::now();

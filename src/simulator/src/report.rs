@@ -1,7 +1,7 @@
 //! What is said of a run when it is over.
 
-use crate::service::Service;
-use crate::trace::Counts;
+use crate::service::ServiceFigures;
+use crate::trace::TraceCounts;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -26,19 +26,19 @@ pub struct Report {
     /// How long a payment took to be final somewhere: half of them less, and 99 in 100 less. Unit: milliseconds.
     pub finality_ms: (u64, u64),
     /// How long accepted payments took to be final where they were accepted, by what went on meanwhile.
-    pub services: BTreeMap<&'static str, Service>,
+    pub services: BTreeMap<&'static str, ServiceFigures>,
     /// Kinds of faults that were drawn, as on the command line.
     pub drawn: String,
     /// Faults by kind.
     pub faults: BTreeMap<&'static str, u64>,
-    /// Lies told, by kind.
+    /// Lies sent, by kind.
     pub lies: BTreeMap<&'static str, u64>,
     /// How often the network was healed and lived again in time.
     pub heals: u64,
     /// The longest time from a heal until every node had a new height and a new payment was final on all. Unit: milliseconds.
     pub slowest_heal_ms: u64,
     /// What the nodes did.
-    pub counts: Counts,
+    pub counts: TraceCounts,
     /// Messages and bytes by kind that connections carried which were up at the end, before encryption.
     pub sent: BTreeMap<&'static str, (u64, u64)>,
     /// Sessions that were up and ended, each end counted, by reason.
@@ -49,7 +49,7 @@ pub struct Report {
     pub dead_kept: usize,
     /// Peers of the node that has fewest and of the one that has most, at the end.
     pub peers: (usize, usize),
-    /// Comparisons that the judge made.
+    /// Comparisons that the checker made.
     pub checks: u64,
     /// What must never be, the first first.
     pub violations: Vec<String>,
@@ -81,7 +81,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = Duration::from_millis(self.virtual_ms);
         let (faults, lies) = (listed(&self.faults), listed(&self.lies));
-        let Counts { events, messages, bytes, syncs } = self.counts;
+        let TraceCounts { events, messages, bytes, syncs } = self.counts;
         writeln!(f, "{}", self.command)?;
         writeln!(f, "virtual time  {} min {} s", time.as_secs() / 60, time.as_secs() % 60)?;
         writeln!(f, "heights       {} to {}, {} rounds failed", self.heights.0, self.heights.1, self.rounds_failed)?;

@@ -8,7 +8,7 @@ use crate::node::{Node, StartError};
 use crate::payments::Payments;
 use crate::regions::Latency;
 use crate::report::Report;
-use crate::service::{Samples, Service, longest_round_trip};
+use crate::service::{Samples, ServiceFigures, longest_round_trip};
 use crate::trace::Print;
 use crate::world::{EMPTY_BLOCK_INTERVAL, World, WorldConfig, play};
 use rand::rngs::StdRng;
@@ -119,7 +119,7 @@ struct Run {
     /// How far off clocks are at the beginning, at most.
     offset_max_ms: i64,
     /// Mean time between two faults while there is trouble.
-    calm: Duration,
+    quiet: Duration,
     heals: u64,
     slowest_heal: Duration,
 }
@@ -144,7 +144,7 @@ impl Run {
         let offset_max_ms = rng.random_range(0..=1_000);
         let beside = StdRng::seed_from_u64(!config.seed);
         let faults = Faults::new(StdRng::from_rng(&mut rng), beside, &config.faults, config.exactly);
-        let calm = Duration::from_millis(rng.random_range(500..=20_000));
+        let quiet = Duration::from_millis(rng.random_range(500..=20_000));
         world.trace().world(format_args!(
             "a world of {} validators and {} observers, {}, faults: {}",
             config.nodes,
@@ -165,7 +165,7 @@ impl Run {
             next_payment,
             is_sparse,
             offset_max_ms,
-            calm,
+            quiet,
             heals: 0,
             slowest_heal: Duration::ZERO,
         }
@@ -201,9 +201,9 @@ impl Run {
     /// The error is a node that does not start. What else must never be, the checker has.
     async fn live_through(&mut self) -> Result<(), StartError> {
         self.faults.schedule().begin();
-        let liars = self.faults.draw_liars(&self.world);
+        let byzantine = self.faults.draw_byzantine(&self.world);
         for id in 1..=self.config.nodes {
-            self.start(id, liars.get(&id).cloned())?;
+            self.start(id, byzantine.get(&id).cloned())?;
         }
         let twin = self.faults.add_twin(&mut self.world, self.config.nodes + self.config.observers + 1);
         if let Some(twin) = twin {
@@ -242,7 +242,7 @@ impl Run {
 
     /// Lets time pass, with payments, and with faults when there is to be trouble.
     async fn pass(&mut self, until: Instant, is_trouble: bool) -> Result<(), StartError> {
-        let mut next_strike = is_trouble.then(|| Instant::now() + self.draw_calm());
+        let mut next_strike = is_trouble.then(|| Instant::now() + self.draw_quiet());
         while Instant::now() < until && !self.is_over() {
             let wakes = [Some(until), Some(self.next_payment), next_strike, self.faults.next_undo()];
             let next = wakes.into_iter().flatten().min().unwrap_or(until);
@@ -253,15 +253,15 @@ impl Run {
                 if !self.config.alone || self.faults.schedule().is_quiet() {
                     self.faults.strike(&self.world);
                 }
-                next_strike = Some(Instant::now() + self.draw_calm());
+                next_strike = Some(Instant::now() + self.draw_quiet());
             }
         }
         Ok(())
     }
 
-    fn draw_calm(&mut self) -> Duration {
-        let calm_ms = u64::try_from(self.calm.as_millis()).unwrap_or(u64::MAX);
-        Duration::from_millis(self.rng.random_range(1..=2 * calm_ms))
+    fn draw_quiet(&mut self) -> Duration {
+        let quiet_ms = u64::try_from(self.quiet.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(self.rng.random_range(1..=2 * quiet_ms))
     }
 
     /// Makes payments that are due, and hands in again what waits for too long.
@@ -320,7 +320,7 @@ impl Run {
         Ok(())
     }
 
-    /// Nodes that run and do not lie: what a liar passes on, and how far it comes, nobody promised.
+    /// Nodes that run and do not lie: what a Byzantine validator passes on, and how far it comes, nobody promised.
     fn running(&self) -> Vec<Node> {
         self.world.nodes().filter(|node| node.is_running() && !node.lies()).cloned().collect()
     }
@@ -346,12 +346,12 @@ impl Run {
         self.world.nodes().filter_map(off).collect()
     }
 
-    fn lies_told(&self) -> BTreeMap<&'static str, u64> {
-        let mut told = BTreeMap::new();
-        for (lie, count) in self.world.nodes().flat_map(Node::lies_told) {
-            *told.entry(lie).or_default() += count;
+    fn lies_counted(&self) -> BTreeMap<&'static str, u64> {
+        let mut lies = BTreeMap::new();
+        for (lie, count) in self.world.nodes().flat_map(Node::lies_counted) {
+            *lies.entry(lie).or_default() += count;
         }
-        told
+        lies
     }
 
     /// What live connections carried, by kind.
@@ -373,8 +373,8 @@ impl Run {
         (counts.iter().min().copied().unwrap_or(0), counts.iter().max().copied().unwrap_or(0))
     }
 
-    /// Judges how long payments took, and says so.
-    fn services(&mut self) -> BTreeMap<&'static str, Service> {
+    /// Checks how long payments took, and says so.
+    fn services(&mut self) -> BTreeMap<&'static str, ServiceFigures> {
         // Where nodes that are no neighbours hear of each other by others only, relay takes what nothing bounds yet.
         let is_bound = !self.is_sparse && crate::cost::is_light(self.config.tps, self.config.cost);
         let samples = Samples::new(self.faults.schedule(), self.payments.served(), is_bound);
@@ -417,7 +417,7 @@ impl Run {
             services,
             drawn: self.faults.kinds().to_string(),
             faults: self.faults.counts.clone(),
-            lies: self.lies_told(),
+            lies: self.lies_counted(),
             heals: self.heals,
             slowest_heal_ms: milliseconds(self.slowest_heal),
             counts: self.world.trace().counts(),

@@ -1,7 +1,7 @@
 //! What once went wrong in a network of this kind, 43 incidents by number, each played again against real nodes or ruled out in a line.
 //!
 //! A scenario plays a world and says what it has shown; when a promise is not kept it gives a [`Failed`] and does not panic. Whatever
-//! it looks at itself, the judge of each of its worlds must have found nothing.
+//! it checks itself, the checker of each of its worlds must have found nothing.
 //!
 //! Start reading in [`table`], which has a row for each incident.
 
@@ -13,12 +13,12 @@ pub mod table;
 mod transport;
 mod trust;
 
-pub use table::{INCIDENTS, INCIDENTS_MAX, Incident, Row, SCENARIOS, Scenario, named, near};
+pub use table::{INCIDENTS, INCIDENTS_MAX, Incident, IncidentRow, SCENARIOS, Scenario, named, near};
 
 use crate::check::{SharedChecker, Violation};
-use crate::node::{Late, Node, StartError};
-use crate::stranger::StrangerError;
+use crate::node::{Node, StartError, WaitTimeout};
 use crate::trace::{Print, Trace};
+use crate::unknown_peer::UnknownPeerError;
 use crate::world::{World, WorldConfig, play as play_world};
 use std::cell::RefCell;
 use std::fmt;
@@ -35,7 +35,7 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
-/// The host where strangers live.
+/// The host where unknown peers live.
 pub(crate) const ELSEWHERE: u64 = 240;
 
 /// Validators without distance, which make a block in ten minutes when there is no payment.
@@ -46,15 +46,15 @@ pub(crate) fn quiet(voters: u64) -> WorldConfig {
 /// A promise that was not kept, or a scenario that could not be played.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
-    /// What was looked at is not as promised.
+    /// What was inspected is not as promised.
     #[error("{0}")]
     Broken(String),
     /// Something did not happen in time.
     #[error(transparent)]
-    Late(#[from] Late),
-    /// The judge of a world found what must never be.
-    #[error("the judge found: {0}")]
-    Judged(Box<Violation>),
+    Wait(#[from] WaitTimeout),
+    /// The checker of a world found what must never be.
+    #[error("the checker found: {0}")]
+    Violated(Box<Violation>),
     /// A node does not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -64,9 +64,9 @@ pub enum Failed {
     /// A node cannot read its chain.
     #[error("a chain cannot be read: {0}")]
     Read(#[from] ReadError),
-    /// A stranger could not do what it was to do.
+    /// An unknown peer could not do what it was to do.
     #[error(transparent)]
-    Stranger(#[from] StrangerError),
+    UnknownPeer(#[from] UnknownPeerError),
 }
 
 /// Fails with what was promised, unless it was kept.
@@ -85,7 +85,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// A world whose judge and trace count for the scenario.
+    /// A world whose checker and trace count for the scenario.
     pub(crate) fn world(&self, mut config: WorldConfig) -> World {
         if let Some(print) = self.print.clone() {
             config.print = Some(Box::new(move |line| print.lock().unwrap_or_else(PoisonError::into_inner)(line)));
@@ -107,7 +107,7 @@ impl Stage {
             world.start(id)?;
         }
         all_reach(&world, Height(1), 90 * SECOND).await?;
-        // Whatever was under way between them when they greeted is over.
+        // Whatever was under way between them at their handshake is over.
         world.run_for(SECOND).await;
         Ok(world)
     }
@@ -131,7 +131,7 @@ pub struct Played {
     pub shown: Vec<String>,
     /// Virtual time, all worlds together. Unit: milliseconds.
     pub virtual_ms: u64,
-    /// Comparisons that the judges made.
+    /// Comparisons that the checkers made.
     pub checks: u64,
     /// Why the promise is not kept.
     pub failed: Option<String>,
@@ -177,9 +177,9 @@ pub fn play(scenario: &Scenario, print: Option<Print>) -> Played {
         (outcome, u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
     });
     let worlds = stage.worlds.into_inner();
-    let judged = worlds.iter().find_map(|(_, checker)| checker.lock().violations().first().cloned());
-    // What the judge found says more than what did not happen because of it.
-    let failed = judged.map(|violation| Failed::Judged(Box::new(violation))).or(outcome.err());
+    let violation = worlds.iter().find_map(|(_, checker)| checker.lock().violations().first().cloned());
+    // What the checker found says more than what did not happen because of it.
+    let failed = violation.map(|violation| Failed::Violated(Box::new(violation))).or(outcome.err());
     Played {
         name: scenario.name,
         incidents: scenario.incidents,

@@ -31,7 +31,7 @@ impl Condition {
 }
 
 /// One fault.
-struct Episode {
+struct FaultEpisode {
     kind: FaultKind,
     /// Nodes of which nothing is promised while it lasts.
     hurt: BTreeSet<u64>,
@@ -44,7 +44,7 @@ struct Episode {
     until_live: bool,
 }
 
-impl Episode {
+impl FaultEpisode {
     /// Whether it, or its effects, fell into this time.
     fn touches(&self, from: Instant, until: Instant) -> bool {
         self.began <= until && self.ended.is_none_or(|ended| ended + SETTLES_WITHIN >= from)
@@ -62,14 +62,14 @@ pub enum Parts {
 
 /// All faults of a run, and the times when there were more of them than one bound could speak of.
 #[derive(Default)]
-pub struct Schedule {
-    episodes: BTreeMap<u64, Episode>,
+pub struct FaultSchedule {
+    episodes: BTreeMap<u64, FaultEpisode>,
     next: u64,
     /// From the first moment with two faults at once, or too many nodes hurt, until the network was seen to live without any.
     storms: Vec<(Instant, Option<Instant>)>,
 }
 
-impl Schedule {
+impl FaultSchedule {
     /// Nodes begin that nobody is connected to: nothing is promised until the network was seen to live.
     pub fn begin(&mut self) {
         self.storm(Instant::now());
@@ -94,7 +94,7 @@ impl Schedule {
             Parts::Undone(0) => (0, Some(now)),
             Parts::Undone(parts) => (parts, None),
         };
-        self.episodes.insert(self.next, Episode { kind, hurt, began: now, ended, open, until_live });
+        self.episodes.insert(self.next, FaultEpisode { kind, hurt, began: now, ended, open, until_live });
         self.next += 1;
     }
 
@@ -158,7 +158,7 @@ mod tests {
         Instant::now()
     }
 
-    fn strike(schedule: &mut Schedule, kind: FaultKind, hurt: &[u64], parts: usize) -> u64 {
+    fn strike(schedule: &mut FaultSchedule, kind: FaultKind, hurt: &[u64], parts: usize) -> u64 {
         let id = schedule.next_id();
         schedule.on_strike(kind, hurt.iter().copied().collect(), hurt.len() <= 1, Parts::Undone(parts));
         id
@@ -166,7 +166,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_fault_is_alone_until_its_effects_are_over_and_two_are_a_storm_until_the_network_lives() {
-        let mut schedule = Schedule::default();
+        let mut schedule = FaultSchedule::default();
         let start = Instant::now();
         let kill = strike(&mut schedule, FaultKind::Kill, &[2], 1);
         let struck = pass(5).await;
@@ -192,7 +192,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn more_nodes_than_the_network_can_bear_are_a_storm_and_a_forgetful_one_lasts_until_the_network_lives() {
-        let mut schedule = Schedule::default();
+        let mut schedule = FaultSchedule::default();
         schedule.begin();
         schedule.on_live();
         let quiet = pass(21).await;

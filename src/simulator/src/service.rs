@@ -4,7 +4,7 @@
 
 use crate::faults::FaultKind;
 use crate::regions::Latency;
-use crate::schedule::{Condition, Schedule};
+use crate::schedule::{Condition, FaultSchedule};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -55,7 +55,7 @@ pub const fn service_bound(condition: Condition) -> Option<Bound> {
         Condition::Alone(K::SlowDisk) => bound(6, 3_500, "a slow leader is as a dead one, or takes two syncs"),
         Condition::Alone(K::ClockJump) => bound(4, 500, "as in quiet: nothing waits for a wall clock"),
         Condition::Alone(K::Stuck) => bound(6, 2_500, "who hears nothing is as a dead leader"),
-        Condition::Alone(K::Twin | K::Liar) => {
+        Condition::Alone(K::Twin | K::Byzantine) => {
             bound(8, 3_000, "a leader who lies wastes its rounds; of seven two may do so in succession")
         }
     }
@@ -63,7 +63,7 @@ pub const fn service_bound(condition: Condition) -> Option<Bound> {
 
 /// What is said of one condition.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Service {
+pub struct ServiceFigures {
     /// Payments.
     pub payments: usize,
     /// Half of them took no longer. Unit: milliseconds.
@@ -85,7 +85,7 @@ pub struct Samples {
 
 impl Samples {
     /// Sorts the samples by what went on while each was on its way. Those that are not final count with the time they waited.
-    pub fn new(schedule: &Schedule, served: impl IntoIterator<Item = Served>, is_bound: bool) -> Self {
+    pub fn new(schedule: &FaultSchedule, served: impl IntoIterator<Item = Served>, is_bound: bool) -> Self {
         let mut by_condition = BTreeMap::<_, Vec<Duration>>::new();
         for Served { node, accepted, until } in served {
             let condition = schedule.condition(accepted, until, node);
@@ -96,14 +96,14 @@ impl Samples {
     }
 
     /// What is said of each condition, when the longest round trip between two nodes takes so long.
-    pub fn services(&self, round_trip: Duration) -> BTreeMap<&'static str, Service> {
+    pub fn services(&self, round_trip: Duration) -> BTreeMap<&'static str, ServiceFigures> {
         let service = |(condition, took): (&Condition, &Vec<Duration>)| {
             let percentile = |percent: usize| {
                 let index = (took.len() * percent).div_ceil(100).saturating_sub(1);
                 took.get(index).map_or(0, |took| milliseconds(*took))
             };
             let bound = service_bound(*condition).filter(|_| self.is_bound).map(|bound| bound.time(round_trip));
-            let service = Service {
+            let service = ServiceFigures {
                 payments: took.len(),
                 half_ms: percentile(50),
                 p99_ms: percentile(99),
@@ -123,14 +123,14 @@ impl Bound {
     }
 }
 
-impl Service {
+impl ServiceFigures {
     /// Whether p99 is within the bound.
     pub fn is_kept(&self) -> bool {
         self.bound_ms.is_none_or(|bound| self.p99_ms <= bound)
     }
 }
 
-impl std::fmt::Display for Service {
+impl std::fmt::Display for ServiceFigures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { payments, half_ms, p99_ms, longest_ms, .. } = self;
         write!(f, "{payments} payments, half within {half_ms} ms, 99 % within {p99_ms}, all within {longest_ms}")?;
@@ -154,9 +154,9 @@ mod tests {
     use super::*;
 
     /// A hundred payments of which so many took two seconds between nodes on one switch, the others none.
-    async fn quiet(late: u32) -> Service {
+    async fn quiet(late: u32) -> ServiceFigures {
         let accepted = Instant::now();
-        let schedule = Schedule::default();
+        let schedule = FaultSchedule::default();
         let served = (0..100).map(|number| {
             let took = if number < late { Duration::from_secs(2) } else { Duration::ZERO };
             Served { node: 1, accepted, until: accepted + took }

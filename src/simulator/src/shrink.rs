@@ -10,7 +10,7 @@ const NODES_MIN: u64 = 4;
 
 /// What came of trying a smaller case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ShrinkOutcome {
     /// It still fails in the same way.
     Fails,
     /// It does not, or in another way.
@@ -20,23 +20,23 @@ pub enum Verdict {
 }
 
 /// The smallest case found: from one that fails goes on to the first smaller one that fails, until none does.
-pub fn smallest<T>(mut case: T, smaller: impl Fn(&T) -> Vec<T>, mut judge: impl FnMut(&T) -> Verdict) -> T {
+pub fn smallest<T>(mut case: T, smaller: impl Fn(&T) -> Vec<T>, mut run: impl FnMut(&T) -> ShrinkOutcome) -> T {
     'smaller: loop {
         for candidate in smaller(&case) {
-            match judge(&candidate) {
-                Verdict::Fails => {
+            match run(&candidate) {
+                ShrinkOutcome::Fails => {
                     case = candidate;
                     continue 'smaller;
                 }
-                Verdict::Passes => {}
-                Verdict::Enough => return case,
+                ShrinkOutcome::Passes => {}
+                ShrinkOutcome::Enough => return case,
             }
         }
         return case;
     }
 }
 
-/// Runs that are smaller in one way than this one, which draws exactly its kinds of faults; the ways that save most come first.
+/// Runs that are smaller in one respect than this one, which draws exactly its kinds of faults; what saves most comes first.
 fn smaller(config: &RunConfig) -> Vec<RunConfig> {
     let mut found = Vec::new();
     let mut add = |change: &dyn Fn(&mut RunConfig)| {
@@ -67,23 +67,23 @@ pub fn shrink(failed: &RunConfig, report: &Report, mut may_try: impl FnMut(&str)
     let kind = *report.kinds.first()?;
     let faults: FaultSet = report.drawn.parse().ok()?;
     let mut best: Option<Report> = None;
-    let mut judge = |config: &RunConfig| {
+    let mut run = |config: &RunConfig| {
         if !may_try(best.as_ref().map_or(&report.command, |best| &best.command)) {
-            return Verdict::Enough;
+            return ShrinkOutcome::Enough;
         }
         let found = run(config.unseen());
         if found.kinds.first() != Some(&kind) {
-            return Verdict::Passes;
+            return ShrinkOutcome::Passes;
         }
         best = Some(found);
-        Verdict::Fails
+        ShrinkOutcome::Fails
     };
     // In the minute in which it failed it fails again.
     let minutes = report.virtual_ms.div_ceil(60_000).max(1);
     let length = Duration::from_secs(60 * minutes).min(failed.length);
     let exact = RunConfig { faults, exactly: true, length, ..failed.unseen() };
-    if judge(&exact) == Verdict::Fails {
-        smallest(exact, smaller, judge);
+    if run(&exact) == ShrinkOutcome::Fails {
+        smallest(exact, smaller, run);
     }
     best
 }
@@ -103,10 +103,10 @@ mod tests {
         let mut tried = 0;
         let found = smallest(config(faults), smaller, |candidate| {
             if tried == tries {
-                return Verdict::Enough;
+                return ShrinkOutcome::Enough;
             }
             tried += 1;
-            if fails(candidate) { Verdict::Fails } else { Verdict::Passes }
+            if fails(candidate) { ShrinkOutcome::Fails } else { ShrinkOutcome::Passes }
         });
         (format!("{} {} {} {}", found.nodes, found.observers, found.tps, found.faults), tried)
     }
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(left("all", 1_000, |config| needs(config, "pause,reset")).0, "4 0 0 pause,reset");
         assert_eq!(left("all", 1_000, |config| needs(config, "kill") && config.tps > 1).0, "4 0 2 kill");
         assert_eq!(left("kill,pause", 1_000, |config| config.nodes == 7).0, "7 0 0 none");
-        assert_eq!(left("kill,pause", 1_000, |_| false), ("7 2 8 kill,pause".to_owned(), 5), "each way is tried once");
+        assert_eq!(left("kill,pause", 1_000, |_| false), ("7 2 8 kill,pause".to_owned(), 5), "each is tried once");
         assert_eq!(
             left("kill,pause", 2, |_| true),
             ("4 0 8 kill,pause".to_owned(), 2),

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// How much the nodes did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Counts {
+pub struct TraceCounts {
     /// Lines of the trace.
     pub events: u64,
     /// Writes to connections.
@@ -20,13 +20,13 @@ pub struct Counts {
 
 /// The trace of a run. Clones share it.
 #[derive(Clone)]
-pub struct Trace(Arc<Mutex<State>>);
+pub struct Trace(Arc<Mutex<TraceState>>);
 
-struct State {
+struct TraceState {
     origin: Instant,
     hasher: blake3::Hasher,
     line: String,
-    counts: Counts,
+    counts: TraceCounts,
     print: Option<Print>,
 }
 
@@ -36,17 +36,17 @@ pub type Print = Box<dyn FnMut(&str) + Send>;
 impl Trace {
     /// Begins now. `print` sees every line.
     pub fn new(print: Option<Print>) -> Self {
-        let state = State {
+        let state = TraceState {
             origin: Instant::now(),
             hasher: blake3::Hasher::new(),
             line: String::new(),
-            counts: Counts::default(),
+            counts: TraceCounts::default(),
             print,
         };
         Self(Arc::new(Mutex::new(state)))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TraceState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -79,7 +79,7 @@ impl Trace {
     }
 
     /// How much happened so far.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> TraceCounts {
         self.state().counts
     }
 
@@ -89,7 +89,7 @@ impl Trace {
     }
 }
 
-impl State {
+impl TraceState {
     fn add(&mut self, what: fmt::Arguments<'_>) {
         let since = self.origin.elapsed();
         self.line.clear();
@@ -124,6 +124,6 @@ mod tests {
             "0.000000 begins\n12.345000 node 3 commits height 17\n12.345000 node 3 sends 100 bytes to node 4\n"
         );
         assert_eq!(trace.hash(), blake3::hash(printed.as_bytes()).to_hex().to_string());
-        assert_eq!(trace.counts(), Counts { events: 3, messages: 1, bytes: 100, syncs: 0 });
+        assert_eq!(trace.counts(), TraceCounts { events: 3, messages: 1, bytes: 100, syncs: 0 });
     }
 }

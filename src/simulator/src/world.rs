@@ -6,8 +6,8 @@ use crate::clock::Skew;
 use crate::gate::DiskPace;
 use crate::node::{Node, StartError};
 use crate::regions::Latency;
-use crate::stranger::Stranger;
 use crate::trace::{Print, Trace};
+use crate::unknown_peer::UnknownPeer;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
@@ -73,7 +73,7 @@ impl WorldConfig {
 }
 
 /// What all nodes share.
-pub(crate) struct Setting {
+pub(crate) struct WorldSetting {
     pub(crate) genesis: Genesis,
     pub(crate) voters: u64,
     pub(crate) seed: u64,
@@ -87,7 +87,7 @@ pub(crate) struct Setting {
     pub(crate) checker: SharedChecker,
 }
 
-impl Setting {
+impl WorldSetting {
     /// The host of a node.
     pub(crate) fn ip(&self, id: u64) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(10, 0, 0, u8::try_from(id).unwrap_or(u8::MAX)))
@@ -96,7 +96,7 @@ impl Setting {
 
 /// A network in virtual time. Nodes live on while the scenario awaits anything.
 pub struct World {
-    setting: Rc<Setting>,
+    setting: Rc<WorldSetting>,
     latency: Latency,
     nodes: BTreeMap<u64, Node>,
 }
@@ -126,7 +126,7 @@ impl World {
         let interval_ms = config.empty_block_interval.as_millis();
         genesis.parameters.empty_block_interval_ms = u64::try_from(interval_ms).unwrap_or(u64::MAX);
         let trace = Trace::new(config.print);
-        let setting = Setting {
+        let setting = WorldSetting {
             checker: SharedChecker::new(&genesis, NODES_MAX, trace.clone()),
             links: MemoryNetwork::seeded(config.seed, config.tick),
             voters: config.voters,
@@ -157,7 +157,7 @@ impl World {
         &self.setting.trace
     }
 
-    /// The judge.
+    /// The checker.
     pub fn checker(&self) -> &SharedChecker {
         &self.setting.checker
     }
@@ -173,8 +173,8 @@ impl World {
     }
 
     /// A host without a node, or somebody else on the host of a node, with a node key of its own by number.
-    pub fn stranger(&self, host: u64, number: u64) -> Stranger {
-        Stranger::new(self.setting.clone(), host, SecretKey::development("stranger", number))
+    pub fn unknown(&self, host: u64, number: u64) -> UnknownPeer {
+        UnknownPeer::new(self.setting.clone(), host, SecretKey::development("stranger", number))
     }
 
     /// Civil time now, on a clock that is right.
@@ -193,7 +193,7 @@ impl World {
     }
 
     /// Adds a twin: another node that signs with the key of validator `of` and knows nothing of it. Whatever a validator can do that signs two
-    /// things for one place, the two of them do. The judge holds nothing against that key any more. It is not started.
+    /// things for one place, the two of them do. The checker holds nothing against that key any more. It is not started.
     pub fn add_twin(&mut self, id: u64, of: u64) -> Node {
         for byzantine in [id, of] {
             self.setting.checker.lock().set_byzantine(byzantine);
@@ -202,9 +202,9 @@ impl World {
         self.add_as(id, of, (1..=self.setting.voters).collect(), Skew::default())
     }
 
-    /// The same, but judged: no two signatures with their key may contradict each other. It is not started.
-    pub fn add_judged_twin(&mut self, id: u64, of: u64) -> Node {
-        self.setting.trace.world(format_args!("node {id} is a twin of node {of}, and both are judged"));
+    /// The same, but checked: no two signatures with their key may contradict each other. It is not started.
+    pub fn add_checked_twin(&mut self, id: u64, of: u64) -> Node {
+        self.setting.trace.world(format_args!("node {id} is a twin of node {of}, and both are checked"));
         self.add_as(id, of, (1..=self.setting.voters).collect(), Skew::default())
     }
 
@@ -215,7 +215,7 @@ impl World {
         }
         let dials = dials.into_iter().filter(|other| *other != id).collect();
         let node = Node::new(id, signs_as, self.setting.clone(), dials, skew);
-        self.setting.checker.lock().calm().on_off(id);
+        self.setting.checker.lock().quiet().on_off(id);
         self.nodes.insert(id, node.clone());
         node
     }
@@ -254,7 +254,7 @@ impl World {
     /// Lets nothing through from one node to another.
     pub fn cut_one_way(&self, from: u64, to: u64) {
         self.setting.links.cut_one_way(self.ip(from), self.ip(to));
-        self.setting.checker.lock().calm().on_cut(from, to);
+        self.setting.checker.lock().quiet().on_cut(from, to);
         self.setting.trace.world(format_args!("the link from node {from} to node {to} is cut"));
     }
 
@@ -271,21 +271,21 @@ impl World {
     pub fn heal(&self, a: u64, b: u64) {
         self.setting.links.heal(self.ip(a), self.ip(b));
         self.setting.links.set_quality(self.ip(a), self.ip(b), self.latency.between(a, b));
-        self.setting.checker.lock().calm().on_heal(a, b);
+        self.setting.checker.lock().quiet().on_heal(a, b);
         self.setting.trace.world(format_args!("the link between nodes {a} and {b} is healed"));
     }
 
     /// Makes a link worse until it is healed.
     pub fn slow_down(&self, a: u64, b: u64, quality: LinkQuality) {
         self.setting.links.set_quality(self.ip(a), self.ip(b), quality);
-        self.setting.checker.lock().calm().on_slow(a, b);
+        self.setting.checker.lock().quiet().on_slow(a, b);
         self.setting.trace.world(format_args!("the link between nodes {a} and {b} becomes slow: {quality:?}"));
     }
 
     /// Resets all connections between two nodes.
     pub fn reset(&self, a: u64, b: u64) {
         self.setting.links.reset(self.ip(a), self.ip(b));
-        self.setting.checker.lock().calm().on_reset(a, b);
+        self.setting.checker.lock().quiet().on_reset(a, b);
         self.setting.trace.world(format_args!("connections between nodes {a} and {b} are reset"));
     }
 

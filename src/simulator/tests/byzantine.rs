@@ -1,4 +1,4 @@
-//! Keys that sign two things for one place: with fewer than a third of them the chain stays one, with more the judge sees it break.
+//! Keys that sign two things for one place: with fewer than a third of them the chain stays one, with more the checker sees it break.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 
@@ -37,7 +37,7 @@ fn one_of_four_signs_twice_and_the_chain_stays_one() {
 }
 
 #[test]
-fn two_of_four_sign_twice_and_the_judge_sees_two_blocks_of_one_height() {
+fn two_of_four_sign_twice_and_the_checker_sees_two_blocks_of_one_height() {
     play(async {
         let (world, nodes) = two_groups(&[(5, 3), (6, 4)], &[1, 3, 4]);
         for node in [&nodes[0], &nodes[1]] {

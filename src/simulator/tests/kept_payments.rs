@@ -1,4 +1,4 @@
-//! What a node told a client is taken outlives the node, whatever befalls its disk.
+//! What a node acknowledged to a client outlives the node, whatever befalls its disk.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 

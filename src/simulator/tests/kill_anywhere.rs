@@ -32,6 +32,6 @@ fn the_points_are_every_event_with_both_crashes_and_half_of_them_again() {
 fn a_point_is_played_alike_each_time_and_a_point_that_never_comes_is_noticed() {
     let point = "2/100/power/20".parse().unwrap();
     assert_eq!(with_crash(1, point, None), with_crash(1, point, None));
-    let told = with_crash(1, "1/100000/process".parse().unwrap(), None);
-    assert!(!told.has_crashed && told.violations.len() == 1, "{told:?}");
+    let outcome = with_crash(1, "1/100000/process".parse().unwrap(), None);
+    assert!(!outcome.has_crashed && outcome.violations.len() == 1, "{outcome:?}");
 }

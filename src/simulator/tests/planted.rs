@@ -1,4 +1,4 @@
-//! Bugs planted in the nodes: worlds in which the judge sees each of them, and sees nothing when they are not there.
+//! Bugs planted in the nodes: worlds in which the checker sees each of them, and sees nothing when they are not there.
 //!
 //! ```text
 //! cargo test -p timed-simulator --features planted --test planted
@@ -118,8 +118,8 @@ fn unsynced_writes_at_crash_points() {
     }
 }
 
-/// Node 4 tells this lie whenever it can, and each of the others is away in turn; then it hears the liar first.
-fn liar(lie: Lie) -> impl Fn(u64) -> Vec<&'static str> {
+/// Node 4 sends this lie whenever it can, and each of the others is away in turn; then it hears the Byzantine validator first.
+fn byzantine(lie: Lie) -> impl Fn(u64) -> Vec<&'static str> {
     move |seed| {
         play(async {
             let (world, nodes) = four(seed);
@@ -149,7 +149,7 @@ fn liar(lie: Lie) -> impl Fn(u64) -> Vec<&'static str> {
     }
 }
 
-/// What a client was told is taken is gone when the only node that has it is killed.
+/// What was acknowledged to a client is gone when the only node that has it is killed.
 #[test]
 fn pool_forgotten() {
     assert_caught(Bug::PoolForgotten, &["payment-lost"], 1, |seed| {
@@ -178,15 +178,15 @@ fn pool_forgotten_is_seen_by_the_clients_of_a_run() {
 
 #[test]
 fn certificate_unchecked() {
-    assert_caught(Bug::CertificateUnchecked, &["other-block"], 1, liar(Lie::WrongSync));
+    assert_caught(Bug::CertificateUnchecked, &["other-block"], 1, byzantine(Lie::WrongSync));
 }
 
 #[test]
 fn state_commitment_unchecked() {
-    assert_caught(Bug::StateCommitmentUnchecked, &["false-commitment"], 9, liar(Lie::InvalidBlock));
+    assert_caught(Bug::StateCommitmentUnchecked, &["false-commitment"], 9, byzantine(Lie::InvalidBlock));
 }
 
-/// All clocks are four seconds ahead for one payment, and are set back: the last block's time is no reason to wait.
+/// All clocks are four seconds ahead for one payment, and are turned back: the last block's time is no reason to wait.
 #[test]
 fn hold_by_wall_clock() {
     assert_caught(Bug::HoldByWallClock, &["late"], 1, |seed| {

@@ -71,26 +71,26 @@ fn seeds_that_once_found_something_find_nothing() {
     assert_sound(&play(1023, |config| config.length = 5 * MINUTE));
     // A planned crash came after the heal.
     assert_sound(&play(13, |config| config.length = 4 * MINUTE));
-    // A cut one-way link brought late what a dead node had sent before: the judge took it for a dead peer that was kept.
+    // A cut one-way link brought late what a dead node had sent before: the checker took it for a dead peer that was kept.
     assert_sound(&play(42, |config| {
         config.nodes = 7;
         config.length = 4 * MINUTE;
     }));
     // Beside a twin a validator returned to a chain that had gone on without it, and signed no more.
     assert_sound(&play(4_233_200_762, |_| ()));
-    // One that had been away signed, was told that it had been away, and began the height again without what it had signed in it.
+    // One that had been away signed, learned that it had been away, and began the height again without what it had signed in it.
     assert_sound(&play(9100, |config| {
         config.nodes = 7;
         config.length = 8 * MINUTE;
     }));
     // One that had been away began a height without signing, and was missing in it.
     assert_sound(&play(8017, |config| config.length = 4 * MINUTE));
-    // A reset of connections over a link that stayed cut: the judge took the link for healed.
+    // A reset of connections over a link that stayed cut: the checker took the link for healed.
     assert_sound(&play(20_099, |config| {
         config.length = 10 * MINUTE;
         config.tick = Duration::from_millis(5);
     }));
-    // A node that waited for its disk for seconds: the judge counted that time as time to hear others.
+    // A node that waited for its disk for seconds: the checker counted that time as time to hear others.
     assert_sound(&play(50_134, |config| {
         config.length = 4 * MINUTE;
         config.tick = Duration::from_millis(5);
@@ -101,7 +101,7 @@ fn seeds_that_once_found_something_find_nothing() {
         config.length = 5 * MINUTE;
         config.tick = Duration::from_millis(5);
     }));
-    // A disk was set back to a copy of the open height, and what it had signed since had reached nobody.
+    // A disk was restored from a copy of the open height, and what it had signed since had reached nobody.
     assert_sound(&play(60_124, |config| {
         config.length = 7 * MINUTE;
         config.tick = Duration::from_millis(5);
@@ -123,16 +123,16 @@ fn without_faults_every_payment_is_final_within_a_second_and_a_half() {
 /// One fault at a time, of each kind: accepted payments are final where they were accepted within the bound of that kind.
 #[test]
 fn under_each_fault_alone_payments_are_final_within_its_bound() {
-    let mut judged = std::collections::BTreeSet::new();
+    let mut bounded = std::collections::BTreeSet::new();
     for kind in FaultKind::ALL {
         let report = play(1_000, |config| {
             config.faults = FaultSet([*kind].into());
             (config.exactly, config.alone, config.latency) = (true, true, Latency::Lan);
         });
         assert_sound(&report);
-        judged.extend(report.services.iter().filter(|(_, service)| service.bound_ms.is_some()).map(|(name, _)| *name));
+        bounded.extend(report.services.iter().filter(|(_, service)| service.bound_ms.is_some()).map(|(name, _)| *name));
     }
-    assert!(judged.len() >= 12, "{judged:?}");
+    assert!(bounded.len() >= 12, "{bounded:?}");
 }
 
 /// Each vote goes once over each connection: nobody passes on what is on its way from its signer.

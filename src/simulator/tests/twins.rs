@@ -1,4 +1,4 @@
-//! Two whole nodes with one key, and a judge that forgives neither: they contradict each other never, or at one height.
+//! Two whole nodes with one key, and a checker that forgives neither: they contradict each other never, or at one height.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 
@@ -35,7 +35,7 @@ fn two_from_empty_folders_at_once_contradict_each_other_at_one_height_at_most() 
     for (voters, seed) in [4, 7].into_iter().flat_map(|voters| seeds().map(move |seed| (voters, seed))) {
         timed_simulator::play(async {
             let (mut world, nodes) = world(voters, seed);
-            let twin = world.add_judged_twin(voters + 1, 1);
+            let twin = world.add_checked_twin(voters + 1, 1);
             let late = Duration::from_millis(seed * 130 % 700);
             nodes[0].start().unwrap();
             world.run_for(late).await;

@@ -1,4 +1,4 @@
-//! The world does what it says: the same seed gives the same trace, dead nodes are dead, and the judge sees what it must.
+//! The world does what it says: the same seed gives the same trace, dead nodes are dead, and the checker sees what it must.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 

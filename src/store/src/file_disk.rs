@@ -21,7 +21,7 @@ impl FileDisk {
         Self { folder: folder.into(), is_read_only: false }
     }
 
-    /// The same to look at: no file is made, and writing fails.
+    /// The same for reading only: no file is made, and writing fails.
     pub fn read_only(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into(), is_read_only: true }
     }
@@ -35,7 +35,7 @@ impl FileDisk {
 }
 
 impl Disk for FileDisk {
-    /// A new file's name is made durable before this returns. To look at, a file must be there.
+    /// A new file's name is made durable before this returns. For reading, a file must be there.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let path = self.path(name)?;
         if self.is_read_only {

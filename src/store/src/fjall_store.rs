@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use timed_ledger::{Batch, KeyValue, Store, StoreView, Table};
+use timed_ledger::{KeyValue, Store, StoreBatch, StoreView, Table};
 
 /// Memory for blocks of tables that are read often. Unit: bytes.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
@@ -134,7 +134,7 @@ fn explain(path: PathBuf, error: fjall::Error) -> StoreOpenError {
 }
 
 impl Store for FjallStore {
-    fn write(&self, batch: Batch) -> io::Result<()> {
+    fn write(&self, batch: StoreBatch) -> io::Result<()> {
         let mut changes = self.database.batch().durability(Some(PersistMode::SyncData));
         for (table, key, value) in batch.into_changes() {
             match value {

@@ -1,5 +1,5 @@
 //! Whether a data folder is still the one that was opened: files that are open go on to take writes after their names are gone, so that nothing
-//! else tells a running node that what it keeps will be lost with its end.
+//! else shows a running node that what it keeps will be lost with its end.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Written and removed at each look.
 const PROBE: &str = "write-probe";
 
-/// A data folder that is in use, to look at now and then.
+/// A data folder that is in use, to be inspected now and then.
 #[derive(Debug)]
 pub struct FolderWatch {
     path: PathBuf,
@@ -47,8 +47,8 @@ pub enum FolderLost {
         /// What the system said.
         source: io::Error,
     },
-    /// It cannot be looked at, which may pass.
-    #[error("the data folder {} cannot be looked at: {source}", path.display())]
+    /// It cannot be inspected, which may pass.
+    #[error("the data folder {} cannot be inspected: {source}", path.display())]
     Unknown {
         /// The folder.
         path: PathBuf,

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use timed_ledger::{Batch, Draft, Genesis, Ledger, MemoryStore, Store, Table};
+use timed_ledger::{Draft, Genesis, Ledger, MemoryStore, Store, StoreBatch, Table};
 use timed_primitives::transaction::TRANSACTION_VERSION;
 use timed_primitives::{
     Amount, CommitCertificate, Disk, Hash, KeyHash, Lock, MemoryDisk, OutPoint, Round, SecretKey, Transaction,
@@ -115,7 +115,7 @@ fn fjall_and_memory_answer_alike() {
     let mut numbers = Numbers(1);
     let mut views = Vec::new();
     for round in 0..60 {
-        let mut batch = Batch::default();
+        let mut batch = StoreBatch::default();
         for _ in 0..numbers.next(30) {
             let table = Table::ALL[usize::try_from(numbers.next(6)).unwrap()];
             let key: Vec<u8> = (0..=numbers.next(3)).map(|_| u8::try_from(numbers.next(4)).unwrap() * 85).collect();
@@ -237,7 +237,7 @@ fn a_damaged_state_never_panics_and_is_said_to_be_replaceable() {
     let sound = folder.path().join("sound");
     let store = FjallStore::open(&sound).unwrap();
     for n in 0u64..20 {
-        let mut batch = Batch::default();
+        let mut batch = StoreBatch::default();
         for table in Table::ALL {
             batch.put(table, n.to_be_bytes().to_vec(), vec![1; 500]);
         }

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::net::IpAddr;
 use timed_peer::AddressRecord;
-use timed_peer::addresses::{KeptAddress, Source};
+use timed_peer::addresses::{KeptAddress, RecordSource};
 use timed_primitives::{ChainId, PublicKey, UnixTime};
 use timed_rpc::Text;
 
@@ -42,7 +42,7 @@ pub(crate) struct FoundAddresses {
 
 /// The file is no list of records.
 #[derive(Debug, thiserror::Error)]
-enum Damage {
+enum AddressFileDamage {
     #[error("it is longer than {FILE_BYTES_MAX} bytes")]
     TooLong,
     #[error(transparent)]
@@ -104,9 +104,9 @@ impl PeerFiles {
     }
 }
 
-fn read(chain_id: ChainId, bytes: &[u8]) -> Result<FoundAddresses, Damage> {
+fn read(chain_id: ChainId, bytes: &[u8]) -> Result<FoundAddresses, AddressFileDamage> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(Damage::TooLong);
+        return Err(AddressFileDamage::TooLong);
     }
     let lines: Vec<KeptLine> = serde_json::from_slice(bytes)?;
     let count = lines.len();
@@ -114,7 +114,7 @@ fn read(chain_id: ChainId, bytes: &[u8]) -> Result<FoundAddresses, Damage> {
         .into_iter()
         .filter_map(|line| {
             let record = AddressRecord::decode(chain_id, &hex::decode(&line.record).ok()?).ok()?;
-            let source = Source { key: line.source_key.0, ip: line.source_ip };
+            let source = RecordSource { key: line.source_key.0, ip: line.source_ip };
             Some(KeptAddress {
                 record,
                 source,
@@ -137,7 +137,7 @@ mod tests {
         let key = SecretKey::development("node", id);
         let record =
             AddressRecord::sign(&key, CHAIN, &format!("10.0.0.{id}:7000"), UnixTime(1_700_000_000_000)).unwrap();
-        let source = Source { key: SecretKey::development("node", 99).public(), ip: [10, 0, 0, 99].into() };
+        let source = RecordSource { key: SecretKey::development("node", 99).public(), ip: [10, 0, 0, 99].into() };
         KeptAddress { record, source, reached: reached.map(UnixTime), is_validator: id == 1 }
     }
 

@@ -65,7 +65,7 @@ pub enum Command {
                       says which other node was found, and where."
     )]
     ResumeSigning(crate::resume_signing::ResumeSigningArgs),
-    /// Play a network of real nodes in virtual time, with faults drawn from a seed, and judge it.
+    /// Play a network of real nodes in virtual time, with faults drawn from a seed, and check it.
     #[cfg(feature = "simulate")]
     #[command(after_help = "Examples:\n  timed simulate --nodes 7 --seed 42 --minutes 60\n  \
                             timed simulate --nodes 4 --seed 7 --minutes 2 --faults kill,partition --trace\n  \

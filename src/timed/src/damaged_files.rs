@@ -1,5 +1,5 @@
 //! The small files of a data folder, after bits have turned or somebody has edited them: each is read or refused in words, and no reader
-//! panics, hangs or tells a secret. The block log, the journal and the guard are targets in `src/fuzz`.
+//! panics, hangs or shows a secret. The block log, the journal and the guard are targets in `src/fuzz`.
 
 use crate::keys::Keys;
 use crate::peer_files::PeerFiles;
@@ -8,9 +8,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng};
 use std::fs;
 use std::path::Path;
-use timed_config::Node;
+use timed_config::NodeSection;
 use timed_ledger::Genesis;
-use timed_peer::addresses::{KeptAddress, Source};
+use timed_peer::addresses::{KeptAddress, RecordSource};
 use timed_peer::{AddressRecord, Ban};
 use timed_primitives::{ChainId, Clock, Hash, Instant, SecretKey, UnixTime};
 use timed_rpc::result::EndInfo;
@@ -72,8 +72,8 @@ fn refused(path: &Path, read: impl Fn() -> Result<(), String>) -> usize {
     count
 }
 
-fn observer() -> Node {
-    Node {
+fn observer() -> NodeSection {
+    NodeSection {
         id: None,
         dev_nodes: 4,
         dev_public_keys_ok: false,
@@ -160,7 +160,7 @@ fn changed_address_books_are_left_out_and_never_believed() {
     let kept = |id: u64| {
         let key = SecretKey::development("node", id);
         let record = AddressRecord::sign(&key, chain, &format!("192.0.2.{id}:7000"), UnixTime(1_700_000_000_000));
-        let source = Source { key: SecretKey::development("node", 9).public(), ip: [192, 0, 2, 9].into() };
+        let source = RecordSource { key: SecretKey::development("node", 9).public(), ip: [192, 0, 2, 9].into() };
         KeptAddress { record: record.unwrap(), source, reached: Some(UnixTime(1_700_000_000_000)), is_validator: true }
     };
     let sound = [kept(1), kept(2), kept(3)];

@@ -3,7 +3,7 @@
 use crate::service::Noticed;
 use std::thread;
 use std::time::Duration;
-use timed_actors::{Component, Fatal, Pulses};
+use timed_actors::{Component, FatalReporter, Pulses};
 use timed_rpc::Trouble;
 use timed_store::{FolderLost, FolderWatch};
 
@@ -16,7 +16,7 @@ const ROOM_MIN: u64 = 128 << 20;
 
 /// What a look led to.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+enum FolderVerdict {
     /// Nothing is wrong.
     Good,
     /// Something is, and may come right.
@@ -32,11 +32,11 @@ struct Looks {
 }
 
 impl Looks {
-    fn on_look(&mut self, outcome: Result<(), FolderLost>) -> Verdict {
+    fn on_look(&mut self, outcome: Result<(), FolderLost>) -> FolderVerdict {
         let lost = match outcome {
             Ok(()) => {
                 self.not_writable = 0;
-                return Verdict::Good;
+                return FolderVerdict::Good;
             }
             Err(lost) => lost,
         };
@@ -49,7 +49,7 @@ impl Looks {
             FolderLost::Unknown { .. } => true,
         };
         let text = lost.to_string();
-        if is_early { Verdict::Trouble(Trouble::DataFolder { text }) } else { Verdict::Lost(text) }
+        if is_early { FolderVerdict::Trouble(Trouble::DataFolder { text }) } else { FolderVerdict::Lost(text) }
     }
 }
 
@@ -61,7 +61,7 @@ fn room(free: Option<u64>) -> Option<Trouble> {
 ///
 /// # Errors
 /// When the system refuses a thread.
-pub(crate) fn start(watch: FolderWatch, pulses: Pulses, noticed: Noticed, fatal: Fatal) -> std::io::Result<()> {
+pub(crate) fn start(watch: FolderWatch, pulses: Pulses, noticed: Noticed, fatal: FatalReporter) -> std::io::Result<()> {
     pulses.expect(Component::DataFolder);
     let look = move || {
         let mut looks = Looks::default();
@@ -70,9 +70,9 @@ pub(crate) fn start(watch: FolderWatch, pulses: Pulses, noticed: Noticed, fatal:
         loop {
             pulses.beat(Component::DataFolder);
             match looks.on_look(watch.look()) {
-                Verdict::Good => noticed.clear(folder),
-                Verdict::Trouble(trouble) => noticed.set_and_log(trouble),
-                Verdict::Lost(text) => {
+                FolderVerdict::Good => noticed.clear(folder),
+                FolderVerdict::Trouble(trouble) => noticed.set_and_log(trouble),
+                FolderVerdict::Lost(text) => {
                     noticed.set(Trouble::DataFolder { text: text.clone() });
                     pulses.dismiss(Component::DataFolder);
                     return fatal.report(Component::DataFolder.name(), text);
@@ -101,20 +101,23 @@ mod tests {
     #[test]
     fn a_folder_that_is_gone_ends_the_node_and_one_that_is_full_does_not() {
         let mut looks = Looks::default();
-        assert_eq!(looks.on_look(Ok(())), Verdict::Good);
+        assert_eq!(looks.on_look(Ok(())), FolderVerdict::Good);
         let full = FolderLost::Unknown { path: PathBuf::from("/data"), source: io::Error::from_raw_os_error(28) };
         for _ in 0..2 {
-            assert!(matches!(looks.on_look(not_writable()), Verdict::Trouble(Trouble::DataFolder { .. })));
+            assert!(matches!(looks.on_look(not_writable()), FolderVerdict::Trouble(Trouble::DataFolder { .. })));
         }
-        assert!(matches!(looks.on_look(Err(full)), Verdict::Trouble(Trouble::DataFolder { .. })));
-        assert_eq!(looks.on_look(Ok(())), Verdict::Good);
+        assert!(matches!(looks.on_look(Err(full)), FolderVerdict::Trouble(Trouble::DataFolder { .. })));
+        assert_eq!(looks.on_look(Ok(())), FolderVerdict::Good);
         for _ in 0..2 {
-            assert!(matches!(looks.on_look(not_writable()), Verdict::Trouble(_)), "it begins again after a good look");
+            assert!(
+                matches!(looks.on_look(not_writable()), FolderVerdict::Trouble(_)),
+                "it begins again after a good look"
+            );
         }
-        let Verdict::Lost(text) = looks.on_look(not_writable()) else { panic!("the third in a row") };
+        let FolderVerdict::Lost(text) = looks.on_look(not_writable()) else { panic!("the third in a row") };
         assert!(text.contains("/data cannot be written to any more") && !text.contains('\n'), "{text}");
         let removed = FolderLost::Removed { path: PathBuf::from("/data") };
-        assert!(matches!(Looks::default().on_look(Err(removed)), Verdict::Lost(_)), "at once");
+        assert!(matches!(Looks::default().on_look(Err(removed)), FolderVerdict::Lost(_)), "at once");
     }
 
     #[test]

@@ -11,10 +11,10 @@ use timed_config::DEVNET_NODES_MAX;
 use timed_consensus::Evidence;
 use timed_consensus::guard::SignedRecord;
 use timed_consensus::inspect::{JournalContents, Statement, Statements, read_guard, read_journal, statements_of};
-use timed_ledger::{BLOCK_LOG_FILE, Decided, Genesis, LogWalk, Tally};
+use timed_ledger::{BLOCK_LOG_FILE, DecidedBlock, Genesis, LogWalk, MoneyTally};
 use timed_mempool::PoolFileSummary;
 use timed_primitives::{ChainId, Disk, Hash, Height, PublicKey, SecretKey};
-use timed_rpc::Coins;
+use timed_rpc::JsonAmount;
 use timed_store::FileDisk;
 
 /// Flags of `timed inspect`.
@@ -23,7 +23,7 @@ pub struct InspectArgs {
     /// The node's folder.
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
-    /// Which development node it belongs to, to tell its votes from those of others; other nodes have a key in the folder.
+    /// Which development node it belongs to, to distinguish its votes from those of others; other nodes have a key in the folder.
     #[arg(long, value_name = "ID")]
     node_id: Option<u64>,
     /// The network's genesis file, from which the supply is counted; development networks need none.
@@ -46,7 +46,7 @@ pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
         None => keys::voter(folder)?,
     };
     let genesis = arguments.genesis.as_deref().map(crate::node::read_genesis).transpose()?;
-    let found = Found::read(&FileDisk::read_only(folder), genesis)?;
+    let found = FolderContents::read(&FileDisk::read_only(folder), genesis)?;
     cli::print(&cli::shown(&found.report(folder, own), arguments.json));
     if !found.damage.is_empty() {
         bail!("damage was found; a node does not start in this folder, or ends when it reads that part");
@@ -58,13 +58,13 @@ pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
 }
 
 /// What a folder holds.
-struct Found {
+struct FolderContents {
     genesis_hash: Option<Hash>,
     genesis: Option<Genesis>,
     chain: Option<ChainId>,
-    tip: Option<Decided>,
+    tip: Option<DecidedBlock>,
     log: Option<LogWalk>,
-    tally: Option<Tally>,
+    tally: Option<MoneyTally>,
     journal: JournalContents,
     guard: [Option<SignedRecord>; 2],
     mempool: Option<PoolFileSummary>,
@@ -73,7 +73,7 @@ struct Found {
     damage: Vec<String>,
 }
 
-impl Found {
+impl FolderContents {
     fn read(disk: &dyn Disk, given: Option<Genesis>) -> anyhow::Result<Self> {
         let journal = read_journal(disk)?;
         let mut found = Self {
@@ -115,7 +115,7 @@ impl Found {
         self.genesis_hash = Some(hash);
         self.genesis = given.or_else(|| development_genesis(hash));
         self.chain = self.genesis.as_ref().map(|genesis| genesis.chain_id);
-        self.tally = self.genesis.as_ref().map(Tally::new).transpose()?;
+        self.tally = self.genesis.as_ref().map(MoneyTally::new).transpose()?;
         loop {
             match walk.step() {
                 Ok(Some(decided)) => self.take(decided, heights),
@@ -130,7 +130,7 @@ impl Found {
         Ok(())
     }
 
-    fn take(&mut self, decided: Decided, heights: &BTreeSet<Height>) {
+    fn take(&mut self, decided: DecidedBlock, heights: &BTreeSet<Height>) {
         self.chain.get_or_insert(decided.block.header.chain_id);
         if let Some(Err(error)) = self.tally.as_mut().map(|tally| tally.apply(&decided.block)) {
             self.damage.push(error.to_string());
@@ -154,7 +154,7 @@ impl Found {
         let header = self.tip.as_ref().map(|tip| &tip.block.header);
         let supply = self.tally.as_ref().map(|tally| {
             let supply = tally.supply();
-            json!({"unspent": Coins(supply.unspent), "fees": Coins(supply.fees), "outputs": tally.outputs()})
+            json!({"unspent": JsonAmount(supply.unspent), "fees": JsonAmount(supply.fees), "outputs": tally.outputs()})
         });
         json!({
             "folder": folder.display().to_string(),

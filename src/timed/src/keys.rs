@@ -6,7 +6,7 @@ use rand::rand_core::UnwrapErr;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
-use timed_config::Node;
+use timed_config::NodeSection;
 use timed_primitives::{PublicKey, SecretKey};
 
 /// Usual name of the file of the key that votes.
@@ -32,7 +32,7 @@ impl Keys {
     ///
     /// # Errors
     /// When a file cannot be read or written, or holds no key.
-    pub(crate) fn load(node: &Node, folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn load(node: &NodeSection, folder: &Path) -> anyhow::Result<Self> {
         let own_or_made =
             |configured: &Option<PathBuf>, usual, (purpose, number): (&str, Option<u64>)| match (configured, number) {
                 (None, Some(number)) => Ok(SecretKey::development(purpose, number)),
@@ -96,8 +96,8 @@ mod tests {
     use super::*;
     use std::fs;
 
-    fn none() -> Node {
-        Node {
+    fn none() -> NodeSection {
+        NodeSection {
             id: None,
             dev_nodes: 3,
             dev_public_keys_ok: false,
@@ -121,10 +121,10 @@ mod tests {
         let file = folder.path().join("own.key");
         fs::write(&file, hex::encode(own.seed())).unwrap();
 
-        let numbered = Node { id: Some(2), ..none() };
+        let numbered = NodeSection { id: Some(2), ..none() };
         let all = [development("node", 2), development("consensus", 2), development("wallet", DEVNET_WALLET)].map(Some);
         assert_eq!(publics(&Keys::load(&numbered, folder.path()).unwrap()), all);
-        let configured = Node { node_key: Some(file.clone()), consensus_key: Some(file), ..numbered };
+        let configured = NodeSection { node_key: Some(file.clone()), consensus_key: Some(file), ..numbered };
         let found = publics(&Keys::load(&configured, folder.path()).unwrap());
         assert_eq!(found, [Some(own.public()), Some(own.public()), all[2]]);
 

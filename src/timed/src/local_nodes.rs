@@ -65,7 +65,7 @@ impl Setup<'_> {
         for peer in &self.peers {
             flag("--peer", format!("127.0.0.1:{peer}"));
         }
-        // A log tells of one run.
+        // A log is of one run.
         File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let environment = self.environment.clone();
         let child = spawn(&arguments, &environment, &log).with_context(|| format!("cannot start node {id}"))?;

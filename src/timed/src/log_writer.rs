@@ -24,13 +24,13 @@ const RETRY_AFTER: Duration = Duration::from_millis(20);
 /// Takes lines from any thread. Clones write to the same place.
 #[derive(Clone)]
 pub(crate) struct LogWriter {
-    shared: Arc<Shared>,
+    shared: Arc<LogWriterInner>,
     /// Whether lines are painted for a terminal.
     is_painted: bool,
 }
 
-struct Shared {
-    queue: Mutex<Queue>,
+struct LogWriterInner {
+    queue: Mutex<LineQueue>,
     /// Signalled when a line has come, or the log is to end.
     filled: Condvar,
     /// Signalled when everything is written.
@@ -39,7 +39,7 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct Queue {
+struct LineQueue {
     lines: VecDeque<Vec<u8>>,
     /// Cost of these and of what is being written.
     bytes: usize,
@@ -52,7 +52,7 @@ struct Queue {
 
 /// How much was dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Dropped {
+pub(crate) struct DroppedLines {
     /// Lines since the start.
     pub(crate) all: u64,
     /// Lines since it was last reported, which is to say since it was last read.
@@ -70,7 +70,7 @@ impl LogWriter {
 
     fn bounded(output: impl Write + Send + 'static, bytes_max: usize) -> io::Result<Self> {
         let (queue, filled, emptied) = (Mutex::default(), Condvar::new(), Condvar::new());
-        let shared = Arc::new(Shared { queue, filled, emptied, bytes_max });
+        let shared = Arc::new(LogWriterInner { queue, filled, emptied, bytes_max });
         let writer = Self { shared, is_painted: false };
         let own = writer.clone();
         thread::Builder::new().name("log".into()).spawn(move || own.write_all_for_ever(output))?;
@@ -83,7 +83,7 @@ impl LogWriter {
     }
 
     /// Held for a few instructions only: nothing is written, formatted or freed under it.
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, LineQueue> {
         self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -92,7 +92,7 @@ impl LogWriter {
         let cost = line.len() + LINE_COST;
         let mut queue = self.queue();
         if is_planted(Bug::LogWaits) {
-            let is_full = |queue: &mut Queue| queue.bytes + cost > self.shared.bytes_max;
+            let is_full = |queue: &mut LineQueue| queue.bytes + cost > self.shared.bytes_max;
             queue = self.shared.emptied.wait_while(queue, is_full).unwrap_or_else(PoisonError::into_inner);
         }
         if queue.bytes + cost > self.shared.bytes_max {
@@ -107,14 +107,14 @@ impl LogWriter {
     }
 
     /// How much was dropped.
-    pub(crate) fn dropped(&self) -> Dropped {
+    pub(crate) fn dropped(&self) -> DroppedLines {
         let queue = self.queue();
-        Dropped { all: queue.dropped, unreported: queue.unreported }
+        DroppedLines { all: queue.dropped, unreported: queue.unreported }
     }
 
     /// Waits until everything is written, or for `limit`: a reader that hangs does not hold up the end of the process. True when it was.
     pub(crate) fn flush(&self, limit: Duration) -> bool {
-        let is_busy = |queue: &mut Queue| queue.is_writing || !queue.lines.is_empty();
+        let is_busy = |queue: &mut LineQueue| queue.is_writing || !queue.lines.is_empty();
         let waited = self.shared.emptied.wait_timeout_while(self.queue(), limit, is_busy);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
@@ -192,9 +192,9 @@ fn write_fully(output: &mut impl Write, mut text: &[u8]) -> bool {
 }
 
 /// One event on its way into the log. The formatter gives each as one piece of text that ends with a line feed.
-pub(crate) struct Event<'a>(&'a LogWriter);
+pub(crate) struct LogEvent<'a>(&'a LogWriter);
 
-impl Write for Event<'_> {
+impl Write for LogEvent<'_> {
     /// Line feeds within an event would look like events of their own, so they and other control characters are shown as escapes.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
@@ -225,10 +225,10 @@ fn fit(text: &str, is_painted: bool) -> String {
 }
 
 impl<'a> MakeWriter<'a> for LogWriter {
-    type Writer = Event<'a>;
+    type Writer = LogEvent<'a>;
 
-    fn make_writer(&'a self) -> Event<'a> {
-        Event(self)
+    fn make_writer(&'a self) -> LogEvent<'a> {
+        LogEvent(self)
     }
 }
 

@@ -7,14 +7,14 @@ use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::panic::PanicHookInfo;
 use std::time::Duration;
-use timed_config::{Log, LogFormat};
+use timed_config::{LogFormat, LogSection};
 use tracing::Subscriber;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// The consensus library tells of every vote, the store of every file; what matters of it we say ourselves.
+/// The consensus library logs every vote, the store of every file; what matters of it we say ourselves.
 const QUIET: [&str; 6] = [
     "fjall=warn",
     "lsm_tree=warn",
@@ -47,7 +47,7 @@ impl Drop for Logging {
 ///
 /// # Errors
 /// When the filter is no level and no list of directives, or the system refuses a thread.
-pub(crate) fn start(log: &Log) -> anyhow::Result<Logging> {
+pub(crate) fn start(log: &LogSection) -> anyhow::Result<Logging> {
     let mut filter = EnvFilter::try_new(&log.level).map_err(|e| {
         anyhow::anyhow!(
             "log level {:?}: {e}; expected a level such as info, or directives such as info,heartbeat=debug",

@@ -6,7 +6,7 @@ use crate::keys::Keys;
 use crate::log_writer::LogWriter;
 use crate::peer_files::PeerFiles;
 use crate::service::{Identity, NodeWallet, Noticed, Service, ServiceParts};
-use crate::stop::{Cause, Stop};
+use crate::stop::{Stop, StopCause};
 use crate::watchdog::Watchdog;
 use anyhow::{Context as _, bail};
 use rand::SeedableRng;
@@ -19,7 +19,9 @@ use std::time::Duration;
 use timed_actors::peer::HeartbeatLevel;
 use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig};
 use timed_actors::transport::{Listener, TcpTransport, Transport as _};
-use timed_actors::{Component, Fatal, FatalReason, Handles, NodeParts, Priority, SystemClock, Threads, chain_start};
+use timed_actors::{
+    Component, FatalReason, FatalReporter, Handles, NodeParts, Priority, SystemClock, Threads, chain_start,
+};
 use timed_config::{Config, Overrides};
 use timed_consensus::guard::GUARD_FILE;
 use timed_consensus::journal::JOURNAL_FILES;
@@ -29,7 +31,7 @@ use timed_mempool::PoolFile;
 use timed_peer::addresses::KeptAddress;
 use timed_peer::{Ban, BookConfig, LaneLimits, LocalNode};
 use timed_primitives::{Clock, Network, PublicKey, SecretKey};
-use timed_rpc::{Auth, Server};
+use timed_rpc::{Auth, RpcServer};
 use timed_store::{DataDir, FjallStore};
 use tokio::sync::oneshot;
 use tracing::{error, info};
@@ -44,7 +46,7 @@ const PING_INTERVAL_VALIDATOR: Duration = Duration::from_secs(5);
 /// Time between pings that others wish for.
 const PING_INTERVAL_OTHER: Duration = Duration::from_secs(15);
 
-/// Runs a node until it is told to end.
+/// Runs a node until it is asked to end.
 ///
 /// # Errors
 /// When it cannot start, or must not go on.
@@ -52,14 +54,14 @@ pub fn run(arguments: &NodeArgs) -> anyhow::Result<()> {
     let config = timed_config::load(arguments.config.as_deref(), std::env::vars(), &overrides(arguments))?.config;
     let (stop, logging) = (Stop::default(), crate::logging::start(&config.log)?);
     crate::signals::watch(stop.clone(), logging.writer())?;
-    let end = End { stop, log: logging.writer() };
+    let end = ProcessEnd { stop, log: logging.writer() };
     let genesis = genesis(&config)?;
     let folder = data_dir(&config, &genesis)?;
     let data = DataDir::open(&folder, genesis.hash())?;
     let keys = Keys::load(&config.node, data.path())?;
     let exit_with_stdin = arguments.exit_with_stdin;
     actix_rt::System::new().block_on(async move {
-        let node = Node::open(config, genesis, &data, keys, end).await?;
+        let node = RunningNode::open(config, genesis, &data, keys, end).await?;
         node.run_to_end(data.path(), exit_with_stdin).await
     })
 }
@@ -139,27 +141,33 @@ fn genesis(config: &Config) -> anyhow::Result<Genesis> {
 /// Most clients that wait to be accepted. With the 128 of the standard library, some hundred at once wait a second.
 const RPC_WAITING_MAX: i32 = 4096;
 
-struct Node {
+struct RunningNode {
     handles: Handles,
     service: Arc<Service>,
     rpc_address: SocketAddr,
     rpc_listener: std::net::TcpListener,
-    rpc: timed_config::Rpc,
-    end: End,
+    rpc: timed_config::RpcSection,
+    end: ProcessEnd,
     fatal: oneshot::Receiver<FatalReason>,
 }
 
 /// How the process is asked to end, and where its last lines go.
 #[derive(Clone)]
-struct End {
+struct ProcessEnd {
     stop: Stop,
     log: LogWriter,
 }
 
-impl Node {
-    async fn open(config: Config, genesis: Genesis, data: &DataDir, keys: Keys, end: End) -> anyhow::Result<Self> {
+impl RunningNode {
+    async fn open(
+        config: Config,
+        genesis: Genesis,
+        data: &DataDir,
+        keys: Keys,
+        end: ProcessEnd,
+    ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        // Ports first: a second node on the same machine is told before anything is opened.
+        // Ports first: a second node on the same machine is refused before anything is opened.
         let listener = bind_p2p(config.p2p_address()).await?;
         let rpc_listener = std::net::TcpListener::bind(config.rpc_address()).with_context(|| {
             format!("cannot listen for clients on {}; choose another port with --rpc-port PORT", config.rpc_address())
@@ -268,8 +276,8 @@ impl Node {
             auth = auth.with_password(user, password);
         }
         let limits =
-            timed_rpc::Limits { calls_max: usize::try_from(self.rpc.calls_max)?, ..timed_rpc::Limits::default() };
-        let server = Server::new(self.service.clone(), auth).with_hosts(self.rpc.hosts.clone()).with_limits(limits);
+            timed_rpc::RpcLimits { calls_max: usize::try_from(self.rpc.calls_max)?, ..timed_rpc::RpcLimits::default() };
+        let server = RpcServer::new(self.service.clone(), auth).with_hosts(self.rpc.hosts.clone()).with_limits(limits);
         let (end_rpc, rpc_ended) = oneshot::channel::<()>();
         let (rpc_done, rpc_is_done) = oneshot::channel::<()>();
         let listener = self.rpc_listener;
@@ -296,7 +304,7 @@ impl Node {
         }
         let reason = wait_for_end(&self.end.stop, self.fatal).await;
         // What would be written to a folder that is gone, or to another one in its place, helps nobody.
-        let has_folder = reason.as_ref().is_none_or(|reason| reason.room != Component::DataFolder.name());
+        let has_folder = reason.as_ref().is_none_or(|reason| reason.component != Component::DataFolder.name());
         let _ = end_rpc.send(());
         let stopped = tokio::time::timeout(STOP_WITHIN, async {
             if has_folder {
@@ -314,7 +322,7 @@ impl Node {
         }
         info!("stopped");
         match reason {
-            Some(FatalReason { room, text }) => bail!("{room}: {text}"),
+            Some(FatalReason { component, text }) => bail!("{component}: {text}"),
             None if is_late => {
                 let line = crate::watchdog::unfinished(&self.handles.pulses);
                 error!("{line}");
@@ -328,11 +336,11 @@ impl Node {
 /// Ready when the node is to end; with the reason when it must.
 async fn wait_for_end(stop: &Stop, fatal: oneshot::Receiver<FatalReason>) -> Option<FatalReason> {
     match stop.asked().await {
-        Cause::Signal => info!("stopping: told by a signal"),
-        Cause::Client => info!("stopping: told by a client"),
-        Cause::StdinEnded => info!("stopping: standard input has ended"),
+        StopCause::Signal => info!("stopping: asked by a signal"),
+        StopCause::Client => info!("stopping: asked by a client"),
+        StopCause::StdinEnded => info!("stopping: standard input has ended"),
         // It was given before the end was asked for.
-        Cause::Fatal => return fatal.await.ok(),
+        StopCause::Fatal => return fatal.await.ok(),
     }
     None
 }
@@ -343,20 +351,20 @@ fn end_with_stdin(stop: Stop) -> std::io::Result<()> {
     let read = move || {
         // An error ends it as well: whoever held the other end is gone.
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-        stop.ask(Cause::StdinEnded);
+        stop.ask(StopCause::StdinEnded);
     };
     std::thread::Builder::new().name("stdin".into()).spawn(read).map(drop)
 }
 
 /// The first reason given wins.
-fn fatal(stop: Stop) -> (Fatal, oneshot::Receiver<FatalReason>) {
+fn fatal(stop: Stop) -> (FatalReporter, oneshot::Receiver<FatalReason>) {
     let (sender, receiver) = oneshot::channel();
     let sender = Mutex::new(Some(sender));
-    let fatal = Fatal::new(move |reason| {
+    let fatal = FatalReporter::new(move |reason| {
         if let Some(sender) = sender.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            error!(room = reason.room, "{}", reason.text);
+            error!(component = reason.component, "{}", reason.text);
             let _ = sender.send(reason);
-            stop.ask(Cause::Fatal);
+            stop.ask(StopCause::Fatal);
         }
     });
     (fatal, receiver)
@@ -381,10 +389,10 @@ async fn bind_p2p(address: SocketAddr) -> anyhow::Result<Box<dyn Listener>> {
         .with_context(|| format!("cannot listen for nodes on {address}; choose another port with --p2p-port PORT"))
 }
 
-fn consensus_config(genesis: &Genesis, key: Option<SecretKey>, config: &Config) -> timed_consensus::Config {
+fn consensus_config(genesis: &Genesis, key: Option<SecretKey>, config: &Config) -> timed_consensus::CoreConfig {
     let parameters = &genesis.parameters;
     let ms = Duration::from_millis;
-    timed_consensus::Config {
+    timed_consensus::CoreConfig {
         labels: labels(config),
         min_block_interval: ms(parameters.min_block_interval_ms),
         empty_block_interval: ms(parameters.empty_block_interval_ms),
@@ -395,7 +403,7 @@ fn consensus_config(genesis: &Genesis, key: Option<SecretKey>, config: &Config) 
         },
         block_bytes_max: parameters.block_bytes_max.into(),
         undecided_bytes_max: parameters.undecided_bytes_max,
-        ..timed_consensus::Config::new(genesis.chain_id, key)
+        ..timed_consensus::CoreConfig::new(genesis.chain_id, key)
     }
 }
 
@@ -439,13 +447,13 @@ fn peers_config(
     }
 }
 
-fn mempool_limits(config: &Config, genesis: &Genesis) -> timed_mempool::Limits {
-    timed_mempool::Limits {
+fn mempool_limits(config: &Config, genesis: &Genesis) -> timed_mempool::PoolLimits {
+    timed_mempool::PoolLimits {
         count_max: config.mempool.transactions_max,
         bytes_max: usize::try_from(config.mempool.bytes_max).unwrap_or(usize::MAX),
         expiry: config.mempool.expiry,
         transaction_bytes_max: usize::try_from(genesis.parameters.transaction_bytes_max).unwrap_or(usize::MAX),
-        ..timed_mempool::Limits::default()
+        ..timed_mempool::PoolLimits::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use timed_actors::peer_manager::HANDSHAKES_MAX;
-use timed_rpc::{Limits, Trouble};
+use timed_rpc::{RpcLimits, Trouble};
 
 /// Files of the store, the logs of the chain, and what else is open at one time beside connections.
 const FILES: u64 = 256;
@@ -15,7 +15,7 @@ pub(crate) fn raise(inbound_max: u32, outbound_max: u32) -> Option<Trouble> {
     let needed = u64::from(inbound_max)
         + u64::from(outbound_max)
         + HANDSHAKES_MAX as u64
-        + Limits::default().connections_max as u64
+        + RpcLimits::default().connections_max as u64
         + FILES;
     // No limit at all is `None`.
     compare(getrlimit(Resource::Nofile).current, needed)

@@ -64,7 +64,7 @@ struct KeptBan {
     node_key: Text<PublicKey>,
     /// Unit: milliseconds since 1970.
     until_ms: u64,
-    /// What was left when it was written: it lasts no longer, however far the clock was set back since. Unit: milliseconds.
+    /// What was left when it was written: it lasts no longer, however far the clock was turned back since. Unit: milliseconds.
     left_ms: u64,
     /// Name of the offence; none: an operator.
     offence: Option<String>,

@@ -9,7 +9,7 @@
 
 use crate::last_words::say;
 use crate::log_writer::LogWriter;
-use crate::stop::{Cause, Stop};
+use crate::stop::{Stop, StopCause};
 use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use std::io;
@@ -36,11 +36,11 @@ pub(crate) fn watch(stop: Stop, log: LogWriter) -> io::Result<()> {
             match signal {
                 SIGTERM | SIGINT | SIGQUIT if is_asked => force(&log, "timed: second signal, ending at once"),
                 SIGTERM | SIGINT | SIGQUIT if !stop.is_served() => {
-                    force(&log, "timed: told by a signal to end while starting");
+                    force(&log, "timed: asked by a signal to end while starting");
                 }
                 SIGTERM | SIGINT | SIGQUIT => {
                     is_asked = true;
-                    stop.ask(Cause::Signal);
+                    stop.ask(StopCause::Signal);
                 }
                 SIGHUP => info!("SIGHUP: nothing is read again while a node runs; it goes on, SIGTERM ends it"),
                 SIGXFSZ => warn!("SIGXFSZ: a file would become larger than this process may write (ulimit -f)"),
@@ -69,16 +69,16 @@ pub(crate) fn ended() -> io::Result<impl Future<Output = ()>> {
         quit: signal(SignalKind::quit())?,
         hangup: signal(SignalKind::hangup())?,
     };
-    let (tell, told) = oneshot::channel();
+    let (ask, asked) = oneshot::channel();
     tokio::spawn(async move {
         ending.next().await;
-        let _ = tell.send(());
+        let _ = ask.send(());
         ending.next().await;
         say("timed: second signal, ending at once");
         std::process::exit(FORCED);
     });
     // The task lives as long as the runtime.
-    Ok(async { drop(told.await) })
+    Ok(async { drop(asked.await) })
 }
 
 struct Ending {

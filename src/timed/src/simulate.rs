@@ -58,7 +58,7 @@ pub struct SimulateArgs {
     /// Arrivals fall on multiples of it; a longer one is faster to play. Unit: milliseconds.
     #[arg(long, default_value_t = 1, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=100))]
     pub tick: u64,
-    /// Instead, crash one of four validators at every event of a short story in both ways, and see it return. Of the other flags only
+    /// Instead, crash one of four validators at every event of a short story, as a process and as a machine, and see it return. Of the other flags only
     /// --seed, --every, --point, --trace and --json count.
     #[arg(long)]
     pub kill_anywhere: bool,
@@ -111,7 +111,7 @@ impl SimulateArgs {
 /// Plays the seeds in order, until one fails; or crash points, or scenarios.
 ///
 /// # Errors
-/// When the judge found something or a promise is not kept: the report is printed before.
+/// When the checker found something or a promise is not kept: the report is printed before.
 pub fn run(arguments: &SimulateArgs) -> anyhow::Result<()> {
     if arguments.kill_anywhere {
         return kill_anywhere(arguments);
@@ -146,7 +146,7 @@ pub fn run(arguments: &SimulateArgs) -> anyhow::Result<()> {
         }
         if !report.is_sound() {
             let command = shortest(arguments, seed, &report);
-            bail!("the judge found what must never be; repeat it with: {command}");
+            bail!("the checker found what must never be; repeat it with: {command}");
         }
     }
     Ok(())
@@ -203,9 +203,9 @@ fn shortest(arguments: &SimulateArgs, seed: u64, report: &Report) -> String {
 /// Plays the crash points.
 fn kill_anywhere(arguments: &SimulateArgs) -> anyhow::Result<()> {
     if let Some(point) = arguments.point {
-        let told = crash_points::with_crash(arguments.seed, point, arguments.print());
-        println!("{told:#?}");
-        anyhow::ensure!(told.is_sound(), "the judge found what must never be");
+        let outcome = crash_points::with_crash(arguments.seed, point, arguments.print());
+        println!("{outcome:#?}");
+        anyhow::ensure!(outcome.is_sound(), "the checker found what must never be");
         return Ok(());
     }
     let report = crash_points::enumerate(arguments.seed, arguments.every, progress);
@@ -214,7 +214,7 @@ fn kill_anywhere(arguments: &SimulateArgs) -> anyhow::Result<()> {
     } else {
         println!("{report}");
     }
-    anyhow::ensure!(report.is_sound(), "the judge found what must never be; repeat it with: {}", report.command);
+    anyhow::ensure!(report.is_sound(), "the checker found what must never be; repeat it with: {}", report.command);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub(crate) enum StopCause {
     /// SIGTERM, SIGINT or SIGQUIT.
     Signal,
     /// `stop` by RPC.
@@ -19,11 +19,11 @@ pub(crate) enum Cause {
 
 /// Asked once; later causes change nothing. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stop(Arc<Inner>);
+pub(crate) struct Stop(Arc<StopInner>);
 
 #[derive(Debug, Default)]
-struct Inner {
-    state: Mutex<State>,
+struct StopInner {
+    state: Mutex<StopState>,
     /// For threads that wait.
     changed: Condvar,
     /// For the one task that waits.
@@ -31,13 +31,13 @@ struct Inner {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct State {
-    asked: Option<Cause>,
+struct StopState {
+    asked: Option<StopCause>,
     is_served: bool,
 }
 
 impl Stop {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, StopState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -52,14 +52,14 @@ impl Stop {
     }
 
     /// Asks the process to end in order.
-    pub(crate) fn ask(&self, cause: Cause) {
+    pub(crate) fn ask(&self, cause: StopCause) {
         self.state().asked.get_or_insert(cause);
         self.0.changed.notify_all();
         self.0.task.notify_one();
     }
 
     /// Waits until it is asked, as a task.
-    pub(crate) async fn asked(&self) -> Cause {
+    pub(crate) async fn asked(&self) -> StopCause {
         loop {
             let notified = self.0.task.notified();
             if let Some(cause) = self.state().asked {
@@ -70,7 +70,7 @@ impl Stop {
     }
 
     /// Waits until it is asked, or for `limit`, as a thread.
-    pub(crate) fn wait(&self, limit: Duration) -> Option<Cause> {
+    pub(crate) fn wait(&self, limit: Duration) -> Option<StopCause> {
         let waited = self.0.changed.wait_timeout_while(self.state(), limit, |state| state.asked.is_none());
         waited.unwrap_or_else(PoisonError::into_inner).0.asked
     }

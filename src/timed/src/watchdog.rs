@@ -25,7 +25,7 @@ const STEP: Duration = Duration::from_millis(150);
 
 /// What the watchdog knows.
 pub(crate) struct Watchdog {
-    /// Whose heartbeats to look at.
+    /// Whose heartbeats to compare.
     pub(crate) pulses: Pulses,
     /// Monotonic time.
     pub(crate) clock: Arc<dyn Clock>,

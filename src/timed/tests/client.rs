@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tempfile::TempDir;
-use timed_rpc::{Auth, Server, write_cookie};
+use timed_rpc::{Auth, RpcServer, write_cookie};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -36,7 +36,7 @@ fn node() -> Node {
     let auth = Auth::default().with_cookie(&write_cookie(&dir, address).unwrap());
     let auth = auth.with_password("operator", "correct horse battery");
     let sample = Arc::new(Sample::default());
-    runtime.spawn(Server::new(sample.clone(), auth).serve(listener, std::future::pending()));
+    runtime.spawn(RpcServer::new(sample.clone(), auth).serve(listener, std::future::pending()));
     Node { address, sample, home, _runtime: runtime }
 }
 
@@ -139,16 +139,16 @@ fn the_node_can_be_named() {
     let (dir, url) = (node.data_dir(), format!("http://{}", node.address));
     let cookie = format!("{dir}/.cookie");
     let bare = node.address.to_string();
-    let ways: [&[&str]; 5] = [
+    let paths: [&[&str]; 5] = [
         &["--data-dir", &dir],
         &["--data-dir", Path::new(&dir).parent().unwrap().to_str().unwrap()],
         &["--rpc-url", &url, "--cookie", &cookie],
         &["--rpc-url", &url, "--rpc-user", "operator", "--rpc-password", "correct horse battery"],
         &["--rpc-url", &bare, "--cookie", &cookie],
     ];
-    for way in ways {
-        let output = run(elsewhere.path(), &[way, &["getblockcount"]].concat(), "");
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "2\n", "{way:?}: {output:?}");
+    for path in paths {
+        let output = run(elsewhere.path(), &[path, &["getblockcount"]].concat(), "");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "2\n", "{path:?}: {output:?}");
     }
     let by_environment = |words: &[&str], home: &Path, dir: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_time-cli"));
@@ -156,8 +156,8 @@ fn the_node_can_be_named() {
         String::from_utf8(command.output().unwrap().stdout).unwrap()
     };
     assert_eq!(by_environment(&["getblockcount"], elsewhere.path(), &dir), "2\n");
-    let told_by_number = by_environment(&["--node", "1", "getblockcount"], node.home.path(), "/nowhere");
-    assert_eq!(told_by_number, "2\n", "that is another one than the environment's");
+    let found_by_number = by_environment(&["--node", "1", "getblockcount"], node.home.path(), "/nowhere");
+    assert_eq!(found_by_number, "2\n", "that is another one than the environment's");
     assert_eq!(node.ask(&["--node", "1", "getblockcount"]), "2\n");
     node.refused(&["--node", "2", "getblockcount"], 3, "timed --node-id 2");
     node.refused(&["--rpc-url", &url, "getblockcount"], 1, "refused the credentials");
@@ -186,7 +186,7 @@ fn a_node_that_is_gone_is_passed_over() {
 }
 
 #[test]
-fn who_listens_and_does_not_answer_is_told_from_nobody_and_from_what_is_no_node() {
+fn who_listens_and_does_not_answer_is_distinguished_from_nobody_and_from_what_is_no_node() {
     let nowhere = tempfile::tempdir().unwrap();
     let dir = nowhere.path().display().to_string();
     // The system takes the connection, and nobody ever looks at it.

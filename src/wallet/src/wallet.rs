@@ -80,7 +80,7 @@ pub enum WalletError {
     TooManyKeys,
 }
 
-/// Tells one time that a coin was reserved from the next, so that what was learned of the first does not end the second.
+/// Distinguishes one time that a coin was reserved from the next, so that what was learned of the first does not end the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reservation(u64);
 
@@ -267,7 +267,7 @@ mod tests {
     }
 
     /// The transaction spends these coins rightly: known inputs, right keys, valid signatures; gives its fee.
-    fn judge(transaction: &Transaction, coins: &[Coin]) -> u64 {
+    fn check(transaction: &Transaction, coins: &[Coin]) -> u64 {
         let spent: Vec<&Coin> = transaction
             .body
             .inputs
@@ -304,7 +304,7 @@ mod tests {
         let second = ours.next_address().unwrap();
         let coins = [coin(1, 5_000, &ours.address()), coin(2, 4_000, &second), coin(3, 90_000, &to)];
         let transaction = ours.build(&coins, &Payment { change: Some(second), ..pay(to, 8_000) }).unwrap();
-        assert_eq!(judge(&transaction, &coins), transaction.size_bytes() as u64);
+        assert_eq!(check(&transaction, &coins), transaction.size_bytes() as u64);
         let outputs = &transaction.body.outputs;
         assert_eq!((outputs[0].amount, outputs[0].lock), (Amount(8_000), to.lock()));
         assert_eq!((outputs[1].amount.0, outputs[1].lock), (1_000 - transaction.size_bytes() as u64, second.lock()));
@@ -367,7 +367,7 @@ mod tests {
             let coins: Vec<Coin> = (0..).zip(&held).map(|(n, (a, o))| coin(n, *a, &owners[*o])).collect();
             let fees = Fees { per_byte, ..FEES };
             let Ok(transaction) = ours.build(&coins, &Payment { fees, ..pay(to, amount) }) else { return Ok(()) };
-            let (fee, size) = (judge(&transaction, &coins), transaction.size_bytes() as u64);
+            let (fee, size) = (check(&transaction, &coins), transaction.size_bytes() as u64);
             prop_assert!(fee >= per_byte * size);
             // Change that was too small to make would have cost one more output.
             let unmade = if transaction.body.outputs.len() == 1 { per_byte * 41 } else { 0 };

@@ -3,7 +3,7 @@
 //! Lists are counted while they are read, so that a body of its kind's size cannot ask for many times its size in memory.
 
 use crate::message::{
-    BlockSyncMessage, ConsensusMessage, ControlMessage, Holdings, Kind, MempoolMessage, Message, Opaque,
+    BlockSyncMessage, ConsensusMessage, ControlMessage, Kind, MempoolMessage, Message, Opaque, VoteSetBits,
 };
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -57,7 +57,7 @@ pub(crate) fn write(message: &Message, out: &mut Vec<u8>) -> Result<(), rmp_serd
             | ConsensusMessage::Polka(bytes)
             | ConsensusMessage::RoundCertificate(bytes)
             | ConsensusMessage::Block(bytes) => put(out, &(bytes,)),
-            ConsensusMessage::Holdings(holdings) => put(out, holdings),
+            ConsensusMessage::VoteSetBits(bits) => put(out, bits),
             ConsensusMessage::GetBlock { height, id } => put(out, &(height, ByteArray::new(*id))),
             ConsensusMessage::KeyReport(report) => put(out, report),
         },
@@ -105,7 +105,7 @@ pub(crate) fn read(kind: Kind, body: &[u8]) -> Result<Option<Message>, BodyError
         Kind::Proposal => ConsensusMessage::Proposal(one(body)?).into(),
         Kind::Polka => ConsensusMessage::Polka(one(body)?).into(),
         Kind::RoundCertificate => ConsensusMessage::RoundCertificate(one(body)?).into(),
-        Kind::Holdings => ConsensusMessage::Holdings(get::<Holdings>(body)?).into(),
+        Kind::VoteSetBits => ConsensusMessage::VoteSetBits(get::<VoteSetBits>(body)?).into(),
         Kind::Block => ConsensusMessage::Block(one(body)?).into(),
         Kind::GetBlock => {
             let (height, id): (u64, ByteArray<32>) = get(body)?;

@@ -137,7 +137,7 @@ impl Encoded {
 
 /// Bytes that are no frame of ours.
 #[derive(Debug, thiserror::Error)]
-pub enum DecodeError {
+pub enum FrameError {
     /// The connection failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -221,7 +221,7 @@ pub enum Incoming {
 
 /// A large message on its way.
 #[derive(Debug)]
-struct Partial {
+struct PartialMessage {
     kind: u8,
     /// Bytes still to come.
     expected: u32,
@@ -234,7 +234,7 @@ struct Partial {
 /// Reads frames from a stream and joins chunks. One per connection and direction.
 #[derive(Debug, Default)]
 pub struct FrameCodec {
-    partial: [Option<Partial>; Lane::ALL.len()],
+    partial: [Option<PartialMessage>; Lane::ALL.len()],
 }
 
 /// The body of a chunk.
@@ -251,7 +251,7 @@ impl FrameCodec {
         self.partial.iter().flatten().map(|p| p.joined.len()).sum()
     }
 
-    fn on_frame(&mut self, number: u8, body: &[u8]) -> Result<Incoming, DecodeError> {
+    fn on_frame(&mut self, number: u8, body: &[u8]) -> Result<Incoming, FrameError> {
         let bytes = HEADER_BYTES + body.len();
         match Kind::from_number(number) {
             None => Ok(Incoming::Unknown { kind: number, bytes }),
@@ -260,27 +260,27 @@ impl FrameCodec {
         }
     }
 
-    fn on_chunk(&mut self, body: &[u8]) -> Result<Incoming, DecodeError> {
+    fn on_chunk(&mut self, body: &[u8]) -> Result<Incoming, FrameError> {
         let frame_bytes = HEADER_BYTES + body.len();
         let (lane, number, remaining, payload): ChunkFields<'_> =
-            body::get(body).map_err(|source| DecodeError::Body { kind: Kind::Chunk, source })?;
+            body::get(body).map_err(|source| FrameError::Body { kind: Kind::Chunk, source })?;
         let kind = Kind::from_number(number);
         let slot = Lane::from_number(lane)
             .filter(|lane| kind.is_none_or(|k| k != Kind::Chunk && k.lane() == *lane))
             .and_then(|_| self.partial.get_mut(usize::from(lane)))
-            .ok_or(DecodeError::ChunkLane { kind: number, lane })?;
+            .ok_or(FrameError::ChunkLane { kind: number, lane })?;
         let size = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         if size == 0 || size > remaining || (size < remaining && payload.len() < CHUNK_BYTES_MIN) {
-            return Err(DecodeError::ChunkSize { bytes: payload.len(), remaining });
+            return Err(FrameError::ChunkSize { bytes: payload.len(), remaining });
         }
         let mut partial = match slot.take() {
             Some(partial) if partial.kind != number || partial.expected != remaining => {
-                return Err(DecodeError::ChunkOrder { kind: number, remaining, expected: partial.expected });
+                return Err(FrameError::ChunkOrder { kind: number, remaining, expected: partial.expected });
             }
             Some(partial) => partial,
             None => {
                 check_bound(number, u64::from(remaining), kind.map_or(UNKNOWN_BYTES_MAX, Kind::body_max))?;
-                Partial { kind: number, expected: remaining, joined: Vec::new(), wire_bytes: 0 }
+                PartialMessage { kind: number, expected: remaining, joined: Vec::new(), wire_bytes: 0 }
             }
         };
         if kind.is_some() {
@@ -299,27 +299,27 @@ impl FrameCodec {
     }
 }
 
-fn decode_body(kind: Kind, body: &[u8], bytes: usize) -> Result<Incoming, DecodeError> {
+fn decode_body(kind: Kind, body: &[u8], bytes: usize) -> Result<Incoming, FrameError> {
     match body::read(kind, body) {
         Ok(Some(message)) => Ok(Incoming::Message { message, bytes }),
-        Ok(None) => Err(DecodeError::ChunkLane { kind: kind.number(), lane: kind.lane().number() }),
-        Err(source) => Err(DecodeError::Body { kind, source }),
+        Ok(None) => Err(FrameError::ChunkLane { kind: kind.number(), lane: kind.lane().number() }),
+        Err(source) => Err(FrameError::Body { kind, source }),
     }
 }
 
-fn check_bound(kind: u8, bytes: u64, max: usize) -> Result<(), DecodeError> {
+fn check_bound(kind: u8, bytes: u64, max: usize) -> Result<(), FrameError> {
     if usize::try_from(bytes).is_ok_and(|n| n <= max) {
         Ok(())
     } else {
-        Err(DecodeError::Oversized { kind, bytes, max })
+        Err(FrameError::Oversized { kind, bytes, max })
     }
 }
 
 impl Decoder for FrameCodec {
     type Item = Incoming;
-    type Error = DecodeError;
+    type Error = FrameError;
 
-    fn decode(&mut self, source: &mut BytesMut) -> Result<Option<Incoming>, DecodeError> {
+    fn decode(&mut self, source: &mut BytesMut) -> Result<Option<Incoming>, FrameError> {
         let mut header = &source[..];
         if header.remaining() < HEADER_BYTES {
             return Ok(None);
@@ -337,21 +337,21 @@ impl Decoder for FrameCodec {
         Ok(Some(incoming))
     }
 
-    fn decode_eof(&mut self, source: &mut BytesMut) -> Result<Option<Incoming>, DecodeError> {
+    fn decode_eof(&mut self, source: &mut BytesMut) -> Result<Option<Incoming>, FrameError> {
         match self.decode(source)? {
             Some(incoming) => Ok(Some(incoming)),
             None if source.is_empty() => Ok(None),
-            None => Err(DecodeError::Truncated { bytes: source.len() }),
+            None => Err(FrameError::Truncated { bytes: source.len() }),
         }
     }
 }
 
 impl Encoder<&Encoded> for FrameCodec {
-    type Error = DecodeError;
+    type Error = FrameError;
 
     /// Writes the whole message, in chunks of the largest size when it needs them. Nothing passes between those chunks: a writer
     /// with lanes uses [`Encoded::put_chunk`] instead.
-    fn encode(&mut self, message: &Encoded, out: &mut BytesMut) -> Result<(), DecodeError> {
+    fn encode(&mut self, message: &Encoded, out: &mut BytesMut) -> Result<(), FrameError> {
         if let Some(frame) = message.whole(CHUNK_BYTES_MAX) {
             out.put_slice(frame);
             return Ok(());

@@ -6,16 +6,16 @@ use uuid::Uuid;
 
 /// What a node says to another about the consensus key that it proved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyReport {
+pub struct WireKeyReport {
     /// Height of the sender's tip.
     pub height: u64,
     /// Another session with the receiver's key, if the sender knows one.
-    pub other: Option<OtherSession>,
+    pub other: Option<WireOtherSession>,
 }
 
 /// A session of another node with the receiver's consensus key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OtherSession {
+pub struct WireOtherSession {
     /// Its node key.
     #[serde(with = "serde_bytes")]
     pub node: WireKey,

@@ -13,8 +13,8 @@ mod key_report;
 pub mod message;
 pub mod sample;
 
-pub use frame::{DecodeError, EncodeError, Encoded, FrameCodec, Incoming};
+pub use frame::{EncodeError, Encoded, FrameCodec, FrameError, Incoming};
 pub use message::{
-    BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Holdings, KeyReport, Kind, Lane, MempoolMessage,
-    Message, OtherSession, TRANSACTIONS_BYTES_MAX, WireHash, WireKey,
+    BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Kind, Lane, MempoolMessage, Message,
+    TRANSACTIONS_BYTES_MAX, VoteSetBits, WireHash, WireKey, WireKeyReport, WireOtherSession,
 };

@@ -1,9 +1,9 @@
-//! Every message that nodes exchange, nested by the room that answers it.
+//! Every message that nodes exchange, nested by the component that answers it.
 //!
-//! To add one: a variant here with its doc (direction, bound, reply), its row in [`Kind`], a golden file, and the arm in the room
+//! To add one: a variant here with its doc (direction, bound, reply), its row in [`Kind`], a golden file, and the arm in the crate
 //! that the compiler then asks for. Positions of fields and numbers of kinds never change; new ones are added at the end.
 
-pub use crate::key_report::{KeyReport, OtherSession};
+pub use crate::key_report::{WireKeyReport, WireOtherSession};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -72,7 +72,7 @@ pub struct Hello {
     pub genesis: WireHash,
     /// Name and version of the software, for people. Bound: 64 bytes of printable ASCII.
     pub agent: String,
-    /// One per start of a node: tells ourselves and a restarted peer.
+    /// One per start of a node: distinguishes ourselves and a restarted peer.
     pub instance: Uuid,
     /// Port on which the sender accepts connections; 0 when it does not.
     pub listen_port: u16,
@@ -113,7 +113,7 @@ pub enum ConsensusMessage {
     /// A `RoundCertificate`. Bound: 64 KiB.
     RoundCertificate(Opaque),
     /// What the sender holds of its current height and round. Reply: what it lacks.
-    Holdings(Holdings),
+    VoteSetBits(VoteSetBits),
     /// A `Block` under decision. Bound: 2 MiB, more than any valid block with its certificate.
     Block(Opaque),
     /// Asks for a block under decision by its id. Reply: `Block`, or nothing.
@@ -123,13 +123,13 @@ pub enum ConsensusMessage {
         /// Its id.
         id: WireHash,
     },
-    /// Answers who proved a consensus key in its greeting: the sender's tip, and who else has that key. Again when it changes.
-    KeyReport(KeyReport),
+    /// Answers who proved a consensus key in its handshake: the sender's tip, and who else has that key. Again when it changes.
+    KeyReport(WireKeyReport),
 }
 
 /// Bitmap of votes, proposal and block held for one height and round. Bit i of byte i/8 (lowest first) is validator i of the sorted set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holdings {
+pub struct VoteSetBits {
     /// The height being decided.
     pub height: u64,
     /// The sender's round.
@@ -261,7 +261,7 @@ pub enum Kind {
     Proposal = 0x11,
     Polka = 0x12,
     RoundCertificate = 0x13,
-    Holdings = 0x14,
+    VoteSetBits = 0x14,
     Block = 0x15,
     GetBlock = 0x16,
     KeyReport = 0x17,
@@ -294,7 +294,7 @@ impl Kind {
         Self::Proposal,
         Self::Polka,
         Self::RoundCertificate,
-        Self::Holdings,
+        Self::VoteSetBits,
         Self::Block,
         Self::GetBlock,
         Self::KeyReport,
@@ -332,7 +332,7 @@ impl Kind {
             Self::Proposal => "proposal",
             Self::Polka => "polka",
             Self::RoundCertificate => "round_certificate",
-            Self::Holdings => "holdings",
+            Self::VoteSetBits => "holdings",
             Self::Block => "block",
             Self::GetBlock => "getblock",
             Self::KeyReport => "key_report",
@@ -354,7 +354,7 @@ impl Kind {
             Self::GetBlock | Self::Status | Self::GetBlocks | Self::End => 64,
             Self::Vote | Self::Proposal | Self::KeyReport => 256,
             Self::Hello => KIB,
-            Self::Holdings => 3 * KIB,
+            Self::VoteSetBits => 3 * KIB,
             Self::Addr => 32 * KIB,
             Self::Announce | Self::Request => 40 * KIB,
             Self::Chunk => 64 * KIB + 16,
@@ -373,7 +373,7 @@ impl Kind {
             | Self::Proposal
             | Self::Polka
             | Self::RoundCertificate
-            | Self::Holdings
+            | Self::VoteSetBits
             | Self::Block
             | Self::GetBlock
             | Self::KeyReport => Lane::Consensus,
@@ -406,7 +406,7 @@ impl Message {
                 ConsensusMessage::Proposal(_) => Kind::Proposal,
                 ConsensusMessage::Polka(_) => Kind::Polka,
                 ConsensusMessage::RoundCertificate(_) => Kind::RoundCertificate,
-                ConsensusMessage::Holdings(_) => Kind::Holdings,
+                ConsensusMessage::VoteSetBits(_) => Kind::VoteSetBits,
                 ConsensusMessage::Block(_) => Kind::Block,
                 ConsensusMessage::GetBlock { .. } => Kind::GetBlock,
                 ConsensusMessage::KeyReport(_) => Kind::KeyReport,
@@ -428,7 +428,7 @@ impl Message {
 
 impl Message {
     /// The height whose decision makes the message worthless, so that a full queue may drop it first: that of votes, proposals,
-    /// certificates of rounds and blocks under decision. `None` for all else, and for bytes too short to tell.
+    /// certificates of rounds and blocks under decision. `None` for all else, and for bytes too short to say.
     pub fn height(&self) -> Option<u64> {
         match self {
             Self::Consensus(m) => match m {
@@ -437,7 +437,7 @@ impl Message {
                 | ConsensusMessage::Polka(bytes)
                 | ConsensusMessage::RoundCertificate(bytes) => height_at(bytes, 0),
                 ConsensusMessage::Block(bytes) => height_at(bytes, BLOCK_HEIGHT_AT),
-                ConsensusMessage::Holdings(holdings) => Some(holdings.height),
+                ConsensusMessage::VoteSetBits(bits) => Some(bits.height),
                 ConsensusMessage::GetBlock { height, .. } => Some(*height),
                 ConsensusMessage::KeyReport(_) => None,
             },

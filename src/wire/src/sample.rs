@@ -1,8 +1,8 @@
 //! One message of every kind, with fixed contents: what golden vectors, fuzzers and tests of the shells walk.
 
 use crate::message::{
-    BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Holdings, KeyReport, Kind, MempoolMessage, Message,
-    Opaque, OtherSession, ValidatorClaim,
+    BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Kind, MempoolMessage, Message, Opaque, ValidatorClaim,
+    VoteSetBits, WireKeyReport, WireOtherSession,
 };
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ pub fn message(kind: Kind) -> Option<Message> {
         Kind::Proposal => ConsensusMessage::Proposal(opaque(145)).into(),
         Kind::Polka => ConsensusMessage::Polka(opaque(336)).into(),
         Kind::RoundCertificate => ConsensusMessage::RoundCertificate(opaque(409)).into(),
-        Kind::Holdings => ConsensusMessage::Holdings(Holdings {
+        Kind::VoteSetBits => ConsensusMessage::VoteSetBits(VoteSetBits {
             height: 1_000_000,
             round: 2,
             has_proposal: true,
@@ -31,9 +31,9 @@ pub fn message(kind: Kind) -> Option<Message> {
         .into(),
         Kind::Block => ConsensusMessage::Block(opaque(700)).into(),
         Kind::GetBlock => ConsensusMessage::GetBlock { height: u64::MAX, id: [0xff; 32] }.into(),
-        Kind::KeyReport => ConsensusMessage::KeyReport(KeyReport {
+        Kind::KeyReport => ConsensusMessage::KeyReport(WireKeyReport {
             height: 123_456,
-            other: Some(OtherSession {
+            other: Some(WireOtherSession {
                 node: [0xc1; 32],
                 instance: Uuid::from_u128(0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100),
                 address: Some(core::net::SocketAddr::from(([10, 0, 0, 9], 7000))),

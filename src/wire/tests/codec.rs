@@ -10,7 +10,7 @@ use timed_primitives::{
 };
 use timed_wire::frame::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, FRAME_BODY_MAX, HEADER_BYTES, UNKNOWN_BYTES_MAX};
 use timed_wire::{
-    BlockSyncMessage, ConsensusMessage, DecodeError, EncodeError, Encoded, FrameCodec, Incoming, Kind, Lane,
+    BlockSyncMessage, ConsensusMessage, EncodeError, Encoded, FrameCodec, FrameError, Incoming, Kind, Lane,
     MempoolMessage, Message, sample,
 };
 use tokio_util::codec::{Decoder, Encoder};
@@ -28,7 +28,7 @@ fn chunk(lane: u8, kind: u8, remaining: u32, payload: &[u8]) -> BytesMut {
     frame(Kind::Chunk.number(), &body)
 }
 
-fn decode_all(codec: &mut FrameCodec, source: &mut BytesMut) -> Result<Vec<Incoming>, DecodeError> {
+fn decode_all(codec: &mut FrameCodec, source: &mut BytesMut) -> Result<Vec<Incoming>, FrameError> {
     let mut all = Vec::new();
     while let Some(incoming) = codec.decode(source)? {
         all.push(incoming);
@@ -154,8 +154,8 @@ proptest! {
             prop_assert!(codec.decode(&mut source).unwrap().is_none());
             if at > 0 {
                 let end = codec.decode_eof(&mut source.clone());
-                let is_told = matches!(end, Err(DecodeError::Truncated { bytes }) if bytes == at);
-                prop_assert!(is_told);
+                let is_reported = matches!(end, Err(FrameError::Truncated { bytes }) if bytes == at);
+                prop_assert!(is_reported);
             }
             source.extend_from_slice(&wire[at..]);
             prop_assert_eq!(messages(decode_all(&mut codec, &mut source).unwrap()), vec![message]);
@@ -172,7 +172,7 @@ fn a_length_is_checked_before_anything_is_kept() {
         source.put_u32(u32::try_from(max + 1).unwrap());
         source.put_u8(kind.number());
         let error = codec.decode(&mut source).unwrap_err();
-        assert!(matches!(error, DecodeError::Oversized { max: m, .. } if m == max), "{error}");
+        assert!(matches!(error, FrameError::Oversized { max: m, .. } if m == max), "{error}");
         let mut exact = BytesMut::new();
         exact.put_u32(u32::try_from(max).unwrap());
         exact.put_u8(kind.number());
@@ -208,7 +208,7 @@ fn the_largest_allowed_lists_fit_their_bounds() {
         ..sample::hello()
     };
     let full = vec![0xff; 1250];
-    let holdings = timed_wire::Holdings {
+    let bits = timed_wire::VoteSetBits {
         height: u64::MAX,
         round: u32::MAX,
         has_proposal: true,
@@ -221,7 +221,7 @@ fn the_largest_allowed_lists_fit_their_bounds() {
         MempoolMessage::Request { ids }.into(),
         timed_wire::ControlMessage::Addr { records }.into(),
         timed_wire::ControlMessage::Hello(Box::new(hello)).into(),
-        ConsensusMessage::Holdings(holdings).into(),
+        ConsensusMessage::VoteSetBits(bits).into(),
     ];
     for message in all {
         let mut wire = BytesMut::new();
@@ -237,7 +237,7 @@ fn lists_longer_than_allowed_are_refused_while_read() {
     let body = rmp_serde::to_vec(&(many,)).unwrap();
     assert!(body.len() <= FRAME_BODY_MAX);
     let error = decode_all(&mut FrameCodec::new(), &mut frame(Kind::Transactions.number(), &body)).unwrap_err();
-    assert!(matches!(error, DecodeError::Body { kind: Kind::Transactions, .. }));
+    assert!(matches!(error, FrameError::Body { kind: Kind::Transactions, .. }));
     let records = vec![serde_bytes::Bytes::new(&[0; 257])];
     let body = rmp_serde::to_vec(&(records,)).unwrap();
     assert!(decode_all(&mut FrameCodec::new(), &mut frame(Kind::Addr.number(), &body)).is_err());
@@ -273,7 +273,7 @@ fn an_unknown_kind_is_skipped_whole_and_in_chunks() {
     let mut large = BytesMut::new();
     large.put_u32(u32::try_from(UNKNOWN_BYTES_MAX + 1).unwrap());
     large.put_u8(0x7e);
-    assert!(matches!(FrameCodec::new().decode(&mut large), Err(DecodeError::Oversized { kind: 0x7e, .. })));
+    assert!(matches!(FrameCodec::new().decode(&mut large), Err(FrameError::Oversized { kind: 0x7e, .. })));
 }
 
 #[test]
@@ -286,18 +286,18 @@ fn chunks_out_of_order_are_refused_with_the_reason() {
     };
     let first = chunk(1, block, 10_000, &[0; 5000]);
     let wrong = check(&[first.clone(), chunk(1, block, 4999, &[0; 4999])]);
-    assert!(matches!(wrong, DecodeError::ChunkOrder { remaining: 4999, expected: 5000, .. }));
+    assert!(matches!(wrong, FrameError::ChunkOrder { remaining: 4999, expected: 5000, .. }));
     let other = check(&[first.clone(), chunk(1, Kind::Polka.number(), 5000, &[0; 5000])]);
-    assert!(matches!(other, DecodeError::ChunkOrder { .. }));
-    assert!(matches!(check(&[chunk(2, block, 10_000, &[0; 5000])]), DecodeError::ChunkLane { lane: 2, .. }));
-    assert!(matches!(check(&[chunk(9, block, 10_000, &[0; 5000])]), DecodeError::ChunkLane { lane: 9, .. }));
-    assert!(matches!(check(&[chunk(2, 0x0f, 10_000, &[0; 5000])]), DecodeError::ChunkLane { kind: 0x0f, .. }));
+    assert!(matches!(other, FrameError::ChunkOrder { .. }));
+    assert!(matches!(check(&[chunk(2, block, 10_000, &[0; 5000])]), FrameError::ChunkLane { lane: 2, .. }));
+    assert!(matches!(check(&[chunk(9, block, 10_000, &[0; 5000])]), FrameError::ChunkLane { lane: 9, .. }));
+    assert!(matches!(check(&[chunk(2, 0x0f, 10_000, &[0; 5000])]), FrameError::ChunkLane { kind: 0x0f, .. }));
     let tiny = check(&[chunk(1, block, 10_000, &vec![0; CHUNK_BYTES_MIN - 1])]);
-    assert!(matches!(tiny, DecodeError::ChunkSize { bytes: 4095, remaining: 10_000 }));
-    assert!(matches!(check(&[chunk(1, block, 10_000, &[])]), DecodeError::ChunkSize { bytes: 0, .. }));
-    assert!(matches!(check(&[chunk(1, block, 3, &[0; 4])]), DecodeError::ChunkSize { .. }));
+    assert!(matches!(tiny, FrameError::ChunkSize { bytes: 4095, remaining: 10_000 }));
+    assert!(matches!(check(&[chunk(1, block, 10_000, &[])]), FrameError::ChunkSize { bytes: 0, .. }));
+    assert!(matches!(check(&[chunk(1, block, 3, &[0; 4])]), FrameError::ChunkSize { .. }));
     let announced = u32::try_from(Kind::Block.body_max() + 1).unwrap();
-    assert!(matches!(check(&[chunk(1, block, announced, &[0; 5000])]), DecodeError::Oversized { .. }));
+    assert!(matches!(check(&[chunk(1, block, announced, &[0; 5000])]), FrameError::Oversized { .. }));
 }
 
 #[test]

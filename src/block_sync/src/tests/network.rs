@@ -1,7 +1,7 @@
 //! A node that catches up from peers of every kind: with one honest peer that stays, it always gets there.
 
 use super::*;
-use crate::sync::Flight;
+use crate::sync::PendingRequest;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -60,7 +60,7 @@ struct World {
     batch: VecDeque<u64>,
     commit_at: Option<Instant>,
     tip: u64,
-    limits: Limits,
+    limits: SyncLimits,
 }
 
 /// Sizes differ, some blocks are large.
@@ -70,7 +70,7 @@ fn size(height: u64) -> usize {
 
 impl World {
     fn new(peers: Vec<Peer>, target: u64) -> Self {
-        let limits = Limits { window: 40, bytes_max: 300_000, batch_blocks_max: 10, ..Limits::default() };
+        let limits = SyncLimits { window: 40, bytes_max: 300_000, batch_blocks_max: 10, ..SyncLimits::default() };
         let mut world = Self {
             sync: BlockSync::new(limits.clone(), Height(0)),
             busy_until: vec![ms(0); peers.len()],
@@ -111,11 +111,13 @@ impl World {
         self.flying.insert((at, self.sent), (n, reply));
     }
 
-    fn carry_out(&mut self, actions: Vec<Action<u64>>) {
+    fn carry_out(&mut self, actions: Vec<SyncAction<u64>>) {
         for action in actions {
             match action {
-                Action::Request { to, request, from, count } => self.on_request(to, request, from.0, u64::from(count)),
-                Action::Deliver { first, items } => {
+                SyncAction::Request { to, request, from, count } => {
+                    self.on_request(to, request, from.0, u64::from(count))
+                }
+                SyncAction::Deliver { first, items } => {
                     assert!(self.batch.is_empty(), "the last batch is not committed");
                     assert_eq!(first.0, self.tip + 1);
                     assert!(items.len() <= self.limits.batch_blocks_max);
@@ -125,7 +127,7 @@ impl World {
                     }
                     self.commit_at = Some(self.now + Duration::from_millis(5));
                 }
-                Action::Blame { peer, .. } => {
+                SyncAction::Blame { peer, .. } => {
                     let n = usize::from(peer.0[0]);
                     assert_eq!(self.peers[n].kind, Kind::Forger, "an honest peer is blamed");
                     self.end_session(n);
@@ -225,8 +227,9 @@ impl World {
 
     /// What sync calls late may be asked for again.
     fn forget_late(&mut self) {
-        let late = |flight: &Flight| flight.is_late && (flight.is_probe || flight.deadline <= self.now);
-        let late: Vec<u64> = self.sync.flights.iter().filter(|(_, f)| late(f)).map(|(request, _)| *request).collect();
+        let late = |pending: &PendingRequest| pending.is_late && (pending.is_probe || pending.deadline <= self.now);
+        let late: Vec<u64> =
+            self.sync.pending_requests.iter().filter(|(_, f)| late(f)).map(|(request, _)| *request).collect();
         self.open.retain(|request, _| !late.contains(request));
     }
 

@@ -1,15 +1,15 @@
 //! Transcripts.
 
 use super::*;
-use crate::{Delivery, Stall};
+use crate::{BlockDelivery, Stall};
 use timed_primitives::{BlockId, Hash};
 
 /// A small block arrives.
-fn block(sync: &mut Sync, now: Instant, from: u8, request: u64, height: u64) -> Vec<Action<u64>> {
+fn block(sync: &mut Sync, now: Instant, from: u8, request: u64, height: u64) -> Vec<SyncAction<u64>> {
     sync.on_block(now, peer(from), request, Height(height), 1_000, height)
 }
 
-fn status(sync: &mut Sync, now: Instant, from: u8, height: u64) -> Vec<Action<u64>> {
+fn status(sync: &mut Sync, now: Instant, from: u8, height: u64) -> Vec<SyncAction<u64>> {
     sync.on_status(now, peer(from), Height(height), Height(1))
 }
 
@@ -34,8 +34,8 @@ fn a_window_over_two_peers_is_handed_on_in_order() {
     }
     let actions = sync.on_committed(ms(30), Height(1));
     assert_eq!(delivered(&actions), [2, 3, 4, 5, 6, 7, 8]);
-    let Some(Action::Deliver { first, items }) = actions.into_iter().next() else { panic!("nothing handed on") };
-    assert_eq!((first, &items[0]), (Height(2), &Delivery { height: Height(2), from: peer(1), item: 2 }));
+    let Some(SyncAction::Deliver { first, items }) = actions.into_iter().next() else { panic!("nothing handed on") };
+    assert_eq!((first, &items[0]), (Height(2), &BlockDelivery { height: Height(2), from: peer(1), item: 2 }));
     for height in 9..17 {
         let _ = block(&mut sync, ms(40), 1, 2, height);
     }
@@ -112,7 +112,7 @@ fn a_provable_fault_ends_all_dealings() {
     let _ = block(&mut sync, ms(1), 1, 1, 2);
     let _ = status(&mut sync, ms(1), 2, 8);
     let actions = sync.on_invalid(ms(2), peer(1), 1, Height(3));
-    assert_eq!(actions[0], Action::Blame { peer: peer(1), height: Height(3) });
+    assert_eq!(actions[0], SyncAction::Blame { peer: peer(1), height: Height(3) });
     assert_eq!(requests(&actions), [(peer(2), 2, 1, 8)], "what it sent before is asked for again too");
     assert_eq!(sync.on_invalid(ms(2), peer(1), 1, Height(4)), [], "once");
     assert_eq!(requests(&status(&mut sync, ms(3), 1, 99)), []);
@@ -129,7 +129,7 @@ fn a_batch_that_is_refused_is_asked_for_again_elsewhere() {
     assert_eq!(sync.on_refused(ms(2), Height(3)), [], "not in the batch");
     let _ = sync.on_committed(ms(2), Height(1));
     let actions = sync.on_refused(ms(3), Height(2));
-    assert_eq!(actions[0], Action::Blame { peer: peer(1), height: Height(2) });
+    assert_eq!(actions[0], SyncAction::Blame { peer: peer(1), height: Height(2) });
     assert_eq!(requests(&sync.on_tick(ms(1_002))), [(peer(2), 2, 2, 1)], "after the grace that consensus has");
 }
 
@@ -194,7 +194,7 @@ fn consensus_may_be_faster() {
 
 #[test]
 fn bytes_are_bounded_and_the_lowest_stay() {
-    let mut sync: Sync = BlockSync::new(Limits { bytes_max: 2_500, ..Limits::default() }, Height(0));
+    let mut sync: Sync = BlockSync::new(SyncLimits { bytes_max: 2_500, ..SyncLimits::default() }, Height(0));
     let asked = requests(&status(&mut sync, ms(0), 1, 8));
     assert_eq!(asked, [(peer(1), 1, 1, 1)], "room for one of unknown size");
     let asked = requests(&block(&mut sync, ms(1), 1, 1, 1));

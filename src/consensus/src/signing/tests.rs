@@ -51,7 +51,7 @@ fn play(signing: &mut Signing, event: Event) {
     match event {
         Reported(height) => signing.on_reported(Height(height)),
         Quorum(tip) => (2..=4).for_each(|id| signing.on_tip_report(&set(), key(id), Height(tip))),
-        Enough { reported, tip } => signing.on_enough_told(Height(reported), Height(tip)),
+        Enough { reported, tip } => signing.on_enough_reported(Height(reported), Height(tip)),
         Few(tip) => signing.on_few_reported(Height(tip)),
         ForeignMessage(height) => match signing.on_foreign(Height(height)) {
             Foreign::IsTwins => {
@@ -222,7 +222,7 @@ fn a_key_that_is_live_elsewhere_keeps_signing_off_and_changes_nothing_else() {
     assert!(matches!(signing.off(), Some(SigningOff::LiveElsewhere { left: Some(left), .. }) if left.as_secs() == 14));
     play(&mut signing, Reported(10));
     assert!(!signing.is_waiting_for_other(), "two heights have to pass in any case");
-    assert_eq!(name(signing.off()), "missing", "it comes before a ghost");
+    assert_eq!(name(signing.off()), "missing", "it comes before a stale session");
     signing.on_elsewhere(at(12), said(None));
     assert_eq!(name(signing.off()), "elsewhere", "and after who lives");
     signing.on_elsewhere(at(27), None);

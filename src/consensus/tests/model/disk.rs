@@ -1,4 +1,4 @@
-//! A disk that tells what was done to it, and all that may be left of it when the power fails.
+//! A disk that records what was done to it, and all that may be left of it when the power fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use timed_consensus::guard::GUARD_FILE;
 use timed_consensus::inspect::Statement;
 use timed_consensus::{
-    ChainStart, Committed, Config, Consensus, Gossip, Input, KeyReport, LeaderRecord, Output, Payload, TimeoutDefaults,
-    Tip,
+    ChainStart, CommittedBlocks, Consensus, CoreConfig, Gossip, Input, KeyReport, LeaderRecord, Output, Payload,
+    TimeoutDefaults, Tip,
 };
 use timed_primitives::block::{BLOCK_VERSION, transaction_root};
 use timed_primitives::{
@@ -22,7 +22,7 @@ const CHAIN: ChainId = ChainId(78);
 const GENESIS_TIME: UnixTime = UnixTime(1_700_000_000_000);
 /// All clocks agree and stand still: a block's time is one millisecond after its parent's, or this.
 const NOW: UnixTime = UnixTime(GENESIS_TIME.0 + 86_400_000);
-/// Wake-ups within which a time-out that is pending has come; one in each second is the exchange's.
+/// Wake-ups within which a time-out that is pending has come; one in each second is that of vote-set gossip.
 const WAKES_MAX: usize = 8;
 
 /// A decided block, and why it is final.
@@ -69,8 +69,8 @@ pub(crate) struct Birth {
     pub(crate) lives: u8,
     pub(crate) image: Arc<Image>,
     pub(crate) chain: Vec<Link>,
-    /// Heights that the other validators tell when they connect.
-    pub(crate) told: [u64; VALIDATORS],
+    /// Heights that the other validators report when they connect.
+    pub(crate) reported: [u64; VALIDATORS],
 }
 
 /// See the module.
@@ -90,9 +90,9 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    /// Opens what is on the disk, hears what the others tell, and listens for as long as the core wants to.
+    /// Opens what is on the disk, hears what the others report, and listens for as long as the core wants to.
     pub(crate) fn begin(birth: &Birth, plant: Plant) -> (Self, Vec<Event>) {
-        let Birth { who, lives, image, chain, told } = birth;
+        let Birth { who, lives, image, chain, reported } = birth;
         #[cfg(feature = "planted")]
         let _planted = plant.sow();
         let mut image = (**image).clone();
@@ -127,7 +127,7 @@ impl Life {
             let peer = KEYS[other].node;
             let instance = other as u128;
             events.extend(life.give(Input::PeerUp { peer, validator: Some(key(other)), instance, address: None }));
-            let height = Height(told[other]);
+            let height = Height(reported[other]);
             events.extend(life.give(Input::PeerHeight { peer, height }));
             let report = KeyReport { height, other: None };
             events.extend(life.give(Input::Gossip { from: peer, message: Gossip::KeyReport(report) }));
@@ -172,7 +172,7 @@ impl Life {
         self.give(Input::Wake)
     }
 
-    /// Gives the core an input, and the answers of mempool, judge and ledger to what it asks for.
+    /// Gives the core an input, and the answers of mempool and ledger to what it asks for.
     fn give(&mut self, input: Input) -> Vec<Event> {
         #[cfg(feature = "planted")]
         let _planted = self.plant.sow();
@@ -218,18 +218,18 @@ impl Life {
                 self.built.push(block.clone());
                 inputs.push_back(Input::Built { height, round, block });
             }
-            Output::Judge { block } => inputs.push_back(Input::Judged { id: block.id(), valid: true }),
+            Output::Validate { block } => inputs.push_back(Input::Validated { id: block.id(), valid: true }),
             Output::Commit { block, certificate } => {
                 self.chain.push((block.clone(), certificate.clone()));
                 visible.push(Event::Commit((block.clone(), certificate.clone())));
-                inputs.push_back(Input::Committed(Committed {
+                inputs.push_back(Input::Committed(CommittedBlocks {
                     blocks: vec![block],
                     certificate,
                     decided_by: validators(),
                     validators: validators(),
                 }));
             }
-            // Every published statement can be heard by everyone at any time, so nothing needs to heal.
+            // Every published statement can be heard by everyone at any time, so nothing needs to be sent again.
             Output::Broadcast(_) | Output::Send { .. } | Output::Wanted { .. } | Output::Behind { .. } => {}
             Output::Evidence(_)
             | Output::Invalid { .. }
@@ -269,9 +269,9 @@ impl Life {
     }
 }
 
-fn config(who: usize) -> Config {
+fn config(who: usize) -> CoreConfig {
     let second = Duration::from_secs(1);
-    let mut config = Config::new(CHAIN, Some(KEYS[who].consensus.clone()));
+    let mut config = CoreConfig::new(CHAIN, Some(KEYS[who].consensus.clone()));
     config.journal_step_bytes = 4096;
     config.timeouts = TimeoutDefaults { propose: second, prevote: second / 2, precommit: second / 2 };
     config

@@ -15,14 +15,14 @@
 //! ```text
 //!  network   4 states of validators + published statements     explored: Pass, Take(step), Lose(step, which way)
 //!  table     state of a validator × step ─► state, published   each pair once, by replay of its life
-//!  life      Consensus::handle, answers of mempool, judge and ledger, the order of writing and publishing
+//!  life      Consensus::handle, answers of mempool and ledger, the order of writing and publishing
 //!  disk      what was written and synced, and each way in which a loss of power may leave it
 //! ```
 //!
 //! **Bounds.** Heights, rounds, losses and surprises: an event is a surprise when it would not happen in a network where all is heard at
 //! once ([`network`]). All within the bounds is explored, breadth first. Without a bound on surprises one round of one height alone has
 //! 600,000 states; with it two heights of three rounds are feasible, and each further surprise or loss costs about ten times as much. What is left
-//! out: validators that lie, block sync, and a whole folder lost or set back, which nothing but listening in time can find out
+//! out: validators that lie, block sync, and a whole folder lost or restored from an old copy, which nothing but listening in time can find out
 //! (`safety.rs` has those). Clocks stand still, and of two time-outs that wait the earlier comes first.
 //!
 //! **By hand**, with bounds as heights, rounds, surprises, losses (here 452,204 states of the network, 39,983 steps of the core, 51 s in the
@@ -76,7 +76,7 @@ const fn bounds(heights: usize, rounds: u32, surprises: u8, losses: usize) -> Bo
 fn check(bounds: Bounds) {
     let checker = Network::new(bounds, Plant::None).checker().spawn_bfs().join();
     let found: Vec<_> =
-        checker.discoveries().into_iter().map(|(name, path)| (name, checker.model().tell(path))).collect();
+        checker.discoveries().into_iter().map(|(name, path)| (name, checker.model().describe(path))).collect();
     let (locals, steps) = checker.model().table.counts();
     println!(
         "{bounds:?}: {} states of the network, {locals} of a validator, {steps} steps of the core",
@@ -86,7 +86,7 @@ fn check(bounds: Bounds) {
         assert!([DECIDED, LATER_ROUND].contains(&name), "{name}, but:\n{path}");
     }
     checker.assert_properties();
-    println!("{} steps compared", checker.model().table.compare_ways(100));
+    println!("{} steps compared", checker.model().table.compare_paths(100));
 }
 
 /// Expects a counterexample to `property`, the first to any.
@@ -94,12 +94,12 @@ fn check_finds(bounds: Bounds, plant: Plant, property: &'static str) {
     let checker = Network::new(bounds, plant).checker();
     let checker = checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let path = checker.discovery(property);
-    let others = || checker.discoveries().into_iter().map(|(name, path)| (name, checker.model().tell(path)));
+    let others = || checker.discoveries().into_iter().map(|(name, path)| (name, checker.model().describe(path)));
     let Some(path) = path else {
         panic!("{plant:?}: no counterexample to: {property}; but {:?}", others().collect::<Vec<_>>())
     };
     println!("{plant:?}, found after {} states: not true that {property}:", checker.unique_state_count());
-    println!("{}", checker.model().tell(path));
+    println!("{}", checker.model().describe(path));
 }
 
 #[test]

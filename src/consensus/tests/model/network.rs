@@ -86,7 +86,7 @@ impl Network {
         Self { bounds, table: Table::new(bounds, plant) }
     }
 
-    fn told(&self, state: &State) -> [u64; VALIDATORS] {
+    fn reported(&self, state: &State) -> [u64; VALIDATORS] {
         state.locals.map(|local| self.table.facts(local).decided.len() as u64)
     }
 
@@ -109,7 +109,7 @@ impl Network {
             steps.push((Some(Step::TimeOut), u8::from(!is_due)));
         }
         if state.surprises > 0 {
-            let sets = self.telling(state, &facts).into_iter().filter(|set| *set != unheard || state.is_moving);
+            let sets = self.informative(state, &facts).into_iter().filter(|set| *set != unheard || state.is_moving);
             steps.extend(sets.map(|set| (Some(Step::Hear(set)), 1)));
         }
         if !state.is_moving && !unheard.is_empty() {
@@ -132,7 +132,7 @@ impl Network {
 
     /// Sets of statements that change something when they are heard together: a proposal, votes that complete a quorum or show a
     /// higher round, and a statement of one's own that is not remembered. Fewer votes wait, unheard, until there are enough.
-    fn telling(&self, state: &State, facts: &Facts) -> Vec<Vec<StatementId>> {
+    fn informative(&self, state: &State, facts: &Facts) -> Vec<Vec<StatementId>> {
         let who = state.turn;
         let height = facts.decided.len() as u64 + 1;
         let mut alone = Vec::new();
@@ -259,7 +259,7 @@ impl Network {
     }
 
     /// A path in words, up to the first contradiction or fork, without what does nothing.
-    pub(crate) fn tell(&self, path: Path<State, Action>) -> String {
+    pub(crate) fn describe(&self, path: Path<State, Action>) -> String {
         let mut lines = Vec::new();
         for (state, action) in
             path.into_vec().into_iter().take_while(|(state, _)| !state.is_contradicted && !state.is_forked)
@@ -268,10 +268,11 @@ impl Network {
             let (does, outcome) = match &action {
                 None | Some(Action::Pass { cost: 0 }) => continue,
                 Some(Action::Pass { .. }) => ("hears nothing though something is there".to_owned(), None),
-                Some(Action::Take { step, .. }) => (self.tell_step(step), self.table.step(local, step)),
-                Some(Action::Lose { step, outcome, .. }) => {
-                    (self.tell_step(step), self.table.losses(local, step, self.told(&state)).get(*outcome).cloned())
-                }
+                Some(Action::Take { step, .. }) => (self.describe_step(step), self.table.step(local, step)),
+                Some(Action::Lose { step, outcome, .. }) => (
+                    self.describe_step(step),
+                    self.table.losses(local, step, self.reported(&state)).get(*outcome).cloned(),
+                ),
             };
             let loss = match outcome.as_ref().and_then(|outcome| outcome.loss) {
                 None => "",
@@ -280,26 +281,26 @@ impl Network {
             };
             let published = outcome.map_or_else(Vec::new, |outcome| outcome.published);
             let says =
-                if published.is_empty() { String::new() } else { format!("; says {}", self.tell_all(&published)) };
+                if published.is_empty() { String::new() } else { format!("; says {}", self.describe_all(&published)) };
             lines.push(format!("validator {who} {does}{loss}{says}"));
         }
         lines.join("\n")
     }
 
-    fn tell_step(&self, step: &Step) -> String {
+    fn describe_step(&self, step: &Step) -> String {
         match step {
             Step::Start => "starts".to_owned(),
             Step::TimeOut => "times out".to_owned(),
-            Step::Hear(ids) => format!("hears {}", self.tell_all(ids)),
+            Step::Hear(ids) => format!("hears {}", self.describe_all(ids)),
         }
     }
 
-    fn tell_all(&self, ids: &[StatementId]) -> String {
-        let tell = |id: &StatementId| {
+    fn describe_all(&self, ids: &[StatementId]) -> String {
+        let describe = |id: &StatementId| {
             let (who, record) = self.table.record(*id);
             format!("{}'s {record} for {}", who + 1, record.block.map_or("nil".to_owned(), |block| block.short()))
         };
-        ids.iter().map(tell).collect::<Vec<_>>().join(", ")
+        ids.iter().map(describe).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -351,7 +352,7 @@ impl Model for Network {
                 continue;
             };
             if may_lose {
-                let losses = self.table.losses(state.locals[who], &step, self.told(state)).len();
+                let losses = self.table.losses(state.locals[who], &step, self.reported(state)).len();
                 actions.extend((0..losses).map(|outcome| Action::Lose { step: step.clone(), cost, outcome }));
             }
             actions.push(Action::Take { step, cost });
@@ -364,7 +365,7 @@ impl Model for Network {
             Action::Pass { cost } => self.pass(state, cost),
             Action::Take { step, cost } => Some(self.follow(state, self.table.step(local, &step)?, cost)),
             Action::Lose { step, cost, outcome } => {
-                let outcome = self.table.losses(local, &step, self.told(state)).get(outcome)?.clone();
+                let outcome = self.table.losses(local, &step, self.reported(state)).get(outcome)?.clone();
                 Some(self.follow(state, outcome, cost))
             }
         }

@@ -1,7 +1,7 @@
 //! States of single validators, each known by a number, and what each step leads to.
 //!
 //! The core can neither be cloned nor hashed, but it is deterministic: a state is the beginning of a life and the steps since, and is
-//! rebuilt by taking them again. Two of them are one state when they agree in their [`Facts`]; [`Table::compare_ways`] shows that such
+//! rebuilt by taking them again. Two of them are one state when they agree in their [`Facts`]; [`Table::compare_paths`] shows that such
 //! states behave alike. A step is taken once for each state of one validator, however many states of the network contain it.
 
 use crate::Plant;
@@ -52,7 +52,7 @@ pub(crate) struct Outcome {
     pub(crate) loss: Option<Loss>,
 }
 
-/// All by which states are told apart. Sorted, so that the order of what commutes does not matter, and without what no longer does.
+/// All by which states differ. Sorted, so that the order of what commutes does not matter, and without what no longer does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Facts {
     pub(crate) who: usize,
@@ -116,7 +116,7 @@ impl Table {
 
     /// A validator with an empty disk that has not started.
     pub(crate) fn unborn(&self, who: usize) -> LocalId {
-        let birth = Birth { who, lives: 0, image: Arc::default(), chain: vec![], told: [0; VALIDATORS] };
+        let birth = Birth { who, lives: 0, image: Arc::default(), chain: vec![], reported: [0; VALIDATORS] };
         let facts = Facts { who, ..Facts::default() };
         self.inner().intern(Local { facts: Arc::new(facts), birth, steps: vec![] })
     }
@@ -165,18 +165,18 @@ impl Table {
     }
 
     /// Each way in which the power, or the journal, may be lost during a step, and where the next life then begins.
-    pub(crate) fn losses(&self, local: LocalId, step: &Step, told: [u64; VALIDATORS]) -> Vec<Outcome> {
-        let place = (local, step.clone(), told);
+    pub(crate) fn losses(&self, local: LocalId, step: &Step, reported: [u64; VALIDATORS]) -> Vec<Outcome> {
+        let place = (local, step.clone(), reported);
         if let Some(known) = self.inner().losses.get(&place) {
             return known.clone();
         }
         let (birth, steps) = self.origin(local);
-        let outcomes = self.try_losses(&birth, &steps, step, told);
+        let outcomes = self.try_losses(&birth, &steps, step, reported);
         self.inner().losses.insert(place, outcomes.clone());
         outcomes
     }
 
-    fn try_losses(&self, birth: &Birth, steps: &[Step], step: &Step, told: [u64; VALIDATORS]) -> Vec<Outcome> {
+    fn try_losses(&self, birth: &Birth, steps: &[Step], step: &Step, reported: [u64; VALIDATORS]) -> Vec<Outcome> {
         let (mut life, facts) = self.replay(birth, steps);
         let (mut surface, mut chain) = match &life {
             Some(life) => (life.surface.clone(), life.chain.clone()),
@@ -202,7 +202,7 @@ impl Table {
         let published = self.published(&events);
         left.into_iter()
             .map(|((image, count, _, loss), chain)| {
-                let birth = Birth { who: birth.who, lives: birth.lives + 1, image: Arc::new(image), chain, told };
+                let birth = Birth { who: birth.who, lives: birth.lives + 1, image: Arc::new(image), chain, reported };
                 let mut again = None;
                 let mut facts = facts.clone();
                 let events = self.take(&mut again, &mut facts, &birth, &Step::Start).unwrap_or_default();
@@ -233,8 +233,11 @@ impl Table {
             (Step::TimeOut, Some(life)) => life.time_out()?,
             (Step::Hear(ids), Some(life)) => {
                 heard.clone_from(ids);
-                let told: Vec<_> = ids.iter().map(|id| self.statement(*id)).collect();
-                told.iter().flat_map(|(from, statement, block)| life.hear(*from, statement, block.clone())).collect()
+                let reported: Vec<_> = ids.iter().map(|id| self.statement(*id)).collect();
+                reported
+                    .iter()
+                    .flat_map(|(from, statement, block)| life.hear(*from, statement, block.clone()))
+                    .collect()
             }
             (_, None) => return None,
         };
@@ -320,27 +323,28 @@ impl Table {
         }
     }
 
-    /// Takes every known step again from states that were reached in two ways, by the other way. How many were compared; of the states
+    /// Takes every known step again from states that were reached by two paths, by the other path. How many were compared; of the states
     /// at most `most`, spread over all.
-    pub(crate) fn compare_ways(&self, most: usize) -> usize {
+    pub(crate) fn compare_paths(&self, most: usize) -> usize {
         let others = std::mem::take(&mut self.inner().others);
         let stride = others.len().div_ceil(most).max(1);
         let mut compared = 0;
         for (local, birth, steps) in others.into_iter().step_by(stride) {
             let (known, losses) = self.inner().from(local);
-            let ways = || format!("{steps:?} and {:?}", self.origin(local).1);
+            let path = || format!("{steps:?} and {:?}", self.origin(local).1);
             compared += known.len() + losses.len();
             for (step, outcome) in known {
                 let again = self.try_step(&birth, &steps, &step);
                 let again = again.map(|(local, published)| (self.facts(local), published));
                 let expected = outcome.map(|outcome| (self.facts(outcome.local), outcome.published));
-                assert_eq!(again, expected, "{step:?} after {}", ways());
+                assert_eq!(again, expected, "{step:?} after {}", path());
             }
-            for ((step, told), outcomes) in losses {
-                let tell = |outcome: Outcome| (self.facts(outcome.local), outcome.published, outcome.loss);
-                let again: BTreeSet<_> = self.try_losses(&birth, &steps, &step, told).into_iter().map(tell).collect();
-                let expected: BTreeSet<_> = outcomes.into_iter().map(tell).collect();
-                assert_eq!(again, expected, "a loss during {step:?} after {}", ways());
+            for ((step, reported), outcomes) in losses {
+                let describe = |outcome: Outcome| (self.facts(outcome.local), outcome.published, outcome.loss);
+                let again: BTreeSet<_> =
+                    self.try_losses(&birth, &steps, &step, reported).into_iter().map(describe).collect();
+                let expected: BTreeSet<_> = outcomes.into_iter().map(describe).collect();
+                assert_eq!(again, expected, "a loss during {step:?} after {}", path());
             }
         }
         compared
@@ -371,7 +375,7 @@ impl Inner {
             self.losses.range((local, Step::Start, [0; VALIDATORS])..).take_while(|((from, ..), _)| *from == local);
         (
             steps.map(|((_, step), outcome)| (step.clone(), outcome.clone())).collect(),
-            losses.map(|((_, step, told), outcomes)| ((step.clone(), *told), outcomes.clone())).collect(),
+            losses.map(|((_, step, reported), outcomes)| ((step.clone(), *reported), outcomes.clone())).collect(),
         )
     }
 

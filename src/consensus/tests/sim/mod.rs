@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_consensus::{
-    ChainStart, Committed, Config, Consensus, Gossip, Input, LeaderRecord, Output, Payload, TimeoutDefaults, Tip,
-    verify_certificate,
+    ChainStart, CommittedBlocks, Consensus, CoreConfig, Gossip, Input, LeaderRecord, Output, Payload, TimeoutDefaults,
+    Tip, verify_certificate,
 };
 use timed_primitives::block::{BLOCK_VERSION, transaction_root};
 use timed_primitives::{
@@ -34,7 +34,7 @@ type Value = (Option<BlockId>, Option<Round>);
 /// Says whether a message (from, to) is lost.
 type Filter = Box<dyn Fn(usize, usize, &Gossip) -> bool>;
 /// Says whether a node finds a block valid.
-type Judge = Box<dyn Fn(usize, &Block) -> bool>;
+type ValidityFn = Box<dyn Fn(usize, &Block) -> bool>;
 /// How much longer a message (from, to) takes. Unit: µs.
 type Delay = Box<dyn Fn(usize, usize, &Gossip) -> u64>;
 
@@ -64,7 +64,7 @@ pub(crate) struct Sim {
     pub(crate) nodes: Vec<Node>,
     pub(crate) now: Instant,
     pub(crate) set: ValidatorSet,
-    pub(crate) config: Config,
+    pub(crate) config: CoreConfig,
     pub(crate) delivered: BTreeMap<&'static str, u64>,
     pub(crate) delay_us: (u64, u64),
     events: BTreeMap<(Instant, u64), (u64, Event)>,
@@ -76,7 +76,7 @@ pub(crate) struct Sim {
     nonce: u64,
     /// Drops a message when it holds: (from, to, message).
     pub(crate) filter: Filter,
-    pub(crate) is_valid: Judge,
+    pub(crate) is_valid: ValidityFn,
     /// How much longer a message takes than others.
     pub(crate) held_back: Delay,
     /// What building and what validating a block takes, whoever does it. Unit: µs.
@@ -86,7 +86,7 @@ pub(crate) struct Sim {
     /// Heights at which a key signed two things for one place; without a set the first one ends the test.
     pub(crate) contradictions: Option<BTreeSet<Height>>,
     /// Whether a killed node's connections are not known to be over.
-    pub(crate) leaves_ghosts: bool,
+    pub(crate) leaves_stale_sessions: bool,
     /// Stops after this many handled inputs of a node, for crash tests: (node, count).
     pub(crate) crash_at: Option<(usize, u64)>,
 }
@@ -99,7 +99,7 @@ impl Sim {
     pub(crate) fn with_powers(powers: &[u64], observers: usize, seed: u64) -> Self {
         let validator = |(id, power): (usize, &u64)| Validator { key: consensus_key(id).public(), power: *power };
         let set = ValidatorSet::new(powers.iter().enumerate().map(validator).collect()).unwrap();
-        let mut config = Config::new(CHAIN, None);
+        let mut config = CoreConfig::new(CHAIN, None);
         config.journal_step_bytes = 64 << 10;
         config.timeouts = TimeoutDefaults {
             propose: Duration::from_millis(1000),
@@ -139,7 +139,7 @@ impl Sim {
             work_us: (300, 200),
             steady_payload: Payload::Nothing,
             contradictions: None,
-            leaves_ghosts: false,
+            leaves_stale_sessions: false,
             crash_at: None,
         }
     }
@@ -193,7 +193,7 @@ impl Sim {
             |(b, c)| Tip { height: b.height(), id: b.id(), time: b.header.time, certificate: Some(c.clone()) },
         );
         let chain = ChainStart { tip, validators: self.set.clone(), tip_validators: self.set.clone(), recent };
-        let config = Config { key: node.is_validator.then(|| consensus_key(node.signs_as)), ..self.config.clone() };
+        let config = CoreConfig { key: node.is_validator.then(|| consensus_key(node.signs_as)), ..self.config.clone() };
         let core = Consensus::open(config, &node.disk, chain).unwrap();
         self.nodes[id].core = Some(core);
         self.nodes[id].life += 1;
@@ -213,7 +213,7 @@ impl Sim {
         self.nodes[id].disk.crash();
         for other in (0..self.nodes.len()).filter(|o| *o != id) {
             if self.nodes[other].core.is_some() && !self.is_cut(id, other) {
-                self.handle(other, Input::PeerDown { peer: node_key(id), is_gone: !self.leaves_ghosts });
+                self.handle(other, Input::PeerDown { peer: node_key(id), is_gone: !self.leaves_stale_sessions });
             }
         }
     }
@@ -232,7 +232,7 @@ impl Sim {
         if self.cut.insert((a.min(b), a.max(b))) {
             for (node, peer) in [(a, b), (b, a)] {
                 if self.nodes[node].core.is_some() {
-                    self.handle(node, Input::PeerDown { peer: node_key(peer), is_gone: !self.leaves_ghosts });
+                    self.handle(node, Input::PeerDown { peer: node_key(peer), is_gone: !self.leaves_stale_sessions });
                 }
             }
         }
@@ -316,9 +316,9 @@ impl Sim {
                     self.later(id, self.work_us.0, Input::Built { height, round, block });
                 }
             }
-            Output::Judge { block } => {
+            Output::Validate { block } => {
                 let valid = (self.is_valid)(id, &block);
-                self.later(id, self.work_us.1, Input::Judged { id: block.id(), valid });
+                self.later(id, self.work_us.1, Input::Validated { id: block.id(), valid });
             }
             Output::Commit { block, certificate } => self.commit(id, vec![(block, certificate)]),
             Output::Behind { .. } => self.sync(id),
@@ -377,7 +377,7 @@ impl Sim {
             assert_eq!(first, block.id(), "two blocks at height {height}");
             self.nodes[id].chain.push((block.clone(), certificate.clone()));
         }
-        let committed = Committed {
+        let committed = CommittedBlocks {
             blocks: blocks.into_iter().map(|(b, _)| b).collect(),
             certificate,
             decided_by: self.set.clone(),
@@ -509,7 +509,7 @@ fn kind(message: &Gossip) -> &'static str {
         Gossip::Proposal(_) => "proposal",
         Gossip::Polka(_) => "polka",
         Gossip::RoundCertificate(_) => "round certificate",
-        Gossip::Holdings(_) => "holdings",
+        Gossip::KnownVotes(_) => "known votes",
         Gossip::Block(_) => "block",
         Gossip::GetBlock { .. } => "get block",
         Gossip::KeyReport(_) => "key report",

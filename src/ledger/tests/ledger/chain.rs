@@ -1,7 +1,7 @@
 //! A small chain for tests: four validators, a few outputs, blocks made by the first validator.
 
 use std::sync::Arc;
-use timed_ledger::{Committed, Draft, Genesis, Ledger, MemoryStore};
+use timed_ledger::{CommittedBlock, Draft, Genesis, Ledger, MemoryStore};
 use timed_primitives::transaction::TRANSACTION_VERSION;
 use timed_primitives::vote::vote_signing_bytes;
 use timed_primitives::{
@@ -87,7 +87,7 @@ pub(crate) fn block(ledger: &mut Ledger, transactions: Vec<Transaction>) -> Arc<
     assembled.block
 }
 
-pub(crate) fn commit(ledger: &mut Ledger, transactions: Vec<Transaction>) -> Committed {
+pub(crate) fn commit(ledger: &mut Ledger, transactions: Vec<Transaction>) -> CommittedBlock {
     let block = block(ledger, transactions);
     let certificate = certify(&block);
     ledger.commit(block, certificate).unwrap()

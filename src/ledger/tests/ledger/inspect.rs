@@ -1,7 +1,7 @@
 //! The block log as it is read beside a node.
 
 use crate::chain::{FEE, Node, coin, commit, genesis, log_bytes, move_to, pay};
-use timed_ledger::{BLOCK_LOG_FILE, Damage, LogError, LogWalk, Tally, TallyError};
+use timed_ledger::{BLOCK_LOG_FILE, Damage, LogError, LogWalk, MoneyTally, TallyError};
 use timed_primitives::{Amount, Disk, Height, MemoryDisk};
 
 #[test]
@@ -52,7 +52,7 @@ fn the_tally_follows_the_money_and_refuses_what_is_not_there() {
     let mut node = Node::with_blocks(2);
     let split = pay(&[coin(2)], 0, &[(5_000, 1), (coin(2).1.amount.0 - 5_000 - FEE, 0)]);
     commit(&mut node.ledger, vec![split]);
-    let mut tally = Tally::new(&genesis()).unwrap();
+    let mut tally = MoneyTally::new(&genesis()).unwrap();
     let mut walk = LogWalk::open(&node.disk).unwrap();
     let mut last = None;
     while let Some(decided) = walk.step().unwrap() {

@@ -3,7 +3,7 @@
 use crate::chain::{FEE, Node, block, certify, coin, locked, owner, pay};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use timed_ledger::{Entry, LedgerView, LtHash, MemoryStore};
+use timed_ledger::{LedgerView, LtHash, MemoryStore, OutputEntry};
 use timed_primitives::{Amount, Height, OutPoint, Transaction, TxOutput};
 
 /// What happens next.
@@ -59,7 +59,7 @@ fn check(node: &Node, model: &Model, fees: u64) {
     let mut utxo = LtHash::default();
     for (outpoint, (output, _, height)) in model {
         utxo.add(outpoint, output, *height);
-        assert_eq!(view.output(outpoint).unwrap(), Some(Entry { output: *output, height: *height }));
+        assert_eq!(view.output(outpoint).unwrap(), Some(OutputEntry { output: *output, height: *height }));
     }
     let mut hasher = timed_primitives::Domain::StateCommitment.hasher();
     hasher.update(&utxo.to_bytes()).update(&timed_primitives::merkle::root(&[]).0);
@@ -69,7 +69,7 @@ fn check(node: &Node, model: &Model, fees: u64) {
         let expected: Vec<_> = model
             .iter()
             .filter(|(_, (_, of, _))| *of == wallet)
-            .map(|(outpoint, (output, _, height))| (*outpoint, Entry { output: *output, height: *height }))
+            .map(|(outpoint, (output, _, height))| (*outpoint, OutputEntry { output: *output, height: *height }))
             .collect();
         assert_eq!(view.outputs_of(&owner(wallet), None, 1_000).unwrap(), expected);
         let two = view.outputs_of(&owner(wallet), expected.first().map(|(at, _)| at), 2).unwrap();
@@ -81,7 +81,8 @@ fn check(node: &Node, model: &Model, fees: u64) {
 fn check_held(held: &[(LedgerView, Model)], ever: &BTreeSet<OutPoint>) {
     for (view, model) in held {
         for outpoint in ever {
-            let expected = model.get(outpoint).map(|(output, _, height)| Entry { output: *output, height: *height });
+            let expected =
+                model.get(outpoint).map(|(output, _, height)| OutputEntry { output: *output, height: *height });
             assert_eq!(view.output(outpoint).unwrap(), expected, "at height {}", view.tip().height);
         }
     }

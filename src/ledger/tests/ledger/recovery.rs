@@ -3,11 +3,11 @@
 use crate::chain::{Node, block, certify, coin, commit, genesis, log_bytes, move_to};
 use std::sync::Arc;
 use timed_ledger::{
-    BLOCK_LOG_FILE, Batch, CommitError, Damage, Ledger, LogError, MemoryStore, OpenError, Store as _, Table,
+    BLOCK_LOG_FILE, CommitError, Damage, Ledger, LedgerOpenError, LogError, MemoryStore, Store as _, StoreBatch, Table,
 };
 use timed_primitives::{Height, MemoryDisk};
 
-fn open(disk: &MemoryDisk, store: &MemoryStore) -> Result<Ledger, OpenError> {
+fn open(disk: &MemoryDisk, store: &MemoryStore) -> Result<Ledger, LedgerOpenError> {
     Ledger::open(genesis(), disk, Arc::new(store.clone()))
 }
 
@@ -95,7 +95,7 @@ fn damage_before_a_later_block_is_refused_and_nothing_is_touched() {
         let Err(error) = open(&disk, &store) else { panic!("opened with damage at {at}") };
         let expected = u64::try_from(ends[1]).unwrap();
         assert!(
-            matches!(error, OpenError::Log(LogError::Damaged { offset, height: Height(2), .. }) if offset == expected),
+            matches!(error, LedgerOpenError::Log(LogError::Damaged { offset, height: Height(2), .. }) if offset == expected),
             "at {at}: {error}"
         );
         assert_eq!(log_bytes(&disk), damaged, "at {at}");
@@ -129,7 +129,10 @@ fn a_batch_that_was_never_synced_is_cut_whatever_part_of_it_is_there() {
     damaged[before + 60] ^= 1;
     let disk = disk_with(&damaged);
     let Err(error) = open(&disk, &store.copy()) else { panic!("opened with damage") };
-    assert!(matches!(error, OpenError::Log(LogError::Damaged { height: Height(2), damage: Damage::Checksum, .. })));
+    assert!(matches!(
+        error,
+        LedgerOpenError::Log(LogError::Damaged { height: Height(2), damage: Damage::Checksum, .. })
+    ));
     assert_eq!(log_bytes(&disk), damaged);
 }
 
@@ -140,12 +143,12 @@ fn a_log_shorter_than_the_store_is_refused() {
     for cut in [ends[1], ends[2], ends[2] + 20, ends[3] - 1] {
         let disk = disk_with(&log[..cut]);
         let Err(error) = open(&disk, &stores[3].copy()) else { panic!("opened with {cut} bytes") };
-        assert!(matches!(error, OpenError::LogShort { applied: Height(3), .. }), "{error}");
+        assert!(matches!(error, LedgerOpenError::LogShort { applied: Height(3), .. }), "{error}");
         assert!(error.to_string().contains("from a backup"), "{error}");
         assert_eq!(log_bytes(&disk), log[..cut]);
     }
     let Err(error) = open(&MemoryDisk::default(), &stores[1].copy()) else { panic!("opened without a log") };
-    assert!(matches!(error, OpenError::Log(LogError::NoLog)), "{error}");
+    assert!(matches!(error, LedgerOpenError::Log(LogError::NoLog)), "{error}");
 }
 
 #[test]
@@ -154,13 +157,13 @@ fn a_file_header_cut_short_by_a_crash_is_written_again_only_while_there_are_no_b
     let log = log_bytes(&node.disk);
     for cut in 0..ends[0] {
         assert_eq!(open(&disk_with(&log[..cut]), &stores[0].copy()).unwrap().tip().height, Height(0));
-        assert!(matches!(open(&disk_with(&log[..cut]), &stores[1].copy()), Err(OpenError::Log(LogError::NoLog))));
+        assert!(matches!(open(&disk_with(&log[..cut]), &stores[1].copy()), Err(LedgerOpenError::Log(LogError::NoLog))));
     }
     for at in 0..ends[0] {
         let mut damaged = log.clone();
         damaged[at] ^= 1;
         let disk = disk_with(&damaged);
-        assert!(matches!(open(&disk, &stores[0].copy()), Err(OpenError::Log(LogError::NoLog))), "at {at}");
+        assert!(matches!(open(&disk, &stores[0].copy()), Err(LedgerOpenError::Log(LogError::NoLog))), "at {at}");
         assert_eq!(log_bytes(&disk), damaged);
     }
 }
@@ -176,11 +179,13 @@ fn another_genesis_is_refused_in_the_store_and_in_the_log() {
         |disk: &MemoryDisk, store: &MemoryStore| Ledger::open(other.clone(), disk, Arc::new(store.clone())).err();
     let fresh = MemoryDisk::default();
     let in_store = open(&fresh, &stores[2].copy());
-    assert!(matches!(in_store, Some(OpenError::OtherGenesis { found: f, expected: e }) if (f, e) == (found, expected)));
+    assert!(
+        matches!(in_store, Some(LedgerOpenError::OtherGenesis { found: f, expected: e }) if (f, e) == (found, expected))
+    );
     assert!(fresh.damage(BLOCK_LOG_FILE, |_| ()).is_none(), "no log was made for the refused store");
     let empty = MemoryStore::default();
     let in_log = open(&node.disk.copy_of_durable(), &empty);
-    let refused = matches!(in_log, Some(OpenError::Log(LogError::OtherGenesis { found: f, expected: e })) if (f, e) == (found, expected));
+    let refused = matches!(in_log, Some(LedgerOpenError::Log(LogError::OtherGenesis { found: f, expected: e })) if (f, e) == (found, expected));
     assert!(refused && empty.values() == 0, "nothing was written into the store of the refused log");
 }
 
@@ -193,7 +198,7 @@ fn a_store_made_from_another_log_is_refused_and_said_to_be_replaceable() {
     }
     other.ledger.flush().unwrap();
     let Err(error) = open(&node.disk.copy_of_durable(), &other.store) else { panic!("opened a foreign store") };
-    assert!(matches!(error, OpenError::StoreMismatch { height: Height(2), .. }), "{error}");
+    assert!(matches!(error, LedgerOpenError::StoreMismatch { height: Height(2), .. }), "{error}");
     assert!(error.to_string().contains("move `state/` aside"));
 }
 
@@ -206,7 +211,7 @@ fn a_state_in_which_a_number_turned_is_refused_and_said_to_be_replaceable() {
     for (height, store) in stores.iter().enumerate() {
         let row = store.snapshot().unwrap().get(Table::Meta, KEY).unwrap().unwrap();
         let turned = |at: usize| {
-            let (store, mut row, mut batch) = (store.copy(), row.clone(), Batch::default());
+            let (store, mut row, mut batch) = (store.copy(), row.clone(), StoreBatch::default());
             row[at] ^= 1;
             batch.put(Table::Meta, KEY.to_vec(), row);
             store.write(batch).unwrap();
@@ -217,14 +222,14 @@ fn a_state_in_which_a_number_turned_is_refused_and_said_to_be_replaceable() {
             [("fees", row.len() - 16), ("unspent", row.len() - 24), ("hash", time + 8 + 100), ("time", time)]
         {
             let Err(error) = turned(at) else { panic!("{field} at height {height} turned, and was believed") };
-            let is_named = matches!(error, OpenError::StoreDamaged { height: h } if h.0 == height as u64);
+            let is_named = matches!(error, LedgerOpenError::StoreDamaged { height: h } if h.0 == height as u64);
             assert!(is_named, "{field} at height {height}: {error}");
             assert!(error.to_string().contains("move `state/` aside"), "{error}");
         }
         // The height itself, and where the log ends: with a block, it is the log that does not fit.
         for at in [0, row.len() - 8] {
             let Err(error) = turned(at) else { panic!("byte {at} at height {height} turned, and was believed") };
-            let is_named = at == 0 || height > 0 || matches!(error, OpenError::StoreDamaged { .. });
+            let is_named = at == 0 || height > 0 || matches!(error, LedgerOpenError::StoreDamaged { .. });
             assert!(is_named, "byte {at} at height {height}: {error}");
         }
     }

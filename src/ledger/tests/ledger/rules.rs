@@ -1,8 +1,8 @@
-//! Each rule of blocks, and what judge, assemble and commit answer.
+//! Each rule of blocks, and what validate, assemble and commit answer.
 
 use crate::chain::{Node, block, certify, coin, commit, draft, locked, move_to, pay, wallet};
 use std::sync::Arc;
-use timed_ledger::{AssembleError, BlockError, CommitError, JudgeError, TransactionError};
+use timed_ledger::{AssembleError, BlockError, CommitError, TransactionError, ValidationError};
 use timed_primitives::block::transaction_root;
 use timed_primitives::{Amount, Block, BlockId, ChainId, Hash, Height, OutPoint, SecretKey, TxId, UnixTime};
 
@@ -11,9 +11,9 @@ fn broken(change: impl FnOnce(&mut Block)) -> Option<BlockError> {
     let mut node = Node::with_blocks(1);
     let mut changed = (*block(&mut node.ledger, vec![move_to(coin(5), 0, 1)])).clone();
     change(&mut changed);
-    match node.ledger.judge(&Arc::new(changed)) {
+    match node.ledger.validate(&Arc::new(changed)) {
         Ok(()) => None,
-        Err(JudgeError::Invalid(error)) => Some(error),
+        Err(ValidationError::Invalid(error)) => Some(error),
         Err(error) => panic!("{error}"),
     }
 }
@@ -27,8 +27,8 @@ fn each_header_rule_has_its_error() {
     assert!(matches!(broken(|b| b.header.chain_id = ChainId(1)), Some(E::WrongChain { .. })));
     assert!(matches!(broken(|b| b.header.parent = BlockId(Hash([1; 32]))), Some(E::Parent { .. })));
     assert!(matches!(broken(|b| b.header.time = UnixTime(b.header.time.0 - 1_000)), Some(E::Time { .. })));
-    let stranger = SecretKey::development("consensus", 9).public();
-    assert_eq!(broken(|b| b.header.proposer = stranger), Some(E::Proposer(stranger)));
+    let unknown = SecretKey::development("consensus", 9).public();
+    assert_eq!(broken(|b| b.header.proposer = unknown), Some(E::Proposer(unknown)));
     assert!(matches!(broken(|b| b.header.validators_hash = Hash::ZERO), Some(E::Validators { .. })));
     assert!(matches!(broken(|b| b.header.next_validators_hash = Hash::ZERO), Some(E::NextValidators { .. })));
     assert!(matches!(broken(|b| b.header.parameters_hash = Hash::ZERO), Some(E::Parameters { .. })));
@@ -56,12 +56,12 @@ fn each_rule_of_the_parent_certificate_has_its_error() {
     assert!(matches!(with(|c| c.block = BlockId::default()), Some(E::CertificateParent { .. })));
     assert!(matches!(with(|c| c.signatures.reverse()), Some(E::CertificateSigner(_))));
     assert!(matches!(with(|c| c.signatures[1] = c.signatures[0].clone()), Some(E::CertificateSigner(_))));
-    let stranger = with(|c| c.signatures[0].validator = timed_primitives::PublicKey([0; 32]));
-    assert_eq!(stranger, Some(E::CertificateSigner(timed_primitives::PublicKey([0; 32]))));
+    let unknown = with(|c| c.signatures[0].validator = timed_primitives::PublicKey([0; 32]));
+    assert_eq!(unknown, Some(E::CertificateSigner(timed_primitives::PublicKey([0; 32]))));
 }
 
 #[test]
-fn transactions_are_judged_in_order() {
+fn transactions_are_validated_in_order() {
     use TransactionError as E;
     let with = |transactions: Vec<timed_primitives::Transaction>| {
         let error = broken(|b| {
@@ -112,9 +112,9 @@ fn a_block_above_the_size_bound_is_refused_and_never_made() {
     large.transactions = payments;
     large.header.tx_root = transaction_root(&large.transactions);
     let size_bytes = timed_primitives::encode(&large).len();
-    let error = ledger.judge(&Arc::new(large)).unwrap_err();
+    let error = ledger.validate(&Arc::new(large)).unwrap_err();
     assert!(
-        matches!(error, JudgeError::Invalid(BlockError::TooLarge { size_bytes: found, max: 1_600 }) if found == size_bytes)
+        matches!(error, ValidationError::Invalid(BlockError::TooLarge { size_bytes: found, max: 1_600 }) if found == size_bytes)
     );
 }
 
@@ -149,7 +149,7 @@ fn assemble_leaves_out_what_does_not_apply_and_another_node_accepts_the_rest() {
         (parent.id(), E::Duplicate),
     ];
     assert_eq!(assembled.left_out, expected);
-    other.ledger.judge(&assembled.block).unwrap();
+    other.ledger.validate(&assembled.block).unwrap();
     assert_eq!(other.ledger.verified().len(), 4);
     let certificate = certify(&assembled.block);
     let committed = other.ledger.commit(assembled.block.clone(), certificate).unwrap();
@@ -173,16 +173,16 @@ fn a_draft_that_does_not_fit_the_tip_is_refused() {
 }
 
 #[test]
-fn a_known_header_with_another_body_is_judged_anew_and_never_logged() {
+fn a_known_header_with_another_body_is_validated_anew_and_never_logged() {
     let mut node = Node::with_blocks(1);
     let good = block(&mut node.ledger, vec![move_to(coin(5), 0, 1)]);
     let mut other = (*good).clone();
     other.transactions = vec![move_to(coin(5), 0, 2)];
     let other = Arc::new(other);
     assert_eq!(other.id(), good.id());
-    let error = node.ledger.judge(&other).unwrap_err();
-    assert!(matches!(error, JudgeError::Invalid(BlockError::TransactionRoot { .. })));
-    node.ledger.judge(&good).unwrap();
+    let error = node.ledger.validate(&other).unwrap_err();
+    assert!(matches!(error, ValidationError::Invalid(BlockError::TransactionRoot { .. })));
+    node.ledger.validate(&good).unwrap();
     let committed = node.ledger.commit(other, certify(&good)).unwrap();
     assert_eq!(committed.block, good);
     assert_eq!(node.ledger.reader().block(Height(2)).unwrap(), Some(good));
@@ -194,11 +194,14 @@ fn commit_names_what_it_cannot_take() {
     let reader = node.ledger.reader();
     let good = block(&mut node.ledger, vec![]);
     let certificate = certify(&good);
-    // Not next: above the next height, judged and committed alike.
+    // Not next: above the next height, validated and committed alike.
     let mut above = (*good).clone();
     above.header.height = Height(4);
     let above = Arc::new(above);
-    assert!(matches!(node.ledger.judge(&above), Err(JudgeError::NotNext { height: Height(4), tip: Height(2) })));
+    assert!(matches!(
+        node.ledger.validate(&above),
+        Err(ValidationError::NotNext { height: Height(4), tip: Height(2) })
+    ));
     let error = node.ledger.commit(above.clone(), certify(&above)).unwrap_err();
     assert!(matches!(error, CommitError::NotNext { height: Height(4), tip: Height(2) }) && !error.is_fatal());
     // The certificate of another block.
@@ -241,12 +244,14 @@ fn signatures_are_checked_once_per_node() {
     forged.witnesses[0].signature.0[0] ^= 1;
     maker.ledger.verified().insert([forged.full_id()]);
     let made = block(&mut maker.ledger, vec![forged.clone()]);
-    let error = node.ledger.judge(&made).unwrap_err();
+    let error = node.ledger.validate(&made).unwrap_err();
     let reason = TransactionError::BadSignature { index: 0 };
-    assert!(matches!(error, JudgeError::Invalid(BlockError::Transaction { index: 0, reason: r, .. }) if r == reason));
+    assert!(
+        matches!(error, ValidationError::Invalid(BlockError::Transaction { index: 0, reason: r, .. }) if r == reason)
+    );
     // What the pool says it has checked is not checked again.
     node.ledger.verified().insert([forged.full_id()]);
-    node.ledger.judge(&made).unwrap();
+    node.ledger.validate(&made).unwrap();
     let committed = commit(&mut node.ledger, vec![]);
     assert_eq!(committed.height, Height(2));
 }

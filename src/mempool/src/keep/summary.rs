@@ -1,6 +1,6 @@
 //! What the file holds, for the operator of a stopped node.
 
-use super::{POOL_FILE, Record, Trouble, read_records};
+use super::{KeepTrouble, KeptRecord, POOL_FILE, read_records};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use timed_primitives::{Disk, Hash, TxId};
@@ -23,7 +23,7 @@ pub struct PoolFileSummary {
     /// Payments that were lost.
     pub losses: usize,
     /// What is wrong with it. The node starts all the same, and puts aside a file that has more than a torn end.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<KeepTrouble>,
 }
 
 impl PoolFileSummary {
@@ -40,13 +40,13 @@ impl PoolFileSummary {
         let reading = read_records(&*file, genesis, u64::MAX, |record| {
             records += 1;
             match record {
-                Record::Waiting(kept) => {
+                KeptRecord::Waiting(kept) => {
                     let txid = kept.transaction.id();
                     losses.remove(&txid);
                     let entry = waiting.entry(txid).or_default();
                     *entry = (entry.0 | kept.is_ours, kept.transaction.size_bytes());
                 }
-                Record::Lost(loss) => {
+                KeptRecord::Lost(loss) => {
                     waiting.remove(&loss.txid);
                     losses.insert(loss.txid);
                 }
@@ -67,7 +67,7 @@ impl PoolFileSummary {
     /// What a crash tore off its end. Unit: bytes.
     pub const fn torn_bytes(&self) -> u64 {
         match self.trouble {
-            Some(Trouble::TornTail { bytes }) => bytes,
+            Some(KeepTrouble::TornTail { bytes }) => bytes,
             _ => 0,
         }
     }

@@ -1,7 +1,7 @@
 //! Admission by delay before a drain of a known speed.
 
 use super::at;
-use crate::{Admission, AdmissionLimits, Episode, Load, weight};
+use crate::{Admission, AdmissionLimits, Load, RefusalEpisode, weight};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -183,7 +183,11 @@ fn without_a_block_a_slow_machine_takes_no_more_than_it_checks_meanwhile() {
         admission.on_check(Instant(n * 5_000));
         admission.on_checked(Instant((n + 1) * 5_000), payment(), false);
     }
-    assert_eq!(admission.budget(&Load::default()).clients / payment(), 130, "what is checked in as long as what waits may take");
+    assert_eq!(
+        admission.budget(&Load::default()).clients / payment(),
+        130,
+        "what is checked in as long as what waits may take"
+    );
     let mut slowest = Admission::new(AdmissionLimits::default());
     slowest.on_check(at(0));
     slowest.on_checked(at(60), payment(), true);
@@ -217,14 +221,17 @@ fn signatures_count_beside_bytes() {
     }
     let waiting = Load { queue_clients: 200 * payment(), ..Load::default() };
     let budget = admission.budget(&waiting);
-    assert!((90 * payment()..=110 * payment()).contains(&budget.clients), "three tenths of a second in all: {budget:?}");
+    assert!(
+        (90 * payment()..=110 * payment()).contains(&budget.clients),
+        "three tenths of a second in all: {budget:?}"
+    );
     assert!((200..=210).contains(&budget.delay.as_millis()), "{budget:?}");
     assert!(budget.peers > 200 * payment(), "peers have a queue of their own");
 }
 
 #[test]
 fn an_episode_of_refusals_has_pauses_below_two_seconds() {
-    let mut episode = Episode::default();
+    let mut episode = RefusalEpisode::default();
     assert_eq!(episode.lasts(at(5)), None);
     for n in 10..=20 {
         episode.on_refused(at(n));

@@ -1,8 +1,10 @@
 //! The file of what waits: written, torn, damaged, of another chain, too long.
 
 use super::*;
-use crate::{Found, Kept, LOSSES_MAX, Loss, LossReason, Losses, POOL_FILE, POOL_FILE_BESIDE, POOL_FILE_DAMAGED};
-use crate::{PoolFile, PoolFileSummary, Record, Trouble};
+use crate::{KeepTrouble, KeptRecord, PoolFile, PoolFileSummary};
+use crate::{
+    KeptContents, KeptTransaction, LOSSES_MAX, Loss, LossReason, Losses, POOL_FILE, POOL_FILE_BESIDE, POOL_FILE_DAMAGED,
+};
 use std::io;
 use timed_primitives::{Disk, MemoryDisk, UnixTime};
 
@@ -10,25 +12,25 @@ fn genesis(n: u8) -> Hash {
     Hash([n; 32])
 }
 
-fn kept(transaction: &Arc<Transaction>, arrived: u64, is_ours: bool) -> Kept {
-    Kept { transaction: Arc::clone(transaction), arrived: UnixTime(arrived), is_ours }
+fn kept(transaction: &Arc<Transaction>, arrived: u64, is_ours: bool) -> KeptTransaction {
+    KeptTransaction { transaction: Arc::clone(transaction), arrived: UnixTime(arrived), is_ours }
 }
 
-fn waiting(n: u32) -> Record {
-    Record::Waiting(kept(&spend(&[coin(n)], &[VALUE - 1]), 1_000 + u64::from(n), n.is_multiple_of(2)))
+fn waiting(n: u32) -> KeptRecord {
+    KeptRecord::Waiting(kept(&spend(&[coin(n)], &[VALUE - 1]), 1_000 + u64::from(n), n.is_multiple_of(2)))
 }
 
-fn lost(n: u32) -> Record {
+fn lost(n: u32) -> KeptRecord {
     let txid = spend(&[coin(n)], &[VALUE - 1]).id();
-    Record::Lost(Loss { txid, reason: LossReason::InputGone { outpoint: coin(n) }, at: UnixTime(7) })
+    KeptRecord::Lost(Loss { txid, reason: LossReason::InputGone { outpoint: coin(n) }, at: UnixTime(7) })
 }
 
-fn open(disk: &MemoryDisk) -> (PoolFile, Found) {
-    PoolFile::open(Arc::new(disk.clone()), genesis(1), &Limits::default())
+fn open(disk: &MemoryDisk) -> (PoolFile, KeptContents) {
+    PoolFile::open(Arc::new(disk.clone()), genesis(1), &PoolLimits::default())
 }
 
 /// A file with these records, synced, and its length.
-fn with(records: &[Record]) -> (MemoryDisk, PoolFile, u64) {
+fn with(records: &[KeptRecord]) -> (MemoryDisk, PoolFile, u64) {
     let disk = MemoryDisk::default();
     let (mut file, _) = open(&disk);
     file.rewrite(std::iter::empty()).unwrap();
@@ -39,9 +41,9 @@ fn with(records: &[Record]) -> (MemoryDisk, PoolFile, u64) {
     (disk, file, length)
 }
 
-fn records(found: &Found) -> Vec<Record> {
-    let waiting = found.waiting.iter().map(|(_, kept)| Record::Waiting(kept.clone()));
-    waiting.chain(found.losses.iter().map(|loss| Record::Lost(*loss))).collect()
+fn records(found: &KeptContents) -> Vec<KeptRecord> {
+    let waiting = found.waiting.iter().map(|(_, kept)| KeptRecord::Waiting(kept.clone()));
+    waiting.chain(found.losses.iter().map(|loss| KeptRecord::Lost(*loss))).collect()
 }
 
 fn exists(disk: &MemoryDisk, name: &str) -> bool {
@@ -60,7 +62,7 @@ fn what_is_kept_is_found_and_a_later_record_counts() {
     assert_eq!(records(&open(&disk).1), [waiting(0), waiting(2), lost(1)]);
     // One is lost, the lost one is submitted anew, and a peer's turns out to be ours.
     let theirs = spend(&[coin(3)], &[VALUE - 1]);
-    let (theirs, ours) = (Record::Waiting(kept(&theirs, 5, false)), Record::Waiting(kept(&theirs, 5, true)));
+    let (theirs, ours) = (KeptRecord::Waiting(kept(&theirs, 5, false)), KeptRecord::Waiting(kept(&theirs, 5, true)));
     file.append(&[lost(0), waiting(1), theirs, ours.clone()]).unwrap();
     assert_eq!(records(&open(&disk).1), [waiting(2), waiting(1), ours, lost(0)]);
     assert!(!exists(&disk, POOL_FILE_BESIDE));
@@ -78,7 +80,7 @@ fn summary(disk: &MemoryDisk, of: Option<Hash>) -> (PoolFileSummary, [u64; 4]) {
 fn a_summary_says_what_opening_would_find_and_leaves_the_file_as_it_is() {
     let theirs = spend(&[coin(3)], &[VALUE - 1]);
     let size = theirs.size_bytes();
-    let twice = [false, true].map(|is_ours| Record::Waiting(kept(&theirs, 5, is_ours)));
+    let twice = [false, true].map(|is_ours| KeptRecord::Waiting(kept(&theirs, 5, is_ours)));
     let all = [&[waiting(0), lost(0), waiting(1), lost(5), waiting(5)], &twice[..]].concat();
     let (disk, _, length) = with(&all);
     for of in [None, Some(genesis(1))] {
@@ -88,20 +90,20 @@ fn a_summary_says_what_opening_would_find_and_leaves_the_file_as_it_is() {
         assert!(found.trouble.is_none());
     }
     let (found, counts) = summary(&disk, Some(genesis(2)));
-    assert!(matches!(found.trouble, Some(Trouble::OtherGenesis { found }) if found == genesis(1)));
+    assert!(matches!(found.trouble, Some(KeepTrouble::OtherGenesis { found }) if found == genesis(1)));
     assert_eq!((counts, found.records), ([0; 4], 0));
     // A torn end, damage before whole records, and a damaged header.
     disk.damage(POOL_FILE, |bytes| bytes.truncate(bytes.len() - 5)).unwrap();
     let (found, counts) = summary(&disk, None);
-    assert!(matches!(found.trouble, Some(Trouble::TornTail { .. })) && counts[3] > 5, "{found:?}");
+    assert!(matches!(found.trouble, Some(KeepTrouble::TornTail { .. })) && counts[3] > 5, "{found:?}");
     assert_eq!((&counts[..3], found.records), (&[3, 0, 1][..], 6));
     disk.damage(POOL_FILE, |bytes| bytes[60] ^= 1).unwrap();
     let (found, _) = summary(&disk, None);
-    assert!(matches!(found.trouble, Some(Trouble::Damaged { offset: 44 })), "{found:?}");
+    assert!(matches!(found.trouble, Some(KeepTrouble::Damaged { offset: 44 })), "{found:?}");
     assert!(!exists(&disk, POOL_FILE_DAMAGED), "it was put aside");
     disk.damage(POOL_FILE, |bytes| bytes[0] ^= 1).unwrap();
     let (found, counts) = summary(&disk, None);
-    assert!(matches!(found.trouble, Some(Trouble::Header)) && found.genesis.is_none() && counts == [0; 4]);
+    assert!(matches!(found.trouble, Some(KeepTrouble::Header)) && found.genesis.is_none() && counts == [0; 4]);
 }
 
 #[test]
@@ -109,7 +111,7 @@ fn parents_come_before_their_children_whatever_the_order_of_the_file() {
     let parent = spend(&[coin(0)], &[400_000, 500_000]);
     let child = spend(&[out(&parent, 0), coin(1)], &[1_300_000]);
     let grandchild = spend(&[out(&child, 0), out(&parent, 1)], &[1_000]);
-    let order = [&grandchild, &child, &parent].map(|t| Record::Waiting(kept(t, 1, true)));
+    let order = [&grandchild, &child, &parent].map(|t| KeptRecord::Waiting(kept(t, 1, true)));
     let (disk, ..) = with(&[&[waiting(5)], &order[..]].concat());
     let depths: Vec<_> = open(&disk).1.waiting.iter().map(|(depth, kept)| (*depth, kept.transaction.id())).collect();
     let other = spend(&[coin(5)], &[VALUE - 1]);
@@ -135,8 +137,8 @@ fn a_file_torn_at_any_byte_loses_only_what_was_torn() {
             // As it is before the first write.
             None if left == 0 => {}
             None => assert!([header, first, second, whole].contains(&left), "{left}"),
-            Some(Trouble::Header) => assert!(left < header && found.is_put_aside),
-            Some(Trouble::TornTail { bytes }) => {
+            Some(KeepTrouble::Header) => assert!(left < header && found.is_put_aside),
+            Some(KeepTrouble::TornTail { bytes }) => {
                 assert!(left - bytes == [header, first, second][whole_records] && !found.is_put_aside);
                 // The next record takes the place of the torn one.
                 file.append(&[waiting(4)]).unwrap();
@@ -159,7 +161,11 @@ fn a_turned_bit_costs_one_record_and_the_file_is_put_aside() {
         disk.damage(POOL_FILE, |bytes| bytes[at] ^= 0x10).unwrap();
         let (file, found) = open(&disk);
         assert_eq!(records(&found), [waiting(0), waiting(2), waiting(3)], "byte {at}");
-        assert!(matches!(found.trouble, Some(Trouble::Damaged { offset }) if offset == first), "{:?}", found.trouble);
+        assert!(
+            matches!(found.trouble, Some(KeepTrouble::Damaged { offset }) if offset == first),
+            "{:?}",
+            found.trouble
+        );
         assert!(found.is_put_aside && exists(&disk, POOL_FILE_DAMAGED) && !exists(&disk, POOL_FILE));
         assert!(file.wants_rewrite());
     }
@@ -168,20 +174,20 @@ fn a_turned_bit_costs_one_record_and_the_file_is_put_aside() {
 #[test]
 fn a_file_of_another_chain_or_version_is_put_aside_unread() {
     let (disk, ..) = with(&[waiting(0)]);
-    let (_, found) = PoolFile::open(Arc::new(disk.clone()), genesis(2), &Limits::default());
-    assert!(matches!(found.trouble, Some(Trouble::OtherGenesis { found }) if found == genesis(1)));
+    let (_, found) = PoolFile::open(Arc::new(disk.clone()), genesis(2), &PoolLimits::default());
+    assert!(matches!(found.trouble, Some(KeepTrouble::OtherGenesis { found }) if found == genesis(1)));
     assert!(found.is_put_aside && records(&found).is_empty() && exists(&disk, POOL_FILE_DAMAGED));
     let (disk, ..) = with(&[waiting(0)]);
     disk.damage(POOL_FILE, |bytes| bytes[7] = b'2').unwrap();
     let (mut file, found) = open(&disk);
-    assert!(matches!(found.trouble, Some(Trouble::Header)) && found.is_put_aside && records(&found).is_empty());
+    assert!(matches!(found.trouble, Some(KeepTrouble::Header)) && found.is_put_aside && records(&found).is_empty());
     file.rewrite([waiting(1)].into_iter()).unwrap();
     assert_eq!(records(&open(&disk).1), [waiting(1)]);
 }
 
 #[test]
 fn a_file_beyond_the_bound_is_read_to_the_bound_and_put_aside() {
-    let limits = Limits { bytes_max: 0, count_max: 0, ..Limits::default() };
+    let limits = PoolLimits { bytes_max: 0, count_max: 0, ..PoolLimits::default() };
     let max = 4 * LOSSES_MAX * 256 + (16 << 20);
     let (disk, ..) = with(&[waiting(0)]);
     let (_, found) = PoolFile::open(Arc::new(disk.clone()), genesis(1), &limits);
@@ -189,7 +195,7 @@ fn a_file_beyond_the_bound_is_read_to_the_bound_and_put_aside() {
     disk.damage(POOL_FILE, |bytes| bytes.resize(max + 1, 0)).unwrap();
     let (_, found) = PoolFile::open(Arc::new(disk.clone()), genesis(1), &limits);
     let bytes = max as u64 + 1;
-    assert!(matches!(found.trouble, Some(Trouble::TooLong { bytes: b, max: m }) if b == bytes && m == bytes - 1));
+    assert!(matches!(found.trouble, Some(KeepTrouble::TooLong { bytes: b, max: m }) if b == bytes && m == bytes - 1));
     assert!(found.is_put_aside);
     assert_eq!(records(&found), [waiting(0)]);
 }
@@ -199,7 +205,7 @@ fn records_longer_than_a_chunk_together_are_read_across_its_ends() {
     // Some 60 KiB each, 5 MiB in all.
     let large = |n: u32| {
         let outputs: Vec<u64> = (0..1_450).map(|k| k + u64::from(n)).collect();
-        Record::Waiting(kept(&spend(&[coin(n)], &outputs), 1, true))
+        KeptRecord::Waiting(kept(&spend(&[coin(n)], &outputs), 1, true))
     };
     let all: Vec<_> = (0..90).map(large).collect();
     let (disk, _, length) = with(&all);
@@ -262,7 +268,7 @@ fn losses_are_bounded_and_the_oldest_is_forgotten() {
 #[test]
 fn a_kept_transaction_has_waited_since_it_came() {
     let chain = MapChain::with_coins(2);
-    let mut pool = pool(Limits { expiry: std::time::Duration::from_secs(100), ..Limits::default() });
+    let mut pool = pool(PoolLimits { expiry: std::time::Duration::from_secs(100), ..PoolLimits::default() });
     let old = spend(&[coin(0)], &[VALUE - 1]);
     let candidate = pool.pre_check(at(1_000), Arc::clone(&old), Source::Local, &chain).unwrap();
     pool.admit(at(1_000), candidate.arrived_at(at(950)), &chain).unwrap();
@@ -281,7 +287,7 @@ fn the_form_of_the_file_is_pinned() {
     let disk = MemoryDisk::default();
     let (mut file, _) = open(&disk);
     let loss = Loss { txid: TxId(Hash([9; 32])), reason: LossReason::Expired, at: UnixTime(7) };
-    file.rewrite([Record::Lost(loss)].into_iter()).unwrap();
+    file.rewrite([KeptRecord::Lost(loss)].into_iter()).unwrap();
     let mut hex = String::new();
     disk.damage(POOL_FILE, |bytes| hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect()).unwrap();
     let header = "54494d45504f4c310101010101010101010101010101010101010101010101010101010101010101ae3b5f10";
@@ -290,7 +296,7 @@ fn the_form_of_the_file_is_pinned() {
     assert_eq!(hex, format!("{header}{record}"));
     // A transaction that waits: when it came, whether it is ours, and its canonical bytes.
     let (waiting, transaction) = (spend(&[coin(0)], &[1]), timed_primitives::encode(&*spend(&[coin(0)], &[1])));
-    let (_, _, length) = with(&[Record::Waiting(kept(&waiting, 5, true))]);
+    let (_, _, length) = with(&[KeptRecord::Waiting(kept(&waiting, 5, true))]);
     assert_eq!(length, 44 + 12 + 1 + 8 + 1 + transaction.len() as u64);
 }
 

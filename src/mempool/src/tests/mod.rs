@@ -1,4 +1,4 @@
-//! Shared by the tests: a chain that is a map, and short ways to make transactions.
+//! Shared by the tests: a chain that is a map, and short functions that make transactions.
 
 mod admission;
 mod keep;
@@ -8,7 +8,7 @@ mod properties;
 mod relay;
 mod relay_network;
 
-use crate::{Admitted, Chain, Limits, Pool, Reject, Source};
+use crate::{Admitted, Chain, Pool, PoolLimits, Reject, Source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use timed_primitives::{
@@ -96,7 +96,7 @@ impl Chain for MapChain {
     }
 }
 
-pub(crate) fn pool(limits: Limits) -> Pool {
+pub(crate) fn pool(limits: PoolLimits) -> Pool {
     Pool::new(limits, Height::GENESIS)
 }
 

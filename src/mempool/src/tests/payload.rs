@@ -9,7 +9,7 @@ fn choose(pool: &Pool, bytes: usize, count: usize) -> Vec<TxId> {
 #[test]
 fn by_fee_rate_then_by_age() {
     let chain = MapChain::with_coins(4);
-    let mut pool = pool(Limits::default());
+    let mut pool = pool(PoolLimits::default());
     let fees = [10, 30, 20, 30];
     let all: Vec<_> = (0..4).zip(fees).map(|(n, fee)| spend(&[coin(n)], &[VALUE - fee])).collect();
     for transaction in &all {
@@ -26,7 +26,7 @@ fn by_fee_rate_then_by_age() {
 #[test]
 fn a_rich_child_pulls_its_parent_and_a_sibling_then_counts_alone() {
     let chain = MapChain::with_coins(3);
-    let mut pool = pool(Limits::default());
+    let mut pool = pool(PoolLimits::default());
     let parent = spend(&[coin(0)], &[VALUE / 2 - 1, VALUE / 2]);
     let child = spend(&[out(&parent, 0)], &[VALUE / 2 - 1_000]);
     let middle = spend(&[coin(1)], &[VALUE - 400]);
@@ -43,7 +43,7 @@ fn a_rich_child_pulls_its_parent_and_a_sibling_then_counts_alone() {
 #[test]
 fn what_does_not_fit_makes_way_for_what_does() {
     let chain = MapChain::with_coins(2);
-    let mut pool = pool(Limits::default());
+    let mut pool = pool(PoolLimits::default());
     let large = spend(&[coin(0)], &[100; 100]);
     let child = spend(&[out(&large, 0)], &[1]);
     let small = spend(&[coin(1)], &[VALUE - 1]);

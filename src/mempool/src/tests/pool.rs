@@ -1,7 +1,7 @@
 //! Transcripts of admission, eviction and the life of outputs.
 
 use super::*;
-use crate::{Event, OutputState, RemovalReason, Removed};
+use crate::{OutputState, PoolEvent, RemovalReason, Removed};
 use std::time::Duration;
 use timed_primitives::BlockId;
 
@@ -12,7 +12,7 @@ fn block(n: u8) -> BlockId {
 #[test]
 fn first_seen_wins_and_the_second_is_reported_with_both_ids() {
     let chain = MapChain::with_coins(2);
-    let mut pool = pool(Limits::default());
+    let mut pool = pool(PoolLimits::default());
     let first = spend(&[coin(0)], &[VALUE - 10]);
     let second = spend(&[coin(1), coin(0)], &[VALUE]);
     submit(&mut pool, at(0), &first, &chain).unwrap();
@@ -34,7 +34,7 @@ fn first_seen_wins_and_the_second_is_reported_with_both_ids() {
 #[test]
 fn refusals_are_named_and_remembered_by_their_kind() {
     let chain = MapChain::with_coins(3);
-    let mut pool = pool(Limits { transaction_bytes_max: 200, fee_floor_min: 1_000, ..Limits::default() });
+    let mut pool = pool(PoolLimits { transaction_bytes_max: 200, fee_floor_min: 1_000, ..PoolLimits::default() });
     let from = Source::Peer(peer(1));
     let mut ask =
         |seconds, transaction: &Arc<Transaction>| submit_from(&mut pool, at(seconds), transaction, from, &chain);
@@ -61,7 +61,7 @@ fn refusals_are_named_and_remembered_by_their_kind() {
 #[test]
 fn a_bad_signature_blocks_these_bytes_only() {
     let chain = MapChain::with_coins(1);
-    let mut pool = pool(Limits::default());
+    let mut pool = pool(PoolLimits::default());
     let key = SecretKey::development("wallet", 1);
     let good = Arc::new(spend(&[coin(0)], &[5]).body.clone().sign(&[&key]));
     let mut forged = Transaction::clone(&good);
@@ -80,7 +80,7 @@ fn a_bad_signature_blocks_these_bytes_only() {
 #[test]
 fn what_changed_between_the_two_steps_is_seen() {
     let mut chain = MapChain::with_coins(3);
-    let mut pool = pool(Limits::default());
+    let mut pool = pool(PoolLimits::default());
     let first = spend(&[coin(0)], &[5]);
     let second = spend(&[coin(0)], &[6]);
     let candidate = pool.pre_check(at(0), Arc::clone(&second), Source::Local, &chain).unwrap();
@@ -99,7 +99,7 @@ fn what_changed_between_the_two_steps_is_seen() {
     submit(&mut pool, at(0), &parent, &chain).unwrap();
     let child = spend(&[out(&parent, 0)], &[5]);
     let candidate = pool.pre_check(at(0), Arc::clone(&child), Source::Local, &chain).unwrap();
-    let after = at(0) + Limits::default().expiry;
+    let after = at(0) + PoolLimits::default().expiry;
     assert!(pool.on_wake(after).iter().any(|removed| removed.txid == parent.id()), "the parent expires");
     assert_eq!(pool.admit(after, candidate, &chain), Err(Reject::UnknownInput { outpoint: out(&parent, 0) }));
 }
@@ -107,7 +107,7 @@ fn what_changed_between_the_two_steps_is_seen() {
 #[test]
 fn chains_of_unconfirmed_spends_are_bounded() {
     let chain = MapChain::with_coins(1);
-    let mut pool = pool(Limits { ancestors_max: 3, ..Limits::default() });
+    let mut pool = pool(PoolLimits { ancestors_max: 3, ..PoolLimits::default() });
     let mut last = spend(&[coin(0)], &[VALUE - 1]);
     for n in 2..=3 {
         submit(&mut pool, at(0), &last, &chain).unwrap();
@@ -121,7 +121,7 @@ fn chains_of_unconfirmed_spends_are_bounded() {
 #[test]
 fn a_full_pool_evicts_the_poorest_with_descendants_and_raises_the_floor() {
     let chain = MapChain::with_coins(9);
-    let mut pool = pool(Limits { count_max: 4, ..Limits::default() });
+    let mut pool = pool(PoolLimits { count_max: 4, ..PoolLimits::default() });
     let poor = spend(&[coin(0)], &[VALUE - 100]);
     let child = spend(&[out(&poor, 0)], &[VALUE - 300]);
     let rich = spend(&[coin(1)], &[VALUE - 5_000]);
@@ -154,7 +154,7 @@ fn a_full_pool_evicts_the_poorest_with_descendants_and_raises_the_floor() {
 #[test]
 fn a_candidate_never_evicts_its_own_ancestor() {
     let chain = MapChain::with_coins(3);
-    let mut pool = pool(Limits { count_max: 2, ..Limits::default() });
+    let mut pool = pool(PoolLimits { count_max: 2, ..PoolLimits::default() });
     let poor = spend(&[coin(0)], &[VALUE - 1]);
     let other = spend(&[coin(1)], &[VALUE - 500]);
     submit(&mut pool, at(0), &poor, &chain).unwrap();
@@ -165,7 +165,7 @@ fn a_candidate_never_evicts_its_own_ancestor() {
     let third = spend(&[coin(2)], &[VALUE - 700]);
     assert!(
         matches!(submit(&mut pool, at(0), &third, &chain), Err(Reject::FeeBelowFloor { .. } | Reject::Full { .. })),
-        "a rich child protects its parent"
+        "a child of a high fee rate protects its parent"
     );
 }
 
@@ -173,7 +173,7 @@ fn a_candidate_never_evicts_its_own_ancestor() {
 fn a_peer_has_a_share_and_gets_it_back() {
     let mut chain = MapChain::with_coins(4);
     let size = spend(&[coin(0)], &[1]).size_bytes();
-    let mut pool = pool(Limits { peer_bytes_max: size, ..Limits::default() });
+    let mut pool = pool(PoolLimits { peer_bytes_max: size, ..PoolLimits::default() });
     let (first, second) = (spend(&[coin(0)], &[1]), spend(&[coin(1)], &[1]));
     submit_from(&mut pool, at(0), &first, Source::Peer(peer(1)), &chain).unwrap();
     assert_eq!(
@@ -190,7 +190,7 @@ fn a_peer_has_a_share_and_gets_it_back() {
 #[test]
 fn what_waits_too_long_expires_with_descendants() {
     let chain = MapChain::with_coins(2);
-    let mut pool = pool(Limits { expiry: Duration::from_secs(100), ..Limits::default() });
+    let mut pool = pool(PoolLimits { expiry: Duration::from_secs(100), ..PoolLimits::default() });
     let parent = spend(&[coin(0)], &[VALUE - 10]);
     let child = spend(&[out(&parent, 0)], &[1]);
     let other = spend(&[coin(1)], &[1]);
@@ -213,7 +213,7 @@ fn what_waits_too_long_expires_with_descendants() {
 #[test]
 fn the_life_of_an_output_by_name() {
     let mut chain = MapChain::with_coins(1);
-    let mut pool = pool(Limits::default());
+    let mut pool = pool(PoolLimits::default());
     let transaction = spend(&[coin(0)], &[VALUE]);
     let by = transaction.id();
     let state = |pool: &Pool, chain: &MapChain| pool.output_state(&coin(0), chain);
@@ -246,7 +246,7 @@ fn the_life_of_an_output_by_name() {
     assert!(pool.is_known(at(1), &transaction.full_id()), "late announcements are not asked for");
 
     let of_coin = |event| match event {
-        Event::Output { outpoint, state } if outpoint == coin(0) => Some(state),
+        PoolEvent::Output { outpoint, state } if outpoint == coin(0) => Some(state),
         _ => None,
     };
     let states: Vec<OutputState> = pool.take_events().into_iter().filter_map(of_coin).collect();
@@ -272,7 +272,7 @@ fn the_life_of_an_output_by_name() {
 #[test]
 fn a_decided_block_wins_over_the_pool() {
     let mut chain = MapChain::with_coins(3);
-    let mut pool = pool(Limits::default());
+    let mut pool = pool(PoolLimits::default());
     let ours = spend(&[coin(0), coin(1)], &[VALUE]);
     let child = spend(&[out(&ours, 0)], &[1]);
     let apart = spend(&[coin(2)], &[1]);
@@ -299,7 +299,7 @@ fn a_decided_block_wins_over_the_pool() {
 #[test]
 fn a_gap_is_healed_by_revalidation() {
     let mut chain = MapChain::with_coins(3);
-    let mut pool = pool(Limits::default());
+    let mut pool = pool(PoolLimits::default());
     let included = spend(&[coin(0)], &[VALUE]);
     let child = spend(&[out(&included, 0)], &[1]);
     let loser = spend(&[coin(1)], &[1]);
@@ -323,12 +323,12 @@ fn a_gap_is_healed_by_revalidation() {
 #[test]
 fn the_pool_of_the_last_run_can_be_submitted_again() {
     let chain = MapChain::with_coins(2);
-    let mut old = pool(Limits::default());
+    let mut old = pool(PoolLimits::default());
     let parent = spend(&[coin(0)], &[VALUE - 10]);
     let child = spend(&[out(&parent, 0)], &[1]);
     submit(&mut old, at(0), &parent, &chain).unwrap();
     submit(&mut old, at(0), &child, &chain).unwrap();
-    let mut new = pool(Limits::default());
+    let mut new = pool(PoolLimits::default());
     for (transaction, ..) in old.transactions_from(0) {
         submit(&mut new, at(0), transaction, &chain).unwrap();
     }
@@ -339,7 +339,7 @@ fn the_pool_of_the_last_run_can_be_submitted_again() {
 #[test]
 fn events_and_conflicts_are_bounded() {
     let chain = MapChain::with_coins(8);
-    let mut pool = pool(Limits { events_max: 3, conflicts_max: 2, ..Limits::default() });
+    let mut pool = pool(PoolLimits { events_max: 3, conflicts_max: 2, ..PoolLimits::default() });
     for n in 0..4 {
         submit(&mut pool, at(0), &spend(&[coin(n)], &[1]), &chain).unwrap();
         submit(&mut pool, at(0), &spend(&[coin(n)], &[2]), &chain).unwrap_err();

@@ -1,7 +1,7 @@
 //! The pool's invariants under random submissions, blocks, conflicts, time and delays.
 
 use super::*;
-use crate::{Event, OutputState};
+use crate::{OutputState, PoolEvent};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -53,8 +53,8 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn limits() -> Limits {
-    Limits {
+fn limits() -> PoolLimits {
+    PoolLimits {
         count_max: 10,
         bytes_max: 2_000,
         peer_bytes_max: 900,
@@ -63,7 +63,7 @@ fn limits() -> Limits {
         rejects_max: 5,
         conflicts_max: 4,
         proposed_max: 3,
-        ..Limits::default()
+        ..PoolLimits::default()
     }
 }
 
@@ -217,13 +217,13 @@ impl World {
             }
         }
         for event in self.pool.take_events() {
-            if let Event::Output { outpoint, state } = event {
+            if let PoolEvent::Output { outpoint, state } = event {
                 self.states.insert(outpoint, state);
             }
         }
-        for (outpoint, told) in &self.states {
+        for (outpoint, reported) in &self.states {
             if let Some(state) = self.pool.output_state(outpoint, &self.chain) {
-                assert_eq!(state, *told, "events and state of {outpoint} differ");
+                assert_eq!(state, *reported, "events and state of {outpoint} differ");
             }
         }
     }

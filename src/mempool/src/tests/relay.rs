@@ -96,12 +96,12 @@ fn announcements_leave_in_company_and_not_to_those_who_know() {
         assert!(full.contains(&announce(n, &[id(1), id(2), id(3)])), "{full:?}");
     }
     assert_eq!(relay.on_wake(ms(13)), [announce(1, &[id(2), id(3)])]);
-    assert_eq!(relay.on_admitted(ms(14), &TxId::default(), id(3)), [], "all were told");
+    assert_eq!(relay.on_admitted(ms(14), &TxId::default(), id(3)), [], "announced to all");
     assert_eq!(relay.on_wake(ms(100)), []);
 }
 
 #[test]
-fn a_new_peer_is_told_the_pool_in_messages_of_bounded_size() {
+fn the_pool_is_announced_to_a_new_peer_in_messages_of_bounded_size() {
     let limits = RelayLimits { message_ids_max: 2, known_per_peer_max: 3, ..RelayLimits::default() };
     let mut relay = Relay::new(limits);
     let actions = relay.on_peer_up(peer(1), (0..9).map(id));

@@ -1,18 +1,18 @@
-//! The book of signed address records: those that somebody told, and those that were tried.
+//! The book of signed address records: those that somebody sent, and those that were tried.
 //!
 //! | part | how a record gets in | at its bound |
 //! |---|---|---|
-//! | untried | a peer told it | of the subnet that told most, the one told first is forgotten |
+//! | untried | a peer sent it | of the subnet that sent most, the one sent first is forgotten |
 //! | tried | a handshake with its key was completed at its address | the one reached longest ago goes back to the untried |
 //!
 //! Hearsay never displaces a tried record: only its own node's newer record does, and that at another address has to be tried again.
 //! Each class of addresses has bounds of its own, so that none crowds out another.
 //!
 //! # Security
-//! Who tells much gains little: untried records are bounded by source and by the source's subnet, and one to dial is drawn among the
-//! subnets that told any, and then among what that one told. Tried records of the internet are bounded by their own subnet.
+//! Who sends much gains little: untried records are bounded by source and by the source's subnet, and one to dial is drawn among the
+//! subnets that sent any, and then among what that one sent. Tried records of the internet are bounded by their own subnet.
 
-use super::{AGE_MAX, AddressClass, AddressError, AddressRecord, FUTURE_MAX, RECORDS_PER_ANSWER_MAX};
+use super::{AGE_MAX, AddressClass, AddressRecord, AddressRecordError, FUTURE_MAX, RECORDS_PER_ANSWER_MAX};
 use crate::backoff::below;
 use crate::subnet::{ip_of, subnet_of};
 use core::net::IpAddr;
@@ -45,9 +45,9 @@ const TRIED_ATTEMPTS_MAX: u32 = 10;
 /// Wait after the first attempt without an answer; doubled by each further one, up to 64 times.
 const ATTEMPT_WAIT: Duration = Duration::from_secs(120);
 
-/// Who told a record.
+/// Who sent a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct RecordSource {
     /// The peer's node key.
     pub key: PublicKey,
     /// The peer's address, as seen.
@@ -72,7 +72,7 @@ pub enum Added {
 
 /// Which records would do for a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
+pub enum CandidateKind {
     /// Tried ones only.
     Tried,
     /// Untried ones only.
@@ -81,7 +81,7 @@ pub enum Want {
 
 /// A record to dial.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
+pub struct DialCandidate {
     /// Whom we expect there.
     pub key: PublicKey,
     /// `host:port`.
@@ -97,8 +97,8 @@ pub struct Candidate {
 pub struct KeptAddress {
     /// What the node said; its signature is to be checked again when it comes from a file.
     pub record: AddressRecord,
-    /// Who told it.
-    pub source: Source,
+    /// Who sent it.
+    pub source: RecordSource,
     /// When a handshake was last completed there; `None` for an untried one.
     pub reached: Option<UnixTime>,
     /// Whether it was a validator then.
@@ -106,10 +106,10 @@ pub struct KeptAddress {
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct BookEntry {
     record: AddressRecord,
     class: AddressClass,
-    source: Source,
+    source: RecordSource,
     /// Counts records: the smaller, the longer it is known.
     number: u64,
     reached: Option<UnixTime>,
@@ -119,44 +119,44 @@ struct Entry {
     not_before: Option<Instant>,
 }
 
-impl Entry {
+impl BookEntry {
     /// Its own place among the tried: public ones are bounded by subnet. A name counts as a subnet of all names.
     fn subnet(&self) -> Option<IpAddr> {
         ip_of(&self.record.address).map(subnet_of)
     }
 
-    fn candidate(&self) -> Candidate {
+    fn candidate(&self) -> DialCandidate {
         let (key, address) = (self.record.key, self.record.address.clone());
-        Candidate { key, address, is_tried: self.reached.is_some(), is_validator: self.is_validator }
+        DialCandidate { key, address, is_tried: self.reached.is_some(), is_validator: self.is_validator }
     }
 }
 
 /// Address records of other nodes, by node key. Bounds: [`UNTRIED_MAX`] and [`TRIED_MAX`] for each class.
 #[derive(Clone, Debug, Default)]
 pub struct AddressBook {
-    entries: BTreeMap<PublicKey, Entry>,
+    entries: BTreeMap<PublicKey, BookEntry>,
     next_number: u64,
     changes: u64,
 }
 
 impl AddressBook {
-    /// Adds a decoded record told by `source`, whose own connection is of class `source_class`.
+    /// Adds a decoded record sent by `source`, whose own connection is of class `source_class`.
     ///
     /// # Errors
-    /// [`AddressError::Class`], [`AddressError::Time`], [`AddressError::SourceFull`]: none is a fault worth a penalty.
+    /// [`AddressRecordError::Class`], [`AddressRecordError::Time`], [`AddressRecordError::SourceFull`]: none is a fault worth a penalty.
     pub fn add(
         &mut self,
         now: UnixTime,
         record: AddressRecord,
-        source: Source,
+        source: RecordSource,
         source_class: AddressClass,
-    ) -> Result<Added, AddressError> {
+    ) -> Result<Added, AddressRecordError> {
         let class = record.class()?;
         if class != source_class {
-            return Err(AddressError::Class { record: class, source_class });
+            return Err(AddressRecordError::Class { record: class, source_class });
         }
         if record.time.0 > now.plus(FUTURE_MAX).0 || now.since(record.time) > AGE_MAX {
-            return Err(AddressError::Time { time: record.time, now });
+            return Err(AddressRecordError::Time { time: record.time, now });
         }
         let added = match self.entries.get_mut(&record.key) {
             Some(known) if record.time <= known.record.time => return Ok(Added::Known),
@@ -169,8 +169,8 @@ impl AddressBook {
             Some(_) => Added::Newer,
             None => Added::Fresh,
         };
-        if added == Added::Fresh && self.has_told_enough(&source, class) {
-            return Err(AddressError::SourceFull);
+        if added == Added::Fresh && self.has_sent_enough(&source, class) {
+            return Err(AddressRecordError::SourceFull);
         }
         self.remove(&record.key);
         self.insert(record, class, source);
@@ -186,7 +186,7 @@ impl AddressBook {
             return;
         }
         match reached {
-            None if self.has_told_enough(&source, class) => {}
+            None if self.has_sent_enough(&source, class) => {}
             None => self.insert(record, class, source),
             Some(at) => {
                 let key = record.key;
@@ -198,7 +198,7 @@ impl AddressBook {
     }
 
     /// An untried one.
-    fn insert(&mut self, record: AddressRecord, class: AddressClass, source: Source) {
+    fn insert(&mut self, record: AddressRecord, class: AddressClass, source: RecordSource) {
         if self.count(class, false) >= UNTRIED_MAX {
             self.forget_one(class);
         }
@@ -206,7 +206,7 @@ impl AddressBook {
         self.next_number = self.next_number.saturating_add(1);
         self.changes = self.changes.wrapping_add(1);
         let (reached, is_validator, attempts, not_before) = (None, false, 0, None);
-        let entry = Entry { record, class, source, number, reached, is_validator, attempts, not_before };
+        let entry = BookEntry { record, class, source, number, reached, is_validator, attempts, not_before };
         self.entries.insert(entry.record.key, entry);
     }
 
@@ -235,7 +235,7 @@ impl AddressBook {
     }
 
     /// When so many of these are tried, the one reached longest ago is tried no more; a validator only when all are.
-    fn demote_oldest(&mut self, class: AddressClass, most: usize, is_meant: impl Fn(&Entry) -> bool) {
+    fn demote_oldest(&mut self, class: AddressClass, most: usize, is_meant: impl Fn(&BookEntry) -> bool) {
         let tried = self.entries.values().filter(|e| e.class == class && e.reached.is_some() && is_meant(e));
         if tried.clone().count() < most {
             return;
@@ -268,28 +268,28 @@ impl AddressBook {
     pub fn draw(
         &mut self,
         now: Instant,
-        want: Want,
+        want: CandidateKind,
         may_dial: impl Fn(&AddressRecord) -> bool,
         rng: &mut dyn Rng,
-    ) -> Option<Candidate> {
-        let is_free = |e: &&Entry| e.not_before.is_none_or(|at| at <= now) && may_dial(&e.record);
-        let free: Vec<&Entry> = self.entries.values().filter(is_free).collect();
-        let of = |is_fitting: &dyn Fn(&Entry) -> bool| free.iter().copied().filter(|e| is_fitting(e)).collect();
-        let mut fitting: Vec<&Entry>;
+    ) -> Option<DialCandidate> {
+        let is_free = |e: &&BookEntry| e.not_before.is_none_or(|at| at <= now) && may_dial(&e.record);
+        let free: Vec<&BookEntry> = self.entries.values().filter(is_free).collect();
+        let of = |is_fitting: &dyn Fn(&BookEntry) -> bool| free.iter().copied().filter(|e| is_fitting(e)).collect();
+        let mut fitting: Vec<&BookEntry>;
         match want {
-            Want::Tried => {
+            CandidateKind::Tried => {
                 fitting = of(&|e| e.reached.is_some() && e.is_validator);
                 if fitting.is_empty() {
                     fitting = of(&|e| e.reached.is_some());
                 }
             }
-            Want::Untried => {
+            CandidateKind::Untried => {
                 fitting = of(&|e| e.reached.is_none());
-                // Who told most is drawn no more often than who told least.
-                let told_by = |e: &Entry| (e.class, subnet_of(e.source.ip));
-                let places: Vec<_> = fitting.iter().map(|e| told_by(e)).collect::<BTreeSet<_>>().into_iter().collect();
+                // Who sent most is drawn no more often than who sent least.
+                let sent_by = |e: &BookEntry| (e.class, subnet_of(e.source.ip));
+                let places: Vec<_> = fitting.iter().map(|e| sent_by(e)).collect::<BTreeSet<_>>().into_iter().collect();
                 let place = *places.get(index(rng, places.len()))?;
-                fitting.retain(|e| told_by(e) == place);
+                fitting.retain(|e| sent_by(e) == place);
             }
         }
         let key = fitting.get(index(rng, fitting.len()))?.record.key;
@@ -361,25 +361,25 @@ impl AddressBook {
         self.entries.is_empty()
     }
 
-    fn has_told_enough(&self, source: &Source, class: AddressClass) -> bool {
+    fn has_sent_enough(&self, source: &RecordSource, class: AddressClass) -> bool {
         let subnet = subnet_of(source.ip);
         let untried = || self.entries.values().filter(|e| e.reached.is_none() && e.class == class);
         untried().filter(|e| e.source.key == source.key).count() >= RECORDS_PER_SOURCE_MAX
             || untried().filter(|e| subnet_of(e.source.ip) == subnet).count() >= RECORDS_PER_SOURCE_SUBNET_MAX
     }
 
-    /// Forgets the untried record that was told first by the subnet that told most.
+    /// Forgets the untried record that was sent first by the subnet that sent most.
     fn forget_one(&mut self, class: AddressClass) {
-        let mut told: BTreeMap<IpAddr, (usize, PublicKey, u64)> = BTreeMap::new();
+        let mut sent: BTreeMap<IpAddr, (usize, PublicKey, u64)> = BTreeMap::new();
         for entry in self.entries.values().filter(|e| e.class == class && e.reached.is_none()) {
             let (key, number) = (entry.record.key, entry.number);
-            let (count, first, first_number) = told.entry(subnet_of(entry.source.ip)).or_insert((0, key, number));
+            let (count, first, first_number) = sent.entry(subnet_of(entry.source.ip)).or_insert((0, key, number));
             *count = count.saturating_add(1);
             if number < *first_number {
                 (*first, *first_number) = (key, number);
             }
         }
-        let most = told.values().max_by_key(|(count, _, number)| (*count, core::cmp::Reverse(*number)));
+        let most = sent.values().max_by_key(|(count, _, number)| (*count, core::cmp::Reverse(*number)));
         if let Some(key) = most.map(|(_, key, _)| *key) {
             self.remove(&key);
         }

@@ -2,12 +2,12 @@
 //!
 //! While outbound places are free, addresses are drawn to fill them. When none is free, about every two minutes one untried address is
 //! dialled by a *feeler*, only to learn whether its node answers there: so the tried part of the address book fills with nodes that
-//! exist, whatever strangers tell.
+//! exist, whatever unknown peers send.
 
 use super::pace::Pace;
 use super::targets::DIAL_LOST;
 use super::{Dial, PeerBook};
-use crate::addresses::{AddressBook, AddressRecord, Want};
+use crate::addresses::{AddressBook, AddressRecord, CandidateKind};
 use crate::backoff::uniform;
 use rand::Rng;
 use std::time::Duration;
@@ -82,8 +82,8 @@ impl PeerBook {
         let room = self.config.outbound_max.saturating_sub(taken);
         let hearsay_at = self.pace.ready_at(now, self.has_enough(outbound));
         // Where somebody was met before comes first, and does not wait behind hearsay.
-        for want in [Want::Tried, Want::Untried] {
-            if want == Want::Untried && now < hearsay_at {
+        for want in [CandidateKind::Tried, CandidateKind::Untried] {
+            if want == CandidateKind::Untried && now < hearsay_at {
                 self.discovery.refill_at = Some(hearsay_at);
                 break;
             }
@@ -112,7 +112,7 @@ impl PeerBook {
             self.discovery.feeler_at = Some(wait(rng));
             let blocked = self.blocked();
             let may_dial = |record: &AddressRecord| !blocked.contains(&record.key) && self.may_draw(now, record);
-            let drawn = addresses.draw(now, Want::Untried, may_dial, rng);
+            let drawn = addresses.draw(now, CandidateKind::Untried, may_dial, rng);
             self.discovery.feeler = drawn.map(|drawn| Feeler { address: drawn.address, key: drawn.key, since: None });
         }
         self.discovery.refill_at = self.discovery.feeler_at.map(|at| at.max(now));

@@ -7,7 +7,7 @@
 //! that stays larger than its own: one subnet never takes all places, and never one place of a smaller group. On one machine or one
 //! local network all are of one group, and such a newcomer is refused.
 
-use super::{Arrival, PeerBook, Session};
+use super::{CompletedHandshake, PeerBook, Session};
 use crate::Direction;
 use crate::subnet::subnet_of;
 use core::cmp::Reverse;
@@ -46,12 +46,12 @@ impl PeerBook {
     }
 
     /// Who finds room whatever the limits say: there are few.
-    pub(super) fn matters(&self, arrival: &Arrival) -> bool {
+    pub(super) fn matters(&self, arrival: &CompletedHandshake) -> bool {
         arrival.is_validator || self.targets.configured_keys().contains(&arrival.key)
     }
 
     /// The session that gives its place to this arrival, if any does.
-    pub(super) fn victim(&self, arrival: &Arrival) -> Option<(PublicKey, u64)> {
+    pub(super) fn victim(&self, arrival: &CompletedHandshake) -> Option<(PublicKey, u64)> {
         let configured = self.targets.configured_keys();
         let is_plain =
             |s: &&Session| s.direction == Direction::Inbound && !s.is_validator && !configured.contains(&s.key);

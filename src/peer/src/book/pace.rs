@@ -26,12 +26,12 @@ const MACHINE_BURST: u32 = 8 * DIAL;
 const MACHINE_PER_SECOND: u32 = 1;
 const SUBNET_BURST: u32 = 16 * DIAL;
 const SUBNET_PER_SECOND: u32 = 2;
-/// Most places that are told apart. At the bound those with all their tokens give way, and if there are none, there is no dial.
+/// Most places that are tracked one by one. At the bound those with all their tokens give way, and if there are none, there is no dial.
 const PLACES_MAX: usize = 1024;
 
 /// Where an address leads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum PaceKey {
     Machine(IpAddr),
     Name(String),
     Subnet(IpAddr),
@@ -39,7 +39,7 @@ enum Place {
     AllNames,
 }
 
-impl Place {
+impl PaceKey {
     /// The places of an address and how much each may see; none for this machine.
     fn of(address: &str) -> Option<[(Self, u32, u32); 2]> {
         let (machine, subnet) = match ip_of(address) {
@@ -61,7 +61,7 @@ impl Place {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
     all: Option<TokenBucket>,
-    places: BTreeMap<Place, TokenBucket>,
+    places: BTreeMap<PaceKey, TokenBucket>,
 }
 
 impl Pace {
@@ -73,7 +73,7 @@ impl Pace {
 
     /// Whether the places of this address have been dialled enough for now.
     pub(super) fn is_capped(&self, now: Instant, address: &str) -> bool {
-        let Some(places) = Place::of(address) else { return false };
+        let Some(places) = PaceKey::of(address) else { return false };
         places.iter().any(|(place, ..)| match self.places.get(place) {
             Some(bucket) => bucket.clone().ready_at(now, DIAL) > now,
             None => self.places.len() >= PLACES_MAX && self.places.values().all(|bucket| !bucket.clone().is_full(now)),
@@ -94,7 +94,7 @@ impl Pace {
         if self.is_capped(now, address) {
             return false;
         }
-        for (place, per_second, burst) in Place::of(address).into_iter().flatten() {
+        for (place, per_second, burst) in PaceKey::of(address).into_iter().flatten() {
             if self.places.len() >= PLACES_MAX && !self.places.contains_key(&place) {
                 self.places.retain(|_, bucket| !bucket.is_full(now));
             }
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_is_not_told_apart_and_the_table_is_bounded() {
+    fn this_machine_is_not_tracked_and_the_table_is_bounded() {
         let mut pace = Pace::default();
         assert!(!pace.is_capped(at(0), "127.0.0.1:7000") && pace.take(at(0), "localhost:7000", false));
         assert!(pace.take(at(0), "127.0.0.1:7000", false) && pace.places.is_empty());

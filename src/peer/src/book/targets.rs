@@ -1,8 +1,8 @@
 //! Addresses to dial, each with its own back-off.
 
 use super::pace::Pace;
-use super::{Dial, GOOD_LIFE};
-use crate::addresses::{Candidate, Want, check_address};
+use super::{Dial, STABLE_AFTER};
+use crate::addresses::{CandidateKind, DialCandidate, check_address};
 use crate::backoff::{BACKOFF_MAX, BACKOFF_MAX_VALIDATORS, Backoff, uniform};
 use crate::end_reason::{EndReason, Redial};
 use rand::Rng;
@@ -13,7 +13,7 @@ use timed_primitives::{Instant, PublicKey};
 /// Most targets nobody configured. At the bound the one that failed most gives way; if none has failed, the newcomer is refused.
 const DISCOVERED_MAX: usize = 1024;
 
-/// Most targets of one key that nobody configured: who greets with an address and then another sends us to a few of them only.
+/// Most targets of one key that nobody configured: who announces an address and then another sends us to a few of them only.
 const ADDRESSES_PER_KEY_MAX: usize = 4;
 
 /// Failures in a row after which a target is forgotten where its key was met, or a validator is expected. Configured ones never are.
@@ -25,11 +25,11 @@ const HEARSAY_FAILURES_MAX: u32 = 3;
 /// When an address is asked about again that has been dialled enough for now.
 const CAPPED_WAIT: Duration = Duration::from_secs(60);
 
-/// A dial about which nobody reported counts as failed: 3 s to connect and 5 s to greet have long passed.
+/// A dial about which nobody reported counts as failed: 3 s to connect and 5 s for the handshake have long passed.
 pub(super) const DIAL_LOST: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug)]
-struct Target {
+struct DialTarget {
     is_configured: bool,
     is_validator: bool,
     is_ourselves: bool,
@@ -44,7 +44,7 @@ struct Target {
     last_end: Option<(Instant, EndReason)>,
 }
 
-impl Target {
+impl DialTarget {
     fn fresh(now: Instant, key: Option<PublicKey>, is_validator: bool) -> Self {
         Self {
             is_configured: false,
@@ -112,7 +112,7 @@ pub struct TargetView<'a> {
     pub is_configured: bool,
     /// The key found there last.
     pub key: Option<PublicKey>,
-    /// Failures since the last good life.
+    /// Failures since the last session that was stable.
     pub failures: u32,
     /// Not dialled before.
     pub due: Instant,
@@ -125,14 +125,14 @@ pub struct TargetView<'a> {
 /// Dial targets by address.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Targets {
-    by_address: BTreeMap<String, Target>,
+    by_address: BTreeMap<String, DialTarget>,
     /// When hearsay may be dialled next.
     hearsay_at: Instant,
 }
 
 /// How many dials there may be.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(super) struct DialBudget {
     /// At once, to anybody.
     pub(super) dials: usize,
     /// Sessions and dials to peers nobody configured.
@@ -143,7 +143,7 @@ pub(super) struct Room {
 
 impl Targets {
     pub(super) fn configure(&mut self, now: Instant, address: &str, key: Option<PublicKey>, is_validator: bool) {
-        let target = self.by_address.entry(address.into()).or_insert_with(|| Target::fresh(now, key, is_validator));
+        let target = self.by_address.entry(address.into()).or_insert_with(|| DialTarget::fresh(now, key, is_validator));
         target.is_configured = true;
         target.is_validator |= is_validator;
         target.key = key.or(target.key);
@@ -189,13 +189,14 @@ impl Targets {
                 None => return,
             };
         }
-        self.by_address.insert(address.into(), Target::fresh(now, Some(key), is_validator));
+        self.by_address.insert(address.into(), DialTarget::fresh(now, Some(key), is_validator));
     }
 
     /// An address out of the address book.
-    pub(super) fn add_candidate(&mut self, now: Instant, candidate: Candidate) {
-        let Candidate { key, address, is_tried, is_validator } = candidate;
-        let fresh = Target { is_proved: is_tried, is_candidate: true, ..Target::fresh(now, Some(key), is_validator) };
+    pub(super) fn add_candidate(&mut self, now: Instant, candidate: DialCandidate) {
+        let DialCandidate { key, address, is_tried, is_validator } = candidate;
+        let fresh =
+            DialTarget { is_proved: is_tried, is_candidate: true, ..DialTarget::fresh(now, Some(key), is_validator) };
         self.by_address.entry(address).or_insert(fresh);
     }
 
@@ -204,8 +205,9 @@ impl Targets {
     }
 
     /// Addresses out of the address book whose turn has not come: those where somebody was met, or all.
-    pub(super) fn waiting(&self, blocked: &BTreeSet<PublicKey>, want: Want) -> usize {
-        let is_meant = |t: &&Target| t.is_candidate && (t.is_proved || want == Want::Untried) && is_free(t, blocked);
+    pub(super) fn waiting(&self, blocked: &BTreeSet<PublicKey>, want: CandidateKind) -> usize {
+        let is_meant =
+            |t: &&DialTarget| t.is_candidate && (t.is_proved || want == CandidateKind::Untried) && is_free(t, blocked);
         self.by_address.values().filter(is_meant).count()
     }
 
@@ -237,13 +239,13 @@ impl Targets {
         &mut self,
         now: Instant,
         blocked: &BTreeSet<PublicKey>,
-        room: Room,
+        room: DialBudget,
         pace: &mut Pace,
     ) -> Vec<Dial> {
         let mut left = room.dials.saturating_sub(self.dialling());
         let mut discovered_left = room.discovered.saturating_sub(self.discovered_dials());
         let mut busy = self.busy(blocked);
-        let mut due: Vec<(&String, &mut Target)> =
+        let mut due: Vec<(&String, &mut DialTarget)> =
             self.by_address.iter_mut().filter(|(_, t)| t.due <= now && is_free(t, &busy)).collect();
         due.sort_by_key(|(_, t)| (t.rank(), t.due));
         let (mut dials, mut unwanted) = (Vec::new(), Vec::new());
@@ -298,8 +300,8 @@ impl Targets {
             return lost;
         }
         let busy = self.busy(blocked);
-        let may_dial = |t: &&Target| is_free(t, &busy) && (t.is_configured || has_outbound_room);
-        let at = |t: &Target| match t.is_hearsay() && !t.is_validator {
+        let may_dial = |t: &&DialTarget| is_free(t, &busy) && (t.is_configured || has_outbound_room);
+        let at = |t: &DialTarget| match t.is_hearsay() && !t.is_validator {
             true => t.due.max(self.hearsay_at),
             false => t.due,
         };
@@ -357,7 +359,7 @@ impl Targets {
     ) -> Option<Instant> {
         for target in self.by_address.values_mut().filter(|t| t.key.as_ref() == Some(key)) {
             let dialling_since = target.dialling_since;
-            if lived >= GOOD_LIFE {
+            if lived >= STABLE_AFTER {
                 target.backoff.reset();
             }
             target.ended(now, reason, we_vote, rng);
@@ -396,6 +398,6 @@ impl Targets {
     }
 }
 
-fn is_free(target: &Target, busy: &BTreeSet<PublicKey>) -> bool {
+fn is_free(target: &DialTarget, busy: &BTreeSet<PublicKey>) -> bool {
     target.dialling_since.is_none() && !target.is_ourselves && target.key.is_none_or(|k| !busy.contains(&k))
 }

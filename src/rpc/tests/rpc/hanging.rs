@@ -5,7 +5,7 @@ use crate::sample::{Sample, transaction};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use timed_rpc::Limits;
+use timed_rpc::RpcLimits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -19,9 +19,16 @@ fn head(running: &Running, rest: &str) -> String {
 }
 
 /// Limits that no client of a test reaches.
-fn patient() -> Limits {
+fn patient() -> RpcLimits {
     let long = Duration::from_secs(3_600);
-    Limits { head_time: long, body_time: long, idle_time: long, write_time: long, call_time: long, ..Limits::default() }
+    RpcLimits {
+        head_time: long,
+        body_time: long,
+        idle_time: long,
+        write_time: long,
+        call_time: long,
+        ..RpcLimits::default()
+    }
 }
 
 async fn hanging(running: &Running, count: usize, bytes: &str) -> Vec<TcpStream> {
@@ -35,7 +42,7 @@ async fn hanging(running: &Running, count: usize, bytes: &str) -> Vec<TcpStream>
     streams
 }
 
-/// The other side closed it, in one way or the other.
+/// The other side closed it, with or without an error.
 async fn is_closed(stream: &mut TcpStream) -> bool {
     let mut buffer = [0; 4096];
     timeout(PATIENCE, async { while matches!(stream.read(&mut buffer).await, Ok(read) if read > 0) {} }).await.is_ok()
@@ -90,7 +97,7 @@ async fn clients_with_credentials_who_hang_leave_room_for_probes_and_one_another
 
 #[tokio::test]
 async fn calls_in_progress_leave_room_for_probes_and_give_way_to_nobody() {
-    let limits = Limits { connections_max: 6, connections_reserved: 2, ..patient() };
+    let limits = RpcLimits { connections_max: 6, connections_reserved: 2, ..patient() };
     let running = start(Sample { hangs: true.into(), ..Sample::default() }, limits).await;
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"masternodelist"}"#;
     let slow = head(&running, &format!("Content-Length: {}\r\n\r\n{call}", call.len()));
@@ -116,14 +123,14 @@ async fn calls_in_progress_leave_room_for_probes_and_give_way_to_nobody() {
 async fn heads_bodies_and_idle_ones_have_deadlines() {
     let short = Duration::from_millis(50);
     let closed = |reason| format!("timed_rpc_connections_closed_total{{reason=\"{reason}\"}}");
-    let running = start(Sample::default(), Limits { head_time: short, ..patient() }).await;
+    let running = start(Sample::default(), RpcLimits { head_time: short, ..patient() }).await;
     for stream in &mut hanging(&running, 2, "POST / HTT").await {
         assert!(is_closed(stream).await, "half a head");
     }
     assert!(is_closed(&mut hanging(&running, 1, "").await[0]).await, "nothing at all");
     metric_becomes(&running, &closed("head_late"), 3).await;
 
-    let running = start(Sample::default(), Limits { body_time: short, ..patient() }).await;
+    let running = start(Sample::default(), RpcLimits { body_time: short, ..patient() }).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     stream.write_all(head(&running, "Connection: close\r\nContent-Length: 10000\r\n\r\n").as_bytes()).await.unwrap();
     // Each byte comes in time, all of them do not.
@@ -141,7 +148,7 @@ async fn heads_bodies_and_idle_ones_have_deadlines() {
     }
     assert!(String::from_utf8_lossy(&answer).starts_with("HTTP/1.1 408 "), "{answer:?}");
 
-    let running = start(Sample::default(), Limits { idle_time: short, ..patient() }).await;
+    let running = start(Sample::default(), RpcLimits { idle_time: short, ..patient() }).await;
     let kept = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
     assert!(is_closed(&mut hanging(&running, 1, kept).await[0]).await, "idle after an answer");
     metric_becomes(&running, &closed("idle"), 1).await;
@@ -149,7 +156,7 @@ async fn heads_bodies_and_idle_ones_have_deadlines() {
 
 #[tokio::test]
 async fn who_never_reads_is_cut() {
-    let running = start(Sample::default(), Limits { write_time: Duration::from_millis(100), ..patient() }).await;
+    let running = start(Sample::default(), RpcLimits { write_time: Duration::from_millis(100), ..patient() }).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     let question = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(1_000);
     // The server reads no further questions while its answers wait, so that this stands still until it gives up.
@@ -169,7 +176,7 @@ async fn calls_of_a_batch_count_one_by_one() {
         answers.as_array().unwrap().iter().map(|answer| answer["error"]["code"].as_i64().unwrap()).collect()
     };
     let limits =
-        Limits { submissions_max: 3, calls_max: 1, call_time: Duration::from_secs(3_600), ..Limits::default() };
+        RpcLimits { submissions_max: 3, calls_max: 1, call_time: Duration::from_secs(3_600), ..RpcLimits::default() };
     let running = start(Sample::default(), limits).await;
     // More than there are slots for: three at a time.
     assert_eq!(codes(running.post(&batch(8)).await.json()), [-27; 8]);

@@ -4,7 +4,7 @@ use crate::sample::Sample;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use timed_rpc::{Auth, Cookie, Limits, Server};
+use timed_rpc::{Auth, Cookie, RpcLimits, RpcServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -40,13 +40,13 @@ impl Answer {
     }
 }
 
-pub(crate) async fn start(sample: Sample, limits: Limits) -> Running {
+pub(crate) async fn start(sample: Sample, limits: RpcLimits) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let node = Arc::new(sample);
     let cookie = Cookie::generate();
     let auth = Auth::default().with_cookie(&cookie).with_password("operator", "correct horse battery");
-    let server = Server::new(node.clone(), auth).with_hosts(["Node.Example".to_owned()]).with_limits(limits);
+    let server = RpcServer::new(node.clone(), auth).with_hosts(["Node.Example".to_owned()]).with_limits(limits);
     let (end, ended) = oneshot::channel();
     let task = tokio::spawn(server.serve(listener, async {
         let _ = ended.await;

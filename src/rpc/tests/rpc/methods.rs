@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use timed_primitives::{Amount, encode};
-use timed_rpc::{Coins, Kind, Limits, METHODS};
+use timed_rpc::{JsonAmount, METHODS, ParamKind, RpcLimits};
 
 /// Name of the golden file, and the parameters.
 fn calls() -> Vec<(&'static str, Value)> {
@@ -68,7 +68,7 @@ fn calls() -> Vec<(&'static str, Value)> {
 
 #[tokio::test]
 async fn every_method_answers_in_its_golden_shape() {
-    let running = start(Sample::default(), Limits::default()).await;
+    let running = start(Sample::default(), RpcLimits::default()).await;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/rpc");
     let mut seen = BTreeSet::new();
     for (name, params) in calls() {
@@ -92,37 +92,37 @@ async fn every_method_answers_in_its_golden_shape() {
 }
 
 /// A value that no parameter of this kind takes.
-fn wrong(kind: Kind) -> Value {
+fn wrong(kind: ParamKind) -> Value {
     match kind {
-        Kind::Integer => json!(-1),
-        Kind::Boolean => json!("perhaps"),
-        Kind::Text | Kind::Hex | Kind::Address => json!(12),
-        Kind::Hash | Kind::HashOrHeight => json!("12"),
-        Kind::Amount => json!("twelve"),
-        Kind::HexList | Kind::AddressList => json!([1]),
-        Kind::Peer => json!(true),
+        ParamKind::Integer => json!(-1),
+        ParamKind::Boolean => json!("perhaps"),
+        ParamKind::Text | ParamKind::Hex | ParamKind::Address => json!(12),
+        ParamKind::Hash | ParamKind::HashOrHeight => json!("12"),
+        ParamKind::Amount => json!("twelve"),
+        ParamKind::HexList | ParamKind::AddressList => json!([1]),
+        ParamKind::Peer => json!(true),
     }
 }
 
 /// A value that is at least of the right kind.
-fn right(kind: Kind) -> Value {
+fn right(kind: ParamKind) -> Value {
     match kind {
-        Kind::Integer => json!(1),
-        Kind::Boolean => json!(true),
-        Kind::Text | Kind::Address => json!(address(1).to_string()),
-        Kind::Hex => json!(hex::encode(encode(&transaction()))),
-        Kind::Hash | Kind::HashOrHeight => json!(block(1).id().to_string()),
-        Kind::Amount => json!(1),
-        Kind::HexList => json!([hex::encode(encode(&transaction()))]),
-        Kind::AddressList => json!([]),
-        Kind::Peer => json!("127.0.0.1:7001"),
+        ParamKind::Integer => json!(1),
+        ParamKind::Boolean => json!(true),
+        ParamKind::Text | ParamKind::Address => json!(address(1).to_string()),
+        ParamKind::Hex => json!(hex::encode(encode(&transaction()))),
+        ParamKind::Hash | ParamKind::HashOrHeight => json!(block(1).id().to_string()),
+        ParamKind::Amount => json!(1),
+        ParamKind::HexList => json!([hex::encode(encode(&transaction()))]),
+        ParamKind::AddressList => json!([]),
+        ParamKind::Peer => json!("127.0.0.1:7001"),
     }
 }
 
 /// Bytes of calls turned, lost and repeated: whatever comes of it is answered, by a result or an error, and the server goes on.
 #[tokio::test]
 async fn mutated_calls_are_answered() {
-    let running = start(Sample::default(), Limits::default()).await;
+    let running = start(Sample::default(), RpcLimits::default()).await;
     let mut rng = StdRng::seed_from_u64(1);
     let calls: Vec<_> = calls().into_iter().filter(|(name, _)| !name.starts_with("wait") && *name != "stop").collect();
     let mut answered = BTreeMap::<u16, usize>::new();
@@ -165,7 +165,7 @@ async fn mutated_calls_are_answered() {
 /// Hosts and origins turned, cut and joined: whoever gets an answer has the cookie, and asked us by IP address or as `localhost`.
 #[tokio::test]
 async fn mutated_hosts_and_origins_let_nobody_in() {
-    let running = start(Sample::default(), Limits::default()).await;
+    let running = start(Sample::default(), RpcLimits::default()).await;
     let mut rng = StdRng::seed_from_u64(1);
     let names =
         ["localhost:7100", "LOCALHOST", "127.0.0.1:7100", "[::1]:7100", "node.example.org:7100", "[::1].org", ":"];
@@ -211,7 +211,7 @@ async fn mutated_hosts_and_origins_let_nobody_in() {
 
 #[tokio::test]
 async fn each_wrong_parameter_is_named_with_what_was_expected() {
-    let running = start(Sample::default(), Limits::default()).await;
+    let running = start(Sample::default(), RpcLimits::default()).await;
     for method in METHODS {
         for (position, param) in method.params.iter().enumerate() {
             let mut params: Vec<Value> = method.params.iter().map(|p| right(p.kind)).collect();
@@ -238,7 +238,7 @@ async fn each_wrong_parameter_is_named_with_what_was_expected() {
 
 #[tokio::test]
 async fn fees_that_nobody_means_are_refused() {
-    let running = start(Sample::default(), Limits::default()).await;
+    let running = start(Sample::default(), RpcLimits::default()).await;
     let mut dear = transaction();
     dear.body.inputs[0].previous.index = FEE_INPUT;
     let (raw, size) = (hex::encode(encode(&dear)), dear.size_bytes() as u64);
@@ -262,8 +262,8 @@ async fn fees_that_nobody_means_are_refused() {
     check(json!([raw, -1]), Err((-32602, "parameter maxfeerate: expected an amount"))).await;
     // To the unit, as far as one of 1,000 bytes goes; what the rate allows is rounded up.
     let exact = FEE.0 * 1_000 / size;
-    check(json!({ "hexstring": raw, "maxfeerate": Coins(Amount(exact - 10)) }), Err((-25, "allows"))).await;
-    check(json!({ "hexstring": raw, "maxfeerate": Coins(Amount(exact + 1)) }), Ok(())).await;
+    check(json!({ "hexstring": raw, "maxfeerate": JsonAmount(Amount(exact - 10)) }), Err((-25, "allows"))).await;
+    check(json!({ "hexstring": raw, "maxfeerate": JsonAmount(Amount(exact + 1)) }), Ok(())).await;
 
     let test = async |params: Value| running.call("testmempoolaccept", params).await.json()["result"][0].clone();
     assert_eq!(test(json!([[raw]])).await["allowed"], false);
@@ -276,7 +276,7 @@ async fn fees_that_nobody_means_are_refused() {
 /// Whoever is refused for want of room must cost next to nothing.
 #[tokio::test]
 async fn busy_is_said_before_a_transaction_is_decoded() {
-    let running = start(Sample::default(), Limits::default()).await;
+    let running = start(Sample::default(), RpcLimits::default()).await;
     running.node.room.store(100, Ordering::SeqCst);
     let no_transaction = |bytes: usize| json!(["zz".repeat(bytes)]);
     let busy = running.call("sendrawtransaction", no_transaction(101)).await;
@@ -287,7 +287,7 @@ async fn busy_is_said_before_a_transaction_is_decoded() {
 
 #[tokio::test]
 async fn failures_have_the_numbers_that_bitcoins_clients_know() {
-    let running = start(Sample::default(), Limits::default()).await;
+    let running = start(Sample::default(), RpcLimits::default()).await;
     let spending = |index| {
         let mut other = transaction();
         other.body.inputs[0].previous.index = index;
@@ -319,7 +319,7 @@ async fn failures_have_the_numbers_that_bitcoins_clients_know() {
 
 #[tokio::test]
 async fn amounts_are_exact_however_large() {
-    let running = start(Sample::default(), Limits::default()).await;
+    let running = start(Sample::default(), RpcLimits::default()).await;
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"getbalance"}"#;
     assert!(running.post(body).await.body.contains("\"result\":90071992.54740993,"), "the digits are the amount's");
     // Read as a floating-point number this would be 90071992547.40993.
@@ -332,7 +332,7 @@ async fn amounts_are_exact_however_large() {
 
 #[tokio::test]
 async fn waiting_ends_with_the_block_and_with_its_limit() {
-    let running = start(Sample::default(), Limits::default()).await;
+    let running = start(Sample::default(), RpcLimits::default()).await;
     let waiting = running.call("waitfornewblock", json!([600_000]));
     let node = running.node.clone();
     let next = async {

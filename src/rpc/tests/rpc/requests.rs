@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use timed_rpc::auth::basic;
-use timed_rpc::{Limits, Trouble};
+use timed_rpc::{RpcLimits, Trouble};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -14,7 +14,7 @@ const COUNT: &str = r#"{"jsonrpc":"2.0","id":1,"method":"getblockcount"}"#;
 
 #[tokio::test]
 async fn every_kind_of_bad_input_has_its_error() {
-    let running = start(Sample::default(), Limits::default()).await;
+    let running = start(Sample::default(), RpcLimits::default()).await;
     let deep = "[".repeat(100_000);
     let cases: [(&str, i64, &str); 14] = [
         ("", -32700, "not JSON"),
@@ -49,7 +49,7 @@ async fn every_kind_of_bad_input_has_its_error() {
 
 #[tokio::test]
 async fn both_forms_of_the_protocol_are_spoken() {
-    let running = start(Sample::default(), Limits::default()).await;
+    let running = start(Sample::default(), RpcLimits::default()).await;
     let check = async |body: &str, status: u16, expected: Value| {
         let answer = running.post(body).await;
         assert_eq!((answer.status, answer.json()), (status, expected), "{body}");
@@ -75,7 +75,7 @@ async fn both_forms_of_the_protocol_are_spoken() {
 
 #[tokio::test]
 async fn batches_are_answered_in_order_and_bounded() {
-    let running = start(Sample::default(), Limits::default()).await;
+    let running = start(Sample::default(), RpcLimits::default()).await;
     let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"getblockcount"},5,{"jsonrpc":"2.0","method":"uptime"},
         {"jsonrpc":"2.0","id":"x","method":"no"},{"id":2,"method":"uptime"},{"jsonrpc":"2.0","id":3,"method":"waitfornewblock"}]"#;
     let answer = running.post(batch).await;
@@ -93,7 +93,7 @@ async fn batches_are_answered_in_order_and_bounded() {
     let silent = running.post(r#"[{"jsonrpc":"2.0","method":"uptime"}]"#).await;
     assert_eq!((silent.status, silent.body.as_str()), (204, ""));
 
-    let running = start(Sample::default(), Limits { answer_bytes_max: 100, ..Limits::default() }).await;
+    let running = start(Sample::default(), RpcLimits { answer_bytes_max: 100, ..RpcLimits::default() }).await;
     let answers = running.post(&many(5)).await.json();
     let refused = answers.as_array().unwrap().iter().filter(|a| a["error"]["code"] == -32600).count();
     assert_eq!(refused, 2, "three answers of 38 bytes pass 100 bytes: {answers}");
@@ -101,7 +101,7 @@ async fn batches_are_answered_in_order_and_bounded() {
 
 #[tokio::test]
 async fn huge_bodies_are_refused_announced_or_not() {
-    let running = start(Sample::default(), Limits { body_bytes_max: 1_000, ..Limits::default() }).await;
+    let running = start(Sample::default(), RpcLimits { body_bytes_max: 1_000, ..RpcLimits::default() }).await;
     let answer = running.post(&format!("{COUNT}{}", " ".repeat(1_000))).await;
     assert_eq!((answer.status, answer.code()), (413, Some(-32600)));
     assert!(answer.message().contains("at most 1000"), "{answer:?}");
@@ -113,12 +113,12 @@ async fn huge_bodies_are_refused_announced_or_not() {
     assert_eq!((answer.status, answer.code()), (413, Some(-32600)));
     let fits = format!("{COUNT}{}", " ".repeat(1_000 - COUNT.len()));
     assert_eq!(running.post(&fits).await.json()["result"], 2);
-    assert_eq!(Limits::default().body_bytes_max, 2 << 20);
+    assert_eq!(RpcLimits::default().body_bytes_max, 2 << 20);
 }
 
 #[tokio::test]
 async fn only_callers_with_credentials_are_heard() {
-    let running = start(Sample::default(), Limits::default()).await;
+    let running = start(Sample::default(), RpcLimits::default()).await;
     let check = async |header: Option<&str>, status| {
         let headers: Vec<_> = header.map(|value| ("Authorization", value)).into_iter().collect();
         let answer = running.post_with(&headers, r#"{"jsonrpc":"2.0","id":1,"method":"uptime"}"#).await;
@@ -137,7 +137,7 @@ async fn only_callers_with_credentials_are_heard() {
 
 #[tokio::test]
 async fn pages_of_others_cannot_reach_it() {
-    let running = start(Sample::default(), Limits::default()).await;
+    let running = start(Sample::default(), RpcLimits::default()).await;
     let port = running.address.port();
     for host in
         ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:7100", "node.example", "NODE.example:80", "192.0.2.1:5"]
@@ -161,8 +161,8 @@ async fn pages_of_others_cannot_reach_it() {
 }
 
 #[tokio::test]
-async fn headers_that_can_be_read_in_two_ways_are_refused() {
-    let running = start(Sample::default(), Limits::default()).await;
+async fn ambiguous_headers_are_refused() {
+    let running = start(Sample::default(), RpcLimits::default()).await;
     let cookie = running.cookie.header();
     let authorization = ("Authorization", &*cookie);
     let check = async |headers: &[(&str, &str)], part: &str| {
@@ -190,7 +190,7 @@ async fn headers_that_can_be_read_in_two_ways_are_refused() {
 
 #[tokio::test]
 async fn probes_and_metrics() {
-    let running = start(Sample::default(), Limits::default()).await;
+    let running = start(Sample::default(), RpcLimits::default()).await;
     assert_eq!(running.get("/health", "localhost").await.body, "alive\n");
     assert_eq!(running.get("/ready", "localhost").await.body, "ready\n");
     let metrics = running.get("/metrics", "localhost").await;
@@ -211,7 +211,7 @@ async fn probes_and_metrics() {
         (vec![hung, no_quorum], (503, hung_line.as_str()), (503, format!("{hung_line}no quorum: missing node 3\n"))),
     ];
     for (troubles, health, ready) in cases {
-        let running = start(Sample { troubles, ..Sample::default() }, Limits::default()).await;
+        let running = start(Sample { troubles, ..Sample::default() }, RpcLimits::default()).await;
         let answer = running.get("/health", "localhost").await;
         assert_eq!((answer.status, answer.body.as_str()), health);
         let answer = running.get("/ready", "localhost").await;
@@ -220,8 +220,8 @@ async fn probes_and_metrics() {
 }
 
 #[tokio::test]
-async fn too_many_calls_are_told_so_and_slow_ones_given_up() {
-    let limits = Limits { calls_max: 1, waits_max: 0, call_time: Duration::from_millis(30), ..Limits::default() };
+async fn too_many_calls_are_refused_and_slow_ones_given_up() {
+    let limits = RpcLimits { calls_max: 1, waits_max: 0, call_time: Duration::from_millis(30), ..RpcLimits::default() };
     let running = start(Sample { hangs: true.into(), ..Sample::default() }, limits).await;
     let slow = running.call("masternodelist", json!([]));
     let other = async {
@@ -243,7 +243,7 @@ async fn too_many_calls_are_told_so_and_slow_ones_given_up() {
 
 #[tokio::test]
 async fn the_end_lets_answers_finish_and_frees_the_port() {
-    let running = start(Sample::default(), Limits::default()).await;
+    let running = start(Sample::default(), RpcLimits::default()).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"waitfornewblock","params":[600000]}"#;
     let head = format!(

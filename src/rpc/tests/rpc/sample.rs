@@ -13,7 +13,8 @@ use timed_rpc::result::{
     MempoolAcceptance, MempoolEntry, MempoolInfo, NetworkInfo, PeerInfo, PingInfo, QueueInfo, SyncInfo, ValidatorVotes,
 };
 use timed_rpc::{
-    BlockAt, BlockFacts, Coins, Node, Place, RpcError, Text, TransactionFacts, TransactionState, Trouble, Unspent,
+    BlockAt, BlockFacts, ChainPosition, JsonAmount, NodeApi, RpcError, Text, TransactionFacts, TransactionState,
+    Trouble, Unspent,
 };
 use tokio::sync::watch;
 
@@ -130,7 +131,7 @@ fn known(peer: String) -> Result<(), RpcError> {
 }
 
 #[async_trait]
-impl Node for Sample {
+impl NodeApi for Sample {
     fn network(&self) -> Network {
         Network::Devnet
     }
@@ -329,8 +330,13 @@ impl Node for Sample {
         if txid != transaction().id() {
             return Err(RpcError::TransactionUnknown(txid));
         }
-        let place =
-            Place { block: block(2).id(), height: Height(2), time: UnixTime(TIME_MS), index: 0, confirmations: 1 };
+        let place = ChainPosition {
+            block: block(2).id(),
+            height: Height(2),
+            time: UnixTime(TIME_MS),
+            index: 0,
+            confirmations: 1,
+        };
         let state = TransactionState::Final(place);
         Ok(TransactionFacts { transaction: Arc::new(transaction()), fee: Some(Amount(1_000)), state })
     }
@@ -407,7 +413,7 @@ impl Node for Sample {
 
     async fn balance(&self, of: Option<Address>) -> Result<Balance, RpcError> {
         let spendable = if of.is_some() { Amount::ONE } else { Amount(9_007_199_254_740_993) };
-        Ok(Balance { spendable: spendable.into(), locked: Coins::default(), pending: Coins::default() })
+        Ok(Balance { spendable: spendable.into(), locked: JsonAmount::default(), pending: JsonAmount::default() })
     }
 
     async fn new_address(&self) -> Result<Address, RpcError> {

@@ -6,7 +6,7 @@ use timed_primitives::block::transaction_root;
 use timed_primitives::{Block, Hash, SecretKey, UnixTime};
 
 /// Another block of the same place: as good as the first, or with one rule broken. What the header commits to is made to fit again, so
-/// that only the rule itself can tell.
+/// that only the rule itself can find.
 pub(super) fn changed_block(mut block: Block, is_invalid: bool, rng: &mut StdRng) -> Block {
     let header = &mut block.header;
     if !is_invalid {

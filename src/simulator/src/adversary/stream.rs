@@ -1,6 +1,6 @@
-//! A liar's end of a secured connection.
+//! A Byzantine validator's end of a secured connection.
 
-use super::SharedLiar;
+use super::SharedByzantine;
 use bytes::{Buf as _, BytesMut};
 use std::io;
 use std::pin::Pin;
@@ -11,11 +11,11 @@ use timed_wire::{FrameCodec, Incoming};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::codec::Decoder as _;
 
-/// Whatever is written comes out as the liar says it. What is read is left alone.
+/// Whatever is written comes out as the Byzantine validator says it. What is read is left alone.
 pub(crate) struct LyingStream {
     stream: BoxStream,
     to: PublicKey,
-    liar: SharedLiar,
+    byzantine: SharedByzantine,
     codec: FrameCodec,
     /// What was written and is no whole frame yet.
     written: BytesMut,
@@ -24,9 +24,9 @@ pub(crate) struct LyingStream {
 }
 
 impl LyingStream {
-    pub(crate) fn new(stream: BoxStream, to: PublicKey, liar: SharedLiar) -> Self {
+    pub(crate) fn new(stream: BoxStream, to: PublicKey, byzantine: SharedByzantine) -> Self {
         let codec = FrameCodec::new();
-        Self { stream, to, liar, codec, written: BytesMut::new(), said: BytesMut::new() }
+        Self { stream, to, byzantine, codec, written: BytesMut::new(), said: BytesMut::new() }
     }
 
     fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -42,7 +42,7 @@ impl LyingStream {
     fn take_frames(&mut self) -> io::Result<()> {
         while let Some(frame) = self.codec.decode(&mut self.written).map_err(io::Error::other)? {
             if let Incoming::Message { message, .. } = frame {
-                self.liar.lock().say(&self.to, message, &mut self.said);
+                self.byzantine.lock().say(&self.to, message, &mut self.said);
             }
         }
         Ok(())

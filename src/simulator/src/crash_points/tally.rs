@@ -1,12 +1,12 @@
 //! What is said of all crash points together.
 
-use super::{CrashPoint, Lives, Told, Trouble};
+use super::{CrashOutcome, CrashPoint, Lives, StoryTrouble};
 use crate::check::Violation;
 use std::fmt;
 use std::time::Duration;
 
-/// Points whose violations are told in words; the first ones tell the most.
-const TOLD_MAX: usize = 20;
+/// Points whose violations are reported in words; the first ones say the most.
+const FAILURES_MAX: usize = 20;
 
 /// The report card of an enumeration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -38,7 +38,7 @@ pub struct CrashReport {
     /// Virtual time of all. Unit: milliseconds.
     pub virtual_ms: u64,
     /// What was found at the first of these points, each with the command that repeats it.
-    pub told: Vec<String>,
+    pub failures: Vec<String>,
 }
 
 impl CrashReport {
@@ -49,40 +49,40 @@ impl CrashReport {
     }
 
     /// The story fails without a crash.
-    pub(super) fn without_points(seed: u64, every: u64, trouble: &Trouble) -> Self {
+    pub(super) fn without_points(seed: u64, every: u64, trouble: &StoryTrouble) -> Self {
         let lives = Lives { events: [0, 0], recovery: 0 };
         let mut report = Self::new(seed, every, lives, 0);
         report.other_violations = 1;
-        report.told.push(format!("without a crash: {trouble}"));
+        report.failures.push(format!("without a crash: {trouble}"));
         report
     }
 
-    pub(super) fn add(&mut self, seed: u64, point: CrashPoint, told: &Told) {
+    pub(super) fn add(&mut self, seed: u64, point: CrashPoint, outcome: &CrashOutcome) {
         self.played += 1;
-        self.second_crashes += u64::from(told.crashed_again);
-        self.crashes += u64::from(told.has_crashed) + u64::from(told.crashed_again);
-        self.restarts += told.restarts;
-        self.lost += told.lost;
-        self.not_opened += told.not_opened;
-        self.virtual_ms += u64::try_from(told.took.as_millis()).unwrap_or(u64::MAX);
-        for violation in &told.violations {
+        self.second_crashes += u64::from(outcome.crashed_again);
+        self.crashes += u64::from(outcome.has_crashed) + u64::from(outcome.crashed_again);
+        self.restarts += outcome.restarts;
+        self.lost += outcome.lost;
+        self.not_opened += outcome.not_opened;
+        self.virtual_ms += u64::try_from(outcome.took.as_millis()).unwrap_or(u64::MAX);
+        for violation in &outcome.violations {
             match violation {
                 Violation::SignedTwice { .. } | Violation::GuardDiffers { .. } => self.contradictions += 1,
                 Violation::OtherBlock { .. } | Violation::WentBack { .. } | Violation::Unreadable { .. } => {
                     self.lost += 1
                 }
-                Violation::Stopped { .. } if told.not_opened > 0 => {}
+                Violation::Stopped { .. } if outcome.not_opened > 0 => {}
                 _ => self.other_violations += 1,
             }
         }
-        if told.is_sound() {
+        if outcome.is_sound() {
             return;
         }
         self.failed += 1;
-        if self.told.len() < TOLD_MAX {
-            let first = told.violations.first().map(ToString::to_string);
-            let what = first.unwrap_or_else(|| format!("{} payments that were final are not any more", told.lost));
-            self.told
+        if self.failures.len() < FAILURES_MAX {
+            let first = outcome.violations.first().map(ToString::to_string);
+            let what = first.unwrap_or_else(|| format!("{} payments that were final are not any more", outcome.lost));
+            self.failures
                 .push(format!("{what}; repeat it with: timed simulate --kill-anywhere --seed {seed} --point {point}"));
         }
     }
@@ -111,8 +111,8 @@ impl fmt::Display for CrashReport {
         writeln!(f, "lost final payments     {}", self.lost)?;
         writeln!(f, "stores that do not open {}", self.not_opened)?;
         writeln!(f, "other violations        {}", self.other_violations)?;
-        for told in &self.told {
-            writeln!(f, "VIOLATION               {told}")?;
+        for outcome in &self.failures {
+            writeln!(f, "VIOLATION               {outcome}")?;
         }
         write!(f, "virtual time            {} min {} s", time.as_secs() / 60, time.as_secs() % 60)
     }

@@ -1,13 +1,13 @@
-//! One pair of nodes for weeks: each connection between them with a heartbeat at both ends, and a judge who knows what really happened.
+//! One pair of nodes for weeks: each connection between them with a heartbeat at both ends, and a checker that knows what really happened.
 
-use super::weather::{Fate, Spans, between};
-use super::{Cause, Counts};
+use super::fault_schedule::{NodeFaults, Spans, between};
+use super::{EndCause, HeartbeatCounts};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt as _};
 use std::collections::VecDeque;
 use std::time::Duration;
 use timed_peer::backoff::{BACKOFF_MAX, BACKOFF_MAX_VALIDATORS};
-use timed_peer::book::GOOD_LIFE;
+use timed_peer::book::STABLE_AFTER;
 use timed_peer::heartbeat::{INTERVAL_OTHERS, INTERVAL_VALIDATORS, agree_interval, deadline};
 use timed_peer::{Backoff, EndReason, Heartbeat, HeartbeatAction, Pong};
 use timed_primitives::Instant;
@@ -16,7 +16,7 @@ use timed_primitives::Instant;
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Of a thousand messages so many are lost once, and come after TCP's retransmission timer.
 const LOST_PER_MILLE: u64 = 5;
-/// What the timers and the judge may differ by.
+/// What the timers and the checker may differ by.
 const GRAIN: Duration = Duration::from_millis(1);
 /// A stall that the heartbeat may take for a pause of its own.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ struct Flying {
 }
 
 /// One end of a connection.
-struct Session {
+struct LinkSession {
     connection: u64,
     since: Instant,
     beat: Heartbeat,
@@ -48,15 +48,15 @@ struct Session {
     last_arrival: Instant,
 }
 
-struct End<'a> {
-    fate: &'a Fate,
-    session: Option<Session>,
+struct LinkEnd<'a> {
+    faults: &'a NodeFaults,
+    session: Option<LinkSession>,
     incoming: VecDeque<Flying>,
 }
 
 /// Two nodes; the first dials.
-pub(super) struct Link<'a> {
-    ends: [End<'a>; 2],
+pub(super) struct NodePair<'a> {
+    ends: [LinkEnd<'a>; 2],
     cuts: &'a Spans,
     latency: Duration,
     cap: Duration,
@@ -66,25 +66,25 @@ pub(super) struct Link<'a> {
     /// When to dial; none while the dialler is connected or absent.
     redial: Option<Instant>,
     connections: u64,
-    counts: Counts,
+    counts: HeartbeatCounts,
 }
 
 /// What comes next, at which end.
 #[derive(Clone, Copy, Debug)]
-enum Event {
+enum LinkEvent {
     Tick(usize),
     Arrival(usize),
     Change(usize),
     Dial,
 }
 
-impl<'a> Link<'a> {
-    pub(super) fn new(fates: [&'a Fate; 2], cuts: &'a Spans, latency: Duration, rng: StdRng) -> Self {
-        let wish = |fate: &Fate| if fate.votes { INTERVAL_VALIDATORS } else { INTERVAL_OTHERS };
-        let both_vote = fates.iter().all(|fate| fate.votes);
+impl<'a> NodePair<'a> {
+    pub(super) fn new(fates: [&'a NodeFaults; 2], cuts: &'a Spans, latency: Duration, rng: StdRng) -> Self {
+        let wish = |faults: &NodeFaults| if faults.votes { INTERVAL_VALIDATORS } else { INTERVAL_OTHERS };
+        let both_vote = fates.iter().all(|faults| faults.votes);
         let [one, other] = fates;
         Self {
-            ends: fates.map(|fate| End { fate, session: None, incoming: VecDeque::new() }),
+            ends: fates.map(|faults| LinkEnd { faults, session: None, incoming: VecDeque::new() }),
             cuts,
             latency,
             cap: if both_vote { BACKOFF_MAX_VALIDATORS } else { BACKOFF_MAX },
@@ -93,32 +93,32 @@ impl<'a> Link<'a> {
             backoff: Backoff::default(),
             redial: Some(Instant::START),
             connections: 0,
-            counts: Counts::default(),
+            counts: HeartbeatCounts::default(),
         }
     }
 
     /// Plays until then.
-    pub(super) fn play(mut self, until: Instant) -> Counts {
+    pub(super) fn play(mut self, until: Instant) -> HeartbeatCounts {
         let mut now = Instant::START;
         while let Some((at, event)) = self.next(now).filter(|(at, _)| *at < until) {
             now = at;
             match event {
-                Event::Tick(end) => self.tick(now, end),
-                Event::Arrival(end) => self.arrive(now, end),
-                Event::Change(end) => self.change(now, end),
-                Event::Dial => self.dial(now),
+                LinkEvent::Tick(end) => self.tick(now, end),
+                LinkEvent::Arrival(end) => self.arrive(now, end),
+                LinkEvent::Change(end) => self.change(now, end),
+                LinkEvent::Dial => self.dial(now),
             }
         }
         for end in 0..2 {
-            self.leave(until, end, Cause::StillUp);
+            self.leave(until, end, EndCause::StillUp);
         }
         self.counts
     }
 
     /// The next event. What falls together comes in random order, as when a stalled process finds both a timer and data.
-    fn next(&mut self, now: Instant) -> Option<(Instant, Event)> {
-        let mut first: Option<(Instant, Event)> = None;
-        let mut offer = |at: Option<Instant>, event: Event, rng: &mut StdRng| {
+    fn next(&mut self, now: Instant) -> Option<(Instant, LinkEvent)> {
+        let mut first: Option<(Instant, LinkEvent)> = None;
+        let mut offer = |at: Option<Instant>, event: LinkEvent, rng: &mut StdRng| {
             let Some(at) = at else { return };
             let is_first = first.is_none_or(|(best, _)| at < best || (at == best && rng.next_u64() & 1 == 0));
             if is_first {
@@ -126,15 +126,15 @@ impl<'a> Link<'a> {
             }
         };
         for (number, end) in self.ends.iter().enumerate() {
-            let awake = |at: Instant| end.fate.awake(at.max(now));
+            let awake = |at: Instant| end.faults.awake(at.max(now));
             let tick = end.session.as_ref().and_then(|session| session.beat.next_wake());
-            offer(tick.map(awake), Event::Tick(number), &mut self.rng);
+            offer(tick.map(awake), LinkEvent::Tick(number), &mut self.rng);
             // To an absent process or machine things come as well; they find nobody.
-            offer(end.incoming.front().map(|flying| awake(flying.at)), Event::Arrival(number), &mut self.rng);
-            offer(end.fate.next_change(now), Event::Change(number), &mut self.rng);
+            offer(end.incoming.front().map(|flying| awake(flying.at)), LinkEvent::Arrival(number), &mut self.rng);
+            offer(end.faults.next_change(now), LinkEvent::Change(number), &mut self.rng);
         }
         let [dialler, _] = &self.ends;
-        offer(self.redial.map(|at| dialler.fate.awake(at.max(now))), Event::Dial, &mut self.rng);
+        offer(self.redial.map(|at| dialler.faults.awake(at.max(now))), LinkEvent::Dial, &mut self.rng);
         first
     }
 
@@ -158,34 +158,34 @@ impl<'a> Link<'a> {
         }
     }
 
-    /// Why an end was declared, by what really happened to the peer and to the way since its last sign of life could have been sent.
-    fn cause(&self, now: Instant, end: usize, reason: EndReason) -> Cause {
-        let peer = self.ends[1 - end].fate;
-        let Some(session) = &self.ends[end].session else { return Cause::False };
+    /// Why an end was declared, by what really happened to the peer and to the path since its last sign of life could have been sent.
+    fn cause(&self, now: Instant, end: usize, reason: EndReason) -> EndCause {
+        let peer = self.ends[1 - end].faults;
+        let Some(session) = &self.ends[end].session else { return EndCause::False };
         let limit = deadline(self.interval);
         // What waits to be read has arrived as well.
         let is_of_it = |flying: &&Flying| flying.connection == session.connection && flying.at <= now;
         let unread = self.ends[end].incoming.iter().filter(is_of_it).map(|flying| flying.at).max();
         if reason != EndReason::Silent || session.last_arrival.max(unread.unwrap_or_default()) + limit > now {
-            return Cause::False;
+            return EndCause::False;
         }
         let from = Instant(now.0.saturating_sub(micros(limit + self.latency * 2 + SLOW)));
         if peer.outages.touches(from, now) || peer.restarts.touches(from, now) {
-            Cause::PeerLost
+            EndCause::PeerLost
         } else if self.cuts.touches(from, now) {
-            Cause::WayCut
+            EndCause::PathCut
         } else if peer.stalls.within(from, now).any(|stall| stall.length() > limit / 2) {
-            Cause::PeerFrozen
+            EndCause::PeerFrozen
         } else {
-            Cause::False
+            EndCause::False
         }
     }
 
     /// Something reached this end's machine, and is handled now.
     fn arrive(&mut self, now: Instant, end: usize) {
         let Some(Flying { at, connection, what }) = self.ends[end].incoming.pop_front() else { return };
-        let fate = self.ends[end].fate;
-        if fate.outages.at(now).is_some() {
+        let faults = self.ends[end].faults;
+        if faults.outages.at(now).is_some() {
             return;
         }
         let Some(session) = self.ends[end].session.as_mut().filter(|session| session.connection == connection) else {
@@ -209,14 +209,14 @@ impl<'a> Link<'a> {
                     Pong::User { .. } | Pong::Unknown => self.counts.unmatched += 1,
                 }
             }
-            What::Close => self.leave(now, end, Cause::Told),
+            What::Close => self.leave(now, end, EndCause::ClosedByPeer),
         }
     }
 
     /// This end stops, loses power, or comes back.
     fn change(&mut self, now: Instant, end: usize) {
-        let fate = self.ends[end].fate;
-        if fate.absence(now).is_none() {
+        let faults = self.ends[end].faults;
+        if faults.absence(now).is_none() {
             if end == 0 && self.ends[0].session.is_none() {
                 self.backoff = Backoff::default();
                 self.redial = Some(now);
@@ -224,9 +224,9 @@ impl<'a> Link<'a> {
             return;
         }
         if let Some(session) = self.ends[end].session.take() {
-            self.judge(now, end, &session);
-            self.counts.note(Cause::Stopped);
-            if fate.outages.at(now).is_none() {
+            self.check_deadline(now, end, &session);
+            self.counts.note(EndCause::Stopped);
+            if faults.outages.at(now).is_none() {
                 self.send(now, end, session.connection, What::Close);
             }
         }
@@ -243,9 +243,9 @@ impl<'a> Link<'a> {
         let [dialler, acceptor] = &self.ends;
         // Both processes have work to do.
         for _ in 0..4 {
-            done = acceptor.fate.awake(dialler.fate.awake(done));
+            done = acceptor.faults.awake(dialler.faults.awake(done));
         }
-        let is_there = |end: &End<'_>| end.fate.absence(now).is_none() && end.fate.absence(done).is_none();
+        let is_there = |end: &LinkEnd<'_>| end.faults.absence(now).is_none() && end.faults.absence(done).is_none();
         let is_open = !self.cuts.touches(now, done) && done.since(now) < DIAL_TIMEOUT;
         if !is_open || !is_there(dialler) || !is_there(acceptor) {
             let failed = now + if is_open { self.latency * 2 } else { DIAL_TIMEOUT };
@@ -255,10 +255,10 @@ impl<'a> Link<'a> {
         self.counts.reconnects.extend(self.healthy_since(now).map(|since| done.since(since)));
         self.connections += 1;
         // An older session of the acceptor is replaced.
-        self.leave(now, 1, Cause::Replaced);
+        self.leave(now, 1, EndCause::Replaced);
         for end in &mut self.ends {
             let beat = Heartbeat::new(done, self.interval);
-            end.session = Some(Session { connection: self.connections, since: done, beat, last_arrival: done });
+            end.session = Some(LinkSession { connection: self.connections, since: done, beat, last_arrival: done });
         }
         self.counts.sessions += 1;
     }
@@ -269,12 +269,12 @@ impl<'a> Link<'a> {
         let ended = self.counts.last_end;
         let [dialler, acceptor] = &self.ends;
         let spans = [
-            &dialler.fate.outages,
-            &dialler.fate.restarts,
-            &dialler.fate.stalls,
-            &acceptor.fate.outages,
-            &acceptor.fate.restarts,
-            &acceptor.fate.stalls,
+            &dialler.faults.outages,
+            &dialler.faults.restarts,
+            &dialler.faults.stalls,
+            &acceptor.faults.outages,
+            &acceptor.faults.restarts,
+            &acceptor.faults.stalls,
             self.cuts,
         ];
         let last = spans.iter().filter_map(|spans| spans.last_within(ended, now)).map(|span| span.to).max();
@@ -282,33 +282,33 @@ impl<'a> Link<'a> {
     }
 
     /// This end's session is over.
-    fn leave(&mut self, now: Instant, end: usize, cause: Cause) {
+    fn leave(&mut self, now: Instant, end: usize, cause: EndCause) {
         let Some(session) = self.ends[end].session.take() else { return };
-        self.judge(now, end, &session);
+        self.check_deadline(now, end, &session);
         self.counts.note(cause);
         if end == 0 {
             self.counts.last_end = now;
-            if now.since(session.since) >= GOOD_LIFE {
+            if now.since(session.since) >= STABLE_AFTER {
                 self.backoff.reset();
             }
-            let is_here = self.ends[0].fate.absence(now).is_none();
+            let is_here = self.ends[0].faults.absence(now).is_none();
             self.redial = is_here.then(|| now + self.backoff.fail(self.cap, &mut self.rng));
         }
     }
 
     /// Was a session with a silent peer kept longer than its deadline allows?
-    fn judge(&mut self, now: Instant, end: usize, session: &Session) {
+    fn check_deadline(&mut self, now: Instant, end: usize, session: &LinkSession) {
         self.counts.node_time += now.since(session.since);
-        let fate = self.ends[end].fate;
+        let faults = self.ends[end].faults;
         let limit = deadline(self.interval);
         // What reaches a process that stands still is handled after it.
-        let mut base = fate.awake(session.last_arrival);
-        for stall in fate.stalls.within(base, now).filter(|stall| stall.length() >= PAUSE_MIN) {
+        let mut base = faults.awake(session.last_arrival);
+        for stall in faults.stalls.within(base, now).filter(|stall| stall.length() >= PAUSE_MIN) {
             if stall.from <= base + limit {
                 base = base.max(stall.to);
             }
         }
-        let latest = fate.awake(base + limit) + GRAIN;
+        let latest = faults.awake(base + limit) + GRAIN;
         if now > latest {
             self.counts.kept_dead += 1;
         }

@@ -5,7 +5,7 @@ use super::{
     payment, peer, promise, quiet, view,
 };
 use crate::gate::Crash;
-use crate::kept::Kept;
+use crate::kept::KeptState;
 use crate::node::Node;
 use crate::world::WorldConfig;
 use std::cell::Cell;
@@ -46,22 +46,22 @@ pub(super) async fn one_genesis(stage: &Stage) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Red when who greets too late or cannot be reached is taken for somebody of another chain.
-pub(super) async fn slow_greeting(stage: &Stage) -> Result<(), Failed> {
+/// Red when who completes its handshake too late or cannot be reached is taken for somebody of another chain.
+pub(super) async fn slow_handshake(stage: &Stage) -> Result<(), Failed> {
     let world = stage.network_of(quiet(4)).await?;
-    let stranger = world.stranger(ELSEWHERE, 1);
+    let unknown = world.unknown(ELSEWHERE, 1);
     for _ in 0..20 {
-        let mut channel = stranger.dial(1).await?;
+        let mut channel = unknown.dial(1).await?;
         world.run_for(6 * SECOND).await;
         // Nobody may be there to hear it.
-        let _ = channel.say_hello(&stranger.greets).await;
+        let _ = channel.say_hello(&unknown.hello).await;
         let reason = channel.listen_to_the_end().await?;
-        promise(reason == Some(EndReason::HandshakeTimeout), format_args!("a greeting after 6 s: {reason:?}"))?;
+        promise(reason == Some(EndReason::HandshakeTimeout), format_args!("a handshake after 6 s: {reason:?}"))?;
     }
-    let mut channel = stranger.greet(1).await?;
+    let mut channel = unknown.shake_hands(1).await?;
     channel.behave(SECOND).await?;
-    let points = peer(&node(&world, 1)?, stranger.key()).map(|peer| peer.penalty);
-    promise(points == Some(0), format_args!("after 20 late greetings the peer has {points:?} points"))?;
+    let points = peer(&node(&world, 1)?, unknown.key()).map(|peer| peer.penalty);
+    promise(points == Some(0), format_args!("after 20 late handshakes the peer has {points:?} points"))?;
     let four = node(&world, 4)?;
     four.kill(Crash::Power);
     let slow = timed_actors::transport::LinkQuality { latency: 4 * SECOND, ..Default::default() };
@@ -70,13 +70,13 @@ pub(super) async fn slow_greeting(stage: &Stage) -> Result<(), Failed> {
     }
     four.start()?;
     world.run_for(10 * MINUTE).await;
-    promise(view(&four).peers.is_empty(), format_args!("links of 4 s carry a greeting, so nothing was shown"))?;
+    promise(view(&four).peers.is_empty(), format_args!("links of 4 s carry a handshake, so nothing was shown"))?;
     for other in 1..=3 {
         world.heal(4, other);
     }
     let back = mesh(&world, 35 * SECOND).await?;
     nobody_is_blamed(&world)?;
-    stage.show(format_args!("20 greetings that came too late cost no point, and one in time was taken at once"));
+    stage.show(format_args!("20 handshakes that came too late cost no point, and one in time was taken at once"));
     stage.show(format_args!("a validator behind links of 4 s was back {back:?} after they healed, without a point"));
     Ok(())
 }
@@ -121,11 +121,11 @@ pub(super) async fn longer_chain(stage: &Stage) -> Result<(), Failed> {
     let Some(real) = one.handles().reader.decided(Height(2))? else {
         return Err(Failed::Broken("height 2 is not there".to_owned()));
     };
-    let mut stranger = world.stranger(ELSEWHERE, 1);
-    stranger.greets.height = 1_000_000;
+    let mut unknown = world.unknown(ELSEWHERE, 1);
+    unknown.hello.height = 1_000_000;
     let asked = Rc::new(Cell::new(0));
     for target in 1..=4 {
-        let mut channel = stranger.greet(target).await?;
+        let mut channel = unknown.shake_hands(target).await?;
         let (asked, real) = (asked.clone(), real.clone());
         tokio::task::spawn_local(async move {
             while let Ok(Some(message)) = channel.next_but_pings().await {
@@ -160,7 +160,7 @@ pub(super) async fn longer_chain(stage: &Stage) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What a stranger shows to newcomers: blocks as they were decided elsewhere, under a certificate that bears one vote of four.
+/// What an unknown peer shows to newcomers: blocks as they were decided elsewhere, under a certificate that bears one vote of four.
 fn poorly_certified(elsewhere: &Node) -> Result<Vec<BlockSyncMessage>, Failed> {
     let mut shown = Vec::new();
     for height in (1..=elsewhere.height().0).map(Height) {
@@ -181,17 +181,17 @@ pub(super) async fn newcomer(stage: &Stage) -> Result<(), Failed> {
         pay(&world, number, 1).await?;
         pay(&other, 10 + number, 1).await?;
     }
-    let mut stranger = world.stranger(ELSEWHERE, 1);
+    let mut unknown = world.unknown(ELSEWHERE, 1);
     let shown = poorly_certified(&node(&other, 1)?)?;
-    stranger.greets.height = shown.len() as u64;
-    let mut listener = stranger.listen().await?;
+    unknown.hello.height = shown.len() as u64;
+    let mut listener = unknown.listen().await?;
     let newcomer = world.add_with(5, vec![ELSEWHERE], crate::Skew::default());
     newcomer.start()?;
     let mut answers = 0;
     for _ in 0..5 {
-        let Ok(accepted) = tokio::time::timeout(MINUTE, stranger.accept(&mut *listener)).await else { break };
+        let Ok(accepted) = tokio::time::timeout(MINUTE, unknown.accept(&mut *listener)).await else { break };
         let mut channel = accepted?;
-        if channel.greet(&stranger.greets).await.is_err() {
+        if channel.shake_hands(&unknown.hello).await.is_err() {
             continue;
         }
         let answering = async {
@@ -208,7 +208,7 @@ pub(super) async fn newcomer(stage: &Stage) -> Result<(), Failed> {
                     answers += 1;
                 }
             }
-            Ok::<(), crate::StrangerError>(())
+            Ok::<(), crate::UnknownPeerError>(())
         };
         // The node closes when it has seen enough.
         let _ = tokio::time::timeout(MINUTE, answering).await;
@@ -288,7 +288,7 @@ pub(super) async fn two_and_two(stage: &Stage) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Red when a block is judged by anything but the chain: with nobody connected its judgement is the same.
+/// Red when a block is validated by anything but the chain: with nobody connected the outcome is the same.
 pub(super) async fn without_peers(stage: &Stage) -> Result<(), Failed> {
     let mut world = stage.network(4).await?;
     for number in 0..20 {
@@ -299,7 +299,7 @@ pub(super) async fn without_peers(stage: &Stage) -> Result<(), Failed> {
     four.kill(Crash::Process);
     world.part(&[4]);
     // The output set is gone, so every block is applied again, with nobody connected.
-    four.replace_disk(Kept { store: MemoryStore::default(), ..four.kept() });
+    four.replace_disk(KeptState { store: MemoryStore::default(), ..four.kept() });
     four.start()?;
     promise(four.height() == height, format_args!("replayed alone, {height} blocks became {}", four.height()))?;
     promise(view(&four).peers.is_empty(), format_args!("it was not alone"))?;
@@ -309,11 +309,11 @@ pub(super) async fn without_peers(stage: &Stage) -> Result<(), Failed> {
     for other in 1..=3 {
         world.heal(4, other);
     }
-    // One that knows a single peer judges as those that know all.
+    // One that knows a single peer validates as those that know all.
     let observer = world.add_with(5, vec![1], crate::Skew::default());
     observer.start()?;
     all_reach(&world, world.heights().1.next(), 2 * MINUTE).await?;
-    stage.show(format_args!("{height} blocks were judged again with an empty table of peers: the same state"));
+    stage.show(format_args!("{height} blocks were validated again with an empty table of peers: the same state"));
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use super::{
     quiet, view,
 };
 use crate::clock::Skew;
-use crate::stranger::frames;
+use crate::unknown_peer::frames;
 use crate::world::{World, WorldConfig};
 use bytes::{BufMut as _, BytesMut};
 use rand::rngs::StdRng;
@@ -132,8 +132,8 @@ fn mixed_stream(rng: &mut StdRng, bytes_min: usize) -> Result<(BytesMut, BTreeMa
 /// Red when a frame that is cut, or that comes together with others, is lost, read twice or taken for damage.
 pub(super) async fn split_and_merged(stage: &Stage) -> Result<(), Failed> {
     let world = stage.network_of(quiet(1)).await?;
-    let stranger = world.stranger(ELSEWHERE, 1);
-    let mut channel = stranger.greet(1).await?;
+    let unknown = world.unknown(ELSEWHERE, 1);
+    let mut channel = unknown.shake_hands(1).await?;
     let mut rng = StdRng::seed_from_u64(3);
     let (stream, sent) = mixed_stream(&mut rng, 4 << 20)?;
     let (mut rest, mut writes) = (&stream[..], 0);
@@ -147,7 +147,7 @@ pub(super) async fn split_and_merged(stage: &Stage) -> Result<(), Failed> {
         }
     }
     world.run_for(2 * SECOND).await;
-    let received = received(&world, 1, stranger.key())?;
+    let received = received(&world, 1, unknown.key())?;
     for (kind, count) in &sent {
         let (name, found) = (kind.name(), counted(&received, *kind));
         promise(found == *count, format_args!("{count} {name} were sent, {found} were read"))?;
@@ -160,10 +160,10 @@ pub(super) async fn split_and_merged(stage: &Stage) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Red when something is taken before the greeting, when the node speaks first, or when a peer pays for its hurry.
-pub(super) async fn before_the_greeting(stage: &Stage) -> Result<(), Failed> {
+/// Red when something is taken before the handshake, when the node speaks first, or when a peer pays for its hurry.
+pub(super) async fn before_the_handshake(stage: &Stage) -> Result<(), Failed> {
     let world = stage.network(1).await?;
-    let stranger = world.stranger(ELSEWHERE, 1);
+    let unknown = world.unknown(ELSEWHERE, 1);
     let early: [Message; 4] = [
         ControlMessage::Ping { nonce: 1 }.into(),
         BlockSyncMessage::Status { height: 9, earliest: 1 }.into(),
@@ -171,24 +171,27 @@ pub(super) async fn before_the_greeting(stage: &Stage) -> Result<(), Failed> {
         BlockSyncMessage::GetBlocks { request: 1, from: 1, count: 1 }.into(),
     ];
     for message in &early {
-        let mut channel = stranger.dial(1).await?;
+        let mut channel = unknown.dial(1).await?;
         channel.send_bytes(&frames(message)?).await?;
         let reason = channel.listen_to_the_end().await?;
         let name = message.kind().name();
-        promise(reason == Some(EndReason::HandshakeOrder), format_args!("a {name} before the greeting: {reason:?}"))?;
+        promise(reason == Some(EndReason::HandshakeOrder), format_args!("a {name} before the handshake: {reason:?}"))?;
     }
-    let mut silent = stranger.dial(1).await?;
+    let mut silent = unknown.dial(1).await?;
     let mut said = Vec::new();
     while let Some(incoming) = silent.next().await? {
         if let Incoming::Message { message, .. } = incoming {
             said.push(message.kind());
         }
     }
-    promise(said == [Kind::Hello, Kind::Goodbye], format_args!("before a greeting the node said {said:?}"))?;
-    let mut channel = stranger.greet(1).await?;
+    promise(said == [Kind::Hello, Kind::Goodbye], format_args!("before a handshake the node said {said:?}"))?;
+    let mut channel = unknown.shake_hands(1).await?;
     let closed = channel.behave(MINUTE).await?;
-    let points = peer(&node(&world, 1)?, stranger.key()).map(|peer| peer.penalty);
-    promise(points == Some(0) && closed.is_none(), format_args!("it greets in order: {closed:?}, points {points:?}"))?;
+    let points = peer(&node(&world, 1)?, unknown.key()).map(|peer| peer.penalty);
+    promise(
+        points == Some(0) && closed.is_none(),
+        format_args!("a handshake in order: {closed:?}, points {points:?}"),
+    )?;
     stage.show(format_args!("{} kinds of early messages ended the connection and cost no points", early.len()));
     Ok(())
 }
@@ -196,8 +199,8 @@ pub(super) async fn before_the_greeting(stage: &Stage) -> Result<(), Failed> {
 /// Red when bytes of a frame are lost while the node writes or its timers fire between them.
 pub(super) async fn frame_split(stage: &Stage) -> Result<(), Failed> {
     let world = stage.network_of(quiet(4)).await?;
-    let stranger = world.stranger(ELSEWHERE, 1);
-    let mut channel = stranger.greet(1).await?;
+    let unknown = world.unknown(ELSEWHERE, 1);
+    let mut channel = unknown.shake_hands(1).await?;
     let messages: [Message; 3] = [
         BlockSyncMessage::Status { height: 0, earliest: 0 }.into(),
         MempoolMessage::Announce { ids: vec![[0x11; 32]; 8] }.into(),
@@ -216,7 +219,7 @@ pub(super) async fn frame_split(stage: &Stage) -> Result<(), Failed> {
         }
     }
     world.run_for(2 * SECOND).await;
-    let received = received(&world, 1, stranger.key())?;
+    let received = received(&world, 1, unknown.key())?;
     for message in &messages {
         let (name, found) = (message.kind().name(), counted(&received, message.kind()));
         promise(found == 1, format_args!("a {name} sent byte by byte was read {found} times"))?;
@@ -245,13 +248,13 @@ fn header(length: u32, kind: Kind) -> BytesMut {
 pub(super) async fn frame_bomb(stage: &Stage) -> Result<(), Failed> {
     let world = stage.network(4).await?;
     // It lives on the host of validator 2.
-    let (bomber, neighbour) = (world.stranger(2, 1), world.stranger(2, 2));
+    let (bomber, neighbour) = (world.unknown(2, 1), world.unknown(2, 2));
     let mut raw = bomber.connect(1).await?;
     // The node may have closed already.
     let _ = tokio::io::AsyncWriteExt::write_all(&mut raw, &[0xff; 4096]).await;
     let bombs = [(u32::MAX, Kind::Vote), (100_000_000, Kind::Block), (3 << 30, Kind::Ping), (257, Kind::Vote)];
     for (number, (length, kind)) in bombs.into_iter().enumerate() {
-        let mut channel = bomber.greet(1).await?;
+        let mut channel = bomber.shake_hands(1).await?;
         channel.send_bytes(&header(length, kind)).await?;
         let reason = tokio::time::timeout(SECOND, channel.listen_to_the_end()).await.unwrap_or(Ok(None))?;
         let is_refused = reason == Some(EndReason::OversizedFrame);
@@ -261,7 +264,7 @@ pub(super) async fn frame_bomb(stage: &Stage) -> Result<(), Failed> {
     }
     // Points decay, so that the fifth may not be enough.
     for _ in 0..2 {
-        if let Ok(mut last) = bomber.greet(1).await {
+        if let Ok(mut last) = bomber.shake_hands(1).await {
             last.send_bytes(&header(u32::MAX, Kind::Vote)).await?;
             last.listen_to_the_end().await?;
         }
@@ -269,10 +272,12 @@ pub(super) async fn frame_bomb(stage: &Stage) -> Result<(), Failed> {
     let refused = bomber.knock(1).await?;
     promise(refused == Some(EndReason::Banned), format_args!("after six of them the key is not banned: {refused:?}"))?;
     let neighbour = neighbour.knock(1).await?;
-    promise(neighbour.is_none(), format_args!("another stranger of that host was refused: {neighbour:?}"))?;
+    promise(neighbour.is_none(), format_args!("another unknown peer of that host was refused: {neighbour:?}"))?;
     promise(is_meshed(&world), format_args!("a validator lost a session"))?;
     super::nobody_is_blamed(&world)?;
     stage.show(format_args!("{} headers of up to 4 GiB ended the session by their five bytes", bombs.len()));
-    stage.show(format_args!("two more banned the key; a validator and another stranger of the same host stay welcome"));
+    stage.show(format_args!(
+        "two more banned the key; a validator and another unknown peer of the same host stay welcome"
+    ));
     Ok(())
 }

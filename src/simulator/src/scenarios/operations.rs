@@ -17,10 +17,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 pub(super) async fn unauthenticated(stage: &Stage) -> Result<(), Failed> {
     const SOCKETS: usize = 1_000;
     let world = stage.network(4).await?;
-    let stranger = world.stranger(ELSEWHERE, 1);
+    let unknown = world.unknown(ELSEWHERE, 1);
     let (mut sockets, mut refused) = (Vec::new(), 0);
     for number in 0..SOCKETS {
-        match stranger.connect(1).await {
+        match unknown.connect(1).await {
             Ok(mut socket) => {
                 if number % 2 == 0 {
                     // Half of them say something; the node may have closed already.
@@ -41,7 +41,7 @@ pub(super) async fn unauthenticated(stage: &Stage) -> Result<(), Failed> {
     four.start()?;
     let back = mesh(&world, 15 * SECOND).await?;
     world.run_for(15 * SECOND).await;
-    // The strangers keep their ends open, and hear that the node's are closed.
+    // The unknown peers keep their ends open, and hear that the node's are closed.
     let mut open = 0;
     for socket in &mut sockets {
         let mut said = Vec::new();
@@ -111,7 +111,7 @@ pub(super) async fn delaying_leader(stage: &Stage) -> Result<(), Failed> {
         }
         Ok::<_, Failed>(slowest)
     };
-    let calm = slowest(0..120).await?;
+    let quiet = slowest(0..120).await?;
     let late = timed_actors::transport::LinkQuality { latency: Duration::from_millis(430), ..Default::default() };
     (1..=6).for_each(|other| world.slow_down(7, other, late));
     let delayed = slowest(120..420).await?;
@@ -121,7 +121,7 @@ pub(super) async fn delaying_leader(stage: &Stage) -> Result<(), Failed> {
     let dead = slowest(420..480).await?;
     promise(dead <= BOUND, format_args!("after a leader that delayed, a dead one cost {dead:?}"))?;
     stage.show(format_args!(
-        "the slowest payment took {calm:?} in calm, {delayed:?} with one leader of seven that delays, {dead:?} when another died"
+        "the slowest payment took {quiet:?} in a quiet period, {delayed:?} with one leader of seven that delays, {dead:?} when another died"
     ));
     Ok(())
 }
@@ -131,23 +131,23 @@ pub(super) async fn forged_addresses(stage: &Stage) -> Result<(), Failed> {
     let mut world = stage.network_of(quiet(4)).await?;
     let chain = world.genesis().chain_id;
     let before = world.links().dials();
-    let (mut told, mut forged) = (0, 0);
+    let (mut sent, mut forged) = (0, 0);
     for number in 1..=6 {
-        let stranger = world.stranger(ELSEWHERE, number);
-        let mut channel = stranger.greet(1).await?;
+        let unknown = world.unknown(ELSEWHERE, number);
+        let mut channel = unknown.shake_hands(1).await?;
         for answer in 0..20 {
             let mut records: Vec<Opaque> = Vec::new();
             for entry in 0..50 {
-                let ghost = SecretKey::development("ghost", number * 10_000 + answer * 100 + entry);
+                let nobody = SecretKey::development("ghost", number * 10_000 + answer * 100 + entry);
                 let address = format!("10.0.1.{entry}:{}", 7000 + answer);
-                let mut record = record(&ghost, chain, &address, world.unix())?;
+                let mut record = record(&nobody, chain, &address, world.unix())?;
                 if entry % 2 == 0 {
                     // In the name of a validator, who is elsewhere.
                     record.key = node_key(1 + entry % 4);
                     forged += 1;
                 }
                 records.push(record.encode());
-                told += 1;
+                sent += 1;
             }
             channel.send(ControlMessage::Addr { records }).await?;
             world.run_for(SECOND).await;
@@ -155,10 +155,10 @@ pub(super) async fn forged_addresses(stage: &Stage) -> Result<(), Failed> {
     }
     world.run_for(10 * MINUTE).await;
     let dials = world.links().dials() - before;
-    // Each node dials one subnet 16 times at once and then once in 30 s; six dials are the strangers' own.
+    // Each node dials one subnet 16 times at once and then once in 30 s; six dials are the unknown peers' own.
     promise(
         dials <= 4 * (16 + 24) + 6,
-        format_args!("strangers made four nodes dial {dials} times in twelve minutes"),
+        format_args!("unknown peers made four nodes dial {dials} times in twelve minutes"),
     )?;
     let validators = node(&world, 1)?.handles().reader.validators(Height(1)).iter().count();
     promise(validators == 4, format_args!("gossip made {validators} validators of 4"))?;
@@ -171,14 +171,14 @@ pub(super) async fn forged_addresses(stage: &Stage) -> Result<(), Failed> {
         let misled = targets.iter().filter(|target| is_forged(&target.address) && names(target.key)).count();
         promise(misled == 0, format_args!("node {id} looks for a validator at {misled} forged addresses"))?;
     }
-    // Among all that, a node that really is there is found by who is told of it.
+    // Among all that, a node that really is there is found by who learns of it.
     let newcomer = world.add_with(9, vec![2], crate::Skew::default());
     newcomer.start()?;
     world.run_for(2 * MINUTE).await;
     let found = peer(&newcomer, node_key(1)).is_some() && peer(&newcomer, node_key(4)).is_some();
     promise(found, format_args!("a newcomer that knows one node did not find the others"))?;
     pay(&world, 0, 1).await?;
-    stage.show(format_args!("of {told} address records {forged} were forged; no validator was looked for elsewhere"));
+    stage.show(format_args!("of {sent} address records {forged} were forged; no validator was looked for elsewhere"));
     stage.show(format_args!("the others cost {dials} dials in twelve minutes; a newcomer found everybody"));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::{Failed, MINUTE, SECOND, Stage, all_reach, mesh, nobody_is_blamed, node, pay, payment, promise, quiet};
 use crate::gate::{Crash, DiskPace};
-use crate::kept::Kept;
+use crate::kept::KeptState;
 use crate::node::Node;
 use crate::world::{World, WorldConfig};
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(super) async fn power_loss(stage: &Stage) -> Result<(), Failed> {
             let at = 1 + (round + number) as u64 % 4;
             paid.push(node(&world, at)?.submit(payment(&world, round * 4 + number)?).await?);
         }
-        // At another moment of the way to finality each time.
+        // At another moment before finality each time.
         world.run_for(Duration::from_millis(3 * round as u64)).await;
         if round % 5 == 4 {
             for node in &nodes {
@@ -84,7 +84,7 @@ pub(super) async fn damaged_log(stage: &Stage) -> Result<(), Failed> {
     let mut left = 0;
     let _ = damaged.files.damage(BLOCK_LOG_FILE, |log| left = log.len());
     promise(left == bytes, format_args!("of {bytes} bytes of the log {left} are left"))?;
-    four.replace_disk(Kept::default());
+    four.replace_disk(KeptState::default());
     four.start()?;
     four.wait_for_height(height, 2 * MINUTE).await?;
     stage.show(format_args!("a changed bit in {bytes} bytes: {}", refused.text));
@@ -158,7 +158,7 @@ pub(super) async fn spent_stays_spent(stage: &Stage) -> Result<(), Failed> {
                 // The output set is made again from the blocks.
                 _ => {
                     node.kill(Crash::Process);
-                    node.replace_disk(Kept { store: MemoryStore::default(), ..node.kept() });
+                    node.replace_disk(KeptState { store: MemoryStore::default(), ..node.kept() });
                 }
             }
             node.start()?;
@@ -268,7 +268,7 @@ pub(super) async fn full_disk(stage: &Stage) -> Result<(), Failed> {
     let Some(reason) = given_up.last() else { return Err(Failed::Broken("it never gave up".to_owned())) };
     stage.show(format_args!(
         "five full disks at other moments each ended the node with its reason: {}: {}",
-        reason.room, reason.text
+        reason.component, reason.text
     ));
     stage.show(format_args!("with room again it went on with everything, and {paid} payments are final"));
     Ok(())

@@ -92,7 +92,7 @@ pub const INCIDENTS: &[Incident] = &[
     ),
     played(26, "The quorum was lowered step by step until one node could decide."),
     played(27, "A reorganisation erased the good chain before the other was checked."),
-    played(28, "Blocks were judged by who was connected at the moment, so nodes disagreed."),
+    played(28, "Blocks were validated by who was connected at the moment, so nodes disagreed."),
     played(29, "Being behind was measured by the clock, so a network that stood still never went on."),
     excluded(
         30,
@@ -116,7 +116,7 @@ pub const INCIDENTS: &[Incident] = &[
     excluded(
         41,
         "A watchdog outside the process killed healthy nodes on false counts and slow answers.",
-        "nothing outside judges a node: it answers `/health` itself and `timed healthcheck` only asks; false counts of peers are played as d10, and a dead actor ends the process, `timed_actors::Vital`",
+        "nothing outside checks a node: it answers `/health` itself and `timed healthcheck` only asks; false counts of peers are played as d10, and a dead actor ends the process, `timed_actors::FatalHandle`",
     ),
     played(42, "Gossip revived dead nodes and filled the registry with forged ones."),
     excluded(
@@ -133,8 +133,8 @@ scenarios! {
         "what was sent arrives, message by message and byte by byte" => frames::bytes_on_the_wire;
     "d03-split-and-merged" [3]
         "4 MiB of messages, cut and joined anywhere, are each read once" => frames::split_and_merged;
-    "d04-before-the-greeting" [4]
-        "what comes before the greeting ends the connection and is held against nobody" => frames::before_the_greeting;
+    "d04-before-the-handshake" [4]
+        "what comes before the handshake ends the connection and is held against nobody" => frames::before_the_handshake;
     "d05-late-pongs" [5]
         "a pong that is eight pings late matches its own ping" => transport::late_pongs;
     "d06-frame-split" [6]
@@ -177,8 +177,8 @@ scenarios! {
         "a minority blames nobody, is blamed by nobody, and catches up" => trust::minority;
     "d21-one-genesis" [21]
         "one configuration has one genesis, and the chain of another is refused" => chain::one_genesis;
-    "d22-slow-greeting" [22]
-        "a greeting that comes too late is no other genesis: it costs no point and can be made again" => chain::slow_greeting;
+    "d22-slow-handshake" [22]
+        "a handshake that comes too late is no other genesis: it costs no point and can be made again" => chain::slow_handshake;
     "d23-alone" [23]
         "a node alone makes no block, however long it lasts, and returns to the one chain" => chain::alone;
     "d24-longer-chain" [24, 27]
@@ -190,7 +190,7 @@ scenarios! {
     "d26-two-and-two" [26]
         "two of four never decide, for any length of time" => chain::two_and_two;
     "d28-without-peers" [28]
-        "blocks are judged by the chain alone: with no peers the judgement is the same" => chain::without_peers;
+        "blocks are validated by the chain alone: with no peers the outcome is the same" => chain::without_peers;
     "d29-stalled-day" [29]
         "a network that stood still for a day goes on by itself" => chain::stalled_day;
     "d31-one-vote" [31]
@@ -221,7 +221,7 @@ scenarios! {
 
 /// An incident and what stands for it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Row {
+pub struct IncidentRow {
     /// Its number.
     pub number: u8,
     /// What happened.
@@ -234,10 +234,10 @@ pub struct Row {
 
 impl Incident {
     /// What stands for it.
-    pub fn row(&self) -> Row {
+    pub fn row(&self) -> IncidentRow {
         let stands_for = |scenario: &&Scenario| scenario.incidents.contains(&self.number);
         let scenarios = SCENARIOS.iter().filter(stands_for).map(|scenario| scenario.name).collect();
-        Row { number: self.number, what: self.what, scenarios, excluded: self.excluded }
+        IncidentRow { number: self.number, what: self.what, scenarios, excluded: self.excluded }
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::clock::Skew;
 use crate::gate::Crash;
-use crate::stranger::Channel;
+use crate::unknown_peer::Channel;
 use crate::world::WorldConfig;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use tokio::time::Instant;
 pub(super) async fn late_pongs(stage: &Stage) -> Result<(), Failed> {
     const LATE: Duration = Duration::from_secs(40);
     let world = stage.network_of(quiet(1)).await?;
-    let stranger = world.stranger(ELSEWHERE, 1);
-    let mut channel = stranger.greet(1).await?;
+    let unknown = world.unknown(ELSEWHERE, 1);
+    let mut channel = unknown.shake_hands(1).await?;
     let (ends, mut due) = (Instant::now() + 10 * MINUTE, VecDeque::new());
     while Instant::now() < ends {
         if let Ok(incoming) = tokio::time::timeout(SECOND, channel.next()).await {
@@ -38,7 +38,7 @@ pub(super) async fn late_pongs(stage: &Stage) -> Result<(), Failed> {
             channel.send(ControlMessage::Pong { nonce, time_ms: 0 }).await?;
         }
     }
-    let found = peer(&node(&world, 1)?, stranger.key());
+    let found = peer(&node(&world, 1)?, unknown.key());
     promise(found.is_some(), format_args!("a peer whose pongs are {} s late was dropped", LATE.as_secs()))?;
     let ping_time = found.and_then(|found| found.ping_time).unwrap_or_default();
     let is_matched = (LATE..LATE + 2 * SECOND).contains(&ping_time);
@@ -50,14 +50,14 @@ pub(super) async fn late_pongs(stage: &Stage) -> Result<(), Failed> {
 /// Red when the end of an old session takes the new one of the same peer with it.
 pub(super) async fn old_session_ends(stage: &Stage) -> Result<(), Failed> {
     let world = stage.network_of(quiet(1)).await?;
-    let mut stranger = world.stranger(ELSEWHERE, 1);
-    let mut olds: Vec<Channel> = vec![stranger.greet(1).await?];
+    let mut unknown = world.unknown(ELSEWHERE, 1);
+    let mut olds: Vec<Channel> = vec![unknown.shake_hands(1).await?];
     for round in 1..=20 {
-        stranger.restart();
-        let mut new = stranger.greet(1).await?;
+        unknown.restart();
+        let mut new = unknown.shake_hands(1).await?;
         world.run_for(SECOND).await;
-        let seen = peer(&node(&world, 1)?, stranger.key()).map(|peer| peer.instance);
-        promise(seen == Some(stranger.greets.instance), format_args!("in round {round} the older session is kept"))?;
+        let seen = peer(&node(&world, 1)?, unknown.key()).map(|peer| peer.instance);
+        promise(seen == Some(unknown.hello.instance), format_args!("in round {round} the older session is kept"))?;
         // Half of the old ones hang until later.
         if let Some(mut old) = olds.pop().filter(|_| round % 2 == 0) {
             let reason = old.listen_to_the_end().await?;
@@ -233,8 +233,8 @@ pub(super) async fn pings_after_a_pause(stage: &Stage) -> Result<(), Failed> {
 pub(super) async fn ping_flood(stage: &Stage) -> Result<(), Failed> {
     const FLOOD: u64 = 5_000;
     let world = stage.network(4).await?;
-    let stranger = world.stranger(ELSEWHERE, 1);
-    let mut channel = stranger.greet(1).await?;
+    let unknown = world.unknown(ELSEWHERE, 1);
+    let mut channel = unknown.shake_hands(1).await?;
     for nonce in 0..FLOOD {
         channel.send(ControlMessage::Ping { nonce }).await?;
         if nonce % 1000 == 0 {
@@ -242,7 +242,7 @@ pub(super) async fn ping_flood(stage: &Stage) -> Result<(), Failed> {
         }
     }
     let closed = channel.behave(20 * SECOND).await?;
-    let found = peer(&node(&world, 1)?, stranger.key());
+    let found = peer(&node(&world, 1)?, unknown.key());
     let Some(found) = found else {
         return Err(Failed::Broken(format!("a flood of pings ended the session: {closed:?}")));
     };
@@ -260,10 +260,10 @@ pub(super) async fn ping_flood(stage: &Stage) -> Result<(), Failed> {
 /// Red when a peer that is given up keeps its socket, or is kept past its deadline.
 pub(super) async fn given_up_is_closed(stage: &Stage) -> Result<(), Failed> {
     let world = stage.network_of(quiet(1)).await?;
-    let stranger = world.stranger(ELSEWHERE, 1);
+    let unknown = world.unknown(ELSEWHERE, 1);
     let mut slowest = Duration::ZERO;
     for _ in 0..10 {
-        let mut channel = stranger.greet(1).await?;
+        let mut channel = unknown.shake_hands(1).await?;
         let began = Instant::now();
         let reason = tokio::time::timeout(MINUTE, channel.listen_to_the_end()).await.unwrap_or(Ok(None))?;
         promise(reason == Some(EndReason::Silent), format_args!("who says nothing for a minute: {reason:?}"))?;
@@ -272,7 +272,7 @@ pub(super) async fn given_up_is_closed(stage: &Stage) -> Result<(), Failed> {
         world.run_for(SECOND).await;
         let open = world.links().connections(world.ip(1), world.ip(ELSEWHERE));
         promise(open == 0, format_args!("{open} connections of a peer that was given up are open"))?;
-        let is_up = peer(&node(&world, 1)?, stranger.key()).is_some();
+        let is_up = peer(&node(&world, 1)?, unknown.key()).is_some();
         promise(!is_up, format_args!("a peer that was given up counts as connected"))?;
     }
     promise(slowest <= 18 * SECOND, format_args!("a silent peer was kept for {slowest:?}"))?;
@@ -284,14 +284,14 @@ pub(super) async fn given_up_is_closed(stage: &Stage) -> Result<(), Failed> {
 pub(super) async fn seven_silent_hours(stage: &Stage) -> Result<(), Failed> {
     let world = stage.network_of(quiet(4)).await?;
     let links = [(1, 2), (3, 1), (1, 4), (2, 3), (4, 2), (3, 4)];
-    // Connections are made and no answer comes back, or none are made: nobody is told.
+    // Connections are made and no answer comes back, or none are made: nobody notices.
     links.iter().for_each(|(from, to)| world.cut_one_way(*from, *to));
     for _ in 0..7 {
         world.run_for(HOUR).await;
         for node in world.nodes() {
             let view = view(node);
-            let is_told = view.targets.iter().filter(|target| target.is_configured).all(|t| t.last_end.is_some());
-            promise(is_told, format_args!("node {} does not say why it has no peers", node.id()))?;
+            let is_reported = view.targets.iter().filter(|target| target.is_configured).all(|t| t.last_end.is_some());
+            promise(is_reported, format_args!("node {} does not say why it has no peers", node.id()))?;
             let why = node.try_handles().and_then(|handles| handles.consensus.borrow().as_ref()?.quorum_line.clone());
             promise(why.is_some(), format_args!("node {} does not say that it lacks a quorum", node.id()))?;
             let ended = node.try_handles().map(|handles| handles.ended_actors()).unwrap_or_default();

@@ -68,7 +68,7 @@ async fn submit_when_there_is_room(node: &Node, transaction: Transaction) -> Res
     }
 }
 
-/// Red when a bound of the wire, the lanes or the judge is below what a proposer may make.
+/// Red when a bound of the wire, the lanes or the ledger is below what a proposer may make.
 pub(super) async fn full_blocks(stage: &Stage) -> Result<(), Failed> {
     const PAYMENTS: usize = 48;
     let world = stage.network_of(WorldConfig { first_blocks_full: true, ..quiet(4) }).await?;
@@ -126,28 +126,28 @@ pub(super) async fn own_address(stage: &Stage) -> Result<(), Failed> {
 pub(super) async fn wrong_genesis(stage: &Stage) -> Result<(), Failed> {
     const CALLS: usize = 218;
     let world = stage.network_of(quiet(4)).await?;
-    let mut stranger = world.stranger(ELSEWHERE, 1);
-    stranger.greets.genesis = Hash([7; 32]);
+    let mut unknown = world.unknown(ELSEWHERE, 1);
+    unknown.hello.genesis = Hash([7; 32]);
     for call in 0..CALLS {
         // An address that calls more often is not even secured.
         world.run_for(SECOND).await;
-        let reason = stranger.knock(1 + call as u64 % 4).await?;
+        let reason = unknown.knock(1 + call as u64 % 4).await?;
         promise(reason == Some(EndReason::Genesis), format_args!("call {call} ended with {reason:?}"))?;
     }
     for node in world.nodes() {
         promise(view(node).bans.is_empty(), format_args!("node {} banned a peer for its genesis", node.id()))?;
         promise(view(node).ended.len() <= 256, format_args!("node {} remembers too much", node.id()))?;
     }
-    // The other way: an operator names its address.
+    // In the other direction: an operator names its address.
     let calls = Rc::new(Cell::new(0));
-    let mut listener = stranger.listen().await?;
+    let mut listener = unknown.listen().await?;
     let counted = calls.clone();
     tokio::task::spawn_local(async move {
         loop {
-            if let Ok(mut channel) = stranger.accept(&mut *listener).await {
+            if let Ok(mut channel) = unknown.accept(&mut *listener).await {
                 counted.set(counted.get() + 1);
                 // The node ends it; why, it says to both.
-                let _ = channel.say_hello(&stranger.greets).await;
+                let _ = channel.say_hello(&unknown.hello).await;
                 let _ = channel.listen_to_the_end().await;
             }
         }
@@ -168,33 +168,33 @@ pub(super) async fn wrong_genesis(stage: &Stage) -> Result<(), Failed> {
 /// Red when a ban that is lifted still keeps its peer out anywhere.
 pub(super) async fn one_ban_list(stage: &Stage) -> Result<(), Failed> {
     let world = stage.network_of(quiet(1)).await?;
-    let stranger = world.stranger(ELSEWHERE, 1);
+    let unknown = world.unknown(ELSEWHERE, 1);
     let one = node(&world, 1)?;
     let manager = one.handles().peer_manager;
     for (how, is_single) in [("by its frames", true), ("by its frames", false), ("by an operator", true)] {
         if how == "by an operator" {
-            let mut channel = stranger.greet(1).await?;
-            manager.do_send(SetBan { peer: stranger.key(), length: HOUR });
+            let mut channel = unknown.shake_hands(1).await?;
+            manager.do_send(SetBan { peer: unknown.key(), length: HOUR });
             let reason = channel.listen_to_the_end().await?;
             promise(reason == Some(EndReason::Banned), format_args!("a ban {how} ends a session with {reason:?}"))?;
         } else {
             get_banned(&world, 1).await?;
         }
-        let refused = stranger.knock(1).await?;
+        let refused = unknown.knock(1).await?;
         promise(refused == Some(EndReason::Banned), format_args!("banned {how} it was let in: {refused:?}"))?;
-        let is_listed = view(&one).bans.iter().any(|ban| ban.key == stranger.key());
+        let is_listed = view(&one).bans.iter().any(|ban| ban.key == unknown.key());
         promise(is_listed, format_args!("banned {how} it is not in the list"))?;
         let lifted = match is_single {
-            true => manager.send(LiftBan { peer: stranger.key() }).await.ok().map(usize::from),
+            true => manager.send(LiftBan { peer: unknown.key() }).await.ok().map(usize::from),
             false => manager.send(LiftAllBans).await.ok(),
         };
         promise(lifted == Some(1), format_args!("lifting answered {lifted:?}"))?;
         world.run_for(2 * SECOND).await;
         let left = view(&one).bans.len();
         promise(left == 0, format_args!("after it was lifted {left} bans are listed"))?;
-        let mut channel = stranger.greet(1).await?;
+        let mut channel = unknown.shake_hands(1).await?;
         let closed = channel.behave(MINUTE).await?;
-        let is_up = peer(&one, stranger.key()).is_some();
+        let is_up = peer(&one, unknown.key()).is_some();
         promise(is_up, format_args!("banned {how} and lifted, it did not stay: {closed:?}"))?;
     }
     stage.show(format_args!("three bans were in the one list, and once lifted nothing kept the peer out"));
@@ -203,16 +203,16 @@ pub(super) async fn one_ban_list(stage: &Stage) -> Result<(), Failed> {
 
 /// Frames that are too long, until the key is banned.
 pub(super) async fn get_banned(world: &World, number: u64) -> Result<usize, Failed> {
-    let stranger = world.stranger(ELSEWHERE, number);
+    let unknown = world.unknown(ELSEWHERE, number);
     let mut frame = BytesMut::new();
     frame.put_u32(u32::MAX);
     frame.put_u8(Kind::Vote.number());
     for frames in 1..=10 {
-        let mut channel = stranger.greet(1).await?;
+        let mut channel = unknown.shake_hands(1).await?;
         channel.send_bytes(&frame).await?;
         channel.listen_to_the_end().await?;
         world.run_for(Duration::from_millis(10)).await;
-        if view(&node(world, 1)?).bans.iter().any(|ban| ban.key == stranger.key()) {
+        if view(&node(world, 1)?).bans.iter().any(|ban| ban.key == unknown.key()) {
             return Ok(frames);
         }
     }
@@ -240,8 +240,8 @@ pub(super) async fn forged_proposal(stage: &Stage) -> Result<(), Failed> {
     world.run_for(5 * SECOND).await;
     let mut banned = 0;
     for (number, target) in (1..=8).zip((1..=4).cycle()) {
-        let stranger = world.stranger(ELSEWHERE, number);
-        let mut channel = stranger.greet(target).await?;
+        let unknown = world.unknown(ELSEWHERE, number);
+        let mut channel = unknown.shake_hands(target).await?;
         let at = node(&world, target)?;
         let Some((height, leader)) = leader(&at) else { return Err(Failed::Broken("nobody leads".to_owned())) };
         for round in 0..4 {
@@ -251,7 +251,7 @@ pub(super) async fn forged_proposal(stage: &Stage) -> Result<(), Failed> {
             }
         }
         let reason = channel.behave(5 * SECOND).await?;
-        let is_banned = view(&at).bans.iter().any(|ban| ban.key == stranger.key());
+        let is_banned = view(&at).bans.iter().any(|ban| ban.key == unknown.key());
         promise(is_banned, format_args!("who forges is not banned: {reason:?}"))?;
         banned += 1;
     }

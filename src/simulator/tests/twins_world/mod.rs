@@ -18,7 +18,7 @@ pub(crate) fn world(voters: u64, seed: u64) -> (World, Vec<Node>) {
 /// Lets so many payments be made, each by the next of these nodes.
 pub(crate) async fn pay_for(world: &World, nodes: &[Node], payments: usize) {
     for number in 0..payments {
-        // What nobody decides any more is seen by the judge, or by who looks at the end.
+        // What nobody decides any more is seen by the checker, or by who inspects the end.
         let _ = nodes[number % nodes.len()].submit(world.payment(number, 7).unwrap()).await;
         world.run_for(SECOND / 2).await;
     }
@@ -30,7 +30,7 @@ pub(crate) async fn a_twin_of_a_running_validator(voters: u64, seed: u64) -> (Wo
     nodes[0].start().unwrap();
     nodes[0].reaches(Height(1), 60 * SECOND).await;
     pay_for(&world, &nodes, 6).await;
-    let twin = world.add_judged_twin(voters + 1, 1);
+    let twin = world.add_checked_twin(voters + 1, 1);
     world.run_for(Duration::from_millis(seed * 37 % 500)).await;
     twin.start().unwrap();
     pay_for(&world, &nodes, 40).await;
@@ -44,7 +44,7 @@ pub(crate) async fn a_twin_takes_over(voters: u64, seed: u64) -> (World, Node) {
     nodes[0].reaches(Height(1), 60 * SECOND).await;
     pay_for(&world, &nodes, 6).await;
     nodes[0].kill(Crash::Power);
-    let twin = world.add_judged_twin(voters + 1, 1);
+    let twin = world.add_checked_twin(voters + 1, 1);
     twin.start().unwrap();
     pay_for(&world, &nodes[1..], 6).await;
     (world, twin)

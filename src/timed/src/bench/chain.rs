@@ -50,7 +50,7 @@ pub(super) fn make_chain(folder: &Path, blocks: u32) -> anyhow::Result<Made> {
 
 /// A coin and its owner: each owner signs one payment of a block, as in a network with many users. Signatures of one key would be
 /// cheaper to verify together.
-struct Coin {
+struct OwnedCoin {
     outpoint: OutPoint,
     amount: Amount,
     owner: SecretKey,
@@ -61,7 +61,7 @@ pub(super) struct ChainMaker {
     ledger: Ledger,
     chain_id: ChainId,
     validators: Vec<SecretKey>,
-    coins: Vec<Coin>,
+    coins: Vec<OwnedCoin>,
 }
 
 impl ChainMaker {
@@ -93,9 +93,9 @@ impl ChainMaker {
         Ok(maker)
     }
 
-    fn sample(&self, genesis: &Genesis) -> Coin {
+    fn sample(&self, genesis: &Genesis) -> OwnedCoin {
         let outpoint = OutPoint { txid: timed_primitives::TxId(genesis.hash()), index: 0 };
-        Coin { outpoint, amount: Amount::ONE, owner: SecretKey::development("benchmark", 0) }
+        OwnedCoin { outpoint, amount: Amount::ONE, owner: SecretKey::development("benchmark", 0) }
     }
 
     /// Splits a coin of genesis into coins with owners of their own, until there are `count`.
@@ -113,7 +113,7 @@ impl ChainMaker {
         };
         let transaction = body.sign(&[owner]);
         let txid = transaction.id();
-        self.coins.extend((0u32..).zip(owners).map(|(index, owner)| Coin {
+        self.coins.extend((0u32..).zip(owners).map(|(index, owner)| OwnedCoin {
             outpoint: OutPoint { txid, index },
             amount: share,
             owner,
@@ -122,7 +122,7 @@ impl ChainMaker {
     }
 
     /// Pays somebody and gives the change back.
-    fn payment(&self, coin: &Coin) -> Transaction {
+    fn payment(&self, coin: &OwnedCoin) -> Transaction {
         // The fee is 1 for each byte; 300 bytes are more than a payment has.
         let change = Amount(coin.amount.0 - PAID - 300);
         let payee = TxOutput { amount: Amount(PAID), lock: Lock::KeyHash(KeyHash(coin.outpoint.txid.0)) };

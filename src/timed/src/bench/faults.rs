@@ -1,6 +1,6 @@
 //! Four nodes under a light load: how many heights they decide per second, healthy, with one node killed and with one frozen.
 
-use super::light_load::{LightLoad, Seen, first_after, heights_per_second, longest_gap};
+use super::light_load::{LightLoad, SeenHeight, first_after, heights_per_second, longest_gap};
 use super::report::{self, float, ms, rounded};
 use crate::local_nodes::{Nodes, Ports};
 use anyhow::Context as _;
@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &FaultsArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(arguments: &FaultsArgs, folder: &Path) -> anyhow::Result<Measured> {
+fn measure(arguments: &FaultsArgs, folder: &Path) -> anyhow::Result<FaultFigures> {
     let mut nodes = Nodes::start(NODES, folder, Ports::Free)?;
     super::wait_for_height(&nodes, 1)?;
     let first = nodes.first_running().context("no node runs")?.folder.clone();
@@ -69,7 +69,7 @@ fn measure(arguments: &FaultsArgs, folder: &Path) -> anyhow::Result<Measured> {
     let frozen = phase(&load, arguments.time);
     last.signal(Signal::CONT);
     drop(load);
-    Ok(Measured { healthy, killed, frozen, paid })
+    Ok(FaultFigures { healthy, killed, frozen, paid })
 }
 
 fn height(load: &LightLoad) -> u64 {
@@ -87,7 +87,7 @@ fn wait_for_seen(load: &LightLoad, wanted: u64) -> anyhow::Result<()> {
 }
 
 /// What was seen in one phase.
-struct Phase {
+struct FaultsPhase {
     heights_per_second: f64,
     first_block: Option<Duration>,
     longest_gap: Duration,
@@ -95,11 +95,11 @@ struct Phase {
     settled_per_second: f64,
 }
 
-fn phase(load: &LightLoad, time: Duration) -> Phase {
+fn phase(load: &LightLoad, time: Duration) -> FaultsPhase {
     let from = Instant::now();
     std::thread::sleep(time);
-    let (to, seen): (_, Vec<Seen>) = (Instant::now(), load.seen());
-    Phase {
+    let (to, seen): (_, Vec<SeenHeight>) = (Instant::now(), load.seen());
+    FaultsPhase {
         heights_per_second: heights_per_second(&seen, from, to),
         first_block: first_after(&seen, from),
         longest_gap: longest_gap(&seen, from, to),
@@ -108,21 +108,21 @@ fn phase(load: &LightLoad, time: Duration) -> Phase {
 }
 
 /// What came out.
-struct Measured {
-    healthy: Phase,
-    killed: Phase,
-    frozen: Phase,
+struct FaultFigures {
+    healthy: FaultsPhase,
+    killed: FaultsPhase,
+    frozen: FaultsPhase,
     /// Payments accepted per second while healthy.
     paid: f64,
 }
 
-impl Measured {
-    fn ratio(&self, phase: &Phase) -> f64 {
+impl FaultFigures {
+    fn ratio(&self, phase: &FaultsPhase) -> f64 {
         phase.heights_per_second / self.healthy.heights_per_second.max(1e-9)
     }
 
     fn as_json(&self, arguments: &FaultsArgs) -> Value {
-        let fields = |phase: &Phase| {
+        let fields = |phase: &FaultsPhase| {
             json!({
                 "heights_per_s": rounded(phase.heights_per_second, 2),
                 "settled_heights_per_s": rounded(phase.settled_per_second, 2),

@@ -2,7 +2,7 @@
 
 use super::lone_node::LoneNode;
 use super::peers::on_one_thread;
-use super::pretend_peer::{Seen, connect_many};
+use super::pretend_peer::{PretendCounts, connect_many};
 use super::report::{self, rounded};
 use clap::Args;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &IdlePeersArgs) -> anyhow::Result<()> {
 }
 
 /// What came out.
-struct Measured {
+struct IdlePeersFigures {
     kib_per_peer: f64,
     cpu_percent: f64,
     files_per_peer: f64,
@@ -43,11 +43,11 @@ struct Measured {
     lost: u64,
 }
 
-fn measure(arguments: &IdlePeersArgs, folder: &Path) -> anyhow::Result<Measured> {
+fn measure(arguments: &IdlePeersArgs, folder: &Path) -> anyhow::Result<IdlePeersFigures> {
     let node = LoneNode::start(folder, vec![("TIMED__P2P__INBOUND_MAX", arguments.peers.to_string())], None)?;
-    let before = node.held()?;
+    let before = node.usage()?;
     on_one_thread(async {
-        let seen = Rc::new(Seen::default());
+        let seen = Rc::new(PretendCounts::default());
         report::progress(format!("connecting {} peers ...", arguments.peers));
         connect_many(arguments.peers, node.port(), None, &seen).await?;
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -56,9 +56,9 @@ fn measure(arguments: &IdlePeersArgs, folder: &Path) -> anyhow::Result<Measured>
         let (cpu, start, pongs) = (node.cpu()?, Instant::now(), seen.pongs.get());
         tokio::time::sleep(arguments.time).await;
         let (cpu, elapsed) = (node.cpu()?.saturating_sub(cpu), start.elapsed());
-        let after = node.held()?;
+        let after = node.usage()?;
         let count = f64::from(arguments.peers);
-        Ok(Measured {
+        Ok(IdlePeersFigures {
             kib_per_peer: (after.memory_mib - before.memory_mib) * 1_024.0 / count,
             cpu_percent: 100.0 * cpu.as_secs_f64() / elapsed.as_secs_f64(),
             files_per_peer: (after.files - before.files) / count,
@@ -68,7 +68,7 @@ fn measure(arguments: &IdlePeersArgs, folder: &Path) -> anyhow::Result<Measured>
     })
 }
 
-impl Measured {
+impl IdlePeersFigures {
     fn as_json(&self, arguments: &IdlePeersArgs) -> Value {
         json!({
             "benchmark": "idle-peers",

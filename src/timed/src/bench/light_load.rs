@@ -1,7 +1,7 @@
 //! A light load and what becomes of it: small payments at a steady rate by one node's wallet, and when that node saw each block.
 
 use super::{LOOK_EVERY, ask};
-use crate::cli::Connection;
+use crate::cli::NodeConnection;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +15,7 @@ const WAIT_MS: u64 = 500;
 
 /// When a height was seen first. Heights that came between two looks are seen together.
 #[derive(Clone, Copy)]
-pub(super) struct Seen {
+pub(super) struct SeenHeight {
     pub(super) at: Instant,
     pub(super) height: u64,
 }
@@ -23,7 +23,7 @@ pub(super) struct Seen {
 /// Pays and watches until it is dropped.
 pub(super) struct LightLoad {
     ended: Arc<AtomicBool>,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<SeenHeight>>>,
     accepted: Arc<AtomicU64>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -45,7 +45,7 @@ impl LightLoad {
     }
 
     /// Everything seen so far, in order.
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(super) fn seen(&self) -> Vec<SeenHeight> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -84,7 +84,7 @@ fn pay_all(folder: &Path, every: Duration, ended: &AtomicBool, accepted: &Atomic
     }
 }
 
-fn watch(folder: &Path, ended: &AtomicBool, seen: &Mutex<Vec<Seen>>) {
+fn watch(folder: &Path, ended: &AtomicBool, seen: &Mutex<Vec<SeenHeight>>) {
     let mut connection = None;
     let mut tip = Value::Null;
     while !ended.load(Ordering::Acquire) {
@@ -101,15 +101,15 @@ fn watch(folder: &Path, ended: &AtomicBool, seen: &Mutex<Vec<Seen>>) {
             && new["hash"] != tip
         {
             tip = new["hash"].clone();
-            seen.lock().unwrap_or_else(PoisonError::into_inner).push(Seen { at, height });
+            seen.lock().unwrap_or_else(PoisonError::into_inner).push(SeenHeight { at, height });
         }
     }
 }
 
 /// Asks over a connection that is kept, and opened anew after a failure.
-fn call(connection: &mut Option<Connection>, folder: &Path, method: &str, params: Value) -> Option<Value> {
+fn call(connection: &mut Option<NodeConnection>, folder: &Path, method: &str, params: Value) -> Option<Value> {
     if connection.is_none() {
-        *connection = Connection::of_data_dir(folder).ok();
+        *connection = NodeConnection::of_data_dir(folder).ok();
     }
     let answer = connection.as_mut()?.call(method, params);
     if answer.is_err() {
@@ -119,19 +119,19 @@ fn call(connection: &mut Option<Connection>, folder: &Path, method: &str, params
 }
 
 /// Heights decided between two moments, per second.
-pub(super) fn heights_per_second(seen: &[Seen], from: Instant, to: Instant) -> f64 {
+pub(super) fn heights_per_second(seen: &[SeenHeight], from: Instant, to: Instant) -> f64 {
     let height_at = |at: Instant| seen.iter().take_while(|seen| seen.at <= at).last().map_or(0, |seen| seen.height);
     let heights = height_at(to).saturating_sub(height_at(from));
     super::report::float(heights) / to.duration_since(from).as_secs_f64().max(1e-9)
 }
 
 /// The first new block after a moment.
-pub(super) fn first_after(seen: &[Seen], at: Instant) -> Option<Duration> {
+pub(super) fn first_after(seen: &[SeenHeight], at: Instant) -> Option<Duration> {
     seen.iter().find(|seen| seen.at > at).map(|seen| seen.at.duration_since(at))
 }
 
 /// The longest time without a new block between two moments.
-pub(super) fn longest_gap(seen: &[Seen], from: Instant, to: Instant) -> Duration {
+pub(super) fn longest_gap(seen: &[SeenHeight], from: Instant, to: Instant) -> Duration {
     let within = seen.iter().map(|seen| seen.at).filter(|at| (from..to).contains(at));
     let ends = within.clone().chain([to]);
     [from].into_iter().chain(within).zip(ends).map(|(start, end)| end.duration_since(start)).max().unwrap_or_default()
@@ -158,7 +158,7 @@ mod tests {
         let start = Instant::now();
         let at = |ms: u64| start + Duration::from_millis(ms);
         let seen: Vec<_> =
-            [(100, 1), (200, 2), (700, 5), (900, 6)].map(|(ms, height)| Seen { at: at(ms), height }).into();
+            [(100, 1), (200, 2), (700, 5), (900, 6)].map(|(ms, height)| SeenHeight { at: at(ms), height }).into();
         assert!((heights_per_second(&seen, at(150), at(950)) - 5.0 / 0.8).abs() < 1e-9);
         assert_eq!(first_after(&seen, at(250)), Some(Duration::from_millis(450)));
         assert_eq!(first_after(&seen, at(900)), None);

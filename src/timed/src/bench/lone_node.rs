@@ -19,7 +19,7 @@ pub(super) struct LoneNode(NodeProcess);
 
 /// What the node holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Held {
+pub(super) struct NodeUsage {
     pub(super) memory_mib: f64,
     pub(super) files: f64,
 }
@@ -68,26 +68,26 @@ impl LoneNode {
     /// Memory and open files.
     ///
     /// # Errors
-    /// Where the system does not tell.
-    pub(super) fn held(&self) -> anyhow::Result<Held> {
-        held(self.pid())
+    /// Where the system does not say.
+    pub(super) fn usage(&self) -> anyhow::Result<NodeUsage> {
+        usage(self.pid())
     }
 
     /// Processor time so far.
     ///
     /// # Errors
-    /// Where the system does not tell.
+    /// Where the system does not say.
     pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
-        usage::cpu_time(self.pid()).context("the system does not tell a process's processor time")
+        usage::cpu_time(self.pid()).context("the system does not show a process's processor time")
     }
 }
 
 /// Memory and open files of a process.
 ///
 /// # Errors
-/// Where the system does not tell, or when it has ended.
-pub(super) fn held(pid: u32) -> anyhow::Result<Held> {
-    let (memory_mib, _) = usage::memory_mib(pid).context("the system does not tell a process's memory")?;
-    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).context("the system does not tell open files")?;
-    Ok(Held { memory_mib, files: float(files.count() as u64) })
+/// Where the system does not say, or when it has ended.
+pub(super) fn usage(pid: u32) -> anyhow::Result<NodeUsage> {
+    let (memory_mib, _) = usage::memory_mib(pid).context("the system does not show a process's memory")?;
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).context("the system does not show open files")?;
+    Ok(NodeUsage { memory_mib, files: float(files.count() as u64) })
 }

@@ -19,7 +19,7 @@ mod sync;
 pub(crate) mod usage;
 mod verify;
 
-use crate::cli::{Connection, Failure};
+use crate::cli::{Failure, NodeConnection};
 use crate::local_nodes::Nodes;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -120,7 +120,7 @@ fn in_temporary_folder<T>(measure: impl FnOnce(&Path) -> anyhow::Result<T>) -> a
 
 /// Asks a node of this machine.
 fn ask(folder: &Path, method: &str, params: Value) -> Result<Value, Failure> {
-    Connection::of_data_dir(folder)?.call(method, params)
+    NodeConnection::of_data_dir(folder)?.call(method, params)
 }
 
 /// Waits until every node that runs has decided a height.

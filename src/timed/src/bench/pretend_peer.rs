@@ -1,4 +1,4 @@
-//! Peers without a node behind them: they greet, answer pings, and measure how soon theirs are answered.
+//! Peers without a node behind them: they complete the handshake, answer pings, and measure how soon theirs are answered.
 
 use super::report::ms;
 use anyhow::Context as _;
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How many connect at once.
 const AT_ONCE: usize = 32;
 
-/// A peer whose greeting is over.
+/// A peer whose handshake is over.
 pub(super) struct PretendPeer {
     frames: FramedRead<ReadHalf<BoxStream>, FrameCodec>,
     write: WriteHalf<BoxStream>,
@@ -35,7 +35,7 @@ pub(super) struct PretendPeer {
 
 /// What many peers together have seen.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct PretendCounts {
     /// Pings of the node that were answered.
     pub(super) pongs: Cell<u64>,
     /// Connections that ended.
@@ -45,19 +45,19 @@ pub(super) struct Seen {
 }
 
 impl PretendPeer {
-    /// Connects from an address of this machine to a node of it, and greets.
+    /// Connects from an address of this machine to a node of it, and completes the handshake.
     ///
     /// # Errors
     /// When the node refuses, at any step. There is no time limit here.
     pub(super) async fn connect(key: &SecretKey, from: Ipv4Addr, port: u16) -> anyhow::Result<Self> {
-        Self::greet(connect(from, port).await?, key).await
+        Self::shake_hands(connect(from, port).await?, key).await
     }
 
-    /// Greets a node over a connection with it.
+    /// Completes the handshake with a node over a connection with it.
     ///
     /// # Errors
     /// When the node refuses, at any step. There is no time limit here.
-    pub(super) async fn greet(stream: TcpStream, key: &SecretKey) -> anyhow::Result<Self> {
+    pub(super) async fn shake_hands(stream: TcpStream, key: &SecretKey) -> anyhow::Result<Self> {
         let tls = Tls::new(key)?;
         stream.set_nodelay(true)?;
         let Secured { stream, key: node, exporter } = tls.dial(Box::new(stream), None).await?;
@@ -67,9 +67,9 @@ impl PretendPeer {
         let (read, write) = tokio::io::split(stream);
         let mut peer = Self { frames: FramedRead::new(read, FrameCodec::new()), write };
         peer.send(ControlMessage::Hello(Box::new(hello))).await?;
-        let greeting = peer.next().await.context("the node closed the connection before its greeting")?;
-        let action = handshake.on_message(&greeting);
-        anyhow::ensure!(matches!(action, HandshakeAction::Up(_)), "the node's greeting: {action:?}");
+        let hello = peer.next().await.context("the node closed the connection before its handshake")?;
+        let action = handshake.on_message(&hello);
+        anyhow::ensure!(matches!(action, HandshakeAction::Up(_)), "the node's handshake: {action:?}");
         Ok(peer)
     }
 
@@ -80,7 +80,7 @@ impl PretendPeer {
     pub(super) async fn ready(&mut self) -> anyhow::Result<()> {
         self.send(ControlMessage::Ping { nonce: 0 }).await?;
         loop {
-            match self.next().await.context("the node closed the connection after its greeting")? {
+            match self.next().await.context("the node closed the connection after its handshake")? {
                 Message::Control(ControlMessage::Ping { nonce }) => {
                     self.send(ControlMessage::Pong { nonce, time_ms: 0 }).await?
                 }
@@ -90,8 +90,8 @@ impl PretendPeer {
         }
     }
 
-    /// Answers pings until the connection ends, and sends some of its own when told how often.
-    pub(super) async fn stay(mut self, seen: Rc<Seen>, ping_every: Option<Duration>) {
+    /// Answers pings until the connection ends, and sends some of its own when given how often.
+    pub(super) async fn stay(mut self, seen: Rc<PretendCounts>, ping_every: Option<Duration>) {
         let mut ticks = ping_every.map(|every| {
             let mut ticks = interval(every);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -159,7 +159,7 @@ pub(super) async fn connect_many(
     count: u16,
     port: u16,
     ping_every: Option<Duration>,
-    seen: &Rc<Seen>,
+    seen: &Rc<PretendCounts>,
 ) -> anyhow::Result<()> {
     let connecting = (0..u64::from(count)).map(|number| async move {
         let key = SecretKey::development("pretend peer", number);

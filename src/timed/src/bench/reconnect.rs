@@ -46,14 +46,14 @@ pub(super) fn run(arguments: &ReconnectArgs) -> anyhow::Result<()> {
 }
 
 /// What came out. Unit: milliseconds.
-struct Measured {
+struct ReconnectFigures {
     /// From the open port to the last of the others.
     connected: Percentiles,
     /// From the freeze to the last of the others.
     given_up: Percentiles,
 }
 
-fn measure(arguments: &ReconnectArgs, folder: &Path) -> anyhow::Result<Measured> {
+fn measure(arguments: &ReconnectArgs, folder: &Path) -> anyhow::Result<ReconnectFigures> {
     let mut nodes = Nodes::start(NODES, folder, Ports::Free)?;
     super::wait_for_height(&nodes, 1)?;
     let folders: Vec<PathBuf> = nodes.iter().map(|node| node.folder.clone()).collect();
@@ -76,7 +76,7 @@ fn measure(arguments: &ReconnectArgs, folder: &Path) -> anyhow::Result<Measured>
         given_up.push(ms(taken?));
         wait_for_peers(others, OTHERS)?;
     }
-    Ok(Measured { connected: Percentiles::of(connected), given_up: Percentiles::of(given_up) })
+    Ok(ReconnectFigures { connected: Percentiles::of(connected), given_up: Percentiles::of(given_up) })
 }
 
 fn kill_and_return(node: &mut NodeProcess, others: &[PathBuf], away: Duration) -> anyhow::Result<Duration> {
@@ -111,7 +111,7 @@ fn wait_for_peers(folders: &[PathBuf], count: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-impl Measured {
+impl ReconnectFigures {
     fn as_json(&self, arguments: &ReconnectArgs) -> Value {
         json!({
             "benchmark": "reconnect",

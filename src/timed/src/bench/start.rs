@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &StartArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(arguments: &StartArgs, folder: &Path) -> anyhow::Result<Measured> {
+fn measure(arguments: &StartArgs, folder: &Path) -> anyhow::Result<StartFigures> {
     let mut first_blocks = Vec::new();
     let mut network = None;
     for repetition in 0..arguments.repetitions {
@@ -67,17 +67,17 @@ fn measure(arguments: &StartArgs, folder: &Path) -> anyhow::Result<Measured> {
     let idle = watch_idle(&nodes, arguments.idle)?;
     report::progress(format!("{} blocks without one node ...", arguments.missed_blocks));
     let back = come_back(&mut nodes, arguments.missed_blocks)?;
-    Ok(Measured { first_blocks, idle, back })
+    Ok(StartFigures { first_blocks, idle, back })
 }
 
 /// Cost of one idle node.
-struct Idle {
+struct IdleCost {
     memory_mib: f64,
     /// Of one core.
     cpu_percent: f64,
 }
 
-fn watch_idle(nodes: &Nodes, time: Duration) -> anyhow::Result<Vec<Idle>> {
+fn watch_idle(nodes: &Nodes, time: Duration) -> anyhow::Result<Vec<IdleCost>> {
     let all = || nodes.iter().map(|node| usage::cpu_time(node.pid()).context("processor time is not known here"));
     let before = all().collect::<Result<Vec<_>, _>>()?;
     let start = Instant::now();
@@ -86,7 +86,7 @@ fn watch_idle(nodes: &Nodes, time: Duration) -> anyhow::Result<Vec<Idle>> {
     let of_node = |(node, (before, after)): (&NodeProcess, (Duration, Duration))| {
         let (memory_mib, _) = usage::memory_mib(node.pid()).context("memory is not known here")?;
         let used = after.saturating_sub(before);
-        Ok(Idle { memory_mib, cpu_percent: 100.0 * used.as_secs_f64() / elapsed.as_secs_f64().max(1e-9) })
+        Ok(IdleCost { memory_mib, cpu_percent: 100.0 * used.as_secs_f64() / elapsed.as_secs_f64().max(1e-9) })
     };
     nodes.iter().zip(before.into_iter().zip(after)).map(of_node).collect()
 }
@@ -144,14 +144,14 @@ fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) -> anyhow::Result<()> {
 }
 
 /// What came out.
-struct Measured {
+struct StartFigures {
     /// Unit: ms.
     first_blocks: Vec<f64>,
-    idle: Vec<Idle>,
+    idle: Vec<IdleCost>,
     back: Back,
 }
 
-impl Measured {
+impl StartFigures {
     fn first_block(&self) -> (f64, f64) {
         let most = self.first_blocks.iter().copied().fold(0.0, f64::max);
         (median(self.first_blocks.clone()), most)
@@ -185,7 +185,7 @@ impl Measured {
 
     fn print(&self, arguments: &StartArgs) {
         let (first, first_most) = self.first_block();
-        let most = |of: fn(&Idle) -> f64| self.idle.iter().map(of).fold(0.0, f64::max);
+        let most = |of: fn(&IdleCost) -> f64| self.idle.iter().map(of).fold(0.0, f64::max);
         let idle = format!("of the costliest of {NODES} nodes, over {} s", arguments.idle.as_secs_f64());
         let missed = format!("after {} blocks without it, from the start of its process", self.back.missed);
         let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());

@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &SyncArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(arguments: &SyncArgs, folder: &Path) -> anyhow::Result<Measured> {
+fn measure(arguments: &SyncArgs, folder: &Path) -> anyhow::Result<SyncFigures> {
     let (ports, _) = choose(Ports::Free, 2)?;
     let [serving, fresh] = ports[..] else { anyhow::bail!("this machine has no free ports on 127.0.0.1") };
     let validators = VALIDATORS;
@@ -60,7 +60,7 @@ fn measure(arguments: &SyncArgs, folder: &Path) -> anyhow::Result<Measured> {
     let first = wait_for_height(&mut client, 1, patience)?;
     let last = wait_for_height(&mut client, made.blocks, patience)?;
     let cpu = |now: Option<Duration>, before: Option<Duration>| Some(now?.saturating_sub(before.unwrap_or_default()));
-    let measured = Measured {
+    let measured = SyncFigures {
         made,
         took: last.at.duration_since(start),
         until_first: first.at.duration_since(start),
@@ -95,7 +95,7 @@ fn wait_for_height(node: &mut NodeProcess, height: u64, patience: Duration) -> a
 }
 
 /// What came out.
-struct Measured {
+struct SyncFigures {
     made: Made,
     /// From the start of the fresh process until it had everything.
     took: Duration,
@@ -107,7 +107,7 @@ struct Measured {
     client_memory_mib: Option<f64>,
 }
 
-impl Measured {
+impl SyncFigures {
     fn per_second(&self, count: u64) -> f64 {
         float(count) / self.took.as_secs_f64().max(1e-9)
     }

@@ -1,4 +1,4 @@
-//! What checking costs one core: signatures alone and in batches, transactions as the mempool checks them, full blocks as consensus judges
+//! What checking costs one core: signatures alone and in batches, transactions as the mempool checks them, full blocks as consensus has them validated
 //! them. Everything runs on one thread and is measured in that thread's processor time, so other programs disturb little.
 
 use super::chain::ChainMaker;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use timed_ledger::{Ledger, LedgerReader, MemoryStore, TransactionError, check_transaction};
-use timed_mempool::{Chain, Limits, Pool, Source};
+use timed_mempool::{Chain, Pool, PoolLimits, Source};
 use timed_primitives::{
     Amount, Block, CommitCertificate, MemoryDisk, OutPoint, SecretKey, SignedItem, Transaction, TxId, TxOutput, decode,
     encode, verify_batch,
@@ -49,10 +49,10 @@ pub(super) fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
             signatures.entry(size).or_default().push(signatures_per_second(&items, size, arguments.time)?);
         }
         checked.push(block.check_all()?);
-        unknown.push(block.judge(repetition, false)?);
-        known.push(block.judge(repetition, true)?);
+        unknown.push(block.validate(repetition, false)?);
+        known.push(block.validate(repetition, true)?);
     }
-    let measured = Measured {
+    let measured = VerifyFigures {
         signatures: signatures.into_iter().map(|(size, rates)| (size, median(rates))).collect(),
         checked: median(checked),
         unknown: median(unknown),
@@ -68,10 +68,10 @@ pub(super) fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
 }
 
 /// Medians over the repetitions.
-struct Measured {
+struct VerifyFigures {
     /// Signatures per core-second, by size of the batch.
     signatures: BTreeMap<usize, f64>,
-    /// Processor time of a block's transactions in the mempool, and of its judgement. Unit: seconds.
+    /// Processor time of a block's transactions in the mempool, and of its validation. Unit: seconds.
     checked: f64,
     unknown: f64,
     known: f64,
@@ -79,7 +79,7 @@ struct Measured {
     bytes: usize,
 }
 
-impl Measured {
+impl VerifyFigures {
     fn per_second(&self, seconds: f64) -> f64 {
         rounded(float(self.transactions as u64) / seconds.max(1e-9), 0)
     }
@@ -122,8 +122,8 @@ impl Measured {
             "per core-second, in the mempool",
         ));
         rows.push(("full block", block, ""));
-        rows.push(("judged, signatures unknown", format!("{unknown:.1} ms"), ""));
-        rows.push(("judged, signatures known", format!("{known:.1} ms"), "seen in the mempool before"));
+        rows.push(("validated, signatures unknown", format!("{unknown:.1} ms"), ""));
+        rows.push(("validated, signatures known", format!("{known:.1} ms"), "seen in the mempool before"));
         report::print_rows(&rows);
     }
 }
@@ -182,8 +182,8 @@ impl FullBlock {
 
     /// Seconds for all its transactions to pass the mempool, from bytes to being in the pool.
     fn check_all(&self) -> anyhow::Result<f64> {
-        let chain = Decided(self.chain()?.reader());
-        let mut pool = Pool::new(Limits::default(), chain.0.tip().height);
+        let chain = DecidedChain(self.chain()?.reader());
+        let mut pool = Pool::new(PoolLimits::default(), chain.0.tip().height);
         let now = timed_primitives::Instant(1);
         let start = thread_cpu_time();
         for batch in self.encoded.chunks(POOL_BATCH) {
@@ -205,8 +205,8 @@ impl FullBlock {
         Ok((thread_cpu_time().saturating_sub(start)).as_secs_f64())
     }
 
-    /// Seconds to judge the block, whose signatures are known from the mempool or not.
-    fn judge(&self, repetition: u64, is_known: bool) -> anyhow::Result<f64> {
+    /// Seconds to validate the block, whose signatures are known from the mempool or not.
+    fn validate(&self, repetition: u64, is_known: bool) -> anyhow::Result<f64> {
         let mut ledger = self.chain()?;
         if is_known {
             ledger.verified().insert(self.block.transactions.iter().map(Transaction::full_id));
@@ -216,15 +216,15 @@ impl FullBlock {
         block.header.time = block.header.time.plus(Duration::from_millis(repetition));
         let block = Arc::new(block);
         let start = thread_cpu_time();
-        ledger.judge(&block)?;
+        ledger.validate(&block)?;
         Ok((thread_cpu_time().saturating_sub(start)).as_secs_f64())
     }
 }
 
 /// The decided chain for the pool, as the daemon wires it.
-struct Decided(LedgerReader);
+struct DecidedChain(LedgerReader);
 
-impl Chain for Decided {
+impl Chain for DecidedChain {
     type Refusal = TransactionError;
 
     fn output(&self, outpoint: &OutPoint) -> Option<TxOutput> {

@@ -1,7 +1,7 @@
 //! The command line of the client, made from the table of methods.
 
 use clap::{Arg, ArgAction, Command};
-use timed_rpc::{Kind, METHODS, Method};
+use timed_rpc::{METHODS, Method, ParamKind};
 
 /// Options are known by their dashes too, since a method may have a parameter of the same name (`timeout`).
 pub(super) const DATA_DIR: &str = "--data-dir";
@@ -50,7 +50,7 @@ pub(super) fn command(program: &'static str) -> Command {
 
 /// Who is connected, and why somebody is not.
 fn peer(program: &str) -> Command {
-    let name = || Arg::new(PEER_NAME).value_name("PEER").help(format!("The peer: {}", Kind::Peer.expected()));
+    let name = || Arg::new(PEER_NAME).value_name("PEER").help(format!("The peer: {}", ParamKind::Peer.expected()));
     let list = Command::new(PEER_LIST).about("Each connected peer");
     let why = Command::new(PEER_WHY)
         .about("Why the last session with a peer ended, and what was going on")
@@ -103,7 +103,7 @@ fn subcommand(program: &str, method: &'static Method) -> Command {
             Some(default) => format!("{} ({}) [default: {default}]", param.help, param.kind.expected()),
         };
         // A list takes all words without a name, so that what stands behind it is given by name.
-        let has_list = method.params.iter().any(|p| matches!(p.kind, Kind::HexList | Kind::AddressList));
+        let has_list = method.params.iter().any(|p| matches!(p.kind, ParamKind::HexList | ParamKind::AddressList));
         let arg = Arg::new(param.name)
             .value_name(param.name)
             .help(help)

@@ -13,7 +13,7 @@ use ureq::Agent;
 
 /// Longest time to reach a node.
 const CONNECT_TIME: Duration = Duration::from_secs(3);
-/// Longest time for one of several candidates to show that it lives. Above [`CONNECT_TIME`], so that a machine that does not answer is told
+/// Longest time for one of several candidates to show that it lives. Above [`CONNECT_TIME`], so that a machine that does not answer is distinguished
 /// from a server that does not.
 const PROBE_TIME: Duration = Duration::from_secs(5);
 /// Largest answer. Unit: bytes. A batch of ours is never larger than 32 MiB and one more answer.
@@ -50,14 +50,14 @@ pub enum Failure {
 }
 
 /// Where to ask, and with which credentials.
-pub struct Connection {
+pub struct NodeConnection {
     agent: Agent,
     url: String,
     authorization: Option<String>,
     timeout: Duration,
 }
 
-impl Connection {
+impl NodeConnection {
     /// The node that the options name, or the first that runs on this machine.
     pub(super) fn open(matches: &ArgMatches) -> Result<Self, Failure> {
         let timeout = Duration::from_secs(matches.get_one::<u64>(command::TIMEOUT).copied().unwrap_or(30));
@@ -72,7 +72,7 @@ impl Connection {
         }
         let node = matches.get_one::<u64>(command::NODE).copied();
         let named = text(command::DATA_DIR).map(PathBuf::from);
-        // A node told by number is another one than that of the environment.
+        // A node named by number is another one than that of the environment.
         let named = named.or_else(|| std::env::var_os(DATA_DIR_VARIABLE).filter(|_| node.is_none()).map(PathBuf::from));
         let is_named = named.is_some();
         let (candidates, looked_in) = match named {
@@ -89,7 +89,7 @@ impl Connection {
 
     /// The first candidate that answers to its cookie. When none does, the failure is that of the one that came nearest to it.
     fn first_alive(
-        candidates: Vec<Candidate>,
+        candidates: Vec<NodeCandidate>,
         timeout: Duration,
         nobody: impl Fn(Option<String>) -> String,
     ) -> Result<Self, Failure> {
@@ -97,7 +97,7 @@ impl Connection {
         let probe_time = if candidates.len() == 1 { timeout } else { PROBE_TIME };
         let mut nearest = Failure::Unreachable(nobody(None));
         let mut is_first = true;
-        for Candidate { folder, cookie, address } in candidates {
+        for NodeCandidate { folder, cookie, address } in candidates {
             let mut connection = Self::new(format!("http://{address}/"), Some(cookie.header()), probe_time);
             let failure = match connection.call("uptime", Value::Null) {
                 // It knows the cookie, so it is the one, even if it says no.
@@ -308,15 +308,15 @@ pub(crate) fn web_address(url: &str) -> Result<String, Failure> {
 }
 
 /// A node that may run.
-struct Candidate {
+struct NodeCandidate {
     folder: PathBuf,
     cookie: Cookie,
     address: SocketAddr,
 }
 
 /// Nodes that may run: those with a cookie in one of the folders or in a `node-<id>` below. Lower ids first, then the newest.
-fn candidates(chains: &[PathBuf], node: Option<u64>) -> Vec<Candidate> {
-    let mut found: Vec<(u64, Reverse<SystemTime>, Candidate)> = Vec::new();
+fn candidates(chains: &[PathBuf], node: Option<u64>) -> Vec<NodeCandidate> {
+    let mut found: Vec<(u64, Reverse<SystemTime>, NodeCandidate)> = Vec::new();
     for chain in chains {
         for dir in std::iter::once(chain.clone()).chain(subfolders(chain)) {
             let id = dir.file_name().and_then(|n| n.to_str()?.strip_prefix("node-")?.parse::<u64>().ok());
@@ -328,7 +328,7 @@ fn candidates(chains: &[PathBuf], node: Option<u64>) -> Vec<Candidate> {
                 found.push((
                     id.unwrap_or_default(),
                     Reverse(written.unwrap_or(SystemTime::UNIX_EPOCH)),
-                    Candidate { folder: dir, cookie, address },
+                    NodeCandidate { folder: dir, cookie, address },
                 ));
             }
         }

@@ -8,8 +8,8 @@ mod params;
 pub(crate) mod table;
 mod view;
 
-pub use connect::{Connection, Failure};
 pub(crate) use connect::{DATA_DIR_VARIABLE, no_answer, web_address};
+pub use connect::{Failure, NodeConnection};
 use serde_json::{Value, json as value_of};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -38,7 +38,7 @@ pub fn run_as(program: &'static str, arguments: impl IntoIterator<Item = OsStrin
         Ok(matches) => matches,
         Err(error) => {
             let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
-            // The terminal may be gone; then there is nobody to tell.
+            // The terminal may be gone; then nobody can read it.
             let _ = error.print();
             return code.into();
         }
@@ -74,10 +74,10 @@ pub(crate) fn print(text: &str) -> ExitCode {
 fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
     let (name, sub) = matches.subcommand().ok_or_else(|| Failure::Usage("name a command; --help lists them".into()))?;
     let as_json = matches.get_flag(command::JSON);
-    let view = view::View { now: unix_seconds(), color: use_color(matches) };
+    let view = view::CliView { now: unix_seconds(), color: use_color(matches) };
     match name {
         command::STATUS => {
-            let mut connection = Connection::open(matches)?;
+            let mut connection = NodeConnection::open(matches)?;
             let answers = [
                 ("getblockchaininfo", connection.call("getblockchaininfo", Value::Null)?),
                 ("getnetworkinfo", connection.call("getnetworkinfo", Value::Null)?),
@@ -89,7 +89,7 @@ fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
             Ok(if as_json { json(&whole) } else { view.status(&fit_to_show(whole)) })
         }
         command::CONSENSUS => {
-            let info = Connection::open(matches)?.call("getconsensusinfo", Value::Null)?;
+            let info = NodeConnection::open(matches)?.call("getconsensusinfo", Value::Null)?;
             Ok(if as_json { json(&info) } else { view.consensus_why(&fit_to_show(info)) })
         }
         command::PEER => {
@@ -101,7 +101,7 @@ fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
                 command::PEER_WHY => ("getpeerhistory", value_of!([name, 1])),
                 _ => ("getpeerhistory", value_of!([name.map_or("", String::as_str)])),
             };
-            let result = Connection::open(matches)?.call(method, params)?;
+            let result = NodeConnection::open(matches)?.call(method, params)?;
             if as_json {
                 return Ok(json(&result));
             }
@@ -125,7 +125,7 @@ fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
                 .cloned()
                 .collect();
             let params = params::read(method, given, &mut std::io::stdin()).map_err(Failure::Usage)?;
-            let mut connection = Connection::open(matches)?;
+            let mut connection = NodeConnection::open(matches)?;
             let result = connection.call(method.name, params)?;
             Ok(if as_json { json(&result) } else { view.result(method.call, &fit_to_show(result)) })
         }
@@ -151,7 +151,7 @@ pub(crate) fn shown(report: &Value, as_json: bool) -> String {
     if as_json {
         json(report)
     } else {
-        view::View { now: unix_seconds(), color: false }.plain(&fit_to_show(report.clone()))
+        view::CliView { now: unix_seconds(), color: false }.plain(&fit_to_show(report.clone()))
     }
 }
 
@@ -182,7 +182,7 @@ fn fit_to_show(value: Value) -> Value {
     }
 }
 
-/// Colour on a terminal, unless told otherwise by flag or by `NO_COLOR` (no-color.org).
+/// Colour on a terminal, unless set otherwise by flag or by `NO_COLOR` (no-color.org).
 fn use_color(matches: &clap::ArgMatches) -> bool {
     match matches.get_one::<String>(command::COLOR).map(String::as_str) {
         Some("always") => true,
@@ -205,7 +205,7 @@ mod tests {
     fn no_text_of_others_forges_a_row_or_reaches_the_terminal() {
         let evil = "x\n9  127.0.0.1:1  forged\u{1b}[2J\u{9b}2J";
         let peers = value_of!([{ "id": 1, "addr": evil, "node_key": evil, "subver": evil, "conntime": 0, "lanes": [], "dropped": {} }]);
-        let view = view::View { now: 10, color: false };
+        let view = view::CliView { now: 10, color: false };
         let texts = [
             view.peers(&fit_to_show(peers.clone())),
             view.plain(&fit_to_show(value_of!({ evil: evil }))),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use std::io::Read;
 use timed_primitives::Amount;
-use timed_rpc::{Kind, Method, Param};
+use timed_rpc::{Method, Param, ParamKind};
 
 /// Most that is read from standard input: a transaction of 64 KiB in hex fits sixteen times. Unit: bytes.
 const STDIN_BYTES_MAX: u64 = 2 << 20;
@@ -40,7 +40,7 @@ pub(super) fn read(method: &Method, given: Vec<String>, stdin: &mut dyn Read) ->
 /// The parameter of the next word without a name. The last one takes all that is left when it is a list.
 fn positional(method: &'_ Method, next: &mut usize, word: &str) -> Result<&'static Param, String> {
     let param = method.params.get(*next).ok_or_else(|| format!("one word too many: {word:?} ({})", method.usage()))?;
-    if !matches!(param.kind, Kind::HexList | Kind::AddressList) {
+    if !matches!(param.kind, ParamKind::HexList | ParamKind::AddressList) {
         *next += 1;
     }
     Ok(param)
@@ -59,29 +59,29 @@ fn convert(param: &Param, text: &str) -> Result<Value, String> {
     let is_hash = is_hex(text) && text.len() == 64;
     let number = || text.parse::<u64>().map(Value::from).map_err(|_| shown());
     match param.kind {
-        Kind::Integer => number(),
-        Kind::Boolean => match text.to_lowercase().as_str() {
+        ParamKind::Integer => number(),
+        ParamKind::Boolean => match text.to_lowercase().as_str() {
             "true" | "yes" | "1" => Ok(true.into()),
             "false" | "no" | "0" => Ok(false.into()),
             _ => Err(shown()),
         },
-        Kind::Text | Kind::Address | Kind::Peer => Ok(text.into()),
-        Kind::Hash if is_hash => Ok(text.into()),
-        Kind::Hash => Err(shown()),
-        Kind::HashOrHeight if is_hash => Ok(text.into()),
-        Kind::HashOrHeight => number(),
-        Kind::Hex if is_hex(text) => Ok(text.into()),
-        Kind::Hex => Err(shown()),
-        Kind::Amount => match text.parse::<Amount>() {
+        ParamKind::Text | ParamKind::Address | ParamKind::Peer => Ok(text.into()),
+        ParamKind::Hash if is_hash => Ok(text.into()),
+        ParamKind::Hash => Err(shown()),
+        ParamKind::HashOrHeight if is_hash => Ok(text.into()),
+        ParamKind::HashOrHeight => number(),
+        ParamKind::Hex if is_hex(text) => Ok(text.into()),
+        ParamKind::Hex => Err(shown()),
+        ParamKind::Amount => match text.parse::<Amount>() {
             // The digits go out as they are: a JSON number of any length is exact.
             Ok(amount) => amount.to_string().parse().map(Value::Number).map_err(|_| shown()),
             Err(error) => Err(format!("{text:?}: {error}")),
         },
-        Kind::HexList | Kind::AddressList if text.starts_with('[') => match serde_json::from_str(text) {
+        ParamKind::HexList | ParamKind::AddressList if text.starts_with('[') => match serde_json::from_str(text) {
             Ok(list @ Value::Array(_)) => Ok(list),
             _ => Err(shown()),
         },
-        Kind::HexList | Kind::AddressList => {
+        ParamKind::HexList | ParamKind::AddressList => {
             Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect())
         }
     }

@@ -9,14 +9,14 @@ use timed_rpc::Call;
 
 /// How to show things.
 #[derive(Clone, Copy)]
-pub(super) struct View {
+pub(super) struct CliView {
     /// Against which ages are shown. Unit: seconds since 1970.
     pub(super) now: u64,
     /// Whether to use colours.
     pub(super) color: bool,
 }
 
-impl View {
+impl CliView {
     /// The result of a method.
     pub(super) fn result(&self, call: Call, result: &Value) -> String {
         match call {
@@ -460,7 +460,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const PLAIN: View = View { now: 1_700_000_100, color: false };
+    const PLAIN: CliView = CliView { now: 1_700_000_100, color: false };
 
     #[test]
     fn numbers_get_their_units() {
@@ -485,7 +485,7 @@ mod tests {
 
     #[test]
     fn colours_only_when_asked_and_never_from_outside() {
-        let colored = View { color: true, ..PLAIN };
+        let colored = CliView { color: true, ..PLAIN };
         assert_eq!(colored.field("allowed", &json!(false)), "\x1b[31mno\x1b[0m");
         assert_eq!(PLAIN.field("allowed", &json!(false)), "no");
         assert_eq!(raw(&json!("a\u{1b}[2Jb")), "a?[2Jb");

@@ -6,12 +6,12 @@ mod view;
 use crate::args::LocalnetArgs;
 use crate::local_nodes::{Nodes, Ports};
 use anyhow::Context as _;
-use payments::Payments;
+use payments::PaymentSender;
 use std::path::PathBuf;
 use std::time::Duration;
 use timed_ledger::Genesis;
 use tokio::time::{Instant, MissedTickBehavior};
-use view::{Row, View};
+use view::{LocalnetView, NodeRow};
 
 /// Time between two looks at the nodes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -38,9 +38,9 @@ fn folder(arguments: &LocalnetArgs) -> anyhow::Result<PathBuf> {
 async fn watch(arguments: &LocalnetArgs) -> anyhow::Result<()> {
     let folder = folder(arguments)?;
     let mut nodes = Nodes::start(arguments.nodes, &folder, Ports::Usual)?;
-    let mut view = View::new(&nodes);
+    let mut view = LocalnetView::new(&nodes);
     view.introduce(&nodes, &folder);
-    let mut payments = Payments::new(arguments.tps);
+    let mut payments = PaymentSender::new(arguments.tps);
     let end = crate::signals::ended()?;
     tokio::pin!(end);
     let started = Instant::now();
@@ -85,20 +85,20 @@ async fn sleep_until(deadline: Option<Instant>) {
 }
 
 /// Asks all nodes at once.
-async fn look_at(nodes: &Nodes) -> Vec<Row> {
+async fn look_at(nodes: &Nodes) -> Vec<NodeRow> {
     let asked: Vec<_> = nodes
         .iter()
         .map(|node| {
             let (id, folder, ended) = (node.id, node.folder.clone(), node.ended.clone());
             tokio::task::spawn_blocking(move || match ended {
-                Some(why) => Row::ended(id, why),
-                None => Row::ask(id, &folder),
+                Some(why) => NodeRow::ended(id, why),
+                None => NodeRow::ask(id, &folder),
             })
         })
         .collect();
     let mut rows = Vec::with_capacity(asked.len());
     for (asked, node) in asked.into_iter().zip(nodes.iter()) {
-        rows.push(asked.await.unwrap_or_else(|_| Row::starting(node.id)));
+        rows.push(asked.await.unwrap_or_else(|_| NodeRow::starting(node.id)));
     }
     rows
 }

@@ -1,6 +1,6 @@
 //! Payments in the background, at a steady rate whatever the network does.
 
-use crate::cli::Connection;
+use crate::cli::NodeConnection;
 use crate::local_nodes::Nodes;
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const IN_FLIGHT_MAX: usize = 64;
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Sends payments and counts what becomes of them.
-pub(super) struct Payments {
+pub(super) struct PaymentSender {
     per_second: f64,
     /// Runs from the moment the first node answers.
     clock: Option<Interval>,
@@ -27,7 +27,7 @@ pub(super) struct Payments {
     number: u64,
 }
 
-impl Payments {
+impl PaymentSender {
     pub(super) fn new(per_second: f64) -> Self {
         Self {
             per_second,
@@ -102,7 +102,7 @@ impl Payments {
 fn pay(folder: &Path, number: u64) -> Result<(), String> {
     let receiver = SecretKey::development("payee", number % 100);
     let address = Address { network: Network::Devnet, key_hash: KeyHash::of(&receiver.public()) };
-    let mut client = Connection::of_data_dir(folder).map_err(|failure| first_line(&failure.to_string()))?;
+    let mut client = NodeConnection::of_data_dir(folder).map_err(|failure| first_line(&failure.to_string()))?;
     let sent = client.call("sendtoaddress", serde_json::json!([address.to_string(), "0.1"]));
     sent.map(|_| ()).map_err(|failure| first_line(&failure.to_string()))
 }

@@ -1,7 +1,7 @@
 //! The live table of a local network; plain lines where the output is no terminal.
 
-use super::payments::Payments;
-use crate::cli::Connection;
+use super::payments::PaymentSender;
+use crate::cli::NodeConnection;
 use crate::local_nodes::Nodes;
 use comfy_table::{Table, presets};
 use console::Term;
@@ -15,7 +15,7 @@ use timed_primitives::printable;
 const PLAIN_EVERY: u64 = 10;
 
 /// What is shown of a node.
-pub(super) struct Row {
+pub(super) struct NodeRow {
     pub(super) id: u64,
     pub(super) height: Option<u64>,
     round: Option<u64>,
@@ -28,7 +28,7 @@ pub(super) struct Row {
     note: String,
 }
 
-impl Row {
+impl NodeRow {
     pub(super) fn starting(id: u64) -> Self {
         Self {
             id,
@@ -50,7 +50,7 @@ impl Row {
 
     /// Asks one node; it has nothing to say while it starts.
     pub(super) fn ask(id: u64, folder: &Path) -> Self {
-        let Ok(mut client) = Connection::of_data_dir(folder) else { return Self::starting(id) };
+        let Ok(mut client) = NodeConnection::of_data_dir(folder) else { return Self::starting(id) };
         let mut call = |method| client.call(method, json!([])).ok();
         // A node that does not answer costs one time-out, not four.
         let Some(consensus) = call("getconsensusinfo") else { return Self::starting(id) };
@@ -101,7 +101,7 @@ fn shown_ms(value: Option<f64>) -> String {
 }
 
 /// Draws.
-pub(super) struct View {
+pub(super) struct LocalnetView {
     term: Term,
     is_live: bool,
     drawn_lines: usize,
@@ -110,7 +110,7 @@ pub(super) struct View {
     are_commands_shown: bool,
 }
 
-impl View {
+impl LocalnetView {
     pub(super) fn new(nodes: &Nodes) -> Self {
         let term = Term::stdout();
         let is_live = term.is_term();
@@ -130,7 +130,7 @@ impl View {
         }
     }
 
-    pub(super) fn show(&mut self, rows: &[Row], payments: &Payments) {
+    pub(super) fn show(&mut self, rows: &[NodeRow], payments: &PaymentSender) {
         self.looks += 1;
         if self.is_live {
             let _ = self.term.clear_last_lines(self.drawn_lines);
@@ -155,9 +155,9 @@ impl View {
         }
     }
 
-    pub(super) fn finish(&mut self, rows: &[Row], payments: &Payments, ran: Duration, folder: &Path) {
+    pub(super) fn finish(&mut self, rows: &[NodeRow], payments: &PaymentSender, ran: Duration, folder: &Path) {
         let height = rows.iter().filter_map(|row| row.height).max().unwrap_or(0);
-        let slowest = |of: fn(&Row) -> Option<f64>| rows.iter().filter_map(of).max_by(f64::total_cmp);
+        let slowest = |of: fn(&NodeRow) -> Option<f64>| rows.iter().filter_map(of).max_by(f64::total_cmp);
         self.line(&format!(
             "localnet ended after {:.1} s: {} nodes, height {height}, {}, finality p50 {} p99 {}; data in {}",
             ran.as_secs_f64(),
@@ -170,7 +170,7 @@ impl View {
     }
 }
 
-fn paid(payments: &Payments) -> String {
+fn paid(payments: &PaymentSender) -> String {
     let mut text = format!("{} payments accepted", payments.accepted);
     if payments.refused > 0 {
         let _ = write!(
@@ -199,7 +199,7 @@ fn commands(nodes: &Nodes) -> Vec<String> {
     ]
 }
 
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[NodeRow]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_header(["node", "height", "round", "peers", "rtt p50", "mempool", "last finality", "state"]);
@@ -218,7 +218,7 @@ fn table(rows: &[Row]) -> String {
     table.to_string()
 }
 
-fn plain(rows: &[Row], payments: &Payments) -> String {
+fn plain(rows: &[NodeRow], payments: &PaymentSender) -> String {
     let mut text = String::new();
     for row in rows {
         let _ = write!(

@@ -51,7 +51,7 @@ fn a_reader_that_hangs_costs_lines_that_are_counted_and_reported() {
     let kept = text.lines().filter(|line| line.contains("a line")).count() as u64;
     assert_eq!(kept + dropped.all, 1_000);
     assert!(text.contains(&format!("lines={}", dropped.all)), "{text}");
-    assert_eq!(log.dropped(), Dropped { all: dropped.all, unreported: 0 });
+    assert_eq!(log.dropped(), DroppedLines { all: dropped.all, unreported: 0 });
     // It goes on as before, in order.
     for n in 0..10 {
         tracing::info!(n, "after");
@@ -68,7 +68,7 @@ fn takes_all(prepare: impl FnOnce() -> Option<Box<dyn std::any::Any>> + Send + '
     let taken = crate::last_words::within(Duration::from_secs(2), move || {
         let _planted = prepare();
         for _ in 0..1_000 {
-            Event(&log).write_all(b"a line\n").unwrap();
+            LogEvent(&log).write_all(b"a line\n").unwrap();
         }
     });
     drop(reader);
@@ -95,7 +95,7 @@ mod planted {
 fn the_last_lines_are_written_before_the_end() {
     let (log, reader) = pipe(BYTES_MAX);
     for n in 0..100 {
-        Event(&log).write_all(format!("line {n}\n").as_bytes()).unwrap();
+        LogEvent(&log).write_all(format!("line {n}\n").as_bytes()).unwrap();
     }
     let read = move || {
         let mut text = Vec::new();
@@ -118,7 +118,7 @@ fn the_last_lines_are_written_before_the_end() {
 fn a_closed_output_is_counted_and_holds_nobody() {
     let (log, reader) = pipe(BYTES_MAX);
     drop(reader);
-    Event(&log).write_all(b"lost\n").unwrap();
+    LogEvent(&log).write_all(b"lost\n").unwrap();
     log.flush(Duration::from_secs(10));
     assert_eq!(log.dropped().all, 1);
 }

@@ -2,12 +2,12 @@
 
 use super::{Service, gone, unreadable};
 use std::sync::Arc;
-use timed_actors::mempool::{Fate, GetEntry, GetFate, OutputStates};
+use timed_actors::mempool::{GetEntry, GetFate, OutputStates, TransactionFate};
 use timed_ledger::{ConfirmedTransaction, LedgerView};
 use timed_mempool::OutputState;
 use timed_primitives::{Amount, OutPoint, Transaction, TxId};
 use timed_rpc::result::{BlockchainInfo, SyncInfo};
-use timed_rpc::{BlockAt, BlockFacts, Place, RpcError, TransactionFacts, TransactionState, Unspent};
+use timed_rpc::{BlockAt, BlockFacts, ChainPosition, RpcError, TransactionFacts, TransactionState, Unspent};
 
 /// Transactions with more inputs are shown without their fee, which would need as many look-ups.
 const FEE_INPUTS_MAX: usize = 256;
@@ -107,13 +107,13 @@ impl Service {
             return final_facts(&view, found);
         }
         let entry = match fate {
-            Fate::Waiting(entry) => entry,
-            Fate::Restoring => {
+            TransactionFate::Waiting(entry) => entry,
+            TransactionFate::Restoring => {
                 return Err(RpcError::Warmup(
                     "the mempool of the last run is being checked; ask again in a moment".into(),
                 ));
             }
-            Fate::Lost(loss) => {
+            TransactionFate::Lost(loss) => {
                 return Err(RpcError::TransactionLost {
                     txid,
                     reason: loss.reason.to_string(),
@@ -122,7 +122,7 @@ impl Service {
                     at: loss.at,
                 });
             }
-            Fate::Unknown => return Err(RpcError::TransactionUnknown(txid)),
+            TransactionFate::Unknown => return Err(RpcError::TransactionUnknown(txid)),
         };
         let state = if entry.block.is_some() { TransactionState::Proposed } else { TransactionState::Mempool };
         Ok(TransactionFacts { transaction: entry.transaction, fee: Some(entry.fee), state })
@@ -144,7 +144,7 @@ fn final_facts(view: &LedgerView, found: ConfirmedTransaction) -> Result<Transac
     let ConfirmedTransaction { transaction, height, index } = found;
     let decided = view.decided(height).map_err(unreadable)?;
     let decided = decided.ok_or(RpcError::HeightUnknown { height, tip: view.tip().height })?;
-    let place = Place {
+    let place = ChainPosition {
         block: decided.block.id(),
         height,
         time: decided.block.header.time,

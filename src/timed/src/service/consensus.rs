@@ -9,7 +9,7 @@ use timed_primitives::{BlockId, PublicKey};
 use timed_rpc::RpcError;
 use timed_rpc::result::{ConsensusInfo, MasternodeInfo, ValidatorVotes};
 
-/// Certificates looked at for who signs.
+/// Certificates inspected for who signs.
 const SIGNED_WINDOW: u64 = 100;
 
 impl Service {

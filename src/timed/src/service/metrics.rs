@@ -1,4 +1,4 @@
-//! `/metrics`: the published state in Prometheus' text format. Names are `timed_<room>_<noun>_<unit>`; labels come from closed sets only,
+//! `/metrics`: the published state in Prometheus' text format. Names are `timed_<component>_<noun>_<unit>`; labels come from closed sets only,
 //! never an address, a key or a text.
 
 use super::Service;
@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use timed_actors::Component;
 use timed_actors::histogram::Histogram;
 use timed_actors::mempool::MempoolStatus;
-use timed_actors::peer::{PeerSnapshot, Tally, Traffic};
-use timed_actors::peer_manager::{HandshakeCounts, Totals};
+use timed_actors::peer::{PeerSnapshot, Traffic, TrafficTally};
+use timed_actors::peer_manager::{HandshakeCounts, PeerTotals};
 use timed_consensus::SigningStatus;
 use timed_rpc::{Severity, Trouble};
 use timed_wire::Lane;
@@ -231,7 +231,7 @@ impl Service {
             "Transactions of peers that are asked for when there is room.",
             status.relay.put_off,
         );
-        page.head(REFUSED, "counter", "Transactions not looked at: by admission (busy), because the queue of those to be checked was full (queue_full), or because the client had gone (abandoned).");
+        page.head(REFUSED, "counter", "Transactions not inspected: by admission (busy), because the queue of those to be checked was full (queue_full), or because the client had gone (abandoned).");
         for (reason, count) in [("busy", view.refused), ("queue_full", status.dropped), ("abandoned", status.abandoned)]
         {
             page.line(REFUSED, &format!("{{reason=\"{reason}\"}}"), count);
@@ -254,7 +254,7 @@ fn handshake_metrics(page: &mut Page, counts: HandshakeCounts) {
     );
 }
 
-fn session_metrics(page: &mut Page, totals: &Totals) {
+fn session_metrics(page: &mut Page, totals: &PeerTotals) {
     page.head("timed_peer_sessions_ended_total", "counter", "Sessions that ended, by reason and by who closed.");
     for ((reason, by), count) in &totals.ended {
         let labels = format!("{{reason=\"{}\",by=\"{}\"}}", reason.name(), by.name());
@@ -266,20 +266,20 @@ fn session_metrics(page: &mut Page, totals: &Totals) {
     }
 }
 
-fn traffic_metrics(page: &mut Page, tally: &Tally) {
-    let ways = [("sent", &tally.sent), ("received", &tally.received)];
+fn traffic_metrics(page: &mut Page, tally: &TrafficTally) {
+    let directions = [("sent", &tally.sent), ("received", &tally.received)];
     page.head("timed_peer_lane_bytes_total", "counter", "Bytes of all sessions before encryption, by lane.");
     for lane in Lane::ALL {
-        for (way, traffic) in ways {
-            let labels = format!("{{lane=\"{}\",way=\"{way}\"}}", lane.name());
+        for (direction, traffic) in directions {
+            let labels = format!("{{lane=\"{}\",way=\"{direction}\"}}", lane.name());
             page.line("timed_peer_lane_bytes_total", &labels, lane_bytes(traffic, lane));
         }
     }
     let mut by_kind = |name: &str, help: &str, of: fn(&Traffic) -> u64| {
         page.head(name, "counter", help);
-        for (way, traffic) in ways {
+        for (direction, traffic) in directions {
             for (kind, traffic) in traffic {
-                page.line(name, &format!("{{kind=\"{}\",way=\"{way}\"}}", kind.name()), of(traffic));
+                page.line(name, &format!("{{kind=\"{}\",way=\"{direction}\"}}", kind.name()), of(traffic));
             }
         }
     };

@@ -1,4 +1,4 @@
-//! What clients may ask of this node: [`rpc::Node`](timed_rpc::Node) over the actors' published state, snapshots of the chain, and, where
+//! What clients may ask of this node: [`rpc::NodeApi`](timed_rpc::Node) over the actors' published state, snapshots of the chain, and, where
 //! only an actor knows, a question with a time limit.
 
 mod chain;
@@ -15,7 +15,7 @@ pub(crate) use wallet::NodeWallet;
 
 use crate::log_writer::LogWriter;
 use crate::peer_files::PeerFiles;
-use crate::stop::{Cause, Stop};
+use crate::stop::{Stop, StopCause};
 use async_trait::async_trait;
 use peer_calls::Saved;
 use std::sync::{Arc, Mutex};
@@ -30,7 +30,7 @@ use timed_rpc::result::{
     Balance, BanInfo, BlockchainInfo, ConsensusInfo, EndInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry,
     MempoolInfo, NetworkInfo, PeerInfo, PingInfo,
 };
-use timed_rpc::{BlockAt, BlockFacts, Node, RpcError, TransactionFacts, Trouble, Unspent};
+use timed_rpc::{BlockAt, BlockFacts, NodeApi, RpcError, TransactionFacts, Trouble, Unspent};
 
 /// What this node says of itself.
 #[derive(Clone, Debug)]
@@ -109,7 +109,7 @@ fn gone<E>(_error: E) -> RpcError {
 }
 
 #[async_trait]
-impl Node for Service {
+impl NodeApi for Service {
     fn network(&self) -> Network {
         self.handles.reader.genesis().network
     }
@@ -127,7 +127,7 @@ impl Node for Service {
     }
 
     fn stop(&self) {
-        self.stop.ask(Cause::Client);
+        self.stop.ask(StopCause::Client);
     }
 
     async fn tip(&self) -> Result<(Height, BlockId), RpcError> {

@@ -11,7 +11,7 @@ use timed_actors::peer::HeartbeatLevel;
 use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig};
 use timed_actors::pulse::{BEAT_EVERY, HUNG_AFTER, Monitor};
 use timed_actors::transport::{Listener, TcpTransport, Transport as _};
-use timed_actors::{Fatal, NodeParts, SystemClock, Threads, chain_start};
+use timed_actors::{FatalReporter, NodeParts, SystemClock, Threads, chain_start};
 use timed_consensus::{Consensus, SigningStatus};
 use timed_ledger::{Genesis, Ledger, MemoryStore};
 use timed_mempool::PoolFile;
@@ -122,7 +122,7 @@ fn node(
     let genesis = Genesis::devnet(validators);
     let key = |domain| SecretKey::development(domain, id);
     let ledger = Ledger::open(genesis.clone(), disk, Arc::new(MemoryStore::default())).unwrap();
-    let mut config = timed_consensus::Config::new(genesis.chain_id, Some(key("consensus")));
+    let mut config = timed_consensus::CoreConfig::new(genesis.chain_id, Some(key("consensus")));
     config.journal_step_bytes = 1 << 16;
     config.empty_block_interval = Duration::from_millis(50);
     let consensus = Consensus::open(config, disk, chain_start(&ledger.reader()).unwrap()).unwrap();
@@ -159,11 +159,11 @@ fn node(
         ledger,
         consensus,
         proposer: Some(key("consensus").public()),
-        mempool: timed_mempool::Limits::default(),
-        kept: PoolFile::open(Arc::new(MemoryDisk::default()), genesis.hash(), &timed_mempool::Limits::default()),
+        mempool: timed_mempool::PoolLimits::default(),
+        kept: PoolFile::open(Arc::new(MemoryDisk::default()), genesis.hash(), &timed_mempool::PoolLimits::default()),
         clock: clock.clone(),
         threads: Threads::arbiters().unwrap(),
-        fatal: Fatal::new(|reason| panic!("{reason:?}")),
+        fatal: FatalReporter::new(|reason| panic!("{reason:?}")),
     })
     .unwrap();
     let folder = tempfile::tempdir().unwrap().keep();

@@ -8,6 +8,8 @@ use timed_peer::OwnClockOff;
 use timed_primitives::Height;
 use timed_rpc::Trouble;
 
+/// What will be here sooner is no trouble: where twenty blocks are decided each second, any node is two behind now and then.
+const BEHIND_FROM: Duration = Duration::from_secs(1);
 /// Refusals for so long make the node "not ready".
 const OVERLOAD_AFTER: Duration = Duration::from_secs(10);
 
@@ -60,19 +62,15 @@ impl Service {
     }
 
     fn chain_troubles(&self) -> Vec<Trouble> {
-        let sync = self
-            .handles
-            .sync
-            .borrow()
-            .as_ref()
-            .map(|sync| (sync.progress.leads, sync.progress.tip, sync.progress.target));
-        let sync = sync.filter(|(leads, ..)| *leads).map(|(_, tip, target)| (tip, target));
+        let progress = self.handles.sync.borrow().as_ref().map(|sync| sync.progress.clone());
+        let behind = progress.filter(|progress| progress.is_behind(BEHIND_FROM));
+        let sync = behind.map(|progress| (progress.tip, progress.target));
         let consensus =
             self.handles.consensus.borrow().as_ref().map(|status| (status.quorum_line.clone(), status.signing));
         of_chain(sync, consensus, self.identity.validator.is_some())
     }
 
-    /// A short burst is no trouble: the clients it meets are told when to come back.
+    /// A short burst is no trouble: the clients it meets learn when to come back.
     fn overload(&self) -> Option<Trouble> {
         let view = self.handles.submissions.view();
         let lasts = view.refusing.filter(|lasts| *lasts >= OVERLOAD_AFTER)?;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use timed_actors::mempool::{ListEntries, ListSpends, OutputStates, SubmitError};
-use timed_ledger::{Entry, Genesis, LedgerView};
+use timed_ledger::{Genesis, LedgerView, OutputEntry};
 use timed_mempool::{OutputState, Reject};
 use timed_primitives::{
     Address, Amount, Clock, Height, Instant, KeyHash, Lock, OutPoint, SecretKey, Transaction, TxId,
@@ -163,8 +163,8 @@ impl Drop for InFlight {
 
 impl Service {
     /// Every final output of a key.
-    fn outputs_of(&self, view: &LedgerView, owner: &KeyHash) -> Result<Vec<(OutPoint, Entry)>, RpcError> {
-        let mut found: Vec<(OutPoint, Entry)> = Vec::new();
+    fn outputs_of(&self, view: &LedgerView, owner: &KeyHash) -> Result<Vec<(OutPoint, OutputEntry)>, RpcError> {
+        let mut found: Vec<(OutPoint, OutputEntry)> = Vec::new();
         loop {
             let after = found.last().map(|(outpoint, _)| *outpoint);
             let page = view.outputs_of(owner, after.as_ref(), PAGE).map_err(unreadable)?;

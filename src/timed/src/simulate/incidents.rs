@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn the_list_and_a_scenario_are_given_by_name() {
         run("list", &arguments("list")).unwrap();
-        run("d04-before-the-greeting", &arguments("d04-before-the-greeting")).unwrap();
+        run("d04-before-the-handshake", &arguments("d04-before-the-handshake")).unwrap();
         let both = ["timed", "simulate", "--scenario", "all", "--kill-anywhere"];
         assert!(Cli::try_parse_from(both).is_err(), "one or the other");
     }

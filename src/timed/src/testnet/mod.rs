@@ -60,7 +60,7 @@ pub struct TestnetArgs {
 }
 
 /// One node to be.
-struct Member {
+struct TestnetMember {
     /// Its folder, its service, and its name in the containers' network.
     name: String,
     /// What it is, for people.
@@ -103,7 +103,7 @@ pub fn run(arguments: &TestnetArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn members(arguments: &TestnetArgs) -> anyhow::Result<Vec<Member>> {
+fn members(arguments: &TestnetArgs) -> anyhow::Result<Vec<TestnetMember>> {
     let (first_p2p, first_rpc) = (arguments.p2p_port, arguments.rpc_port);
     let count = arguments.masternodes + arguments.observers;
     let last = |first: u16| {
@@ -125,7 +125,7 @@ fn members(arguments: &TestnetArgs) -> anyhow::Result<Vec<Member>> {
             true => ("Masternode", offset + 1, arguments.masternodes),
             false => ("Observer", offset - arguments.masternodes + 1, arguments.observers),
         };
-        Member {
+        TestnetMember {
             name: format!("{}-{number}", kind.to_lowercase()),
             title: format!("{kind} {number} of {of}"),
             p2p_port: first_p2p + offset,
@@ -139,11 +139,11 @@ fn members(arguments: &TestnetArgs) -> anyhow::Result<Vec<Member>> {
 }
 
 /// Every masternode votes with the same power, every node's wallet owns the same money.
-fn genesis(members: &[Member], now: UnixTime) -> Genesis {
+fn genesis(members: &[TestnetMember], now: UnixTime) -> Genesis {
     let network = Network::Testnet;
     let parameters = Parameters::of(network);
     let validators = members.iter().filter_map(|member| member.consensus_key.as_ref());
-    let output = |member: &Member| GenesisOutput {
+    let output = |member: &TestnetMember| GenesisOutput {
         address: Address { network, key_hash: KeyHash::of(&member.wallet_key.public()) },
         amount: OUTPUT,
     };

@@ -1,6 +1,6 @@
 //! The texts of a test network: its files, and what is said about them.
 
-use super::Member;
+use super::TestnetMember;
 use std::fmt::Write as _;
 use std::path::Path;
 use timed_ledger::Genesis;
@@ -10,7 +10,7 @@ use timed_primitives::Amount;
 const RPC_USER: &str = "operator";
 
 /// `config.toml` of one node: a process on this machine, beside the others. Relative paths count from the file.
-pub(super) fn config(member: &Member, members: &[Member], password: &str) -> String {
+pub(super) fn config(member: &TestnetMember, members: &[TestnetMember], password: &str) -> String {
     let others = members.iter().filter(|other| other.name != member.name);
     let peers: Vec<_> = others.map(|other| format!("\"127.0.0.1:{}\"", other.p2p_port)).collect();
     let consensus_key = match member.consensus_key {
@@ -43,7 +43,7 @@ pub(super) fn config(member: &Member, members: &[Member], password: &str) -> Str
 }
 
 /// `compose.yaml`: a service for each node, none waiting for another. Each dials all by name; one that dials itself notices.
-pub(super) fn compose(members: &[Member]) -> String {
+pub(super) fn compose(members: &[TestnetMember]) -> String {
     let peers: Vec<_> = members.iter().map(|member| format!("{}:{}", member.name, member.p2p_port)).collect();
     let mut text = format!(
         "# A test network in containers, written by `timed testnet`. Start it with: docker compose up -d\n\
@@ -60,7 +60,7 @@ pub(super) fn compose(members: &[Member]) -> String {
          services:\n",
         peers = peers.join(","),
     );
-    for Member { name, rpc_port, .. } in members {
+    for TestnetMember { name, rpc_port, .. } in members {
         let _ = write!(
             text,
             "  {name}:\n    \
@@ -80,7 +80,7 @@ pub(super) fn compose(members: &[Member]) -> String {
 }
 
 /// What was written, and what to do next.
-pub(super) fn written(folder: &Path, genesis: &Genesis, members: &[Member], each: Amount) -> String {
+pub(super) fn written(folder: &Path, genesis: &Genesis, members: &[TestnetMember], each: Amount) -> String {
     let votes = members.iter().filter(|member| member.consensus_key.is_some()).count();
     let (folder, first) = (folder.display(), &members[0].name);
     let mut text = format!(

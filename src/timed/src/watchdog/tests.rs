@@ -1,4 +1,4 @@
-//! The end of a process whose parts hang. Each case is a process of its own: this test program, told by its environment to be the node.
+//! The end of a process whose parts hang. Each case is a process of its own: this test program, made the node by its environment.
 
 use super::*;
 use actix_rt::System;

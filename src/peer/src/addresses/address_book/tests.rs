@@ -29,12 +29,12 @@ fn public(n: u32) -> String {
     format!("{}.{}.{}.1:7000", 11 + n / 62_500, n / 250 % 250, n % 250)
 }
 
-fn source(subnet: u32, id: u32) -> Source {
+fn source(subnet: u32, id: u32) -> RecordSource {
     let ip = IpAddr::from([12, (subnet / 250) as u8, (subnet % 250) as u8, (id % 250) as u8]);
-    Source { key: key(1_000_000 + 1000 * subnet + id), ip }
+    RecordSource { key: key(1_000_000 + 1000 * subnet + id), ip }
 }
 
-fn told(book: &mut AddressBook, n: u32, by: Source) -> Result<Added, AddressError> {
+fn learn(book: &mut AddressBook, n: u32, by: RecordSource) -> Result<Added, AddressRecordError> {
     book.add(NOW, record(n, &public(n), NOW), by, AddressClass::Public)
 }
 
@@ -57,10 +57,13 @@ fn records_stay_within_their_class() {
     assert_eq!(add(1, "8.8.8.8:7000", AddressClass::Public), Ok(Added::Fresh));
     assert_eq!(add(2, "10.0.0.2:7000", AddressClass::Private), Ok(Added::Fresh));
     let refused = add(3, "127.0.0.1:7000", AddressClass::Public).unwrap_err();
-    assert_eq!(refused, AddressError::Class { record: AddressClass::Loopback, source_class: AddressClass::Public });
+    assert_eq!(
+        refused,
+        AddressRecordError::Class { record: AddressClass::Loopback, source_class: AddressClass::Public }
+    );
     assert!(add(3, "10.0.0.3:7000", AddressClass::Public).is_err());
-    let told: Vec<_> = book.answer(NOW, AddressClass::Public, &mut rng()).into_iter().map(|r| r.address).collect();
-    assert_eq!(told, ["8.8.8.8:7000"]);
+    let answered: Vec<_> = book.answer(NOW, AddressClass::Public, &mut rng()).into_iter().map(|r| r.address).collect();
+    assert_eq!(answered, ["8.8.8.8:7000"]);
     assert!(book.answer(NOW, AddressClass::Loopback, &mut rng()).is_empty());
 }
 
@@ -80,9 +83,9 @@ fn newer_replaces_older_and_strange_times_are_refused() {
     assert_eq!(add("8.8.8.8:7003", NOW.plus(minute)), Ok(Added::Newer), "it says the same again");
     assert_eq!(add("8.8.8.8:7006", NOW.plus(minute * 2)), Ok(Added::Moved));
     let future = NOW.plus(minute * 11);
-    assert_eq!(add("8.8.8.8:7004", future), Err(AddressError::Time { time: future, now: NOW }));
+    assert_eq!(add("8.8.8.8:7004", future), Err(AddressRecordError::Time { time: future, now: NOW }));
     let old = UnixTime(NOW.0 - 31 * 24 * 3_600_000);
-    assert_eq!(add("8.8.8.8:7005", old), Err(AddressError::Time { time: old, now: NOW }));
+    assert_eq!(add("8.8.8.8:7005", old), Err(AddressRecordError::Time { time: old, now: NOW }));
     assert_eq!(book.records().map(|r| &r.address[..]).collect::<Vec<_>>(), ["8.8.8.8:7006"]);
     let much_later = NOW.plus(minute * 60 * 24 * 40);
     assert!(book.answer(much_later, AddressClass::Public, &mut rng()).is_empty());
@@ -91,7 +94,7 @@ fn newer_replaces_older_and_strange_times_are_refused() {
 #[test]
 fn a_record_is_tried_after_a_handshake_with_its_key_at_its_address_and_no_sooner() {
     let mut book = AddressBook::default();
-    told(&mut book, 1, source(1, 1)).unwrap();
+    learn(&mut book, 1, source(1, 1)).unwrap();
     book.on_reached(NOW, &key(2), &[&public(1)], false);
     book.on_reached(NOW, &key(1), &["11.0.9.9:7000"], false);
     assert!(!is_tried(&book, 1), "another key, another address");
@@ -110,31 +113,31 @@ fn a_record_is_tried_after_a_handshake_with_its_key_at_its_address_and_no_sooner
 #[test]
 fn sources_and_their_subnets_are_bounded_and_classes_do_not_crowd_each_other_out() {
     let mut book = AddressBook::default();
-    // Of another class, and told before all others by the subnet that tells most.
+    // Of another class, and sent before all others by the subnet that sends most.
     let lan = record(9_000_000, "10.0.0.1:7000", NOW);
     book.add(NOW, lan, source(1, 9), AddressClass::Private).unwrap();
-    let mut tell = |range: std::ops::Range<u32>, by| range.filter(|n| told(&mut book, *n, by).is_ok()).count();
-    assert_eq!(tell(0..400, source(1, 1)), RECORDS_PER_SOURCE_MAX);
-    assert_eq!(tell(1000..1400, source(1, 2)), RECORDS_PER_SOURCE_SUBNET_MAX - RECORDS_PER_SOURCE_MAX);
-    assert_eq!(tell(2000..2400, source(1, 3)), 0, "keys cost nothing, subnets do");
-    assert_eq!(tell(2000..2001, source(2, 1)), 1);
-    // What one subnet told gives way first, and other classes stay as they are.
+    let mut learn_all = |range: std::ops::Range<u32>, by| range.filter(|n| learn(&mut book, *n, by).is_ok()).count();
+    assert_eq!(learn_all(0..400, source(1, 1)), RECORDS_PER_SOURCE_MAX);
+    assert_eq!(learn_all(1000..1400, source(1, 2)), RECORDS_PER_SOURCE_SUBNET_MAX - RECORDS_PER_SOURCE_MAX);
+    assert_eq!(learn_all(2000..2400, source(1, 3)), 0, "keys cost nothing, subnets do");
+    assert_eq!(learn_all(2000..2001, source(2, 1)), 1);
+    // What one subnet sent gives way first, and other classes stay as they are.
     for subnet in 3..30 {
         for n in 0..100 {
-            told(&mut book, 10_000 + 1000 * subnet + n, source(subnet, 1)).unwrap();
+            learn(&mut book, 10_000 + 1000 * subnet + n, source(subnet, 1)).unwrap();
         }
     }
     assert_eq!(book.count(AddressClass::Public, false), UNTRIED_MAX);
-    assert!(!knows(&book, 0) && knows(&book, 2000), "the first of those who told most are gone");
+    assert!(!knows(&book, 0) && knows(&book, 2000), "the first of those who sent most are gone");
     assert_eq!(book.count(AddressClass::Private, false), 1);
-    // What turned out to be true does not count against who told it.
+    // What turned out to be true does not count against who sent it.
     let mut book = AddressBook::default();
-    let tell = |book: &mut AddressBook, range: std::ops::Range<u32>| {
-        range.filter(|n| told(book, *n, source(1, 1)).is_ok()).count()
+    let learn_all = |book: &mut AddressBook, range: std::ops::Range<u32>| {
+        range.filter(|n| learn(book, *n, source(1, 1)).is_ok()).count()
     };
-    tell(&mut book, 0..400);
+    learn_all(&mut book, 0..400);
     (0..10).for_each(|n| reached(&mut book, n, 0));
-    assert_eq!(tell(&mut book, 1000..1400), 10);
+    assert_eq!(learn_all(&mut book, 1000..1400), 10);
 }
 
 #[test]
@@ -145,14 +148,14 @@ fn hearsay_never_displaces_a_tried_record_and_a_full_tried_part_lets_the_oldest_
     book.on_reached(NOW, &key(9_000_000), &["10.0.0.1:7000"], false);
     let most = TRIED_MAX as u32;
     for n in 0..=most {
-        // By those who tell most later.
-        told(&mut book, n, source(5_000 + n % 100, 900)).unwrap();
+        // By those who send most later.
+        learn(&mut book, n, source(5_000 + n % 100, 900)).unwrap();
         reached(&mut book, n, u64::from(n));
     }
     assert_eq!((book.count(AddressClass::Public, true), book.count(AddressClass::Public, false)), (TRIED_MAX, 1));
     assert!(!is_tried(&book, 0) && knows(&book, 0), "reached longest ago: untried again, not forgotten");
     for n in 0..5000 {
-        let _ = told(&mut book, 10_000 + n, source(5_000 + n % 100, n));
+        let _ = learn(&mut book, 10_000 + n, source(5_000 + n % 100, n));
     }
     assert_eq!(
         (book.count(AddressClass::Public, true), book.count(AddressClass::Public, false)),
@@ -182,36 +185,36 @@ fn hearsay_never_displaces_a_tried_record_and_a_full_tried_part_lets_the_oldest_
 fn validators_are_drawn_first_then_tried_ones_and_among_the_rest_no_subnet_is_louder() {
     let (mut book, mut rng) = (AddressBook::default(), rng());
     for n in 0..200 {
-        told(&mut book, n, source(1, 1)).unwrap();
+        learn(&mut book, n, source(1, 1)).unwrap();
     }
-    told(&mut book, 500, source(2, 1)).unwrap();
+    learn(&mut book, 500, source(2, 1)).unwrap();
     for (n, is_validator) in [(1, false), (2, true)] {
         book.on_reached(NOW, &key(n), &[&public(n)], is_validator);
     }
     let mut draw =
         |book: &mut AddressBook, want| book.draw(at(0), want, |_| true, &mut rng).map(|c| (c.key, c.is_tried));
-    assert_eq!(draw(&mut book, Want::Tried), Some((key(2), true)));
-    assert_eq!(draw(&mut book, Want::Tried), Some((key(1), true)));
-    assert_eq!(draw(&mut book, Want::Tried), None, "both were drawn just now");
+    assert_eq!(draw(&mut book, CandidateKind::Tried), Some((key(2), true)));
+    assert_eq!(draw(&mut book, CandidateKind::Tried), Some((key(1), true)));
+    assert_eq!(draw(&mut book, CandidateKind::Tried), None, "both were drawn just now");
     let shy = (0..200).filter(|_| {
         let mut book = book.clone();
-        draw(&mut book, Want::Untried) == Some((key(500), false))
+        draw(&mut book, CandidateKind::Untried) == Some((key(500), false))
     });
     let shy = shy.count();
     assert!((60..140).contains(&shy), "{shy} of 200 draws: one record has the chance of 198");
-    assert_eq!(book.draw(at(0), Want::Untried, |r| r.key == key(7), &mut rng).unwrap().key, key(7));
-    assert_eq!(book.draw(at(0), Want::Untried, |_| false, &mut rng), None);
+    assert_eq!(book.draw(at(0), CandidateKind::Untried, |r| r.key == key(7), &mut rng).unwrap().key, key(7));
+    assert_eq!(book.draw(at(0), CandidateKind::Untried, |_| false, &mut rng), None);
 }
 
 #[test]
 fn attempts_without_an_answer_are_far_apart_and_end() {
     let (mut book, mut rng) = (AddressBook::default(), rng());
-    told(&mut book, 1, source(1, 1)).unwrap();
-    told(&mut book, 2, source(1, 1)).unwrap();
+    learn(&mut book, 1, source(1, 1)).unwrap();
+    learn(&mut book, 2, source(1, 1)).unwrap();
     reached(&mut book, 2, 0);
     let mut drawn: BTreeMap<PublicKey, Vec<u64>> = BTreeMap::new();
     for minute in 0..24 * 60 {
-        for want in [Want::Tried, Want::Untried] {
+        for want in [CandidateKind::Tried, CandidateKind::Untried] {
             while let Some(candidate) = book.draw(at(60 * minute), want, |_| true, &mut rng) {
                 drawn.entry(candidate.key).or_default().push(minute);
             }
@@ -222,13 +225,15 @@ fn attempts_without_an_answer_are_far_apart_and_end() {
     assert_eq!((tried[..5].to_vec(), tried.len()), (vec![0, 2, 6, 14, 30], 13), "ten, and three as an untried one");
     assert!(book.is_empty());
     // One that is tried no more takes the place of an untried one where these are as many as may be.
-    told(&mut book, 1, source(0, 1)).unwrap();
+    learn(&mut book, 1, source(0, 1)).unwrap();
     reached(&mut book, 1, 0);
     for n in 0..2 * UNTRIED_MAX as u32 {
-        told(&mut book, 10_000 + n, source(1 + n % 100, n)).unwrap();
+        learn(&mut book, 10_000 + n, source(1 + n % 100, n)).unwrap();
     }
     for hours in 1..=u64::from(TRIED_ATTEMPTS_MAX) {
-        assert!(is_tried(&book, 1) && book.draw(at(36_000 * hours), Want::Tried, |_| true, &mut rng).is_some());
+        assert!(
+            is_tried(&book, 1) && book.draw(at(36_000 * hours), CandidateKind::Tried, |_| true, &mut rng).is_some()
+        );
     }
     assert!(knows(&book, 1) && !is_tried(&book, 1));
     assert_eq!(book.count(AddressClass::Public, false), UNTRIED_MAX);
@@ -238,7 +243,7 @@ fn attempts_without_an_answer_are_far_apart_and_end() {
 fn what_is_kept_comes_back_as_it_was_within_the_bounds() {
     let mut book = AddressBook::default();
     for n in 0..20 {
-        told(&mut book, n, source(n % 3, n)).unwrap();
+        learn(&mut book, n, source(n % 3, n)).unwrap();
     }
     reached(&mut book, 3, 60);
     book.on_reached(NOW, &key(4), &[&public(4)], true);
@@ -269,7 +274,7 @@ fn what_is_kept_comes_back_as_it_was_within_the_bounds() {
 
 #[derive(Clone, Debug)]
 enum Event {
-    Told(u32, u32, u32, u64),
+    Learned(u32, u32, u32, u64),
     Reached(u32, u64),
     Drawn(u64),
     Removed(u32),
@@ -277,7 +282,7 @@ enum Event {
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
-        6 => (0u32..4000, 0u32..40, 0u32..3, 0u64..100).prop_map(|(n, subnet, id, age)| Event::Told(n, subnet, id, age)),
+        6 => (0u32..4000, 0u32..40, 0u32..3, 0u64..100).prop_map(|(n, subnet, id, age)| Event::Learned(n, subnet, id, age)),
         3 => (0u32..4000, 0u64..1000).prop_map(|(n, s)| Event::Reached(n, s)),
         1 => (0u64..100_000).prop_map(Event::Drawn),
         1 => (0u32..4000).prop_map(Event::Removed),
@@ -297,7 +302,7 @@ proptest! {
         for event in events {
             let tried_before: Vec<_> = book.kept().filter(|k| k.reached.is_some()).map(|k| k.record.key).collect();
             match event {
-                Event::Told(n, subnet, id, age) => {
+                Event::Learned(n, subnet, id, age) => {
                     let record = record(n, &address(n), UnixTime(NOW.0 - age));
                     let _ = book.add(NOW, record, source(subnet, id), class);
                     let still = book.kept().filter(|k| k.reached.is_some()).count();
@@ -305,7 +310,7 @@ proptest! {
                 }
                 Event::Reached(n, s) => book.on_reached(NOW.plus(Duration::from_secs(s)), &key(n), &[&address(n)], n % 50 == 0),
                 Event::Drawn(s) => {
-                    let want = if s % 2 == 0 { Want::Tried } else { Want::Untried };
+                    let want = if s % 2 == 0 { CandidateKind::Tried } else { CandidateKind::Untried };
                     let _ = book.draw(at(s), want, |_| true, &mut rng);
                 }
                 Event::Removed(n) => book.remove(&key(n)),
@@ -321,7 +326,7 @@ proptest! {
                 }
             }
             prop_assert!(is_lan || by_subnet.values().all(|n| *n <= TRIED_PER_SUBNET_MAX));
-            // Those that were tried and are no more come on top of what their source may tell.
+            // Those that were tried and are no more come on top of what their source may send.
             prop_assert!(by_source.values().all(|n| *n <= RECORDS_PER_SOURCE_MAX + TRIED_MAX));
         }
     }

@@ -1,6 +1,6 @@
-use super::super::{Arrival, BookConfig, Decision};
+use super::super::{BookConfig, CompletedHandshake, SessionDecision};
 use super::*;
-use crate::addresses::{AddressClass, Source};
+use crate::addresses::{AddressClass, RecordSource};
 use crate::{Direction, EndReason};
 use rand::{SeedableRng, rngs::StdRng};
 use timed_primitives::{Signature, UnixTime};
@@ -18,10 +18,10 @@ fn key(id: u32) -> PublicKey {
     PublicKey(bytes)
 }
 
-/// Somebody tells of a node in a subnet of its own.
-fn tell(addresses: &mut AddressBook, id: u32, address: &str) {
+/// Somebody sends the record of a node in a subnet of its own.
+fn learn(addresses: &mut AddressBook, id: u32, address: &str) {
     let record = AddressRecord { key: key(id), address: address.into(), time: UNIX, signature: Signature([0; 64]) };
-    let source = Source { key: key(100_000 + id), ip: [12, 0, (id % 250) as u8, 1].into() };
+    let source = RecordSource { key: key(100_000 + id), ip: [12, 0, (id % 250) as u8, 1].into() };
     addresses.add(UNIX, record, source, AddressClass::of_address(address).unwrap()).unwrap();
 }
 
@@ -68,7 +68,7 @@ impl Scene {
     }
 
     fn up(&mut self, now: Instant, key: PublicKey, address: &str) {
-        let arrival = Arrival {
+        let arrival = CompletedHandshake {
             key,
             direction: Direction::Outbound,
             instance: Uuid::from_u128(1),
@@ -77,7 +77,7 @@ impl Scene {
             address: None,
             observed: None,
         };
-        assert!(matches!(self.book.on_up(now, arrival, &mut self.rng), Decision::Keep { .. }));
+        assert!(matches!(self.book.on_up(now, arrival, &mut self.rng), SessionDecision::Keep { .. }));
     }
 
     fn dials(&self, is_meant: impl Fn(&Dial) -> bool) -> usize {
@@ -88,20 +88,20 @@ impl Scene {
 #[test]
 fn a_small_network_is_found_at_once_and_nobody_is_dialled_when_the_places_are_taken() {
     let mut scene = Scene::new(16);
-    (10..16).for_each(|id| tell(&mut scene.addresses, id, &home(id)));
+    (10..16).for_each(|id| learn(&mut scene.addresses, id, &home(id)));
     scene.run(at(0), at(1), |_| true);
     assert_eq!((scene.dials.len(), scene.book.count(Direction::Outbound)), (6, 6));
     let mut scene = Scene::new(4);
-    (10..60).for_each(|id| tell(&mut scene.addresses, id, &home(id)));
+    (10..60).for_each(|id| learn(&mut scene.addresses, id, &home(id)));
     scene.run(at(0), at(60), |_| true);
     assert_eq!((scene.dials.len(), scene.book.count(Direction::Outbound)), (4, 4));
 }
 
 #[test]
-fn ghosts_cost_few_dials_and_an_honest_node_among_them_is_met() {
+fn dead_addresses_cost_few_dials_and_an_honest_node_among_them_is_met() {
     let mut scene = Scene::new(16);
-    (0..500).for_each(|id| tell(&mut scene.addresses, 1000 + id, &home(1000 + id)));
-    tell(&mut scene.addresses, 10, &home(10));
+    (0..500).for_each(|id| learn(&mut scene.addresses, 1000 + id, &home(1000 + id)));
+    learn(&mut scene.addresses, 10, &home(10));
     scene.run(at(0), at(660), |dial| dial.key == Some(key(10)));
     // 16 at once, and 132 in eleven minutes.
     assert!(scene.dials.len() <= 16 + 132 + 1, "{} dials", scene.dials.len());
@@ -109,13 +109,13 @@ fn ghosts_cost_few_dials_and_an_honest_node_among_them_is_met() {
 }
 
 #[test]
-fn nobody_is_hammered_because_others_tell_his_address() {
+fn nobody_is_hammered_because_others_send_his_address() {
     for victim in [|n: u32| format!("11.7.7.7:{}", 1 + n), |n: u32| format!("11.7.7.{}:7000", 1 + n % 250)] {
         let mut scene = Scene::new(16);
         for round in 0..6 {
             (0..250).for_each(|n| {
                 let record = (1000 + 250 * round + n, victim(250 * round + n));
-                tell(&mut scene.addresses, record.0, &record.1);
+                learn(&mut scene.addresses, record.0, &record.1);
             });
             scene.run(at(600 * u64::from(round)), at(600 * u64::from(round) + 599), |_| false);
         }
@@ -124,8 +124,8 @@ fn nobody_is_hammered_because_others_tell_his_address() {
     }
     // Others are found meanwhile.
     let mut scene = Scene::new(16);
-    (0..250).for_each(|n| tell(&mut scene.addresses, 1000 + n, &format!("11.7.7.7:{}", 1 + n)));
-    (10..14).for_each(|id| tell(&mut scene.addresses, id, &home(id)));
+    (0..250).for_each(|n| learn(&mut scene.addresses, 1000 + n, &format!("11.7.7.7:{}", 1 + n)));
+    (10..14).for_each(|id| learn(&mut scene.addresses, id, &home(id)));
     scene.run(at(0), at(300), |dial| !dial.address.starts_with("11.7.7.7"));
     assert_eq!(scene.book.count(Direction::Outbound), 4);
 }
@@ -133,11 +133,11 @@ fn nobody_is_hammered_because_others_tell_his_address() {
 #[test]
 fn configured_peers_and_tried_validators_do_not_wait_for_hearsay() {
     let mut scene = Scene::new(16);
-    (0..500).for_each(|id| tell(&mut scene.addresses, 1000 + id, &home(1000 + id)));
+    (0..500).for_each(|id| learn(&mut scene.addresses, 1000 + id, &home(1000 + id)));
     // All tokens are gone.
     scene.run(at(0), at(60), |_| false);
     let before = scene.dials.len();
-    tell(&mut scene.addresses, 10, &home(10));
+    learn(&mut scene.addresses, 10, &home(10));
     scene.addresses.on_reached(UNIX, &key(10), &[&home(10)], true);
     scene.book.add_configured(at(61), "peer:1", None, false);
     scene.run(at(61), at(61), |_| false);
@@ -148,9 +148,9 @@ fn configured_peers_and_tried_validators_do_not_wait_for_hearsay() {
 #[test]
 fn with_all_places_taken_a_feeler_every_two_minutes_finds_out_who_is_there() {
     let mut scene = Scene::new(4);
-    (10..14).for_each(|id| tell(&mut scene.addresses, id, &home(id)));
+    (10..14).for_each(|id| learn(&mut scene.addresses, id, &home(id)));
     scene.run(at(0), at(1), |_| true);
-    (100..140).for_each(|id| tell(&mut scene.addresses, id, &home(id)));
+    (100..140).for_each(|id| learn(&mut scene.addresses, id, &home(id)));
     let mut answers = scene.addresses.clone();
     scene.run(at(2), at(3600), |dial| dial.key.is_some_and(|key| key.0[3] % 2 == 0));
     assert!(scene.dials.iter().skip(4).all(|(_, dial)| dial.is_feeler));
@@ -172,10 +172,10 @@ fn with_all_places_taken_a_feeler_every_two_minutes_finds_out_who_is_there() {
 #[test]
 fn with_half_of_the_places_taken_there_is_no_hurry() {
     let mut scene = Scene::new(16);
-    (10..18).for_each(|id| tell(&mut scene.addresses, id, &home(id)));
+    (10..18).for_each(|id| learn(&mut scene.addresses, id, &home(id)));
     scene.run(at(0), at(1), |_| true);
     assert_eq!(scene.book.count(Direction::Outbound), 8);
-    (0..500).for_each(|id| tell(&mut scene.addresses, 1000 + id, &home(1000 + id)));
+    (0..500).for_each(|id| learn(&mut scene.addresses, 1000 + id, &home(1000 + id)));
     scene.run(at(3600), at(4200), |_| false);
     let dials = scene.dials.len() - 8;
     assert!((20..=23).contains(&dials), "{dials} dials in ten minutes: 2 at once, and one in 30 s");
@@ -184,15 +184,15 @@ fn with_half_of_the_places_taken_there_is_no_hurry() {
 #[test]
 fn a_feeler_pays_for_its_place_and_does_not_visit_who_is_connected() {
     let mut scene = Scene::new(0);
-    tell(&mut scene.addresses, 10, &home(10));
+    learn(&mut scene.addresses, 10, &home(10));
     scene.run(at(0), at(150), |_| true);
     let (felt_at, dial) = scene.dials.pop().unwrap();
     assert!(dial.is_feeler && scene.dials.is_empty());
     let left = (0..20).filter(|_| scene.book.pace.take_place(felt_at, &dial.address)).count();
     assert_eq!(left, 7, "of eight dials to one machine");
     // Another node, which dialled us from where it cannot be reached.
-    tell(&mut scene.addresses, 11, &home(11));
-    let inbound = Arrival {
+    learn(&mut scene.addresses, 11, &home(11));
+    let inbound = CompletedHandshake {
         key: key(11),
         direction: Direction::Inbound,
         instance: Uuid::from_u128(1),
@@ -201,7 +201,7 @@ fn a_feeler_pays_for_its_place_and_does_not_visit_who_is_connected() {
         address: None,
         observed: None,
     };
-    assert!(matches!(scene.book.on_up(at(151), inbound, &mut scene.rng), Decision::Keep { .. }));
+    assert!(matches!(scene.book.on_up(at(151), inbound, &mut scene.rng), SessionDecision::Keep { .. }));
     scene.run(at(151), at(1000), |_| true);
     assert!(scene.dials.is_empty(), "{:?}", scene.dials);
 }

@@ -1,8 +1,8 @@
-use super::super::{BookConfig, Decision};
+use super::super::{BookConfig, SessionDecision};
 use super::*;
 use crate::EndReason;
-use crate::addresses::{AddressBook, AddressClass, AddressRecord, Source};
-use crate::end_reason::End;
+use crate::addresses::{AddressBook, AddressClass, AddressRecord, RecordSource};
+use crate::end_reason::SessionEnd;
 use proptest::prelude::*;
 use rand::{SeedableRng, rngs::StdRng};
 use timed_primitives::{Signature, UnixTime};
@@ -18,8 +18,8 @@ fn at(seconds: u64) -> Instant {
     Instant(seconds * 1_000_000)
 }
 
-fn arrival(id: u32, subnet: u8, is_validator: bool) -> Arrival {
-    Arrival {
+fn arrival(id: u32, subnet: u8, is_validator: bool) -> CompletedHandshake {
+    CompletedHandshake {
         key: key(id),
         direction: Direction::Inbound,
         instance: Uuid::from_u128(1),
@@ -44,7 +44,10 @@ fn who_brought_something_new_is_kept_and_the_most_crowded_group_gives_way() {
     // Sixteen of one subnet, eight of others.
     for id in 1..=24 {
         let subnet = if id <= 16 { 1 } else { id as u8 };
-        assert!(matches!(book.on_up(at(u64::from(id)), arrival(id, subnet, false), &mut rng()), Decision::Keep { .. }));
+        assert!(matches!(
+            book.on_up(at(u64::from(id)), arrival(id, subnet, false), &mut rng()),
+            SessionDecision::Keep { .. }
+        ));
     }
     // 1..=4 by round trip, 13..=16 by use, 5..=8 by age: 9..=12 are the rest of the crowd, 17.. are alone.
     (1..=4).for_each(|id| book.on_measured(&key(id), u64::from(id), Duration::from_millis(1)));
@@ -54,18 +57,25 @@ fn who_brought_something_new_is_kept_and_the_most_crowded_group_gives_way() {
     (13..=16).for_each(|id| book.on_useful(at(100), &key(id)));
     for (newcomer, evicted) in [(100, 12), (101, 11), (102, 10), (103, 9)] {
         match book.on_up(at(200), arrival(newcomer, newcomer as u8, newcomer == 103), &mut rng()) {
-            Decision::Evict { victim, .. } => assert_eq!(victim, key(evicted)),
+            SessionDecision::Evict { victim, .. } => assert_eq!(victim, key(evicted)),
             other => panic!("{newcomer}: {other:?}"),
         }
     }
     let refused = book.on_up(at(201), arrival(104, 104, false), &mut rng());
-    assert_eq!(refused, Decision::Refuse { reason: EndReason::TooManyPeers }, "the rest of the crowd is protected");
+    assert_eq!(
+        refused,
+        SessionDecision::Refuse { reason: EndReason::TooManyPeers },
+        "the rest of the crowd is protected"
+    );
     let same = book.on_up(at(201), arrival(105, 1, false), &mut rng());
-    assert_eq!(same, Decision::Refuse { reason: EndReason::TooManyPeers });
-    assert!(matches!(book.on_up(at(202), arrival(106, 106, true), &mut rng()), Decision::Evict { .. }), "a validator");
+    assert_eq!(same, SessionDecision::Refuse { reason: EndReason::TooManyPeers });
+    assert!(
+        matches!(book.on_up(at(202), arrival(106, 106, true), &mut rng()), SessionDecision::Evict { .. }),
+        "a validator"
+    );
     book.add_configured(at(203), "peer:1", Some(key(107)), false);
     assert!(
-        matches!(book.on_up(at(203), arrival(107, 107, false), &mut rng()), Decision::Evict { .. }),
+        matches!(book.on_up(at(203), arrival(107, 107, false), &mut rng()), SessionDecision::Evict { .. }),
         "a configured one"
     );
     assert_eq!(book.count(Direction::Inbound), 24);
@@ -78,7 +88,7 @@ fn a_claim_to_be_a_validator_counts_while_it_is_one() {
     let _ = book.on_up(at(0), arrival(2, 2, false), &mut rng());
     for id in 10..30 {
         let refused = book.on_up(at(1), arrival(id, id as u8, true), &mut rng());
-        assert_eq!(refused, Decision::Refuse { reason: EndReason::TooManyPeers });
+        assert_eq!(refused, SessionDecision::Refuse { reason: EndReason::TooManyPeers });
     }
     book.on_role(&key(1), false);
     assert_eq!(book.session(&key(1)).map(|s| s.is_validator), Some(false));
@@ -91,7 +101,7 @@ enum Event {
     Down { id: u32 },
     Useful { id: u32 },
     Measured { id: u32, ms: u64 },
-    Told { id: u32 },
+    Learned { id: u32 },
     Dials,
     Failed,
     Wait { seconds: u64 },
@@ -104,7 +114,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (1u32..200).prop_map(|id| Event::Down { id }),
         1 => (1u32..200).prop_map(|id| Event::Useful { id }),
         1 => (1u32..200, 1u64..500).prop_map(|(id, ms)| Event::Measured { id, ms }),
-        2 => (200u32..2000).prop_map(|id| Event::Told { id }),
+        2 => (200u32..2000).prop_map(|id| Event::Learned { id }),
         3 => Just(Event::Dials),
         2 => Just(Event::Failed),
         2 => (1u64..60).prop_map(|seconds| Event::Wait { seconds }),
@@ -132,12 +142,12 @@ proptest! {
                     let plain = before.sessions().filter(|s| s.direction == Direction::Inbound && !s.is_validator && s.key.0[3] > 3);
                     let plain: Vec<&Session> = plain.collect();
                     let is_full = before.count(Direction::Inbound) >= inbound_max;
-                    if was_ours && is_full && let Decision::Replace { victim, .. } = decision {
+                    if was_ours && is_full && let SessionDecision::Replace { victim, .. } = decision {
                         prop_assert!(role == 0 || id <= 3, "only those who matter come in above the limit");
                         prop_assert!(victim.is_some() || plain.len() == protected(&plain).len(), "somebody could have given way");
                         above += usize::from(victim.is_none());
                     }
-                    if let Decision::Evict { victim, .. } | Decision::Replace { victim: Some(victim), .. } = decision {
+                    if let SessionDecision::Evict { victim, .. } | SessionDecision::Replace { victim: Some(victim), .. } = decision {
                         let gone = before.session(&victim).unwrap();
                         prop_assert!(plain.iter().any(|s| s.key == victim), "a validator or configured peer went");
                         prop_assert!(!protected(&plain).contains(&victim));
@@ -153,13 +163,13 @@ proptest! {
                     if let Some(at) = dialling.iter().position(|d| !d.is_feeler) {
                         let dial = dialling.swap_remove(at);
                         let key = dial.key.unwrap_or(key(id));
-                        let outbound = Arrival { key, direction: Direction::Outbound, dialled: Some(dial.address), ..arrival(id, 9, false) };
+                        let outbound = CompletedHandshake { key, direction: Direction::Outbound, dialled: Some(dial.address), ..arrival(id, 9, false) };
                         let _ = book.on_up(now, outbound, &mut rng);
                     }
                 }
                 Event::Down { id } => {
                     if let Some(generation) = book.session(&key(id)).map(|s| s.generation) {
-                        let _ = book.on_down(now, &key(id), generation, End::theirs(EndReason::ConnectionClosed), &mut rng);
+                        let _ = book.on_down(now, &key(id), generation, SessionEnd::theirs(EndReason::ConnectionClosed), &mut rng);
                     }
                 }
                 Event::Useful { id } => book.on_useful(now, &key(id)),
@@ -168,10 +178,10 @@ proptest! {
                         book.on_measured(&key(id), generation, Duration::from_millis(ms));
                     }
                 }
-                Event::Told { id } => {
+                Event::Learned { id } => {
                     let address = format!("11.{}.{}.1:7000", id / 250, id % 250);
                     let record = AddressRecord { key: key(id), address, time: unix, signature: Signature([0; 64]) };
-                    let source = Source { key: key(9999), ip: [12, 0, 0, 1].into() };
+                    let source = RecordSource { key: key(9999), ip: [12, 0, 0, 1].into() };
                     let _ = addresses.add(unix, record, source, AddressClass::Public);
                 }
                 Event::Dials => {
@@ -184,7 +194,7 @@ proptest! {
                     }
                 }
                 Event::Wait { seconds } => {
-                    // Who dials is told of the outcome within the time after which a dial counts as lost.
+                    // Who dials gets the outcome within the time after which a dial counts as lost.
                     for dial in dialling.drain(..) {
                         book.on_dial_failed(now, &dial.address, EndReason::DialTimeout, &mut rng);
                     }
@@ -217,7 +227,7 @@ proptest! {
         let mut up = Vec::new();
         for (n, (subnet, is_validator)) in (1u32..).zip(honest) {
             let decision = book.on_up(at(u64::from(n)), arrival(n, subnet, is_validator), &mut self::rng());
-            prop_assert!(!matches!(decision, Decision::Refuse { .. }), "{decision:?}");
+            prop_assert!(!matches!(decision, SessionDecision::Refuse { .. }), "{decision:?}");
             up.push(n);
         }
         attack(&mut book, at(1000));

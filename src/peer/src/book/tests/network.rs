@@ -14,7 +14,7 @@ fn address(id: usize) -> String {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum EndState {
-    /// The greeting is on its way.
+    /// The handshake is on its way.
     Pending,
     Up(u64),
     Closed,
@@ -284,7 +284,7 @@ impl Network {
             return node;
         }
         let direction = if end == 0 { Outbound } else { Inbound };
-        let arrival = Arrival {
+        let arrival = CompletedHandshake {
             key: node_key(peer as u32),
             direction,
             instance: Uuid::from_u128((peer as u128) << 64 | u128::from(lives[1 - end])),
@@ -294,25 +294,25 @@ impl Network {
             observed: None,
         };
         match self.nodes[node].book.on_up(self.now, arrival, &mut self.rng) {
-            Decision::Keep { generation, .. } => self.conns[conn].states[end] = EndState::Up(generation),
-            Decision::Replace { generation, older, reason, .. } => {
+            SessionDecision::Keep { generation, .. } => self.conns[conn].states[end] = EndState::Up(generation),
+            SessionDecision::Replace { generation, older, reason, .. } => {
                 let older = self.find(node, peer, older).expect("the older session is one of ours");
                 self.close(older, node, reason);
                 self.conns[conn].states[end] = EndState::Up(generation);
             }
-            Decision::Refuse { reason } => self.close(conn, node, reason),
-            Decision::Evict { .. } => panic!("nobody is evicted here"),
+            SessionDecision::Refuse { reason } => self.close(conn, node, reason),
+            SessionDecision::Evict { .. } => panic!("nobody is evicted here"),
         }
         node
     }
 
-    /// This end closes; the news reaches the other end after its greeting did.
+    /// This end closes; the news reaches the other end after its handshake did.
     fn close(&mut self, conn: usize, node: usize, reason: EndReason) {
         let end = usize::from(self.conns[conn].ends[1] == node);
         if let EndState::Up(generation) = self.conns[conn].states[end] {
             let peer = node_key(self.conns[conn].ends[1 - end] as u32);
             let departure =
-                self.nodes[node].book.on_down(self.now, &peer, generation, End::ours(reason), &mut self.rng);
+                self.nodes[node].book.on_down(self.now, &peer, generation, SessionEnd::ours(reason), &mut self.rng);
             assert_eq!(departure, Departure::Stale, "replaced before it was closed");
         }
         self.conns[conn].states[end] = EndState::Closed;
@@ -327,7 +327,7 @@ impl Network {
         self.conns[conn].states[end] = EndState::Closed;
         match state {
             EndState::Up(generation) if is_this_life => {
-                let (key, end) = (node_key(peer as u32), End::theirs(reason));
+                let (key, end) = (node_key(peer as u32), SessionEnd::theirs(reason));
                 let _ = self.nodes[node].book.on_down(self.now, &key, generation, end, &mut self.rng);
             }
             EndState::Pending if is_this_life && end == 0 => {

@@ -2,7 +2,7 @@
 
 use super::super::peers::on_one_thread;
 use super::super::pretend_peer::{PretendPeer, connect};
-use super::Scenario;
+use super::HostileScenario;
 use anyhow::Context as _;
 use std::io;
 use std::net::Ipv4Addr;
@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::sleep;
 
-/// Time between two bytes of a slow drip: a greeting would take a minute.
+/// Time between two bytes of a slow drip: a handshake would take a minute.
 const DRIP: Duration = Duration::from_millis(300);
 /// After a connection that did not come about.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -68,7 +68,7 @@ impl Plan {
 
 /// What the attackers did so far.
 #[derive(Debug, Default)]
-pub(super) struct Done {
+pub(super) struct AttackProgress {
     /// Connections begun. Bound: the plan's.
     pub(super) opened: AtomicU64,
     /// Of these, not accepted by the node's system.
@@ -76,17 +76,17 @@ pub(super) struct Done {
 }
 
 /// An attack that goes on until it is stopped.
-pub(super) struct Running {
-    pub(super) done: Arc<Done>,
+pub(super) struct RunningAttack {
+    pub(super) done: Arc<AttackProgress>,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<anyhow::Result<()>>,
 }
 
-impl Running {
+impl RunningAttack {
     /// # Errors
     /// When the system refuses a thread.
-    pub(super) fn start(attack: Scenario, plan: Plan) -> anyhow::Result<Self> {
-        let done = Arc::new(Done::default());
+    pub(super) fn start(attack: HostileScenario, plan: Plan) -> anyhow::Result<Self> {
+        let done = Arc::new(AttackProgress::default());
         let (stop, stopped) = oneshot::channel();
         let for_thread = done.clone();
         let run = move || {
@@ -111,17 +111,17 @@ impl Running {
     /// # Errors
     /// When it never began.
     pub(super) fn stop(self) -> anyhow::Result<()> {
-        // It may have ended by itself, which the thread tells.
+        // It may have ended by itself, which the thread reports.
         let _ = self.stop.send(());
         self.thread.join().map_err(|_| anyhow::anyhow!("the attackers have panicked"))?
     }
 }
 
 struct Attackers {
-    attack: Scenario,
+    attack: HostileScenario,
     plan: Plan,
     hello: Vec<u8>,
-    done: Arc<Done>,
+    done: Arc<AttackProgress>,
 }
 
 impl Attackers {
@@ -147,8 +147,8 @@ impl Attackers {
 
     async fn hold(&self, mut stream: TcpStream, number: u64) -> anyhow::Result<()> {
         match self.attack {
-            Scenario::HalfOpen => until_closed(stream).await?,
-            Scenario::SlowDrip => {
+            HostileScenario::HalfOpen => until_closed(stream).await?,
+            HostileScenario::SlowDrip => {
                 let (mut read, mut write) = stream.split();
                 let mut buffer = [0];
                 let drip = async {
@@ -163,18 +163,18 @@ impl Attackers {
                     closed = read.read(&mut buffer) => drop(closed?),
                 }
             }
-            Scenario::Quiet | Scenario::ConnectClose => {}
-            Scenario::RecordedHello => {
+            HostileScenario::Quiet | HostileScenario::ConnectClose => {}
+            HostileScenario::RecordedHello => {
                 stream.write_all(&self.hello).await?;
                 stream.read_u8().await?;
             }
-            Scenario::MuteTls => {
+            HostileScenario::MuteTls => {
                 let tls = Tls::new(&SecretKey::development("attacker", number))?;
                 until_closed(tls.dial(Box::new(stream), None).await?.stream).await?;
             }
-            Scenario::NeverReads => {
+            HostileScenario::NeverReads => {
                 let key = SecretKey::development("attacker", number);
-                let mut peer = PretendPeer::greet(stream, &key).await?;
+                let mut peer = PretendPeer::shake_hands(stream, &key).await?;
                 for request in 0.. {
                     let from = Height::FIRST.0;
                     peer.send(BlockSyncMessage::GetBlocks { request, from, count: BLOCKS_ASKED }).await?;

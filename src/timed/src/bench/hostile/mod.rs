@@ -7,12 +7,12 @@
 mod attack;
 mod watch;
 
-use super::lone_node::{Held, LoneNode};
+use super::lone_node::{LoneNode, NodeUsage};
 use super::peers::on_one_thread;
-use super::pretend_peer::{PretendPeer, Seen, connect_many};
+use super::pretend_peer::{PretendCounts, PretendPeer, connect_many};
 use super::report::{self, Percentiles, float, ms, rounded};
 use crate::cli::table::{left, right, table};
-use attack::{Plan, Running, newcomer};
+use attack::{Plan, RunningAttack, newcomer};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -22,15 +22,15 @@ use std::time::{Duration, Instant};
 use timed_primitives::SecretKey;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
-use watch::{Handshakes, Watch};
+use watch::{HandshakeFigures, Watch};
 
-/// After the peers are connected, before the node's memory is looked at; and after an attack, before it is looked at again.
+/// After the peers are connected, before the node's memory is measured; and after an attack, before it is measured again.
 const SETTLE: Duration = Duration::from_secs(1);
 /// From the start of an attack until the first newcomer.
 const RAMP: Duration = Duration::from_millis(500);
 /// Time between two newcomers, whatever became of the one before.
 const NEWCOMER_EVERY: Duration = Duration::from_millis(100);
-/// How long a newcomer tries: what a node gives a dial and a greeting.
+/// How long a newcomer tries: what a node gives a dial and a handshake.
 const NEWCOMER_LIMIT: Duration = Duration::from_secs(8);
 /// Full blocks of a node that is asked for blocks: more than its lane for blocks holds.
 const BLOCKS: u32 = 16;
@@ -41,16 +41,16 @@ const PING_EVERY: Duration = Duration::from_millis(250);
 
 /// What is done to the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Scenario {
+enum HostileScenario {
     /// Nothing: newcomers and peers alone.
     Quiet,
     /// Connections that never send a byte.
     HalfOpen,
-    /// A byte of a TLS greeting every 300 ms.
+    /// A byte of a TLS hello every 300 ms.
     SlowDrip,
     /// Connections that are closed at once.
     ConnectClose,
-    /// A recorded TLS greeting, closed when the node has answered it: the node computes, the attackers do not.
+    /// A recorded TLS hello, closed when the node has answered it: the node computes, the attackers do not.
     RecordedHello,
     /// TLS completed with a new key, and then nothing.
     MuteTls,
@@ -58,7 +58,7 @@ enum Scenario {
     NeverReads,
 }
 
-impl Scenario {
+impl HostileScenario {
     /// Full blocks that the node has.
     const fn blocks(self) -> Option<u32> {
         match self {
@@ -93,8 +93,8 @@ impl Scenario {
 pub(super) struct HostileArgs {
     /// What is done to the node, each on its own.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,...",
-        default_values_t = Scenario::value_variants().iter().copied())]
-    scenarios: Vec<Scenario>,
+        default_values_t = HostileScenario::value_variants().iter().copied())]
+    scenarios: Vec<HostileScenario>,
     /// How long newcomers come in each, such as 10s.
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = crate::args::parse_duration)]
     time: Duration,
@@ -129,8 +129,8 @@ pub(super) fn run(arguments: &HostileArgs) -> anyhow::Result<()> {
 }
 
 /// What came out of one scenario.
-struct Measured {
-    scenario: Scenario,
+struct HostileFigures {
+    scenario: HostileScenario,
     attackers: u16,
     /// From the start of the attack to its end.
     attacked: Duration,
@@ -140,15 +140,15 @@ struct Measured {
     newcomers: Newcomers,
     peers_dropped: u64,
     peer_pings: Percentiles,
-    before: Held,
-    peak: Held,
-    after: Held,
+    before: NodeUsage,
+    peak: NodeUsage,
+    after: NodeUsage,
     cpu_percent: f64,
     queued_bytes: f64,
-    handshakes: Handshakes,
+    handshakes: HandshakeFigures,
 }
 
-fn measure(scenario: Scenario, arguments: &HostileArgs, folder: &Path) -> anyhow::Result<Measured> {
+fn measure(scenario: HostileScenario, arguments: &HostileArgs, folder: &Path) -> anyhow::Result<HostileFigures> {
     let folder = folder.join(scenario.name());
     std::fs::create_dir_all(&folder)?;
     report::progress(format!("{} ...", scenario.name()));
@@ -160,13 +160,13 @@ fn measure(scenario: Scenario, arguments: &HostileArgs, folder: &Path) -> anyhow
         connections_max: arguments.connections_max,
     };
     on_one_thread(async {
-        let seen = Rc::new(Seen::default());
+        let seen = Rc::new(PretendCounts::default());
         connect_many(arguments.peers, node.port(), Some(PING_EVERY), &seen).await?;
         sleep(SETTLE).await;
-        let before = node.held()?;
+        let before = node.usage()?;
         let watch = Watch::start(&node)?;
         let begin = Instant::now();
-        let attack = (scenario != Scenario::Quiet).then(|| Running::start(scenario, plan)).transpose()?;
+        let attack = (scenario != HostileScenario::Quiet).then(|| RunningAttack::start(scenario, plan)).transpose()?;
         sleep(RAMP).await;
         seen.round_trips.borrow_mut().clear();
         let (cpu, start) = (node.cpu()?, Instant::now());
@@ -180,8 +180,8 @@ fn measure(scenario: Scenario, arguments: &HostileArgs, folder: &Path) -> anyhow
             attack.stop()?;
         }
         sleep(SETTLE).await;
-        let (after, watched) = (node.held()?, watch.stop()?);
-        Ok(Measured {
+        let (after, watched) = (node.usage()?, watch.stop()?);
+        Ok(HostileFigures {
             scenario,
             attackers: plan.attackers,
             attacked,
@@ -195,8 +195,8 @@ fn measure(scenario: Scenario, arguments: &HostileArgs, folder: &Path) -> anyhow
             peak: watched.peak,
             after,
             cpu_percent: 100.0 * cpu.as_secs_f64() / elapsed.as_secs_f64().max(1e-9),
-            queued_bytes: watched.told.queued_bytes,
-            handshakes: watched.told.handshakes,
+            queued_bytes: watched.metrics.queued_bytes,
+            handshakes: watched.metrics.handshakes,
         })
     })
 }
@@ -237,18 +237,18 @@ async fn newcomers(port: u16, time: Duration) -> Newcomers {
     newcomers
 }
 
-fn as_json(measured: &[Measured], arguments: &HostileArgs) -> Value {
+fn as_json(measured: &[HostileFigures], arguments: &HostileArgs) -> Value {
     json!({
         "benchmark": "hostile",
         "setting": report::setting(),
         "time_s": arguments.time.as_secs_f64(),
         "subnets": arguments.subnets,
         "peers": arguments.peers,
-        "scenarios": measured.iter().map(Measured::as_json).collect::<Vec<_>>(),
+        "scenarios": measured.iter().map(HostileFigures::as_json).collect::<Vec<_>>(),
     })
 }
 
-impl Measured {
+impl HostileFigures {
     fn ready(&self) -> Percentiles {
         Percentiles::of(self.newcomers.ready.clone())
     }
@@ -262,7 +262,7 @@ impl Measured {
             let [p50, p99, max] = [times.p50, times.p99, times.max].map(|ms| rounded(ms, 2));
             json!({ "p50": p50, "p99": p99, "max": max })
         };
-        let held = |held: Held| json!({ "memory_mib": rounded(held.memory_mib, 1), "open_files": held.files });
+        let usage = |usage: NodeUsage| json!({ "memory_mib": rounded(usage.memory_mib, 1), "open_files": usage.files });
         json!({
             "scenario": self.scenario.name(),
             "attackers": self.attackers,
@@ -279,9 +279,9 @@ impl Measured {
             },
             "peers_dropped": self.peers_dropped,
             "peer_ping_ms": times(self.peer_pings),
-            "before": held(self.before),
-            "peak": held(self.peak),
-            "after": held(self.after),
+            "before": usage(self.before),
+            "peak": usage(self.peak),
+            "after": usage(self.after),
             "queued_mib": rounded(self.queued_bytes / 1_048_576.0, 1),
             "cpu_percent": rounded(self.cpu_percent, 1),
             "handshakes": {
@@ -312,7 +312,7 @@ impl Measured {
     }
 }
 
-fn print(measured: &[Measured]) {
+fn print(measured: &[HostileFigures]) {
     let columns = [
         left("attack"),
         right("opened/s"),
@@ -327,7 +327,7 @@ fn print(measured: &[Measured]) {
         right("handshakes"),
         right("gave way"),
     ];
-    report::print_text(&table(&columns, measured.iter().map(Measured::row).collect(), str::to_owned));
+    report::print_text(&table(&columns, measured.iter().map(HostileFigures::row).collect(), str::to_owned));
     report::print_text(
         "Times: p50 / p99 / largest. Memory: before / most / after. Queued for peers, files and handshakes: the most. CPU: of one core.",
     );

@@ -1,6 +1,6 @@
 //! Looks at the node from a thread of its own while it is attacked, so that nothing waits for the look.
 
-use super::super::lone_node::{Held, LoneNode, held};
+use super::super::lone_node::{LoneNode, NodeUsage, usage};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,36 +15,36 @@ const PAGE_BYTES_MAX: u64 = 1 << 20;
 /// Longest wait for it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// What the node tells of those who are no peers yet.
+/// What the node reports of those who are no peers yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Handshakes {
+pub(super) struct HandshakeFigures {
     pub(super) under_way: f64,
     pub(super) begun: f64,
     pub(super) gave_way: f64,
     pub(super) refused: f64,
 }
 
-/// What its metrics tell.
+/// What its metrics say.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Told {
+pub(super) struct NodeMetrics {
     /// Waiting to be sent, to all peers.
     pub(super) queued_bytes: f64,
-    pub(super) handshakes: Handshakes,
+    pub(super) handshakes: HandshakeFigures,
 }
 
 /// What was seen.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct WatchFigures {
     /// The most of each, not all at one time.
-    pub(super) peak: Held,
+    pub(super) peak: NodeUsage,
     /// Most bytes queued and most handshakes under way, and the last sums.
-    pub(super) told: Told,
+    pub(super) metrics: NodeMetrics,
 }
 
 /// Looks until it is stopped.
 pub(super) struct Watch {
     stop: Sender<()>,
-    thread: JoinHandle<anyhow::Result<Seen>>,
+    thread: JoinHandle<anyhow::Result<WatchFigures>>,
 }
 
 impl Watch {
@@ -58,27 +58,27 @@ impl Watch {
     }
 
     /// # Errors
-    /// When the node has ended, or does not tell.
-    pub(super) fn stop(self) -> anyhow::Result<Seen> {
-        // It may have ended with an error, which the thread tells.
+    /// When the node has ended, or does not answer.
+    pub(super) fn stop(self) -> anyhow::Result<WatchFigures> {
+        // It may have ended with an error, which the thread reports.
         let _ = self.stop.send(());
         self.thread.join().map_err(|_| anyhow::anyhow!("the watch has panicked"))?
     }
 }
 
-fn look(pid: u32, rpc_port: u16, stopped: &Receiver<()>) -> anyhow::Result<Seen> {
-    let mut seen = Seen::default();
+fn look(pid: u32, rpc_port: u16, stopped: &Receiver<()>) -> anyhow::Result<WatchFigures> {
+    let mut seen = WatchFigures::default();
     for number in 0_u32.. {
         let is_last = stopped.recv_timeout(LOOK_EVERY) != Err(RecvTimeoutError::Timeout);
-        let now = held(pid)?;
+        let now = usage(pid)?;
         seen.peak.memory_mib = seen.peak.memory_mib.max(now.memory_mib);
         seen.peak.files = seen.peak.files.max(now.files);
         if is_last || number % METRICS_EVERY == 0 {
-            let now = told(rpc_port)?;
-            let under_way = now.handshakes.under_way.max(seen.told.handshakes.under_way);
-            seen.told = Told {
-                queued_bytes: now.queued_bytes.max(seen.told.queued_bytes),
-                handshakes: Handshakes { under_way, ..now.handshakes },
+            let now = metrics(rpc_port)?;
+            let under_way = now.handshakes.under_way.max(seen.metrics.handshakes.under_way);
+            seen.metrics = NodeMetrics {
+                queued_bytes: now.queued_bytes.max(seen.metrics.queued_bytes),
+                handshakes: HandshakeFigures { under_way, ..now.handshakes },
             };
         }
         if is_last {
@@ -89,7 +89,7 @@ fn look(pid: u32, rpc_port: u16, stopped: &Receiver<()>) -> anyhow::Result<Seen>
 }
 
 /// Asks the node.
-fn told(rpc_port: u16) -> anyhow::Result<Told> {
+fn metrics(rpc_port: u16) -> anyhow::Result<NodeMetrics> {
     let agent: Agent = Agent::config_builder().timeout_global(Some(ANSWER_WITHIN)).proxy(None).build().into();
     let mut answer = agent.get(format!("http://127.0.0.1:{rpc_port}/metrics")).call()?;
     let page = answer.body_mut().with_config().limit(PAGE_BYTES_MAX).read_to_string()?;
@@ -97,18 +97,18 @@ fn told(rpc_port: u16) -> anyhow::Result<Told> {
 }
 
 /// What the page says; 0 of what it does not.
-fn read(page: &str) -> Told {
+fn read(page: &str) -> NodeMetrics {
     let values = |name: &str| {
         let is_meant =
             |series: &str| series.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('{'));
         let samples = page.lines().filter_map(|line| line.rsplit_once(' ')).filter(|(series, _)| is_meant(series));
         samples.filter_map(|(_, value)| value.parse::<f64>().ok()).sum::<f64>()
     };
-    let handshakes = Handshakes {
+    let handshakes = HandshakeFigures {
         under_way: values("timed_peer_handshakes"),
         begun: values("timed_peer_handshakes_begun_total"),
         gave_way: values("timed_peer_handshakes_gave_way_total"),
         refused: values("timed_peer_connections_refused_total"),
     };
-    Told { queued_bytes: values("timed_peer_queue_bytes"), handshakes }
+    NodeMetrics { queued_bytes: values("timed_peer_queue_bytes"), handshakes }
 }

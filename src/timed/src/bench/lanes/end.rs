@@ -1,8 +1,8 @@
 //! What the two ends do: the far one asks for decided blocks and answers votes, the near one sends both and takes the times.
 
-use super::super::peers::way::{self, Node, Side};
+use super::super::peers::path::{self, BenchNode, BenchSide};
 use super::super::report::ms;
-use super::world::Place;
+use super::world::LinkSide;
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(6);
 
 /// What the near end has measured in one phase. Times are round trips. Unit: ms.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Phase {
+pub(super) struct LanesPhase {
     pub(super) votes: Vec<f64>,
     pub(super) votes_sent: u64,
     /// Votes that arrived before blocks which were sent earlier.
@@ -45,9 +45,9 @@ pub(super) struct Phase {
 
 /// What the near end has measured.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Told {
-    pub(super) idle: Phase,
-    pub(super) loaded: Phase,
+pub(super) struct NearFigures {
+    pub(super) idle: LanesPhase,
+    pub(super) loaded: LanesPhase,
     /// Decided blocks that arrived at the far end.
     pub(super) blocks: u64,
     /// Between the first and the last of them. Unit: bytes per second.
@@ -88,12 +88,12 @@ impl Marks {
 
 /// The far end: answers until its process is ended.
 pub(super) async fn far() -> anyhow::Result<()> {
-    let listener = TcpTransport.bind(SocketAddr::from((Place::Far.address(), PORT))).await?;
+    let listener = TcpTransport.bind(SocketAddr::from((LinkSide::Far.address(), PORT))).await?;
     println!("listens");
-    let mut node = way::node(Side::Far, Some(listener), None).await?;
+    let mut node = path::node(BenchSide::Far, Some(listener), None).await?;
     let (start, mut seen, mut request) = (Instant::now(), Marks::default(), 0);
     let now = || u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let ask = |node: &Node, request: &mut u64| {
+    let ask = |node: &BenchNode, request: &mut u64| {
         *request += 1;
         (node.send)(BlockSyncMessage::GetBlocks { request: *request, from: 1, count: BLOCKS }.into());
     };
@@ -124,7 +124,7 @@ pub(super) async fn far() -> anyhow::Result<()> {
 /// What is under way between the near end's tasks.
 #[derive(Default)]
 struct Measuring {
-    phase: Phase,
+    phase: LanesPhase,
     votes: u64,
     /// Votes under way: number, when it was sent, blocks sent before it.
     open: std::collections::BTreeMap<u64, (Instant, u64)>,
@@ -144,9 +144,9 @@ impl Measuring {
 }
 
 /// The near end: measures an idle link, then a busy one.
-pub(super) async fn near(idle: Duration, loaded: Duration) -> anyhow::Result<Told> {
-    let address = SocketAddr::from((Place::Far.address(), PORT));
-    let Node { send, ping, outlets, view } = way::node(Side::Near, None, Some(address)).await?;
+pub(super) async fn near(idle: Duration, loaded: Duration) -> anyhow::Result<NearFigures> {
+    let address = SocketAddr::from((LinkSide::Far.address(), PORT));
+    let BenchNode { send, ping, outlets, view } = path::node(BenchSide::Near, None, Some(address)).await?;
     let (mut consensus, mut block_sync) = (outlets.consensus, outlets.block_sync);
     let state = Rc::new(RefCell::new(Measuring::default()));
     let (for_votes, for_blocks) = (state.clone(), state.clone());
@@ -180,7 +180,7 @@ pub(super) async fn near(idle: Duration, loaded: Duration) -> anyhow::Result<Tol
     let (bytes, micros) = (seen.blocks.saturating_sub(1) * BLOCK_BYTES as u64, seen.last_at - seen.first_at);
     let bulk_rate = super::super::report::float(bytes * 1_000_000 / micros.max(1));
     let sessions_lost = view.borrow().ended.len();
-    Ok(Told { idle, loaded, blocks: seen.blocks, bulk_rate, sessions_lost })
+    Ok(NearFigures { idle, loaded, blocks: seen.blocks, bulk_rate, sessions_lost })
 }
 
 /// Sends votes and pings for so long, and waits for the last answers.
@@ -190,7 +190,7 @@ async fn phase(
     state: &Rc<RefCell<Measuring>>,
     time: Duration,
     asks: u64,
-) -> anyhow::Result<Phase> {
+) -> anyhow::Result<LanesPhase> {
     let start = Instant::now();
     let (mut votes, mut pings) = (interval(VOTE_EVERY), interval(PING_EVERY));
     votes.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -49,7 +49,7 @@ impl Quality {
 
 /// One direction of a link. Times count from any beginning.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct LinkDirection {
     quality: Quality,
     /// Bytes of each packet that do not count.
     uncounted: usize,
@@ -74,7 +74,7 @@ struct Codel {
     last_count: u32,
 }
 
-impl Link {
+impl LinkDirection {
     /// Nothing waits. So many bytes of each packet do not count, since only this link's surroundings add them.
     pub(super) fn new(quality: Quality, uncounted: usize) -> Self {
         Self {
@@ -143,7 +143,7 @@ impl Link {
     }
 
     /// The head, and whether it may be dropped: all have waited too long for a whole interval.
-    fn take_and_judge(&mut self, now: Duration) -> Option<((Duration, Vec<u8>), bool)> {
+    fn take_and_decide(&mut self, now: Duration) -> Option<((Duration, Vec<u8>), bool)> {
         let Some(head) = self.take() else {
             self.codel.first_above = None;
             return None;
@@ -157,19 +157,19 @@ impl Link {
     }
 
     fn take_by_codel(&mut self, now: Duration) -> Option<(Duration, Vec<u8>)> {
-        let (mut head, mut may_drop) = self.take_and_judge(now)?;
+        let (mut head, mut may_drop) = self.take_and_decide(now)?;
         if self.codel.dropping {
             self.codel.dropping = may_drop;
             while self.codel.dropping && now >= self.codel.drop_next {
                 self.dropped += 1;
                 self.codel.count += 1;
-                (head, may_drop) = self.take_and_judge(now)?;
+                (head, may_drop) = self.take_and_decide(now)?;
                 self.codel.dropping = may_drop;
                 self.codel.drop_next = control_law(self.codel.drop_next, self.codel.count);
             }
         } else if may_drop {
             self.dropped += 1;
-            head = self.take_and_judge(now)?.0;
+            head = self.take_and_decide(now)?.0;
             self.codel.dropping = true;
             let lately = now.saturating_sub(self.codel.drop_next) < 16 * INTERVAL;
             let more = self.codel.count.saturating_sub(self.codel.last_count);
@@ -192,9 +192,9 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn link(queueing: Queueing) -> Link {
+    fn link(queueing: Queueing) -> LinkDirection {
         // A packet of 1,000 bytes takes 10 ms.
-        Link::new(Quality { rate: 100_000, delay: 5 * MS, queueing }, 0)
+        LinkDirection::new(Quality { rate: 100_000, delay: 5 * MS, queueing }, 0)
     }
 
     #[test]
@@ -244,7 +244,7 @@ mod tests {
         }
         assert_eq!((burst.carried, burst.dropped), (10, 0), "the last waited for 90 ms, less than an interval");
         // A packet takes 1 ms, and three wait at any time.
-        let mut short = Link::new(Quality { rate: 1_000_000, delay: MS, queueing: Queueing::Codel }, 0);
+        let mut short = LinkDirection::new(Quality { rate: 1_000_000, delay: MS, queueing: Queueing::Codel }, 0);
         (0..3).for_each(|_| short.on_packet(Duration::ZERO, vec![0; 1_000]));
         for n in 0..500 {
             short.on_packet(n * MS, vec![0; 1_000]);

@@ -10,14 +10,14 @@ use super::peers::{like_a_node_that_has_seen_a_block, on_one_thread};
 use super::report::{self, Percentiles, float, ms, rounded};
 use anyhow::Context as _;
 use clap::Args;
-use end::{Phase, Told};
+use end::{LanesPhase, NearFigures};
 use link::{Quality, Queueing};
-use relay::Relay;
+use relay::LinkRelay;
 use serde_json::{Value, json};
 use std::time::Duration;
 use timed_actors::transport::CONGESTION_CONTROL;
 use timed_peer::chunk_bytes;
-use world::{EndProcess, Place};
+use world::{EndProcess, LinkSide};
 
 /// Beside two chunks, what may be added to a message's way. Unit: ms.
 const ADDED_MS: f64 = 20.0;
@@ -55,7 +55,7 @@ pub(super) struct LanesArgs {
 /// Flags of one end.
 #[derive(Clone, Debug, Args)]
 pub(super) struct EndArgs {
-    place: Place,
+    place: LinkSide,
     #[arg(long, value_parser = crate::args::parse_duration)]
     idle: Duration,
     #[arg(long, value_parser = crate::args::parse_duration)]
@@ -83,9 +83,9 @@ pub(super) fn run(arguments: &LanesArgs) -> anyhow::Result<()> {
             "round_trip_ms": ms(arguments.round_trip),
             "queue": arguments.queue.name(),
             "congestion": congestion(arguments),
-            "links": measured.iter().map(Measured::as_json).collect::<Vec<_>>(),
+            "links": measured.iter().map(LanesFigures::as_json).collect::<Vec<_>>(),
         })),
-        false => measured.iter().for_each(Measured::print),
+        false => measured.iter().for_each(LanesFigures::print),
     }
     Ok(())
 }
@@ -110,10 +110,10 @@ pub(super) fn run_end(arguments: &EndArgs) -> anyhow::Result<()> {
     like_a_node_that_has_seen_a_block();
     on_one_thread(async {
         match arguments.place {
-            Place::Far => end::far().await,
-            Place::Near => {
-                let told = end::near(arguments.idle, arguments.time).await?;
-                println!("{}", serde_json::to_string(&told)?);
+            LinkSide::Far => end::far().await,
+            LinkSide::Near => {
+                let near = end::near(arguments.idle, arguments.time).await?;
+                println!("{}", serde_json::to_string(&near)?);
                 Ok(())
             }
         }
@@ -121,15 +121,15 @@ pub(super) fn run_end(arguments: &EndArgs) -> anyhow::Result<()> {
 }
 
 /// One rate.
-struct Measured {
+struct LanesFigures {
     mbit: u64,
     quality: Quality,
-    told: Told,
+    near: NearFigures,
     carried: u64,
     dropped: u64,
 }
 
-fn measure(mbit: u64, arguments: &LanesArgs) -> anyhow::Result<Measured> {
+fn measure(mbit: u64, arguments: &LanesArgs) -> anyhow::Result<LanesFigures> {
     let quality = Quality { rate: mbit * 125_000, delay: arguments.round_trip / 2, queueing: arguments.queue };
     let mut flags = Vec::new();
     for (flag, time) in [("--idle", arguments.idle), ("--time", arguments.time)] {
@@ -138,14 +138,14 @@ fn measure(mbit: u64, arguments: &LanesArgs) -> anyhow::Result<Measured> {
     if let Some(congestion) = &arguments.congestion {
         flags.extend(["--congestion".to_owned(), congestion.clone()]);
     }
-    let (mut far, mut near) = (EndProcess::start(Place::Far, &flags)?, EndProcess::start(Place::Near, &flags)?);
-    let relay = Relay::start(quality)?;
+    let (mut far, mut near) = (EndProcess::start(LinkSide::Far, &flags)?, EndProcess::start(LinkSide::Near, &flags)?);
+    let relay = LinkRelay::start(quality)?;
     far.go()?;
     far.line()?;
     near.go()?;
-    let told = serde_json::from_str(&near.line()?).context("the near end tells nonsense")?;
+    let near = serde_json::from_str(&near.line()?).context("the near end reports nonsense")?;
     let (carried, dropped) = relay.packets();
-    Ok(Measured { mbit, quality, told, carried, dropped })
+    Ok(LanesFigures { mbit, quality, near, carried, dropped })
 }
 
 /// What load adds to the middle of the idle link's times.
@@ -154,7 +154,7 @@ fn added(idle: &[f64], loaded: &[f64]) -> Percentiles {
     Percentiles::of(loaded.iter().map(|time| time - base).collect())
 }
 
-impl Measured {
+impl LanesFigures {
     /// A chunk at this rate.
     fn chunk(&self) -> usize {
         chunk_bytes(self.quality.rate)
@@ -166,16 +166,16 @@ impl Measured {
     }
 
     fn votes(&self) -> Percentiles {
-        added(&self.told.idle.votes, &self.told.loaded.votes)
+        added(&self.near.idle.votes, &self.near.loaded.votes)
     }
 
     fn pings(&self) -> Percentiles {
-        added(&self.told.idle.pings, &self.told.loaded.pings)
+        added(&self.near.idle.pings, &self.near.loaded.pings)
     }
 
     /// Blocks that arrived. Unit: Mbit/s.
     fn goodput(&self) -> f64 {
-        self.told.bulk_rate * 8.0 / 1e6
+        self.near.bulk_rate * 8.0 / 1e6
     }
 
     fn as_json(&self) -> Value {
@@ -183,7 +183,7 @@ impl Measured {
             let [p50, p99, max] = [times.p50, times.p99, times.max].map(|ms| rounded(ms, 1));
             json!({ "p50": p50, "p99": p99, "max": max })
         };
-        let of = |phase: &Phase| {
+        let of = |phase: &LanesPhase| {
             json!({
                 "votes_sent": phase.votes_sent,
                 "votes_answered": phase.votes.len(),
@@ -202,18 +202,18 @@ impl Measured {
             "pings_added_ms": shown(self.pings()),
             "bulk_mbit_per_second": rounded(self.goodput(), 3),
             "bulk_share": rounded(self.goodput() / float(self.mbit), 3),
-            "blocks": self.told.blocks,
-            "sessions_lost": self.told.sessions_lost,
+            "blocks": self.near.blocks,
+            "sessions_lost": self.near.sessions_lost,
             "packets": { "carried": self.carried, "dropped": self.dropped },
-            "idle": of(&self.told.idle),
-            "loaded": of(&self.told.loaded),
+            "idle": of(&self.near.idle),
+            "loaded": of(&self.near.loaded),
         })
     }
 
     fn print(&self) {
         let rate = format!("{} Mbit/s", self.mbit);
         let added = |times: Percentiles| format!("{:.1} / {:.1} / {:.1} ms", times.p50, times.p99, times.max);
-        let Told { loaded, .. } = &self.told;
+        let NearFigures { loaded, .. } = &self.near;
         let share = format!("{:.0} % of the link", 100.0 * self.goodput() / float(self.mbit));
         let bound = format!("p50 / p99 / largest; may be {:.1} ms", self.bound_ms());
         let pings_lost = loaded.pings_sent - loaded.pings.len() as u64;
@@ -224,7 +224,7 @@ impl Measured {
             ("  added to votes", added(self.votes()), &bound),
             ("  added to pings", added(self.pings()), ""),
             ("  votes and pings lost", format!("{votes_lost}, {pings_lost}"), &sent),
-            ("  sessions lost", self.told.sessions_lost.to_string(), ""),
+            ("  sessions lost", self.near.sessions_lost.to_string(), ""),
         ]);
     }
 }

@@ -1,7 +1,7 @@
 //! The link between the two ends, as a third machine: takes the packets of each, lets them wait as the link says, hands them to the other.
 
-use super::link::{Link, Quality};
-use super::world::{self, Place};
+use super::link::{LinkDirection, Quality};
+use super::world::{self, LinkSide};
 use anyhow::Context as _;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -21,14 +21,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// One direction.
 struct OneWay {
-    link: Mutex<Link>,
+    link: Mutex<LinkDirection>,
     filled: Condvar,
     start: Instant,
     ended: Arc<AtomicBool>,
 }
 
 impl OneWay {
-    fn link(&self) -> MutexGuard<'_, Link> {
+    fn link(&self) -> MutexGuard<'_, LinkDirection> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -67,27 +67,27 @@ impl OneWay {
 }
 
 /// The link at work. Ends when dropped.
-pub(super) struct Relay {
-    ways: [Arc<OneWay>; 2],
+pub(super) struct LinkRelay {
+    directions: [Arc<OneWay>; 2],
     ended: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Relay {
+impl LinkRelay {
     /// Both directions, in the network namespace of the caller.
     pub(super) fn start(quality: Quality) -> anyhow::Result<Self> {
         let ended = Arc::new(AtomicBool::new(false));
-        let way = || {
-            let (link, start) = (Mutex::new(Link::new(quality, TUNNEL_BYTES)), Instant::now());
+        let direction = || {
+            let (link, start) = (Mutex::new(LinkDirection::new(quality, TUNNEL_BYTES)), Instant::now());
             Arc::new(OneWay { link, filled: Condvar::new(), start, ended: ended.clone() })
         };
-        let ways = [way(), way()];
-        let sockets = [socket(Place::Near)?, socket(Place::Far)?];
+        let directions = [direction(), direction()];
+        let sockets = [socket(LinkSide::Near)?, socket(LinkSide::Far)?];
         let mut threads = Vec::new();
-        for (way, from, to) in [(&ways[0], 0, 1), (&ways[1], 1, 0)] {
+        for (direction, from, to) in [(&directions[0], 0, 1), (&directions[1], 1, 0)] {
             let (incoming, outgoing) = (sockets[from].try_clone()?, sockets[to].try_clone()?);
-            let address = [Place::Near, Place::Far][to].wire_address();
-            let (taker, giver) = (way.clone(), way.clone());
+            let address = [LinkSide::Near, LinkSide::Far][to].wire_address();
+            let (taker, giver) = (direction.clone(), direction.clone());
             let take_in = move || {
                 if let Err(error) = taker.take_in(&incoming) {
                     eprintln!("timed: the link does not carry any more: {error:#}");
@@ -100,21 +100,21 @@ impl Relay {
                     .spawn(move || giver.hand_out(&outgoing, address))?,
             );
         }
-        Ok(Self { ways, ended, threads })
+        Ok(Self { directions, ended, threads })
     }
 
     /// Packets carried and dropped, both directions together.
     pub(super) fn packets(&self) -> (u64, u64) {
-        let of = |way: &Arc<OneWay>| {
-            let link = way.link();
+        let of = |direction: &Arc<OneWay>| {
+            let link = direction.link();
             (link.carried, link.dropped)
         };
-        let [near, far] = self.ways.each_ref().map(of);
+        let [near, far] = self.directions.each_ref().map(of);
         (near.0 + far.0, near.1 + far.1)
     }
 }
 
-impl Drop for Relay {
+impl Drop for LinkRelay {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Release);
         self.threads.drain(..).for_each(|thread| drop(thread.join()));
@@ -122,7 +122,7 @@ impl Drop for Relay {
 }
 
 /// Where the packets of an end come from, and leave for it.
-fn socket(place: Place) -> anyhow::Result<UdpSocket> {
+fn socket(place: LinkSide) -> anyhow::Result<UdpSocket> {
     let own = place.relay_address();
     let socket = UdpSocket::bind((own, world::TUNNEL_PORT)).with_context(|| format!("cannot listen on {own}"))?;
     socket.set_read_timeout(Some(LOOK_EVERY))?;

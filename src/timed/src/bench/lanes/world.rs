@@ -30,14 +30,14 @@ pub(super) const NEEDS: &str =
 
 /// One of the two ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Place {
+pub(super) enum LinkSide {
     /// Dials, and sends blocks.
     Near,
     /// Listens, and asks for blocks.
     Far,
 }
 
-impl Place {
+impl LinkSide {
     const fn number(self) -> u8 {
         match self {
             Self::Near => 1,
@@ -114,12 +114,12 @@ pub(super) struct EndProcess {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
-    place: Place,
+    place: LinkSide,
 }
 
 impl EndProcess {
     /// Starts the end in a namespace of its own and lays the wire to it.
-    pub(super) fn start(place: Place, arguments: &[String]) -> anyhow::Result<Self> {
+    pub(super) fn start(place: LinkSide, arguments: &[String]) -> anyhow::Result<Self> {
         let own = namespace("self")?;
         let mut command = Command::new("unshare");
         command.args(["--net", "--"]).arg(std::env::current_exe()?);
@@ -168,11 +168,11 @@ impl Drop for EndProcess {
 
 /// Which network namespace a process is in.
 fn namespace(pid: &str) -> anyhow::Result<std::path::PathBuf> {
-    std::fs::read_link(format!("/proc/{pid}/ns/net")).context("the system does not tell a process's namespace")
+    std::fs::read_link(format!("/proc/{pid}/ns/net")).context("the system does not show a process's namespace")
 }
 
 /// In the end's own process: waits until the wire lies, and sets up the link's end.
-pub(super) fn set_up_end(place: Place, congestion: Option<&str>) -> anyhow::Result<()> {
+pub(super) fn set_up_end(place: LinkSide, congestion: Option<&str>) -> anyhow::Result<()> {
     let mut line = String::new();
     anyhow::ensure!(std::io::stdin().read_line(&mut line)? > 0, "nobody starts this end");
     end_with_input()?;

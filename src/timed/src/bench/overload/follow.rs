@@ -1,6 +1,6 @@
 //! Sees blocks as a client does: `waitfornewblock`, then `getblock`, on a thread for each node.
 
-use crate::cli::{Connection, Failure};
+use crate::cli::{Failure, NodeConnection};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ impl Followers {
         let is_over = Arc::<AtomicBool>::default();
         let mut threads = Vec::new();
         for (node, folder) in folders.enumerate() {
-            let mut connection = Connection::of_data_dir(folder)?;
+            let mut connection = NodeConnection::of_data_dir(folder)?;
             let tip = connection.call("getblockchaininfo", json!([]))?;
             let mut height = tip["blocks"].as_u64().unwrap_or_default();
             let (blocks, ended) = (blocks.clone(), is_over.clone());
@@ -70,7 +70,7 @@ impl Drop for Followers {
 }
 
 fn follow(
-    connection: &mut Connection,
+    connection: &mut NodeConnection,
     node: usize,
     height: &mut u64,
     tip: &mut Value,

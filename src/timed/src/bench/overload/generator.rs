@@ -1,9 +1,9 @@
 //! The open loop: whatever became of the calls before, each is sent when it is due, as long as one of the node's connections is free.
 
 use super::follow::NodeBlock;
-use super::http::Client;
-use super::load::{Kind, Load, Offer};
-use super::slots::{Outcome, SeenBlock, Slot};
+use super::http::HttpClient;
+use super::load::{DuePayment, LoadKind, PaymentLoad};
+use super::slots::{CallOutcome, CallSlot, SeenBlock};
 use crate::bench::report::float;
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
@@ -53,23 +53,23 @@ pub(super) fn dues(stretches: &[Stretch], is_paired: bool) -> Vec<Duration> {
 }
 
 /// A call that is due.
-struct Call {
+struct DueCall {
     slot: usize,
     /// What to send, when that is decided already: a rival.
-    offer: Option<Offer>,
+    offer: Option<DuePayment>,
 }
 
 /// A request that has ended.
-struct Done {
+struct FinishedRequest {
     node: usize,
-    client: Client,
+    client: HttpClient,
     /// Slot and coin of each call; no coin for a forgery.
     calls: Vec<(usize, Option<usize>)>,
-    answers: Option<Vec<Answer>>,
+    answers: Option<Vec<CallAnswer>>,
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct CallAnswer {
     #[serde(default)]
     error: Option<AnswerError>,
     #[serde(default)]
@@ -86,23 +86,23 @@ struct AnswerError {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Body {
-    Batch(Vec<Answer>),
-    Whole(Answer),
+    Batch(Vec<CallAnswer>),
+    Whole(CallAnswer),
 }
 
-struct Lane {
-    backlog: VecDeque<Call>,
-    idle: Vec<Client>,
+struct NodeLane {
+    backlog: VecDeque<DueCall>,
+    idle: Vec<HttpClient>,
 }
 
 /// Sends and records.
 pub(super) struct Generator<'a> {
-    kind: Kind,
-    load: &'a mut Load,
+    kind: LoadKind,
+    load: &'a mut PaymentLoad,
     start: Instant,
-    lanes: Vec<Lane>,
-    requests: FuturesUnordered<LocalBoxFuture<'static, Done>>,
-    slots: Vec<Slot>,
+    lanes: Vec<NodeLane>,
+    requests: FuturesUnordered<LocalBoxFuture<'static, FinishedRequest>>,
+    slots: Vec<CallSlot>,
     /// The next that is due.
     next: usize,
     /// By transaction: its slot, its coin, and whether it is the coin's payment and not a rival.
@@ -113,7 +113,7 @@ pub(super) struct Generator<'a> {
 
 /// What a run left.
 pub(super) struct Recorded {
-    pub(super) slots: Vec<Slot>,
+    pub(super) slots: Vec<CallSlot>,
     pub(super) blocks: Vec<SeenBlock>,
     /// Why calls were refused that were not too many, with their number.
     pub(super) reasons: BTreeMap<String, usize>,
@@ -121,17 +121,22 @@ pub(super) struct Recorded {
 
 impl<'a> Generator<'a> {
     /// `nodes`: address and authorization of each.
-    pub(super) fn new(kind: Kind, load: &'a mut Load, nodes: &[(SocketAddr, String)], dues: Vec<Duration>) -> Self {
+    pub(super) fn new(
+        kind: LoadKind,
+        load: &'a mut PaymentLoad,
+        nodes: &[(SocketAddr, String)],
+        dues: Vec<Duration>,
+    ) -> Self {
         let clients = |(address, authorization): &(SocketAddr, String)| {
-            (0..CONNECTIONS_MAX).map(|_| Client::new(*address, authorization)).collect()
+            (0..CONNECTIONS_MAX).map(|_| HttpClient::new(*address, authorization)).collect()
         };
         Self {
             kind,
             load,
             start: Instant::now(),
-            lanes: nodes.iter().map(|node| Lane { backlog: VecDeque::new(), idle: clients(node) }).collect(),
+            lanes: nodes.iter().map(|node| NodeLane { backlog: VecDeque::new(), idle: clients(node) }).collect(),
             requests: FuturesUnordered::new(),
-            slots: dues.into_iter().map(|due| Slot { due, ..Slot::default() }).collect(),
+            slots: dues.into_iter().map(|due| CallSlot { due, ..CallSlot::default() }).collect(),
             next: 0,
             sent: HashMap::new(),
             blocks: Vec::new(),
@@ -168,7 +173,7 @@ impl<'a> Generator<'a> {
         }
         for slot in 0..self.slots.len() {
             if self.has_lost(slot) {
-                self.slots[slot].outcome = Outcome::Refused;
+                self.slots[slot].outcome = CallOutcome::Refused;
                 *self.reasons.entry("accepted, and the other spend became final".into()).or_default() += 1;
             }
         }
@@ -177,16 +182,16 @@ impl<'a> Generator<'a> {
 
     /// Whether something that was taken is not final yet.
     fn is_waiting(&self) -> bool {
-        let is_open = |(n, slot): (usize, &Slot)| {
-            slot.outcome == Outcome::Accepted && slot.finalized.is_none() && !self.has_lost(n)
+        let is_open = |(n, slot): (usize, &CallSlot)| {
+            slot.outcome == CallOutcome::Accepted && slot.finalized.is_none() && !self.has_lost(n)
         };
         self.slots.iter().enumerate().any(is_open)
     }
 
     /// Whether a call was taken, and the other spend of its coin became final.
     fn has_lost(&self, slot: usize) -> bool {
-        self.kind == Kind::Conflicts
-            && self.slots[slot].outcome == Outcome::Accepted
+        self.kind == LoadKind::Conflicts
+            && self.slots[slot].outcome == CallOutcome::Accepted
             && self.slots[slot].finalized.is_none()
             && self.slots.get(slot ^ 1).is_some_and(|other| other.finalized.is_some())
     }
@@ -198,8 +203,8 @@ impl<'a> Generator<'a> {
             let node = self.next / together % self.lanes.len();
             for slot in self.next..(self.next + together).min(self.slots.len()) {
                 // A rival follows its payment.
-                if self.kind != Kind::Conflicts || slot == self.next {
-                    self.lanes[node].backlog.push_back(Call { slot, offer: None });
+                if self.kind != LoadKind::Conflicts || slot == self.next {
+                    self.lanes[node].backlog.push_back(DueCall { slot, offer: None });
                 }
             }
             self.next += together;
@@ -233,7 +238,7 @@ impl<'a> Generator<'a> {
             body.extend_from_slice(head.as_bytes());
             let at = body.len();
             body.resize(at + 2 * bytes.len(), 0);
-            // The room is exact.
+            // The capacity is exact.
             let _ = hex::encode_to_slice(&bytes, &mut body[at..]);
             body.extend_from_slice(br#""]}"#);
             calls.push((call.slot, place));
@@ -246,13 +251,13 @@ impl<'a> Generator<'a> {
         self.requests.push(Box::pin(async move {
             let answer = timeout(ANSWER_WITHIN, client.post(&body)).await;
             let answers = answer.ok().and_then(Result::ok).and_then(|body| answers(&body, calls.len()));
-            Done { node, client, calls, answers }
+            FinishedRequest { node, client, calls, answers }
         }));
     }
 
     /// The coin and the bytes of a call; `None` when no coin is ready.
-    fn what(&mut self, node: usize, slot: usize, offer: Option<Offer>) -> Option<(Option<usize>, Vec<u8>)> {
-        if self.kind == Kind::Invalid && slot % 2 == 1 {
+    fn what(&mut self, node: usize, slot: usize, offer: Option<DuePayment>) -> Option<(Option<usize>, Vec<u8>)> {
+        if self.kind == LoadKind::Invalid && slot % 2 == 1 {
             return Some((None, self.load.forged()));
         }
         let is_rival = offer.is_some();
@@ -263,30 +268,30 @@ impl<'a> Generator<'a> {
         self.sent.insert(offer.id, (slot, offer.place, !is_rival));
         if !is_rival && let Some(rival) = self.load.rival(offer.place) {
             let other = (node + 1) % self.lanes.len();
-            self.lanes[other].backlog.push_back(Call { slot: slot + 1, offer: Some(rival) });
+            self.lanes[other].backlog.push_back(DueCall { slot: slot + 1, offer: Some(rival) });
         }
         Some((Some(offer.place), offer.bytes))
     }
 
-    fn on_done(&mut self, done: Done) {
+    fn on_done(&mut self, done: FinishedRequest) {
         let now = self.start.elapsed();
-        let Done { node, client, calls, answers } = done;
+        let FinishedRequest { node, client, calls, answers } = done;
         self.lanes[node].idle.push(client);
         let mut answers = answers.map(Vec::into_iter);
         for (slot, place) in calls {
             let outcome = match answers.as_mut().and_then(Iterator::next) {
-                None => Outcome::Unanswered,
-                Some(Answer { error: None, .. }) => Outcome::Accepted,
-                Some(Answer { error: Some(error), .. }) if error.code == BUSY => Outcome::Busy,
-                Some(Answer { error: Some(error), .. }) => {
+                None => CallOutcome::Unanswered,
+                Some(CallAnswer { error: None, .. }) => CallOutcome::Accepted,
+                Some(CallAnswer { error: Some(error), .. }) if error.code == BUSY => CallOutcome::Busy,
+                Some(CallAnswer { error: Some(error), .. }) => {
                     *self.reasons.entry(reason(&error)).or_default() += 1;
-                    Outcome::Refused
+                    CallOutcome::Refused
                 }
             };
             self.slots[slot].outcome = outcome;
             self.slots[slot].answered = Some(now);
-            let is_payment = self.kind != Kind::Conflicts || slot % 2 == 0;
-            if let (Outcome::Busy, Some(place), true) = (outcome, place, is_payment) {
+            let is_payment = self.kind != LoadKind::Conflicts || slot % 2 == 0;
+            if let (CallOutcome::Busy, Some(place), true) = (outcome, place, is_payment) {
                 self.load.offer_again(node, place);
             }
         }
@@ -315,11 +320,11 @@ impl<'a> Generator<'a> {
 }
 
 /// One answer for each call, however the node said it.
-fn answers(body: &[u8], count: usize) -> Option<Vec<Answer>> {
+fn answers(body: &[u8], count: usize) -> Option<Vec<CallAnswer>> {
     match serde_json::from_slice(body).ok()? {
         Body::Batch(answers) => (answers.len() == count).then_some(answers),
-        Body::Whole(Answer { error: Some(AnswerError { code, message }), .. }) => {
-            let one = || Answer { error: Some(AnswerError { code, message: message.clone() }), result: None };
+        Body::Whole(CallAnswer { error: Some(AnswerError { code, message }), .. }) => {
+            let one = || CallAnswer { error: Some(AnswerError { code, message: message.clone() }), result: None };
             Some((0..count).map(|_| one()).collect())
         }
         Body::Whole(_) => None,

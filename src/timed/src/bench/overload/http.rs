@@ -11,13 +11,13 @@ const ANSWER_BYTES_MAX: usize = 32 << 20;
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// A connection to one node's RPC, opened when it is needed and again after a failure.
-pub(super) struct Client {
+pub(super) struct HttpClient {
     address: SocketAddr,
     authorization: String,
     stream: Option<TcpStream>,
 }
 
-impl Client {
+impl HttpClient {
     pub(super) fn new(address: SocketAddr, authorization: &str) -> Self {
         Self { address, authorization: authorization.to_owned(), stream: None }
     }

@@ -1,7 +1,7 @@
 //! What is offered: payments signed before the run. A payment that was refused as too many is offered again later; one that became final
 //! makes its coin ready for the next. So refusals cost the generator no signature, and no payment depends on one that was refused.
 
-use crate::bench::payments::coins::{Coins, Shape, Spend};
+use crate::bench::payments::coins::{BenchCoins, Shape, Spend};
 use clap::ValueEnum;
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ const LARGE_PAYEES: u64 = 1_580;
 
 /// What kind of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Kind {
+pub(super) enum LoadKind {
     /// Payments of 248 bytes.
     Normal,
     /// Transactions of 64 KiB.
@@ -21,7 +21,7 @@ pub(super) enum Kind {
     Invalid,
 }
 
-impl Kind {
+impl LoadKind {
     fn shape(self) -> Shape {
         match self {
             Self::Normal | Self::Invalid => Shape::SMALL,
@@ -64,7 +64,7 @@ impl Kind {
 }
 
 /// What can be sent now.
-pub(super) struct Offer {
+pub(super) struct DuePayment {
     /// Which coin pays.
     pub(super) place: usize,
     /// Id of the transaction.
@@ -74,9 +74,9 @@ pub(super) struct Offer {
 }
 
 /// Coins, their signed payments, and which of them are ready at which node.
-pub(super) struct Load {
-    kind: Kind,
-    coins: Coins,
+pub(super) struct PaymentLoad {
+    kind: LoadKind,
+    coins: BenchCoins,
     /// Of each place: payments to come, the next first.
     stock: Vec<VecDeque<Spend>>,
     /// Of each node: coins whose last payment is final there.
@@ -84,9 +84,9 @@ pub(super) struct Load {
     forged: u64,
 }
 
-impl Load {
+impl PaymentLoad {
     /// The first coin is never spent: forgeries name it.
-    pub(super) fn new(kind: Kind, coins: Coins, nodes: usize) -> Self {
+    pub(super) fn new(kind: LoadKind, coins: BenchCoins, nodes: usize) -> Self {
         let mut ready = vec![VecDeque::new(); nodes.max(1)];
         for place in 1..coins.len() {
             ready[place % nodes.max(1)].push_back(place);
@@ -114,19 +114,19 @@ impl Load {
     }
 
     /// The next payment at a node; `None` when no coin is ready there.
-    pub(super) fn next(&mut self, node: usize) -> Option<Offer> {
+    pub(super) fn next(&mut self, node: usize) -> Option<DuePayment> {
         let place = self.ready[node].pop_front()?;
         let Some(Spend { payment, .. }) = self.stock[place].front() else {
             self.ready[node].push_back(place);
             return None;
         };
-        Some(Offer { place, id: payment.id.0.0, bytes: payment.bytes.clone() })
+        Some(DuePayment { place, id: payment.id.0.0, bytes: payment.bytes.clone() })
     }
 
     /// The other spend of the coin whose payment was offered last.
-    pub(super) fn rival(&self, place: usize) -> Option<Offer> {
+    pub(super) fn rival(&self, place: usize) -> Option<DuePayment> {
         let rival = self.stock[place].front()?.rival.as_ref()?;
-        Some(Offer { place, id: rival.id.0.0, bytes: rival.bytes.clone() })
+        Some(DuePayment { place, id: rival.id.0.0, bytes: rival.bytes.clone() })
     }
 
     /// Something that is refused when its signature is checked.
@@ -156,9 +156,9 @@ mod tests {
 
     #[test]
     fn a_coin_pays_again_when_it_was_refused_or_paid_and_not_before() {
-        let mut coins = Coins::of_devnet(2);
+        let mut coins = BenchCoins::of_devnet(2);
         coins.split(5, 5);
-        let mut load = Load::new(Kind::Conflicts, coins, 2);
+        let mut load = PaymentLoad::new(LoadKind::Conflicts, coins, 2);
         load.sign_ahead(8, 4);
         assert_eq!(load.ready(), 4, "the first coin is for forgeries");
         let first = load.next(1).unwrap();
@@ -179,9 +179,9 @@ mod tests {
 
     #[test]
     fn large_ones_fill_a_transaction_and_forgeries_differ() {
-        let mut coins = Coins::of_devnet(2);
+        let mut coins = BenchCoins::of_devnet(2);
         coins.split(10, 10);
-        let mut load = Load::new(Kind::Large, coins, 1);
+        let mut load = PaymentLoad::new(LoadKind::Large, coins, 1);
         load.sign_ahead(1, 1);
         let size = load.next(0).unwrap().bytes.len();
         assert!((60_000..=65_536).contains(&size), "{size} bytes");

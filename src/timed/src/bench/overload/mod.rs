@@ -8,7 +8,7 @@ mod http;
 mod load;
 mod slots;
 
-use super::payments::coins::Coins;
+use super::payments::coins::BenchCoins;
 use super::payments::run::split_coins;
 use super::report::{self, Percentiles, float, rounded};
 use super::usage;
@@ -19,9 +19,9 @@ use clap::Args;
 use follow::{Followers, NodeBlock};
 use generator::{Generator, Recorded, Stretch, dues};
 use half_core::HalfCore;
-use load::{Kind, Load};
+use load::{LoadKind, PaymentLoad};
 use serde_json::{Value, json};
-use slots::{Figures, Outcome};
+use slots::{CallOutcome, LoadFigures};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -68,8 +68,8 @@ pub(super) struct OverloadArgs {
     #[arg(long, default_value = "60s", value_name = "TIME", value_parser = crate::args::parse_duration)]
     time: Duration,
     /// What is offered.
-    #[arg(long, value_enum, default_value_t = Kind::Normal, value_name = "KIND")]
-    kind: Kind,
+    #[arg(long, value_enum, default_value_t = LoadKind::Normal, value_name = "KIND")]
+    kind: LoadKind,
     /// Give the last node half a processor core.
     #[arg(long)]
     slow_node: bool,
@@ -108,19 +108,19 @@ pub(super) fn run(arguments: &OverloadArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(arguments: &OverloadArgs, folder: &Path) -> anyhow::Result<Measured> {
+fn measure(arguments: &OverloadArgs, folder: &Path) -> anyhow::Result<OverloadFigures> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut network = Network::start(arguments, folder)?;
+    let mut network = OverloadNetwork::start(arguments, folder)?;
     let outcome = network.measure_all(arguments, &runtime);
     runtime.block_on(network.nodes.stop());
     outcome
 }
 
 /// Running nodes, what pays, and what is seen of them.
-struct Network {
-    kind: Kind,
+struct OverloadNetwork {
+    kind: LoadKind,
     nodes: Nodes,
-    load: Load,
+    load: PaymentLoad,
     addresses: Vec<(SocketAddr, String)>,
     blocks: mpsc::UnboundedReceiver<NodeBlock>,
     _followers: Followers,
@@ -128,13 +128,13 @@ struct Network {
 }
 
 /// One factor.
-struct Phase {
+struct OverloadPhase {
     factor: f64,
     rate: f64,
     time: Duration,
-    load: Figures,
+    load: LoadFigures,
     /// From three seconds after the load.
-    after: Figures,
+    after: LoadFigures,
     reasons: BTreeMap<String, usize>,
     /// Processor time of each node while the load lasted.
     cpu: Vec<Option<Duration>>,
@@ -143,21 +143,21 @@ struct Phase {
     memory: Vec<Option<(f64, f64)>>,
 }
 
-struct Measured {
+struct OverloadFigures {
     /// Unit: calls per second.
     highest: f64,
     is_searched: bool,
-    trials: Vec<Phase>,
+    trials: Vec<OverloadPhase>,
     /// A light load before any other. Unit: ms.
     light: Percentiles,
-    phases: Vec<Phase>,
+    phases: Vec<OverloadPhase>,
 }
 
-impl Network {
+impl OverloadNetwork {
     fn start(arguments: &OverloadArgs, folder: &Path) -> anyhow::Result<Self> {
         let nodes = Nodes::start(arguments.nodes, folder, Ports::Free)?;
         super::wait_for_height(&nodes, 1)?;
-        let mut coins = Coins::of_devnet(arguments.nodes);
+        let mut coins = BenchCoins::of_devnet(arguments.nodes);
         let kind = arguments.kind;
         split_coins(&nodes, &mut coins, kind.coins(), kind.split_into())?;
         let address = |node: &NodeProcess| {
@@ -167,12 +167,12 @@ impl Network {
         let addresses = nodes.iter().map(address).collect::<Result<Vec<_>, _>>()?;
         let (sender, blocks) = mpsc::unbounded_channel();
         let followers = Followers::start(nodes.iter().map(|node| node.folder.as_path()), &sender)?;
-        let load = Load::new(kind, coins, addresses.len());
+        let load = PaymentLoad::new(kind, coins, addresses.len());
         let slow = nodes.iter().last().filter(|_| arguments.slow_node).map(|node| HalfCore::of(node.pid()));
         Ok(Self { kind, nodes, load, addresses, blocks, _followers: followers, _half_core: slow })
     }
 
-    fn measure_all(&mut self, arguments: &OverloadArgs, runtime: &Runtime) -> anyhow::Result<Measured> {
+    fn measure_all(&mut self, arguments: &OverloadArgs, runtime: &Runtime) -> anyhow::Result<OverloadFigures> {
         let light = self.play(runtime, &[], LIGHT_RATE, LIGHT_TIME)?.load.finality;
         let mut trials = Vec::new();
         let highest = match arguments.rate {
@@ -187,19 +187,19 @@ impl Network {
             let light = Stretch { from: rest, length: LIGHT_TIME, rate: LIGHT_RATE };
             let phase = self.play(runtime, &[light], rate, arguments.time)?;
             report::progress(format!("  {:.0} final per second", phase.load.final_per_second));
-            phases.push(Phase { factor: *factor, ..phase });
+            phases.push(OverloadPhase { factor: *factor, ..phase });
         }
-        Ok(Measured { highest, is_searched: arguments.rate.is_none(), trials, light, phases })
+        Ok(OverloadFigures { highest, is_searched: arguments.rate.is_none(), trials, light, phases })
     }
 
     /// Doubles the rate until the nodes fall behind, then halves the distance.
-    fn search(&mut self, runtime: &Runtime, trials: &mut Vec<Phase>) -> anyhow::Result<f64> {
+    fn search(&mut self, runtime: &Runtime, trials: &mut Vec<OverloadPhase>) -> anyhow::Result<f64> {
         let (mut good, mut bad) = (0.0, f64::INFINITY);
-        let mut rate = if self.kind == Kind::Large { FIRST_LARGE } else { FIRST };
+        let mut rate = if self.kind == LoadKind::Large { FIRST_LARGE } else { FIRST };
         while bad / good > CLOSE && rate <= LAST {
             let trial = self.play(runtime, &[], rate, TRIAL)?;
             let wanted = rate * self.kind.valid_share();
-            let is_good = trial.load.final_per_second >= SUSTAINED * wanted && trial.load.count(Outcome::Busy) == 0;
+            let is_good = trial.load.final_per_second >= SUSTAINED * wanted && trial.load.count(CallOutcome::Busy) == 0;
             let reached = trial.load.final_per_second;
             report::progress(format!("{rate:.0} per second: {reached:.0} of {wanted:.0} became final per second"));
             trials.push(trial);
@@ -219,7 +219,13 @@ impl Network {
     }
 
     /// A load from now on, and more stretches after it.
-    fn play(&mut self, runtime: &Runtime, more: &[Stretch], rate: f64, time: Duration) -> anyhow::Result<Phase> {
+    fn play(
+        &mut self,
+        runtime: &Runtime,
+        more: &[Stretch],
+        rate: f64,
+        time: Duration,
+    ) -> anyhow::Result<OverloadPhase> {
         // No more than what the nodes can be expected to take, whatever is offered.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by the largest rate")]
         let expected = (rate.min(self.most()) * time.as_secs_f64() * AHEAD).ceil() as usize;
@@ -244,12 +250,12 @@ impl Network {
         let Recorded { slots, blocks, reasons } = recorded;
         let (nodes_after, after) = at_end.unwrap_or_else(|| (used(), usage::process_cpu_time()));
         let spent = |(before, after): (&Option<Duration>, Option<Duration>)| Some(after?.saturating_sub((*before)?));
-        Ok(Phase {
+        Ok(OverloadPhase {
             factor: 1.0,
             rate,
             time,
-            load: Figures::of(&slots, &blocks, Duration::ZERO, time),
-            after: Figures::of(&slots, &blocks, time + REST, time + REST + LIGHT_TIME),
+            load: LoadFigures::of(&slots, &blocks, Duration::ZERO, time),
+            after: LoadFigures::of(&slots, &blocks, time + REST, time + REST + LIGHT_TIME),
             reasons,
             cpu: nodes_before.iter().zip(nodes_after).map(spent).collect(),
             generator_cpu: after.saturating_sub(before),
@@ -259,20 +265,20 @@ impl Network {
 
     /// More than the nodes will take. Unit: calls per second.
     fn most(&self) -> f64 {
-        if self.kind == Kind::Large { 100.0 } else { 4_000.0 }
+        if self.kind == LoadKind::Large { 100.0 } else { 4_000.0 }
     }
 }
 
-impl Measured {
+impl OverloadFigures {
     /// Of what becomes final at the highest rate. Unit: percent.
-    fn percent(&self, phase: &Phase, kind: Kind) -> f64 {
+    fn percent(&self, phase: &OverloadPhase, kind: LoadKind) -> f64 {
         rounded(100.0 * phase.load.final_per_second / (self.highest * kind.valid_share()).max(f64::EPSILON), 1)
     }
 
     fn as_json(&self, arguments: &OverloadArgs) -> Value {
-        let trial = |trial: &Phase| {
+        let trial = |trial: &OverloadPhase| {
             json!({ "rate": rounded(trial.rate, 1), "final_per_s": rounded(trial.load.final_per_second, 1),
-                    "busy": trial.load.count(Outcome::Busy), "finality_ms": trial.load.finality })
+                    "busy": trial.load.count(CallOutcome::Busy), "finality_ms": trial.load.finality })
         };
         json!({
             "benchmark": "overload",
@@ -289,7 +295,7 @@ impl Measured {
         })
     }
 
-    fn phase(&self, phase: &Phase, kind: Kind) -> Value {
+    fn phase(&self, phase: &OverloadPhase, kind: LoadKind) -> Value {
         let load = &phase.load;
         let count = |outcome| load.count(outcome);
         let seconds = |spent: &Option<Duration>| spent.map(|spent| rounded(spent.as_secs_f64(), 2));
@@ -298,11 +304,11 @@ impl Measured {
             "rate": rounded(phase.rate, 1),
             "time_s": phase.time.as_secs_f64(),
             "offered": load.offered,
-            "accepted": count(Outcome::Accepted),
-            "busy": count(Outcome::Busy),
-            "refused": count(Outcome::Refused),
-            "unanswered": count(Outcome::Unanswered),
-            "unsent": count(Outcome::Unsent),
+            "accepted": count(CallOutcome::Accepted),
+            "busy": count(CallOutcome::Busy),
+            "refused": count(CallOutcome::Refused),
+            "unanswered": count(CallOutcome::Unanswered),
+            "unsent": count(CallOutcome::Unsent),
             "refusal_reasons": phase.reasons,
             "finalized": load.finalized,
             "accepted_not_final": load.waiting,
@@ -317,7 +323,7 @@ impl Measured {
             "failed_rounds_percent": load.failed_share(),
             "failed_rounds_in_row": load.failed_in_row,
             "light_after_finality_ms": phase.after.finality,
-            "light_after_refused": phase.after.offered - phase.after.count(Outcome::Accepted),
+            "light_after_refused": phase.after.offered - phase.after.count(CallOutcome::Accepted),
             "cpu_s_per_node": phase.cpu.iter().map(seconds).collect::<Vec<_>>(),
             "cpu_s_generator": rounded(phase.generator_cpu.as_secs_f64(), 2),
             "rss_mib_per_node": phase.memory.iter().map(|m| m.map(|(now, _)| rounded(now, 1))).collect::<Vec<_>>(),
@@ -359,16 +365,17 @@ impl Measured {
         }
     }
 
-    fn row(&self, phase: &Phase, kind: Kind) -> Vec<String> {
+    fn row(&self, phase: &OverloadPhase, kind: LoadKind) -> Vec<String> {
         let load = &phase.load;
-        let other = [Outcome::Refused, Outcome::Unanswered, Outcome::Unsent].map(|outcome| load.count(outcome));
+        let other =
+            [CallOutcome::Refused, CallOutcome::Unanswered, CallOutcome::Unsent].map(|outcome| load.count(outcome));
         let memory = phase.memory.iter().flatten().map(|(_, most)| *most).fold(0.0, f64::max);
         let cpu: f64 = phase.cpu.iter().flatten().map(Duration::as_secs_f64).sum();
         vec![
             phase.factor.to_string(),
             format!("{:.0}", float(load.offered as u64) / phase.time.as_secs_f64()),
-            load.count(Outcome::Accepted).to_string(),
-            load.count(Outcome::Busy).to_string(),
+            load.count(CallOutcome::Accepted).to_string(),
+            load.count(CallOutcome::Busy).to_string(),
             other.iter().sum::<usize>().to_string(),
             format!("{:.0}", load.final_per_second),
             format!("{:.0}", self.percent(phase, kind)),

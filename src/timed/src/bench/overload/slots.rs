@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// The node's answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum CallOutcome {
     /// No coin was ready, or no connection was free for [`super::generator::UNSENT_AFTER`].
     #[default]
     Unsent,
@@ -22,9 +22,9 @@ pub(super) enum Outcome {
 
 /// Something that was due. Times count from the start of the run.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Slot {
+pub(super) struct CallSlot {
     pub(super) due: Duration,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: CallOutcome,
     pub(super) answered: Option<Duration>,
     pub(super) finalized: Option<Duration>,
 }
@@ -40,7 +40,7 @@ pub(super) struct SeenBlock {
 
 /// Figures of one part of a run.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Figures {
+pub(super) struct LoadFigures {
     pub(super) offered: usize,
     pub(super) counts: BTreeMap<&'static str, usize>,
     pub(super) finalized: usize,
@@ -62,23 +62,23 @@ pub(super) struct Figures {
     pub(super) failed_in_row: u64,
 }
 
-impl Figures {
+impl LoadFigures {
     /// Of the slots due and the blocks seen between two moments. The first tenth, 5 s at most, is left out of the rate: nothing can be final
     /// before the first blocks.
-    pub(super) fn of(slots: &[Slot], blocks: &[SeenBlock], from: Duration, to: Duration) -> Self {
-        let mine: Vec<&Slot> = slots.iter().filter(|slot| (from..to).contains(&slot.due)).collect();
+    pub(super) fn of(slots: &[CallSlot], blocks: &[SeenBlock], from: Duration, to: Duration) -> Self {
+        let mine: Vec<&CallSlot> = slots.iter().filter(|slot| (from..to).contains(&slot.due)).collect();
         let mut figures = Self { offered: mine.len(), ..Self::default() };
         for slot in &mine {
             *figures.counts.entry(name(slot.outcome)).or_default() += 1;
         }
-        let accepted = || mine.iter().filter(|slot| slot.outcome == Outcome::Accepted);
+        let accepted = || mine.iter().filter(|slot| slot.outcome == CallOutcome::Accepted);
         figures.finalized = mine.iter().filter(|slot| slot.finalized.is_some()).count();
         figures.waiting = accepted().filter(|slot| slot.finalized.is_none()).count();
-        let since_due = |slot: &Slot, then: Option<Duration>| then.map(|then| ms(then.saturating_sub(slot.due)));
+        let since_due = |slot: &CallSlot, then: Option<Duration>| then.map(|then| ms(then.saturating_sub(slot.due)));
         let all = |values: Vec<Option<f64>>| percentiles(values.into_iter().flatten().collect());
         figures.finality = all(mine.iter().map(|slot| since_due(slot, slot.finalized)).collect());
         figures.answers = all(accepted().map(|slot| since_due(slot, slot.answered)).collect());
-        let busy = mine.iter().filter(|slot| slot.outcome == Outcome::Busy);
+        let busy = mine.iter().filter(|slot| slot.outcome == CallOutcome::Busy);
         figures.refusals = all(busy.map(|slot| since_due(slot, slot.answered)).collect());
         let start = from + (to.saturating_sub(from) / 10).min(Duration::from_secs(5));
         let finals = slots.iter().filter_map(|slot| slot.finalized).filter(|at| (start..to).contains(at)).count();
@@ -91,7 +91,7 @@ impl Figures {
         figures
     }
 
-    pub(super) fn count(&self, outcome: Outcome) -> usize {
+    pub(super) fn count(&self, outcome: CallOutcome) -> usize {
         self.counts.get(name(outcome)).copied().unwrap_or_default()
     }
 
@@ -112,13 +112,13 @@ fn percentiles(values: Vec<f64>) -> Percentiles {
     }
 }
 
-fn name(outcome: Outcome) -> &'static str {
+fn name(outcome: CallOutcome) -> &'static str {
     match outcome {
-        Outcome::Unsent => "unsent",
-        Outcome::Accepted => "accepted",
-        Outcome::Busy => "busy",
-        Outcome::Refused => "refused",
-        Outcome::Unanswered => "unanswered",
+        CallOutcome::Unsent => "unsent",
+        CallOutcome::Accepted => "accepted",
+        CallOutcome::Busy => "busy",
+        CallOutcome::Refused => "refused",
+        CallOutcome::Unanswered => "unanswered",
     }
 }
 
@@ -129,22 +129,26 @@ mod tests {
     #[test]
     fn figures_count_from_what_was_due_and_leave_the_beginning_out_of_the_rate() {
         let ms = Duration::from_millis;
-        let mut slots: Vec<Slot> = (0..1_000)
-            .map(|n| Slot {
+        let mut slots: Vec<CallSlot> = (0..1_000)
+            .map(|n| CallSlot {
                 due: ms(n * 10),
-                outcome: Outcome::Accepted,
+                outcome: CallOutcome::Accepted,
                 answered: Some(ms(n * 10 + 5)),
                 finalized: Some(ms(n * 10 + 100)),
             })
             .collect();
         slots[500].finalized = None;
-        slots[501] = Slot { due: ms(5_010), outcome: Outcome::Busy, answered: Some(ms(5_070)), finalized: None };
-        slots.push(Slot { due: ms(12_000), ..Slot::default() });
+        slots[501] =
+            CallSlot { due: ms(5_010), outcome: CallOutcome::Busy, answered: Some(ms(5_070)), finalized: None };
+        slots.push(CallSlot { due: ms(12_000), ..CallSlot::default() });
         let block = |at, round| SeenBlock { at: ms(at), round, transactions: 7 };
         let blocks = [block(500, 0), block(700, 2), block(900, 1), block(11_000, 5)];
-        let figures = Figures::of(&slots, &blocks, Duration::ZERO, ms(10_000));
+        let figures = LoadFigures::of(&slots, &blocks, Duration::ZERO, ms(10_000));
         assert_eq!((figures.offered, figures.finalized, figures.waiting), (1_000, 998, 1));
-        assert_eq!([Outcome::Accepted, Outcome::Busy, Outcome::Unsent].map(|o| figures.count(o)), [999, 1, 0]);
+        assert_eq!(
+            [CallOutcome::Accepted, CallOutcome::Busy, CallOutcome::Unsent].map(|o| figures.count(o)),
+            [999, 1, 0]
+        );
         assert!((figures.finality.p99 - 100.0).abs() < 1e-9 && (figures.refusals.p50 - 60.0).abs() < 1e-9);
         assert!((figures.final_per_second - 898.0 / 9.0).abs() < 1e-9, "{}", figures.final_per_second);
         assert_eq!((figures.blocks, figures.failed_rounds, figures.failed_in_row), (3, 3, 2));

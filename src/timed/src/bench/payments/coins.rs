@@ -20,7 +20,7 @@ const FEE_PER_OUTPUT: u64 = 50;
 
 /// A coin and its owner.
 #[derive(Clone, Copy)]
-struct Coin {
+struct BenchCoin {
     outpoint: OutPoint,
     amount: Amount,
     /// Index into the keys.
@@ -70,17 +70,17 @@ pub(in crate::bench) struct Spend {
 }
 
 /// All coins of the benchmark. Each pays in turn and gets its change back as the next coin of its place.
-pub(in crate::bench) struct Coins {
+pub(in crate::bench) struct BenchCoins {
     chain_id: ChainId,
     keys: Vec<SecretKey>,
     genesis_key: SecretKey,
     genesis: Vec<(OutPoint, TxOutput)>,
-    coins: Vec<Coin>,
+    coins: Vec<BenchCoin>,
     next: usize,
     paid: u64,
 }
 
-impl Coins {
+impl BenchCoins {
     /// Those of a development network of so many nodes.
     pub(in crate::bench) fn of_devnet(nodes: u64) -> Self {
         let genesis = Genesis::devnet(nodes);
@@ -118,7 +118,7 @@ impl Coins {
             for n in 0..into {
                 let owner = self.coins.len() % self.keys.len();
                 let outpoint = OutPoint { txid, index: u32::try_from(n).unwrap_or_default() };
-                self.coins.push(Coin { outpoint, amount: each, owner });
+                self.coins.push(BenchCoin { outpoint, amount: each, owner });
             }
             splits.push(Signed::new(&transaction, None));
         }
@@ -153,7 +153,7 @@ impl Coins {
             let rival = shape.has_rival.then(|| self.pays(coin, shape));
             let index = u32::try_from(body.outputs.len() - 1).unwrap_or_default();
             let amount = body.outputs.last().map_or(Amount(0), |change| change.amount);
-            self.coins[*place] = Coin { outpoint: OutPoint { txid: body.id(), index }, amount, ..coin };
+            self.coins[*place] = BenchCoin { outpoint: OutPoint { txid: body.id(), index }, amount, ..coin };
             bodies.push((body, rival, coin.owner, *place));
         }
         // Signing takes longest, so on every core.
@@ -195,7 +195,7 @@ impl Coins {
     }
 
     /// The next payment of a coin: to somebody else each time, and what is left back to its owner.
-    fn pays(&mut self, coin: Coin, shape: Shape) -> TransactionBody {
+    fn pays(&mut self, coin: BenchCoin, shape: Shape) -> TransactionBody {
         self.paid += 1;
         let paid = self.paid;
         let payee = |n: u64| usize::try_from((paid + n).wrapping_mul(0x9e37_79b9) % KEYS).unwrap_or_default();
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn payments_spend_what_earlier_ones_made_and_no_coin_twice() {
-        let mut coins = Coins::of_devnet(4);
+        let mut coins = BenchCoins::of_devnet(4);
         let splits = coins.split(100, 40);
         assert_eq!((splits.len(), coins.len()), (3, 120));
         let payments = coins.payments(500);

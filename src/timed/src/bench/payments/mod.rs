@@ -10,12 +10,12 @@ mod watch;
 
 use super::report::{self, Percentiles, float, ms, rounded};
 use super::usage;
-use crate::cli::Connection;
+use crate::cli::NodeConnection;
 use crate::local_nodes::{Nodes, Ports};
 use anyhow::Context as _;
 use clap::Args;
-use coins::Coins;
-use run::Measured;
+use coins::BenchCoins;
+use run::PaymentFigures;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(super) struct PaymentsArgs {
     nodes: u64,
     /// Payments per second, or max to search the highest rate that the nodes sustain.
     #[arg(long, default_value = "50", value_name = "R", value_parser = parse_rate)]
-    tps: Rate,
+    tps: SendRate,
     /// How long to send, such as 60 or 2m.
     #[arg(long, default_value = "60", value_name = "TIME", value_parser = crate::args::parse_duration)]
     duration: Duration,
@@ -42,7 +42,7 @@ pub(super) struct PaymentsArgs {
 
 /// How fast to send.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Rate {
+enum SendRate {
     PerSecond(f64),
     Max,
 }
@@ -50,12 +50,12 @@ enum Rate {
 /// Highest rate that can be asked for. Unit: payments per second.
 const RATE_MAX: f64 = 50_000.0;
 
-fn parse_rate(text: &str) -> Result<Rate, String> {
+fn parse_rate(text: &str) -> Result<SendRate, String> {
     if text == "max" {
-        return Ok(Rate::Max);
+        return Ok(SendRate::Max);
     }
     match text.parse::<f64>() {
-        Ok(rate) if rate > 0.0 && rate <= RATE_MAX => Ok(Rate::PerSecond(rate)),
+        Ok(rate) if rate > 0.0 && rate <= RATE_MAX => Ok(SendRate::PerSecond(rate)),
         _ => Err(format!("expected a number above 0 and up to {RATE_MAX}, or max")),
     }
 }
@@ -75,39 +75,39 @@ pub(super) fn run(arguments: &PaymentsArgs) -> anyhow::Result<()> {
 }
 
 /// The run asked for, and the trials that led to its rate.
-fn measure(arguments: &PaymentsArgs, folder: &Path) -> anyhow::Result<(Measured, Vec<Measured>)> {
+fn measure(arguments: &PaymentsArgs, folder: &Path) -> anyhow::Result<(PaymentFigures, Vec<PaymentFigures>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut network = Network::start(arguments.nodes, folder)?;
+    let mut network = PaymentNetwork::start(arguments.nodes, folder)?;
     let outcome = match arguments.tps {
-        Rate::PerSecond(rate) => network.measure(rate, arguments.duration).map(|measured| (measured, Vec::new())),
-        Rate::Max => search::highest(&mut network, arguments.duration),
+        SendRate::PerSecond(rate) => network.measure(rate, arguments.duration).map(|measured| (measured, Vec::new())),
+        SendRate::Max => search::highest(&mut network, arguments.duration),
     };
     runtime.block_on(network.nodes.stop());
     outcome
 }
 
 /// Running nodes and the coins that pay.
-struct Network {
+struct PaymentNetwork {
     nodes: Nodes,
-    coins: Coins,
+    coins: BenchCoins,
 }
 
-impl Network {
+impl PaymentNetwork {
     fn start(count: u64, folder: &Path) -> anyhow::Result<Self> {
         let nodes = Nodes::start(count, folder, Ports::Free)?;
         super::wait_for_height(&nodes, 1)?;
-        let coins = Coins::of_devnet(count);
+        let coins = BenchCoins::of_devnet(count);
         Ok(Self { nodes, coins })
     }
 
     /// One run at one rate.
-    fn measure(&mut self, rate: f64, duration: Duration) -> anyhow::Result<Measured> {
+    fn measure(&mut self, rate: f64, duration: Duration) -> anyhow::Result<PaymentFigures> {
         run::measure(&self.nodes, &mut self.coins, rate, duration)
     }
 
     /// Connections to all nodes.
-    fn connections(nodes: &Nodes) -> anyhow::Result<Vec<Connection>> {
-        nodes.iter().map(|node| Connection::of_data_dir(&node.folder).context("a node does not answer")).collect()
+    fn connections(nodes: &Nodes) -> anyhow::Result<Vec<NodeConnection>> {
+        nodes.iter().map(|node| NodeConnection::of_data_dir(&node.folder).context("a node does not answer")).collect()
     }
 }
 
@@ -121,7 +121,7 @@ fn percentiles(values: &[Duration]) -> Percentiles {
     }
 }
 
-fn as_json(nodes: u64, measured: &Measured, trials: &[Measured]) -> Value {
+fn as_json(nodes: u64, measured: &PaymentFigures, trials: &[PaymentFigures]) -> Value {
     let mut report = fields(nodes, measured);
     report["setting"] = report::setting();
     if !trials.is_empty() {
@@ -136,7 +136,7 @@ fn as_json(nodes: u64, measured: &Measured, trials: &[Measured]) -> Value {
     report
 }
 
-fn fields(nodes: u64, measured: &Measured) -> Value {
+fn fields(nodes: u64, measured: &PaymentFigures) -> Value {
     json!({
         "nodes": nodes,
         "tps": measured.rate,
@@ -161,7 +161,7 @@ fn fields(nodes: u64, measured: &Measured) -> Value {
     })
 }
 
-fn print_table(measured: &Measured) {
+fn print_table(measured: &PaymentFigures) {
     let finality = percentiles(&measured.finality);
     let answers = percentiles(&measured.answers);
     let seconds = measured.took.as_secs_f64();
@@ -204,8 +204,8 @@ mod tests {
 
     #[test]
     fn rates_are_numbers_or_max() {
-        assert_eq!(parse_rate("max"), Ok(Rate::Max));
-        assert_eq!(parse_rate("0.5"), Ok(Rate::PerSecond(0.5)));
+        assert_eq!(parse_rate("max"), Ok(SendRate::Max));
+        assert_eq!(parse_rate("0.5"), Ok(SendRate::PerSecond(0.5)));
         for bad in ["0", "-1", "nan", "1e9", "fast"] {
             assert!(parse_rate(bad).is_err(), "{bad}");
         }

@@ -1,9 +1,9 @@
 //! One run at one rate.
 
-use super::coins::{Coins, Signed};
-use super::senders::Schedule;
-use super::watch::Seen;
-use super::{Network, float, report, usage};
+use super::coins::{BenchCoins, Signed};
+use super::senders::SendSchedule;
+use super::watch::LastBlock;
+use super::{PaymentNetwork, float, report, usage};
 use crate::local_nodes::Nodes;
 use anyhow::Context as _;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +29,7 @@ const SPLIT_INTO: u64 = 40;
 const COINS_MIN: usize = 1_000;
 
 /// What was measured.
-pub(super) struct Measured {
+pub(super) struct PaymentFigures {
     pub(super) rate: f64,
     pub(super) duration: Duration,
     /// From the start until the last payment was final, or the last was due.
@@ -51,7 +51,7 @@ pub(super) struct Measured {
     pub(super) memory: Vec<Option<(f64, f64)>>,
 }
 
-impl Measured {
+impl PaymentFigures {
     pub(super) fn lost(&self) -> usize {
         self.submitted.saturating_sub(self.finality.len())
     }
@@ -67,7 +67,12 @@ impl Measured {
     }
 }
 
-pub(super) fn measure(nodes: &Nodes, coins: &mut Coins, rate: f64, duration: Duration) -> anyhow::Result<Measured> {
+pub(super) fn measure(
+    nodes: &Nodes,
+    coins: &mut BenchCoins,
+    rate: f64,
+    duration: Duration,
+) -> anyhow::Result<PaymentFigures> {
     prepare_coins(nodes, coins, rate)?;
     #[allow(
         clippy::cast_possible_truncation,
@@ -84,7 +89,7 @@ pub(super) fn measure(nodes: &Nodes, coins: &mut Coins, rate: f64, duration: Dur
 }
 
 /// Splits coins until there are enough for this rate.
-fn prepare_coins(nodes: &Nodes, coins: &mut Coins, rate: f64) -> anyhow::Result<()> {
+fn prepare_coins(nodes: &Nodes, coins: &mut BenchCoins, rate: f64) -> anyhow::Result<()> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by the largest rate")]
     let wanted = ((rate * COIN_RESTS_S).ceil() as usize).max(COINS_MIN);
     split_coins(nodes, coins, wanted, SPLIT_INTO)
@@ -94,7 +99,12 @@ fn prepare_coins(nodes: &Nodes, coins: &mut Coins, rate: f64) -> anyhow::Result<
 ///
 /// # Errors
 /// When a split is not final soon: nothing can be measured then.
-pub(in crate::bench) fn split_coins(nodes: &Nodes, coins: &mut Coins, wanted: usize, into: u64) -> anyhow::Result<()> {
+pub(in crate::bench) fn split_coins(
+    nodes: &Nodes,
+    coins: &mut BenchCoins,
+    wanted: usize,
+    into: u64,
+) -> anyhow::Result<()> {
     let splits = coins.split(wanted, into);
     if splits.is_empty() {
         return Ok(());
@@ -114,20 +124,20 @@ pub(in crate::bench) fn split_coins(nodes: &Nodes, coins: &mut Coins, wanted: us
 }
 
 /// Sends, follows, waits, counts.
-fn play(nodes: &Nodes, rate: f64, duration: Duration, payments: Vec<Signed>) -> anyhow::Result<Measured> {
+fn play(nodes: &Nodes, rate: f64, duration: Duration, payments: Vec<Signed>) -> anyhow::Result<PaymentFigures> {
     let count = nodes.iter().len();
     let index_of: BTreeMap<String, usize> =
         payments.iter().enumerate().map(|(index, signed)| (signed.id.0.to_string(), index)).collect();
-    let mut followers = Network::connections(nodes)?;
-    let seen: Vec<Seen> = followers.iter_mut().map(Seen::now).collect::<Result<_, _>>()?;
+    let mut followers = PaymentNetwork::connections(nodes)?;
+    let seen: Vec<LastBlock> = followers.iter_mut().map(LastBlock::now).collect::<Result<_, _>>()?;
     let pids: Vec<u32> = nodes.iter().map(crate::local_nodes::NodeProcess::pid).collect();
     let cpu_now = || pids.iter().map(|pid| usage::cpu_time(*pid)).collect::<Vec<_>>();
     let mut senders = Vec::new();
     for _ in 0..SENDERS_PER_NODE {
-        senders.extend(Network::connections(nodes)?);
+        senders.extend(PaymentNetwork::connections(nodes)?);
     }
     let (cpu_before, client_before) = (cpu_now(), usage::cpu_time(std::process::id()));
-    let schedule = &Schedule::new(Instant::now(), rate, payments);
+    let schedule = &SendSchedule::new(Instant::now(), rate, payments);
     let (index_of, is_over, stride) = (&index_of, &AtomicBool::new(false), senders.len());
     let after = thread::scope(|scope| {
         let sending: Vec<_> = senders
@@ -162,7 +172,7 @@ fn play(nodes: &Nodes, rate: f64, duration: Duration, payments: Vec<Signed>) -> 
     }
     let first = seen.first().map_or(0, |seen| seen.height);
     let (refused, last_refusal) = schedule.refusals();
-    Ok(Measured {
+    Ok(PaymentFigures {
         rate,
         duration,
         took: schedule.last_final().max(duration),

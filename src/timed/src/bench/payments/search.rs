@@ -1,7 +1,7 @@
 //! The highest rate that the nodes sustain.
 
-use super::run::Measured;
-use super::{Network, report};
+use super::run::PaymentFigures;
+use super::{PaymentNetwork, report};
 use std::time::Duration;
 
 /// How long one trial sends.
@@ -15,7 +15,10 @@ const CLOSE: f64 = 1.08;
 
 /// Doubles the rate until the nodes fall behind, then halves the distance; the highest good rate is then played in full. When they do not
 /// sustain it that long, the next lower ones are tried, each 8 % below. Returns the full run and all trials.
-pub(super) fn highest(network: &mut Network, duration: Duration) -> anyhow::Result<(Measured, Vec<Measured>)> {
+pub(super) fn highest(
+    network: &mut PaymentNetwork,
+    duration: Duration,
+) -> anyhow::Result<(PaymentFigures, Vec<PaymentFigures>)> {
     let mut trials = Vec::new();
     let (mut good, mut bad) = (0.0, f64::INFINITY);
     let mut rate = FIRST;
@@ -44,7 +47,12 @@ pub(super) fn highest(network: &mut Network, duration: Duration) -> anyhow::Resu
     }
 }
 
-fn try_rate(network: &mut Network, rate: f64, duration: Duration, trials: &mut Vec<Measured>) -> anyhow::Result<bool> {
+fn try_rate(
+    network: &mut PaymentNetwork,
+    rate: f64,
+    duration: Duration,
+    trials: &mut Vec<PaymentFigures>,
+) -> anyhow::Result<bool> {
     let measured = network.measure(rate, duration)?;
     let is_good = measured.is_sustained();
     report::progress(format!(

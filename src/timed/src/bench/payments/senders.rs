@@ -1,7 +1,7 @@
 //! Sends payments when they are due, whatever became of the ones before.
 
 use super::coins::Signed;
-use crate::cli::{Connection, Failure};
+use crate::cli::{Failure, NodeConnection};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -14,7 +14,7 @@ const BATCH_MAX: usize = 100;
 const LATE_MAX: Duration = Duration::from_secs(10);
 
 /// The payments of one run and what became of them. Times are µs since the start, from 1; 0 means not yet.
-pub(super) struct Schedule {
+pub(super) struct SendSchedule {
     pub(super) start: Instant,
     rate: f64,
     pub(super) payments: Vec<Signed>,
@@ -24,7 +24,7 @@ pub(super) struct Schedule {
     last_refusal: Mutex<Option<String>>,
 }
 
-impl Schedule {
+impl SendSchedule {
     /// All are due at equal distances from `start` on.
     pub(super) fn new(start: Instant, rate: f64, payments: Vec<Signed>) -> Self {
         let zeros = || (0..payments.len()).map(|_| AtomicU64::new(0)).collect();
@@ -105,7 +105,7 @@ impl Schedule {
     }
 
     /// Sends every `stride`th payment from `first` on by this connection.
-    pub(super) fn send(&self, connection: &mut Connection, first: usize, stride: usize) {
+    pub(super) fn send(&self, connection: &mut NodeConnection, first: usize, stride: usize) {
         let mut mine = (first..self.payments.len()).step_by(stride).peekable();
         while let Some(next) = mine.peek() {
             let now = self.start.elapsed();
@@ -124,7 +124,7 @@ impl Schedule {
         }
     }
 
-    fn submit(&self, connection: &mut Connection, due: &[usize]) {
+    fn submit(&self, connection: &mut NodeConnection, due: &[usize]) {
         let calls = due.iter().map(|index| ("sendrawtransaction", json!([self.payments[*index].hex()]))).collect();
         match connection.batch(calls) {
             Ok(answers) => {

@@ -1,7 +1,7 @@
 //! Sees payments become final as a client does: `waitfornewblock`, then the block.
 
-use super::senders::Schedule;
-use crate::cli::{Connection, Failure};
+use super::senders::SendSchedule;
+use crate::cli::{Failure, NodeConnection};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,16 +11,16 @@ const WAIT_MS: u64 = 1_000;
 
 /// The last block a client has seen.
 #[derive(Clone)]
-pub(super) struct Seen {
+pub(super) struct LastBlock {
     pub(super) height: u64,
     hash: Value,
     /// Blocks seen that were not first proposed in round 0.
     pub(super) later_rounds: u64,
 }
 
-impl Seen {
+impl LastBlock {
     /// The tip now.
-    pub(super) fn now(connection: &mut Connection) -> Result<Self, Failure> {
+    pub(super) fn now(connection: &mut NodeConnection) -> Result<Self, Failure> {
         let info = connection.call("getblockchaininfo", json!([]))?;
         Ok(Self {
             height: info["blocks"].as_u64().unwrap_or_default(),
@@ -32,8 +32,8 @@ impl Seen {
     /// Follows one node until `is_over`. `is_mine` says which payments were sent to it.
     pub(super) fn follow(
         mut self,
-        connection: &mut Connection,
-        schedule: &Schedule,
+        connection: &mut NodeConnection,
+        schedule: &SendSchedule,
         index_of: &BTreeMap<String, usize>,
         is_mine: impl Fn(usize) -> bool,
         is_over: &AtomicBool,

@@ -1,13 +1,14 @@
 //! What the peer actors cost: messages between two nodes on loopback, by peer managers and peer actors as in the daemon, and by plain tasks
 //! over the same TLS and the same frames, in turns in the same run. Each node has one thread.
 
-pub(super) mod way;
+pub(super) mod path;
 
 use super::report::{self, Percentiles, float, median, rounded};
 use super::usage::process_cpu_time;
 use anyhow::Context as _;
 use bytes::Bytes;
 use clap::Args;
+use path::{BenchEnd, BenchSide};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use std::time::{Duration, Instant};
 use timed_wire::ConsensusMessage;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::LocalSet;
-use way::{End, Side};
 
 /// Longest wait for messages under way: far more than they take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,13 +38,13 @@ pub(super) struct PeersArgs {
 
 /// Measures and prints.
 pub(super) fn run(arguments: &PeersArgs) -> anyhow::Result<()> {
-    let (mut actors, mut plain) = (Figures::default(), Figures::default());
+    let (mut actors, mut plain) = (PathFigures::default(), PathFigures::default());
     like_a_node_that_has_seen_a_block();
     on_one_thread(async {
         let far = FarNode::start()?;
         let addresses = far.addresses.await.context("the far node has ended")?;
-        let near_actors = way::actors(Side::Near, None, Some(addresses.actors)).await?;
-        let near_plain = way::plain(Side::Near, None, Some(addresses.plain)).await?;
+        let near_actors = path::actors(BenchSide::Near, None, Some(addresses.actors)).await?;
+        let near_plain = path::plain(BenchSide::Near, None, Some(addresses.plain)).await?;
         let mut both = [(near_actors, &far.actors, &mut actors), (near_plain, &far.plain, &mut plain)];
         report::progress(format!("measuring {} repetitions ...", arguments.repetitions));
         for repetition in 0..=arguments.repetitions {
@@ -83,42 +83,45 @@ pub(super) fn on_one_thread<T>(node: impl Future<Output = anyhow::Result<T>>) ->
 
 /// Sizes of messages, and how many may be under way: enough to keep both nodes busy, and less than any queue holds.
 #[derive(Clone, Copy)]
-struct Load {
+struct MessageLoad {
     message: fn() -> ConsensusMessage,
     window: usize,
-    /// After so many arrivals the sender is told.
-    told_after: usize,
+    /// After so many arrivals the sender gets a report.
+    report_after: usize,
 }
 
 /// A vote, 200 bytes as a frame.
-const SMALL: Load =
-    Load { message: || ConsensusMessage::Vote(Bytes::from_static(&[7; 193])), window: 512, told_after: 128 };
+const SMALL: MessageLoad =
+    MessageLoad { message: || ConsensusMessage::Vote(Bytes::from_static(&[7; 193])), window: 512, report_after: 128 };
 /// A block, 64 KiB as a frame.
-const LARGE: Load =
-    Load { message: || ConsensusMessage::Block(Bytes::from_static(&[7; 64 * 1024 - 8])), window: 32, told_after: 8 };
+const LARGE: MessageLoad = MessageLoad {
+    message: || ConsensusMessage::Block(Bytes::from_static(&[7; 64 * 1024 - 8])),
+    window: 32,
+    report_after: 8,
+};
 
-/// What the far node does with what arrives on one way.
+/// What the far node does with what arrives on one path.
 struct Answering {
-    /// Arrivals after which the sender is told; 0 sends every message back.
-    told_after: AtomicUsize,
+    /// Arrivals after which the sender gets a report; 0 sends every message back.
+    report_after: AtomicUsize,
     arrived: Semaphore,
 }
 
 impl Answering {
     fn new() -> Arc<Self> {
-        Arc::new(Self { told_after: AtomicUsize::new(0), arrived: Semaphore::new(0) })
+        Arc::new(Self { report_after: AtomicUsize::new(0), arrived: Semaphore::new(0) })
     }
 
-    async fn run(&self, mut end: End) {
-        let mut untold = 0;
+    async fn run(&self, mut end: BenchEnd) {
+        let mut unreported = 0;
         while let Some(inbound) = end.arrivals.recv().await {
-            match self.told_after.load(Ordering::Acquire) {
+            match self.report_after.load(Ordering::Acquire) {
                 0 => end.sender.send(inbound.message),
-                told_after => {
-                    untold += 1;
-                    if untold >= told_after {
-                        self.arrived.add_permits(untold);
-                        untold = 0;
+                report_after => {
+                    unreported += 1;
+                    if unreported >= report_after {
+                        self.arrived.add_permits(unreported);
+                        unreported = 0;
                     }
                 }
             }
@@ -126,7 +129,7 @@ impl Answering {
     }
 }
 
-/// Where the far node listens for each way.
+/// Where the far node listens for each path.
 struct Addresses {
     actors: SocketAddr,
     plain: SocketAddr,
@@ -143,18 +146,18 @@ struct FarNode {
 
 impl FarNode {
     fn start() -> anyhow::Result<Self> {
-        let (told, addresses) = oneshot::channel();
+        let (sender, addresses) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
         let (actors, plain) = (Answering::new(), Answering::new());
         let (for_actors, for_plain) = (actors.clone(), plain.clone());
         let node = move || {
             on_one_thread(async move {
-                let (by_actors, actors) = way::listen().await?;
-                let (by_tasks, plain) = way::listen().await?;
-                told.send(Addresses { actors, plain }).ok().context("nobody dials")?;
-                let end = way::actors(Side::Far, Some(by_actors), None).await?;
+                let (by_actors, actors) = path::listen().await?;
+                let (by_tasks, plain) = path::listen().await?;
+                sender.send(Addresses { actors, plain }).ok().context("nobody dials")?;
+                let end = path::actors(BenchSide::Far, Some(by_actors), None).await?;
                 tokio::task::spawn_local(async move { for_actors.run(end).await });
-                let end = way::plain(Side::Far, Some(by_tasks), None).await?;
+                let end = path::plain(BenchSide::Far, Some(by_tasks), None).await?;
                 tokio::task::spawn_local(async move { for_plain.run(end).await });
                 let _ = stopped.await;
                 Ok(())
@@ -165,31 +168,31 @@ impl FarNode {
     }
 }
 
-/// One repetition on one way.
-struct Taken {
-    small: Rate,
-    large: Rate,
+/// One repetition on one path.
+struct PathRun {
+    small: MessageRate,
+    large: MessageRate,
     round_trip: Percentiles,
 }
 
 #[derive(Clone, Copy)]
-struct Rate {
+struct MessageRate {
     per_second: f64,
     /// Processor time of both nodes together for one message. Unit: µs.
     cpu_us: f64,
 }
 
-async fn measure(end: &mut End, far: &Answering, time: Duration) -> anyhow::Result<Taken> {
+async fn measure(end: &mut BenchEnd, far: &Answering, time: Duration) -> anyhow::Result<PathRun> {
     let small = one_way(end, far, SMALL, time).await?;
     let large = one_way(end, far, LARGE, time).await?;
-    far.told_after.store(0, Ordering::Release);
+    far.report_after.store(0, Ordering::Release);
     let round_trip = round_trips(end, time).await?;
-    Ok(Taken { small, large, round_trip })
+    Ok(PathRun { small, large, round_trip })
 }
 
 /// Sends for so long, waits until all has arrived.
-async fn one_way(end: &End, far: &Answering, load: Load, time: Duration) -> anyhow::Result<Rate> {
-    far.told_after.store(load.told_after, Ordering::Release);
+async fn one_way(end: &BenchEnd, far: &Answering, load: MessageLoad, time: Duration) -> anyhow::Result<MessageRate> {
+    far.report_after.store(load.report_after, Ordering::Release);
     far.arrived.add_permits(load.window);
     let room = async |count: usize| {
         let count = u32::try_from(count)?;
@@ -199,19 +202,19 @@ async fn one_way(end: &End, far: &Answering, load: Load, time: Duration) -> anyh
     };
     let (start, cpu, mut sent) = (Instant::now(), process_cpu_time(), 0);
     while start.elapsed() < time {
-        room(load.told_after).await?;
-        for _ in 0..load.told_after {
+        room(load.report_after).await?;
+        for _ in 0..load.report_after {
             end.sender.send((load.message)());
         }
-        sent += load.told_after as u64;
+        sent += load.report_after as u64;
     }
     room(load.window).await?;
     let (elapsed, cpu) = (start.elapsed(), process_cpu_time().saturating_sub(cpu));
-    Ok(Rate { per_second: float(sent) / elapsed.as_secs_f64(), cpu_us: 1e6 * cpu.as_secs_f64() / float(sent) })
+    Ok(MessageRate { per_second: float(sent) / elapsed.as_secs_f64(), cpu_us: 1e6 * cpu.as_secs_f64() / float(sent) })
 }
 
 /// One message there and back at a time.
-async fn round_trips(end: &mut End, time: Duration) -> anyhow::Result<Percentiles> {
+async fn round_trips(end: &mut BenchEnd, time: Duration) -> anyhow::Result<Percentiles> {
     let start = Instant::now();
     let mut times = Vec::new();
     while start.elapsed() < time || times.is_empty() {
@@ -224,17 +227,17 @@ async fn round_trips(end: &mut End, time: Duration) -> anyhow::Result<Percentile
     Ok(Percentiles::of(times))
 }
 
-/// All repetitions on one way.
+/// All repetitions on one path.
 #[derive(Default)]
-struct Figures {
-    small: Vec<Rate>,
-    large: Vec<Rate>,
+struct PathFigures {
+    small: Vec<MessageRate>,
+    large: Vec<MessageRate>,
     p50: Vec<f64>,
     p99: Vec<f64>,
 }
 
-impl Figures {
-    fn push(&mut self, taken: Taken) {
+impl PathFigures {
+    fn push(&mut self, taken: PathRun) {
         self.small.push(taken.small);
         self.large.push(taken.large);
         self.p50.push(taken.round_trip.p50);
@@ -242,7 +245,7 @@ impl Figures {
     }
 
     fn median(&self, of: Of) -> f64 {
-        let rates = |rates: &[Rate], of: fn(&Rate) -> f64| median(rates.iter().map(of).collect());
+        let rates = |rates: &[MessageRate], of: fn(&MessageRate) -> f64| median(rates.iter().map(of).collect());
         match of {
             Of::Small => rates(&self.small, |rate| rate.per_second),
             Of::SmallCpu => rates(&self.small, |rate| rate.cpu_us),
@@ -271,9 +274,9 @@ impl Of {
     /// Key in JSON, name for people, digits after the point.
     const fn shown(self) -> (&'static str, &'static str, i32) {
         match self {
-            Self::Small => ("messages_200b_per_second", "200 B, one way, messages/s", 0),
+            Self::Small => ("messages_200b_per_second", "200 B, one direction, messages/s", 0),
             Self::SmallCpu => ("messages_200b_cpu_us", "200 B, processor time of both, µs each", 2),
-            Self::Large => ("messages_64kib_per_second", "64 KiB, one way, messages/s", 0),
+            Self::Large => ("messages_64kib_per_second", "64 KiB, one direction, messages/s", 0),
             Self::LargeCpu => ("messages_64kib_cpu_us", "64 KiB, processor time of both, µs each", 1),
             Self::P50 => ("round_trip_p50_us", "200 B, round trip, p50, µs", 1),
             Self::P99 => ("round_trip_p99_us", "200 B, round trip, p99, µs", 1),
@@ -281,7 +284,7 @@ impl Of {
     }
 }
 
-fn as_json(actors: &Figures, plain: &Figures, arguments: &PeersArgs) -> Value {
+fn as_json(actors: &PathFigures, plain: &PathFigures, arguments: &PeersArgs) -> Value {
     let all = |value: &dyn Fn(Of) -> f64, digits: Option<i32>| -> Value {
         Of::ALL
             .into_iter()
@@ -299,7 +302,7 @@ fn as_json(actors: &Figures, plain: &Figures, arguments: &PeersArgs) -> Value {
     })
 }
 
-fn print(actors: &Figures, plain: &Figures) {
+fn print(actors: &PathFigures, plain: &PathFigures) {
     let rows: Vec<_> = Of::ALL
         .into_iter()
         .map(|of| {

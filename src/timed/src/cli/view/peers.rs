@@ -1,10 +1,10 @@
 //! Peers for people: who is connected, and why a session ended.
 
-use super::{View, at, bytes, items, left, line, milliseconds, number, raw, right, rows, short, yes};
+use super::{CliView, at, bytes, items, left, line, milliseconds, number, raw, right, rows, short, yes};
 use serde_json::Value;
 use std::time::Duration;
 
-impl View {
+impl CliView {
     pub(in crate::cli) fn peers(&self, result: &Value) -> String {
         let rows = rows(result, |p| {
             vec![

@@ -1,8 +1,8 @@
-//! What a TCP connection has under way, as the kernel tells (Linux, `sock_diag(7)`); elsewhere nothing is known.
+//! What a TCP connection has under way, as the kernel reports it (Linux, `sock_diag(7)`); elsewhere nothing is known.
 //!
 //! One netlink socket serves all connections of the process. An answer is there as soon as the question was sent, so nobody waits.
 
-use super::Flight;
+use super::BytesInFlight;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
@@ -40,8 +40,8 @@ impl Ends {
         Self { own, theirs }
     }
 
-    /// Asks the kernel; `None` when it does not tell.
-    pub(super) fn flight(self) -> Option<Flight> {
+    /// Asks the kernel; `None` when it does not say.
+    pub(super) fn bytes_in_flight(self) -> Option<BytesInFlight> {
         static KERNEL: OnceLock<Option<Mutex<Kernel>>> = OnceLock::new();
         let kernel = KERNEL.get_or_init(|| Kernel::open().ok().map(Mutex::new)).as_ref()?;
         kernel.lock().unwrap_or_else(PoisonError::into_inner).ask(self)
@@ -85,7 +85,7 @@ impl Kernel {
         Ok(Self { socket, asked: 0 })
     }
 
-    fn ask(&mut self, ends: Ends) -> Option<Flight> {
+    fn ask(&mut self, ends: Ends) -> Option<BytesInFlight> {
         self.asked = self.asked.wrapping_add(1);
         self.socket.send(&ends.question(self.asked)).ok()?;
         let mut answer = [0; 1024];
@@ -109,7 +109,7 @@ fn short(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 /// What the answer says, unless it is an error.
-fn read(answer: &[u8]) -> Option<Flight> {
+fn read(answer: &[u8]) -> Option<BytesInFlight> {
     if short(answer, 4)? != BY_FAMILY {
         return None;
     }
@@ -120,7 +120,7 @@ fn read(answer: &[u8]) -> Option<Flight> {
         if kind == INFO {
             let info = answer.get(at + 4..at + length)?;
             let round_trip = Duration::from_micros(number(info, MIN_RTT_AT)?.into());
-            return Some(Flight { bytes, round_trip });
+            return Some(BytesInFlight { bytes, round_trip });
         }
         // Attributes begin at multiples of four.
         at += length.max(4).next_multiple_of(4);
@@ -140,12 +140,12 @@ mod tests {
             let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (_unread, _) = listener.accept().await.unwrap();
             let ends = Ends::new(stream.local_addr().unwrap(), stream.peer_addr().unwrap());
-            let Some(flight) = ends.flight() else {
-                eprintln!("skipped: this kernel does not tell about sockets");
+            let Some(bytes_in_flight) = ends.bytes_in_flight() else {
+                eprintln!("skipped: this kernel does not report on sockets");
                 return;
             };
-            assert_eq!(flight.bytes, 0, "{local}");
-            assert!(flight.round_trip < Duration::from_secs(1), "{flight:?}");
+            assert_eq!(bytes_in_flight.bytes, 0, "{local}");
+            assert!(bytes_in_flight.round_trip < Duration::from_secs(1), "{bytes_in_flight:?}");
             // Far more than the other side's buffer takes.
             let mut written = 0;
             while let Ok(Ok(())) =
@@ -154,7 +154,7 @@ mod tests {
                 written += 65_536;
                 assert!(written < 1 << 30);
             }
-            assert!(ends.flight().unwrap().bytes > 0, "{local}");
+            assert!(ends.bytes_in_flight().unwrap().bytes > 0, "{local}");
         }
     }
 
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(read(&[]), None);
         let mut answer = vec![0; 300];
         answer[4] = 20;
-        assert_eq!(read(&answer), None, "no attribute tells");
+        assert_eq!(read(&answer), None, "no attribute says it");
         assert_eq!(read(&answer[..80]), None);
     }
 }

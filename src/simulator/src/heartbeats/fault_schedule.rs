@@ -1,4 +1,4 @@
-//! What happens to nodes and to the way between them, drawn beforehand: then each pair of nodes can be played alone, and a judge can look up
+//! What happens to nodes and to the path between them, drawn beforehand: then each pair of nodes can be played alone, and a checker can look up
 //! who was really alive.
 
 use rand::{Rng, RngExt as _};
@@ -89,18 +89,18 @@ impl Spans {
 
 /// What happens to one node.
 #[derive(Clone, Debug)]
-pub(super) struct Fate {
+pub(super) struct NodeFaults {
     /// Whether it votes: then it pings and redials sooner.
     pub(super) votes: bool,
     /// Its process stands still, as in a suspended machine, under SIGSTOP, or without a free processor.
     pub(super) stalls: Spans,
     /// It is not there and its connections end with a goodbye: a restart.
     pub(super) restarts: Spans,
-    /// It is not there and nobody was told: its machine lost power.
+    /// It is not there and nobody knows: its machine lost power.
     pub(super) outages: Spans,
 }
 
-impl Fate {
+impl NodeFaults {
     pub(super) fn draw(rng: &mut dyn Rng, until: Instant, votes: bool) -> Self {
         let stalls = Spans::draw(rng, until, Duration::from_secs(1_200), stall);
         let restarts = Spans::draw(rng, until, hours(24), |rng| doubling(rng, Duration::from_millis(300), 10));
@@ -138,7 +138,7 @@ fn stall(rng: &mut dyn Rng) -> Duration {
     }
 }
 
-/// Times at which the ways between two halves of the network are cut, with the side of each node.
+/// Times at which the paths between two halves of the network are cut, with the side of each node.
 pub(super) fn partitions(rng: &mut dyn Rng, until: Instant) -> Vec<(Span, u128)> {
     let spans = Spans::draw(rng, until, hours(24), |rng| doubling(rng, Duration::from_secs(2), 11));
     spans.0.into_iter().map(|span| (span, u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64()))).collect()
@@ -200,8 +200,8 @@ mod tests {
     fn drawn_spans_are_in_order_and_within_the_time() {
         let mut rng = StdRng::seed_from_u64(5);
         let until = Instant::START + hours(24 * 30);
-        let fate = Fate::draw(&mut rng, until, true);
-        for spans in [&fate.stalls, &fate.restarts, &fate.outages] {
+        let faults = NodeFaults::draw(&mut rng, until, true);
+        for spans in [&faults.stalls, &faults.restarts, &faults.outages] {
             assert!(spans.len() > 5);
             assert!(spans.0.iter().all(|span| span.from < span.to && span.from < until));
             assert!(spans.0.windows(2).all(|pair| pair[0].to < pair[1].from));

@@ -1,10 +1,10 @@
-//! A stranger: a host of the world without a node, or another process on the host of one, that says what it likes: bytes that are no
-//! handshake, a greeting of another chain, frames cut anywhere, and what a node would never say.
+//! An unknown peer: a host of the world without a node, or another process on the host of one, that says what it likes: bytes that are no
+//! handshake, a handshake of another chain, frames cut anywhere, and what a node would never say.
 //!
-//! It secures and greets with the real node's TLS, handshake and codec, under a node key of its own.
+//! It secures its connections with the real node's TLS, handshake and codec, under a node key of its own.
 
 use crate::life::PORT;
-use crate::world::Setting;
+use crate::world::WorldSetting;
 use bytes::BytesMut;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -14,26 +14,26 @@ use timed_actors::tls::{Secured, Tls, TlsError};
 use timed_actors::transport::{BoxStream, Listener, Transport as _};
 use timed_peer::{Direction, EndReason, Handshake, HandshakeAction, LocalNode};
 use timed_primitives::{Instant, PublicKey, SecretKey};
-use timed_wire::{ControlMessage, DecodeError, EncodeError, Encoded, FrameCodec, Incoming, Kind, Message};
+use timed_wire::{ControlMessage, EncodeError, Encoded, FrameCodec, FrameError, Incoming, Kind, Message};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::codec::{Decoder as _, Encoder as _};
 use uuid::Uuid;
 
-/// A stranger could not do what it was to do.
+/// An unknown peer could not do what it was to do.
 #[derive(Debug, thiserror::Error)]
-pub enum StrangerError {
+pub enum UnknownPeerError {
     /// The connection.
-    #[error("a stranger's connection failed: {0}")]
+    #[error("an unknown peer's connection failed: {0}")]
     Connection(#[from] io::Error),
     /// The secure channel.
-    #[error("a stranger's channel failed: {0}")]
+    #[error("an unknown peer's channel failed: {0}")]
     Channel(#[from] TlsError),
     /// Its own message is too large.
-    #[error("a stranger's message cannot be sent: {0}")]
+    #[error("an unknown peer's message cannot be sent: {0}")]
     Encode(#[from] EncodeError),
     /// What the node says is no frame.
-    #[error("a stranger cannot read what a node says: {0}")]
-    Decode(#[from] DecodeError),
+    #[error("an unknown peer cannot read what a node says: {0}")]
+    Decode(#[from] FrameError),
     /// The node closed first.
     #[error("the node closed before a {} came: {reason:?}", .awaited.name())]
     Closed {
@@ -42,24 +42,24 @@ pub enum StrangerError {
         /// The reason in its goodbye.
         reason: Option<EndReason>,
     },
-    /// The node's greeting was refused.
-    #[error("a stranger refuses the node's greeting")]
-    Greeting,
+    /// The node's handshake was refused.
+    #[error("an unknown peer refuses the node's handshake")]
+    Handshake,
 }
 
 /// Somebody without a node.
-pub struct Stranger {
-    setting: Rc<Setting>,
+pub struct UnknownPeer {
+    setting: Rc<WorldSetting>,
     ip: IpAddr,
     key: SecretKey,
-    /// How it greets. It begins as a node of this chain that does not vote and accepts no connections.
-    pub greets: LocalNode,
+    /// What its handshake says. It begins as a node of this chain that does not vote and accepts no connections.
+    pub hello: LocalNode,
 }
 
-impl Stranger {
-    pub(crate) fn new(setting: Rc<Setting>, host: u64, key: SecretKey) -> Self {
+impl UnknownPeer {
+    pub(crate) fn new(setting: Rc<WorldSetting>, host: u64, key: SecretKey) -> Self {
         let public = key.public();
-        let greets = LocalNode {
+        let hello = LocalNode {
             key: public,
             consensus_key: None,
             chain_id: setting.genesis.chain_id,
@@ -72,7 +72,7 @@ impl Stranger {
             capabilities: 0,
             ping_interval: Duration::from_secs(5),
         };
-        Self { ip: setting.ip(host), setting, key, greets }
+        Self { ip: setting.ip(host), setting, key, hello }
     }
 
     /// Its node key.
@@ -82,16 +82,16 @@ impl Stranger {
 
     /// Its next connections are those of another process with the same key.
     pub fn restart(&mut self) {
-        self.greets.instance = Uuid::from_u128(self.greets.instance.as_u128().wrapping_add(1));
+        self.hello.instance = Uuid::from_u128(self.hello.instance.as_u128().wrapping_add(1));
     }
 
     /// Connects to a node and does nothing.
     ///
     /// # Errors
     /// When the node does not accept.
-    pub async fn connect(&self, node: u64) -> Result<BoxStream, StrangerError> {
+    pub async fn connect(&self, node: u64) -> Result<BoxStream, UnknownPeerError> {
         let target = SocketAddr::new(self.setting.ip(node), PORT);
-        self.setting.trace.world(format_args!("a stranger at {} dials node {node}", self.ip));
+        self.setting.trace.world(format_args!("an unknown peer at {} dials node {node}", self.ip));
         Ok(self.setting.links.host(self.ip).connect(&target.to_string()).await?.0)
     }
 
@@ -99,29 +99,29 @@ impl Stranger {
     ///
     /// # Errors
     /// When the node does not accept, or refuses the key.
-    pub async fn dial(&self, node: u64) -> Result<Channel, StrangerError> {
+    pub async fn dial(&self, node: u64) -> Result<Channel, UnknownPeerError> {
         let stream = self.connect(node).await?;
         let secured = Tls::new(&self.key)?.dial(stream, None).await?;
         Ok(Channel::new(secured, Direction::Outbound))
     }
 
-    /// Connects to a node, secures the connection, greets and is greeted. The node may think better of it afterwards.
+    /// Connects to a node, secures the connection and completes the handshake. The node may think better of it afterwards.
     ///
     /// # Errors
     /// When the node does not accept.
-    pub async fn greet(&self, node: u64) -> Result<Channel, StrangerError> {
+    pub async fn shake_hands(&self, node: u64) -> Result<Channel, UnknownPeerError> {
         let mut channel = self.dial(node).await?;
-        channel.greet(&self.greets).await?;
+        channel.shake_hands(&self.hello).await?;
         Ok(channel)
     }
 
-    /// Greets a node, and gives the reason with which it closes; `None` when it keeps the connection for a second.
+    /// Sends a node its `Hello`, and gives the reason with which it closes; `None` when it keeps the connection for a second.
     ///
     /// # Errors
     /// When the node does not accept at all.
-    pub async fn knock(&self, node: u64) -> Result<Option<EndReason>, StrangerError> {
+    pub async fn knock(&self, node: u64) -> Result<Option<EndReason>, UnknownPeerError> {
         let mut channel = self.dial(node).await?;
-        channel.say_hello(&self.greets).await?;
+        channel.say_hello(&self.hello).await?;
         channel.behave(Duration::from_secs(1)).await
     }
 
@@ -129,7 +129,7 @@ impl Stranger {
     ///
     /// # Errors
     /// When somebody else listens there.
-    pub async fn listen(&self) -> Result<Box<dyn Listener>, StrangerError> {
+    pub async fn listen(&self) -> Result<Box<dyn Listener>, UnknownPeerError> {
         Ok(self.setting.links.host(self.ip).bind(SocketAddr::new(self.ip, PORT)).await?)
     }
 
@@ -137,14 +137,14 @@ impl Stranger {
     ///
     /// # Errors
     /// When the dialler breaks off.
-    pub async fn accept(&self, listener: &mut dyn Listener) -> Result<Channel, StrangerError> {
+    pub async fn accept(&self, listener: &mut dyn Listener) -> Result<Channel, UnknownPeerError> {
         let (stream, _) = listener.accept().await?;
         let secured = Tls::new(&self.key)?.accept(stream).await?;
         Ok(Channel::new(secured, Direction::Inbound))
     }
 }
 
-/// A stranger's end of a secured connection.
+/// An unknown peer's end of a secured connection.
 pub struct Channel {
     stream: BoxStream,
     theirs: PublicKey,
@@ -161,27 +161,27 @@ impl Channel {
         Self { stream, theirs, exporter, direction, codec: FrameCodec::new(), buffer: BytesMut::new() }
     }
 
-    /// Greets as `me`.
+    /// Sends the `Hello` of `me`.
     ///
     /// # Errors
     /// When the node has closed.
-    pub async fn say_hello(&mut self, me: &LocalNode) -> Result<Handshake, StrangerError> {
+    pub async fn say_hello(&mut self, me: &LocalNode) -> Result<Handshake, UnknownPeerError> {
         let (handshake, hello) =
             Handshake::begin(Instant::START, me.clone(), self.theirs, self.direction, self.exporter);
         self.send(ControlMessage::Hello(Box::new(hello))).await?;
         Ok(handshake)
     }
 
-    /// Greets as `me` and takes the node's greeting. The node may think better of it afterwards.
+    /// Completes the handshake as `me`. The node may think better of it afterwards.
     ///
     /// # Errors
-    /// [`StrangerError::Closed`] when the node closes before, [`StrangerError::Greeting`] when it is of another chain.
-    pub async fn greet(&mut self, me: &LocalNode) -> Result<(), StrangerError> {
+    /// [`UnknownPeerError::Closed`] when the node closes before, [`UnknownPeerError::Handshake`] when it is of another chain.
+    pub async fn shake_hands(&mut self, me: &LocalNode) -> Result<(), UnknownPeerError> {
         let mut handshake = self.say_hello(me).await?;
         let theirs = self.expect(Kind::Hello).await?;
         match handshake.on_message(&theirs) {
             HandshakeAction::Up(_) => Ok(()),
-            _ => Err(StrangerError::Greeting),
+            _ => Err(UnknownPeerError::Handshake),
         }
     }
 
@@ -189,7 +189,7 @@ impl Channel {
     ///
     /// # Errors
     /// When it cannot be encoded or the node has closed.
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), StrangerError> {
+    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), UnknownPeerError> {
         let bytes = frames(&message.into())?;
         self.send_bytes(&bytes).await
     }
@@ -198,7 +198,7 @@ impl Channel {
     ///
     /// # Errors
     /// When the node has closed.
-    pub async fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), StrangerError> {
+    pub async fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), UnknownPeerError> {
         self.stream.write_all(bytes).await?;
         Ok(self.stream.flush().await?)
     }
@@ -207,7 +207,7 @@ impl Channel {
     ///
     /// # Errors
     /// When it is no frame.
-    pub async fn next(&mut self) -> Result<Option<Incoming>, StrangerError> {
+    pub async fn next(&mut self) -> Result<Option<Incoming>, UnknownPeerError> {
         loop {
             if let Some(incoming) = self.codec.decode(&mut self.buffer)? {
                 return Ok(Some(incoming));
@@ -222,8 +222,8 @@ impl Channel {
     /// The next message of a kind; others are passed over.
     ///
     /// # Errors
-    /// [`StrangerError::Closed`] when the node closes before.
-    pub async fn expect(&mut self, kind: Kind) -> Result<Message, StrangerError> {
+    /// [`UnknownPeerError::Closed`] when the node closes before.
+    pub async fn expect(&mut self, kind: Kind) -> Result<Message, UnknownPeerError> {
         let mut reason = None;
         while let Some(incoming) = self.next().await? {
             if let Incoming::Message { message, .. } = incoming {
@@ -233,14 +233,14 @@ impl Channel {
                 reason = reason.or(goodbye(&message));
             }
         }
-        Err(StrangerError::Closed { awaited: kind, reason })
+        Err(UnknownPeerError::Closed { awaited: kind, reason })
     }
 
     /// Reads until the node closes, and gives the reason of its goodbye. Answers nothing.
     ///
     /// # Errors
     /// When something is no frame.
-    pub async fn listen_to_the_end(&mut self) -> Result<Option<EndReason>, StrangerError> {
+    pub async fn listen_to_the_end(&mut self) -> Result<Option<EndReason>, UnknownPeerError> {
         let mut reason = None;
         while let Some(incoming) = self.next().await? {
             if let Incoming::Message { message, .. } = incoming {
@@ -254,11 +254,11 @@ impl Channel {
     ///
     /// # Errors
     /// When something is no frame.
-    pub async fn behave(&mut self, time: Duration) -> Result<Option<EndReason>, StrangerError> {
+    pub async fn behave(&mut self, time: Duration) -> Result<Option<EndReason>, UnknownPeerError> {
         tokio::time::timeout(time, self.behave_on()).await.unwrap_or(Ok(None))
     }
 
-    async fn behave_on(&mut self) -> Result<Option<EndReason>, StrangerError> {
+    async fn behave_on(&mut self) -> Result<Option<EndReason>, UnknownPeerError> {
         let mut reason = None;
         while let Some(message) = self.next_but_pings().await? {
             reason = reason.or(goodbye(&message));
@@ -270,7 +270,7 @@ impl Channel {
     ///
     /// # Errors
     /// When something is no frame, or an answer does not get through.
-    pub async fn next_but_pings(&mut self) -> Result<Option<Message>, StrangerError> {
+    pub async fn next_but_pings(&mut self) -> Result<Option<Message>, UnknownPeerError> {
         while let Some(incoming) = self.next().await? {
             match incoming {
                 Incoming::Message { message: Message::Control(ControlMessage::Ping { nonce }), .. } => {
@@ -292,7 +292,7 @@ fn goodbye(message: &Message) -> Option<EndReason> {
 }
 
 /// A message as it travels: one frame, or chunks.
-pub(crate) fn frames(message: &Message) -> Result<BytesMut, StrangerError> {
+pub(crate) fn frames(message: &Message) -> Result<BytesMut, UnknownPeerError> {
     let mut bytes = BytesMut::new();
     FrameCodec::new().encode(&Encoded::new(message)?, &mut bytes)?;
     Ok(bytes)

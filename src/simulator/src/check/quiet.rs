@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// What the world does to nodes and links.
 #[derive(Default)]
-pub struct Calm {
+pub struct QuietTimes {
     /// Nodes that do nothing at present, and since when.
     off: BTreeMap<u64, Instant>,
     /// From whom to whom nothing goes at present, and since when.
@@ -22,7 +22,7 @@ fn link(a: u64, b: u64) -> (u64, u64) {
     (a.min(b), a.max(b))
 }
 
-impl Calm {
+impl QuietTimes {
     /// A node stops doing anything: dead or paused.
     pub fn on_off(&mut self, node: u64) {
         self.off.entry(node).or_insert_with(Instant::now);
@@ -63,7 +63,7 @@ impl Calm {
     }
 
     /// Whether nothing happened to two nodes and their link for so long.
-    pub(crate) fn is_calm_for(&self, a: u64, b: u64, length: Duration) -> bool {
+    pub(crate) fn is_quiet_for(&self, a: u64, b: u64, length: Duration) -> bool {
         let is_off = self.off.contains_key(&a) || self.off.contains_key(&b);
         let is_cut = self.cut.contains_key(&(a, b)) || self.cut.contains_key(&(b, a)) || self.odd.contains(&link(a, b));
         let last = [self.nodes.get(&a), self.nodes.get(&b), self.links.get(&link(a, b))].into_iter().flatten().max();
@@ -88,34 +88,34 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn peace_begins_when_the_last_disturbance_of_either_node_or_the_link_is_over() {
-        let mut calm = Calm::default();
-        assert!(calm.is_calm_for(1, 2, SECOND));
-        calm.on_cut(2, 1);
+        let mut quiet = QuietTimes::default();
+        assert!(quiet.is_quiet_for(1, 2, SECOND));
+        quiet.on_cut(2, 1);
         tokio::time::sleep(5 * SECOND).await;
-        assert!(!calm.is_calm_for(1, 2, SECOND) && calm.is_calm_for(1, 3, SECOND));
-        assert_eq!((calm.unheard_for(1, 2), calm.unheard_for(2, 1)), (5 * SECOND, Duration::ZERO));
-        calm.on_reset(1, 2);
+        assert!(!quiet.is_quiet_for(1, 2, SECOND) && quiet.is_quiet_for(1, 3, SECOND));
+        assert_eq!((quiet.unheard_for(1, 2), quiet.unheard_for(2, 1)), (5 * SECOND, Duration::ZERO));
+        quiet.on_reset(1, 2);
         tokio::time::sleep(2 * SECOND).await;
-        assert!(!calm.is_calm_for(1, 2, SECOND), "a reset heals nothing");
-        calm.on_heal(1, 2);
-        assert!(!calm.is_calm_for(1, 2, SECOND));
+        assert!(!quiet.is_quiet_for(1, 2, SECOND), "a reset heals nothing");
+        quiet.on_heal(1, 2);
+        assert!(!quiet.is_quiet_for(1, 2, SECOND));
         tokio::time::sleep(2 * SECOND).await;
-        assert!(calm.is_calm_for(1, 2, SECOND));
-        calm.on_off(2);
+        assert!(quiet.is_quiet_for(1, 2, SECOND));
+        quiet.on_off(2);
         tokio::time::sleep(4 * SECOND).await;
-        calm.on_off(2);
-        calm.on_stumble(1, Instant::now() + SECOND);
-        assert_eq!(calm.unheard_for(1, 2), Duration::ZERO);
+        quiet.on_off(2);
+        quiet.on_stumble(1, Instant::now() + SECOND);
+        assert_eq!(quiet.unheard_for(1, 2), Duration::ZERO);
         tokio::time::sleep(4 * SECOND).await;
-        assert_eq!(calm.unheard_for(3, 2), 8 * SECOND);
-        assert_eq!(calm.unheard_for(1, 2), 3 * SECOND, "counted from when it acted itself");
-        calm.on_heal(3, 2);
+        assert_eq!(quiet.unheard_for(3, 2), 8 * SECOND);
+        assert_eq!(quiet.unheard_for(1, 2), 3 * SECOND, "counted from when it acted itself");
+        quiet.on_heal(3, 2);
         tokio::time::sleep(SECOND).await;
-        assert_eq!(calm.unheard_for(3, 2), SECOND, "what was under way came when the link healed");
-        calm.on_slow(1, 2);
-        assert_eq!(calm.unheard_for(1, 2), Duration::ZERO, "it may still come");
-        calm.on_on(2);
-        assert_eq!(calm.unheard_for(3, 2), Duration::ZERO);
-        assert!(!calm.is_calm_for(1, 2, SECOND));
+        assert_eq!(quiet.unheard_for(3, 2), SECOND, "what was under way came when the link healed");
+        quiet.on_slow(1, 2);
+        assert_eq!(quiet.unheard_for(1, 2), Duration::ZERO, "it may still come");
+        quiet.on_on(2);
+        assert_eq!(quiet.unheard_for(3, 2), Duration::ZERO);
+        assert!(!quiet.is_quiet_for(1, 2, SECOND));
     }
 }

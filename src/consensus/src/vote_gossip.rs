@@ -1,30 +1,30 @@
-//! Links heal: neighbours tell each other what they hold of a height and round, and send what the other lacks, whoever signed it.
+//! Vote-set gossip: neighbours show each other which votes of a height and round they know, and send what the other lacks, whoever signed it.
 //!
 //! In normal traffic a vote costs one delivery per other node and nothing is forwarded. Every [`TICK`], and at once when a validator
-//! connects, an active height's holdings are told to the connected validators. Who shows something that we lack gets ours at once.
+//! connects, the known votes of an active height are sent to the connected validators. Who shows something that we lack gets ours at once.
 //!
-//! A neighbour that lacks a vote which is here for [`LINK_GRACE`] has no link to its signer, or a bad one: for [`RELAY_TIME`] that
-//! signer's messages are passed on to it as they come. So a cut link costs one exchange a minute and not one per vote.
+//! A neighbour that lacks a vote which is here for [`DELIVERY_GRACE`] has no link to its signer, or a bad one: for [`RELAY_TIME`] that
+//! signer's messages are passed on to it as they come. So a cut link costs one round of gossip a minute and not one per vote.
 
 use crate::consensus::{Consensus, Phase};
 use crate::inspect::{Statement, statements_of};
-use crate::journal::Entry;
-use crate::messages::{Gossip, Holdings, Output};
+use crate::journal::JournalEntry;
+use crate::messages::{Gossip, KnownVotes, Output};
 use crate::timers::Timer;
 use crate::votes::Votes;
 use core::net::SocketAddr;
 use std::time::Duration;
 use timed_primitives::{BlockId, Height, Instant, PublicKey, Round, Vote, VoteKind};
 
-/// Time between two exchanges.
+/// Time between two rounds of gossip.
 pub const TICK: Duration = Duration::from_secs(1);
-/// Shortest time between two holdings told to the same peer out of turn.
-const HOLDINGS_GAP: Duration = Duration::from_millis(100);
+/// Shortest time between two [`KnownVotes`] sent to the same peer out of turn.
+const KNOWN_VOTES_GAP: Duration = Duration::from_millis(100);
 /// Shortest time between two deliveries of the same block to the same peer.
 const BLOCK_GAP: Duration = Duration::from_millis(500);
 
 /// How long a vote may be on its way to a neighbour.
-pub const LINK_GRACE: Duration = Duration::from_millis(500);
+pub const DELIVERY_GRACE: Duration = Duration::from_millis(500);
 /// How many help at first with what a neighbour lacks; after each further [`TICK`] so many more do.
 pub const HELPERS: usize = 4;
 /// How long a signer's messages are passed on after they were found lacking.
@@ -41,9 +41,9 @@ impl Consensus {
         self.peers.up(peer, validator, instance, self.now);
         let Some(validator) = validator else { return };
         self.on_key_up(peer, validator, instance, address);
-        self.remind(peer, &validator);
+        self.resend(peer, &validator);
         if self.is_active() {
-            self.send_holdings(peer);
+            self.send_known_votes(peer);
         }
     }
 
@@ -55,9 +55,10 @@ impl Consensus {
     }
 
     /// Sends a validator the last thing that is held of what it signed: if it has forgotten that, it must not sign again for now.
-    fn remind(&mut self, to: PublicKey, signer: &PublicKey) {
+    fn resend(&mut self, to: PublicKey, signer: &PublicKey) {
         let future = self.future.signed_by(signer);
-        let replay = self.replay.iter().filter_map(Entry::statement).filter(|statement| statement.signer() == *signer);
+        let replay =
+            self.replay.iter().filter_map(JournalEntry::statement).filter(|statement| statement.signer() == *signer);
         let previous = self.previous.iter().flat_map(|previous| previous.votes.signed_by(signer));
         let certificate = self.tip.certificate.iter().flat_map(statements_of).filter(|s| s.signer() == *signer);
         let held = self.votes.signed_by(signer).chain(future).chain(replay).chain(previous).chain(certificate);
@@ -68,7 +69,7 @@ impl Consensus {
         }
     }
 
-    /// A peer tells its tip.
+    /// A peer reports its tip.
     pub(crate) fn on_peer_height(&mut self, peer: PublicKey, height: Height) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.height = Some(height);
@@ -78,23 +79,23 @@ impl Consensus {
         }
         let reported = self.peers.height_of_more_than_third(&self.set, self.me);
         self.signing.on_reported(reported);
-        if self.has_quorum_told() {
-            self.signing.on_enough_told(reported, self.tip.height);
+        if self.has_quorum_reported() {
+            self.signing.on_enough_reported(reported, self.tip.height);
         }
-        self.heed_signing();
+        self.apply_signing();
     }
 
     /// `height` is decided elsewhere. A small lead is given a tick: the votes may be on their way.
     pub(crate) fn on_height_elsewhere(&mut self, height: Height) {
         self.height_hint = self.height_hint.max(height);
         if height.above(self.tip.height) > 1 {
-            self.tell_behind();
+            self.report_behind();
         }
     }
 
-    fn tell_behind(&mut self) {
-        if self.height_hint > self.behind_told {
-            self.behind_told = self.height_hint;
+    fn report_behind(&mut self) {
+        if self.height_hint > self.behind_reported {
+            self.behind_reported = self.height_hint;
             self.outputs.push(Output::Behind { height: self.height_hint });
         }
     }
@@ -109,30 +110,30 @@ impl Consensus {
         self.timers.set(Timer::Tick, self.now + TICK);
         self.ticks = self.ticks.wrapping_add(1);
         if self.is_active() {
-            self.peers.validators().into_iter().for_each(|peer| self.send_holdings(peer));
+            self.peers.validators().into_iter().for_each(|peer| self.send_known_votes(peer));
         }
         self.ask_for_missing();
         self.hear_few();
         self.repeat_key_reports();
-        self.heed_others();
+        self.apply_others();
         if self.height_hint > self.tip.height {
             if self.behind_since_tick {
                 // Said again each tick while it lasts: a lost hint would be a stalled node.
-                self.behind_told = self.tip.height;
-                self.tell_behind();
+                self.behind_reported = self.tip.height;
+                self.report_behind();
             }
             self.behind_since_tick = true;
         }
     }
 
-    pub(crate) fn send_holdings(&mut self, to: PublicKey) {
+    pub(crate) fn send_known_votes(&mut self, to: PublicKey) {
         let round = match self.phase {
             Phase::Waiting => Round::ZERO,
             Phase::Running => self.engine.round().unwrap_or_default(),
             Phase::Opened | Phase::Committing => return,
         };
         let proposal = self.votes.proposals(round).first();
-        let holdings = Holdings {
+        let known = KnownVotes {
             height: self.height(),
             round,
             has_proposal: proposal.is_some(),
@@ -141,35 +142,35 @@ impl Consensus {
             precommits: self.votes.bitmap(round, VoteKind::Precommit),
         };
         if let Some(peer) = self.peers.get_mut(&to) {
-            peer.holdings_sent = Some(self.now);
+            peer.known_votes_sent = Some(self.now);
         }
-        self.send(to, Gossip::Holdings(holdings));
+        self.send(to, Gossip::KnownVotes(known));
     }
 
     fn send(&mut self, to: PublicKey, message: Gossip) {
         self.outputs.push(Output::Send { to, message });
     }
 
-    pub(crate) fn on_holdings(&mut self, from: PublicKey, theirs: &Holdings) {
+    pub(crate) fn on_known_votes(&mut self, from: PublicKey, theirs: &KnownVotes) {
         if theirs.height > self.height() {
             return self.on_height_elsewhere(theirs.height.previous().unwrap_or_default());
         }
         if theirs.height == self.height() && self.phase != Phase::Waiting {
             let ours = self.engine.round().unwrap_or_default();
-            self.find_cut_links(from, theirs);
+            self.find_unreached(from, theirs);
             let answer = answer(&self.votes, ours, theirs, |vote| {
-                let since = self.held_since.get(&(vote.round, vote.kind, vote.validator));
+                let since = self.known_since.get(&(vote.round, vote.kind, vote.validator));
                 since.is_none_or(|since| self.is_due(*since, Some(vote.validator), &from))
             });
             answer.into_iter().for_each(|message| self.send(from, message));
-            self.tell_what_we_lack(from, theirs, ours);
+            self.show_what_we_lack(from, theirs, ours);
         } else if theirs.height == self.tip.height {
             self.help_previous(from, theirs);
         }
     }
 
     /// Whether it is our turn to send a neighbour what it lacks of a signer, or of several, and what we hold since then. At first it is
-    /// on its way from its signer. Then few help, and more as time passes: the answers of all neighbours to one holding, which is as old
+    /// on its way from its signer. Then few help, and more as time passes: the answers of all neighbours to one bitmap, which is as old
     /// as their distance, would be most of what a large network says. Who came later than the vote gets it at once.
     fn is_due(&self, since: Instant, signer: Option<PublicKey>, to: &PublicKey) -> bool {
         let Some(peer) = self.peers.get(to) else { return false };
@@ -178,22 +179,22 @@ impl Consensus {
 
     fn patience(&self, signer: Option<PublicKey>, to: Option<PublicKey>) -> Duration {
         if signer.is_some() && signer == self.me {
-            return LINK_GRACE;
+            return DELIVERY_GRACE;
         }
         let place = |key: Option<PublicKey>| key.and_then(|key| self.set.index_of(&key));
         let count = self.set.len().max(1);
         let turn = place(self.me).map_or(count, |me| {
             (me + 2 * count - place(signer).unwrap_or_default() - place(to).unwrap_or_default()) % count
         });
-        LINK_GRACE + TICK * u32::try_from(turn / HELPERS).unwrap_or(u32::MAX)
+        DELIVERY_GRACE + TICK * u32::try_from(turn / HELPERS).unwrap_or(u32::MAX)
     }
 
-    fn find_cut_links(&mut self, from: PublicKey, theirs: &Holdings) {
+    fn find_unreached(&mut self, from: PublicKey, theirs: &KnownVotes) {
         let Some(validator) = self.peers.get(&from).map(|peer| peer.validator) else { return };
         let mut cut_off = Vec::new();
         for (kind, bitmap) in [(VoteKind::Prevote, &theirs.prevotes), (VoteKind::Precommit, &theirs.precommits)] {
             for vote in self.votes.lacking(theirs.round, kind, bitmap) {
-                let since = self.held_since.get(&(vote.round, kind, vote.validator));
+                let since = self.known_since.get(&(vote.round, kind, vote.validator));
                 let signer = Some(vote.validator);
                 let is_old = since.is_some_and(|since| self.now >= *since + self.patience(signer, validator));
                 if is_old && ![validator, self.me].contains(&signer) {
@@ -215,24 +216,24 @@ impl Consensus {
     }
 
     /// For a neighbour one height behind: what it lacks of the decided round.
-    fn help_previous(&mut self, to: PublicKey, theirs: &Holdings) {
+    fn help_previous(&mut self, to: PublicKey, theirs: &KnownVotes) {
         let (Some(previous), Some(certificate)) = (&self.previous, &self.tip.certificate) else { return };
         let round = certificate.round;
-        let nothing = Holdings { round, has_proposal: false, prevotes: vec![], precommits: vec![], ..theirs.clone() };
+        let nothing = KnownVotes { round, has_proposal: false, prevotes: vec![], precommits: vec![], ..theirs.clone() };
         let asked = if theirs.round == round { theirs } else { &nothing };
         let is_due = self.is_due(previous.since, None, &to);
         let answer = answer(&previous.votes, round, asked, |_| is_due);
         answer.into_iter().for_each(|message| self.send(to, message));
     }
 
-    fn tell_what_we_lack(&mut self, to: PublicKey, theirs: &Holdings, ours: Round) {
+    fn show_what_we_lack(&mut self, to: PublicKey, theirs: &KnownVotes, ours: Round) {
         let is_lacking = theirs.round > ours
             || (theirs.has_proposal && self.votes.proposals(theirs.round).is_empty())
             || self.votes.is_lacking_any(theirs.round, VoteKind::Prevote, &theirs.prevotes)
             || self.votes.is_lacking_any(theirs.round, VoteKind::Precommit, &theirs.precommits);
-        let sent = self.peers.get(&to).and_then(|p| p.holdings_sent);
-        if is_lacking && sent.is_none_or(|at| self.now >= at + HOLDINGS_GAP) {
-            self.send_holdings(to);
+        let sent = self.peers.get(&to).and_then(|p| p.known_votes_sent);
+        if is_lacking && sent.is_none_or(|at| self.now >= at + KNOWN_VOTES_GAP) {
+            self.send_known_votes(to);
         }
     }
 
@@ -275,8 +276,8 @@ impl Consensus {
     }
 }
 
-/// What a neighbour with these holdings lacks of its round, as far as it `is_due`, and what brings it into `ours` if that is higher.
-fn answer(votes: &Votes, ours: Round, theirs: &Holdings, is_due: impl Fn(&Vote) -> bool) -> Vec<Gossip> {
+/// What a neighbour that knows these votes lacks of its round, as far as it `is_due`, and what brings it into `ours` if that is higher.
+fn answer(votes: &Votes, ours: Round, theirs: &KnownVotes, is_due: impl Fn(&Vote) -> bool) -> Vec<Gossip> {
     let mut messages = Vec::new();
     let proposal = votes.proposals(theirs.round).first();
     if let Some(proposal) = proposal.filter(|_| !theirs.has_proposal) {

@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_actors::messages::{Inbound, Inboxes, Outlets, Ping, Send};
+use timed_actors::messages::{Inbound, Inboxes, Outlets, Ping, SendTo};
 use timed_actors::peer::HeartbeatLevel;
 use timed_actors::peer_manager::{ConfiguredPeer, PeerManager, PeerManagerParts, PeersConfig, PeersView};
 use timed_actors::tls::{Secured, Tls};
@@ -35,7 +35,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 pub(super) type Arrivals = mpsc::Receiver<Inbound<ConsensusMessage>>;
 
 /// One node's end of a connection.
-pub(super) struct End {
+pub(super) struct BenchEnd {
     pub(super) sender: Sender,
     pub(super) arrivals: Arrivals,
 }
@@ -43,7 +43,7 @@ pub(super) struct End {
 /// Sends to the other end.
 #[derive(Clone)]
 pub(super) enum Sender {
-    /// By the peer manager, as rooms do.
+    /// By the peer manager, as actors do.
     Actors(Rc<dyn Fn(Message)>),
     /// By the writer's channel.
     Plain(mpsc::Sender<Message>),
@@ -62,14 +62,14 @@ impl Sender {
 
 /// Which of the two nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Side {
+pub(in super::super) enum BenchSide {
     /// Dials and drives.
     Near,
     /// Listens and answers.
     Far,
 }
 
-impl Side {
+impl BenchSide {
     fn id(self) -> u64 {
         match self {
             Self::Near => 1,
@@ -97,7 +97,7 @@ pub(super) async fn listen() -> anyhow::Result<(Box<dyn Listener>, SocketAddr)> 
 }
 
 /// A node with a real peer manager and peer actors, and one other node.
-pub(in super::super) struct Node {
+pub(in super::super) struct BenchNode {
     /// Sends to the other node.
     pub(in super::super) send: Rc<dyn Fn(Message)>,
     /// Pings the other node outside the heartbeat; `None` when no answer came in time.
@@ -108,10 +108,10 @@ pub(in super::super) struct Node {
 
 /// A node on the calling thread; ready when the other node is up.
 pub(in super::super) async fn node(
-    side: Side,
+    side: BenchSide,
     listener: Option<Box<dyn Listener>>,
     dial: Option<SocketAddr>,
-) -> anyhow::Result<Node> {
+) -> anyhow::Result<BenchNode> {
     let (inboxes, outlets) = Inboxes::bounded();
     let (view, mut seen) = watch::channel(Arc::<PeersView>::default());
     let peer = |address: SocketAddr| ConfiguredPeer { address: address.to_string(), key: None, is_validator: true };
@@ -144,21 +144,21 @@ pub(in super::super) async fn node(
         let asked = pinging.send(Ping { peer: Some(to) });
         async move { asked.await.ok()?.first()?.rtt }.boxed_local()
     };
-    let send = move |message| manager.do_send(Send { to, message });
-    Ok(Node { send: Rc::new(send), ping: Rc::new(ping), outlets, view: seen })
+    let send = move |message| manager.do_send(SendTo { to, message });
+    Ok(BenchNode { send: Rc::new(send), ping: Rc::new(ping), outlets, view: seen })
 }
 
 /// A node of peer actors, seen as an end.
 pub(super) async fn actors(
-    side: Side,
+    side: BenchSide,
     listener: Option<Box<dyn Listener>>,
     dial: Option<SocketAddr>,
-) -> anyhow::Result<End> {
-    let Node { send, outlets, .. } = node(side, listener, dial).await?;
-    Ok(End { sender: Sender::Actors(send), arrivals: outlets.consensus })
+) -> anyhow::Result<BenchEnd> {
+    let BenchNode { send, outlets, .. } = node(side, listener, dial).await?;
+    Ok(BenchEnd { sender: Sender::Actors(send), arrivals: outlets.consensus })
 }
 
-fn local_node(side: Side) -> LocalNode {
+fn local_node(side: BenchSide) -> LocalNode {
     LocalNode {
         key: side.key().public(),
         consensus_key: Some(SecretKey::development("consensus", side.id())),
@@ -176,10 +176,10 @@ fn local_node(side: Side) -> LocalNode {
 
 /// A node of plain tasks on the calling thread.
 pub(super) async fn plain(
-    side: Side,
+    side: BenchSide,
     listener: Option<Box<dyn Listener>>,
     dial: Option<SocketAddr>,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<BenchEnd> {
     let tls = Tls::new(&side.key())?;
     let secured = async {
         match (listener, dial) {
@@ -197,7 +197,7 @@ pub(super) async fn plain(
     let (inbox, arrivals) = mpsc::channel(WAITING_MAX);
     tokio::task::spawn_local(write_all(write, outgoing));
     tokio::task::spawn_local(read_all(read, key, inbox));
-    Ok(End { sender: Sender::Plain(sender), arrivals })
+    Ok(BenchEnd { sender: Sender::Plain(sender), arrivals })
 }
 
 /// Writes what waits, gathered, until the channel or the connection ends.

@@ -1,4 +1,4 @@
-//! The way of a peer's messages into the rooms: never waits, bounded per peer in messages and bytes, counted when it drops.
+//! Routes a peer's messages to the actors: never waits, bounded per peer in messages and bytes, counted when it drops.
 
 use crate::messages::{Inbound, Inboxes};
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use timed_primitives::PublicKey;
 use timed_wire::{BlockSyncMessage, ConsensusMessage, MempoolMessage};
 use tokio::sync::mpsc;
 
-/// What one peer may have waiting in one room.
+/// What one peer may have waiting for one actor.
 #[derive(Clone, Copy, Debug)]
 struct Allowance {
     messages: usize,
@@ -25,7 +25,7 @@ const BLOCK_SYNC: Allowance = Allowance { messages: 256, bytes: 16 * 1024 * 1024
 /// Requests for blocks that may be unanswered; the oldest is forgotten at the bound.
 const REQUESTS_MAX: usize = 64;
 
-/// What a peer has waiting in one room.
+/// What a peer has waiting for one actor.
 #[derive(Debug)]
 struct Meter {
     allowance: Allowance,
@@ -65,11 +65,19 @@ impl Drop for Credit {
     }
 }
 
+/// Whose message it is.
+#[derive(Clone, Copy)]
+pub(super) enum InboundChannel {
+    Consensus,
+    Mempool,
+    BlockSync,
+}
+
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub(crate) enum Delivery {
-    /// The room has it.
+pub(crate) enum DeliveryOutcome {
+    /// The actor has it.
     Delivered,
     /// The peer or all peers together have too much waiting: dropped.
     Full,
@@ -77,9 +85,9 @@ pub(crate) enum Delivery {
     Unasked,
 }
 
-/// One peer's way into the rooms.
+/// One peer's entry to the actors.
 #[derive(Debug)]
-pub(crate) struct Inlet {
+pub(crate) struct InboundRouter {
     peer: PublicKey,
     inboxes: Inboxes,
     consensus: Arc<Meter>,
@@ -87,7 +95,7 @@ pub(crate) struct Inlet {
     block_sync: Arc<Meter>,
 }
 
-impl Inlet {
+impl InboundRouter {
     pub(crate) fn new(peer: PublicKey, inboxes: Inboxes) -> Self {
         Self {
             peer,
@@ -98,15 +106,15 @@ impl Inlet {
         }
     }
 
-    pub(crate) fn consensus(&self, message: ConsensusMessage, bytes: usize) -> Delivery {
+    pub(crate) fn consensus(&self, message: ConsensusMessage, bytes: usize) -> DeliveryOutcome {
         deliver(&self.inboxes.consensus, &self.consensus, self.peer, message, bytes)
     }
 
-    pub(crate) fn mempool(&self, message: MempoolMessage, bytes: usize) -> Delivery {
+    pub(crate) fn mempool(&self, message: MempoolMessage, bytes: usize) -> DeliveryOutcome {
         deliver(&self.inboxes.mempool, &self.mempool, self.peer, message, bytes)
     }
 
-    pub(crate) fn block_sync(&self, message: BlockSyncMessage, bytes: usize) -> Delivery {
+    pub(crate) fn block_sync(&self, message: BlockSyncMessage, bytes: usize) -> DeliveryOutcome {
         deliver(&self.inboxes.block_sync, &self.block_sync, self.peer, message, bytes)
     }
 }
@@ -117,19 +125,19 @@ fn deliver<M>(
     peer: PublicKey,
     message: M,
     bytes: usize,
-) -> Delivery {
-    let Some(credit) = meter.take(bytes) else { return Delivery::Full };
+) -> DeliveryOutcome {
+    let Some(credit) = meter.take(bytes) else { return DeliveryOutcome::Full };
     match inbox.try_send(Inbound::counted(peer, message, credit)) {
-        Ok(()) => Delivery::Delivered,
-        Err(_) => Delivery::Full,
+        Ok(()) => DeliveryOutcome::Delivered,
+        Err(_) => DeliveryOutcome::Full,
     }
 }
 
 /// What a peer owes us: blocks that we asked it for, by request. Bound: 64 requests.
 #[derive(Debug, Default)]
-pub(crate) struct Owed(BTreeMap<u64, u16>);
+pub(crate) struct OutstandingRequests(BTreeMap<u64, u16>);
 
-impl Owed {
+impl OutstandingRequests {
     /// We ask for `count` blocks.
     pub(crate) fn on_request(&mut self, request: u64, count: u16) {
         self.0.insert(request, count);
@@ -162,16 +170,17 @@ mod tests {
     #[test]
     fn a_peer_is_bounded_in_messages_and_bytes_and_gets_its_allowance_back() {
         let (inboxes, mut outlets) = Inboxes::bounded();
-        let inlet = Inlet::new(PublicKey([1; 32]), inboxes.clone());
-        let other = Inlet::new(PublicKey([2; 32]), inboxes);
+        let router = InboundRouter::new(PublicKey([1; 32]), inboxes.clone());
+        let other = InboundRouter::new(PublicKey([2; 32]), inboxes);
         let vote = || ConsensusMessage::Vote(sample::opaque(10));
-        let delivered = (0..5000).filter(|_| inlet.consensus(vote(), 100) == Delivery::Delivered).count();
+        let delivered = (0..5000).filter(|_| router.consensus(vote(), 100) == DeliveryOutcome::Delivered).count();
         assert_eq!(delivered, CONSENSUS.messages);
-        assert_eq!(other.consensus(vote(), 100), Delivery::Delivered, "another peer is not affected");
+        assert_eq!(other.consensus(vote(), 100), DeliveryOutcome::Delivered, "another peer is not affected");
         drop(outlets.consensus.try_recv().unwrap());
-        assert_eq!(inlet.consensus(vote(), 100), Delivery::Delivered);
+        assert_eq!(router.consensus(vote(), 100), DeliveryOutcome::Delivered);
         let block = || BlockSyncMessage::Status { height: 0, earliest: 0 };
-        let delivered = (0..100).filter(|_| inlet.block_sync(block(), 2_000_000) == Delivery::Delivered).count();
+        let delivered =
+            (0..100).filter(|_| router.block_sync(block(), 2_000_000) == DeliveryOutcome::Delivered).count();
         assert_eq!(delivered, BLOCK_SYNC.bytes / 2_000_000);
     }
 
@@ -180,30 +189,32 @@ mod tests {
         let (inboxes, _outlets) = Inboxes::bounded();
         let mut delivered = 0;
         for peer in 0..10 {
-            let inlet = Inlet::new(PublicKey([peer; 32]), inboxes.clone());
+            let router = InboundRouter::new(PublicKey([peer; 32]), inboxes.clone());
             delivered += (0..1024)
-                .filter(|_| inlet.consensus(ConsensusMessage::Vote(sample::opaque(1)), 1) == Delivery::Delivered)
+                .filter(|_| {
+                    router.consensus(ConsensusMessage::Vote(sample::opaque(1)), 1) == DeliveryOutcome::Delivered
+                })
                 .count();
         }
         assert_eq!(delivered, 4096);
     }
 
     #[test]
-    fn blocks_nobody_asked_for_are_not_owed() {
-        let mut owed = Owed::default();
+    fn blocks_nobody_asked_for_are_not_outstanding() {
+        let mut outstanding = OutstandingRequests::default();
         let decided = |request| BlockSyncMessage::Decided {
             request,
             height: 1,
             certificate: sample::opaque(0),
             block: sample::opaque(0),
         };
-        assert!(!owed.on_reply(&decided(1)));
-        owed.on_request(1, 2);
-        assert!(owed.on_reply(&decided(1)) && owed.on_reply(&decided(1)));
-        assert!(!owed.on_reply(&decided(1)));
-        assert!(owed.on_reply(&BlockSyncMessage::End { request: 1, sent: 2 }));
-        assert!(!owed.on_reply(&BlockSyncMessage::End { request: 1, sent: 2 }));
-        (0..1000).for_each(|request| owed.on_request(request, 1));
-        assert_eq!(owed.0.len(), REQUESTS_MAX);
+        assert!(!outstanding.on_reply(&decided(1)));
+        outstanding.on_request(1, 2);
+        assert!(outstanding.on_reply(&decided(1)) && outstanding.on_reply(&decided(1)));
+        assert!(!outstanding.on_reply(&decided(1)));
+        assert!(outstanding.on_reply(&BlockSyncMessage::End { request: 1, sent: 2 }));
+        assert!(!outstanding.on_reply(&BlockSyncMessage::End { request: 1, sent: 2 }));
+        (0..1000).for_each(|request| outstanding.on_request(request, 1));
+        assert_eq!(outstanding.0.len(), REQUESTS_MAX);
     }
 }

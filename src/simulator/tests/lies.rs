@@ -1,4 +1,4 @@
-//! One of seven validators tells one kind of lie, all the time, and another is away in turn: the chain stays one, and goes on.
+//! One of seven validators sends one kind of lie, all the time, and another is away in turn: the chain stays one, and goes on.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 
@@ -27,7 +27,7 @@ fn live_with(lie: Lie, seed: u64) {
                 paid += 1;
                 payee.finalises(txid, 90 * SECOND).await;
             }
-            // First it hears the liar alone.
+            // First it hears the Byzantine validator alone.
             let honest = (1..=6).filter(|id| *id != away.id());
             honest.clone().for_each(|id| world.cut(away.id(), id));
             away.start().unwrap();
@@ -36,8 +36,8 @@ fn live_with(lie: Lie, seed: u64) {
             away.reaches(payee.height(), 90 * SECOND).await;
         }
         assert_eq!(world.checker().lock().violations(), [], "{}", lie.name());
-        let told = nodes[6].lies_told().get(lie.name()).copied().unwrap_or(0);
-        assert!(told > 0, "{} was never told", lie.name());
+        let sent = nodes[6].lies_counted().get(lie.name()).copied().unwrap_or(0);
+        assert!(sent > 0, "{} was never sent", lie.name());
     });
 }
 

@@ -52,9 +52,9 @@ impl LinkQuality {
 }
 
 /// Both ends of a connection share it.
-pub(super) struct Line(Mutex<LineState>);
+pub(super) struct MemoryLink(Mutex<MemoryLinkState>);
 
-pub(super) struct LineState {
+pub(super) struct MemoryLinkState {
     quality: LinkQuality,
     /// Arrivals fall on multiples of `tick` since `origin`.
     origin: Instant,
@@ -129,7 +129,7 @@ impl Pipe {
     }
 }
 
-impl LineState {
+impl MemoryLinkState {
     /// When bytes that leave now arrive.
     fn arrival(&mut self, leaves: Instant) -> Instant {
         if self.quality.is_instant() {
@@ -153,28 +153,28 @@ impl LineState {
 }
 
 /// What a connection is made with.
-pub(super) struct LineParts {
+pub(super) struct MemoryLinkParts {
     pub(super) quality: LinkQuality,
     pub(super) origin: Instant,
     pub(super) tick: Duration,
     pub(super) seed: u64,
 }
 
-impl Line {
-    pub(super) fn new(parts: LineParts) -> Arc<Self> {
-        let LineParts { quality, origin, tick, seed } = parts;
+impl MemoryLink {
+    pub(super) fn new(parts: MemoryLinkParts) -> Arc<Self> {
+        let MemoryLinkParts { quality, origin, tick, seed } = parts;
         let (now, rng) = (Instant::now(), StdRng::seed_from_u64(seed));
         let pipes = [Pipe::new(now), Pipe::new(now)];
-        Arc::new(Self(Mutex::new(LineState { quality, origin, tick, rng, is_broken: false, pipes })))
+        Arc::new(Self(Mutex::new(MemoryLinkState { quality, origin, tick, rng, is_broken: false, pipes })))
     }
 
     /// One of the two ends: 0 for who dialled, 1 for who accepted.
-    pub(super) fn end(self: &Arc<Self>, end: usize) -> End {
-        End { line: self.clone(), end, timers: [None, None] }
+    pub(super) fn end(self: &Arc<Self>, end: usize) -> MemoryEnd {
+        MemoryEnd { link: self.clone(), end, timers: [None, None] }
     }
 
     /// Changes what both ends see, and wakes them.
-    fn change(&self, change: impl FnOnce(&mut LineState)) {
+    fn change(&self, change: impl FnOnce(&mut MemoryLinkState)) {
         let mut state = self.state();
         change(&mut state);
         state.pipes.iter_mut().for_each(Pipe::wake);
@@ -203,14 +203,14 @@ impl Line {
         self.state().pipes[end].is_silent
     }
 
-    fn state(&self) -> MutexGuard<'_, LineState> {
+    fn state(&self) -> MutexGuard<'_, MemoryLinkState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One end of a connection.
-pub(super) struct End {
-    line: Arc<Line>,
+pub(super) struct MemoryEnd {
+    link: Arc<MemoryLink>,
     end: usize,
     /// For reading and for writing.
     timers: [Option<Pin<Box<Sleep>>>; 2],
@@ -219,7 +219,7 @@ pub(super) struct End {
 const READ: usize = 0;
 const WRITE: usize = 1;
 
-impl End {
+impl MemoryEnd {
     /// Ready when `at` has come.
     fn poll_until(&mut self, which: usize, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self.timers[which].get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
@@ -230,7 +230,7 @@ impl End {
     }
 
     fn close(&self) {
-        let mut state = self.line.state();
+        let mut state = self.link.state();
         let now = Instant::now();
         let leaves = now.max(state.pipes[self.end].free_at);
         let arrival = state.arrival(leaves);
@@ -243,7 +243,7 @@ impl End {
 
     /// Reads what has come; otherwise when something will.
     fn read(&self, buffer: &mut ReadBuf<'_>, cx: &Context<'_>) -> Result<Poll<()>, Option<Instant>> {
-        let mut state = self.line.state();
+        let mut state = self.link.state();
         if state.is_reset() {
             return Err(None);
         }
@@ -266,7 +266,7 @@ impl End {
 
     /// Takes what fits; otherwise says when more will.
     fn write(&self, bytes: &[u8], cx: &Context<'_>) -> Result<Poll<usize>, Option<Instant>> {
-        let mut state = self.line.state();
+        let mut state = self.link.state();
         let is_cut = state.is_cut();
         if state.is_reset() || (state.pipes[self.end].is_deaf && !is_cut) {
             return Err(None);
@@ -298,7 +298,7 @@ impl End {
     }
 }
 
-impl AsyncRead for End {
+impl AsyncRead for MemoryEnd {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             match self.read(buffer, cx) {
@@ -310,9 +310,9 @@ impl AsyncRead for End {
     }
 }
 
-impl Stream for End {}
+impl Stream for MemoryEnd {}
 
-impl AsyncWrite for End {
+impl AsyncWrite for MemoryEnd {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             match self.write(bytes, cx) {
@@ -333,10 +333,10 @@ impl AsyncWrite for End {
     }
 }
 
-impl Drop for End {
+impl Drop for MemoryEnd {
     fn drop(&mut self) {
         self.close();
-        let mut state = self.line.state();
+        let mut state = self.link.state();
         if !state.pipes[self.end].is_silent {
             let read = &mut state.pipes[1 - self.end];
             read.is_deaf = true;

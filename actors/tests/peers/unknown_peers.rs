@@ -17,18 +17,18 @@ fn a_peer_outside_the_allow_list_is_refused() {
         setup.config.allowed = Some([key(2)].into());
         let node = setup.start(&network).await;
         let good = Setup::new(2).dials(&[1]).start(&network).await;
-        let stranger = Setup::new(3).dials(&[1]).start(&network).await;
+        let unknown = Setup::new(3).dials(&[1]).start(&network).await;
         pass(20 * SECOND).await;
         assert!(node.is_up(2) && good.is_up(1));
-        assert!(stranger.view().peers.is_empty() && !node.is_up(3));
+        assert!(unknown.view().peers.is_empty() && !node.is_up(3));
         assert_eq!(node.ends(3)[0], EndReason::NotAllowed);
-        assert_eq!(stranger.ends(1)[0], EndReason::NotAllowed, "it is told why");
-        assert!(stranger.ends(1).len() < 4, "it tries again slowly");
+        assert_eq!(unknown.ends(1)[0], EndReason::NotAllowed, "it learns why");
+        assert!(unknown.ends(1).len() < 4, "it tries again slowly");
     });
 }
 
 #[test]
-fn a_stranger_at_a_dialled_address_is_not_greeted() {
+fn an_unknown_peer_at_a_dialled_address_gets_no_handshake() {
     run(async {
         let network = MemoryNetwork::new();
         let mut setup = Setup::new(1).dials(&[2]);
@@ -36,11 +36,11 @@ fn a_stranger_at_a_dialled_address_is_not_greeted() {
         setup.config.allowed = Some([key(3)].into());
         let mut listener = network.host(ip(2)).bind((ip(2), PORT).into()).await.unwrap();
         let node = setup.start(&network).await;
-        let mut stranger = Raw::accept(&mut *listener, 2).await;
-        let first = stranger.next().await;
+        let mut unknown = Raw::accept(&mut *listener, 2).await;
+        let first = unknown.next().await;
         let Some(Incoming::Message { message, .. }) = first else { panic!("{first:?}") };
-        assert_eq!(message, ControlMessage::Goodbye { code: EndReason::NotAllowed.code() }.into(), "no greeting");
-        assert!(stranger.next().await.is_none());
+        assert_eq!(message, ControlMessage::Goodbye { code: EndReason::NotAllowed.code() }.into(), "no handshake");
+        assert!(unknown.next().await.is_none());
         pass(SECOND).await;
         let view = node.view();
         let target = view.targets.iter().find(|t| t.address == address(2)).unwrap();
@@ -49,13 +49,13 @@ fn a_stranger_at_a_dialled_address_is_not_greeted() {
 }
 
 #[test]
-fn what_a_member_tells_of_strangers_is_not_dialled() {
+fn what_a_member_sends_of_unknown_peers_is_not_dialled() {
     run(async {
         let network = MemoryNetwork::new();
         let mut setup = Setup::new(1);
         setup.config.allowed = Some([key(3), key(4)].into());
         let node = setup.start(&network).await;
-        let _stranger = Setup::new(2).start(&network).await;
+        let _unknown = Setup::new(2).start(&network).await;
         let _other = Setup::new(4).start(&network).await;
         let _member = Setup::new(3).dials(&[1, 2, 4]).start(&network).await;
         pass(60 * SECOND).await;
@@ -67,24 +67,24 @@ fn what_a_member_tells_of_strangers_is_not_dialled() {
 }
 
 #[test]
-fn strangers_who_come_and_go_do_not_push_out_why_a_peer_was_lost() {
+fn unknown_peers_that_come_and_go_do_not_push_out_why_a_peer_was_lost() {
     run(async {
         let scene = Scene::begin().await;
-        let peer = Raw::greeted(&scene.network, 3, 1, 3).await;
+        let peer = Raw::established(&scene.network, 3, 1, 3).await;
         pass(SECOND).await;
         drop(peer);
         pass(SECOND).await;
         assert_eq!(scene.node.ends(3), [EndReason::ConnectionClosed]);
-        for stranger in (10..250).chain(10..250) {
-            let _ = Raw::dial(&scene.network, stranger, 1).await;
+        for unknown in (10..250).chain(10..250) {
+            let _ = Raw::dial(&scene.network, unknown, 1).await;
             pass(SECOND / 4).await;
         }
         pass(SECOND).await;
         assert_eq!(scene.node.ends(3), [EndReason::ConnectionClosed], "it is still known");
-        let is_stranger =
+        let is_unknown =
             |end: &&_| matches!(end, PostMortem { direction: Direction::Inbound, up_for: Duration::ZERO, .. });
         let ended = scene.node.view().ended;
-        assert_eq!(ended.iter().map(|end| &**end).filter(is_stranger).count(), 16, "and so are the first of them");
+        assert_eq!(ended.iter().map(|end| &**end).filter(is_unknown).count(), 16, "and so are the first of them");
         scene.end().await;
     });
 }

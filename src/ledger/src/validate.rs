@@ -1,13 +1,13 @@
-//! Judging and making blocks: both apply transactions to the state at the tip and end with the same delta.
+//! Validating and making blocks: both apply transactions to the state at the tip and end with the same delta.
 
 use crate::check::TransactionError;
 use crate::check_block::{
     BlockError, Context, certificate_hash, check_header, check_size, check_transaction_root, no_evidence,
     size_without_transactions,
 };
-use crate::delta::{ApplyError, Delta, DeltaBuilder, Measured};
-use crate::error::{AssembleError, JudgeError};
-use crate::overlay::View;
+use crate::delta::{ApplyError, Delta, DeltaBuilder, TransactionIds};
+use crate::error::{AssembleError, ValidationError};
+use crate::overlay::StateView;
 use crate::parameters::Parameters;
 use crate::state::ChainState;
 use crate::verified::VerifiedSignatures;
@@ -29,7 +29,7 @@ pub(crate) struct Rules {
 }
 
 /// A block that is valid on top of the tip, and what it does.
-pub(crate) struct Judged {
+pub(crate) struct ValidatedBlock {
     pub(crate) id: BlockId,
     pub(crate) block: Arc<Block>,
     pub(crate) delta: Arc<Delta>,
@@ -65,31 +65,31 @@ pub struct Draft {
 pub struct Assembled {
     /// Valid on top of the tip.
     pub block: Arc<Block>,
-    /// Transactions that did not go in, and why; all but those without room are worth dropping from the pool.
+    /// Transactions that did not go in, and why; all but those that did not fit are worth dropping from the pool.
     pub left_out: Vec<(TxId, TransactionError)>,
 }
 
 impl Rules {
-    /// Judges a block on top of a view from the chain alone.
-    pub(crate) fn judge(
+    /// Validates a block on top of a view from the chain alone.
+    pub(crate) fn validate(
         &self,
-        view: &View,
+        view: &StateView,
         block: &Arc<Block>,
         signatures: Signatures<'_>,
-    ) -> Result<Judged, JudgeError> {
+    ) -> Result<ValidatedBlock, ValidationError> {
         let height = block.height();
         if height != view.state.height.next() {
-            return Err(JudgeError::NotNext { height, tip: view.state.height });
+            return Err(ValidationError::NotNext { height, tip: view.state.height });
         }
         self.check_header(view, block)?;
-        let measured: Vec<_> = block.transactions.iter().map(Measured::of).collect();
+        let measured: Vec<_> = block.transactions.iter().map(TransactionIds::of).collect();
         check_size(block, measured.iter().map(|m| m.size_bytes).sum(), &self.parameters)?;
         check_transaction_root(&block.header, &measured.iter().map(|m| m.full_id.0).collect::<Vec<_>>())?;
         let mut builder = DeltaBuilder::new(view, self.chain_id, &self.parameters);
         for (index, (transaction, measured)) in block.transactions.iter().zip(&measured).enumerate() {
             builder.apply(transaction, measured).map_err(|error| match error {
                 ApplyError::Invalid(reason) => BlockError::Transaction { index, txid: measured.txid, reason }.into(),
-                ApplyError::Read(error) => JudgeError::Read(error),
+                ApplyError::Read(error) => ValidationError::Read(error),
             })?;
         }
         if let Signatures::Check(verified) = signatures {
@@ -98,11 +98,11 @@ impl Rules {
         let delta = builder.finish();
         let state = self.state_after(view, block, &delta)?;
         let id = block.id();
-        let state = Arc::new(state.named(id, block));
-        Ok(Judged { id, block: block.clone(), delta: Arc::new(delta), state })
+        let state = Arc::new(state.with_block_id(id, block));
+        Ok(ValidatedBlock { id, block: block.clone(), delta: Arc::new(delta), state })
     }
 
-    fn check_header(&self, view: &View, block: &Block) -> Result<(), BlockError> {
+    fn check_header(&self, view: &StateView, block: &Block) -> Result<(), BlockError> {
         let context = Context {
             chain_id: self.chain_id,
             parameters: &self.parameters,
@@ -115,7 +115,7 @@ impl Rules {
     }
 
     /// The state after the block, if no money came or went and the header commits to it.
-    fn state_after(&self, view: &View, block: &Block, delta: &Delta) -> Result<ChainState, BlockError> {
+    fn state_after(&self, view: &StateView, block: &Block, delta: &Delta) -> Result<ChainState, BlockError> {
         let height = block.height();
         let supply = self.supply;
         let state = view.state.after(height, delta);
@@ -132,13 +132,13 @@ impl Rules {
         }
     }
 
-    /// Makes a block of what applies and fits. It passes [`Self::judge`] on the same view.
+    /// Makes a block of what applies and fits. It passes [`Self::validate`] on the same view.
     pub(crate) fn assemble(
         &self,
-        view: &View,
+        view: &StateView,
         draft: Draft,
         verified: &VerifiedSignatures,
-    ) -> Result<(Judged, Vec<(TxId, TransactionError)>), AssembleError> {
+    ) -> Result<(ValidatedBlock, Vec<(TxId, TransactionError)>), AssembleError> {
         let mut header = self.header(view, &draft);
         let room = usize::try_from(self.parameters.block_bytes_max).unwrap_or(usize::MAX);
         let room = room.saturating_sub(size_without_transactions(&header, draft.parent_certificate.as_ref()));
@@ -154,11 +154,11 @@ impl Rules {
         self.check_header(view, &block).map_err(AssembleError::Header)?;
         check_size(&block, 0, &self.parameters).map_err(AssembleError::Header)?;
         let id = block.id();
-        let state = Arc::new(state.named(id, &block));
-        Ok((Judged { id, block, delta: Arc::new(delta), state }, left_out))
+        let state = Arc::new(state.with_block_id(id, &block));
+        Ok((ValidatedBlock { id, block, delta: Arc::new(delta), state }, left_out))
     }
 
-    fn header(&self, view: &View, draft: &Draft) -> Header {
+    fn header(&self, view: &StateView, draft: &Draft) -> Header {
         Header {
             version: BLOCK_VERSION,
             chain_id: self.chain_id,
@@ -180,15 +180,15 @@ impl Rules {
     /// Takes in order what applies and fits into `room` bytes, and names the rest.
     fn fill(
         &self,
-        view: &View,
+        view: &StateView,
         candidates: &[Arc<Transaction>],
         mut room: usize,
         verified: &VerifiedSignatures,
-    ) -> Result<Filled, AssembleError> {
+    ) -> Result<FilledPayload, AssembleError> {
         let mut builder = DeltaBuilder::new(view, self.chain_id, &self.parameters);
         let (mut transactions, mut full_ids, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
         for transaction in candidates {
-            let measured = Measured::of(transaction);
+            let measured = TransactionIds::of(transaction);
             let outcome = if measured.size_bytes > room {
                 Err(TransactionError::NoRoom { size_bytes: measured.size_bytes })
             } else if let Some(index) = bad_signature(transaction, &measured, verified) {
@@ -214,10 +214,14 @@ impl Rules {
 }
 
 /// Transactions taken, their full ids, what they do, and those left out.
-type Filled = (Vec<Transaction>, Vec<Hash>, Delta, Vec<(TxId, TransactionError)>);
+type FilledPayload = (Vec<Transaction>, Vec<Hash>, Delta, Vec<(TxId, TransactionError)>);
 
 /// Checks all signatures that are not known to be good in one batch, and remembers them.
-fn check_signatures(block: &Block, measured: &[Measured], verified: &VerifiedSignatures) -> Result<(), BlockError> {
+fn check_signatures(
+    block: &Block,
+    measured: &[TransactionIds],
+    verified: &VerifiedSignatures,
+) -> Result<(), BlockError> {
     let unknown: Vec<_> = block
         .transactions
         .iter()
@@ -241,7 +245,7 @@ fn check_signatures(block: &Block, measured: &[Measured], verified: &VerifiedSig
 }
 
 /// Which input's signature is bad, unless all are known or found to be good; those found are remembered.
-fn bad_signature(transaction: &Transaction, measured: &Measured, verified: &VerifiedSignatures) -> Option<usize> {
+fn bad_signature(transaction: &Transaction, measured: &TransactionIds, verified: &VerifiedSignatures) -> Option<usize> {
     if verified.contains(&measured.full_id) {
         return None;
     }

@@ -1,19 +1,19 @@
 //! What waits to be sent to one peer. Filled by the manager and the peer's actor, emptied by the peer's writer.
 
-use super::inlet::Owed;
+use super::inbound_router::OutstandingRequests;
 use bytes::BytesMut;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use timed_peer::lanes::LaneCounters;
-use timed_peer::{Frame, LaneLimits, Lanes, Overflow};
+use timed_peer::{LaneLimits, Lanes, Overflow, QueuedFrame};
 use timed_primitives::Instant;
 use timed_wire::{BlockSyncMessage, Encoded, Kind, Lane, Message};
 use tokio::sync::Notify;
 
-/// A heartbeat message on its way: the actor is told when it left.
+/// A heartbeat message in the queue: the actor gets a message when it left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Beat {
+pub(super) enum HeartbeatFrame {
     /// Our ping.
     Ping(u64),
     /// Our answer to theirs.
@@ -24,13 +24,13 @@ pub(super) enum Beat {
 #[derive(Clone, Debug)]
 pub(super) struct Outgoing {
     pub(super) encoded: Encoded,
-    pub(super) beat: Option<Beat>,
+    pub(super) heartbeat: Option<HeartbeatFrame>,
     pub(super) queued_at: Instant,
 }
 
 /// A message of which a part has left.
 #[derive(Debug)]
-struct Partial {
+struct PartlyWritten {
     outgoing: Outgoing,
     /// Offset of the next chunk.
     next: usize,
@@ -40,18 +40,18 @@ struct Partial {
 
 /// What the writer shall write next.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(super) struct WriteBatch {
     /// Bytes, in order.
     pub(super) bytes: BytesMut,
     /// Messages whose last byte is in it, with what each took on the wire and when it was queued.
     pub(super) completed: Vec<(Kind, usize, Instant)>,
     /// Heartbeat messages in it.
-    pub(super) beats: Vec<Beat>,
+    pub(super) heartbeats: Vec<HeartbeatFrame>,
 }
 
-/// How [`Outbox::fill`] came to an end.
+/// How [`OutboundQueue::fill`] came to an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Filled {
+pub(super) enum FillOutcome {
     /// Something was queued already.
     AtOnce,
     /// It had to come first.
@@ -72,19 +72,19 @@ impl HeldBytes {
     }
 }
 
-struct State {
+struct OutboundQueueState {
     /// What of `all` is held here.
     counted: usize,
     all: HeldBytes,
     lanes: Lanes<Outgoing>,
-    partial: [Option<Partial>; Lane::ALL.len()],
-    owed: Owed,
+    partial: [Option<PartlyWritten>; Lane::ALL.len()],
+    outstanding: OutstandingRequests,
     /// Set once: no more messages are taken, and what this holds leaves last.
     closing: Option<Option<Outgoing>>,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct OutboundQueueInner {
+    state: Mutex<OutboundQueueState>,
     /// Something to send.
     filled: Notify,
     /// No more will come.
@@ -93,30 +93,35 @@ struct Shared {
 
 /// Handle of the queue. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Outbox(Arc<Shared>);
+pub(crate) struct OutboundQueue(Arc<OutboundQueueInner>);
 
-impl Outbox {
+impl OutboundQueue {
     /// Empty. What it holds is counted in `all` too.
     pub(super) fn new(limits: LaneLimits, all: HeldBytes) -> Self {
-        let (lanes, partial, owed) = (Lanes::new(limits), [None, None, None], Owed::default());
-        let state = State { counted: 0, all, lanes, partial, owed, closing: None };
-        Self(Arc::new(Shared { state: Mutex::new(state), filled: Notify::new(), closed: Notify::new() }))
+        let (lanes, partial, outstanding) = (Lanes::new(limits), [None, None, None], OutstandingRequests::default());
+        let state = OutboundQueueState { counted: 0, all, lanes, partial, outstanding, closing: None };
+        Self(Arc::new(OutboundQueueInner { state: Mutex::new(state), filled: Notify::new(), closed: Notify::new() }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, OutboundQueueState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a message that was encoded already. Full lanes drop by their policy; a closed outbox drops everything.
+    /// Queues a message that was encoded already. Full lanes drop by their policy; a closed queue drops everything.
     ///
     /// # Errors
     /// [`Overflow`] when the control lane is full: end the session.
     pub(crate) fn push(&self, now: Instant, encoded: Encoded) -> Result<(), Overflow> {
-        self.push_outgoing(now, Outgoing { encoded, beat: None, queued_at: now })
+        self.push_outgoing(now, Outgoing { encoded, heartbeat: None, queued_at: now })
     }
 
-    pub(super) fn push_beat(&self, now: Instant, encoded: Encoded, beat: Beat) -> Result<(), Overflow> {
-        self.push_outgoing(now, Outgoing { encoded, beat: Some(beat), queued_at: now })
+    pub(super) fn push_heartbeat(
+        &self,
+        now: Instant,
+        encoded: Encoded,
+        heartbeat: HeartbeatFrame,
+    ) -> Result<(), Overflow> {
+        self.push_outgoing(now, Outgoing { encoded, heartbeat: Some(heartbeat), queued_at: now })
     }
 
     fn push_outgoing(&self, now: Instant, outgoing: Outgoing) -> Result<(), Overflow> {
@@ -125,7 +130,8 @@ impl Outbox {
             return Ok(());
         }
         let Outgoing { encoded, .. } = &outgoing;
-        let frame = Frame { lane: encoded.lane(), bytes: encoded.len(), height: encoded.height(), payload: outgoing };
+        let frame =
+            QueuedFrame { lane: encoded.lane(), bytes: encoded.len(), height: encoded.height(), payload: outgoing };
         state.lanes.push(now, frame)?;
         state.recount();
         drop(state);
@@ -136,13 +142,13 @@ impl Outbox {
     /// Notes what a message asks for, so that its replies are taken.
     pub(crate) fn note_request(&self, message: &Message) {
         if let Message::BlockSync(BlockSyncMessage::GetBlocks { request, count, .. }) = message {
-            self.lock().owed.on_request(*request, *count);
+            self.lock().outstanding.on_request(*request, *count);
         }
     }
 
     /// Whether a message for block sync may be taken: a request, a status, or a reply that we asked for.
     pub(super) fn is_asked_for(&self, message: &BlockSyncMessage) -> bool {
-        self.lock().owed.on_reply(message)
+        self.lock().outstanding.on_reply(message)
     }
 
     /// A height is decided: when a lane is full, messages of this and earlier heights go first.
@@ -154,7 +160,7 @@ impl Outbox {
     pub(super) fn close(&self, now: Instant, goodbye: Option<Encoded>) {
         let mut state = self.lock();
         if state.closing.is_none() {
-            state.closing = Some(goodbye.map(|encoded| Outgoing { encoded, beat: None, queued_at: now }));
+            state.closing = Some(goodbye.map(|encoded| Outgoing { encoded, heartbeat: None, queued_at: now }));
             drop(state);
             self.0.filled.notify_one();
             self.0.closed.notify_one();
@@ -167,8 +173,8 @@ impl Outbox {
     }
 
     /// Waits until something is queued, then fills the batch; with bulk only where the connection has room for it.
-    pub(super) async fn fill(&self, batch: &mut Batch, chunk_bytes: usize, with_bulk: bool) -> Filled {
-        let mut filled = Filled::AtOnce;
+    pub(super) async fn fill(&self, batch: &mut WriteBatch, chunk_bytes: usize, with_bulk: bool) -> FillOutcome {
+        let mut filled = FillOutcome::AtOnce;
         loop {
             {
                 let mut state = self.lock();
@@ -178,18 +184,18 @@ impl Outbox {
                     return filled;
                 }
                 if state.closing.is_some() {
-                    return Filled::Closed;
+                    return FillOutcome::Closed;
                 }
                 if state.lanes.bytes(Lane::Bulk) > 0 || state.slot(Lane::Bulk).is_some() {
-                    return Filled::Held;
+                    return FillOutcome::Held;
                 }
             }
-            filled = Filled::Waited;
+            filled = FillOutcome::Waited;
             self.0.filled.notified().await;
         }
     }
 
-    /// Waits until something is queued or the outbox is closed.
+    /// Waits until something is queued or the queue is closed.
     pub(super) async fn filled(&self) {
         self.0.filled.notified().await;
     }
@@ -225,13 +231,13 @@ impl Outbox {
     }
 }
 
-impl Drop for State {
+impl Drop for OutboundQueueState {
     fn drop(&mut self) {
         self.all.0.fetch_sub(self.counted, Ordering::Relaxed);
     }
 }
 
-impl State {
+impl OutboundQueueState {
     fn leaving_bytes(&self) -> usize {
         self.partial.iter().flatten().map(|partial| partial.outgoing.encoded.len()).sum()
     }
@@ -248,11 +254,11 @@ impl State {
     }
 
     /// Appends what leaves next, up to about one chunk, so that what comes in meanwhile waits for no more than that.
-    fn fill(&mut self, batch: &mut Batch, chunk_bytes: usize, with_bulk: bool) {
+    fn fill(&mut self, batch: &mut WriteBatch, chunk_bytes: usize, with_bulk: bool) {
         while batch.bytes.len() < chunk_bytes && self.fill_one(batch, chunk_bytes, with_bulk) {}
     }
 
-    fn fill_one(&mut self, batch: &mut Batch, chunk_bytes: usize, with_bulk: bool) -> bool {
+    fn fill_one(&mut self, batch: &mut WriteBatch, chunk_bytes: usize, with_bulk: bool) -> bool {
         if let Some(goodbye) = &mut self.closing {
             let last = goodbye.take();
             let Some(outgoing) = self.lanes.pop_above(Lane::Consensus).map(|f| f.payload) else {
@@ -278,7 +284,7 @@ impl State {
         }
     }
 
-    fn slot(&mut self, lane: Lane) -> &mut Option<Partial> {
+    fn slot(&mut self, lane: Lane) -> &mut Option<PartlyWritten> {
         let [control, consensus, bulk] = &mut self.partial;
         match lane {
             Lane::Control => control,
@@ -287,9 +293,9 @@ impl State {
         }
     }
 
-    fn start(&mut self, outgoing: Outgoing, batch: &mut Batch, chunk_bytes: usize) -> bool {
+    fn start(&mut self, outgoing: Outgoing, batch: &mut WriteBatch, chunk_bytes: usize) -> bool {
         let Some(frame) = outgoing.encoded.whole(chunk_bytes) else {
-            return self.proceed(Partial { outgoing, next: 0, wire_bytes: 0 }, batch, chunk_bytes);
+            return self.proceed(PartlyWritten { outgoing, next: 0, wire_bytes: 0 }, batch, chunk_bytes);
         };
         batch.bytes.extend_from_slice(frame);
         let wire_bytes = frame.len();
@@ -297,7 +303,7 @@ impl State {
         true
     }
 
-    fn proceed(&mut self, mut partial: Partial, batch: &mut Batch, chunk_bytes: usize) -> bool {
+    fn proceed(&mut self, mut partial: PartlyWritten, batch: &mut WriteBatch, chunk_bytes: usize) -> bool {
         let before = batch.bytes.len();
         let next = partial.outgoing.encoded.put_chunk(partial.next, chunk_bytes, &mut batch.bytes);
         partial.wire_bytes += batch.bytes.len() - before;
@@ -313,9 +319,9 @@ impl State {
     }
 }
 
-fn complete(outgoing: &Outgoing, wire_bytes: usize, batch: &mut Batch) {
+fn complete(outgoing: &Outgoing, wire_bytes: usize, batch: &mut WriteBatch) {
     batch.completed.push((outgoing.encoded.kind(), wire_bytes, outgoing.queued_at));
-    batch.beats.extend(outgoing.beat);
+    batch.heartbeats.extend(outgoing.heartbeat);
 }
 
 #[cfg(test)]
@@ -342,10 +348,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_held_for_all_peers_is_counted_as_it_comes_and_goes() {
         let all = HeldBytes::default();
-        let [a, b] = [0, 1].map(|_| Outbox::new(LaneLimits::default(), all.clone()));
+        let [a, b] = [0, 1].map(|_| OutboundQueue::new(LaneLimits::default(), all.clone()));
         let (now, one) = (Instant::default(), decided().len());
-        for outbox in [&a, &a, &b] {
-            outbox.push(now, decided()).unwrap();
+        for outbound in [&a, &a, &b] {
+            outbound.push(now, decided()).unwrap();
         }
         assert_eq!(all.get(), 3 * one);
         // A message of which a part has left is held until all of it has.
@@ -361,25 +367,25 @@ mod tests {
         assert_eq!(all.get(), 0, "it ended with what it held");
     }
 
-    async fn next(outbox: &Outbox) -> Option<Batch> {
-        let mut batch = Batch::default();
-        (outbox.fill(&mut batch, CHUNK, true).await != Filled::Closed).then_some(batch)
+    async fn next(outbound: &OutboundQueue) -> Option<WriteBatch> {
+        let mut batch = WriteBatch::default();
+        (outbound.fill(&mut batch, CHUNK, true).await != FillOutcome::Closed).then_some(batch)
     }
 
     #[tokio::test]
     async fn a_ping_waits_for_one_chunk_of_a_block_and_a_block_under_decision_overtakes_a_synced_one() {
-        let outbox = Outbox::new(LaneLimits::default(), HeldBytes::default());
+        let outbound = OutboundQueue::new(LaneLimits::default(), HeldBytes::default());
         let at = Instant(0);
-        outbox.push(at, decided()).unwrap();
-        let mut wire = next(&outbox).await.unwrap().bytes;
+        outbound.push(at, decided()).unwrap();
+        let mut wire = next(&outbound).await.unwrap().bytes;
         assert!(wire.len() < 2 * CHUNK);
-        outbox.push(at, encoded(ConsensusMessage::Block(sample::opaque(50_000)))).unwrap();
-        outbox.push_beat(at, encoded(ControlMessage::Ping { nonce: 7 }), Beat::Ping(7)).unwrap();
-        let batch = next(&outbox).await.unwrap();
-        assert_eq!(batch.beats, [Beat::Ping(7)]);
+        outbound.push(at, encoded(ConsensusMessage::Block(sample::opaque(50_000)))).unwrap();
+        outbound.push_heartbeat(at, encoded(ControlMessage::Ping { nonce: 7 }), HeartbeatFrame::Ping(7)).unwrap();
+        let batch = next(&outbound).await.unwrap();
+        assert_eq!(batch.heartbeats, [HeartbeatFrame::Ping(7)]);
         wire.extend_from_slice(&batch.bytes);
-        while outbox.queued_bytes().iter().sum::<usize>() > 0 || outbox.lock().partial.iter().any(Option::is_some) {
-            wire.extend_from_slice(&next(&outbox).await.unwrap().bytes);
+        while outbound.queued_bytes().iter().sum::<usize>() > 0 || outbound.lock().partial.iter().any(Option::is_some) {
+            wire.extend_from_slice(&next(&outbound).await.unwrap().bytes);
         }
         let mut codec = FrameCodec::new();
         let mut order = Vec::new();
@@ -393,29 +399,30 @@ mod tests {
 
     #[tokio::test]
     async fn held_bulk_lets_votes_and_pings_pass_and_goes_on_where_it_was() {
-        let outbox = Outbox::new(LaneLimits::default(), HeldBytes::default());
-        let (at, mut batch) = (Instant(0), Batch::default());
-        outbox.push(at, decided()).unwrap();
-        assert_eq!(outbox.fill(&mut batch, CHUNK, false).await, Filled::Held, "none of it has left");
-        let mut wire = next(&outbox).await.unwrap().bytes;
-        assert_eq!(outbox.fill(&mut batch, CHUNK, false).await, Filled::Held, "a part of it has left");
-        outbox.push(at, decided()).unwrap();
-        outbox.push(at, encoded(ConsensusMessage::Vote(sample::opaque(50)))).unwrap();
-        outbox.push_beat(at, encoded(ControlMessage::Ping { nonce: 7 }), Beat::Ping(7)).unwrap();
-        assert_eq!(outbox.fill(&mut batch, CHUNK, false).await, Filled::AtOnce);
+        let outbound = OutboundQueue::new(LaneLimits::default(), HeldBytes::default());
+        let (at, mut batch) = (Instant(0), WriteBatch::default());
+        outbound.push(at, decided()).unwrap();
+        assert_eq!(outbound.fill(&mut batch, CHUNK, false).await, FillOutcome::Held, "none of it has left");
+        let mut wire = next(&outbound).await.unwrap().bytes;
+        assert_eq!(outbound.fill(&mut batch, CHUNK, false).await, FillOutcome::Held, "a part of it has left");
+        outbound.push(at, decided()).unwrap();
+        outbound.push(at, encoded(ConsensusMessage::Vote(sample::opaque(50)))).unwrap();
+        outbound.push_heartbeat(at, encoded(ControlMessage::Ping { nonce: 7 }), HeartbeatFrame::Ping(7)).unwrap();
+        assert_eq!(outbound.fill(&mut batch, CHUNK, false).await, FillOutcome::AtOnce);
         let kinds: Vec<_> = batch.completed.iter().map(|(kind, ..)| *kind).collect();
         assert_eq!(kinds, [Kind::Ping, Kind::Vote]);
         wire.extend_from_slice(&batch.bytes);
-        batch = Batch::default();
-        assert_eq!(outbox.fill(&mut batch, CHUNK, false).await, Filled::Held);
-        while outbox
-            .fill(&mut batch, usize::MAX, outbox.queued_bytes()[2] > 0 || outbox.lock().partial[2].is_some())
+        batch = WriteBatch::default();
+        assert_eq!(outbound.fill(&mut batch, CHUNK, false).await, FillOutcome::Held);
+        while outbound
+            .fill(&mut batch, usize::MAX, outbound.queued_bytes()[2] > 0 || outbound.lock().partial[2].is_some())
             .await
-            == Filled::AtOnce
+            == FillOutcome::AtOnce
         {
             wire.extend_from_slice(&batch.bytes);
             batch.bytes.clear();
-            if outbox.queued_bytes().iter().sum::<usize>() == 0 && outbox.lock().partial.iter().all(Option::is_none) {
+            if outbound.queued_bytes().iter().sum::<usize>() == 0 && outbound.lock().partial.iter().all(Option::is_none)
+            {
                 break;
             }
         }
@@ -430,16 +437,16 @@ mod tests {
 
     #[tokio::test]
     async fn after_closing_only_control_and_the_goodbye_leave() {
-        let outbox = Outbox::new(LaneLimits::default(), HeldBytes::default());
+        let outbound = OutboundQueue::new(LaneLimits::default(), HeldBytes::default());
         let at = Instant(0);
-        outbox.push(at, decided()).unwrap();
-        let _first_chunk = next(&outbox).await.unwrap();
-        outbox.push(at, encoded(ControlMessage::Pong { nonce: 1, time_ms: 0 })).unwrap();
-        outbox.close(at, Some(encoded(ControlMessage::Goodbye { code: 1 })));
-        outbox.push(at, decided()).unwrap();
-        let batch = next(&outbox).await.unwrap();
+        outbound.push(at, decided()).unwrap();
+        let _first_chunk = next(&outbound).await.unwrap();
+        outbound.push(at, encoded(ControlMessage::Pong { nonce: 1, time_ms: 0 })).unwrap();
+        outbound.close(at, Some(encoded(ControlMessage::Goodbye { code: 1 })));
+        outbound.push(at, decided()).unwrap();
+        let batch = next(&outbound).await.unwrap();
         let kinds: Vec<_> = batch.completed.iter().map(|(kind, ..)| *kind).collect();
         assert_eq!(kinds, [Kind::Pong, Kind::Goodbye]);
-        assert!(next(&outbox).await.is_none());
+        assert!(next(&outbound).await.is_none());
     }
 }
