@@ -219,7 +219,7 @@ pub enum Payload {
     Nothing,
     /// A block that costs what any round costs.
     Light,
-    /// A block whose size costs time: more than [`LIGHT_BYTES`](crate::block_size::LIGHT_BYTES).
+    /// A block whose size costs time: more than [`LIGHT_BYTES`].
     Heavy,
 }
 
