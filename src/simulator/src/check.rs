@@ -4,6 +4,7 @@
 //! comes nor goes; nobody drops a peer that is alive or keeps one that is dead; everything stays within its bounds.
 
 mod quiet;
+pub mod reads;
 mod violation;
 
 pub use quiet::QuietTimes;
@@ -56,6 +57,9 @@ struct Known {
     published: Height,
     /// Compared in this life.
     checked: Height,
+    /// What clients read at it, in the same time as `published`.
+    read: Height,
+    balances: BTreeMap<u64, Amount>,
     /// The newest end of a session that was checked.
     checked_end: Option<Arc<PostMortem>>,
 }
@@ -75,6 +79,8 @@ pub struct Checker {
     /// Whose signatures may contradict.
     byzantine: BTreeSet<u64>,
     quiet: QuietTimes,
+    /// What a payee has after a height, as it was first read.
+    balances: BTreeMap<(Height, u64), Amount>,
     newly_final: Vec<NewlyFinal>,
     transactions: u64,
     rounds_failed: u64,
@@ -104,6 +110,7 @@ impl SharedChecker {
             by_node_key: keys("node"),
             byzantine: BTreeSet::new(),
             quiet: QuietTimes::default(),
+            balances: BTreeMap::new(),
             newly_final: Vec::new(),
             transactions: 0,
             rounds_failed: 0,
@@ -184,7 +191,8 @@ impl Checker {
     /// That it cannot know, and no message that it sent was ever acted upon; should a neighbour remember one, that comes up as soon as the
     /// neighbour makes it durable.
     pub fn forget_published(&mut self, node: u64) {
-        self.known.entry(node).or_default().published = Height::GENESIS;
+        let known = self.known.entry(node).or_default();
+        (known.published, known.read, known.balances) = Default::default();
         self.guards.retain(|(of, ..), _| *of != node);
         let unheard: Vec<_> =
             self.unheard.extract_if(.., |place| self.by_consensus_key.get(&place.0) == Some(&node)).collect();

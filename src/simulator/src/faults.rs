@@ -162,6 +162,17 @@ impl Faults {
         FaultSet(self.kinds.iter().copied().collect())
     }
 
+    /// How many validators may be faulty from the start on beside a twin and those that are Byzantine.
+    pub fn spare(&self, world: &World) -> u64 {
+        let twins = u64::from(self.kinds.contains(&FaultKind::Twin));
+        if self.kinds.contains(&FaultKind::Byzantine) { 0 } else { faulty_max(world).saturating_sub(twins) }
+    }
+
+    /// The clocks of these nodes are far off from the start on.
+    pub fn set_far_off(&mut self, nodes: BTreeSet<u64>) {
+        self.far_off = nodes;
+    }
+
     /// When the next fault ends.
     pub fn next_undo(&self) -> Option<Instant> {
         self.undo.keys().next().map(|(at, _)| *at)
@@ -278,7 +289,8 @@ impl Faults {
         *self.counts.entry(kind.name()).or_default() += 1;
         let fault = self.schedule.next_id();
         let parts = self.undo.values().filter(|(_, of)| *of == fault).count();
-        let hurt_voters = hurt.iter().filter(|id| **id <= world.voters()).count() as u64;
+        // A clock that is far behind refuses fresh blocks: its node is none that a quorum can do with.
+        let hurt_voters = hurt.union(&self.far_off).filter(|id| **id <= world.voters()).count() as u64;
         self.schedule.on_strike(kind, hurt, hurt_voters <= faulty_max(world), Parts::Undone(parts));
     }
 
@@ -421,7 +433,7 @@ impl Faults {
 }
 
 /// How many validators may forget or lie: fewer than a third.
-pub(crate) fn faulty_max(world: &World) -> u64 {
+fn faulty_max(world: &World) -> u64 {
     world.voters().saturating_sub(1) / 3
 }
 

@@ -32,6 +32,7 @@ mod life;
 mod links;
 pub mod node;
 pub mod payments;
+mod readers;
 pub mod regions;
 pub mod report;
 pub mod run;

@@ -28,6 +28,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long after its start a node may take until it has again what it kept.
 const RECALLS_WITHIN: Duration = Duration::from_secs(5);
 
+/// So many keys are paid, in turn. They never pay.
+pub(crate) const PAYEES: u64 = 16;
+
+/// One of them.
+pub(crate) fn payee(number: u64) -> SecretKey {
+    SecretKey::development("payee", number)
+}
+
 /// A coin that can pay.
 #[derive(Clone, Copy)]
 struct Account {
@@ -115,7 +123,7 @@ impl Payments {
         let change = account.amount.minus(PAID)?.minus(FEE)?;
         self.sent += 1;
         let lock = |key: &SecretKey| Lock::KeyHash(KeyHash::of(&key.public()));
-        let payee = SecretKey::development("payee", self.sent % 16);
+        let payee = payee(self.sent % PAYEES);
         let body = TransactionBody {
             version: TRANSACTION_VERSION,
             chain_id: self.chain_id,

@@ -2,10 +2,12 @@
 
 use crate::adversary::Lies;
 use crate::check::Violation;
+use crate::clock::ClockOffsets;
 use crate::faults::{FaultSet, Faults};
 use crate::gate::DiskPace;
 use crate::node::{Node, StartError};
 use crate::payments::Payments;
+use crate::readers::Readers;
 use crate::regions::Latency;
 use crate::report::Report;
 use crate::service::{Samples, ServiceFigures, longest_round_trip};
@@ -111,13 +113,15 @@ struct Run {
     world: World,
     faults: Faults,
     payments: Payments,
+    readers: Readers,
     rng: StdRng,
     ends: Instant,
     next_payment: Instant,
     /// Each node dials two others only.
     is_sparse: bool,
-    /// How far off clocks are at the beginning, at most.
+    /// How far off clocks are at the beginning, at most, beside what `clocks` says.
     offset_max_ms: i64,
+    clocks: ClockOffsets,
     /// Mean time between two faults while there is trouble.
     quiet: Duration,
     heals: u64,
@@ -143,16 +147,21 @@ impl Run {
         });
         let offset_max_ms = rng.random_range(0..=1_000);
         let beside = StdRng::seed_from_u64(!config.seed);
-        let faults = Faults::new(StdRng::from_rng(&mut rng), beside, &config.faults, config.exactly);
+        let mut faults = Faults::new(StdRng::from_rng(&mut rng), beside, &config.faults, config.exactly);
+        let clocks = StdRng::seed_from_u64(config.seed.rotate_left(48));
+        let nodes = config.nodes + config.observers;
+        let clocks = ClockOffsets::drawn(clocks, config.nodes, nodes, faults.spare(&world));
+        faults.set_far_off(clocks.far_off());
         let quiet = Duration::from_millis(rng.random_range(500..=20_000));
         world.trace().world(format_args!(
-            "a world of {} validators and {} observers, {}, faults: {}",
+            "a world of {} validators and {} observers, {}, clocks {clocks}, faults: {}",
             config.nodes,
             config.observers,
             if is_sparse { "sparsely connected" } else { "all connected" },
             faults.kinds()
         ));
         let payments = Payments::new(world.genesis());
+        let readers = Readers::new(StdRng::seed_from_u64(!config.seed.rotate_left(32)));
         let now = Instant::now();
         let (ends, next_payment) = (now + config.length, now);
         Self {
@@ -160,11 +169,13 @@ impl Run {
             world,
             faults,
             payments,
+            readers,
             rng,
             ends,
             next_payment,
             is_sparse,
             offset_max_ms,
+            clocks,
             quiet,
             heals: 0,
             slowest_heal: Duration::ZERO,
@@ -227,7 +238,7 @@ impl Run {
     }
 
     fn start(&mut self, id: u64, lies: Option<Lies>) -> Result<(), StartError> {
-        let offset_ms = self.rng.random_range(-self.offset_max_ms..=self.offset_max_ms);
+        let offset_ms = self.clocks.offset_ms(id) + self.rng.random_range(-self.offset_max_ms..=self.offset_max_ms);
         let skew = World::skew(offset_ms, self.rng.random_range(-100..=100));
         let dials = match self.is_sparse {
             false => (1..=self.config.nodes).collect(),
@@ -248,6 +259,7 @@ impl Run {
             let next = wakes.into_iter().flatten().min().unwrap_or(until);
             tokio::time::sleep_until(next).await;
             self.pay();
+            self.readers.read(&self.world);
             self.faults.undo_due(&self.world)?;
             if next_strike.is_some_and(|at| at <= Instant::now()) {
                 if !self.config.alone || self.faults.schedule().is_quiet() {

@@ -98,6 +98,20 @@ pub enum Violation {
         /// All there was.
         supply: Amount,
     },
+    /// A client was shown a balance that another node contradicts, or less than the payee had before.
+    #[error("after height {height} node {node} says that payee {payee} has {found}, it has {other}")]
+    OtherBalance {
+        /// Who.
+        node: u64,
+        /// The height.
+        height: Height,
+        /// Whose balance.
+        payee: u64,
+        /// What is said.
+        found: Amount,
+        /// What was said before.
+        other: Amount,
+    },
     /// A node cannot read what it keeps.
     #[error("node {node} cannot read height {height}: {text}")]
     Unreadable {
@@ -210,6 +224,7 @@ impl Violation {
             Self::OtherState { .. } => "other-state",
             Self::FalseCommitment { .. } => "false-commitment",
             Self::Supply { .. } => "supply",
+            Self::OtherBalance { .. } => "other-balance",
             Self::Unreadable { .. } => "unreadable",
             Self::Stopped { .. } => "stopped",
             Self::TwoSessions { .. } => "two-sessions",
