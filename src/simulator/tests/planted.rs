@@ -315,9 +315,9 @@ fn lock_ignored() {
 #[test]
 fn a_run_that_fails_is_made_smaller() {
     let _planted = plant(Bug::QuorumOffByOne);
-    let mut config = RunConfig { nodes: 4, observers: 1, length: 180 * SECOND, ..RunConfig::new(6) };
+    let mut config = RunConfig { nodes: 4, observers: 1, length: 180 * SECOND, ..RunConfig::new(21) };
     config.latency = Latency::Lan;
-    let failed = (6..30).find_map(|seed| {
+    let failed = (21..45).find_map(|seed| {
         config.seed = seed;
         let report = run(config.unseen());
         (report.kinds.first() == Some(&"other-block")).then_some(report)
