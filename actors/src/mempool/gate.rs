@@ -68,19 +68,21 @@ impl SubmissionGate {
         let before = self.published.entering.fetch_add(weight, Ordering::Relaxed);
         self.published.entering_transactions.fetch_add(1, Ordering::Relaxed);
         let ticket = Ticket { gate: self.clone(), weight };
-        let room = self.published.clients.load(Ordering::Relaxed);
-        if before < room {
-            return Ok(ticket);
-        }
+        let Some(excess) = self.excess(before, weight) else { return Ok(ticket) };
         drop(ticket);
-        Err(self.busy(weight.saturating_add(before - room)))
+        Err(self.busy(excess))
     }
 
     /// Refuses what finds no room, and counts it. Nothing is taken up.
     fn check_room(&self, weight: u64) -> Result<(), SubmitError> {
-        let room = self.published.clients.load(Ordering::Relaxed);
         let before = self.published.entering.load(Ordering::Relaxed);
-        if before < room { Ok(()) } else { Err(self.busy(weight.saturating_add(before - room))) }
+        self.excess(before, weight).map_or(Ok(()), |excess| Err(self.busy(excess)))
+    }
+
+    /// How much more would wait than may, when `before` is on its way already; `None` when there is room.
+    fn excess(&self, before: u64, weight: u64) -> Option<u64> {
+        let over = before.checked_sub(self.published.clients.load(Ordering::Relaxed))?;
+        Some(weight.saturating_add(over))
     }
 
     /// The answer to a submission that finds no room: `excess` more weight waits than may.

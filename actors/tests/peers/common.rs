@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 
 use actix::{Actor, Addr, Context, Handler};
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::future::Future;
@@ -429,4 +429,12 @@ impl Scene {
         assert!(self.good.ends(1).is_empty());
         assert!(self.node.view().peers.iter().any(|p| p.key == key(2) && p.ping_time.is_some()));
     }
+}
+
+/// The head of a frame.
+pub(crate) fn header(length: u32, kind: u8) -> BytesMut {
+    let mut bytes = BytesMut::new();
+    bytes.put_u32(length);
+    bytes.put_u8(kind);
+    bytes
 }

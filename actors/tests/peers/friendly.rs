@@ -19,12 +19,35 @@ use tokio_util::codec::Encoder as _;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-async fn pair(network: &MemoryNetwork) -> (Node, Node) {
+pub(crate) async fn pair(network: &MemoryNetwork) -> (Node, Node) {
     let one = Setup::new(1).start(network).await;
     let two = Setup::new(2).dials(&[1]).start(network).await;
     pass(SECOND).await;
     assert!(one.is_up(2) && two.is_up(1));
     (one, two)
+}
+
+/// Sends one message of each kind and gives the kinds that arrived.
+async fn send_all_kinds(from: &Node, to_id: u64, to: &mut Node) -> BTreeSet<Kind> {
+    // What comes back for block sync must have been asked for.
+    let ask = BlockSyncMessage::GetBlocks { request: 9, from: 1, count: 64 };
+    let from_id = if to_id == 1 { 2 } else { 1 };
+    to.manager.do_send(SendTo { to: key(from_id), message: ask.into() });
+    let large = Message::from(ConsensusMessage::Block(sample::opaque(1_500_000)));
+    let is_routed = |m: &Message| !matches!(m, Message::Control(_));
+    let all: Vec<_> = Kind::ALL.into_iter().filter_map(sample::message).filter(is_routed).chain([large]).collect();
+    for message in &all {
+        from.manager.do_send(SendTo { to: key(to_id), message: message.clone() });
+    }
+    pass(SECOND).await;
+    let mut arrived: Vec<Message> = Vec::new();
+    arrived.extend(drain(&mut to.outlets.consensus).into_iter().map(|i| Message::Consensus(i.message)));
+    arrived.extend(drain(&mut to.outlets.mempool).into_iter().map(|i| Message::Mempool(i.message)));
+    arrived.extend(drain(&mut to.outlets.block_sync).into_iter().map(|i| Message::BlockSync(i.message)));
+    for message in &all {
+        assert!(arrived.contains(message), "{} did not arrive", message.kind().name());
+    }
+    arrived.iter().map(Message::kind).collect()
 }
 
 #[test]
@@ -74,54 +97,6 @@ fn heartbeat_lines_are_the_contract() {
             "{all:#?}"
         );
     });
-}
-
-#[test]
-fn a_silent_peer_is_gone_by_its_deadline_and_comes_back() {
-    run(async {
-        let (lines, _guard) = Lines::capture();
-        let network = MemoryNetwork::new();
-        let (one, two) = pair(&network).await;
-        pass(20 * SECOND).await;
-        network.cut(ip(1), ip(2));
-        pass(Duration::from_millis(9_000)).await;
-        assert!(one.is_up(2) && two.is_up(1), "a pause shorter than the deadline ends nothing");
-        // Deadline 15 s, and up to 5.5 s since the last life before the cut do not count for the peer.
-        pass(Duration::from_millis(6_100)).await;
-        assert!(!one.is_up(2) && !two.is_up(1));
-        assert_eq!((one.ends(2), two.ends(1)), (vec![EndReason::Silent], vec![EndReason::Silent]));
-        assert_eq!(lines.count("⚠️ Ping timeout"), 2);
-        network.heal(ip(1), ip(2));
-        pass(7 * SECOND).await;
-        assert!(one.is_up(2) && two.is_up(1));
-        // Both dial, so one of two new sessions may have been a duplicate.
-        let expected = [News::Up(key(2)), News::Down(key(2), EndReason::Silent), News::Up(key(2))];
-        assert_eq!(one.news()[..3], expected);
-        assert_eq!(network.connections(ip(1), ip(2)), 1);
-    });
-}
-
-/// Sends one message of each kind and gives the kinds that arrived.
-async fn send_all_kinds(from: &Node, to_id: u64, to: &mut Node) -> BTreeSet<Kind> {
-    // What comes back for block sync must have been asked for.
-    let ask = BlockSyncMessage::GetBlocks { request: 9, from: 1, count: 64 };
-    let from_id = if to_id == 1 { 2 } else { 1 };
-    to.manager.do_send(SendTo { to: key(from_id), message: ask.into() });
-    let large = Message::from(ConsensusMessage::Block(sample::opaque(1_500_000)));
-    let is_routed = |m: &Message| !matches!(m, Message::Control(_));
-    let all: Vec<_> = Kind::ALL.into_iter().filter_map(sample::message).filter(is_routed).chain([large]).collect();
-    for message in &all {
-        from.manager.do_send(SendTo { to: key(to_id), message: message.clone() });
-    }
-    pass(SECOND).await;
-    let mut arrived: Vec<Message> = Vec::new();
-    arrived.extend(drain(&mut to.outlets.consensus).into_iter().map(|i| Message::Consensus(i.message)));
-    arrived.extend(drain(&mut to.outlets.mempool).into_iter().map(|i| Message::Mempool(i.message)));
-    arrived.extend(drain(&mut to.outlets.block_sync).into_iter().map(|i| Message::BlockSync(i.message)));
-    for message in &all {
-        assert!(arrived.contains(message), "{} did not arrive", message.kind().name());
-    }
-    arrived.iter().map(Message::kind).collect()
 }
 
 #[test]

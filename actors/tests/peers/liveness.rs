@@ -1,7 +1,9 @@
 //! What counts as life, and what does not: a peer that delivers is kept however slow it is, a peer that only drips is not.
 
 use crate::common::*;
+use crate::friendly::pair;
 use bytes::BytesMut;
+use std::time::Duration;
 use timed_actors::transport::MemoryNetwork;
 use timed_peer::EndReason;
 use timed_wire::{ConsensusMessage, Encoded, sample};
@@ -53,5 +55,30 @@ fn bytes_that_complete_nothing_are_no_life() {
         }
         assert_eq!(node.ends(3), [EndReason::Silent]);
         assert_eq!(began.elapsed().as_secs(), 16, "one second after the deadline at most");
+    });
+}
+
+#[test]
+fn a_silent_peer_is_gone_by_its_deadline_and_comes_back() {
+    run(async {
+        let (lines, _guard) = Lines::capture();
+        let network = MemoryNetwork::new();
+        let (one, two) = pair(&network).await;
+        pass(20 * SECOND).await;
+        network.cut(ip(1), ip(2));
+        pass(Duration::from_millis(9_000)).await;
+        assert!(one.is_up(2) && two.is_up(1), "a pause shorter than the deadline ends nothing");
+        // Deadline 15 s, and up to 5.5 s since the last life before the cut do not count for the peer.
+        pass(Duration::from_millis(6_100)).await;
+        assert!(!one.is_up(2) && !two.is_up(1));
+        assert_eq!((one.ends(2), two.ends(1)), (vec![EndReason::Silent], vec![EndReason::Silent]));
+        assert_eq!(lines.count("⚠️ Ping timeout"), 2);
+        network.heal(ip(1), ip(2));
+        pass(7 * SECOND).await;
+        assert!(one.is_up(2) && two.is_up(1));
+        // Both dial, so one of two new sessions may have been a duplicate.
+        let expected = [News::Up(key(2)), News::Down(key(2), EndReason::Silent), News::Up(key(2))];
+        assert_eq!(one.news()[..3], expected);
+        assert_eq!(network.connections(ip(1), ip(2)), 1);
     });
 }

@@ -2,6 +2,7 @@
 
 mod clocks;
 mod common;
+mod defects;
 mod friendly;
 mod hostile;
 mod liveness;
