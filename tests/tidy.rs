@@ -70,6 +70,7 @@ fn allowed_dependencies() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("src/store", vec!["timed-primitives", "timed-ledger"]),
         ("src/rpc", vec!["timed-primitives"]),
         ("config", vec!["timed-primitives"]),
+        ("src/time_cli", vec!["timed-primitives", "timed-rpc", "timed-config"]),
         (
             "actors",
             vec![
@@ -120,6 +121,7 @@ fn allowed_dependencies() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "timed-wallet",
                 "timed-store",
                 "timed-rpc",
+                "timed-cli",
                 "timed-actors",
                 "timed-simulator",
                 "timed-config",

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
-use timed::cli::{Failure, NodeConnection};
+use timed_cli::{Failure, NodeConnection};
 
 /// Name that clients of every network use.
 const RPC_USER: &str = "operator";

@@ -3,7 +3,7 @@
 use crate::waiting::wait_for;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use timed::cli::{Failure, NodeConnection};
+use timed_cli::{Failure, NodeConnection};
 
 type Open = dyn Fn() -> Result<NodeConnection, Failure> + Send + Sync;
 

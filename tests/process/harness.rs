@@ -15,7 +15,7 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
-use timed::cli::NodeConnection;
+use timed_cli::NodeConnection;
 
 /// How much of a log a failure shows. Unit: lines.
 const LOG_LINES_SHOWN: usize = 25;
@@ -25,9 +25,11 @@ pub(crate) fn timed() -> Command {
     clean(Command::new(env!("CARGO_BIN_EXE_timed")))
 }
 
-/// The client under test.
-pub(crate) fn time_cli() -> Command {
-    clean(Command::new(env!("CARGO_BIN_EXE_time-cli")))
+/// The client, as the program under test has it.
+pub(crate) fn timed_cli() -> Command {
+    let mut command = timed();
+    command.arg("cli");
+    command
 }
 
 /// Settings of the shell that runs the tests say nothing to the programs.

@@ -6,7 +6,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use timed::cli::Failure;
+use timed_cli::Failure;
 
 /// Starts a node that has no quorum, and waits until it answers.
 fn start_alone(network: &mut Network, id: u64) {

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use timed::cli::Failure;
+use timed_cli::Failure;
 use timed_ledger::Genesis;
 use timed_primitives::transaction::TRANSACTION_VERSION;
 use timed_primitives::{Amount, SecretKey, TransactionBody, TxInput, TxOutput, encode};

@@ -1,13 +1,13 @@
 //! `timed healthcheck`: asks a running node whether it is alive, for those who watch over it, such as a container engine.
 
 use crate::args::NodeArgs;
-use crate::cli::{DATA_DIR_VARIABLE, no_answer, web_address};
 use crate::node;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
+use timed_cli::{DATA_DIR_VARIABLE, no_answer, web_address};
 use ureq::Agent;
 
 /// Longest wait for the answer: a node that takes longer is not well.

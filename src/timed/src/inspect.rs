@@ -1,6 +1,5 @@
 //! `timed inspect`: what the folder of a stopped node holds. Nothing in it is made, changed or locked.
 
-use crate::cli;
 use crate::keys;
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -47,7 +46,7 @@ pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
     };
     let genesis = arguments.genesis.as_deref().map(crate::node::read_genesis).transpose()?;
     let found = FolderContents::read(&FileDisk::read_only(folder), genesis)?;
-    cli::print(&cli::shown(&found.report(folder, own), arguments.json));
+    timed_cli::print(&timed_cli::shown(&found.report(folder, own), arguments.json));
     if !found.damage.is_empty() {
         bail!("damage was found; a node does not start in this folder, or ends when it reads that part");
     }

@@ -1,11 +1,10 @@
-//! The daemon `timed` and the client `time-cli`.
+//! The daemon `timed`.
 //!
 //! Knows: the command line, configuration, logging, and which part is wired to which. Must not know: a rule of the protocol.
 
 mod address_file;
 pub mod args;
 pub mod bench;
-pub mod cli;
 #[cfg(test)]
 mod damaged_files;
 mod files;

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         Some(Command::ResumeSigning(resume)) => timed::resume_signing::run(&resume),
         #[cfg(feature = "simulate")]
         Some(Command::Simulate(simulate)) => timed::simulate::run(&simulate),
-        Some(Command::Cli { arguments }) => return timed::cli::run(arguments),
+        Some(Command::Cli { arguments }) => return timed_cli::run(arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

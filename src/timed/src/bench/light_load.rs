@@ -1,13 +1,13 @@
 //! A light load and what becomes of it: small payments at a steady rate by one node's wallet, and when that node saw each block.
 
 use super::{LOOK_EVERY, ask};
-use crate::cli::NodeConnection;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use timed_cli::NodeConnection;
 use timed_primitives::{Address, KeyHash, Network, SecretKey};
 
 /// Longest wait of one question for a new block.

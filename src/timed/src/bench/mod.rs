@@ -19,7 +19,6 @@ mod sync;
 pub(crate) mod usage;
 mod verify;
 
-use crate::cli::{Failure, NodeConnection};
 use crate::local_nodes::Nodes;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -27,6 +26,7 @@ use payments::PaymentsArgs;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
+use timed_cli::{Failure, NodeConnection};
 
 /// How long nodes may take to reach a height that they should reach at once.
 const PATIENCE: Duration = Duration::from_secs(30);

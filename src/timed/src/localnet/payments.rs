@@ -1,9 +1,9 @@
 //! Payments in the background, at a steady rate whatever the network does.
 
-use crate::cli::NodeConnection;
 use crate::local_nodes::Nodes;
 use std::path::Path;
 use std::time::Duration;
+use timed_cli::NodeConnection;
 use timed_primitives::{Address, KeyHash, Network, SecretKey};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};

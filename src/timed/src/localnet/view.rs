@@ -1,7 +1,6 @@
 //! The live table of a local network; plain lines where the output is no terminal.
 
 use super::payments::PaymentSender;
-use crate::cli::NodeConnection;
 use crate::local_nodes::Nodes;
 use comfy_table::{Table, presets};
 use console::Term;
@@ -9,6 +8,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
+use timed_cli::NodeConnection;
 use timed_primitives::printable;
 
 /// Without a terminal, one line for every so many looks.

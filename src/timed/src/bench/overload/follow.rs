@@ -1,12 +1,12 @@
 //! Sees blocks as a client does: `waitfornewblock`, then `getblock`, on a thread for each node.
 
-use crate::cli::{Failure, NodeConnection};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use timed_cli::{Failure, NodeConnection};
 use tokio::sync::mpsc;
 
 /// How long one call waits. Unit: ms.

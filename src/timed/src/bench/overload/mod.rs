@@ -12,7 +12,6 @@ use super::payments::coins::BenchCoins;
 use super::payments::run::split_coins;
 use super::report::{self, Percentiles, float, rounded};
 use super::usage;
-use crate::cli::table::{left, right, table};
 use crate::local_nodes::{NodeProcess, Nodes, Ports};
 use anyhow::Context as _;
 use clap::Args;
@@ -26,6 +25,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use timed_cli::table::{left, right, table};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 

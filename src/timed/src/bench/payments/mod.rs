@@ -10,7 +10,6 @@ mod watch;
 
 use super::report::{self, Percentiles, float, ms, rounded};
 use super::usage;
-use crate::cli::NodeConnection;
 use crate::local_nodes::{Nodes, Ports};
 use anyhow::Context as _;
 use clap::Args;
@@ -19,6 +18,7 @@ use run::PaymentFigures;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use timed_cli::NodeConnection;
 
 /// Flags of the benchmark of payments.
 #[derive(Clone, Debug, Args)]

@@ -1,12 +1,12 @@
 //! Sends payments when they are due, whatever became of the ones before.
 
 use super::coins::Signed;
-use crate::cli::{Failure, NodeConnection};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use timed_cli::{Failure, NodeConnection};
 
 /// Most payments of one request; the node takes as many calls in a batch.
 const BATCH_MAX: usize = 100;

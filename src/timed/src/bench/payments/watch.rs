@@ -1,10 +1,10 @@
 //! Sees payments become final as a client does: `waitfornewblock`, then the block.
 
 use super::senders::SendSchedule;
-use crate::cli::{Failure, NodeConnection};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use timed_cli::{Failure, NodeConnection};
 
 /// How long one call waits. Unit: ms.
 const WAIT_MS: u64 = 1_000;

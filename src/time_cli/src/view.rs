@@ -9,16 +9,16 @@ use timed_rpc::Call;
 
 /// How to show things.
 #[derive(Clone, Copy)]
-pub(super) struct CliView {
+pub(crate) struct CliView {
     /// Against which ages are shown. Unit: seconds since 1970.
-    pub(super) now: u64,
+    pub(crate) now: u64,
     /// Whether to use colours.
-    pub(super) color: bool,
+    pub(crate) color: bool,
 }
 
 impl CliView {
     /// The result of a method.
-    pub(super) fn result(&self, call: Call, result: &Value) -> String {
+    pub(crate) fn result(&self, call: Call, result: &Value) -> String {
         match call {
             Call::GetPeerInfo => self.peers(result),
             Call::GetPeerHistory => self.peer_history(result),
@@ -57,7 +57,7 @@ impl CliView {
     }
 
     /// A value without a view of its own: an object as lines of name and value, a list one item a line, the rest as it is.
-    pub(super) fn plain(&self, value: &Value) -> String {
+    pub(crate) fn plain(&self, value: &Value) -> String {
         match value {
             Value::Object(map) if !map.is_empty() => self.pairs(map, &[]),
             Value::Object(_) => "(none)\n".into(),
@@ -119,7 +119,7 @@ impl CliView {
     }
 
     /// `status`.
-    pub(super) fn status(&self, all: &Value) -> String {
+    pub(crate) fn status(&self, all: &Value) -> String {
         let part = |name: &str| all.get(name).unwrap_or(&Value::Null);
         let (chain, net, pool) = (part("getblockchaininfo"), part("getnetworkinfo"), part("getmempoolinfo"));
         let consensus = part("getconsensusinfo");
@@ -196,7 +196,7 @@ impl CliView {
     }
 
     /// `consensus why`: the sentence, and whose votes are missing.
-    pub(super) fn consensus_why(&self, info: &Value) -> String {
+    pub(crate) fn consensus_why(&self, info: &Value) -> String {
         let place = ["height", "round"].map(|name| format!("{name} {}", raw(at(info, name)))).join(", ");
         let mut text = line(&format!("{place}, step {}: {}", raw(at(info, "step")), raw(at(info, "why"))));
         for kind in ["prevote", "precommit"] {

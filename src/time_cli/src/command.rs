@@ -4,26 +4,26 @@ use clap::{Arg, ArgAction, Command};
 use timed_rpc::{METHODS, Method, ParamKind};
 
 /// Options are known by their dashes too, since a method may have a parameter of the same name (`timeout`).
-pub(super) const DATA_DIR: &str = "--data-dir";
-pub(super) const NODE: &str = "--node";
-pub(super) const RPC_URL: &str = "--rpc-url";
-pub(super) const RPC_USER: &str = "--rpc-user";
-pub(super) const RPC_PASSWORD: &str = "--rpc-password";
-pub(super) const COOKIE: &str = "--cookie";
-pub(super) const TIMEOUT: &str = "--timeout";
-pub(super) const JSON: &str = "--json";
-pub(super) const COLOR: &str = "--color";
-pub(super) const STATUS: &str = "status";
-pub(super) const CONSENSUS: &str = "consensus";
-pub(super) const PEER: &str = "peer";
-pub(super) const PEER_LIST: &str = "list";
-pub(super) const PEER_WHY: &str = "why";
-pub(super) const PEER_HISTORY: &str = "history";
+pub(crate) const DATA_DIR: &str = "--data-dir";
+pub(crate) const NODE: &str = "--node";
+pub(crate) const RPC_URL: &str = "--rpc-url";
+pub(crate) const RPC_USER: &str = "--rpc-user";
+pub(crate) const RPC_PASSWORD: &str = "--rpc-password";
+pub(crate) const COOKIE: &str = "--cookie";
+pub(crate) const TIMEOUT: &str = "--timeout";
+pub(crate) const JSON: &str = "--json";
+pub(crate) const COLOR: &str = "--color";
+pub(crate) const STATUS: &str = "status";
+pub(crate) const CONSENSUS: &str = "consensus";
+pub(crate) const PEER: &str = "peer";
+pub(crate) const PEER_LIST: &str = "list";
+pub(crate) const PEER_WHY: &str = "why";
+pub(crate) const PEER_HISTORY: &str = "history";
 /// Argument of the commands below `peer`.
-pub(super) const PEER_NAME: &str = "peer-name";
+pub(crate) const PEER_NAME: &str = "peer-name";
 
 /// The whole command line. `program` is how help calls it.
-pub(super) fn command(program: &'static str) -> Command {
+pub(crate) fn command(program: &'static str) -> Command {
     let command = Command::new(program)
         .bin_name(program)
         .version(env!("CARGO_PKG_VERSION"))

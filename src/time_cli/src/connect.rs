@@ -22,7 +22,7 @@ const ANSWER_BYTES_MAX: u64 = 256 << 20;
 const FOLDERS_MAX: usize = 1_000;
 
 /// The environment's name for the node's data folder, as the node itself reads it.
-pub(crate) const DATA_DIR_VARIABLE: &str = "TIMED__NODE__DATA_DIR";
+pub const DATA_DIR_VARIABLE: &str = "TIMED__NODE__DATA_DIR";
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +59,7 @@ pub struct NodeConnection {
 
 impl NodeConnection {
     /// The node that the options name, or the first that runs on this machine.
-    pub(super) fn open(matches: &ArgMatches) -> Result<Self, Failure> {
+    pub(crate) fn open(matches: &ArgMatches) -> Result<Self, Failure> {
         let timeout = Duration::from_secs(matches.get_one::<u64>(command::TIMEOUT).copied().unwrap_or(30));
         let text = |name| matches.get_one::<String>(name).map(String::as_str);
         if let Some(url) = text(command::RPC_URL) {
@@ -238,7 +238,7 @@ impl NodeConnection {
 }
 
 /// Why a server gave no answer, and what to do: nobody listens there, or somebody listens and does not answer, or it is no server of ours.
-pub(crate) fn no_answer(url: &str, error: &ureq::Error) -> Failure {
+pub fn no_answer(url: &str, error: &ureq::Error) -> Failure {
     use std::io::ErrorKind;
     match error {
         ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => Failure::Unreachable(format!(
@@ -292,7 +292,7 @@ fn credentials<'a>(text: &impl Fn(&'static str) -> Option<&'a str>) -> Result<Op
 ///
 /// # Errors
 /// [`Failure::Usage`] for what is no address, or not one of a node.
-pub(crate) fn web_address(url: &str) -> Result<String, Failure> {
+pub fn web_address(url: &str) -> Result<String, Failure> {
     if url.starts_with("https://") {
         return Err(Failure::Usage(
             "the node speaks http only: reach a far one through a tunnel (ssh -L 7100:127.0.0.1:7100 host)".into(),

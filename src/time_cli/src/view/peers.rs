@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 impl CliView {
-    pub(in crate::cli) fn peers(&self, result: &Value) -> String {
+    pub(crate) fn peers(&self, result: &Value) -> String {
         let rows = rows(result, |p| {
             vec![
                 raw(at(p, "id")),
@@ -61,7 +61,7 @@ impl CliView {
     }
 
     /// A line for each end of a session, the newest first.
-    pub(in crate::cli) fn peer_history(&self, result: &Value) -> String {
+    pub(crate) fn peer_history(&self, result: &Value) -> String {
         let rows = rows(result, |end| {
             vec![
                 format!("{} ago", self.age(number(at(end, "ended")))),
@@ -77,7 +77,7 @@ impl CliView {
     }
 
     /// The newest end, with everything that is known of it.
-    pub(in crate::cli) fn peer_why(&self, result: &Value) -> String {
+    pub(crate) fn peer_why(&self, result: &Value) -> String {
         let Some(end) = items(result).first() else {
             return "no session with this peer has ended since the node started\n".into();
         };

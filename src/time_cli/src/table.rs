@@ -4,23 +4,23 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
 /// A column: its heading and side.
 #[derive(Clone, Copy)]
-pub(crate) struct Column {
+pub struct Column {
     head: &'static str,
     side: CellAlignment,
 }
 
 /// A column of text.
-pub(crate) const fn left(head: &'static str) -> Column {
+pub const fn left(head: &'static str) -> Column {
     Column { head, side: CellAlignment::Left }
 }
 
 /// A column of numbers.
-pub(crate) const fn right(head: &'static str) -> Column {
+pub const fn right(head: &'static str) -> Column {
     Column { head, side: CellAlignment::Right }
 }
 
 /// The table; `bold` paints headings.
-pub(crate) fn table(columns: &[Column], rows: Vec<Vec<String>>, bold: impl Fn(&str) -> String) -> String {
+pub fn table(columns: &[Column], rows: Vec<Vec<String>>, bold: impl Fn(&str) -> String) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|c| Cell::new(bold(c.head)).set_alignment(c.side)));

@@ -5,11 +5,10 @@
 mod command;
 mod connect;
 mod params;
-pub(crate) mod table;
+pub mod table;
 mod view;
 
-pub(crate) use connect::{DATA_DIR_VARIABLE, no_answer, web_address};
-pub use connect::{Failure, NodeConnection};
+pub use connect::{DATA_DIR_VARIABLE, Failure, NodeConnection, no_answer, web_address};
 use serde_json::{Value, json as value_of};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -58,7 +57,7 @@ pub fn run_as(program: &'static str, arguments: impl IntoIterator<Item = OsStrin
 }
 
 /// Writes to standard output. A reader that has seen enough (`| head`) is no error.
-pub(crate) fn print(text: &str) -> ExitCode {
+pub fn print(text: &str) -> ExitCode {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -147,7 +146,7 @@ fn help(name: Option<&str>) -> Result<String, Failure> {
 }
 
 /// A report, as the answer of a node would be shown.
-pub(crate) fn shown(report: &Value, as_json: bool) -> String {
+pub fn shown(report: &Value, as_json: bool) -> String {
     if as_json {
         json(report)
     } else {

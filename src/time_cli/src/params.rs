@@ -9,7 +9,7 @@ use timed_rpc::{Method, Param, ParamKind};
 const STDIN_BYTES_MAX: u64 = 2 << 20;
 
 /// Reads parameters in order, or by name as `name=value`. The word `-` stands for what comes on standard input.
-pub(super) fn read(method: &Method, given: Vec<String>, stdin: &mut dyn Read) -> Result<Value, String> {
+pub(crate) fn read(method: &Method, given: Vec<String>, stdin: &mut dyn Read) -> Result<Value, String> {
     let mut values = Map::new();
     let mut next = 0;
     for word in given {
