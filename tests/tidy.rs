@@ -108,6 +108,46 @@ fn allowed_dependencies() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "timed-actors",
             ],
         ),
+        ("src/process", vec!["timed-primitives", "timed-config"]),
+        (
+            "src/node_files",
+            vec!["timed-primitives", "timed-peer", "timed-ledger", "timed-store", "timed-rpc", "timed-config"],
+        ),
+        (
+            "src/inspect",
+            vec![
+                "timed-primitives",
+                "timed-consensus",
+                "timed-mempool",
+                "timed-ledger",
+                "timed-store",
+                "timed-node-files",
+                "timed-rpc",
+                "timed-cli",
+                "timed-config",
+            ],
+        ),
+        (
+            "src/devnet",
+            vec!["timed-primitives", "timed-ledger", "timed-store", "timed-cli", "timed-config", "timed-process"],
+        ),
+        (
+            "src/bench",
+            vec![
+                "timed-primitives",
+                "timed-wire",
+                "timed-peer",
+                "timed-mempool",
+                "timed-ledger",
+                "timed-store",
+                "timed-rpc",
+                "timed-cli",
+                "timed-actors",
+                "timed-config",
+                "timed-devnet",
+                "timed-process",
+            ],
+        ),
         (
             "src/timed",
             vec![
@@ -116,12 +156,15 @@ fn allowed_dependencies() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "timed-peer",
                 "timed-consensus",
                 "timed-mempool",
-                "timed-block-sync",
                 "timed-ledger",
                 "timed-wallet",
                 "timed-store",
+                "timed-node-files",
+                "timed-inspect",
                 "timed-rpc",
                 "timed-cli",
+                "timed-devnet",
+                "timed-process",
                 "timed-actors",
                 "timed-simulator",
                 "timed-config",
@@ -268,6 +311,17 @@ fn no_file_is_too_long() {
     }
 }
 
+/// The daemon is the command line, the wiring, the answers to clients and the end; whatever else comes to it is a crate beside it.
+#[test]
+fn the_daemon_is_small() {
+    const LINES_MAX: usize = 3_500;
+    let lines: usize = rust_files("src/timed/src").iter().map(|(_, text)| text.lines().count()).sum();
+    assert!(
+        lines <= LINES_MAX,
+        "src/timed/src has {lines} lines, more than {LINES_MAX}: move a part to a crate of its own"
+    );
+}
+
 #[test]
 fn nothing_is_hidden_or_left_for_later() {
     let forbidden: Vec<String> = [
@@ -363,10 +417,10 @@ const RETIRED_BUT_ALLOWED: [(&str, &str); 11] = [
     ("src/simulator/src/world.rs", "development(\"stranger\""),
     ("src/simulator/src/unknown_peer.rs", "agent: \"stranger\""),
     ("src/simulator/src/scenarios/operations.rs", "development(\"ghost\""),
-    ("src/timed/src/bench/verify.rs", "\"judge_unknown_ms\""),
-    ("src/timed/src/bench/verify.rs", "\"judge_known_ms\""),
-    ("tests/process/bench_parts.rs", "/block/judge_known_ms"),
-    ("tests/process/bench_parts.rs", "/block/judge_unknown_ms"),
+    ("src/bench/src/verify.rs", "\"judge_unknown_ms\""),
+    ("src/bench/src/verify.rs", "\"judge_known_ms\""),
+    ("tests/bench/parts.rs", "/block/judge_known_ms"),
+    ("tests/bench/parts.rs", "/block/judge_unknown_ms"),
 ];
 
 /// Code, manifests, documents and scripts, without golden files, inputs of fuzz targets and raw results.

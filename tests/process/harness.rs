@@ -2,6 +2,8 @@
 
 pub(crate) use crate::client::Client;
 use crate::client::{assert_same_blocks, wait_final};
+use crate::programs::clean;
+pub(crate) use crate::programs::run;
 use crate::waiting::PATIENCE;
 pub(crate) use crate::waiting::{Stopwatch, pause, wait_for};
 use serde_json::json;
@@ -11,9 +13,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
 use tempfile::TempDir;
 use timed_cli::NodeConnection;
 
@@ -29,15 +30,6 @@ pub(crate) fn timed() -> Command {
 pub(crate) fn timed_cli() -> Command {
     let mut command = timed();
     command.arg("cli");
-    command
-}
-
-/// Settings of the shell that runs the tests say nothing to the programs.
-fn clean(mut command: Command) -> Command {
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIMED__")) {
-        command.env_remove(name);
-    }
-    command.stdin(Stdio::null());
     command
 }
 
@@ -344,27 +336,6 @@ impl Drop for Network {
             }
         }
     }
-}
-
-/// Runs a command to its end.
-pub(crate) fn run(mut command: Command, limit: Duration) -> Output {
-    let folder = tempfile::tempdir().unwrap();
-    let described = format!("{command:?}");
-    let mut process = Process::start(
-        {
-            command.stdin(Stdio::null());
-            command
-        },
-        folder.path(),
-        "command",
-    );
-    process.close_stdin();
-    let watch = Stopwatch::start();
-    let status = wait_for(&described, || {
-        assert!(watch.elapsed() < limit, "{described} runs longer than {limit:?}");
-        process.has_ended()
-    });
-    Output { status, stdout: fs::read(&process.log).unwrap(), stderr: fs::read(&process.errors).unwrap() }
 }
 
 /// True while a process works in a data folder. The system frees the lock when that process ends, however it ends.

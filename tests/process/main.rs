@@ -5,8 +5,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bad_starts;
-mod bench_parts;
-mod bench_payments;
 mod catch_up;
 mod checker;
 mod client;
@@ -22,6 +20,7 @@ mod log_budget;
 mod metrics;
 mod network;
 mod peers;
+mod programs;
 mod stop;
 mod survival;
 mod testnet;

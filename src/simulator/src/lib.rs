@@ -20,6 +20,7 @@
 mod adversary;
 pub mod check;
 pub mod clock;
+pub mod command;
 mod cost;
 pub mod crash_points;
 mod disk;

@@ -13,10 +13,12 @@
 
 mod data_dir;
 mod file_disk;
+mod files;
 mod fjall_store;
 mod folder_watch;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use file_disk::FileDisk;
+pub use files::{read_bounded, read_text_bounded, write_durably};
 pub use fjall_store::{FjallStore, StoreOpenError};
 pub use folder_watch::{FolderLost, FolderWatch};

@@ -4,7 +4,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// A masternode daemon: connects to other masternodes, agrees on blocks, makes payments final.
 ///
@@ -32,15 +31,10 @@ pub struct Cli {
 pub enum Command {
     /// Run a network of several nodes on this machine and watch it.
     #[command(after_help = "Example:\n  timed localnet --nodes 4 --tps 20 --duration 60s")]
-    Localnet(LocalnetArgs),
-    /// Measure how fast this version is on this machine.
-    #[command(
-        after_help = "Examples:\n  timed bench --nodes 4 --tps 50 --duration 60s\n  timed bench --tps max --json"
-    )]
-    Bench(crate::bench::BenchArgs),
+    Localnet(timed_devnet::localnet::LocalnetArgs),
     /// Write a test network of your own: fresh keys, genesis, a configuration for each node, and a file for containers.
     #[command(after_help = "Example:\n  timed testnet --masternodes 4 --output my-testnet")]
-    Testnet(crate::testnet::TestnetArgs),
+    Testnet(timed_devnet::testnet::TestnetArgs),
     /// Ask a running node whether it is alive: exit status 0 when it is, 1 when not, and one line that says so.
     #[command(
         after_help = "Examples:\n  timed healthcheck --node-id 1\n  timed healthcheck --data-dir /var/lib/timed\n  \
@@ -58,7 +52,7 @@ pub enum Command {
     },
     /// Show what the folder of a stopped node holds, and whether it is sound. Nothing in it is changed.
     #[command(after_help = "Example:\n  timed inspect --data-dir ~/.timed/devnet-GENESIS/node-1 --node-id 1")]
-    Inspect(crate::inspect::InspectArgs),
+    Inspect(timed_inspect::InspectArgs),
     /// Let a stopped node sign again after another was found to sign with its key. First end that other one for good.
     #[command(
         after_help = "Example:\n  timed resume-signing --data-dir /var/lib/timed\n\nThe node must not run. `timed cli getconsensusinfo` \
@@ -71,7 +65,7 @@ pub enum Command {
                             timed simulate --nodes 4 --seed 7 --minutes 2 --faults kill,partition --trace\n  \
                             timed simulate --seeds 100 --minutes 10\n  \
                             timed simulate --scenario d06-frame-split")]
-    Simulate(crate::simulate::SimulateArgs),
+    Simulate(timed_simulator::command::SimulateArgs),
     /// Ask a running node, as time-cli does.
     #[command(disable_help_flag = true)]
     Cli {
@@ -128,48 +122,13 @@ pub struct NodeArgs {
     pub exit_with_stdin: bool,
 }
 
-/// Flags of `timed localnet`.
-#[derive(Clone, Debug, Args)]
-pub struct LocalnetArgs {
-    /// How many masternodes to run.
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=20))]
-    pub nodes: u64,
-    /// Payments to send in the background. Unit: payments per second.
-    #[arg(long, default_value_t = 0.0, value_name = "R", value_parser = parse_rate)]
-    pub tps: f64,
-    /// End after this time, such as 60s or 10m; without it, run until Ctrl-C.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub duration: Option<Duration>,
-    /// Folder for the nodes' data and logs [default: ~/.timed/devnet-GENESIS].
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-}
-
-fn parse_rate(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(rate) if (0.0..=1000.0).contains(&rate) => Ok(rate),
-        _ => Err("expected a number from 0 to 1000".into()),
-    }
-}
-
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Ok(Duration::from_secs(seconds));
-    }
-    humantime::parse_duration(text).map_err(|e| format!("{e}; expected a time such as 60s or 10m"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
 
     #[test]
-    fn the_command_line_is_consistent_and_durations_parse() {
+    fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-        assert_eq!(parse_duration("60"), Ok(Duration::from_secs(60)));
-        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
-        assert!(parse_duration("soon").is_err());
-        assert!(parse_rate("-1").is_err());
     }
 }

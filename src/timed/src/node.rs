@@ -1,12 +1,7 @@
 //! `timed`: one node, from its command line to its end.
 
 use crate::args::{ConfigAction, NodeArgs};
-use crate::files::read_text_bounded;
-use crate::keys::Keys;
-use crate::log_writer::LogWriter;
-use crate::peer_files::PeerFiles;
 use crate::service::{Identity, NodeWallet, Noticed, Service, ServiceParts};
-use crate::stop::{Stop, StopCause};
 use crate::watchdog::Watchdog;
 use anyhow::{Context as _, bail};
 use rand::SeedableRng;
@@ -28,9 +23,12 @@ use timed_consensus::journal::JOURNAL_FILES;
 use timed_consensus::{Consensus, TimeoutDefaults};
 use timed_ledger::{Genesis, Ledger};
 use timed_mempool::PoolFile;
+use timed_node_files::{Keys, PeerFiles, read_genesis};
 use timed_peer::addresses::KeptAddress;
 use timed_peer::{Ban, BookConfig, LaneLimits, LocalNode};
 use timed_primitives::{Clock, Network, PublicKey, SecretKey};
+use timed_process::LogWriter;
+use timed_process::{Stop, StopCause};
 use timed_rpc::{Auth, RpcServer};
 use timed_store::{DataDir, FjallStore};
 use tokio::sync::oneshot;
@@ -52,8 +50,8 @@ const PING_INTERVAL_OTHER: Duration = Duration::from_secs(15);
 /// When it cannot start, or must not go on.
 pub fn run(arguments: &NodeArgs) -> anyhow::Result<()> {
     let config = timed_config::load(arguments.config.as_deref(), std::env::vars(), &overrides(arguments))?.config;
-    let (stop, logging) = (Stop::default(), crate::logging::start(&config.log)?);
-    crate::signals::watch(stop.clone(), logging.writer())?;
+    let (stop, logging) = (Stop::default(), timed_process::logging::start(&config.log)?);
+    timed_process::signals::watch(stop.clone(), logging.writer())?;
     let end = ProcessEnd { stop, log: logging.writer() };
     let genesis = genesis(&config)?;
     let folder = data_dir(&config, &genesis)?;
@@ -109,16 +107,6 @@ fn overrides(arguments: &NodeArgs) -> Overrides {
         log_level: arguments.log.clone(),
         ..Overrides::default()
     }
-}
-
-/// Longest genesis file: some hundred thousand outputs. Unit: bytes.
-const GENESIS_BYTES_MAX: u64 = 64 << 20;
-
-/// The genesis in a file.
-pub(crate) fn read_genesis(file: &Path) -> anyhow::Result<Genesis> {
-    let text = read_text_bounded(file, GENESIS_BYTES_MAX)
-        .with_context(|| format!("cannot read the genesis file {}", file.display()))?;
-    Genesis::from_json(&text).with_context(|| format!("the genesis file {} is not valid", file.display()))
 }
 
 fn genesis(config: &Config) -> anyhow::Result<Genesis> {

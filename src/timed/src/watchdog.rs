@@ -1,10 +1,7 @@
 //! A plain thread outside every runtime. It sees when a runtime, an actor or the reader of the log hangs, and once an end is asked for, sees to
 //! it that the process ends, whoever hangs.
 
-use crate::last_words::{say, within};
-use crate::log_writer::LogWriter;
 use crate::service::Noticed;
-use crate::stop::Stop;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -12,6 +9,9 @@ use std::time::Duration;
 use timed_actors::Pulses;
 use timed_actors::pulse::Monitor;
 use timed_primitives::{Clock, Instant};
+use timed_process::LogWriter;
+use timed_process::Stop;
+use timed_process::last_words::{say, within};
 use timed_rpc::Trouble;
 
 /// Time between two looks.

@@ -13,19 +13,19 @@ mod wallet;
 pub(crate) use troubles::Noticed;
 pub(crate) use wallet::NodeWallet;
 
-use crate::log_writer::LogWriter;
-use crate::peer_files::PeerFiles;
-use crate::stop::{Stop, StopCause};
 use async_trait::async_trait;
 use peer_calls::Saved;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use timed_actors::Handles;
 use timed_ledger::ReadError;
+use timed_node_files::PeerFiles;
 use timed_peer::Ban;
 use timed_primitives::{
     Address, Amount, BlockId, Clock, Height, Instant, Network, OutPoint, PublicKey, Transaction, TxId,
 };
+use timed_process::LogWriter;
+use timed_process::{Stop, StopCause};
 use timed_rpc::result::{
     Balance, BanInfo, BlockchainInfo, ConsensusInfo, EndInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry,
     MempoolInfo, NetworkInfo, PeerInfo, PingInfo,

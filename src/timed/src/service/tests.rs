@@ -1,7 +1,6 @@
 //! `/health` and `/ready` of a whole node whose parts are real, with a disk and peers that do what a test wants.
 
 use super::*;
-use crate::log_writer::LogWriter;
 use rand::SeedableRng as _;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,6 +18,7 @@ use timed_peer::{BookConfig, LaneLimits, LocalNode};
 use timed_primitives::{
     Disk, DiskFile, KeyHash, Lock, MemoryDisk, SecretKey, TransactionBody, TxInput, TxOutput, UnixTime,
 };
+use timed_process::LogWriter;
 use timed_rpc::Severity;
 
 /// A disk whose syncs of one file can be held up, as a disk that is broken does it.

@@ -3,15 +3,14 @@
 use super::chain::spender_of;
 use super::pool::refusal;
 use super::{Service, gone, unreadable};
-use crate::files::write_durably;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use timed_actors::mempool::{ListEntries, ListSpends, OutputStates, SubmitError};
 use timed_ledger::{Genesis, LedgerView, OutputEntry};
 use timed_mempool::{OutputState, Reject};
+use timed_node_files::{WalletFile, WalletFileError};
 use timed_primitives::{
     Address, Amount, Clock, Height, Instant, KeyHash, Lock, OutPoint, SecretKey, Transaction, TxId,
 };
@@ -19,10 +18,6 @@ use timed_rpc::result::Balance;
 use timed_rpc::{RpcError, Unspent};
 use timed_wallet::{BuildError, Coin, Fees, KEYS_MAX, Payment, Reservation, Wallet, WalletError};
 
-/// File in the data folder with the number of addresses handed out.
-const FILE: &str = "wallet.addresses";
-/// Longest file: a number. Unit: bytes.
-const FILE_BYTES_MAX: u64 = 4_096;
 /// Outputs read at a time.
 const PAGE: usize = 2_000;
 /// Most outputs of one address that are handled; above it calls answer with an error that says so.
@@ -40,32 +35,16 @@ pub(crate) struct NodeWallet {
     in_flight: Mutex<BTreeMap<OutPoint, Option<Instant>>>,
     /// Height of the chain when locks of spent coins were forgotten last: coins read at a lower one are out of date.
     read_at: Mutex<Height>,
-    file: PathBuf,
+    file: WalletFile,
     fees: Fees,
 }
 
-/// The wallet's file cannot be used.
+/// The wallet cannot be opened, or has no further address.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum WalletFileError {
-    /// It cannot be read or written.
-    #[error("cannot use {file}: {source}; check the folder's owner and the space left on the disk")]
-    Io {
-        /// The file.
-        file: String,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// It holds no number that a wallet can have.
-    #[error(
-        "{file} holds {found:?} instead of a number up to {KEYS_MAX}; put the number of addresses ever made there (a larger one does no \
-         harm)"
-    )]
-    Content {
-        /// The file.
-        file: String,
-        /// What it holds, shortened.
-        found: String,
-    },
+pub(crate) enum NodeWalletError {
+    /// See there.
+    #[error(transparent)]
+    File(#[from] WalletFileError),
     /// See there.
     #[error(transparent)]
     Wallet(#[from] WalletError),
@@ -75,30 +54,18 @@ impl NodeWallet {
     /// The wallet of `key`, with as many addresses as it had when the node last ran.
     ///
     /// # Errors
-    /// [`WalletFileError`].
-    pub(crate) fn open(folder: &Path, key: SecretKey, genesis: &Genesis) -> Result<Self, WalletFileError> {
+    /// [`NodeWalletError`].
+    pub(crate) fn open(folder: &Path, key: SecretKey, genesis: &Genesis) -> Result<Self, NodeWalletError> {
         let parameters = &genesis.parameters;
         let fees = Fees {
             per_byte: parameters.fee_per_byte_min,
             dust_min: parameters.dust_min,
             transaction_bytes_max: parameters.transaction_bytes_max.into(),
         };
-        let file = folder.join(FILE);
+        let file = WalletFile::new(folder);
         let mut wallet = Wallet::from_key(key, genesis.network, genesis.chain_id);
-        let name = || file.display().to_string();
-        match crate::files::read_text_bounded(&file, FILE_BYTES_MAX) {
-            Ok(text) => {
-                let made = text.trim().parse().ok().filter(|made: &u32| *made <= KEYS_MAX);
-                let made = made.ok_or_else(|| {
-                    let found = text.chars().take(40).collect();
-                    WalletFileError::Content { file: name(), found }
-                })?;
-                for _ in 1..made {
-                    wallet.next_address()?;
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(WalletFileError::Io { file: name(), source }),
+        for _ in 1..file.made(KEYS_MAX)? {
+            wallet.next_address()?;
         }
         Ok(Self { wallet: Mutex::new(wallet), in_flight: Mutex::default(), read_at: Mutex::default(), file, fees })
     }
@@ -112,12 +79,11 @@ impl NodeWallet {
     }
 
     /// The next address; that it was made is on disk before it is handed out.
-    pub(super) fn new_address(&self) -> Result<Address, WalletFileError> {
+    pub(super) fn new_address(&self) -> Result<Address, NodeWalletError> {
         let mut wallet = self.lock();
         let address = wallet.next_address()?;
         let made = wallet.addresses().len();
-        write_durably(&self.file, &made.to_string())
-            .map_err(|source| WalletFileError::Io { file: self.file.display().to_string(), source })?;
+        self.file.keep(made)?;
         Ok(address)
     }
 

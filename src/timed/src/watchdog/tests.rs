@@ -17,9 +17,9 @@ fn play(folder: PathBuf) {
     let what = std::env::var(HANGS).unwrap();
     let output = std::fs::File::from(std::os::fd::AsFd::as_fd(&std::io::stdout()).try_clone_to_owned().unwrap());
     let log = LogWriter::start(output).unwrap();
-    tracing_subscriber::registry().with(crate::logging::text_layer(log.clone(), false)).init();
+    tracing_subscriber::registry().with(timed_process::logging::text_layer(log.clone(), false)).init();
     let stop = Stop::default();
-    crate::signals::watch(stop.clone(), log.clone()).unwrap();
+    timed_process::signals::watch(stop.clone(), log.clone()).unwrap();
     let pulses = Pulses::default();
     for component in [Component::Ledger, Component::Consensus, Component::Runtime] {
         pulses.expect(component);

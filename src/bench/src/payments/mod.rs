@@ -1,0 +1,217 @@
+//! Payments through real nodes, at a rate that does not wait for them (an open loop): signed before the run, sent to the nodes' RPC
+//! when they are due, final when a node's `waitfornewblock` shows the block that holds them. Latency counts from the moment a payment was
+//! due, so a node that makes clients wait cannot hide it.
+
+pub(super) mod coins;
+pub(super) mod run;
+mod search;
+mod senders;
+mod watch;
+
+use super::report::{self, Percentiles, float, ms, rounded};
+use super::usage;
+use anyhow::Context as _;
+use clap::Args;
+use coins::BenchCoins;
+use run::PaymentFigures;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use timed_cli::NodeConnection;
+use timed_devnet::local_nodes::{Nodes, Ports};
+
+/// Flags of the benchmark of payments.
+#[derive(Clone, Debug, Args)]
+pub(super) struct PaymentsArgs {
+    /// How many masternodes to run.
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=20))]
+    nodes: u64,
+    /// Payments per second, or max to search the highest rate that the nodes sustain.
+    #[arg(long, default_value = "50", value_name = "R", value_parser = parse_rate)]
+    tps: SendRate,
+    /// How long to send, such as 60 or 2m.
+    #[arg(long, default_value = "60", value_name = "TIME", value_parser = timed_devnet::parse_duration)]
+    duration: Duration,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Folder for the nodes' data and logs, kept afterwards [default: one below ~/.timed that is removed].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+/// How fast to send.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum SendRate {
+    PerSecond(f64),
+    Max,
+}
+
+/// Highest rate that can be asked for. Unit: payments per second.
+const RATE_MAX: f64 = 50_000.0;
+
+fn parse_rate(text: &str) -> Result<SendRate, String> {
+    if text == "max" {
+        return Ok(SendRate::Max);
+    }
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= RATE_MAX => Ok(SendRate::PerSecond(rate)),
+        _ => Err(format!("expected a number above 0 and up to {RATE_MAX}, or max")),
+    }
+}
+
+/// Measures and prints.
+pub(super) fn run(arguments: &PaymentsArgs, program: &Path) -> anyhow::Result<()> {
+    let (measured, trials) = match &arguments.data_dir {
+        Some(folder) => measure(arguments, program, folder)?,
+        None => super::in_temporary_folder(|folder| measure(arguments, program, folder))?,
+    };
+    if arguments.json {
+        report::print_json(&as_json(arguments.nodes, &measured, &trials));
+    } else {
+        print_table(&measured);
+    }
+    Ok(())
+}
+
+/// The run asked for, and the trials that led to its rate.
+fn measure(
+    arguments: &PaymentsArgs,
+    program: &Path,
+    folder: &Path,
+) -> anyhow::Result<(PaymentFigures, Vec<PaymentFigures>)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut network = PaymentNetwork::start(program, arguments.nodes, folder)?;
+    let outcome = match arguments.tps {
+        SendRate::PerSecond(rate) => network.measure(rate, arguments.duration).map(|measured| (measured, Vec::new())),
+        SendRate::Max => search::highest(&mut network, arguments.duration),
+    };
+    runtime.block_on(network.nodes.stop());
+    outcome
+}
+
+/// Running nodes and the coins that pay.
+struct PaymentNetwork {
+    nodes: Nodes,
+    coins: BenchCoins,
+}
+
+impl PaymentNetwork {
+    fn start(program: &Path, count: u64, folder: &Path) -> anyhow::Result<Self> {
+        let nodes = Nodes::start(program, count, folder, Ports::Free)?;
+        super::wait_for_height(&nodes, 1)?;
+        let coins = BenchCoins::of_devnet(count);
+        Ok(Self { nodes, coins })
+    }
+
+    /// One run at one rate.
+    fn measure(&mut self, rate: f64, duration: Duration) -> anyhow::Result<PaymentFigures> {
+        run::measure(&self.nodes, &mut self.coins, rate, duration)
+    }
+
+    /// Connections to all nodes.
+    fn connections(nodes: &Nodes) -> anyhow::Result<Vec<NodeConnection>> {
+        nodes.iter().map(|node| NodeConnection::of_data_dir(&node.folder).context("a node does not answer")).collect()
+    }
+}
+
+fn percentiles(values: &[Duration]) -> Percentiles {
+    let all = Percentiles::of(values.iter().map(|value| ms(*value)).collect());
+    Percentiles {
+        p50: rounded(all.p50, 2),
+        p95: rounded(all.p95, 2),
+        p99: rounded(all.p99, 2),
+        max: rounded(all.max, 2),
+    }
+}
+
+fn as_json(nodes: u64, measured: &PaymentFigures, trials: &[PaymentFigures]) -> Value {
+    let mut report = fields(nodes, measured);
+    report["setting"] = report::setting();
+    if !trials.is_empty() {
+        report["trials"] = trials
+            .iter()
+            .map(|trial| {
+                json!({ "tps": trial.rate, "sustained": trial.is_sustained(), "achieved_tps": rounded(trial.achieved(), 1),
+                        "finality_ms": percentiles(&trial.finality), "refused": trial.refused, "lost": trial.lost() })
+            })
+            .collect();
+    }
+    report
+}
+
+fn fields(nodes: u64, measured: &PaymentFigures) -> Value {
+    json!({
+        "nodes": nodes,
+        "tps": measured.rate,
+        "duration_s": measured.duration.as_secs_f64(),
+        "scheduled": measured.scheduled,
+        "submitted": measured.submitted,
+        "refused": measured.refused,
+        "last_refusal": measured.last_refusal,
+        "finalized": measured.finality.len(),
+        "lost": measured.lost(),
+        "achieved_tps": rounded(measured.achieved(), 1),
+        "finality_ms": percentiles(&measured.finality),
+        "answer_ms": percentiles(&measured.answers),
+        "blocks": measured.blocks,
+        "heights_per_s": rounded(float(measured.blocks) / measured.took.as_secs_f64(), 2),
+        "payments_per_block": rounded(float(measured.finality.len() as u64) / float(measured.blocks.max(1)), 2),
+        "later_rounds": measured.later_rounds,
+        "cpu_s_per_node": measured.cpu.iter().map(|cpu| cpu.map(|cpu| rounded(cpu.as_secs_f64(), 2))).collect::<Vec<_>>(),
+        "cpu_s_client": measured.client_cpu.map(|cpu| rounded(cpu.as_secs_f64(), 2)),
+        "rss_mb_per_node": measured.memory.iter().map(|m| m.map(|(now, _)| rounded(now, 1))).collect::<Vec<_>>(),
+        "rss_max_mb_per_node": measured.memory.iter().map(|m| m.map(|(_, most)| rounded(most, 1))).collect::<Vec<_>>(),
+    })
+}
+
+fn print_table(measured: &PaymentFigures) {
+    let finality = percentiles(&measured.finality);
+    let answers = percentiles(&measured.answers);
+    let seconds = measured.took.as_secs_f64();
+    let per_node = |values: Vec<Option<f64>>| {
+        let shown = values.iter().map(|value| value.map_or("-".into(), |value| format!("{value:.1}")));
+        shown.collect::<Vec<_>>().join(" ")
+    };
+    let cpu = measured.cpu.iter().map(|cpu| cpu.map(|cpu| cpu.as_secs_f64())).collect();
+    let memory = measured.memory.iter().map(|m| m.map(|(now, _)| now)).collect();
+    report::print_rows(&[
+        ("payments due", measured.scheduled.to_string(), &format!("{} per second", measured.rate)),
+        ("  accepted", measured.submitted.to_string(), ""),
+        ("  refused", measured.refused.to_string(), measured.last_refusal.as_deref().unwrap_or_default()),
+        ("  final", measured.finality.len().to_string(), &format!("{:.1} per second", measured.achieved())),
+        ("  lost", measured.lost().to_string(), "accepted and not final at the end"),
+        (
+            "finality p50",
+            format!("{:.1} ms", finality.p50),
+            "from the moment a payment was due to the client's seeing its block",
+        ),
+        ("  p95", format!("{:.1} ms", finality.p95), ""),
+        ("  p99", format!("{:.1} ms", finality.p99), ""),
+        ("  largest", format!("{:.1} ms", finality.max), ""),
+        ("answer p50", format!("{:.1} ms", answers.p50), "from the moment it was due to the node's answer"),
+        ("  p99", format!("{:.1} ms", answers.p99), ""),
+        (
+            "blocks",
+            measured.blocks.to_string(),
+            &format!("{:.1} per second, {} not in round 0", float(measured.blocks) / seconds, measured.later_rounds),
+        ),
+        ("processor time", per_node(cpu), &format!("s per node in {seconds:.1} s")),
+        ("  client", measured.client_cpu.map_or("-".into(), |cpu| format!("{:.1}", cpu.as_secs_f64())), "s"),
+        ("memory", per_node(memory), "MiB per node"),
+    ]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_numbers_or_max() {
+        assert_eq!(parse_rate("max"), Ok(SendRate::Max));
+        assert_eq!(parse_rate("0.5"), Ok(SendRate::PerSecond(0.5)));
+        for bad in ["0", "-1", "nan", "1e9", "fast"] {
+            assert!(parse_rate(bad).is_err(), "{bad}");
+        }
+    }
+}

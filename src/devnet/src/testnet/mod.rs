@@ -1,0 +1,195 @@
+//! `timed testnet`: writes a test network of one's own, with fresh keys, to be run in containers or as processes of one machine.
+//!
+//! ```text
+//!   DIR/genesis.json  compose.yaml
+//!   DIR/masternode-1/ config.toml  node.key  consensus.key  wallet.key  (data/ once it runs as a process)
+//!   DIR/observer-1/   config.toml  node.key                 wallet.key
+//! ```
+//!
+//! `config.toml` describes the node as a process of this machine. `compose.yaml` changes by the environment what is different in a
+//! container: addresses to listen on and names to dial. The data folder of a container is a volume, which the image names.
+
+mod text;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use rand::rand_core::UnwrapErr;
+use std::fs::{self, Permissions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use timed_config::{DEVNET_P2P_PORT, DEVNET_RPC_PORT};
+use timed_ledger::{Genesis, GenesisOutput, GenesisValidator, Parameters};
+use timed_primitives::{Address, Amount, ChainId, KeyHash, Network, SecretKey, UnixTime};
+use timed_store::write_durably;
+
+/// Money of each node's wallet at the start, as this many outputs, so that as many payments can run side by side.
+const OUTPUTS_EACH: usize = 100;
+/// Amount of each of them.
+const OUTPUT: Amount = Amount::whole(1_000);
+/// Chain ids below are those of development networks.
+const CHAIN_ID_MIN: u64 = 10_000;
+/// Largest chain id that is drawn: every reader of JSON keeps such a number exactly.
+const CHAIN_ID_MAX: u64 = (1 << 53) - 1;
+/// Closed to other users of this machine: below are keys.
+const OUTPUT_MODE: u32 = 0o700;
+/// Inside, a node reads its own folder, in a container under a user of another number.
+const FOLDER_MODE: u32 = 0o755;
+/// As for the folders inside.
+const FILE_MODE: u32 = 0o644;
+
+/// Flags of `timed testnet`.
+#[derive(Clone, Debug, Args)]
+pub struct TestnetArgs {
+    /// How many masternodes vote.
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub masternodes: u16,
+    /// How many further nodes follow without a vote.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=100))]
+    pub observers: u16,
+    /// Folder to write into; it must be empty or new.
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Port of the first node for other nodes; the next node has the next port.
+    #[arg(long, default_value_t = DEVNET_P2P_PORT, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub p2p_port: u16,
+    /// Port of the first node for clients; the next node has the next port.
+    #[arg(long, default_value_t = DEVNET_RPC_PORT, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub rpc_port: u16,
+}
+
+/// One node to be.
+struct TestnetMember {
+    /// Its folder, its service, and its name in the containers' network.
+    name: String,
+    /// What it is, for people.
+    title: String,
+    p2p_port: u16,
+    rpc_port: u16,
+    node_key: SecretKey,
+    /// Only a masternode has one.
+    consensus_key: Option<SecretKey>,
+    wallet_key: SecretKey,
+}
+
+/// Writes the network and says how to start it.
+///
+/// # Errors
+/// When the folder holds something, cannot be written, or the ports do not suffice. Keys that are there are never written over.
+pub fn run(arguments: &TestnetArgs) -> anyhow::Result<()> {
+    let members = members(arguments)?;
+    let genesis = genesis(&members, now());
+    genesis.validate()?;
+    let folder = prepare(&arguments.output)?;
+    let password = hex::encode(rand::random::<[u8; 16]>());
+    put(&folder.join("genesis.json"), &genesis.to_json())?;
+    for member in &members {
+        let own = folder.join(&member.name);
+        fs::create_dir(&own).with_context(|| format!("cannot make {}", own.display()))?;
+        permit(&own, FOLDER_MODE)?;
+        put_key(&own.join("node.key"), &member.node_key)?;
+        put_key(&own.join("wallet.key"), &member.wallet_key)?;
+        if let Some(key) = &member.consensus_key {
+            put_key(&own.join("consensus.key"), key)?;
+        }
+        put(&own.join("config.toml"), &text::config(member, &members, &password))?;
+    }
+    // Last: a folder that has it is complete.
+    put(&folder.join("compose.yaml"), &text::compose(&members))?;
+    let said = text::written(&folder, &genesis, &members, Amount(OUTPUT.0 * OUTPUTS_EACH as u64));
+    // Whoever asked may have gone; the network is written.
+    let _ = std::io::stdout().write_all(said.as_bytes());
+    Ok(())
+}
+
+#[allow(clippy::disallowed_methods, reason = "a program at the edge: the network begins now")]
+fn now() -> UnixTime {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    UnixTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn members(arguments: &TestnetArgs) -> anyhow::Result<Vec<TestnetMember>> {
+    let (first_p2p, first_rpc) = (arguments.p2p_port, arguments.rpc_port);
+    let count = arguments.masternodes + arguments.observers;
+    let last = |first: u16| {
+        first
+            .checked_add(count - 1)
+            .with_context(|| format!("{count} ports from {first} on are too many: choose a lower one"))
+    };
+    let (last_p2p, last_rpc) = (last(first_p2p)?, last(first_rpc)?);
+    if first_p2p <= last_rpc && first_rpc <= last_p2p {
+        bail!(
+            "ports {first_p2p} to {last_p2p} for nodes and {first_rpc} to {last_rpc} for clients overlap: choose others with \
+             --p2p-port and --rpc-port"
+        );
+    }
+    let generate = || SecretKey::generate(&mut UnwrapErr(rand::rngs::SysRng));
+    let member = |offset: u16| {
+        let votes = offset < arguments.masternodes;
+        let (kind, number, of) = match votes {
+            true => ("Masternode", offset + 1, arguments.masternodes),
+            false => ("Observer", offset - arguments.masternodes + 1, arguments.observers),
+        };
+        TestnetMember {
+            name: format!("{}-{number}", kind.to_lowercase()),
+            title: format!("{kind} {number} of {of}"),
+            p2p_port: first_p2p + offset,
+            rpc_port: first_rpc + offset,
+            node_key: generate(),
+            consensus_key: votes.then(generate),
+            wallet_key: generate(),
+        }
+    };
+    Ok((0..count).map(member).collect())
+}
+
+/// Every masternode votes with the same power, every node's wallet owns the same money.
+fn genesis(members: &[TestnetMember], now: UnixTime) -> Genesis {
+    let network = Network::Testnet;
+    let parameters = Parameters::of(network);
+    let validators = members.iter().filter_map(|member| member.consensus_key.as_ref());
+    let output = |member: &TestnetMember| GenesisOutput {
+        address: Address { network, key_hash: KeyHash::of(&member.wallet_key.public()) },
+        amount: OUTPUT,
+    };
+    Genesis {
+        network,
+        chain_id: ChainId(rand::random_range(CHAIN_ID_MIN..=CHAIN_ID_MAX)),
+        // So far in the past that the first block is due at once.
+        time: UnixTime(now.0.saturating_sub(parameters.empty_block_interval_ms)),
+        validators: validators.map(|key| GenesisValidator { key: key.public(), power: 1 }).collect(),
+        outputs: members.iter().flat_map(|member| std::iter::repeat_n(output(member), OUTPUTS_EACH)).collect(),
+        parameters,
+    }
+}
+
+/// The folder to write into, made or found empty, closed to others.
+fn prepare(folder: &Path) -> anyhow::Result<PathBuf> {
+    match fs::read_dir(folder).map(|mut entries| entries.next().is_some()) {
+        Ok(false) => {}
+        Ok(true) => bail!(
+            "the folder {} is not empty, and keys are never written over: choose another with --output DIR",
+            folder.display()
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot use the folder {}", folder.display())),
+    }
+    permit(folder, OUTPUT_MODE)?;
+    fs::canonicalize(folder).with_context(|| format!("cannot use the folder {}", folder.display()))
+}
+
+fn put_key(file: &Path, key: &SecretKey) -> anyhow::Result<()> {
+    put(file, &format!("{}\n", hex::encode(key.seed())))
+}
+
+fn put(file: &Path, text: &str) -> anyhow::Result<()> {
+    write_durably(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    permit(file, FILE_MODE)
+}
+
+fn permit(path: &Path, mode: u32) -> anyhow::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .with_context(|| format!("cannot set the permissions of {}", path.display()))
+}

@@ -1,0 +1,16 @@
+//! The small files of a node's data folder beside the chain: keys, bans, ends of sessions, the address book, the wallet's count, and the
+//! genesis file.
+//!
+//! Knows: their names, formats and bounds, and what to say of one that is damaged. Must not know: actors, sockets, when they are written.
+
+mod address_file;
+mod genesis_file;
+mod keys;
+mod peer_files;
+mod wallet_file;
+
+pub use address_file::FoundAddresses;
+pub use genesis_file::read_genesis;
+pub use keys::{Keys, voter};
+pub use peer_files::{PeerFileError, PeerFiles};
+pub use wallet_file::{WalletFile, WalletFileError};

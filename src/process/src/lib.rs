@@ -1,0 +1,15 @@
+//! The edge of a process of ours: its log, signals, the request to end, and last words.
+//!
+//! Knows: standard output and error, signals, threads that nothing may hold up. Must not know: what the process is for; no actor, no store.
+//!
+//! No thread but the log's own waits for whoever reads standard output ([`log_writer`]), a thread of its own deals with signals
+//! ([`signals`]), and what is said at the end is said within a moment or not at all ([`last_words`]).
+
+pub mod last_words;
+pub mod log_writer;
+pub mod logging;
+pub mod signals;
+pub mod stop;
+
+pub use log_writer::LogWriter;
+pub use stop::{Stop, StopCause};
