@@ -96,9 +96,11 @@ fn allowed_dependencies() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "timed-config",
             ],
         ),
+        ("src/test_support", vec!["timed-actors"]),
         (
             "src/simulator",
             vec![
+                "timed-test-support",
                 "timed-primitives",
                 "timed-wire",
                 "timed-peer",
@@ -195,6 +197,19 @@ fn crates_depend_only_on_what_they_may() {
                 assert!(crates.contains(&&found[..]), "{folder} must not know {found}: see the code map in README.md");
             }
         }
+    }
+}
+
+/// What stands in for the outside is for tests: the programs that people run are built without it.
+#[test]
+fn test_doubles_are_for_tests_and_the_simulator() {
+    const MAY: [&str; 1] = ["src/simulator"];
+    for folder in allowed_dependencies().keys().filter(|folder| !MAY.contains(folder)) {
+        let found = dependencies(&root().join(folder).join("Cargo.toml"), "dependencies");
+        assert!(
+            !found.contains("timed-test-support"),
+            "{folder} must name timed-test-support among its dev-dependencies"
+        );
     }
 }
 

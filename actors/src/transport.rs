@@ -4,10 +4,8 @@
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod bytes_in_flight;
-mod memory;
 mod tcp;
 
-pub use memory::{LinkQuality, MemoryNetwork, MemoryTransport};
 pub use tcp::{CONGESTION_CONTROL, TcpTransport};
 
 use async_trait::async_trait;

@@ -2,8 +2,8 @@
 
 use crate::common::*;
 use crate::quorum::set;
-use timed_actors::transport::MemoryNetwork;
 use timed_primitives::{Clock as _, UnixTime};
+use timed_test_support::MemoryNetwork;
 use timed_wire::{ControlMessage, Incoming, Message};
 
 const HOUR_MS: i64 = 3_600_000;

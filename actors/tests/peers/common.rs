@@ -15,9 +15,10 @@ use timed_actors::messages::{Inboxes, Outlets, PeerDown, PeerListener, PeerUp, S
 use timed_actors::peer::{HEARTBEAT_TARGET, HeartbeatLevel};
 use timed_actors::peer_manager::{ConfiguredPeer, PeerManager, PeerManagerParts, PeersConfig, PeersView};
 use timed_actors::tls::{Secured, Tls};
-use timed_actors::transport::{BoxStream, Listener, MemoryNetwork, Transport};
+use timed_actors::transport::{BoxStream, Listener, Transport};
 use timed_peer::{BookConfig, Direction, EndReason, Handshake, HandshakeAction, LaneLimits, LocalNode};
 use timed_primitives::{ChainId, Clock, Hash, Instant, PublicKey, SecretKey, UnixTime};
+use timed_test_support::MemoryNetwork;
 use timed_wire::{ControlMessage, Encoded, FrameCodec, Hello, Incoming, Kind, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};

@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::messages::{Audience, Broadcast, Connect, Disconnect, Ping, Pinged, SendTo, StopPeers};
-use timed_actors::transport::{MemoryNetwork, TcpTransport, Transport};
+use timed_actors::transport::{TcpTransport, Transport};
 use timed_peer::handshake::FEELER;
 use timed_peer::{AddressRecord, Direction, EndReason, HandshakeAction, LocalNode};
 use timed_primitives::{ChainId, Clock as _};
+use timed_test_support::MemoryNetwork;
 use timed_wire::{
     BlockSyncMessage, ConsensusMessage, ControlMessage, Encoded, FrameCodec, Incoming, Kind, Message, sample,
 };

@@ -8,9 +8,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::messages::{Audience, Broadcast, LiftBan, Penalize, SetBan};
-use timed_actors::transport::{MemoryNetwork, TcpTransport, Transport};
+use timed_actors::transport::{TcpTransport, Transport};
 use timed_peer::{EndReason, Offence};
 use timed_primitives::{ChainId, Hash};
+use timed_test_support::MemoryNetwork;
 use timed_wire::{BlockSyncMessage, ConsensusMessage, ControlMessage, Encoded, Kind, MempoolMessage, Message, sample};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

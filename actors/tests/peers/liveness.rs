@@ -4,8 +4,8 @@ use crate::common::*;
 use crate::friendly::pair;
 use bytes::BytesMut;
 use std::time::Duration;
-use timed_actors::transport::MemoryNetwork;
 use timed_peer::EndReason;
+use timed_test_support::MemoryNetwork;
 use timed_wire::{ConsensusMessage, Encoded, sample};
 use tokio::io::AsyncWriteExt;
 

@@ -3,9 +3,9 @@
 use crate::common::*;
 use bytes::{BufMut, BytesMut};
 use timed_actors::messages::{LiftBan, Penalize, SetBan, ValidatorsChanged};
-use timed_actors::transport::MemoryNetwork;
 use timed_peer::{Ban, EndReason, LocalNode, Offence};
 use timed_primitives::{Clock as _, Instant, SecretKey, Validator, ValidatorSet};
+use timed_test_support::MemoryNetwork;
 use timed_wire::Kind;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::{JoinError, JoinHandle};

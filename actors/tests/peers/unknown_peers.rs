@@ -5,8 +5,9 @@ use std::time::Duration;
 use timed_actors::messages::ListAddresses;
 use timed_actors::peer::PostMortem;
 use timed_actors::tls::Tls;
-use timed_actors::transport::{MemoryNetwork, Transport};
+use timed_actors::transport::Transport;
 use timed_peer::{Direction, EndReason};
+use timed_test_support::MemoryNetwork;
 use timed_wire::{ControlMessage, Incoming};
 
 #[test]

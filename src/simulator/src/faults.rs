@@ -11,8 +11,8 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use timed_actors::transport::LinkQuality;
 use timed_consensus::SigningStatus;
+use timed_test_support::LinkQuality;
 use tokio::time::Instant;
 
 crate::kinds::kinds! {

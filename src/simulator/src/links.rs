@@ -9,8 +9,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use timed_actors::transport::{BoxStream, Listener, MemoryTransport, Stream, Transport};
+use timed_actors::transport::{BoxStream, Listener, Stream, Transport};
 use timed_primitives::PublicKey;
+use timed_test_support::MemoryTransport;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The transport of one life.

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::time::Duration;
-use timed_actors::transport::LinkQuality;
+use timed_test_support::LinkQuality;
 
 /// Cities with public clouds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,11 +14,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
-use timed_actors::transport::{LinkQuality, MemoryNetwork};
 use timed_ledger::Genesis;
 use timed_primitives::{
     Address, Amount, Height, KeyHash, SecretKey, Transaction, TransactionBody, TxInput, TxOutput, UnixTime,
 };
+use timed_test_support::{LinkQuality, MemoryNetwork};
 use tokio::time::Instant;
 
 /// The civil time when every world begins: long after genesis, as on a real devnet.

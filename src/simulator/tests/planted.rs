@@ -10,13 +10,13 @@
 mod twins_world;
 
 use std::time::Duration;
-use timed_actors::transport::LinkQuality;
 use timed_consensus::ConsensusStatus;
 use timed_primitives::planted::{Bug, plant};
 use timed_primitives::{Height, Round, SecretKey};
 use timed_simulator::crash_points::{with_crash, without_crash};
 use timed_simulator::shrink::shrink;
 use timed_simulator::{Crash, Latency, Lie, Lies, Node, Report, RunConfig, Violation, World, WorldConfig, play, run};
+use timed_test_support::LinkQuality;
 use twins_world::a_twin_takes_over;
 
 const SECOND: Duration = Duration::from_secs(1);

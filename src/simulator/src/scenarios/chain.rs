@@ -64,7 +64,7 @@ pub(super) async fn slow_handshake(stage: &Stage) -> Result<(), Failed> {
     promise(points == Some(0), format_args!("after 20 late handshakes the peer has {points:?} points"))?;
     let four = node(&world, 4)?;
     four.kill(Crash::Power);
-    let slow = timed_actors::transport::LinkQuality { latency: 4 * SECOND, ..Default::default() };
+    let slow = timed_test_support::LinkQuality { latency: 4 * SECOND, ..Default::default() };
     for other in 1..=3 {
         world.slow_down(4, other, slow);
     }

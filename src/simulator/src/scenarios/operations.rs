@@ -112,7 +112,7 @@ pub(super) async fn delaying_leader(stage: &Stage) -> Result<(), Failed> {
         Ok::<_, Failed>(slowest)
     };
     let quiet = slowest(0..120).await?;
-    let late = timed_actors::transport::LinkQuality { latency: Duration::from_millis(430), ..Default::default() };
+    let late = timed_test_support::LinkQuality { latency: Duration::from_millis(430), ..Default::default() };
     (1..=6).for_each(|other| world.slow_down(7, other, late));
     let delayed = slowest(120..420).await?;
     promise(delayed <= BOUND, format_args!("one leader delays, and a payment took {delayed:?}"))?;

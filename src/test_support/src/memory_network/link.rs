@@ -3,7 +3,6 @@
 //! A pipe keeps order and loses nothing, as TCP does: bytes leave at the rate of the link, travel for its latency and a jitter, and wait
 //! while the link is cut in their direction. Without latency and rate they arrive at once, and no timer is needed.
 
-use crate::transport::Stream;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::collections::VecDeque;
@@ -14,6 +13,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use timed_actors::transport::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 

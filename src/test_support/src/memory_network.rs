@@ -5,7 +5,6 @@ mod link;
 
 pub use link::LinkQuality;
 
-use super::{BoxStream, Listener, Transport};
 use async_trait::async_trait;
 use link::{MemoryLink, MemoryLinkParts};
 use rand::rngs::StdRng;
@@ -15,6 +14,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+use timed_actors::transport::{BoxStream, Listener, Transport};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
