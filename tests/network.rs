@@ -5,9 +5,12 @@
 use futures_util::future::join_all;
 use std::time::Duration;
 use timed_actors::mempool::SubmitError;
+use timed_chain::PoolTransaction;
+use timed_ledger::{Genesis, KeyHash, Lock, TransactionBody, TxInput, TxOutput};
 use timed_mempool::Reject;
-use timed_primitives::{Amount, Height, KeyHash, Lock, SecretKey, TransactionBody, TxInput, TxOutput};
-use timed_tests::{Node, assert_agree, network, run, start_all};
+use timed_primitives::{Amount, Height, SecretKey};
+use timed_simulator::payments::supply_of;
+use timed_tests::{Node, assert_agree, network, payment, run, start_all};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -24,11 +27,11 @@ fn four_nodes_make_payments_final_and_agree() {
         let mut network = network(4, 1);
         let nodes = start_all(&mut network, 4);
         all_reach(&nodes, Height(1), 10 * SECOND).await;
-        let supply = nodes[0].handles().reader.supply();
+        let supply = supply_of(&*nodes[0].handles().history).unwrap();
         let mut paid = Vec::new();
         for number in 0..20 {
             let node = &nodes[number % 4];
-            paid.push(node.submit(network.payment(number, 7).unwrap()).await.unwrap());
+            paid.push(node.submit(network.transaction(number, 7).unwrap()).await.unwrap());
         }
         for txid in &paid {
             for node in &nodes {
@@ -37,7 +40,7 @@ fn four_nodes_make_payments_final_and_agree() {
         }
         all_reach(&nodes, Height(5), MINUTE).await;
         assert_agree(&network);
-        let after = nodes[0].handles().reader.supply();
+        let after = supply_of(&*nodes[0].handles().history).unwrap();
         assert_eq!(after.unspent.plus(after.fees), supply.unspent.plus(supply.fees));
         assert_eq!(after.fees.0, 20 * 10_000, "each payment left its fee");
     });
@@ -49,7 +52,7 @@ fn who_brought_a_transaction_is_known_and_who_did_not_is_not() {
         let mut network = network(4, 4);
         let nodes = start_all(&mut network, 4);
         all_reach(&nodes, Height(1), 10 * SECOND).await;
-        let txid = nodes[0].submit(network.payment(0, 7).unwrap()).await.unwrap();
+        let txid = nodes[0].submit(network.transaction(0, 7).unwrap()).await.unwrap();
         nodes[3].finalises(txid, 5 * SECOND).await;
         tokio::time::sleep(2 * SECOND).await;
         let useful = |node: &Node| node.handles().peers.borrow().peers.iter().filter(|p| p.useful_at.is_some()).count();
@@ -68,7 +71,8 @@ fn with_no_distance_a_payment_waits_for_no_timer() {
             // At any moment between two empty blocks.
             tokio::time::sleep(Duration::from_millis(700 * number)).await;
             let handed_in = tokio::time::Instant::now();
-            let txid = nodes[0].submit(network.payment(usize::try_from(number).unwrap(), 7).unwrap()).await.unwrap();
+            let txid =
+                nodes[0].submit(network.transaction(usize::try_from(number).unwrap(), 7).unwrap()).await.unwrap();
             while !nodes.iter().all(|node| node.is_final(&txid)) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -85,7 +89,7 @@ fn a_chain_of_payments_handed_in_at_once_is_taken_in_order() {
         let mut network = network(4, 12);
         let nodes = start_all(&mut network, 4);
         all_reach(&nodes, Height(1), 10 * SECOND).await;
-        let mut chain = vec![network.payment(0, 1).unwrap()];
+        let mut chain = vec![payment(&network, 0, 1)];
         for to in 2..6 {
             let next = {
                 let spent = chain.last().unwrap();
@@ -102,7 +106,7 @@ fn a_chain_of_payments_handed_in_at_once_is_taken_in_order() {
             chain.push(next);
         }
         // None waits for the answer to the one before; the signatures of all are checked together.
-        let taken = join_all(chain.iter().map(|transaction| nodes[0].submit(transaction.clone()))).await;
+        let taken = join_all(chain.iter().map(|transaction| nodes[0].submit(PoolTransaction::of(transaction)))).await;
         for (transaction, taken) in chain.iter().zip(taken) {
             assert_eq!(taken.unwrap(), transaction.id());
         }
@@ -110,12 +114,15 @@ fn a_chain_of_payments_handed_in_at_once_is_taken_in_order() {
             node.finalises(chain[4].id(), 5 * SECOND).await;
         }
         // A child of one that turns out bad learns so, and is not kept.
-        let mut bad = network.payment(1, 1).unwrap();
+        let mut bad = payment(&network, 1, 1);
         bad.witnesses[0].signature.0[3] ^= 1;
         let mut orphan = chain[1].body.clone();
         orphan.inputs[0].previous.txid = bad.id();
         let orphan = orphan.sign(&[&SecretKey::development("payee", 1)]);
-        let (bad, orphan) = futures_util::join!(nodes[0].submit(bad), nodes[0].submit(orphan));
+        let (bad, orphan) = futures_util::join!(
+            nodes[0].submit(PoolTransaction::of(&bad)),
+            nodes[0].submit(PoolTransaction::of(&orphan))
+        );
         assert!(matches!(bad, Err(SubmitError::BadSignature)), "{bad:?}");
         assert!(matches!(orphan, Err(SubmitError::Refused(Reject::UnknownInput { .. }))), "{orphan:?}");
         assert_agree(&network);
@@ -133,7 +140,7 @@ fn an_idle_hour_costs_one_block_in_ten_seconds_each_in_round_0_and_no_reconnect(
         let height = nodes[0].height();
         assert!((355..=362).contains(&height.0), "an hour of empty blocks each 10 s, got {height}");
         for h in (1..=height.0).map(Height) {
-            let certificate = nodes[0].handles().reader.certificate(h).unwrap().unwrap();
+            let certificate = nodes[0].handles().history.certificate(h).unwrap().unwrap();
             assert_eq!(certificate.round.0, 0, "height {h} took more than one round");
         }
         assert_eq!(network.links().dials(), dials, "somebody dialled again");
@@ -149,7 +156,7 @@ fn one_of_four_dead_and_payments_go_on() {
         all_reach(&nodes, Height(1), 10 * SECOND).await;
         nodes.remove(3).stop().await;
         for number in 0..10 {
-            let txid = nodes[number % 3].submit(network.payment(number, 7).unwrap()).await.unwrap();
+            let txid = nodes[number % 3].submit(network.transaction(number, 7).unwrap()).await.unwrap();
             for node in &nodes {
                 node.finalises(txid, 10 * SECOND).await;
             }
@@ -171,10 +178,10 @@ fn two_of_four_decide_nothing_and_go_on_when_one_returns() {
         }
         tokio::time::sleep(5 * SECOND).await;
         let stuck = nodes[0].height();
-        let txid = nodes[0].submit(network.payment(0, 7).unwrap()).await.unwrap();
+        let txid = nodes[0].submit(network.transaction(0, 7).unwrap()).await.unwrap();
         tokio::time::sleep(10 * MINUTE).await;
         assert!(nodes.iter().all(|node| node.height().0 <= stuck.0 + 1), "two of four must not decide");
-        assert!(!nodes[0].handles().reader.is_confirmed(&txid).unwrap(), "final without a quorum");
+        assert!(!nodes[0].handles().history.is_confirmed(&txid).unwrap(), "final without a quorum");
         let line = nodes[0].handles().consensus.borrow().as_ref().unwrap().quorum_line.clone().unwrap();
         assert!(line.starts_with("no quorum: 2 of 4 voting power, need 3; missing node "), "{line}");
         three.start().unwrap();
@@ -195,7 +202,7 @@ fn an_observer_and_a_returned_node_catch_up_and_follow() {
         let four = nodes.remove(3);
         four.stop().await;
         for number in 0..40 {
-            let txid = nodes[0].submit(network.payment(number, 7).unwrap()).await.unwrap();
+            let txid = nodes[0].submit(network.transaction(number, 7).unwrap()).await.unwrap();
             nodes[0].finalises(txid, 10 * SECOND).await;
         }
         let tip = nodes[0].height();
@@ -205,7 +212,7 @@ fn an_observer_and_a_returned_node_catch_up_and_follow() {
         let observer = network.start(5).unwrap();
         observer.reaches(tip, 30 * SECOND).await;
         nodes.extend([four, observer]);
-        let txid = nodes[4].submit(network.payment(40, 7).unwrap()).await.unwrap();
+        let txid = nodes[4].submit(network.transaction(40, 7).unwrap()).await.unwrap();
         for node in &nodes {
             node.finalises(txid, 10 * SECOND).await;
         }
@@ -242,7 +249,7 @@ fn a_network_of_one_decides_alone() {
     run(async {
         let mut network = network(1, 7);
         let node = network.start(1).unwrap();
-        let txid = node.submit(network.payment(0, 7).unwrap()).await.unwrap();
+        let txid = node.submit(network.transaction(0, 7).unwrap()).await.unwrap();
         node.finalises(txid, 5 * SECOND).await;
         node.reaches(Height(4), MINUTE).await;
         assert_agree(&network);
@@ -255,7 +262,7 @@ fn a_double_spend_is_refused_by_name_and_never_both_final() {
         let mut network = network(4, 8);
         let nodes = start_all(&mut network, 4);
         all_reach(&nodes, Height(1), 10 * SECOND).await;
-        let (first, second) = (network.payment(0, 7).unwrap(), network.payment(0, 8).unwrap());
+        let (first, second) = (network.transaction(0, 7).unwrap(), network.transaction(0, 8).unwrap());
         let kept = nodes[0].submit(first.clone()).await.unwrap();
         let refused = nodes[0].submit(second.clone()).await.unwrap_err();
         assert!(refused.to_string().contains(&format!("is spent by {kept}")), "{refused}");
@@ -263,7 +270,7 @@ fn a_double_spend_is_refused_by_name_and_never_both_final() {
         let other = nodes[2].submit(second).await.ok();
         tokio::time::sleep(30 * SECOND).await;
         let is_final =
-            |txid| nodes.iter().map(|node| node.handles().reader.is_confirmed(&txid).unwrap()).collect::<Vec<_>>();
+            |txid| nodes.iter().map(|node| node.handles().history.is_confirmed(&txid).unwrap()).collect::<Vec<_>>();
         let [one, two] = [Some(kept), other].map(|txid| txid.map_or(vec![false; 4], is_final));
         assert!(one.iter().zip(&two).all(|(a, b)| a ^ b), "exactly one on every node: {one:?} {two:?}");
         assert!(one.windows(2).all(|pair| pair[0] == pair[1]), "all agree which");
@@ -279,13 +286,13 @@ fn trace(seed: u64) -> Vec<String> {
         let nodes = start_all(&mut network, 4);
         all_reach(&nodes, Height(1), 10 * SECOND).await;
         for number in 0..12 {
-            let txid = nodes[number % 4].submit(network.payment(number, 7).unwrap()).await.unwrap();
+            let txid = nodes[number % 4].submit(network.transaction(number, 7).unwrap()).await.unwrap();
             nodes[(number + 1) % 4].finalises(txid, 10 * SECOND).await;
         }
         network.reset(1, 2);
         all_reach(&nodes, Height(nodes[0].height().0 + 3), MINUTE).await;
         for height in (1..=nodes[0].height().0).map(Height) {
-            let block = nodes[0].handles().reader.block(height).unwrap().unwrap();
+            let block = nodes[0].handles().history.block(height).unwrap().unwrap();
             lines.push(format!("{height} {} {}", block.id(), block.header.time));
         }
     });
@@ -306,7 +313,7 @@ fn all_restarted_together_go_on_and_are_quiet_again() {
         let nodes = start_all(&mut network, 4);
         all_reach(&nodes, Height(1), 10 * SECOND).await;
         for number in 0..10 {
-            let txid = nodes[number % 4].submit(network.payment(number, 7).unwrap()).await.unwrap();
+            let txid = nodes[number % 4].submit(network.transaction(number, 7).unwrap()).await.unwrap();
             nodes[0].finalises(txid, 10 * SECOND).await;
         }
         for node in &nodes {
@@ -331,7 +338,7 @@ fn every_bad_transaction_is_refused_by_name_and_the_network_goes_on() {
         let node = network.start(1).unwrap();
         node.reaches(Height(1), 10 * SECOND).await;
         let wallet = SecretKey::development("wallet", 0);
-        let (good, dust) = (network.payment(0, 7).unwrap(), network.genesis().parameters.dust_min);
+        let (good, dust) = (payment(&network, 0, 7), Genesis::devnet(1).parameters.dust_min);
         let changed = |change: fn(&mut TransactionBody, Amount)| {
             let mut body = good.body.clone();
             change(&mut body, dust);
@@ -355,14 +362,14 @@ fn every_bad_transaction_is_refused_by_name_and_the_network_goes_on() {
             (bad_signature, "signature is invalid"),
         ];
         for (transaction, expected) in cases {
-            let refused = node.submit(transaction).await.unwrap_err().to_string();
+            let refused = node.submit(PoolTransaction::of(&transaction)).await.unwrap_err().to_string();
             assert!(refused.contains(expected), "expected {expected:?} in {refused:?}");
         }
-        let txid = node.submit(good.clone()).await.unwrap();
+        let txid = node.submit(PoolTransaction::of(&good)).await.unwrap();
         node.finalises(txid, 5 * SECOND).await;
-        let again = node.submit(good).await.unwrap_err().to_string();
+        let again = node.submit(PoolTransaction::of(&good)).await.unwrap_err().to_string();
         assert!(again.contains("known already"), "{again}");
-        let spent = node.submit(network.payment(0, 8).unwrap()).await.unwrap_err().to_string();
+        let spent = node.submit(network.transaction(0, 8).unwrap()).await.unwrap_err().to_string();
         assert!(spent.contains("does not exist or is spent"), "{spent}");
         assert_agree(&network);
     });

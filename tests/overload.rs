@@ -6,23 +6,25 @@ use futures_util::poll;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::mempool::SubmitError;
-use timed_primitives::{Amount, Height, KeyHash, Lock, SecretKey, Transaction, TransactionBody, TxInput, TxOutput};
-use timed_tests::{Node, World, assert_agree, network, run, start_all};
+use timed_chain::PoolTransaction;
+use timed_ledger::{Genesis, KeyHash, Lock, TransactionBody, TxInput, TxOutput};
+use timed_primitives::{Amount, Height, SecretKey};
+use timed_tests::{Node, World, assert_agree, network, payment, run, start_all};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A final transaction with so many outputs, and a payment from each of them.
-async fn payments(network: &World, nodes: &[Node], number: usize, outputs: u32) -> Vec<Transaction> {
+async fn payments(network: &World, nodes: &[Node], number: usize, outputs: u32) -> Vec<PoolTransaction> {
     let owner = SecretKey::development("payee", 1);
     let lock = Lock::KeyHash(KeyHash::of(&owner.public()));
-    let whole = network.payment(number, 1).unwrap();
-    let parameters = nodes[0].handles().reader.genesis().parameters.clone();
+    let whole = payment(network, number, 1);
+    let parameters = Genesis::devnet(1).parameters;
     let fee = parameters.fee_min(70_000);
     let share = Amount((whole.body.outputs[0].amount.0 - fee.0) / u64::from(outputs));
     let split = vec![TxOutput { amount: share, lock }; usize::try_from(outputs).unwrap()];
     let body = TransactionBody { outputs: split, ..whole.body.clone() };
     let split = body.sign(&[&SecretKey::development("wallet", 0)]);
-    nodes[0].submit(split.clone()).await.unwrap();
+    nodes[0].submit(PoolTransaction::of(&split)).await.unwrap();
     for node in nodes {
         node.finalises(split.id(), 20 * SECOND).await;
     }
@@ -30,7 +32,7 @@ async fn payments(network: &World, nodes: &[Node], number: usize, outputs: u32) 
     let pay = |(previous, output): (_, TxOutput)| {
         let outputs = vec![TxOutput { amount: output.amount.minus(fee).unwrap(), lock }];
         let body = TransactionBody { inputs: vec![TxInput { previous }], outputs, ..whole.body.clone() };
-        body.sign(&[&owner])
+        PoolTransaction::of(&body.sign(&[&owner]))
     };
     split.outputs().map(pay).collect()
 }
@@ -104,8 +106,8 @@ fn what_nobody_waits_for_any_more_is_not_checked() {
             node.reaches(Height(1), 10 * SECOND).await;
         }
         let submissions = nodes[0].handles().submissions;
-        let (gone, kept) = (network.payment(0, 7).unwrap(), network.payment(1, 7).unwrap());
-        let gone_id = gone.id();
+        let (gone, kept) = (network.transaction(0, 7).unwrap(), network.transaction(1, 7).unwrap());
+        let gone_id = gone.facts.id;
         {
             let mut asked = Box::pin(submissions.submit(Arc::new(gone), None));
             assert!(poll!(&mut asked).is_pending());

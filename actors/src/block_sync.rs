@@ -15,10 +15,12 @@ use timed_block_sync::{
     BlockDelivery, BlockReply, BlockServer, BlockSync, Progress, ServeDecision, ServerLimits, SyncAction, SyncLimits,
     SyncStats,
 };
+use timed_chain::{History, ReadError};
 use timed_consensus::verify_certificate;
-use timed_ledger::{LedgerReader, LedgerView, ReadError};
 use timed_peer::Offence;
-use timed_primitives::{Block, BlockId, ChainId, Clock, CommitCertificate, Height, PublicKey, ValidatorSet, decode};
+use timed_primitives::{
+    Block, BlockId, ChainId, Clock, CommitCertificate, Height, PayloadFormat, PublicKey, ValidatorSet, decode,
+};
 use timed_wire::BlockSyncMessage;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info};
@@ -45,7 +47,7 @@ pub struct SyncStatus {
 /// What the actor is made of.
 pub struct BlockSyncParts {
     /// The decided chain.
-    pub reader: LedgerReader,
+    pub history: Arc<dyn History>,
     /// Takes over what was fetched.
     pub ledger: Recipient<CommitMany>,
     /// Time.
@@ -76,7 +78,7 @@ struct RequestChecks {
 pub struct BlockSyncActor {
     sync: BlockSync<Verified>,
     server: BlockServer,
-    reader: LedgerReader,
+    history: Arc<dyn History>,
     ledger: Recipient<CommitMany>,
     clock: Arc<dyn Clock>,
     threads: Threads,
@@ -96,9 +98,9 @@ impl BlockSyncActor {
     /// Starts at the chain's tip.
     pub fn new(parts: BlockSyncParts) -> Self {
         Self {
-            sync: BlockSync::new(SyncLimits::default(), parts.reader.tip().height),
+            sync: BlockSync::new(SyncLimits::default(), parts.history.tip().height),
             server: BlockServer::new(ServerLimits::default()),
-            reader: parts.reader,
+            history: parts.history,
             ledger: parts.ledger,
             clock: parts.clock,
             threads: parts.threads,
@@ -152,12 +154,13 @@ impl BlockSyncActor {
         if !self.sync.is_expected(&decided.peer, decided.request, decided.height) {
             return;
         }
-        let (chain, set) = (self.reader.genesis().chain_id, self.reader.validators(decided.height));
+        let (chain, set) = (self.history.chain_genesis().chain_id, self.history.validators(decided.height));
+        let payload_format = self.history.payload_format();
         let threads = self.threads.clone();
         let Received { peer, request, height, .. } = decided;
         let size = decided.certificate.len() + decided.block.len();
         self.checking.entry((peer, request)).or_default().blocks += 1;
-        let checked = async move { threads.compute(move || verify(chain, &set, &decided)).await };
+        let checked = async move { threads.compute(move || verify(chain, &set, payload_format, &decided)).await };
         ctx.spawn(checked.into_actor(self).map(move |verified, actor, ctx| {
             let now = actor.clock.now();
             let actions = match verified {
@@ -195,7 +198,7 @@ impl BlockSyncActor {
     }
 
     fn serve(&mut self, peer: PublicKey, request: u64, from: Height, count: u16, ctx: &mut Context<Self>) {
-        match self.server.on_request(peer, request, from, count, Height::FIRST, self.reader.tip().height) {
+        match self.server.on_request(peer, request, from, count, Height::FIRST, self.history.tip().height) {
             ServeDecision::Decline { request } => self.network.send(peer, BlockSyncMessage::End { request, sent: 0 }),
             ServeDecision::Serve(reply) => self.send_blocks(reply, ctx),
         }
@@ -204,10 +207,10 @@ impl BlockSyncActor {
     /// Reads off this thread, then sends. The request counts as served when the peer manager has taken the last message, so that
     /// the bounds on open requests bound what waits there.
     fn send_blocks(&self, reply: BlockReply, ctx: &mut Context<Self>) {
-        let (threads, view, network) = (self.threads.clone(), self.reader.view(), self.network.clone());
+        let (threads, history, network) = (self.threads.clone(), self.history.clone(), self.network.clone());
         let (peer, request) = (reply.to, reply.request);
         let served = async move {
-            let read = threads.compute(move || read_blocks(&view, reply)).await;
+            let read = threads.compute(move || read_blocks(&*history, reply)).await;
             let (blocks, error) = read.unwrap_or_default();
             let sent = u16::try_from(blocks.len()).unwrap_or(u16::MAX);
             for block in blocks {
@@ -263,7 +266,7 @@ struct Received {
 }
 
 /// Certificate first, then the block it names.
-fn verify(chain: ChainId, set: &ValidatorSet, received: &Received) -> Option<Verified> {
+fn verify(chain: ChainId, set: &ValidatorSet, payload_format: PayloadFormat, received: &Received) -> Option<Verified> {
     let certificate: CommitCertificate = decode(&received.certificate).ok()?;
     if certificate.height != received.height {
         return None;
@@ -272,14 +275,14 @@ fn verify(chain: ChainId, set: &ValidatorSet, received: &Received) -> Option<Ver
     let block: Block = decode(&received.block).ok()?;
     let is_named = block.id() == certificate.block && block.height() == received.height;
     // The certificate names the header only: the body must be the one that the header commits to.
-    (is_named && block.is_whole()).then(|| (Arc::new(block), certificate))
+    (is_named && block.is_whole(payload_format)).then(|| (Arc::new(block), certificate))
 }
 
 /// The blocks of a reply as messages, up to its bounds, and what kept it from reading more.
-fn read_blocks(view: &LedgerView, mut reply: BlockReply) -> (Vec<BlockSyncMessage>, Option<ReadError>) {
+fn read_blocks(history: &dyn History, mut reply: BlockReply) -> (Vec<BlockSyncMessage>, Option<ReadError>) {
     let mut blocks = Vec::new();
     while let Some(height) = reply.next() {
-        match view.decided_bytes(height) {
+        match history.decided_bytes(height) {
             Ok(Some(decided)) => {
                 reply.on_sent(decided.certificate.len() + decided.block.len());
                 blocks.push(BlockSyncMessage::Decided {
@@ -338,7 +341,7 @@ impl Handler<PeerUp> for BlockSyncActor {
         self.up.insert(up.peer);
         let actions = self.sync.on_status(self.clock.now(), up.peer, Height(up.height), Height::FIRST);
         self.carry_out(actions, ctx);
-        let status = BlockSyncMessage::Status { height: self.reader.tip().height.0, earliest: Height::FIRST.0 };
+        let status = BlockSyncMessage::Status { height: self.history.tip().height.0, earliest: Height::FIRST.0 };
         self.network.send(up.peer, status);
         self.after(ctx);
     }
@@ -382,14 +385,15 @@ impl Handler<Committed> for BlockSyncActor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timed_ledger::{Draft, Genesis, Ledger, MemoryStore};
+    use timed_chain::{Draft, MemoryStore};
+    use timed_ledger::{Genesis, PAYLOAD_FORMAT};
     use timed_primitives::{CommitSignature, MemoryDisk, Round, SecretKey, VoteKind, encode, vote};
 
     /// A decided block of a network of one, as a peer would send it.
     fn decided() -> (Genesis, Block, CommitCertificate) {
         let (genesis, key) = (Genesis::devnet(1), SecretKey::development("consensus", 1));
         let mut ledger =
-            Ledger::open(genesis.clone(), &MemoryDisk::default(), Arc::new(MemoryStore::default())).unwrap();
+            timed_ledger::open(genesis.clone(), &MemoryDisk::default(), Arc::new(MemoryStore::default())).unwrap();
         let time = genesis.time.plus(std::time::Duration::from_secs(1));
         let draft = Draft {
             time,
@@ -414,7 +418,7 @@ mod tests {
             certificate: encode(certificate).into(),
             block: encode(block).into(),
         };
-        verify(genesis.chain_id, &genesis.validator_set().unwrap(), &received).is_some()
+        verify(genesis.chain_id, &genesis.validator_set().unwrap(), PAYLOAD_FORMAT, &received).is_some()
     }
 
     #[test]
@@ -432,13 +436,13 @@ mod tests {
         assert!(!validated(&genesis, &changed, &certificate, Height(1)), "another parent certificate");
         let mut stuffed = block.clone();
         let (outpoint, output) = genesis.unspent().next().unwrap();
-        let body = timed_primitives::TransactionBody {
+        let body = timed_ledger::TransactionBody {
             version: 1,
             chain_id: genesis.chain_id,
-            inputs: vec![timed_primitives::TxInput { previous: outpoint }],
+            inputs: vec![timed_ledger::TxInput { previous: outpoint }],
             outputs: vec![output],
         };
-        stuffed.transactions.push(body.sign(&[&SecretKey::development("wallet", 0)]));
+        stuffed.payload = timed_chain::payload(&[body.sign(&[&SecretKey::development("wallet", 0)])]);
         assert_eq!(stuffed.id(), block.id());
         assert!(!validated(&genesis, &stuffed, &certificate, Height(1)), "a transaction slipped in");
     }

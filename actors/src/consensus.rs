@@ -10,12 +10,12 @@ use crate::network::NetworkHandle;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, SpawnHandle, StreamHandler, WrapFuture};
 use std::sync::Arc;
 use std::time::Duration;
+use timed_chain::{Draft, History, TransactionFacts, TransactionFault};
 use timed_consensus::key_use::STALE_SESSION_TIME;
 use timed_consensus::{
     Consensus, ConsensusStatus, Gossip, GossipOffence, Input, KeyReport, KnownVotes, OtherNode, OtherSession, Output,
     Payload, quorum,
 };
-use timed_ledger::{Draft, LedgerReader, TransactionError};
 use timed_peer::EndReason;
 use timed_primitives::{
     Block, BlockId, Clock, CommitCertificate, DecodeError, Hash, Height, Proposal, PublicKey, Round, UnixTime,
@@ -39,7 +39,7 @@ pub struct ConsensusParts {
     /// Our consensus key's public half, for blocks of ours.
     pub proposer: Option<PublicKey>,
     /// The decided chain.
-    pub reader: LedgerReader,
+    pub history: Arc<dyn History>,
     /// Validates blocks.
     pub validate: Recipient<Validate>,
     /// Makes blocks.
@@ -120,7 +120,7 @@ impl ConsensusActor {
 
     /// Announces to the peer manager who decides the next height, when that has changed.
     fn announce_validators(&mut self, next: Height) {
-        let validators = self.parts.reader.validators(next);
+        let validators = self.parts.history.validators(next);
         if self.announced.as_ref() != Some(&validators) {
             let quorum = quorum(validators.total_power());
             self.announced = Some(validators.clone());
@@ -199,10 +199,10 @@ impl ConsensusActor {
             for (txid, reason) in &assembled.left_out {
                 debug!(%txid, %reason, "transaction left out of the block");
             }
-            if assembled.left_out.iter().any(|(_, reason)| !matches!(reason, TransactionError::NoRoom { .. })) {
+            if assembled.left_out.iter().any(|(_, reason)| !matches!(reason, TransactionFault::NoRoom { .. })) {
                 actor.parts.revalidate.do_send(Revalidate);
             }
-            actor.report_proposed(&assembled.block);
+            actor.report_proposed(&assembled.block, &assembled.transactions);
             actor.feed(Input::Built { height, round, block: assembled.block }, ctx);
         }));
     }
@@ -212,8 +212,8 @@ impl ConsensusActor {
         ctx.spawn(answer.into_actor(self).map(move |validity, actor, ctx| {
             let id = block.id();
             match validity {
-                Ok(Validity::Valid) => {
-                    actor.report_proposed(&block);
+                Ok(Validity::Valid(transactions)) => {
+                    actor.report_proposed(&block, &transactions);
                     actor.feed(Input::Validated { id, valid: true }, ctx);
                 }
                 Ok(Validity::Invalid(error)) => {
@@ -226,8 +226,8 @@ impl ConsensusActor {
         }));
     }
 
-    fn report_proposed(&self, block: &Block) {
-        let transactions = block.transactions.iter().map(timed_primitives::Transaction::id).collect();
+    fn report_proposed(&self, block: &Block, transactions: &[TransactionFacts]) {
+        let transactions = transactions.iter().map(|facts| facts.id).collect();
         self.parts.proposed.do_send(Proposed { block: block.id(), height: block.height(), transactions });
     }
 }
@@ -304,7 +304,7 @@ impl Actor for ConsensusActor {
         if let Some(inbox) = self.inbox.take() {
             ctx.add_stream(crate::inbox_stream(inbox));
         }
-        self.announce_validators(self.parts.reader.tip().height.next());
+        self.announce_validators(self.parts.history.tip().height.next());
         self.feed(Input::Start, ctx);
     }
 }
@@ -372,8 +372,8 @@ impl Handler<Committed> for ConsensusActor {
         let committed = timed_consensus::CommittedBlocks {
             blocks: vec![committed.block],
             certificate: (*committed.certificate).clone(),
-            decided_by: self.parts.reader.validators(height),
-            validators: self.parts.reader.validators(height.next()),
+            decided_by: self.parts.history.validators(height),
+            validators: self.parts.history.validators(height.next()),
         };
         self.feed(Input::Committed(committed), ctx);
         self.announce_validators(height.next());

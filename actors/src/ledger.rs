@@ -5,7 +5,9 @@ use crate::threads::{Threads, Work};
 use actix::{Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, Message, Recipient, WrapFuture};
 use std::sync::Arc;
 use std::time::Duration;
-use timed_ledger::{AssembleError, Assembled, BlockError, Draft, Ledger, ValidationError};
+use timed_chain::{
+    AssembleError, Assembled, BlockError, ChainWriter, CommittedBlock, Draft, TransactionFacts, ValidationError,
+};
 use timed_primitives::{Block, BlockId, CommitCertificate, Height};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -22,8 +24,8 @@ pub struct Validate(pub Arc<Block>);
 /// What is said of a proposed block.
 #[derive(Debug)]
 pub enum Validity {
-    /// Every rule holds.
-    Valid,
+    /// Every rule holds. Its transactions.
+    Valid(Arc<[TransactionFacts]>),
     /// It breaks a rule.
     Invalid(Box<BlockError>),
     /// It is not for the next height: nothing can be said.
@@ -61,6 +63,8 @@ pub struct CommitMany(pub Vec<(Arc<Block>, CommitCertificate)>);
 pub struct Committed {
     /// The block.
     pub block: Arc<Block>,
+    /// Its transactions.
+    pub transactions: Arc<[TransactionFacts]>,
     /// Why it is final.
     pub certificate: Arc<CommitCertificate>,
 }
@@ -84,9 +88,9 @@ pub struct TipSeen {
     pub id: BlockId,
 }
 
-/// Owns the [`Ledger`].
+/// Owns the chain.
 pub struct LedgerActor {
-    ledger: Ledger,
+    ledger: Box<dyn ChainWriter>,
     threads: Threads,
     subscribers: Vec<Recipient<Committed>>,
     tip: watch::Sender<TipSeen>,
@@ -95,8 +99,13 @@ pub struct LedgerActor {
 }
 
 impl LedgerActor {
-    /// Takes over an open ledger. `tip` gets each new block.
-    pub fn new(ledger: Ledger, threads: Threads, tip: watch::Sender<TipSeen>, fatal: FatalHandle) -> Self {
+    /// Takes over an open chain. `tip` gets each new block.
+    pub fn new(
+        ledger: Box<dyn ChainWriter>,
+        threads: Threads,
+        tip: watch::Sender<TipSeen>,
+        fatal: FatalHandle,
+    ) -> Self {
         Self { ledger, threads, subscribers: Vec::new(), tip, is_flush_planned: false, fatal }
     }
 
@@ -106,14 +115,17 @@ impl LedgerActor {
     }
 
     fn commit(&mut self, blocks: Vec<(Arc<Block>, CommitCertificate)>, ctx: &mut Context<Self>) {
-        self.threads.occupy(Work::Commit(blocks.iter().map(|(block, _)| block.transactions.len()).sum()), ctx);
-        match self.ledger.commit_batch(blocks) {
+        let outcome = self.ledger.commit_batch(blocks);
+        let transactions = outcome.iter().flatten().map(|one| one.transactions.len()).sum();
+        self.threads.occupy(Work::Commit(transactions), ctx);
+        match outcome {
             Ok(committed) => {
                 for one in committed {
-                    let transactions = one.block.transactions.len();
-                    info!(height = %one.height, block = one.id.short(), transactions, round = %one.certificate.round, "block final");
-                    self.tip.send_replace(TipSeen { height: one.height, id: one.id });
-                    let committed = Committed { block: one.block, certificate: one.certificate };
+                    let (height, transactions) = (one.block.height(), one.transactions.len());
+                    info!(%height, block = one.id.short(), transactions, round = %one.certificate.round, "block final");
+                    self.tip.send_replace(TipSeen { height, id: one.id });
+                    let CommittedBlock { block, transactions, certificate, .. } = one;
+                    let committed = Committed { block, transactions, certificate };
                     for subscriber in &self.subscribers {
                         subscriber.do_send(committed.clone());
                     }
@@ -143,7 +155,7 @@ impl LedgerActor {
         ctx.spawn(work.into_actor(self).map(|_outcome, actor, ctx| {
             actor.is_flush_planned = false;
             match actor.ledger.finish_flush() {
-                Ok(()) if actor.ledger.reader().stats().overlay_blocks > 0 => actor.plan_flush(ctx),
+                Ok(()) if actor.ledger.history().stats().overlay_blocks > 0 => actor.plan_flush(ctx),
                 Ok(()) => {}
                 Err(error) => actor.fatal.fail(error.to_string()),
             }
@@ -168,7 +180,7 @@ impl Handler<Validate> for LedgerActor {
 
     fn handle(&mut self, validate: Validate, _ctx: &mut Self::Context) -> Self::Result {
         let validity = match self.ledger.validate(&validate.0) {
-            Ok(()) => Validity::Valid,
+            Ok(transactions) => Validity::Valid(transactions),
             Err(ValidationError::Invalid(error)) => Validity::Invalid(Box::new(error)),
             Err(ValidationError::NotNext { .. }) => Validity::NotNext,
             Err(ValidationError::Read(error)) => {
@@ -176,7 +188,8 @@ impl Handler<Validate> for LedgerActor {
                 Validity::NotNext
             }
         };
-        self.answer(Work::Validate(validate.0.transactions.len()), validity)
+        let transactions = if let Validity::Valid(transactions) = &validity { transactions.len() } else { 0 };
+        self.answer(Work::Validate(transactions), validity)
     }
 }
 

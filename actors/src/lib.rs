@@ -33,7 +33,7 @@ pub mod transport;
 
 pub use clock::{SystemClock, TokioClock};
 pub use fatal::{FatalHandle, FatalReason, FatalReporter};
-pub use node::{Handles, NodeParts, chain_start, start};
+pub use node::{Handles, NodeOpenError, NodeParts, OpenNode, chain_start, start};
 pub use pulse::{Component, Hung, Pulses};
 pub use threads::{Priority, Threads, Work, WorkCost};
 

@@ -2,17 +2,17 @@
 
 mod admission;
 mod answers;
-mod chain;
 mod checking;
 mod gate;
 mod jobs;
 mod keeping;
 mod messages;
 mod restoring;
+mod rules;
 
 pub use messages::{
-    BuildPayload, CloseAndKeep, GetEntry, GetFate, KeepStatus, ListConflicts, ListEntries, ListSpends, MempoolStatus,
-    OutputStates, PayloadWaiting, Proposed, Revalidate, SubmitError, SubscribePayload, TestAccept, TransactionFate,
+    BuildPayload, CloseAndKeep, GetEntry, GetFate, KeepStatus, ListConflicts, ListConsumed, ListEntries, MempoolStatus,
+    PayloadWaiting, Proposed, ResourceStates, Revalidate, SubmitError, SubscribePayload, TestAccept, TransactionFate,
 };
 
 pub use gate::{AdmissionView, SubmissionGate, Submissions};
@@ -27,27 +27,24 @@ use crate::threads::{Threads, Work};
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture, SpawnHandle, StreamHandler};
 use admission::USUAL_WEIGHT;
 use bytes::Bytes;
-use chain::ChainView;
 use checking::{CheckQueue, check_fee};
 use jobs::Jobs;
 use keeping::Keeping;
 use restoring::Restoring;
+use rules::FatalRules;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use timed_chain::{History, PoolTransaction, TransactionRules, VerifiedSignatures};
 use timed_consensus::Payload;
-use timed_ledger::{LedgerReader, TransactionError, VerifiedSignatures};
 use timed_mempool::{
     Admission, AdmissionLimits, Candidate, KeptContents, Pool, PoolFile, PoolLimits, Receipt, Reject, Relay,
     RelayAction, RelayLimits, Source, Suspects,
 };
 use timed_peer::Offence;
-use timed_primitives::{Amount, Clock, Instant, PublicKey, Transaction, TxFullId, decode, encode, verify_batch};
+use timed_primitives::{Amount, Clock, Instant, PublicKey, TxFullId, verify_batch};
 use timed_wire::MempoolMessage;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::trace;
-
-/// Why a transaction is not taken.
-pub type Refusal = Reject<TransactionError>;
 
 /// Most bytes sent in answer to one request. Unit: bytes.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
@@ -62,9 +59,11 @@ pub struct MempoolParts {
     pub file: PoolFile,
     /// What an earlier run left there.
     pub found: KeptContents,
-    /// The decided chain.
-    pub reader: LedgerReader,
-    /// Signatures known to be good, shared with the ledger.
+    /// The decided blocks.
+    pub history: Arc<dyn History>,
+    /// What the application says of transactions.
+    pub rules: Arc<dyn TransactionRules>,
+    /// Signatures known to be good, shared with the chain.
     pub verified: Arc<VerifiedSignatures>,
     /// Time.
     pub clock: Arc<dyn Clock>,
@@ -82,14 +81,14 @@ pub struct MempoolParts {
 
 struct PendingPayload {
     request: BuildPayload,
-    answer: oneshot::Sender<Vec<Arc<Transaction>>>,
+    answer: oneshot::Sender<Vec<Arc<PoolTransaction>>>,
 }
 
 /// Keeps transactions until they are decided, and passes them on.
 pub struct MempoolActor {
     pool: Pool,
     relay: Relay,
-    chain: ChainView,
+    rules: FatalRules,
     verified: Arc<VerifiedSignatures>,
     clock: Arc<dyn Clock>,
     threads: Threads,
@@ -131,12 +130,12 @@ impl MempoolActor {
         restoring::report_trouble(&parts.found);
         let restoring = Restoring::new(parts.found.waiting, parts.limits.expiry);
         let keeping = Keeping::new(parts.file, parts.found.losses);
-        let pool = Pool::new(parts.limits, parts.reader.tip().height);
+        let pool = Pool::new(parts.limits, parts.history.tip().height);
         let gate = Arc::new(SubmissionGate::new(parts.clock.clone()));
         let mut actor = Self {
             pool,
             relay: Relay::new(RelayLimits::default()),
-            chain: ChainView { reader: parts.reader, fatal: parts.fatal },
+            rules: FatalRules { rules: parts.rules, fatal: parts.fatal },
             verified: parts.verified,
             clock: parts.clock,
             threads: parts.threads,
@@ -193,14 +192,14 @@ impl MempoolActor {
 
     fn on_transactions(&mut self, peer: PublicKey, transactions: Vec<Bytes>) {
         for bytes in transactions {
-            let Ok(transaction) = decode::<Transaction>(&bytes) else {
+            let Ok(transaction) = self.rules.parse(bytes) else {
                 self.undecodable += 1;
                 self.network.penalize.do_send(Penalize { peer, offence: Offence::UndecodableBody });
                 return;
             };
-            match self.relay.on_received(&peer, &transaction.full_id()) {
+            match self.relay.on_received(&peer, &transaction.facts.full_id) {
                 Receipt::Wanted => {
-                    let weight = timed_mempool::weight(bytes.len(), transaction.witnesses.len());
+                    let weight = timed_mempool::weight(transaction.facts.size_bytes, transaction.facts.signatures);
                     self.usual_weight = (self.usual_weight * 15 + weight) / 16;
                     self.pre_check(Arc::new(transaction), Source::Peer(peer), None);
                 }
@@ -214,7 +213,7 @@ impl MempoolActor {
         let ids: BTreeSet<TxFullId> = ids.into_iter().collect();
         let (mut transactions, mut size, mut left) = (Vec::new(), 0, ANSWER_BYTES_MAX);
         for transaction in ids.iter().filter_map(|id| self.pool.transaction_by_full_id(id)) {
-            let bytes = encode(&**transaction);
+            let bytes = &transaction.bytes;
             let Some(rest) = left.checked_sub(bytes.len()) else { break };
             left = rest;
             if size + bytes.len() > timed_wire::TRANSACTIONS_BYTES_MAX && !transactions.is_empty() {
@@ -223,7 +222,7 @@ impl MempoolActor {
                 size = 0;
             }
             size += bytes.len();
-            transactions.push(bytes.into());
+            transactions.push(bytes.clone());
         }
         if !transactions.is_empty() {
             self.network.send(peer, MempoolMessage::Transactions { transactions });
@@ -362,8 +361,8 @@ impl Handler<TestAccept> for MempoolActor {
     fn handle(&mut self, test: TestAccept, _ctx: &mut Self::Context) -> Self::Result {
         let now = self.clock.now();
         let TestAccept { transactions, fee_rate_max } = test;
-        let checked: Vec<Result<Candidate, Refusal>> =
-            transactions.into_iter().map(|tx| self.pool.check(now, tx, Source::Local, &self.chain)).collect();
+        let checked: Vec<Result<Candidate, Reject>> =
+            transactions.into_iter().map(|tx| self.pool.check(now, tx, Source::Local, &self.rules)).collect();
         let threads = self.threads.clone();
         Box::pin(async move {
             let work = move || {
@@ -384,7 +383,7 @@ impl Handler<TestAccept> for MempoolActor {
 }
 
 impl Handler<BuildPayload> for MempoolActor {
-    type Result = ResponseFuture<Option<Vec<Arc<Transaction>>>>;
+    type Result = ResponseFuture<Option<Vec<Arc<PoolTransaction>>>>;
 
     fn handle(&mut self, request: BuildPayload, ctx: &mut Self::Context) -> Self::Result {
         let (answer, payload) = oneshot::channel();
@@ -419,7 +418,7 @@ impl Handler<Committed> for MempoolActor {
     type Result = ();
 
     fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
-        self.threads.occupy(Work::Remove(committed.block.transactions.len()), ctx);
+        self.threads.occupy(Work::Remove(committed.transactions.len()), ctx);
         self.begin_commit(committed, ctx);
     }
 }

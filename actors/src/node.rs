@@ -16,19 +16,63 @@ use actix::Addr;
 use rand::rngs::StdRng;
 use std::sync::Arc;
 use std::time::Duration;
+use timed_chain::{ChainWriter, History, ReadError};
 use timed_consensus::leaders::MEMORY_HEIGHTS;
-use timed_consensus::{ChainStart, Consensus, ConsensusStatus, LeaderRecord, Tip};
-use timed_ledger::{Ledger, LedgerReader, ReadError};
-use timed_mempool::{KeptContents, PoolFile};
-use timed_primitives::{Clock, Height, PublicKey, SecretKey};
+use timed_consensus::{ChainStart, Consensus, ConsensusStatus, CoreConfig, CoreOpenError, LeaderRecord};
+use timed_mempool::{KeptContents, PoolFile, PoolLimits};
+use timed_primitives::{Clock, Disk, Height, PublicKey, SecretKey};
 use tokio::sync::watch;
 use tracing::warn;
 
 /// How long a stop waits for the mempool's file: a disk that hangs holds nobody longer.
 const KEEP_WITHIN: Duration = Duration::from_secs(2);
 
+/// What a node has on its disk, open.
+pub struct OpenNode {
+    chain: Box<dyn ChainWriter>,
+    consensus: Consensus,
+    /// Our consensus key's public half, when we vote.
+    proposer: Option<PublicKey>,
+    mempool: PoolLimits,
+    /// Where the mempool keeps what waits, and what an earlier run left there.
+    kept: (PoolFile, KeptContents),
+}
+
+/// The files of a node cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeOpenError {
+    /// Its chain cannot be read.
+    #[error(transparent)]
+    Chain(#[from] ReadError),
+    /// Its journal or guard cannot be used.
+    #[error(transparent)]
+    Consensus(#[from] CoreOpenError),
+}
+
+impl OpenNode {
+    /// Opens what a node keeps beside its chain: consensus' journal and guard, and the mempool's file.
+    ///
+    /// # Errors
+    /// [`NodeOpenError`] says which file is at fault and what to do.
+    pub fn open(
+        chain: Box<dyn ChainWriter>,
+        disk: Arc<dyn Disk>,
+        core: CoreConfig,
+        mempool: PoolLimits,
+    ) -> Result<Self, NodeOpenError> {
+        let (history, rules) = (chain.history(), chain.rules());
+        let proposer = core.key.as_ref().map(SecretKey::public);
+        let consensus = Consensus::open(core, &*disk, chain_start(&*history)?)?;
+        let genesis = history.chain_genesis().hash;
+        let kept = PoolFile::open(disk, genesis, &mempool, &|bytes| rules.parse(bytes));
+        Ok(Self { chain, consensus, proposer, mempool, kept })
+    }
+}
+
 /// Everything a node is made of, open and not running. All that touches the outside comes in by a seam.
 pub struct NodeParts {
+    /// What it has on its disk.
+    pub files: OpenNode,
     /// How to treat peers.
     pub peers: PeersConfig,
     /// Proves who we are.
@@ -39,16 +83,6 @@ pub struct NodeParts {
     pub listener: Option<Box<dyn Listener>>,
     /// Nonces, jitter, back-off.
     pub rng: StdRng,
-    /// The chain's writer.
-    pub ledger: Ledger,
-    /// The consensus core.
-    pub consensus: Consensus,
-    /// Our consensus key's public half, when we vote.
-    pub proposer: Option<PublicKey>,
-    /// Bounds of the mempool.
-    pub mempool: timed_mempool::PoolLimits,
-    /// Where the mempool keeps what waits, and what an earlier run left there.
-    pub kept: (PoolFile, KeptContents),
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Where actors live.
@@ -61,7 +95,7 @@ pub struct NodeParts {
 #[derive(Clone)]
 pub struct Handles {
     /// The decided chain.
-    pub reader: LedgerReader,
+    pub history: Arc<dyn History>,
     /// Takes transactions.
     pub submissions: Submissions,
     /// Answers about the mempool.
@@ -141,8 +175,9 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
     let (mempool_sender, mempool_status) = watch::channel(None);
     let (consensus_sender, consensus_status) = watch::channel(None);
     let (sync_sender, sync) = watch::channel(None);
-    let reader = parts.ledger.reader();
-    let (tip_sender, tip) = watch::channel(tip_seen(&reader));
+    let OpenNode { chain, consensus: core, proposer, mempool: limits, kept } = parts.files;
+    let (history, rules) = (chain.history(), chain.rules());
+    let (tip_sender, tip) = watch::channel(tip_seen(&*history));
 
     let mut manager = PeerManager::new(PeerManagerParts {
         config: parts.peers,
@@ -166,16 +201,17 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         validators: peer_manager.clone().recipient(),
     };
 
-    let (verified, fatal_handle) = (parts.ledger.verified(), FatalHandle::new("ledger", fatal.clone()));
-    let actor = LedgerActor::new(parts.ledger, threads.clone(), tip_sender, fatal_handle);
+    let (verified, fatal_handle) = (chain.verified(), FatalHandle::new("ledger", fatal.clone()));
+    let actor = LedgerActor::new(chain, threads.clone(), tip_sender, fatal_handle);
     let ledger = threads.start(Component::Ledger, move |_| actor);
 
-    let (file, found) = parts.kept;
+    let (file, found) = kept;
     let actor = MempoolActor::new(MempoolParts {
-        limits: parts.mempool,
+        limits,
         file,
         found,
-        reader: reader.clone(),
+        history: history.clone(),
+        rules,
         verified,
         clock: clock.clone(),
         threads: threads.clone(),
@@ -189,7 +225,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
     let submissions = Submissions::new(mempool.clone(), gate);
 
     let actor = BlockSyncActor::new(BlockSyncParts {
-        reader: reader.clone(),
+        history: history.clone(),
         ledger: ledger.clone().recipient(),
         clock: clock.clone(),
         threads: threads.clone(),
@@ -201,9 +237,9 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
     let block_sync = threads.start(Component::BlockSync, move |_| actor);
 
     let actor = ConsensusActor::new(ConsensusParts {
-        core: parts.consensus,
-        proposer: parts.proposer,
-        reader: reader.clone(),
+        core,
+        proposer,
+        history: history.clone(),
         validate: ledger.clone().recipient(),
         assemble: ledger.clone().recipient(),
         commit: ledger.clone().recipient(),
@@ -229,7 +265,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
     }
     peer_manager.do_send(SubscribeClock(consensus.clone().recipient()));
     Ok(Handles {
-        reader,
+        history,
         submissions,
         mempool,
         mempool_status,
@@ -254,8 +290,8 @@ where
     PeerListener { up: actor.clone().recipient(), down: actor.clone().recipient() }
 }
 
-fn tip_seen(reader: &LedgerReader) -> TipSeen {
-    let tip = reader.tip();
+fn tip_seen(history: &dyn History) -> TipSeen {
+    let tip = history.tip();
     TipSeen { height: tip.height, id: tip.id }
 }
 
@@ -263,19 +299,18 @@ fn tip_seen(reader: &LedgerReader) -> TipSeen {
 ///
 /// # Errors
 /// [`ReadError`] when the last blocks cannot be read.
-pub fn chain_start(reader: &LedgerReader) -> Result<ChainStart, ReadError> {
-    let view = reader.view();
-    let tip = view.tip();
+pub fn chain_start(history: &dyn History) -> Result<ChainStart, ReadError> {
+    let tip = history.tip();
     let mut recent = Vec::new();
     for height in tip.height.0.saturating_sub(MEMORY_HEIGHTS) + 1..=tip.height.0 {
-        if let Some(block) = view.block(Height(height))? {
+        if let Some(block) = history.block(Height(height))? {
             recent.push(LeaderRecord::new(&block.header, block.parent_certificate.as_ref()));
         }
     }
     Ok(ChainStart {
-        validators: reader.validators(tip.height.next()),
-        tip_validators: reader.validators(tip.height),
-        tip: Tip { height: tip.height, id: tip.id, time: tip.time, certificate: tip.certificate },
+        validators: history.validators(tip.height.next()),
+        tip_validators: history.validators(tip.height),
+        tip,
         recent,
     })
 }

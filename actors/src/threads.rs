@@ -165,6 +165,16 @@ impl Threads {
         })
     }
 
+    /// Ends the threads, and with them all actors that live there, soon: for a program that goes on without its node. Stop the node before, by
+    /// [`crate::Handles::stop`]. Nothing where everything is inline, since those actors end with their `LocalSet`.
+    pub fn stop(&self) {
+        let Some(Arbiters { peers, consensus, ledger, pool, store, slots: _ }) = &self.arbiters else { return };
+        for arbiter in [peers, consensus, ledger, pool, store] {
+            // False when it has ended already.
+            arbiter.stop();
+        }
+    }
+
     /// The heartbeats of the actors started here.
     pub fn pulses(&self) -> &Pulses {
         &self.pulses

@@ -2,7 +2,7 @@
 
 use crate::layer::SettingOrigin;
 use std::path::PathBuf;
-use timed_primitives::address::NetworkError;
+use timed_primitives::NetworkError;
 
 /// Why there is no configuration. Each text names the key and where it was set.
 #[derive(Debug, thiserror::Error)]

@@ -9,11 +9,12 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use timed_chain::{BLOCK_LOG_FILE, DecidedBlock, LogError, LogWalk, MemoryStore};
 use timed_consensus::guard::{SignedRecord, SignedStep};
 use timed_consensus::inspect::{ForgedStatement, Statements, read_guard, read_journal, statements_of};
 use timed_consensus::journal::JOURNAL_FILES;
 use timed_consensus::{CertificateError, Evidence, verify_certificate};
-use timed_ledger::{BLOCK_LOG_FILE, DecidedBlock, Genesis, Ledger, LedgerOpenError, LogError, LogWalk, MemoryStore};
+use timed_ledger::{Genesis, LedgerOpenError, LedgerQueries as _, PAYLOAD_FORMAT};
 use timed_primitives::{BlockId, Disk, Height, MemoryDisk, PublicKey, SecretKey};
 use timed_store::FileDisk;
 
@@ -131,7 +132,7 @@ impl Checker {
     /// Takes all statements; returns what is damaged.
     fn read_journal(&mut self, node: u64, disk: &dyn Disk) -> Result<Option<String>, Fault> {
         self.reads += 1;
-        let journal = read_journal(disk).map_err(|e| Fault::Damaged { node, text: e.to_string() })?;
+        let journal = read_journal(disk, PAYLOAD_FORMAT).map_err(|e| Fault::Damaged { node, text: e.to_string() })?;
         for statement in journal.batches.into_iter().flat_map(|batch| batch.statements) {
             if let Some(evidence) = self.statements.add(statement)? {
                 return Err(Fault::SignedTwice(Box::new(evidence)));
@@ -267,7 +268,7 @@ impl Checker {
         content.truncate(usize::try_from(walk.position()).unwrap());
         let disk = MemoryDisk::default();
         disk.open(BLOCK_LOG_FILE).and_then(|file| file.write_at(0, &content)).unwrap();
-        let ledger = Ledger::open(self.genesis.clone(), &disk, Arc::new(MemoryStore::default()))
+        let ledger = timed_ledger::open(self.genesis.clone(), &disk, Arc::new(MemoryStore::default()))
             .map_err(|source| Fault::Replay { node, source: Box::new(source) })?;
         let (tip, supply) = (ledger.tip(), ledger.reader().supply());
         let ours = [
@@ -275,7 +276,7 @@ impl Checker {
             ("bestblockhash", json!(tip.id.to_string())),
             ("state_commitment", json!(tip.state_commitment.to_string())),
             ("supply", json!(timed_rpc::JsonAmount(supply.unspent))),
-            ("utxos", json!(ledger.reader().stats().outputs)),
+            ("utxos", json!(ledger.reader().totals().outputs)),
         ];
         for (what, ours) in ours {
             if reported[what] != ours {

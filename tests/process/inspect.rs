@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
+use timed_chain::LogWalk;
 use timed_consensus::inspect::{Statement, read_journal};
-use timed_ledger::LogWalk;
 use timed_primitives::{BlockId, Hash, SecretKey, Vote, encode};
 use timed_store::FileDisk;
 
@@ -137,7 +137,7 @@ fn inspect_shows_what_the_mempools_file_holds() {
 
 /// A vote of node 1 in the journal of a folder, and the same for nil.
 fn vote_and_its_contradiction(folder: &Path) -> (Vote, Vote) {
-    let journal = read_journal(&FileDisk::read_only(folder)).unwrap();
+    let journal = read_journal(&FileDisk::read_only(folder), timed_ledger::PAYLOAD_FORMAT).unwrap();
     let mut statements = journal.batches.into_iter().flat_map(|batch| batch.statements);
     let vote = statements.find_map(|statement| match statement {
         Statement::Vote(vote) => Some(vote),

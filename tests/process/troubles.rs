@@ -13,9 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use timed_cli::Failure;
-use timed_ledger::Genesis;
-use timed_primitives::transaction::TRANSACTION_VERSION;
-use timed_primitives::{Amount, SecretKey, TransactionBody, TxInput, TxOutput, encode};
+use timed_ledger::{Genesis, TRANSACTION_VERSION, TransactionBody, TxInput, TxOutput};
+use timed_primitives::{Amount, SecretKey, encode};
 
 /// Waits until `/ready` is 503 with these words, and looks whether the node is alive and the metrics agree. Returns the page.
 pub(crate) fn wait_for_trouble(port: u16, name: &str, words: &str) -> String {

@@ -1,15 +1,16 @@
 //! The way into the pool: everything but signatures first, then signatures in batches off the actor's thread, then the pool.
 
 use super::checking::{Asker, PendingCheck, PendingChild, SignatureBatch, check_fee, reply, valid_ones};
-use super::{MempoolActor, Refusal, Submit, SubmitError};
+use super::{MempoolActor, Submit, SubmitError};
 use crate::messages::{Penalize, Useful};
 use crate::threads::Work;
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use std::sync::Arc;
 use std::time::Duration;
+use timed_chain::PoolTransaction;
 use timed_mempool::{Candidate, Load, Reject, Source};
 use timed_peer::Offence;
-use timed_primitives::{Instant, PublicKey, Transaction, TxId};
+use timed_primitives::{Instant, PublicKey, TxId};
 use tracing::trace;
 
 /// After a batch of signatures the next one waits this long for each transaction of that batch, from its start. So one that comes alone is
@@ -24,8 +25,7 @@ pub(super) const USUAL_WEIGHT: u64 = 364;
 
 /// The key that a client's transaction is counted under, should its signatures be invalid.
 fn suspect_key(candidate: &Candidate) -> Option<PublicKey> {
-    let is_clients = candidate.source() == Source::Local;
-    candidate.transaction().witnesses.first().filter(|_| is_clients).map(|witness| witness.key)
+    candidate.first_signer().filter(|_| candidate.source() == Source::Local)
 }
 
 impl MempoolActor {
@@ -34,11 +34,6 @@ impl MempoolActor {
         let Submit { transaction, answer, ticket } = submit;
         if answer.is_closed() {
             self.abandoned += 1;
-            return;
-        }
-        let key = transaction.witnesses.first().map(|witness| witness.key);
-        if key.is_some_and(|key| self.suspects.is_full(self.clock.now(), &key)) {
-            answer.send(Err(self.gate.busy(ticket.weight())));
             return;
         }
         self.pre_check(transaction, Source::Local, Some(answer));
@@ -70,20 +65,24 @@ impl MempoolActor {
     }
 
     /// Queues a transaction for the check of its signatures, or refuses it and returns false.
-    pub(super) fn pre_check(&mut self, transaction: Arc<Transaction>, source: Source, answer: Option<Asker>) -> bool {
+    pub(super) fn pre_check(
+        &mut self,
+        transaction: Arc<PoolTransaction>,
+        source: Source,
+        answer: Option<Asker>,
+    ) -> bool {
         if self.keeping.is_closing {
             reply(answer, Err(SubmitError::Closing));
             return false;
         }
-        let bytes = transaction.size_bytes();
-        let size = timed_mempool::weight(bytes, transaction.witnesses.len());
+        let (bytes, signatures) = (transaction.facts.size_bytes, transaction.facts.signatures);
         if !self.queue.has_room(bytes, source) {
             self.dropped += 1;
-            reply(answer, Err(self.gate.busy(size)));
+            reply(answer, Err(self.gate.busy(timed_mempool::weight(bytes, signatures))));
             return false;
         }
         let now = self.clock.now();
-        match self.pool.pre_check(now, Arc::clone(&transaction), source, &self.chain) {
+        match self.pool.pre_check(now, Arc::clone(&transaction), source, &self.rules) {
             Ok(candidate) => {
                 let fee_rate_max = answer.as_ref().and_then(|asker| asker.fee_rate_max);
                 if let Err(error) = check_fee(&candidate, fee_rate_max) {
@@ -91,22 +90,25 @@ impl MempoolActor {
                     return false;
                 }
                 if let Some(key) = suspect_key(&candidate) {
+                    if self.suspects.is_full(now, &key) {
+                        reply(answer, Err(self.gate.busy(candidate.weight())));
+                        return false;
+                    }
                     self.suspects.on_queued(&key);
                 }
                 self.queue.push(PendingCheck { candidate, answer, since: now });
                 true
             }
             Err(reject) => {
-                match (&reject, source) {
-                    (Reject::UnknownInput { outpoint }, Source::Peer(peer)) => {
-                        self.relay.on_unknown_input(now, peer, transaction, outpoint.txid);
+                if let Reject::UnknownInput { resource } = &reject {
+                    match (source, self.queue.producer(resource)) {
+                        (Source::Peer(peer), _) => self.relay.on_unknown_input(now, peer, transaction, *resource),
+                        (Source::Local, Some(parent)) => {
+                            self.queue.push_child(parent, PendingChild { transaction, answer });
+                            return true;
+                        }
+                        (Source::Local, None) => {}
                     }
-                    (Reject::UnknownInput { outpoint }, Source::Local) if self.queue.is_under_way(&outpoint.txid) => {
-                        let child = PendingChild { id: transaction.id(), transaction, answer };
-                        self.queue.push_child(outpoint.txid, child);
-                        return true;
-                    }
-                    _ => {}
                 }
                 trace!(reason = reject.name(), "transaction refused");
                 self.answer_refused(source, answer, reject);
@@ -167,7 +169,7 @@ impl MempoolActor {
         let outcomes = valid.map(|valid| valid.into_iter().map(Some).collect());
         let outcomes: Vec<Option<bool>> = outcomes.unwrap_or_else(|| vec![None; batch.checking.len()]);
         for (checking, outcome) in batch.checking.into_iter().zip(outcomes) {
-            let txid = checking.candidate.txid();
+            let transaction = Arc::clone(checking.candidate.transaction());
             if let Some(key) = suspect_key(&checking.candidate) {
                 self.suspects.on_left(&key);
             }
@@ -175,7 +177,7 @@ impl MempoolActor {
                 Some(is_valid) => self.on_checked(checking, is_valid, ctx),
                 None => reply(checking.answer, Err(SubmitError::Closing)),
             }
-            self.retry_children(&txid);
+            self.retry_children(&transaction);
         }
     }
 
@@ -186,22 +188,21 @@ impl MempoolActor {
         }
         for checking in std::mem::take(&mut batch.abandoned) {
             self.abandoned += 1;
-            self.retry_children(&checking.candidate.txid());
+            self.retry_children(checking.candidate.transaction());
         }
         for checking in std::mem::take(&mut batch.late) {
-            let txid = checking.candidate.txid();
             reply(checking.answer, Err(self.gate.busy(checking.candidate.weight())));
-            self.retry_children(&txid);
+            self.retry_children(checking.candidate.transaction());
         }
     }
 
-    /// What spends from a transaction that is checked now is checked again; what is refused then has children of its own that must learn of it.
-    fn retry_children(&mut self, parent: &TxId) {
-        let mut finished = vec![*parent];
-        while let Some(id) = finished.pop() {
-            for PendingChild { id, transaction, answer } in self.queue.finished(&id) {
-                if !self.pre_check(transaction, Source::Local, answer) {
-                    finished.push(id);
+    /// What depends on a transaction that is checked now is checked again; what is refused then has children of its own that must learn of it.
+    fn retry_children(&mut self, parent: &Arc<PoolTransaction>) {
+        let mut finished = vec![Arc::clone(parent)];
+        while let Some(parent) = finished.pop() {
+            for PendingChild { transaction, answer } in self.queue.finished(&parent.facts) {
+                if !self.pre_check(Arc::clone(&transaction), Source::Local, answer) {
+                    finished.push(transaction);
                 }
             }
         }
@@ -227,14 +228,15 @@ impl MempoolActor {
         if self.keeping.is_closing {
             return reply(answer, Err(SubmitError::Closing));
         }
-        match self.pool.admit(now, candidate, &self.chain) {
+        match self.pool.admit(now, candidate, &self.rules) {
             Ok(admitted) => {
                 self.on_left(&admitted.evicted);
-                let actions = self.relay.on_admitted(now, &admitted.txid, admitted.full_id);
+                let facts = &admitted.transaction.facts;
+                let actions = self.relay.on_admitted(now, facts.full_id, &facts.produces);
                 self.admission.on_pooled(now);
                 self.carry_out(actions, ctx);
                 self.report_useful(now, source);
-                self.on_admitted(admitted.txid, source, answer);
+                self.on_admitted(facts.id, source, answer);
             }
             Err(reject) => self.answer_refused(source, answer, reject),
         }
@@ -249,7 +251,7 @@ impl MempoolActor {
     }
 
     /// What a peer brought and a client hands in counts as taken for the client, so it is kept like his own.
-    fn answer_refused(&mut self, source: Source, answer: Option<Asker>, reject: Refusal) {
+    fn answer_refused(&mut self, source: Source, answer: Option<Asker>, reject: Reject) {
         match (source, &reject) {
             (Source::Local, Reject::AlreadyKnown { txid }) => {
                 self.answer_when_kept(*txid, answer, Err(reject.into()));

@@ -1,9 +1,9 @@
 //! Questions to the mempool, answered from the pool as it is.
 
-use super::{GetEntry, ListConflicts, ListEntries, ListSpends, MempoolActor, OutputStates};
+use super::{GetEntry, ListConflicts, ListConsumed, ListEntries, MempoolActor, ResourceStates};
 use actix::Handler;
-use timed_mempool::{Conflict, EntryInfo, OutputState};
-use timed_primitives::OutPoint;
+use timed_chain::Resource;
+use timed_mempool::{Conflict, EntryInfo, ResourceState};
 
 impl Handler<GetEntry> for MempoolActor {
     type Result = Option<EntryInfo>;
@@ -21,19 +21,20 @@ impl Handler<ListEntries> for MempoolActor {
     }
 }
 
-impl Handler<ListSpends> for MempoolActor {
-    type Result = Vec<OutPoint>;
+impl Handler<ListConsumed> for MempoolActor {
+    type Result = Vec<Resource>;
 
-    fn handle(&mut self, _list: ListSpends, _ctx: &mut Self::Context) -> Self::Result {
-        self.pool.spends().collect()
+    fn handle(&mut self, _list: ListConsumed, _ctx: &mut Self::Context) -> Self::Result {
+        self.pool.consumed().collect()
     }
 }
 
-impl Handler<OutputStates> for MempoolActor {
-    type Result = Vec<Option<OutputState>>;
+impl Handler<ResourceStates> for MempoolActor {
+    type Result = Vec<Option<ResourceState>>;
 
-    fn handle(&mut self, ask: OutputStates, _ctx: &mut Self::Context) -> Self::Result {
-        ask.0.iter().map(|outpoint| self.pool.output_state(outpoint, &self.chain)).collect()
+    fn handle(&mut self, ask: ResourceStates, _ctx: &mut Self::Context) -> Self::Result {
+        // What cannot be read ends the process; until then nothing is known of it.
+        ask.0.iter().map(|resource| self.pool.resource_state(resource, &self.rules).unwrap_or(None)).collect()
     }
 }
 

@@ -1,12 +1,13 @@
 //! Transactions whose signatures wait to be checked.
 
 use super::SubmitError;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
+use timed_chain::{PoolTransaction, Resource, TransactionFacts};
 use timed_mempool::{Candidate, FeeRate, Source};
-use timed_primitives::{Amount, Instant, PublicKey, SignedItem, Transaction, TxId, verify_batch};
+use timed_primitives::{Amount, Instant, PublicKey, SignedItem, TxId, verify_batch};
 use tokio::sync::oneshot;
 
 /// Most transactions that wait. Above a bound a peer's are dropped and counted, and RPC answers "busy". A bound for memory: admission by delay
@@ -71,10 +72,9 @@ impl PendingCheck {
     }
 }
 
-/// A client's transaction that spends from one that is not checked yet.
+/// A client's transaction that depends on one that is not checked yet.
 pub(super) struct PendingChild {
-    pub(super) id: TxId,
-    pub(super) transaction: Arc<Transaction>,
+    pub(super) transaction: Arc<PoolTransaction>,
     pub(super) answer: Option<Asker>,
 }
 
@@ -153,8 +153,8 @@ pub(super) struct CheckQueue {
     bytes: usize,
     /// Of what waits, and of what is being checked.
     weights: Weights,
-    /// Those in the queue, in the batch that is being checked, and those that wait for a parent.
-    under_way: BTreeSet<TxId>,
+    /// What is produced by those in the queue, in the batch that is being checked, and those that wait for a parent.
+    producers: BTreeMap<Resource, TxId>,
     /// Clients' transactions by the parent they wait for.
     children: BTreeMap<TxId, Vec<PendingChild>>,
     children_count: usize,
@@ -176,25 +176,33 @@ impl CheckQueue {
         self.weights
     }
 
-    /// Whether this transaction is here, or being checked now.
-    pub(super) fn is_under_way(&self, id: &TxId) -> bool {
-        self.under_way.contains(id)
+    /// The transaction that produces this, when it is here, or being checked now.
+    pub(super) fn producer(&self, of: &Resource) -> Option<TxId> {
+        self.producers.get(of).copied()
+    }
+
+    fn add_produced(&mut self, facts: &TransactionFacts) {
+        self.producers.extend(facts.produces.iter().map(|resource| (*resource, facts.id)));
     }
 
     /// Keeps a child until [`Self::finished`] with its parent.
     pub(super) fn push_child(&mut self, parent: TxId, child: PendingChild) {
         self.children_count += 1;
-        self.bytes += child.transaction.size_bytes();
-        self.under_way.insert(child.id);
+        self.bytes += child.transaction.facts.size_bytes;
+        self.add_produced(&child.transaction.facts);
         self.children.entry(parent).or_default().push(child);
     }
 
     /// A transaction is in the pool or refused: its children are to be checked again.
-    pub(super) fn finished(&mut self, id: &TxId) -> Vec<PendingChild> {
-        self.under_way.remove(id);
-        let children = self.children.remove(id).unwrap_or_default();
+    pub(super) fn finished(&mut self, parent: &TransactionFacts) -> Vec<PendingChild> {
+        for resource in &parent.produces {
+            if self.producer(resource) == Some(parent.id) {
+                self.producers.remove(resource);
+            }
+        }
+        let children = self.children.remove(&parent.id).unwrap_or_default();
         self.children_count -= children.len();
-        self.bytes -= children.iter().map(|child| child.transaction.size_bytes()).sum::<usize>();
+        self.bytes -= children.iter().map(|child| child.transaction.facts.size_bytes).sum::<usize>();
         children
     }
 
@@ -216,7 +224,7 @@ impl CheckQueue {
         self.count += 1;
         self.bytes += size;
         self.weights.add(&checking.candidate);
-        self.under_way.insert(checking.candidate.txid());
+        self.add_produced(&checking.candidate.transaction().facts);
         match checking.candidate.source() {
             Source::Local => self.clients.push_back(checking),
             Source::Peer(peer) => {
@@ -308,40 +316,80 @@ pub(super) fn reply(answer: Option<Asker>, outcome: Result<TxId, SubmitError>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timed_mempool::{Chain, Pool, PoolLimits};
-    use timed_primitives::{
-        Amount, ChainId, Hash, Height, KeyHash, Lock, OutPoint, SecretKey, TransactionBody, TxInput, TxOutput,
-    };
+    use bytes::Bytes;
+    use timed_chain::{CheckError, Checked, Pending, ReadError, TransactionRules};
+    use timed_mempool::{Pool, PoolLimits};
+    use timed_primitives::{DecodeError, Hash, Height, SecretKey, TxFullId};
 
-    /// Every output exists, and no rule is broken.
+    /// Everything exists, and no rule is broken.
     struct Anything;
 
-    const OUTPUT: TxOutput = TxOutput { amount: Amount(1_000), lock: Lock::KeyHash(KeyHash(Hash([0; 32]))) };
-
-    impl Chain for Anything {
-        type Refusal = ();
-
-        fn output(&self, _outpoint: &OutPoint) -> Option<TxOutput> {
-            Some(OUTPUT)
+    impl TransactionRules for Anything {
+        fn parse(&self, bytes: Bytes) -> Result<PoolTransaction, DecodeError> {
+            unreachable!("{bytes:?}")
         }
 
-        fn check(&self, _transaction: &Transaction, _spent: &[TxOutput]) -> Result<Amount, ()> {
-            Ok(Amount(1_000))
+        fn check(&self, transaction: &PoolTransaction, _pending: &dyn Pending) -> Result<Checked, CheckError> {
+            let (key, message) = (SecretKey::development("test", 1), transaction.bytes.to_vec());
+            let item = SignedItem { key: key.public(), signature: key.sign(&message), message };
+            Ok(Checked { fee: Amount(1_000), signed_items: vec![item] })
         }
 
-        fn is_known(&self, _txid: &TxId) -> bool {
-            false
+        fn is_available(&self, _resource: &Resource) -> Result<bool, ReadError> {
+            Ok(true)
+        }
+
+        fn is_confirmed(&self, _id: &TxId) -> Result<bool, ReadError> {
+            Ok(false)
         }
     }
 
+    /// Consumes one resource and produces one, of these numbers.
+    fn transaction(consumes: u32, produces: u32) -> Arc<PoolTransaction> {
+        let resource = |index| Box::from([Resource { origin: Hash([7; 32]), index }]);
+        let bytes = Bytes::copy_from_slice(&[consumes.to_be_bytes(), produces.to_be_bytes()].concat());
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&bytes);
+        let facts = TransactionFacts {
+            id: TxId(Hash(id)),
+            full_id: TxFullId(Hash(id)),
+            size_bytes: bytes.len(),
+            signatures: 1,
+            consumes: resource(consumes),
+            produces: resource(produces),
+        };
+        Arc::new(PoolTransaction { bytes, facts })
+    }
+
     fn checking(number: u32, source: Source, answer: Option<Asker>) -> PendingCheck {
-        let previous = OutPoint { txid: TxId(Hash([7; 32])), index: number };
-        let inputs = vec![TxInput { previous }];
-        let body = TransactionBody { version: 1, chain_id: ChainId(7), inputs, outputs: vec![OUTPUT] };
-        let transaction = Arc::new(body.sign(&[&SecretKey::development("test", 1)]));
         let pool = Pool::new(PoolLimits::default(), Height::GENESIS);
-        let candidate = pool.check(Instant(0), transaction, source, &Anything).unwrap();
+        let candidate = pool.check(Instant(0), transaction(number, 10_000 + number), source, &Anything).unwrap();
         PendingCheck { candidate, answer, since: Instant(0) }
+    }
+
+    #[test]
+    fn a_child_waits_for_who_produces_what_it_consumes() {
+        let mut queue = CheckQueue::default();
+        let parent = checking(1, Source::Local, None);
+        let facts = parent.candidate.transaction().facts.clone();
+        queue.push(parent);
+        assert_eq!((queue.producer(&facts.produces[0]), queue.producer(&facts.consumes[0])), (Some(facts.id), None));
+        let child = transaction(10_001, 10_002);
+        queue.push_child(facts.id, PendingChild { transaction: child.clone(), answer: None });
+        assert_eq!(queue.producer(&child.facts.produces[0]), Some(child.facts.id), "grandchildren wait for it");
+        // Another that produces the same is checked last: who depends on it waits for that one.
+        let other = transaction(2, 10_001);
+        queue.push_child(facts.id, PendingChild { transaction: other.clone(), answer: None });
+        let finished = queue.finished(&facts);
+        assert_eq!(
+            finished.iter().map(|child| child.transaction.facts.id).collect::<Vec<_>>(),
+            [child.facts.id, other.facts.id]
+        );
+        assert_eq!(queue.producer(&facts.produces[0]), Some(other.facts.id));
+        for child in [child, other] {
+            assert!(queue.finished(&child.facts).is_empty());
+        }
+        assert!(queue.producers.is_empty() && queue.len() == 1);
     }
 
     fn peer(n: u64) -> Source {

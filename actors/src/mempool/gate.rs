@@ -6,13 +6,14 @@ use actix::Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use timed_chain::PoolTransaction;
 use timed_mempool::{Budget, RefusalEpisode};
-use timed_primitives::{Amount, Clock, Transaction, TxId};
+use timed_primitives::{Amount, Clock, TxId};
 use tokio::sync::oneshot;
 
 /// What the actor published last of how much may come in, and what has entered since. All weights: see [`timed_mempool::weight`].
 #[derive(Debug, Default)]
-struct Published {
+struct PublishedBudget {
     clients: AtomicU64,
     drain: AtomicU64,
     checked: AtomicU64,
@@ -26,7 +27,7 @@ struct Published {
 
 /// Read by whoever submits, written by the actor. Single values are atomic; that two of them are of different moments does no harm.
 pub struct SubmissionGate {
-    published: Published,
+    published: PublishedBudget,
     episode: Mutex<RefusalEpisode>,
     clock: Arc<dyn Clock>,
 }
@@ -50,7 +51,7 @@ pub struct AdmissionView {
 
 impl SubmissionGate {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { published: Published::default(), episode: Mutex::default(), clock }
+        Self { published: PublishedBudget::default(), episode: Mutex::default(), clock }
     }
 
     /// What may come in from now, beside what is on its way already; `transactions` wait.
@@ -124,12 +125,6 @@ pub(super) struct Ticket {
     weight: u64,
 }
 
-impl Ticket {
-    pub(super) fn weight(&self) -> u64 {
-        self.weight
-    }
-}
-
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.gate.published.entering.fetch_sub(self.weight, Ordering::Relaxed);
@@ -166,10 +161,10 @@ impl Submissions {
     /// [`SubmitError`]; [`SubmitError::Busy`] at once, before the transaction is inspected.
     pub async fn submit(
         &self,
-        transaction: Arc<Transaction>,
+        transaction: Arc<PoolTransaction>,
         fee_rate_max: Option<Amount>,
     ) -> Result<TxId, SubmitError> {
-        let weight = timed_mempool::weight(transaction.size_bytes(), transaction.witnesses.len());
+        let weight = timed_mempool::weight(transaction.facts.size_bytes, transaction.facts.signatures);
         let ticket = self.gate.enter(weight)?;
         let (outcome, answered) = oneshot::channel();
         // The gate bounds what is on its way, so the mailbox need not.

@@ -5,8 +5,9 @@ use crate::ledger::Committed;
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use timed_chain::TransactionFacts;
 use timed_mempool::Admission;
-use timed_primitives::{Block, Instant, TxId};
+use timed_primitives::{Height, Instant, TxId};
 
 /// Transactions of one part. A block of a light load is one part, done at once.
 const PART: usize = 256;
@@ -20,7 +21,8 @@ pub(super) struct Jobs {
 
 enum Job {
     Commit {
-        block: Arc<Block>,
+        height: Height,
+        transactions: Arc<[TransactionFacts]>,
         next: usize,
         /// Weight that had left the pool by blocks before this one.
         included_before: u64,
@@ -41,10 +43,11 @@ impl Jobs {
 impl MempoolActor {
     /// A block is applied on the chain.
     pub(super) fn begin_commit(&mut self, committed: Committed, ctx: &mut Context<Self>) {
-        let block = committed.block;
-        self.pool.begin_commit(block.height());
+        let Committed { block, transactions, .. } = committed;
+        let height = block.height();
+        self.pool.begin_commit(height);
         self.pool.on_decided(block.id());
-        self.begin(Job::Commit { block, next: 0, included_before: 0, has_finality: false }, ctx);
+        self.begin(Job::Commit { height, transactions, next: 0, included_before: 0, has_finality: false }, ctx);
     }
 
     /// The chain is to be asked again about all transactions.
@@ -84,14 +87,16 @@ impl MempoolActor {
     /// What is left of a job after its next part.
     fn part_of(&mut self, job: Job, now: Instant, ctx: &mut Context<Self>) -> Option<Job> {
         match job {
-            Job::Commit { block, next, included_before, has_finality } => {
+            Job::Commit { height, transactions, next, included_before, has_finality } => {
                 let before = if next == 0 { self.pool.included_weight() } else { included_before };
-                let end = (next + PART).min(block.transactions.len());
-                let has_finality = self.commit_part(now, &block, next, end, ctx) || has_finality;
-                if end < block.transactions.len() {
-                    return Some(Job::Commit { block, next: end, included_before: before, has_finality });
+                let end = (next + PART).min(transactions.len());
+                let part = transactions.get(next..end).unwrap_or_default();
+                let has_finality = self.commit_part(now, height, part, ctx) || has_finality;
+                if end < transactions.len() {
+                    let included_before = before;
+                    return Some(Job::Commit { height, transactions, next: end, included_before, has_finality });
                 }
-                self.pool.end_commit(now, block.height());
+                self.pool.end_commit(now, height);
                 self.on_block_applied(now, before);
                 // Consensus takes the pool to be empty when a block is final; the true state is reported to it.
                 self.reported_payload = None;
@@ -104,7 +109,8 @@ impl MempoolActor {
                 let ids = if next == 0 { self.pool.ids() } else { ids };
                 let end = (next + PART).min(ids.len());
                 let part = ids.get(next..end).unwrap_or_default();
-                let removed = self.pool.revalidate_part(self.pool.height(), &self.chain, part);
+                // What cannot be read ends the process.
+                let removed = self.pool.revalidate_part(self.pool.height(), &self.rules, part).ok()?;
                 self.on_left(&removed);
                 (end < ids.len()).then_some(Job::Revalidate { ids, next: end })
             }
@@ -112,17 +118,21 @@ impl MempoolActor {
     }
 
     /// Takes out some transactions of a block. Returns whether one of them had waited here.
-    fn commit_part(&mut self, now: Instant, block: &Block, from: usize, to: usize, ctx: &mut Context<Self>) -> bool {
-        let transactions = block.transactions.get(from..to).unwrap_or_default();
-        let part: Vec<_> = transactions.iter().map(|transaction| (transaction.id(), transaction)).collect();
-        let arrived: Vec<Instant> = part.iter().filter_map(|(id, _)| self.pool.arrived(id)).collect();
+    fn commit_part(
+        &mut self,
+        now: Instant,
+        height: Height,
+        part: &[TransactionFacts],
+        ctx: &mut Context<Self>,
+    ) -> bool {
+        let arrived: Vec<Instant> = part.iter().filter_map(|facts| self.pool.arrived(&facts.id)).collect();
         for at in &arrived {
             self.finality.record(now.since(*at));
         }
-        let removed = self.pool.commit_part(now, block.height(), part.iter().copied());
+        let removed = self.pool.commit_part(now, height, part);
         self.on_left(&removed);
-        for (id, _) in &part {
-            let actions = self.relay.on_available(id);
+        for facts in part {
+            let actions = self.relay.on_available(&facts.produces);
             self.carry_out(actions, ctx);
         }
         !arrived.is_empty()

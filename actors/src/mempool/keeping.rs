@@ -11,10 +11,11 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use timed_chain::PoolTransaction;
 use timed_mempool::{
     KeptRecord, KeptTransaction, Loss, LossCounts, LossReason, Losses, POOL_FILE, PoolFile, RemovalReason, Removed,
 };
-use timed_primitives::{Instant, Transaction, TxId, UnixTime};
+use timed_primitives::{Instant, TxId, UnixTime};
 use tokio::sync::oneshot;
 use tracing::{debug, error, info, warn};
 
@@ -112,7 +113,7 @@ impl Keeping {
 
     fn push(&mut self, record: KeptRecord) {
         let size = match &record {
-            KeptRecord::Waiting(kept) => kept.transaction.size_bytes(),
+            KeptRecord::Waiting(kept) => kept.transaction.facts.size_bytes,
             KeptRecord::Lost(_) => 0,
         };
         if self.pending.len() >= PENDING_MAX || self.pending_bytes + size > PENDING_BYTES_MAX {
@@ -128,7 +129,7 @@ impl Keeping {
     }
 
     /// A client's transaction is in the pool.
-    fn on_waiting(&mut self, transaction: Arc<Transaction>, txid: TxId, arrived: UnixTime) {
+    fn on_waiting(&mut self, transaction: Arc<PoolTransaction>, txid: TxId, arrived: UnixTime) {
         self.losses.remove(&txid);
         if self.ours.insert(txid) {
             self.push(KeptRecord::Waiting(KeptTransaction { transaction, arrived, is_ours: true }));

@@ -1,21 +1,21 @@
 //! The messages of the mempool, and what it publishes.
 
-use super::Refusal;
 use super::checking::Asker;
 use super::gate::Ticket;
 use crate::finality::FinalitySummary;
 use actix::{Message, MessageResponse, Recipient};
 use std::sync::Arc;
 use std::time::Duration;
+use timed_chain::{PoolTransaction, Resource};
 use timed_consensus::Payload;
-use timed_mempool::{Conflict, EntryInfo, Loss, LossCounts, OutputState, PoolInfo, RelayStats};
-use timed_primitives::{Amount, BlockId, Height, OutPoint, Transaction, TxId};
+use timed_mempool::{Conflict, EntryInfo, Loss, LossCounts, PoolInfo, Reject, RelayStats, ResourceState};
+use timed_primitives::{Amount, BlockId, Height, TxId};
 
 /// A transaction from this node's operator that the gate let through: see [`super::Submissions`].
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Submit {
-    pub(super) transaction: Arc<Transaction>,
+    pub(super) transaction: Arc<PoolTransaction>,
     /// Gets its id, or why it is not taken. Closed when nobody wants to know any more.
     pub(super) answer: Asker,
     pub(super) ticket: Ticket,
@@ -26,7 +26,7 @@ pub(crate) struct Submit {
 pub enum SubmitError {
     /// It is refused.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] Reject),
     /// A signature does not fit.
     #[error("a signature is invalid; sign the transaction for this chain with the keys of the outputs it spends")]
     BadSignature,
@@ -67,14 +67,14 @@ pub enum SubmitError {
 #[rtype(result = "Vec<Result<Amount, SubmitError>>")]
 pub struct TestAccept {
     /// The transactions.
-    pub transactions: Vec<Arc<Transaction>>,
+    pub transactions: Vec<Arc<PoolTransaction>>,
     /// Highest fee for 1,000 bytes, if there is a limit.
     pub fee_rate_max: Option<Amount>,
 }
 
 /// Asks for the best transactions on top of a block; answered when that block is applied here.
 #[derive(Message)]
-#[rtype(result = "Option<Vec<Arc<Transaction>>>")]
+#[rtype(result = "Option<Vec<Arc<PoolTransaction>>>")]
 pub struct BuildPayload {
     /// The block they come after.
     pub parent: BlockId,
@@ -84,7 +84,7 @@ pub struct BuildPayload {
     pub bytes_max: usize,
 }
 
-/// The ledger did not apply what the pool offered: every transaction is checked against the chain again.
+/// The chain did not apply what the pool offered: every transaction is checked against the chain again.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Revalidate;
@@ -154,22 +154,22 @@ pub struct KeepStatus {
     pub restoring: usize,
 }
 
-/// Asks for every output that a transaction in the pool spends.
+/// Asks for every resource that a transaction in the pool consumes.
 #[derive(Message)]
-#[rtype(result = "Vec<OutPoint>")]
-pub struct ListSpends;
+#[rtype(result = "Vec<Resource>")]
+pub struct ListConsumed;
 
 /// Asks for all transactions in the pool, oldest first.
 #[derive(Message)]
 #[rtype(result = "Vec<EntryInfo>")]
 pub struct ListEntries;
 
-/// Asks where outputs stand.
+/// Asks where resources stand.
 #[derive(Message)]
-#[rtype(result = "Vec<Option<OutputState>>")]
-pub struct OutputStates(pub Vec<OutPoint>);
+#[rtype(result = "Vec<Option<ResourceState>>")]
+pub struct ResourceStates(pub Vec<Resource>);
 
-/// Asks for the second spends seen, oldest first.
+/// Asks for the second consumers seen, oldest first.
 #[derive(Message)]
 #[rtype(result = "Vec<Conflict>")]
 pub struct ListConflicts;

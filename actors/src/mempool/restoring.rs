@@ -30,7 +30,7 @@ pub(super) struct Restoring {
 impl Restoring {
     /// With what an earlier run left; says in the log what was wrong with the file.
     pub(super) fn new(found: Vec<(usize, KeptTransaction)>, expiry: Duration) -> Self {
-        let ids = found.iter().map(|(_, kept)| kept.transaction.id()).collect();
+        let ids = found.iter().map(|(_, kept)| kept.transaction.facts.id).collect();
         Self { waiting: found.into(), checking: Vec::new(), ids, expiry, back: 0, gone: 0 }
     }
 
@@ -119,14 +119,14 @@ impl MempoolActor {
 
     /// All but its signatures; what is refused is settled.
     fn check_kept(&mut self, now: Instant, kept: &KeptTransaction) -> Option<Candidate> {
-        let txid = kept.transaction.id();
+        let txid = kept.transaction.facts.id;
         let age = self.clock.unix().since(kept.arrived);
         if age >= self.restoring.expiry {
             self.on_not_restored(txid, kept.is_ours, LossReason::Expired);
             return None;
         }
         let micros = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-        match self.pool.check(now, kept.transaction.clone(), Source::Local, &self.chain) {
+        match self.pool.check(now, kept.transaction.clone(), Source::Local, &self.rules) {
             Ok(candidate) => Some(candidate.arrived_at(Instant(now.0.saturating_sub(micros)))),
             Err(reject) => {
                 self.on_kept_refused(txid, kept.is_ours, &reject);
@@ -141,7 +141,7 @@ impl MempoolActor {
             return self.on_not_restored(txid, is_ours, LossReason::Invalid);
         }
         self.verified.insert([candidate.full_id()]);
-        match self.pool.admit(now, candidate, &self.chain) {
+        match self.pool.admit(now, candidate, &self.rules) {
             Ok(admitted) => {
                 self.restoring.ids.remove(&txid);
                 self.restoring.back += 1;
@@ -149,7 +149,8 @@ impl MempoolActor {
                     self.keeping.on_restored(txid);
                 }
                 self.on_left(&admitted.evicted);
-                let actions = self.relay.on_admitted(now, &admitted.txid, admitted.full_id);
+                let facts = &admitted.transaction.facts;
+                let actions = self.relay.on_admitted(now, facts.full_id, &facts.produces);
                 self.admission.on_pooled(now);
                 self.carry_out(actions, ctx);
             }
@@ -157,7 +158,11 @@ impl MempoolActor {
         }
     }
 
-    fn on_kept_refused<R>(&mut self, txid: TxId, is_ours: bool, reject: &Reject<R>) {
+    fn on_kept_refused(&mut self, txid: TxId, is_ours: bool, reject: &Reject) {
+        if let Reject::Unreadable(_) = reject {
+            // The process is ending, and the file keeps it.
+            return;
+        }
         match LossReason::of_refusal(reject) {
             Some(reason) => self.on_not_restored(txid, is_ours, reason),
             // Final since, or here already, by a peer.

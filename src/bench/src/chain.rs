@@ -5,12 +5,14 @@ use anyhow::Context as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_ledger::{Assembled, Draft, Genesis, Ledger, Store};
-use timed_primitives::transaction::TRANSACTION_VERSION;
+use timed_chain::{Assembled, Draft, PoolTransaction, Store, TransactionFault, tables_of};
+use timed_ledger::{
+    Genesis, KeyHash, Ledger, Lock, OutPoint, PaymentApplication, TRANSACTION_VERSION, Transaction, TransactionBody,
+    TxInput, TxOutput, transactions_of,
+};
 use timed_primitives::vote::vote_signing_bytes;
 use timed_primitives::{
-    Amount, Block, ChainId, CommitCertificate, CommitSignature, Disk, KeyHash, Lock, OutPoint, Round, SecretKey,
-    Transaction, TransactionBody, TxInput, TxOutput, VoteKind, encode,
+    Amount, Block, ChainId, CommitCertificate, CommitSignature, Disk, Round, SecretKey, VoteKind, encode,
 };
 use timed_store::DataDir;
 
@@ -36,7 +38,7 @@ pub(super) struct Made {
 /// When the folder cannot be written, or the ledger refuses a block.
 pub(super) fn make_chain(folder: &Path, blocks: u32) -> anyhow::Result<Made> {
     let data = DataDir::open(folder, ChainMaker::genesis().hash())?;
-    let mut maker = ChainMaker::start(&data.disk(), Arc::new(data.open_store()?))?;
+    let mut maker = ChainMaker::start(&data.disk(), Arc::new(data.open_store(&tables_of::<PaymentApplication>())?))?;
     let (mut transactions, mut bytes) = (0, 0);
     for _ in 0..blocks {
         let made = maker.full_block()?;
@@ -76,7 +78,7 @@ impl ChainMaker {
     /// When the ledger cannot be opened or refuses a block.
     pub(super) fn start(disk: &dyn Disk, store: Arc<dyn Store>) -> anyhow::Result<Self> {
         let genesis = Self::genesis();
-        let ledger = Ledger::open(genesis.clone(), disk, store)?;
+        let ledger = timed_ledger::open(genesis.clone(), disk, store)?;
         let validators = (1..=VALIDATORS).map(|id| SecretKey::development("consensus", id)).collect();
         let mut maker = Self { ledger, chain_id: genesis.chain_id, validators, coins: Vec::new() };
         let payment_bytes = maker.payment(&maker.sample(&genesis)).size_bytes();
@@ -85,7 +87,7 @@ impl ChainMaker {
         let mut transactions = Vec::new();
         for (outpoint, output) in genesis.unspent().take(count.div_ceil(SPLIT_INTO)) {
             let split = maker.split(outpoint, output.amount, &rich, count);
-            transactions.push(Arc::new(split.context("a coin of genesis is too small")?));
+            transactions.push(Arc::new(PoolTransaction::of(&split.context("a coin of genesis is too small")?)));
         }
         maker.verify_known(&transactions);
         let block = maker.assemble(transactions)?;
@@ -136,38 +138,42 @@ impl ChainMaker {
     }
 
     /// One payment of each coin; together they fill a block.
-    pub(super) fn payments(&self) -> Vec<Arc<Transaction>> {
+    pub(super) fn payments(&self) -> Vec<Arc<PoolTransaction>> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let share = self.coins.len().div_ceil(threads).max(1);
         std::thread::scope(|scope| {
             let signers: Vec<_> = self
                 .coins
                 .chunks(share)
-                .map(|coins| scope.spawn(|| coins.iter().map(|c| Arc::new(self.payment(c))).collect::<Vec<_>>()))
+                .map(|coins| {
+                    scope.spawn(|| {
+                        coins.iter().map(|c| Arc::new(PoolTransaction::of(&self.payment(c)))).collect::<Vec<_>>()
+                    })
+                })
                 .collect();
             signers.into_iter().flat_map(|signer| signer.join().unwrap_or_default()).collect()
         })
     }
 
     /// They were signed here: nothing of them has to be checked.
-    pub(super) fn verify_known(&self, transactions: &[Arc<Transaction>]) {
-        self.ledger.verified().insert(transactions.iter().map(|transaction| transaction.full_id()));
+    pub(super) fn verify_known(&self, transactions: &[Arc<PoolTransaction>]) {
+        self.ledger.verified().insert(transactions.iter().map(|transaction| transaction.facts.full_id));
     }
 
     /// A block of what fits, on top of the tip.
     ///
     /// # Errors
     /// When the ledger refuses.
-    pub(super) fn assemble(&mut self, transactions: Vec<Arc<Transaction>>) -> anyhow::Result<Arc<Block>> {
+    pub(super) fn assemble(&mut self, transactions: Vec<Arc<PoolTransaction>>) -> anyhow::Result<Arc<Block>> {
         let tip = self.ledger.tip();
-        let Assembled { block, left_out } = self.ledger.assemble(Draft {
+        let Assembled { block, left_out, .. } = self.ledger.assemble(Draft {
             time: tip.time.plus(BLOCK_INTERVAL),
             proposer: self.validators.first().context("nobody votes")?.public(),
             first_round: Round::ZERO,
             parent_certificate: tip.certificate,
             transactions,
         })?;
-        let is_room = |error: &_| matches!(error, timed_ledger::TransactionError::NoRoom { .. });
+        let is_room = |error: &_| matches!(error, TransactionFault::NoRoom { .. });
         if let Some((txid, error)) = left_out.iter().find(|(_, error)| !is_room(error)) {
             anyhow::bail!("payment {txid} of the benchmark does not apply: {error}");
         }
@@ -192,8 +198,9 @@ impl ChainMaker {
     /// # Errors
     /// When the ledger refuses.
     pub(super) fn commit(&mut self, block: Arc<Block>) -> anyhow::Result<()> {
+        let transactions = transactions_of(&block.payload);
         let spent: std::collections::BTreeMap<_, _> =
-            block.transactions.iter().filter_map(|t| Some((t.body.inputs.first()?.previous, t))).collect();
+            transactions.iter().filter_map(|t| Some((t.body.inputs.first()?.previous, t))).collect();
         for coin in &mut self.coins {
             if let Some(transaction) = spent.get(&coin.outpoint)
                 && let Some((outpoint, change)) = transaction.outputs().last()
@@ -214,7 +221,7 @@ impl ChainMaker {
         let payments = self.payments();
         self.verify_known(&payments);
         let block = self.assemble(payments)?;
-        let made = (block.transactions.len(), encode(&*block).len());
+        let made = (transactions_of(&block.payload).len(), encode(&*block).len());
         self.commit(block)?;
         Ok(made)
     }
@@ -225,7 +232,7 @@ impl ChainMaker {
     /// When it cannot be read.
     pub(super) fn certified_tip(&self) -> anyhow::Result<(Arc<Block>, CommitCertificate)> {
         let view = self.ledger.reader().view();
-        let block = view.block(view.tip().height)?.context("the chain is empty")?;
+        let block = view.decided(view.height())?.context("the chain is empty")?.block;
         let certificate = self.certify(&block);
         Ok((block, certificate))
     }

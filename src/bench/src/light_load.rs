@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use timed_cli::NodeConnection;
-use timed_primitives::{Address, KeyHash, Network, SecretKey};
+use timed_ledger::{Address, KeyHash};
+use timed_primitives::{Network, SecretKey};
 
 /// Longest wait of one question for a new block.
 const WAIT_MS: u64 = 500;

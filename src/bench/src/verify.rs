@@ -9,12 +9,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use timed_ledger::{Ledger, LedgerReader, MemoryStore, TransactionError, check_transaction};
-use timed_mempool::{Chain, Pool, PoolLimits, Source};
-use timed_primitives::{
-    Amount, Block, CommitCertificate, MemoryDisk, OutPoint, SecretKey, SignedItem, Transaction, TxId, TxOutput, decode,
-    encode, verify_batch,
-};
+use timed_chain::{History as _, MemoryStore, TransactionRules as _};
+use timed_ledger::{Ledger, Transaction, transactions_of};
+use timed_mempool::{Pool, PoolLimits, Source};
+use timed_primitives::{Block, CommitCertificate, MemoryDisk, SecretKey, SignedItem, encode, verify_batch};
 
 /// Signatures in a batch.
 const BATCHES: [usize; 5] = [1, 16, 64, 256, 1024];
@@ -57,7 +55,7 @@ pub(super) fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
         checked: median(checked),
         unknown: median(unknown),
         known: median(known),
-        transactions: block.block.transactions.len(),
+        transactions: block.encoded.len(),
         bytes: encode(&*block.block).len(),
     };
     match arguments.json {
@@ -167,14 +165,14 @@ impl FullBlock {
         let payments = maker.payments();
         maker.verify_known(&payments);
         let block = maker.assemble(payments)?;
-        let encoded = block.transactions.iter().map(encode).collect();
+        let encoded = transactions_of(&block.payload).iter().map(encode).collect();
         Ok(Self { below, block, encoded })
     }
 
     /// The chain below the block, by a node that has seen nothing of it.
     fn chain(&self) -> anyhow::Result<Ledger> {
         let store = Arc::new(MemoryStore::default());
-        let mut ledger = Ledger::open(ChainMaker::genesis(), &MemoryDisk::default(), store)?;
+        let mut ledger = timed_ledger::open(ChainMaker::genesis(), &MemoryDisk::default(), store)?;
         let (block, certificate) = self.below.clone();
         ledger.commit(block, certificate)?;
         Ok(ledger)
@@ -182,15 +180,15 @@ impl FullBlock {
 
     /// Seconds for all its transactions to pass the mempool, from bytes to being in the pool.
     fn check_all(&self) -> anyhow::Result<f64> {
-        let chain = DecidedChain(self.chain()?.reader());
-        let mut pool = Pool::new(PoolLimits::default(), chain.0.tip().height);
+        let rules = self.chain()?.reader();
+        let mut pool = Pool::new(PoolLimits::default(), rules.tip().height);
         let now = timed_primitives::Instant(1);
         let start = thread_cpu_time();
         for batch in self.encoded.chunks(POOL_BATCH) {
             let (mut candidates, mut items) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
             for bytes in batch {
-                let transaction = Arc::new(decode::<Transaction>(bytes)?);
-                let candidate = pool.pre_check(now, transaction, Source::Local, &chain);
+                let transaction = Arc::new(rules.parse(bytes.clone().into())?);
+                let candidate = pool.pre_check(now, transaction, Source::Local, &rules);
                 let mut candidate =
                     candidate.map_err(|reason| anyhow::anyhow!("a valid payment was refused: {reason:?}"))?;
                 items.extend(candidate.take_signed_items());
@@ -198,7 +196,7 @@ impl FullBlock {
             }
             anyhow::ensure!(verify_batch(&items), "a valid signature was refused");
             for candidate in candidates {
-                let admitted = pool.admit(now, candidate, &chain);
+                let admitted = pool.admit(now, candidate, &rules);
                 admitted.map_err(|reason| anyhow::anyhow!("a valid payment was refused: {reason:?}"))?;
             }
         }
@@ -209,7 +207,7 @@ impl FullBlock {
     fn validate(&self, repetition: u64, is_known: bool) -> anyhow::Result<f64> {
         let mut ledger = self.chain()?;
         if is_known {
-            ledger.verified().insert(self.block.transactions.iter().map(Transaction::full_id));
+            ledger.verified().insert(transactions_of(&self.block.payload).iter().map(Transaction::full_id));
         }
         // As it comes from the network: decoded anew, nothing of it in a cache.
         let mut block = (*self.block).clone();
@@ -218,25 +216,5 @@ impl FullBlock {
         let start = thread_cpu_time();
         ledger.validate(&block)?;
         Ok((thread_cpu_time().saturating_sub(start)).as_secs_f64())
-    }
-}
-
-/// The decided chain for the pool, as the daemon wires it.
-struct DecidedChain(LedgerReader);
-
-impl Chain for DecidedChain {
-    type Refusal = TransactionError;
-
-    fn output(&self, outpoint: &OutPoint) -> Option<TxOutput> {
-        self.0.output(outpoint).ok().flatten().map(|entry| entry.output)
-    }
-
-    fn check(&self, transaction: &Transaction, spent: &[TxOutput]) -> Result<Amount, TransactionError> {
-        let genesis = self.0.genesis();
-        check_transaction(transaction, genesis.chain_id, &genesis.parameters, spent)
-    }
-
-    fn is_known(&self, txid: &TxId) -> bool {
-        self.0.is_confirmed(txid).unwrap_or(false)
     }
 }

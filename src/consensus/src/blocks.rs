@@ -132,11 +132,11 @@ impl Blocks {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use timed_primitives::{ChainId, Hash, Header, Round, UnixTime};
 
-    fn block(height: u64, proposer: u8, nonce: u64) -> (BlockId, Arc<Block>) {
+    pub(crate) fn block(height: u64, proposer: u8, nonce: u64) -> (BlockId, Arc<Block>) {
         let header = Header {
             version: 1,
             chain_id: ChainId(1),
@@ -153,7 +153,7 @@ mod tests {
             evidence_root: Hash::ZERO,
             parameters_hash: Hash::ZERO,
         };
-        let block = Block { header, parent_certificate: None, transactions: vec![] };
+        let block = Block { header, parent_certificate: None, payload: Default::default() };
         (block.id(), Arc::new(block))
     }
 

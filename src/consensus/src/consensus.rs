@@ -10,7 +10,7 @@ use crate::inbound::Future;
 use crate::journal::{Journal, JournalEntry, TimeoutStep};
 use crate::key_use::KeyUses;
 use crate::leaders::LeaderOrder;
-use crate::messages::{ChainStart, CoreConfig, CoreOpenError, FatalError, Gossip, Input, Output, Payload, Tip};
+use crate::messages::{ChainStart, CoreConfig, CoreOpenError, FatalError, Gossip, Input, Output, Payload};
 use crate::peers::Peers;
 use crate::quorum::quorum_line;
 use crate::signing::{Signing, SigningOff, SigningStatus};
@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{
-    Block, BlockId, CommitCertificate, Disk, Height, Instant, PublicKey, Round, UnixTime, VoteKind,
+    Block, BlockId, CommitCertificate, Disk, Height, Instant, PublicKey, Round, Tip, UnixTime, VoteKind,
 };
 
 /// Free bytes of the journal below which nothing more is signed at this height: one step writes at most a block and some votes.
@@ -122,7 +122,8 @@ impl Consensus {
     /// # Errors
     /// [`CoreOpenError`] when the disk refuses, or the journal is damaged; nothing is overwritten then.
     pub fn open(config: CoreConfig, disk: &dyn Disk, chain: ChainStart) -> Result<Self, CoreOpenError> {
-        let (journal, recovered) = Journal::open(disk, config.journal_step_bytes, config.journal_bytes_max)?;
+        let (journal, recovered) =
+            Journal::open(disk, config.journal_step_bytes, config.journal_bytes_max, config.payload_format)?;
         let mut guard = Guard::open(disk)?;
         let ChainStart { tip, validators: set, tip_validators: tip_set, recent } = chain;
         let height = tip.height.next();

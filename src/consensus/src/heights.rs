@@ -8,7 +8,7 @@ use crate::guard::{Memory, SignedRecord};
 use crate::idle::{IdleRule, ParentCommit};
 use crate::journal::JournalEntry;
 use crate::leaders::LeaderRecord;
-use crate::messages::{CommittedBlocks, FatalError, Gossip, Output, Tip};
+use crate::messages::{CommittedBlocks, FatalError, Gossip, Output};
 use crate::quorum::{is_more_than_third, is_quorum, power_of};
 use crate::signing::SigningOff;
 use crate::timers::Timer;
@@ -17,7 +17,7 @@ use crate::votes::Votes;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_primitives::planted::{Bug, is_planted};
-use timed_primitives::{Block, CommitCertificate, Height, PublicKey, Round, UnixTime};
+use timed_primitives::{Block, CommitCertificate, Height, PublicKey, Round, Tip, UnixTime};
 
 /// How long the first height waits to hear from a quorum. After it the node goes on with those it hears: links may be cut. It
 /// never signs while it hears nobody, or before it has caught up with those it hears: what it forgot may be there.
@@ -398,7 +398,8 @@ impl Consensus {
         let certificate = self.with_all_precommits(certificate);
         self.remember_previous(last, &certificate, &decided_by);
         let header = &last.header;
-        self.tip = Tip { height: header.height, id: last.id(), time: header.time, certificate: Some(certificate) };
+        let (height, time, state_commitment) = (header.height, header.time, header.state_commitment);
+        self.tip = Tip { height, id: last.id(), time, state_commitment, certificate: Some(certificate) };
         self.tip_set = decided_by;
         self.set = validators;
         self.leaders.set_validators(&self.set);

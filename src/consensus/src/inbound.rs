@@ -317,7 +317,7 @@ impl Consensus {
         if !is_possible || self.blocks.contains(&id) {
             return;
         }
-        if !block.is_whole() {
+        if !block.is_whole(self.config.payload_format) {
             return self.refuse(from, GossipOffence::BadBlock);
         }
         let named = self.votes.named_blocks();

@@ -10,7 +10,9 @@ use crate::messages::Evidence;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use timed_primitives::{ChainId, CommitCertificate, Disk, DiskFile, Height, Proposal, PublicKey, Round, Vote};
+use timed_primitives::{
+    ChainId, CommitCertificate, Disk, DiskFile, Height, PayloadFormat, Proposal, PublicKey, Round, Vote,
+};
 
 /// Something a validator signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,27 +86,27 @@ pub struct JournalContents {
 ///
 /// # Errors
 /// [`JournalError::Io`] when the disk refuses. Damage is no error here, but part of the answer.
-pub fn read_journal(disk: &dyn Disk) -> Result<JournalContents, JournalError> {
+pub fn read_journal(disk: &dyn Disk, format: PayloadFormat) -> Result<JournalContents, JournalError> {
     let content = |file| read_whole(disk, file).map_err(|source| JournalError::Io { file, source });
     let contents = [content(JOURNAL_FILES[0])?, content(JOURNAL_FILES[1])?];
     let found = [scan(&contents[0]), scan(&contents[1])];
-    let (newest, damage) = match newest(&contents, &found) {
+    let (newest, damage) = match newest(&contents, &found, format) {
         Ok(newest) => (newest.map(|n| (n.generation, n.height)), None),
         Err(damage) => (None, Some(damage)),
     };
-    let read = |((file, content), found): ((_, &Vec<u8>), &Vec<IntactBatch>)| batches_of(file, content, found);
+    let read = |((file, content), found): ((_, &Vec<u8>), &Vec<IntactBatch>)| batches_of(file, content, found, format);
     let batches = JOURNAL_FILES.into_iter().zip(&contents).zip(&found).flat_map(read).collect();
     Ok(JournalContents { batches, newest, damage })
 }
 
 /// The intact batches in a piece of a journal file that begins where a batch may.
-pub fn batches_in(file: &'static str, content: &[u8]) -> Vec<JournalBatch> {
-    batches_of(file, content, &scan(content))
+pub fn batches_in(file: &'static str, content: &[u8], format: PayloadFormat) -> Vec<JournalBatch> {
+    batches_of(file, content, &scan(content), format)
 }
 
-fn batches_of(file: &'static str, content: &[u8], found: &[IntactBatch]) -> Vec<JournalBatch> {
+fn batches_of(file: &'static str, content: &[u8], found: &[IntactBatch], format: PayloadFormat) -> Vec<JournalBatch> {
     let read = |batch: &IntactBatch| {
-        let entries = decode_entries(&content[batch.payload.clone()])?;
+        let entries = decode_entries(&content[batch.payload.clone()], format)?;
         Some(JournalBatch {
             file,
             offset: batch.offset as u64,
@@ -259,7 +261,7 @@ mod tests {
     /// Heights 5 and 6, the second with two batches.
     fn written() -> MemoryDisk {
         let disk = MemoryDisk::default();
-        let (mut journal, _) = Journal::open(&disk, 8192, 1 << 20).unwrap();
+        let (mut journal, _) = Journal::open(&disk, 8192, 1 << 20, PayloadFormat::EMPTY).unwrap();
         let prevote = vote(2, 6, VoteKind::Prevote, Some(1));
         let polka = PolkaCertificate {
             height: Height(6),
@@ -289,7 +291,7 @@ mod tests {
     fn a_journal_is_read_with_all_its_generations_and_left_as_it_is() {
         let disk = written();
         let before = contents(&disk);
-        let read = read_journal(&disk).unwrap();
+        let read = read_journal(&disk, PayloadFormat::EMPTY).unwrap();
         assert_eq!(read.newest, Some((2, Height(6))));
         assert!(read.damage.is_none());
         let found: Vec<_> = read.batches.iter().map(|b| (b.file, b.offset == 0, b.generation, b.height.0)).collect();
@@ -301,10 +303,10 @@ mod tests {
     #[test]
     fn damage_and_a_torn_tail_are_distinguished_and_nothing_is_cut() {
         let disk = written();
-        let second = read_journal(&disk).unwrap().batches[1].offset as usize;
+        let second = read_journal(&disk, PayloadFormat::EMPTY).unwrap().batches[1].offset as usize;
         disk.damage(JOURNAL_FILES[0], |bytes| bytes[second + 41] ^= 1).unwrap();
         let before = contents(&disk);
-        let torn = read_journal(&disk).unwrap();
+        let torn = read_journal(&disk, PayloadFormat::EMPTY).unwrap();
         assert_eq!((torn.newest, torn.batches.len()), (Some((2, Height(6))), 2));
         assert!(torn.damage.is_none());
 
@@ -313,7 +315,7 @@ mod tests {
             bytes[41] ^= 1;
         })
         .unwrap();
-        let damaged = read_journal(&disk).unwrap();
+        let damaged = read_journal(&disk, PayloadFormat::EMPTY).unwrap();
         assert!(matches!(damaged.damage, Some(JournalError::Damaged { file: "journal-a", offset: 0 })));
         assert_eq!((damaged.newest, damaged.batches.len()), (None, 2));
         assert_eq!(contents(&disk)[1], before[1]);

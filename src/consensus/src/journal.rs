@@ -18,7 +18,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{
-    Block, BlockId, Disk, DiskFile, Height, PolkaCertificate, Proposal, PublicKey, Round, Vote, rewrite_and_sync,
+    Block, BlockId, Disk, DiskFile, Height, PayloadFormat, PolkaCertificate, Proposal, PublicKey, Round, Vote,
+    rewrite_and_sync,
 };
 
 /// Names of the two files, by parity of the generation.
@@ -35,6 +36,9 @@ pub(crate) enum TimeoutStep {
     Prevote,
     Precommit,
 }
+
+/// Number of [`JournalEntry::Block`] in stored bytes.
+const BLOCK_ENTRY: u8 = 5;
 
 /// Something that the engine acted on, in order.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -108,6 +112,7 @@ pub(crate) struct Journal {
     pending: Vec<u8>,
     step_bytes: u64,
     bytes_max: u64,
+    format: PayloadFormat,
 }
 
 impl Journal {
@@ -116,6 +121,7 @@ impl Journal {
         disk: &dyn Disk,
         step_bytes: u64,
         bytes_max: u64,
+        format: PayloadFormat,
     ) -> Result<(Self, Option<Recovered>), JournalError> {
         let open = |file: &'static str| disk.open(file).map_err(|source| JournalError::Io { file, source });
         let files = [open(JOURNAL_FILES[0])?, open(JOURNAL_FILES[1])?];
@@ -129,6 +135,7 @@ impl Journal {
             pending: Vec::new(),
             step_bytes: step_bytes.max(4096),
             bytes_max,
+            format,
         };
         let mut contents = [Vec::new(), Vec::new()];
         for (index, content) in contents.iter_mut().enumerate() {
@@ -157,7 +164,7 @@ impl Journal {
 
     fn recover(&mut self, contents: &[Vec<u8>; 2]) -> Result<Option<Recovered>, JournalError> {
         let found = [scan(&contents[0]), scan(&contents[1])];
-        let Some(newest) = newest(contents, &found)? else { return Ok(None) };
+        let Some(newest) = newest(contents, &found, self.format)? else { return Ok(None) };
         let Newest { index, generation, height, sequence, last, end, entries } = newest;
         self.generation = generation;
         self.height = height;
@@ -225,7 +232,7 @@ impl Journal {
     fn read_all(&self, index: usize) -> io::Result<Vec<JournalEntry>> {
         let mut content = vec![0; usize::try_from(self.offset).map_err(io::Error::other)?];
         self.files[index].read_at(0, &mut content)?;
-        let payloads = scan(&content).into_iter().map(|batch| decode_entries(&content[batch.payload]));
+        let payloads = scan(&content).into_iter().map(|batch| decode_entries(&content[batch.payload], self.format));
         let entries: Option<Vec<_>> = payloads.collect();
         Ok(entries.ok_or(io::ErrorKind::InvalidData)?.into_iter().flatten().collect())
     }
@@ -308,7 +315,11 @@ pub(crate) struct Newest {
 }
 
 /// The newest generation in the contents of both files, given their intact batches.
-pub(crate) fn newest(contents: &[Vec<u8>; 2], found: &[Vec<IntactBatch>; 2]) -> Result<Option<Newest>, JournalError> {
+pub(crate) fn newest(
+    contents: &[Vec<u8>; 2],
+    found: &[Vec<IntactBatch>; 2],
+    format: PayloadFormat,
+) -> Result<Option<Newest>, JournalError> {
     let highest = |batches: &[IntactBatch]| batches.iter().map(|b| b.generation).max();
     let index = usize::from(highest(&found[1]) > highest(&found[0]));
     let Some(generation) = highest(&found[index]) else { return Ok(None) };
@@ -317,7 +328,7 @@ pub(crate) fn newest(contents: &[Vec<u8>; 2], found: &[Vec<IntactBatch>; 2]) -> 
         Newest { index, generation, height: Height::GENESIS, sequence: 0, last: 0, end: 0, entries: Vec::new() };
     for batch in found[index].iter().filter(|b| b.generation == generation) {
         let readable = batch.offset == newest.end && batch.sequence == newest.sequence;
-        let decoded = readable.then(|| decode_entries(&contents[index][batch.payload.clone()])).flatten();
+        let decoded = readable.then(|| decode_entries(&contents[index][batch.payload.clone()], format)).flatten();
         let Some(decoded) = decoded else { return Err(JournalError::Damaged { file, offset: newest.end as u64 }) };
         newest.entries.extend(decoded);
         newest.height = batch.height;
@@ -363,10 +374,16 @@ fn batch_at(content: &[u8], offset: usize) -> Option<IntactBatch> {
     })
 }
 
-pub(crate) fn decode_entries(mut payload: &[u8]) -> Option<Vec<JournalEntry>> {
+pub(crate) fn decode_entries(mut payload: &[u8], format: PayloadFormat) -> Option<Vec<JournalEntry>> {
     let mut entries = Vec::new();
-    while !payload.is_empty() {
-        entries.push(JournalEntry::deserialize(&mut payload).ok()?);
+    while let Some((kind, mut rest)) = payload.split_first() {
+        if *kind == BLOCK_ENTRY {
+            // A block says where it ends only together with the format of its payload.
+            entries.push(JournalEntry::Block(Box::new(Block::read_from(&mut rest, format).ok()?)));
+            payload = rest;
+        } else {
+            entries.push(JournalEntry::deserialize(&mut payload).ok()?);
+        }
     }
     Some(entries)
 }
@@ -379,12 +396,27 @@ mod tests {
     const STEP: u64 = 8192;
     const MAX: u64 = 1 << 20;
 
+    #[test]
+    fn blocks_end_where_their_payload_does() {
+        let block = |height| (*crate::blocks::tests::block(height, 1, 0).1).clone();
+        let entries = vec![
+            JournalEntry::Block(Box::new(block(1))),
+            entry(1),
+            JournalEntry::Block(Box::new(block(2))),
+            JournalEntry::Block(Box::new(block(3))),
+        ];
+        let bytes: Vec<u8> = entries.iter().flat_map(timed_primitives::encode).collect();
+        assert_eq!(bytes[0], BLOCK_ENTRY);
+        assert_eq!(decode_entries(&bytes, PayloadFormat::EMPTY), Some(entries));
+        assert_eq!(decode_entries(&bytes[..bytes.len() - 1], PayloadFormat::EMPTY), None);
+    }
+
     fn entry(round: u32) -> JournalEntry {
         JournalEntry::Timeout { step: TimeoutStep::Propose, round: Round(round) }
     }
 
     fn open(disk: &MemoryDisk) -> Result<(Journal, Option<Recovered>), JournalError> {
-        Journal::open(disk, STEP, MAX)
+        Journal::open(disk, STEP, MAX, PayloadFormat::EMPTY)
     }
 
     /// Three batches of one entry in generation 1 (`journal-b`), for height 5.

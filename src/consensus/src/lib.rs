@@ -47,7 +47,7 @@ pub use key_use::{KeyReport, OtherSession};
 pub use leaders::{LeaderOrder, LeaderRecord};
 pub use messages::{
     ChainStart, CommittedBlocks, CoreConfig, CoreOpenError, Evidence, FatalError, Gossip, GossipOffence, Input,
-    KnownVotes, Output, Payload, Tip,
+    KnownVotes, Output, Payload,
 };
 pub use quorum::{is_quorum, quorum, quorum_line};
 pub use signing::{OtherNode, SigningOff, SigningStatus, TwinFound};

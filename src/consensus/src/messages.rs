@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_primitives::{
-    Block, BlockId, ChainId, CommitCertificate, Height, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate,
-    SecretKey, UnixTime, ValidatorSet, Vote,
+    Block, BlockId, ChainId, CommitCertificate, Height, PayloadFormat, PolkaCertificate, Proposal, PublicKey, Round,
+    RoundCertificate, SecretKey, Tip, UnixTime, ValidatorSet, Vote,
 };
 
 use crate::leaders::LeaderRecord;
@@ -24,6 +24,8 @@ pub struct CoreConfig {
     pub chain_id: ChainId,
     /// The consensus key; `None` for an observer.
     pub key: Option<SecretKey>,
+    /// How the application's payloads are read without it.
+    pub payload_format: PayloadFormat,
     /// Names of validators for people, by consensus key. A key without one is shown by its first bytes.
     pub labels: BTreeMap<PublicKey, String>,
     /// Shortest time from the commit of a block on this node to the next one of ours.
@@ -46,10 +48,11 @@ pub struct CoreConfig {
 
 impl CoreConfig {
     /// With the values of a devnet.
-    pub fn new(chain_id: ChainId, key: Option<SecretKey>) -> Self {
+    pub fn new(chain_id: ChainId, key: Option<SecretKey>, payload_format: PayloadFormat) -> Self {
         Self {
             chain_id,
             key,
+            payload_format,
             labels: BTreeMap::new(),
             min_block_interval: Duration::ZERO,
             empty_block_interval: Duration::from_secs(10),
@@ -61,19 +64,6 @@ impl CoreConfig {
             journal_bytes_max: 256 << 20,
         }
     }
-}
-
-/// The newest decided block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tip {
-    /// Its height; 0 at genesis.
-    pub height: Height,
-    /// Its id; zero at genesis.
-    pub id: BlockId,
-    /// Its time; the genesis time at genesis.
-    pub time: UnixTime,
-    /// Why it is final; `None` at genesis only.
-    pub certificate: Option<CommitCertificate>,
 }
 
 /// The chain as it is when the core opens.

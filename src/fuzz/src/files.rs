@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use timed_chain::{BLOCK_LOG_FILE, LogWalk, MemoryStore, PoolTransaction};
 use timed_consensus::guard::{GUARD_FILE, SignedRecord};
 use timed_consensus::inspect::{Statement, Statements, batches_in, guard_record, read_guard, read_journal};
 use timed_consensus::journal::JOURNAL_FILES;
-use timed_consensus::{ChainStart, Consensus, CoreConfig, Gossip, Input, KeyReport, Output, Tip};
-use timed_ledger::{BLOCK_LOG_FILE, Genesis, Ledger, LogWalk, MemoryStore};
+use timed_consensus::{ChainStart, Consensus, CoreConfig, Gossip, Input, KeyReport, Output};
+use timed_ledger::{Genesis, PAYLOAD_FORMAT, Transaction};
 use timed_mempool::{KeptContents, KeptRecord, POOL_FILE, POOL_FILE_DAMAGED, PoolFile, PoolLimits};
-use timed_primitives::{BlockId, Disk as _, Hash, Height, Instant, MemoryDisk, SecretKey, TxId, UnixTime};
+use timed_primitives::{BlockId, Disk as _, Hash, Height, Instant, MemoryDisk, SecretKey, Tip, TxId, UnixTime};
 
 /// A disk with these files.
 fn disk(files: &[(&str, &[u8])]) -> MemoryDisk {
@@ -44,7 +45,7 @@ pub(crate) fn block_log(bytes: &[u8]) {
         return;
     }
     let disk = disk(&files);
-    let open = || Ledger::open(Genesis::devnet(4), &disk, Arc::new(MemoryStore::default()));
+    let open = || timed_ledger::open(Genesis::devnet(4), &disk, Arc::new(MemoryStore::default()));
     if let Ok(ledger) = open() {
         let height = ledger.tip().height;
         assert!(height.0 <= records, "a height without its record");
@@ -62,13 +63,13 @@ pub(crate) fn journal(bytes: &[u8]) {
     let (second, guard) = others.split_at(others.len().min(share(lengths.last())));
     let [name_a, name_b] = JOURNAL_FILES;
     let disk = disk(&[(name_a, first), (name_b, second), (GUARD_FILE, guard)]);
-    if let Ok(contents) = read_journal(&disk) {
+    if let Ok(contents) = read_journal(&disk, PAYLOAD_FORMAT) {
         assert!(contents.newest.is_none() || !contents.batches.is_empty(), "a start from nothing");
         for batch in &contents.batches {
             assert!(batch.offset < bytes.len() as u64);
         }
     }
-    let _ = batches_in(name_a, bytes);
+    let _ = batches_in(name_a, bytes, PAYLOAD_FORMAT);
     let _ = guard_record(guard);
     let _ = read_guard(&disk);
     validate_with(&disk);
@@ -79,10 +80,11 @@ pub(crate) fn journal(bytes: &[u8]) {
 fn validate_with(disk: &MemoryDisk) {
     let genesis = Genesis::devnet(4);
     let Ok(validators) = genesis.validator_set() else { return };
-    let Ok(before) = read_journal(disk) else { return };
+    let Ok(before) = read_journal(disk, PAYLOAD_FORMAT) else { return };
     let newest = before.newest;
     let height = newest.map_or(1, |(_, height)| height.0).max(1);
-    let tip = Tip { height: Height(height - 1), id: BlockId::default(), time: genesis.time, certificate: None };
+    let (height, state_commitment) = (Height(height - 1), Hash::ZERO);
+    let tip = Tip { height, id: BlockId::default(), time: genesis.time, state_commitment, certificate: None };
     let key = SecretKey::development("consensus", 1);
     let me = key.public();
     let chain = || ChainStart {
@@ -91,7 +93,10 @@ fn validate_with(disk: &MemoryDisk) {
         tip_validators: validators.clone(),
         recent: Vec::new(),
     };
-    let config = || CoreConfig { journal_step_bytes: 4_096, ..CoreConfig::new(genesis.chain_id, Some(key.clone())) };
+    let config = || CoreConfig {
+        journal_step_bytes: 4_096,
+        ..CoreConfig::new(genesis.chain_id, Some(key.clone()), PAYLOAD_FORMAT)
+    };
     let mut signed = Statements::new(genesis.chain_id);
     let counted = before.batches.iter().filter(|batch| newest == Some((batch.generation, batch.height)));
     for statement in counted.flat_map(|batch| &batch.statements).filter(|statement| statement.signer() == me) {
@@ -150,17 +155,19 @@ fn validate_with(disk: &MemoryDisk) {
 /// and a file that is damaged is put aside, never overwritten.
 pub(crate) fn pool_file(bytes: &[u8]) {
     let disk = Arc::new(disk(&[(POOL_FILE, bytes)]));
-    let open = || PoolFile::open(disk.clone(), Hash([7; 32]), &PoolLimits::default());
+    let open =
+        || PoolFile::open(disk.clone(), Hash([7; 32]), &PoolLimits::default(), &PoolTransaction::parse::<Transaction>);
     let (mut file, found) = open();
     let is_there = |name: &str| disk.damage(name, |content| assert_eq!(content, bytes, "a file was changed")).is_some();
     assert!(is_there(if found.is_put_aside { POOL_FILE_DAMAGED } else { POOL_FILE }));
     let mut seen = BTreeSet::new();
     for (_, kept) in &found.waiting {
-        let inputs = kept.transaction.body.inputs.iter();
-        let later = |parent: &TxId| found.waiting.iter().any(|(_, other)| other.transaction.id() == *parent);
-        assert!(inputs.map(|input| input.previous.txid).all(|parent| seen.contains(&parent) || !later(&parent)));
-        assert!(seen.insert(kept.transaction.id()), "a transaction twice");
-        assert!(found.losses.get(&kept.transaction.id()).is_none(), "it waits and is lost");
+        let facts = &kept.transaction.facts;
+        let later = |parent: &TxId| found.waiting.iter().any(|(_, other)| other.transaction.facts.id == *parent);
+        let mut parents = facts.consumes.iter().map(|resource| TxId(resource.origin));
+        assert!(parents.all(|parent| seen.contains(&parent) || !later(&parent)));
+        assert!(seen.insert(facts.id), "a transaction twice");
+        assert!(found.losses.get(&facts.id).is_none(), "it waits and is lost");
     }
     let records = |found: &KeptContents| -> Vec<KeptRecord> {
         let losses = found.losses.iter().map(|loss| KeptRecord::Lost(*loss));

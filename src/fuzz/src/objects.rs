@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use timed_chain::MemoryStore;
 use timed_consensus::verify_certificate;
-use timed_ledger::{Genesis, Ledger, MemoryStore, check_form};
+use timed_ledger::{Genesis, Ledger, Transaction, check_form};
 use timed_peer::AddressRecord;
 use timed_primitives::{
-    Block, ChainId, CommitCertificate, MemoryDisk, PolkaCertificate, Proposal, RoundCertificate, Transaction, Vote,
-    decode, encode,
+    Block, ChainId, CommitCertificate, MemoryDisk, PolkaCertificate, Proposal, RoundCertificate, Vote, decode, encode,
 };
 
 /// Objects have one encoding: what is accepted is written back byte by byte.
@@ -33,7 +33,7 @@ pub(crate) fn canonical(bytes: &[u8]) {
         }
         1 => {
             if let Some(block) = round_trip::<Block>(bytes) {
-                let _ = (block.id(), block.is_whole());
+                let _ = (block.id(), block.is_whole(timed_ledger::PAYLOAD_FORMAT));
             }
         }
         2 => drop(round_trip::<Vote>(bytes).map(|vote| vote.is_signed(chain))),
@@ -62,7 +62,7 @@ pub(crate) fn records(bytes: &[u8]) {
 thread_local! {
     /// A chain at its genesis; validating changes nothing of it.
     static LEDGER: RefCell<Option<Ledger>> =
-        RefCell::new(Ledger::open(Genesis::devnet(4), &MemoryDisk::default(), Arc::new(MemoryStore::default())).ok());
+        RefCell::new(timed_ledger::open(Genesis::devnet(4), &MemoryDisk::default(), Arc::new(MemoryStore::default())).ok());
 }
 
 /// A block on top of genesis, validated in full.

@@ -5,15 +5,14 @@ use serde_json::Value;
 use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_primitives::{
-    Address, Amount, Block, BlockId, Hash, Header, Height, KeyHash, Network, OutPoint, PublicKey, Transaction, TxId,
-};
+use timed_ledger::{Address, KeyHash, OutPoint, Transaction};
+use timed_primitives::{Amount, Block, BlockId, Hash, Header, Height, Network, PublicKey, TxId};
 use timed_rpc::result::{
     Balance, BanInfo, BlockchainInfo, ConsensusInfo, EndInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry,
     MempoolInfo, NetworkInfo, PeerInfo, PingInfo,
 };
 use timed_rpc::{
-    BlockAt, BlockFacts, JsonAmount, NodeApi, RpcError, RpcLimits, TransactionFacts, TransactionState, Trouble,
+    BlockAt, BlockFacts, JsonAmount, NodeApi, RpcError, RpcLimits, TransactionRecord, TransactionState, Trouble,
     Unspent, answer_body,
 };
 use tokio::runtime::{Builder, Runtime};
@@ -73,7 +72,7 @@ impl NodeApi for Small {
                     evidence_root: Hash([0; 32]),
                     parameters_hash: Hash([0; 32]),
                 };
-                let block = Arc::new(Block { header, parent_certificate: None, transactions: Vec::new() });
+                let block = Arc::new(Block { header, parent_certificate: None, payload: Default::default() });
                 Ok(BlockFacts { block, certificate: None, confirmations: 1, next: None })
             }
             BlockAt::Height(height) => Err(RpcError::HeightUnknown { height, tip: Height(1) }),
@@ -129,7 +128,7 @@ impl NodeApi for Small {
         Ok(None)
     }
 
-    async fn transaction(&self, txid: TxId) -> Result<TransactionFacts, RpcError> {
+    async fn transaction(&self, txid: TxId) -> Result<TransactionRecord, RpcError> {
         Err(RpcError::TransactionUnknown(txid))
     }
 
@@ -138,7 +137,7 @@ impl NodeApi for Small {
     }
 
     async fn submit(&self, transaction: Transaction, _fee_rate_max: Option<Amount>) -> Result<TxId, RpcError> {
-        let facts = TransactionFacts {
+        let facts = TransactionRecord {
             transaction: Arc::new(transaction),
             fee: Some(Amount(1)),
             state: TransactionState::Mempool,

@@ -2,7 +2,8 @@
 
 use std::cell::OnceCell;
 use std::sync::Arc;
-use timed_ledger::{BLOCK_LOG_FILE, Genesis, Ledger, MemoryStore, Store as _, StoreBatch, Table};
+use timed_chain::{BLOCK_LOG_FILE, History as _, MemoryStore, Store as _, StoreBatch, Table, tables_of};
+use timed_ledger::{Genesis, LedgerQueries as _, OUTPUTS, OUTPUTS_BY_KEY, PaymentApplication};
 use timed_primitives::{Amount, BlockId, Disk as _, Height, MemoryDisk};
 
 /// The log of a short chain, of which the rows are made.
@@ -27,13 +28,13 @@ fn disk() -> MemoryDisk {
 impl Sound {
     fn make() -> Self {
         let store = Arc::new(MemoryStore::default());
-        let ledger = Ledger::open(Genesis::devnet(4), &disk(), store.clone()).expect("the chain is sound");
+        let ledger = timed_ledger::open(Genesis::devnet(4), &disk(), store.clone()).expect("the chain is sound");
         let reader = ledger.reader();
         let id = |height| reader.block_id(Height(height)).ok().flatten().expect("the chain has this block");
         let ids = (1..=ledger.tip().height.0).map(id).collect();
         let view = store.snapshot().expect("a store in memory can be read");
         let mut rows = Vec::new();
-        for table in Table::ALL {
+        for table in tables_of::<PaymentApplication>() {
             let found = view.scan(table, &[], None, ROWS_PER_TABLE).expect("a store in memory can be read");
             rows.extend(found.into_iter().map(|(key, value)| (table, key, value)));
         }
@@ -83,7 +84,7 @@ pub(crate) fn store(bytes: &[u8]) {
     SOUND.with(|sound| {
         let sound = sound.get_or_init(Sound::make);
         let store = Arc::new(sound.changed(bytes));
-        let ledger = match Ledger::open(Genesis::devnet(4), &disk(), store) {
+        let ledger = match timed_ledger::open(Genesis::devnet(4), &disk(), store) {
             Err(error) => return assert!(!error.to_string().is_empty(), "an error without words"),
             Ok(ledger) => ledger,
         };
@@ -101,14 +102,14 @@ pub(crate) fn store(bytes: &[u8]) {
             );
         }
         for (table, key, _) in &sound.rows {
-            match table {
-                Table::Outputs => drop(timed_primitives::decode(key).map(|outpoint| reader.output(&outpoint))),
-                Table::OutputsByKey => {
+            match *table {
+                OUTPUTS => drop(timed_primitives::decode(key).map(|outpoint| reader.output(&outpoint))),
+                OUTPUTS_BY_KEY => {
                     let owner = key.get(..32).and_then(|bytes| timed_primitives::decode(bytes).ok());
-                    drop(owner.map(|owner| reader.outputs_of(&owner, 8)));
+                    drop(owner.map(|owner| reader.outputs_of(&owner, None, 8)));
                 }
-                Table::Transactions => drop(timed_primitives::decode(key).map(|txid| reader.transaction(&txid))),
-                Table::Blocks | Table::BlockIds | Table::Meta => {}
+                Table::TRANSACTIONS => drop(timed_primitives::decode(key).map(|txid| reader.transaction(&txid))),
+                _ => {}
             }
         }
         let supply = reader.supply();

@@ -3,11 +3,11 @@
 use std::fmt::{Debug, Display};
 use std::path::Path;
 use std::str::FromStr;
-use timed_ledger::Genesis;
+use timed_ledger::{Address, Genesis};
 use timed_peer::AddressClass;
 use timed_peer::addresses::{check_address, join_address};
 use timed_peer::subnet::{ip_of, machine_of, subnet_of};
-use timed_primitives::{Address, Amount, BlockId, Hash, Network, PublicKey, TxId};
+use timed_primitives::{Amount, BlockId, Hash, Network, PublicKey, TxId};
 
 /// What is read from a text is written in one way, and read again the same.
 fn round_trip<T: FromStr + Display + PartialEq + Debug>(text: &str) {

@@ -10,17 +10,18 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use timed_chain::{BLOCK_LOG_FILE, LogWalk, PoolTransaction};
 use timed_consensus::guard::GUARD_FILE;
 use timed_consensus::inspect::{Statement, read_journal};
 use timed_consensus::journal::JOURNAL_FILES;
-use timed_consensus::{ChainStart, Consensus, CoreConfig, Gossip, Input, KeyReport, Output, Tip};
+use timed_consensus::{ChainStart, Consensus, CoreConfig, Gossip, Input, KeyReport, Output};
 use timed_fuzz::TARGETS;
-use timed_ledger::{BLOCK_LOG_FILE, Genesis, LogWalk};
+use timed_ledger::{Address, Genesis, KeyHash, OutPoint, Transaction, TxInput, transactions_of};
 use timed_mempool::{KeptRecord, KeptTransaction, Loss, LossReason, POOL_FILE, PoolFile, PoolLimits};
 use timed_peer::AddressRecord;
 use timed_primitives::{
-    Address, Block, BlockId, ChainId, Disk as _, Hash, Height, Instant, KeyHash, MemoryDisk, Network, OutPoint,
-    Proposal, Round, SecretKey, Signature, Transaction, TxId, TxInput, UnixTime, Vote, VoteKind, decode, encode,
+    Block, BlockId, ChainId, Disk as _, Hash, Height, Instant, MemoryDisk, Network, Proposal, Round, SecretKey,
+    Signature, Tip, TxId, UnixTime, Vote, VoteKind, decode, encode,
 };
 use timed_wire::{Encoded, Kind, sample};
 
@@ -116,9 +117,14 @@ fn objects() -> Vec<Vec<u8>> {
     while let Ok(Some(decided)) = walk.step() {
         objects.push(numbered(1, encode(&*decided.block)));
         objects.push(numbered(6, encode(&*decided.certificate)));
-        objects.extend(decided.block.transactions.iter().map(|transaction| numbered(0, encode(transaction))));
+        objects
+            .extend(transactions_of(&decided.block.payload).iter().map(|transaction| numbered(0, encode(transaction))));
     }
-    let statements = read_journal(&disk).unwrap().batches.into_iter().flat_map(|batch| batch.statements);
+    let statements = read_journal(&disk, timed_ledger::PAYLOAD_FORMAT)
+        .unwrap()
+        .batches
+        .into_iter()
+        .flat_map(|batch| batch.statements);
     objects.extend(statements.map(|statement| match statement {
         Statement::Vote(vote) => numbered(2, encode(&vote)),
         Statement::Proposal(proposal) => numbered(3, encode(&proposal)),
@@ -136,14 +142,15 @@ fn pool_files() -> Vec<Vec<u8>> {
     let mut child = transaction.clone();
     child.body.inputs = vec![TxInput { previous: OutPoint { txid: transaction.id(), index: 0 } }];
     let waiting = |transaction: &Transaction, is_ours| {
-        let transaction = Arc::new(transaction.clone());
+        let transaction = Arc::new(PoolTransaction::of(transaction));
         KeptRecord::Waiting(KeptTransaction { transaction, arrived: UnixTime(1_700_000_000_000), is_ours })
     };
     let (with, outpoint) = (child.id(), OutPoint { txid: child.id(), index: 1 });
-    let reason = LossReason::Conflict { with, outpoint, height: Height(3) };
+    let reason = LossReason::Conflict { with, resource: outpoint.resource(), height: Height(3) };
     let lost = Loss { txid: TxId(Hash([9; 32])), reason, at: UnixTime(1_700_000_000_001) };
     let disk = Arc::new(MemoryDisk::default());
-    let (mut file, _) = PoolFile::open(disk.clone(), Hash([7; 32]), &PoolLimits::default());
+    let (mut file, _) =
+        PoolFile::open(disk.clone(), Hash([7; 32]), &PoolLimits::default(), &PoolTransaction::parse::<Transaction>);
     file.rewrite([waiting(&child, false), waiting(&transaction, true)].into_iter()).unwrap();
     file.append(&[KeptRecord::Lost(lost), waiting(&child, true)]).unwrap();
     let handle = disk.open(POOL_FILE).unwrap();
@@ -166,11 +173,15 @@ fn journals() -> Vec<Vec<u8>> {
     let (genesis, block) = (Genesis::devnet(4), first_block());
     let chain = genesis.chain_id;
     let key = |id| SecretKey::development("consensus", id);
-    let tip = Tip { height: Height(0), id: BlockId::default(), time: genesis.time, certificate: None };
+    let (height, id, state_commitment) = (Height(0), BlockId::default(), Hash::ZERO);
+    let tip = Tip { height, id, time: genesis.time, state_commitment, certificate: None };
     let validators = genesis.validator_set().unwrap();
     let start = ChainStart { tip, validators: validators.clone(), tip_validators: validators, recent: Vec::new() };
     let disk = MemoryDisk::default();
-    let config = CoreConfig { journal_step_bytes: FILE_BYTES as u64, ..CoreConfig::new(chain, Some(key(1))) };
+    let config = CoreConfig {
+        journal_step_bytes: FILE_BYTES as u64,
+        ..CoreConfig::new(chain, Some(key(1)), timed_ledger::PAYLOAD_FORMAT)
+    };
     let mut core = Consensus::open(config, &disk, start).unwrap();
     let proposer = (1..=4).map(key).find(|key| key.public() == block.header.proposer).unwrap();
     let mut proposal = Proposal {

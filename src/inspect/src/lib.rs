@@ -7,11 +7,12 @@ use clap::Args;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use timed_chain::{BLOCK_LOG_FILE, DecidedBlock, LogWalk, PoolTransaction};
 use timed_config::DEVNET_NODES_MAX;
 use timed_consensus::Evidence;
 use timed_consensus::guard::SignedRecord;
 use timed_consensus::inspect::{JournalContents, Statement, Statements, read_guard, read_journal, statements_of};
-use timed_ledger::{BLOCK_LOG_FILE, DecidedBlock, Genesis, LogWalk, MoneyTally};
+use timed_ledger::{Genesis, MoneyTally, PAYLOAD_FORMAT, Transaction};
 use timed_mempool::PoolFileSummary;
 use timed_primitives::{ChainId, Disk, Hash, Height, PublicKey, SecretKey};
 use timed_rpc::JsonAmount;
@@ -75,7 +76,7 @@ struct FolderContents {
 
 impl FolderContents {
     fn read(disk: &dyn Disk, given: Option<Genesis>) -> anyhow::Result<Self> {
-        let journal = read_journal(disk)?;
+        let journal = read_journal(disk, PAYLOAD_FORMAT)?;
         let mut found = Self {
             genesis_hash: None,
             genesis: None,
@@ -92,7 +93,7 @@ impl FolderContents {
         };
         let heights: BTreeSet<_> = found.journal.batches.iter().map(|batch| batch.height).collect();
         found.read_log(disk, given, &heights)?;
-        found.mempool = PoolFileSummary::read(disk, found.genesis_hash)?;
+        found.mempool = PoolFileSummary::read(disk, found.genesis_hash, &PoolTransaction::parse::<Transaction>)?;
         for statement in found.journal.batches.iter().flat_map(|batch| &batch.statements).cloned().collect::<Vec<_>>() {
             found.add(statement);
         }

@@ -3,9 +3,9 @@
 //! Signatures are apart, since they are checked in batches and once per node: see [`Transaction::signed_items`].
 
 use crate::parameters::Parameters;
+use crate::transaction::{KeyHash, Lock, OutPoint, TRANSACTION_VERSION, Transaction, TxOutput};
 use std::collections::BTreeSet;
-use timed_primitives::transaction::TRANSACTION_VERSION;
-use timed_primitives::{Amount, ChainId, KeyHash, Lock, OutPoint, Transaction, TxOutput};
+use timed_primitives::{Amount, ChainId};
 
 /// Why a transaction cannot be in a block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -95,34 +95,19 @@ pub enum TransactionError {
         /// Its size.
         size_bytes: usize,
     },
-    /// A signature that its key did not make over this body.
-    #[error("the signature of input {index} is not valid")]
-    BadSignature {
-        /// Which input.
-        index: usize,
-    },
-    /// The same transaction earlier in the block.
-    #[error("the same transaction is in the block already")]
-    Duplicate,
-    /// The block has no room left; for a proposer only.
-    #[error("the block has no room for {size_bytes} more bytes")]
-    NoRoom {
-        /// Its size.
-        size_bytes: usize,
-    },
 }
 
-/// Everything about a transaction but its signatures, given the outputs its inputs name, in order.
+/// Everything about a transaction of this many bytes but its signatures, given the outputs its inputs name, in order.
 ///
 /// # Errors
 /// [`TransactionError`] names the rule. On success, the fee.
 pub fn check_transaction(
     transaction: &Transaction,
+    size_bytes: usize,
     chain_id: ChainId,
     parameters: &Parameters,
     spent: &[TxOutput],
 ) -> Result<Amount, TransactionError> {
-    let size_bytes = transaction.size_bytes();
     check_form(transaction, size_bytes, chain_id, parameters)?;
     check_spend(transaction, size_bytes, parameters, spent)
 }
@@ -203,7 +188,8 @@ pub fn check_spend(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timed_primitives::{Hash, Network, SecretKey, TransactionBody, TxId, TxInput};
+    use crate::transaction::{TransactionBody, TxInput};
+    use timed_primitives::{Hash, Network, SecretKey, TxId};
 
     const CHAIN: ChainId = ChainId(9);
 
@@ -230,7 +216,7 @@ mod tests {
         let mut body = body();
         change(&mut body);
         let transaction = body.sign(&[&key(1), &key(2)]);
-        check_transaction(&transaction, CHAIN, &Parameters::of(Network::Devnet), spent)
+        check_transaction(&transaction, transaction.size_bytes(), CHAIN, &Parameters::of(Network::Devnet), spent)
     }
 
     #[test]
@@ -267,7 +253,7 @@ mod tests {
         let size = u64::try_from(transaction.size_bytes()).unwrap();
         let pays = |fee: u64| {
             let spent = [output(50_000, 1), output(40_000 + fee, 2)];
-            check_transaction(&transaction, CHAIN, &parameters, &spent)
+            check_transaction(&transaction, transaction.size_bytes(), CHAIN, &parameters, &spent)
         };
         assert_eq!(pays(size), Ok(Amount(size)));
         assert!(matches!(pays(size - 1), Err(TransactionError::FeeTooLow { .. })));

@@ -1,11 +1,14 @@
 //! The start of a chain: who votes, who owns what, which rules. A JSON file for people, one hash for machines.
 
+use crate::address::{Address, AddressError};
 use crate::parameters::{Parameters, ParametersError};
+use crate::transaction::{KeyHash, OutPoint, TxOutput};
 use borsh::BorshSerialize;
 use serde::{Deserialize, Serialize};
+use timed_chain::ChainGenesis;
 use timed_primitives::{
-    Address, AddressError, Amount, AmountError, ChainId, Domain, Hash, KeyError, KeyHash, Network, OutPoint, PublicKey,
-    SecretKey, TxId, TxOutput, UnixTime, Validator, ValidatorSet, ValidatorSetError, encode,
+    Amount, AmountError, ChainId, Domain, Hash, KeyError, Network, PublicKey, SecretKey, TxId, UnixTime, Validator,
+    ValidatorSet, ValidatorSetError, encode,
 };
 
 /// Most outputs a genesis may hold: they are written to the store in one batch.
@@ -54,7 +57,7 @@ pub enum GenesisError {
     Json(#[source] serde_json::Error),
     /// Unknown network name.
     #[error("genesis file: {0}")]
-    Network(#[from] timed_primitives::address::NetworkError),
+    Network(#[from] timed_primitives::NetworkError),
     /// A validator's key is not a key.
     #[error("genesis file: validator {position}: {source}")]
     ValidatorKey {
@@ -142,6 +145,17 @@ impl Genesis {
             outputs: self.outputs.iter().map(|o| TxOutput { amount: o.amount, lock: o.address.lock() }).collect(),
         };
         Hash::of(Domain::Genesis, &encode(&canonical))
+    }
+
+    /// What the chain must know of it.
+    pub fn chain(&self) -> ChainGenesis {
+        ChainGenesis {
+            hash: self.hash(),
+            chain_id: self.chain_id,
+            time: self.time,
+            block_bytes_max: self.parameters.block_bytes_max,
+            parameters_hash: self.parameters.hash(),
+        }
     }
 
     /// Checks everything that must hold before the first block.

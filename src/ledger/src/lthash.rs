@@ -4,8 +4,9 @@
 //! endian); the set's hash is their lane-wise wrapping sum. Source: Lewi, Kim, Maykov, Weis, "Securing Update Propagation with
 //! Homomorphic Hashing" (2019), the parameters for more than 200 bits of security. A multiset, so the ledger never adds twice.
 
+use crate::transaction::{OutPoint, TxOutput};
 use borsh::{BorshDeserialize, BorshSerialize};
-use timed_primitives::{Domain, Height, OutPoint, TxOutput};
+use timed_primitives::{Domain, Height};
 
 /// Lanes of 16 bits.
 const LANES: usize = 1024;
@@ -62,8 +63,9 @@ impl LtHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transaction::{KeyHash, Lock};
     use proptest::prelude::*;
-    use timed_primitives::{Amount, Hash, KeyHash, Lock, TxId};
+    use timed_primitives::{Amount, Hash, TxId};
 
     type Element = (OutPoint, TxOutput, Height);
 

@@ -2,6 +2,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
+use timed_chain::BLOCK_BYTES_LIMIT;
 use timed_primitives::{Amount, Domain, Hash, Network, encode};
 
 /// What a valid block and a valid transaction may be, and how long a round lasts.
@@ -31,8 +32,6 @@ pub struct Parameters {
     pub precommit_timeout_ms: u64,
 }
 
-/// Largest block any chain of this software may allow; wire frames and log records are sized for it. Unit: bytes.
-pub const BLOCK_BYTES_LIMIT: u32 = 1024 * 1024;
 /// Largest transaction any chain may allow. Unit: bytes.
 pub const TRANSACTION_BYTES_LIMIT: u32 = 64 * 1024;
 

@@ -1,11 +1,13 @@
 //! Unspent outputs that went from the overlay into the store a short time ago, kept in memory: what was just received is what is spent
 //! next, and a look into the store costs many times more.
 
-use crate::overlay::Layer;
+use crate::application::PaymentApplication;
 use crate::state::OutputEntry;
+use crate::transaction::OutPoint;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
-use timed_primitives::{Height, OutPoint};
+use timed_chain::Layer;
+use timed_primitives::Height;
 
 /// Most outputs remembered; above it the oldest is forgotten, and found in the store again. About 200 bytes each.
 const OUTPUTS_MAX: usize = 65_536;
@@ -25,14 +27,14 @@ struct RecentTable {
 
 impl Recent {
     /// Takes over what these blocks did; the store holds them now. To be called before a view over that store is published.
-    pub(crate) fn absorb(&self, layers: &[Arc<Layer>]) {
+    pub(crate) fn absorb(&self, layers: &[Arc<Layer<PaymentApplication>>]) {
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         for layer in layers {
-            for outpoint in layer.delta.spent.keys() {
+            for outpoint in layer.changes().spent.keys() {
                 kept.outputs.remove(outpoint);
             }
-            for (outpoint, output) in &layer.delta.created {
-                kept.outputs.insert(*outpoint, OutputEntry { output: *output, height: layer.state.height });
+            for (outpoint, output) in &layer.changes().created {
+                kept.outputs.insert(*outpoint, OutputEntry { output: *output, height: layer.height() });
                 kept.order.push_back(*outpoint);
             }
         }

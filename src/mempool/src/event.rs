@@ -1,57 +1,58 @@
-//! What is reported to onlookers: the life of outputs, arrivals, removals, conflicts.
+//! What is reported to onlookers: the life of resources, arrivals, removals, conflicts.
 
 use crate::pool::Source;
-use timed_primitives::{Amount, BlockId, Height, Instant, OutPoint, TxId};
+use timed_chain::Resource;
+use timed_primitives::{Amount, BlockId, Height, Instant, TxId};
 
-/// Where an output stands.
+/// Where a resource stands. Its consumer is the transaction that consumes it.
 ///
 /// | from | to | when |
 /// |---|---|---|
-/// | `Unspent` | `Locked` | a spend enters the pool |
-/// | `Locked` | `SpentPending` | a proposed block holds the spend |
-/// | `SpentPending` | `Locked` | that height is decided without the spend |
-/// | `Locked`, `SpentPending` | `SpentFinalized` | a block with the spend is decided |
+/// | `Available` | `Locked` | a consumer enters the pool |
+/// | `Locked` | `Proposed` | a proposed block holds the consumer |
+/// | `Proposed` | `Locked` | that height is decided without the consumer |
+/// | `Locked`, `Proposed` | `Decided` | a block with the consumer is decided |
 /// | any | `Confirmed` | the block is applied |
-/// | `Locked`, `SpentPending` | `Unspent` | the spend expires or is evicted |
+/// | `Locked`, `Proposed` | `Available` | the consumer expires or is evicted |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputState {
-    /// Nobody we know of spends it.
-    Unspent,
-    /// A transaction in the pool spends it.
+pub enum ResourceState {
+    /// Nobody we know of consumes it.
+    Available,
+    /// A transaction in the pool consumes it.
     Locked {
-        /// The spend.
+        /// The consumer.
         by: TxId,
     },
-    /// A proposed block spends it.
-    SpentPending {
-        /// The spend.
+    /// A proposed block consumes it.
+    Proposed {
+        /// The consumer.
         by: TxId,
         /// The block, the last one proposed with it.
         block: BlockId,
     },
-    /// A decided block spends it, which is not applied yet.
-    SpentFinalized {
-        /// The spend.
+    /// A decided block consumes it, which is not applied yet.
+    Decided {
+        /// The consumer.
         by: TxId,
         /// The block.
         block: BlockId,
         /// Its height.
         height: Height,
     },
-    /// A decided and applied block spends it.
+    /// A decided and applied block consumes it.
     Confirmed {
-        /// The spend.
+        /// The consumer.
         by: TxId,
         /// The block's height.
         height: Height,
     },
 }
 
-/// Two transactions that spend one output.
+/// Two transactions that consume one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
-    /// The output.
-    pub outpoint: OutPoint,
+    /// The resource.
+    pub resource: Resource,
     /// The transaction seen first.
     pub first: TxId,
     /// The transaction seen second.
@@ -71,13 +72,13 @@ pub enum RemovalReason {
         /// The block's height.
         height: Height,
     },
-    /// A decided block spends one of its inputs otherwise.
-    #[error("height {height} spends {outpoint} by {with}")]
+    /// A decided block consumes what it consumes otherwise.
+    #[error("height {height} spends {resource} by {with}")]
     Conflict {
         /// The transaction that won.
         with: TxId,
-        /// The output both spend.
-        outpoint: OutPoint,
+        /// The resource both consume.
+        resource: Resource,
         /// Its height.
         height: Height,
     },
@@ -87,13 +88,16 @@ pub enum RemovalReason {
     /// It waited too long.
     #[error("expired")]
     Expired,
-    /// The chain no longer has one of its inputs.
-    #[error("output {outpoint} is gone")]
+    /// The chain no longer has what it consumes.
+    #[error("{resource} is gone")]
     InputGone {
-        /// The output.
-        outpoint: OutPoint,
+        /// The resource.
+        resource: Resource,
     },
-    /// A transaction it spends from left the pool undecided.
+    /// Checked again, it breaks a rule: what the state is now does not allow it.
+    #[error("it breaks a rule now")]
+    Invalid,
+    /// A transaction it depends on left the pool undecided.
     #[error("its ancestor {ancestor} was removed")]
     AncestorRemoved {
         /// That transaction.
@@ -124,13 +128,13 @@ pub enum PoolEvent {
     },
     /// A transaction left.
     Removed(Removed),
-    /// An output changed its state.
-    Output {
+    /// A resource changed its state.
+    Resource {
         /// Which.
-        outpoint: OutPoint,
+        resource: Resource,
         /// The state it has now.
-        state: OutputState,
+        state: ResourceState,
     },
-    /// A second spend of an output was seen.
+    /// A second consumer of a resource was seen.
     Conflict(Conflict),
 }

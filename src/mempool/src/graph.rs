@@ -1,14 +1,16 @@
-//! The transactions of the pool, who spends from whom, and the orders kept over them.
+//! The transactions of the pool, who depends on whom, and the orders kept over them.
 //!
-//! Invariants: at most one transaction spends an output; a child has a higher sequence number than its parents, so sorting by
+//! Invariants: at most one transaction consumes a resource; a child has a higher sequence number than its parents, so sorting by
 //! sequence puts parents first; totals of ancestors and descendants include the transaction itself and follow every change.
 
 use crate::fee::FeeRate;
 use crate::pool::Source;
+use bytes::Bytes;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use timed_primitives::{Amount, BlockId, Height, Instant, OutPoint, PublicKey, Transaction, TxFullId, TxId, TxOutput};
+use timed_chain::{Pending, PoolTransaction, Resource, TransactionFacts};
+use timed_primitives::{Amount, BlockId, Height, Instant, PublicKey, TxFullId, TxId};
 
 /// Sums over a set of transactions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,7 +63,7 @@ pub(crate) enum DecisionStage {
 
 #[derive(Clone, Debug)]
 pub(crate) struct PoolEntry {
-    pub(crate) transaction: Arc<Transaction>,
+    pub(crate) transaction: Arc<PoolTransaction>,
     pub(crate) id: TxId,
     pub(crate) full_id: TxFullId,
     pub(crate) own: SetTotals,
@@ -77,8 +79,8 @@ pub(crate) struct PoolEntry {
 }
 
 impl PoolEntry {
-    pub(crate) fn inputs(&self) -> impl Iterator<Item = OutPoint> + '_ {
-        self.transaction.body.inputs.iter().map(|input| input.previous)
+    pub(crate) fn consumes(&self) -> &[Resource] {
+        &self.transaction.facts.consumes
     }
 
     fn payload_place(&self) -> RatePosition {
@@ -93,10 +95,7 @@ impl PoolEntry {
 
 /// A transaction about to enter.
 pub(crate) struct IncomingTransaction {
-    pub(crate) transaction: Arc<Transaction>,
-    pub(crate) id: TxId,
-    pub(crate) full_id: TxFullId,
-    pub(crate) size: usize,
+    pub(crate) transaction: Arc<PoolTransaction>,
     pub(crate) fee: Amount,
     pub(crate) arrived: Instant,
     pub(crate) source: Source,
@@ -106,7 +105,8 @@ pub(crate) struct IncomingTransaction {
 pub(crate) struct Graph {
     entries: BTreeMap<TxId, PoolEntry>,
     full_ids: BTreeMap<TxFullId, TxId>,
-    spends: BTreeMap<OutPoint, TxId>,
+    consumers: BTreeMap<Resource, TxId>,
+    producers: BTreeMap<Resource, TxId>,
     by_payload: BTreeSet<RatePosition>,
     by_eviction: BTreeSet<RatePosition>,
     by_sequence: BTreeMap<u64, TxId>,
@@ -173,18 +173,17 @@ impl Graph {
         self.entries.get(self.full_ids.get(id)?)
     }
 
-    pub(crate) fn spender(&self, outpoint: &OutPoint) -> Option<TxId> {
-        self.spends.get(outpoint).copied()
+    pub(crate) fn consumer(&self, resource: &Resource) -> Option<TxId> {
+        self.consumers.get(resource).copied()
     }
 
-    pub(crate) fn spends(&self) -> impl Iterator<Item = OutPoint> + '_ {
-        self.spends.keys().copied()
+    pub(crate) fn consumed(&self) -> impl Iterator<Item = Resource> + '_ {
+        self.consumers.keys().copied()
     }
 
-    /// An output made by a transaction of the pool.
-    pub(crate) fn output(&self, outpoint: &OutPoint) -> Option<TxOutput> {
-        let outputs = &self.entries.get(&outpoint.txid)?.transaction.body.outputs;
-        outputs.get(usize::try_from(outpoint.index).ok()?).copied()
+    /// Whether a transaction of the pool produces it.
+    pub(crate) fn is_produced(&self, resource: &Resource) -> bool {
+        self.producers.contains_key(resource)
     }
 
     /// Parents first.
@@ -215,13 +214,12 @@ impl Graph {
         self.by_eviction.iter()
     }
 
-    /// The transactions of the pool from which this one spends directly.
-    pub(crate) fn parents(&self, transaction: &Transaction) -> BTreeSet<TxId> {
-        let made_here = |id: &TxId| self.entries.contains_key(id);
-        transaction.body.inputs.iter().map(|input| input.previous.txid).filter(made_here).collect()
+    /// The transactions of the pool that produce what this one consumes.
+    pub(crate) fn parents(&self, facts: &TransactionFacts) -> BTreeSet<TxId> {
+        facts.consumes.iter().filter_map(|resource| self.producers.get(resource)).copied().collect()
     }
 
-    /// `parents` and everything they spend from in the pool. Stops at `max` with what was found so far.
+    /// `parents` and everything they depend on in the pool. Stops at `max` with what was found so far.
     pub(crate) fn ancestors(&self, parents: &BTreeSet<TxId>, max: usize) -> BTreeSet<TxId> {
         let mut found = BTreeSet::new();
         let mut open: Vec<TxId> = parents.iter().copied().collect();
@@ -236,7 +234,7 @@ impl Graph {
         found
     }
 
-    /// Everything that spends from `id`, without itself, parents first.
+    /// Everything that depends on `id`, without itself, parents first.
     pub(crate) fn descendants(&self, id: &TxId) -> Vec<TxId> {
         let mut found = BTreeMap::new();
         let mut open: Vec<&PoolEntry> = self.entries.get(id).into_iter().collect();
@@ -252,9 +250,10 @@ impl Graph {
 
     /// Adds a transaction. The caller has checked that it is not here and conflicts with nothing.
     pub(crate) fn insert(&mut self, arrival: IncomingTransaction) {
-        let own = SetTotals { count: 1, size: u64::try_from(arrival.size).unwrap_or(u64::MAX), fee: arrival.fee.0 };
-        let signatures = arrival.transaction.witnesses.len();
-        let parents = self.parents(&arrival.transaction);
+        let facts = &arrival.transaction.facts;
+        let (id, size) = (facts.id, facts.size_bytes);
+        let own = SetTotals { count: 1, size: u64::try_from(size).unwrap_or(u64::MAX), fee: arrival.fee.0 };
+        let parents = self.parents(facts);
         let ancestors = self.ancestors(&parents, usize::MAX);
         let mut with_ancestors = own;
         for ancestor in &ancestors {
@@ -264,16 +263,15 @@ impl Graph {
                 entry.with_descendants = entry.with_descendants.plus(own);
                 self.by_eviction.insert(entry.eviction_place());
                 if parents.contains(ancestor) {
-                    entry.children.insert(arrival.id);
+                    entry.children.insert(id);
                 }
             }
         }
         let entry = PoolEntry {
-            transaction: arrival.transaction,
-            id: arrival.id,
-            full_id: arrival.full_id,
+            id,
+            full_id: facts.full_id,
             own,
-            weight: crate::admission::weight(arrival.size, signatures),
+            weight: crate::admission::weight(size, facts.signatures),
             arrived: arrival.arrived,
             sequence: self.next_sequence,
             source: arrival.source,
@@ -282,15 +280,19 @@ impl Graph {
             with_ancestors,
             with_descendants: own,
             stage: DecisionStage::Waiting,
+            transaction: arrival.transaction,
         };
         self.next_sequence += 1;
-        self.bytes += arrival.size;
+        self.bytes += size;
         self.fees = self.fees.saturating_add(own.fee);
         *self.weight_of(entry.source) += entry.weight;
         if let Source::Peer(peer) = entry.source {
-            *self.peer_bytes.entry(peer).or_default() += arrival.size;
+            *self.peer_bytes.entry(peer).or_default() += size;
         }
-        self.spends.extend(entry.inputs().map(|outpoint| (outpoint, entry.id)));
+        self.consumers.extend(entry.consumes().iter().map(|resource| (*resource, id)));
+        for resource in &entry.transaction.facts.produces {
+            self.producers.entry(*resource).or_insert(id);
+        }
         self.full_ids.insert(entry.full_id, entry.id);
         self.by_payload.insert(entry.payload_place());
         self.by_eviction.insert(entry.eviction_place());
@@ -337,8 +339,13 @@ impl Graph {
                 self.peer_bytes.remove(&peer);
             }
         }
-        for outpoint in entry.inputs() {
-            self.spends.remove(&outpoint);
+        for resource in entry.consumes() {
+            self.consumers.remove(resource);
+        }
+        for resource in &entry.transaction.facts.produces {
+            if self.producers.get(resource) == Some(&entry.id) {
+                self.producers.remove(resource);
+            }
         }
         self.full_ids.remove(&entry.full_id);
         self.by_payload.remove(&entry.payload_place());
@@ -347,15 +354,23 @@ impl Graph {
     }
 }
 
+impl Pending for Graph {
+    fn producer(&self, of: &Resource) -> Option<Bytes> {
+        let entry = self.entries.get(self.producers.get(of)?)?;
+        Some(entry.transaction.bytes.clone())
+    }
+}
+
 #[cfg(test)]
 impl Graph {
     /// Everything that is kept beside the entries, computed anew.
     pub(crate) fn check(&self) {
         let mut peer_bytes: BTreeMap<PublicKey, usize> = BTreeMap::new();
-        let mut spends = BTreeMap::new();
+        let (mut consumers, mut producers) = (BTreeMap::new(), BTreeMap::new());
         for (id, entry) in &self.entries {
-            assert_eq!((*id, entry.full_id), (entry.transaction.id(), entry.transaction.full_id()));
-            assert_eq!(entry.parents, self.parents(&entry.transaction));
+            let facts = &entry.transaction.facts;
+            assert_eq!((*id, entry.full_id), (facts.id, facts.full_id));
+            assert_eq!(entry.parents, self.parents(facts));
             let sum =
                 |ids: &mut dyn Iterator<Item = &TxId>| ids.fold(entry.own, |sum, id| sum.plus(self.entries[id].own));
             let ancestors = self.ancestors(&entry.parents, usize::MAX);
@@ -370,16 +385,19 @@ impl Graph {
             assert!(self.by_eviction.contains(&entry.eviction_place()));
             assert_eq!(self.by_sequence.get(&entry.sequence), Some(id));
             assert_eq!(self.full_ids.get(&entry.full_id), Some(id));
-            for outpoint in entry.inputs() {
-                assert_eq!(spends.insert(outpoint, *id), None, "{outpoint} is spent twice");
+            for resource in &facts.consumes {
+                assert_eq!(consumers.insert(*resource, *id), None, "{resource} is consumed twice");
+            }
+            for resource in &facts.produces {
+                assert_eq!(producers.insert(*resource, *id), None, "{resource} is produced twice");
             }
             if let Source::Peer(peer) = entry.source {
-                *peer_bytes.entry(peer).or_default() += entry.transaction.size_bytes();
+                *peer_bytes.entry(peer).or_default() += facts.size_bytes;
             }
         }
-        assert_eq!(spends, self.spends);
+        assert_eq!((consumers, producers), (self.consumers.clone(), self.producers.clone()));
         assert_eq!(peer_bytes, self.peer_bytes);
-        assert_eq!(self.bytes, self.entries.values().map(|entry| entry.transaction.size_bytes()).sum::<usize>());
+        assert_eq!(self.bytes, self.entries.values().map(|entry| entry.transaction.facts.size_bytes).sum::<usize>());
         assert_eq!(self.fees, self.entries.values().map(|entry| entry.own.fee).sum::<u64>());
         let weight_of = |is_local: bool| {
             let entries = self.entries.values().filter(|entry| (entry.source == Source::Local) == is_local);

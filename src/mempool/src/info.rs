@@ -4,7 +4,8 @@ use crate::event::{Conflict, PoolEvent};
 use crate::graph::{DecisionStage, PoolEntry};
 use crate::pool::{Pool, Source};
 use std::sync::Arc;
-use timed_primitives::{Amount, BlockId, Height, Instant, OutPoint, Transaction, TxFullId, TxId};
+use timed_chain::{PoolTransaction, Resource};
+use timed_primitives::{Amount, BlockId, Height, Instant, TxFullId, TxId};
 
 /// State of the pool, for `getmempoolinfo` and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub struct PoolInfo {
     pub evicted: u64,
     /// Transactions expired since the start.
     pub expired: u64,
-    /// Second spends seen since the start.
+    /// Second consumers seen since the start.
     pub conflicts: u64,
     /// Events dropped because nobody took them in time.
     pub events_dropped: u64,
@@ -41,10 +42,10 @@ pub struct PoolInfo {
 #[derive(Clone, Debug)]
 pub struct EntryInfo {
     /// The transaction.
-    pub transaction: Arc<Transaction>,
+    pub transaction: Arc<PoolTransaction>,
     /// Its id.
     pub txid: TxId,
-    /// Its id with witnesses.
+    /// Its id with signatures.
     pub full_id: TxFullId,
     /// Its size in bytes.
     pub size: u64,
@@ -58,15 +59,15 @@ pub struct EntryInfo {
     pub ancestors: (usize, u64, Amount),
     /// How many in the pool need it, itself included, with their bytes and fees.
     pub descendants: (usize, u64, Amount),
-    /// Transactions of the pool it spends from directly.
+    /// Transactions of the pool it depends on directly.
     pub depends: Vec<TxId>,
-    /// Transactions of the pool that spend from it directly.
+    /// Transactions of the pool that depend on it directly.
     pub spent_by: Vec<TxId>,
     /// The proposed or decided block that holds it.
     pub block: Option<BlockId>,
 }
 
-/// Memory of an entry beside its bytes: the parsed form, five indices, links. Measured order of magnitude. Unit: bytes.
+/// Memory of an entry beside its bytes: what is known of it, six indices, links. Measured order of magnitude. Unit: bytes.
 const ENTRY_OVERHEAD: usize = 1_024;
 
 impl Pool {
@@ -75,35 +76,35 @@ impl Pool {
         self.events.drain(..).collect()
     }
 
-    /// Second spends seen, oldest first.
+    /// Second consumers seen, oldest first.
     pub fn conflicts(&self) -> impl Iterator<Item = &Conflict> {
         self.conflicts.iter()
     }
 
     /// The transaction, if it is here.
-    pub fn transaction(&self, id: &TxId) -> Option<&Arc<Transaction>> {
+    pub fn transaction(&self, id: &TxId) -> Option<&Arc<PoolTransaction>> {
         self.graph.get(id).map(|entry| &entry.transaction)
     }
 
-    /// The transaction with these witnesses, if it is here: answers a peer's request.
-    pub fn transaction_by_full_id(&self, id: &TxFullId) -> Option<&Arc<Transaction>> {
+    /// The transaction with these signatures, if it is here: answers a peer's request.
+    pub fn transaction_by_full_id(&self, id: &TxFullId) -> Option<&Arc<PoolTransaction>> {
         self.graph.by_full_id(id).map(|entry| &entry.transaction)
     }
 
     /// All transactions that entered as number `first` or later, parents before children, each with when it entered: to be kept over a
     /// restart.
-    pub fn transactions_from(&self, first: u64) -> impl Iterator<Item = (&Arc<Transaction>, TxId, Instant)> {
+    pub fn transactions_from(&self, first: u64) -> impl Iterator<Item = (&Arc<PoolTransaction>, TxId, Instant)> {
         self.graph.in_order_from(first).map(|entry| (&entry.transaction, entry.id, entry.arrived))
     }
 
     /// The transaction and when it entered, if it is here.
-    pub fn transaction_and_arrival(&self, id: &TxId) -> Option<(&Arc<Transaction>, Instant)> {
+    pub fn transaction_and_arrival(&self, id: &TxId) -> Option<(&Arc<PoolTransaction>, Instant)> {
         self.graph.get(id).map(|entry| (&entry.transaction, entry.arrived))
     }
 
-    /// Every output that a transaction here spends.
-    pub fn spends(&self) -> impl Iterator<Item = OutPoint> + '_ {
-        self.graph.spends()
+    /// Every resource that a transaction here consumes.
+    pub fn consumed(&self) -> impl Iterator<Item = Resource> + '_ {
+        self.graph.consumed()
     }
 
     /// The number of the transaction that enters next.

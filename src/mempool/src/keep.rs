@@ -1,4 +1,4 @@
-//! The pool over restarts: one file of what waits, and of payments that were lost.
+//! The pool over restarts: one file of what waits, and of what was lost.
 //!
 //! ```text
 //! file    = header record*
@@ -11,6 +11,7 @@
 //! that what left the pool leaves the file. A crash may tear the records behind the last sync: those that are whole are read, the others are
 //! passed over, and nothing that is read is believed, since every transaction is checked again.
 
+mod contents;
 mod summary;
 
 pub use summary::PoolFileSummary;
@@ -18,11 +19,13 @@ pub use summary::PoolFileSummary;
 use crate::limits::PoolLimits;
 use crate::losses::{LOSSES_MAX, Loss, Losses};
 use borsh::BorshDeserialize;
-use std::collections::BTreeMap;
+use bytes::Bytes;
+use contents::Contents;
 use std::io;
 use std::sync::Arc;
+use timed_chain::PoolTransaction;
 use timed_primitives::planted::{Bug, is_planted};
-use timed_primitives::{Disk, DiskFile, Hash, Transaction, TxId, UnixTime, decode, encode};
+use timed_primitives::{DecodeError, Disk, DiskFile, Hash, UnixTime, decode, encode};
 
 /// Name of the file on the disk seam.
 pub const POOL_FILE: &str = "mempool.log";
@@ -50,7 +53,7 @@ const REWRITE_BYTES: u64 = 8 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptTransaction {
     /// The transaction.
-    pub transaction: Arc<Transaction>,
+    pub transaction: Arc<PoolTransaction>,
     /// When it entered the pool.
     pub arrived: UnixTime,
     /// Whether it was acknowledged to a client.
@@ -62,22 +65,35 @@ pub struct KeptTransaction {
 pub enum KeptRecord {
     /// A transaction waits.
     Waiting(KeptTransaction),
-    /// A payment is lost.
+    /// A transaction is lost.
     Lost(Loss),
 }
 
-/// The same, as it is read.
-#[derive(BorshDeserialize)]
-enum Stored {
-    Waiting { arrived: UnixTime, is_ours: bool, transaction: Transaction },
-    Lost(Loss),
-}
+/// Reads a transaction of the application from its canonical bytes: [`PoolTransaction::parse`] of its type, or the chain's rules.
+pub type ParseTransaction<'a> = &'a dyn Fn(Bytes) -> Result<PoolTransaction, DecodeError>;
 
 impl KeptRecord {
     fn payload(&self) -> Vec<u8> {
         match self {
-            Self::Waiting(kept) => encode(&(0u8, kept.arrived, kept.is_ours, &*kept.transaction)),
+            Self::Waiting(kept) => {
+                let mut payload = encode(&(0u8, kept.arrived, kept.is_ours));
+                payload.extend_from_slice(&kept.transaction.bytes);
+                payload
+            }
             Self::Lost(loss) => encode(&(1u8, *loss)),
+        }
+    }
+
+    fn of_payload(payload: &[u8], parse: ParseTransaction<'_>) -> Option<Self> {
+        let (kind, mut rest) = payload.split_first()?;
+        match kind {
+            0 => {
+                let (arrived, is_ours) = <(UnixTime, bool)>::deserialize(&mut rest).ok()?;
+                let transaction = Arc::new(parse(Bytes::copy_from_slice(rest)).ok()?);
+                Some(Self::Waiting(KeptTransaction { transaction, arrived, is_ours }))
+            }
+            1 => decode(rest).ok().map(Self::Lost),
+            _ => None,
         }
     }
 
@@ -133,10 +149,10 @@ pub enum KeepTrouble {
 /// What was in the file.
 #[derive(Debug, Default)]
 pub struct KeptContents {
-    /// What waited: parents before children, each transaction once, and how many of them it spends from in a row: those of one depth may be
+    /// What waited: parents before children, each transaction once, and how many of them it depends on in a row: those of one depth may be
     /// checked together, after all of lesser depth.
     pub waiting: Vec<(usize, KeptTransaction)>,
-    /// Payments that were lost.
+    /// Transactions that were lost.
     pub losses: Losses,
     /// What was wrong.
     pub trouble: Option<KeepTrouble>,
@@ -165,10 +181,15 @@ impl std::fmt::Debug for PoolFile {
 impl PoolFile {
     /// Reads what an earlier run kept. Whatever is there, the node can start: see [`KeptContents::trouble`]. Nothing is written but the name of a
     /// damaged file.
-    pub fn open(disk: Arc<dyn Disk>, genesis: Hash, limits: &PoolLimits) -> (Self, KeptContents) {
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        genesis: Hash,
+        limits: &PoolLimits,
+        parse: ParseTransaction<'_>,
+    ) -> (Self, KeptContents) {
         let mut file = Self { disk, genesis, file: None, end: 0, base: 0 };
         let mut found = KeptContents::default();
-        if let Err(error) = file.read(bytes_max(limits), &mut found) {
+        if let Err(error) = file.read(bytes_max(limits), parse, &mut found) {
             found.trouble = Some(KeepTrouble::Io(error));
         }
         match found.trouble {
@@ -189,10 +210,10 @@ impl PoolFile {
         (file, found)
     }
 
-    fn read(&mut self, bytes_max: u64, found: &mut KeptContents) -> io::Result<()> {
+    fn read(&mut self, bytes_max: u64, parse: ParseTransaction<'_>, found: &mut KeptContents) -> io::Result<()> {
         let file = self.disk.open(POOL_FILE)?;
         let mut contents = Contents::default();
-        let reading = read_records(&*file, Some(self.genesis), bytes_max, |record| contents.take(record))?;
+        let reading = read_records(&*file, Some(self.genesis), bytes_max, parse, |record| contents.take(record))?;
         (found.waiting, found.losses) = contents.finish();
         found.trouble = reading.trouble;
         if reading.end > 0 {
@@ -307,7 +328,7 @@ fn checksum(length: u32, payload: &[u8]) -> u32 {
 }
 
 /// The record at the start of these bytes and its length; `None` when there is none that is whole.
-fn record_at(bytes: &[u8]) -> Option<(KeptRecord, usize)> {
+fn record_at(bytes: &[u8], parse: ParseTransaction<'_>) -> Option<(KeptRecord, usize)> {
     let head = bytes.get(..RECORD_HEADER_BYTES).filter(|head| head.starts_with(RECORD_MAGIC))?;
     let length = u32::from_be_bytes(head.get(4..8)?.try_into().ok()?);
     let sum = u32::from_be_bytes(head.get(8..12)?.try_into().ok()?);
@@ -316,13 +337,7 @@ fn record_at(bytes: &[u8]) -> Option<(KeptRecord, usize)> {
     if checksum(length, payload) != sum {
         return None;
     }
-    let record = match decode::<Stored>(payload).ok()? {
-        Stored::Waiting { arrived, is_ours, transaction } => {
-            KeptRecord::Waiting(KeptTransaction { transaction: Arc::new(transaction), arrived, is_ours })
-        }
-        Stored::Lost(loss) => KeptRecord::Lost(loss),
-    };
-    Some((record, RECORD_HEADER_BYTES + size))
+    Some((KeptRecord::of_payload(payload, parse)?, RECORD_HEADER_BYTES + size))
 }
 
 /// How far a file could be read.
@@ -341,6 +356,7 @@ fn read_records(
     file: &dyn DiskFile,
     expected: Option<Hash>,
     bytes_max: u64,
+    parse: ParseTransaction<'_>,
     take: impl FnMut(KeptRecord),
 ) -> io::Result<PoolFileScan> {
     let length = file.len()?;
@@ -357,7 +373,7 @@ fn read_records(
             Some(KeepTrouble::OtherGenesis { found: genesis })
         }
         Some(_) => {
-            let scanned = scan(file, length.min(bytes_max), take)?;
+            let scanned = scan(file, length.min(bytes_max), parse, take)?;
             found.end = scanned.end;
             if length > bytes_max {
                 Some(KeepTrouble::TooLong { bytes: length, max: bytes_max })
@@ -380,7 +396,12 @@ struct KeptScan {
 }
 
 /// Reads every whole record of the first `length` bytes, in order.
-fn scan(file: &dyn DiskFile, length: u64, mut take: impl FnMut(KeptRecord)) -> io::Result<KeptScan> {
+fn scan(
+    file: &dyn DiskFile,
+    length: u64,
+    parse: ParseTransaction<'_>,
+    mut take: impl FnMut(KeptRecord),
+) -> io::Result<KeptScan> {
     let mut scanned = KeptScan { end: HEADER_BYTES as u64, damaged: None };
     let (mut start, mut at, mut searches) = (HEADER_BYTES as u64, 0, 0);
     let mut chunk = Vec::new();
@@ -398,7 +419,7 @@ fn scan(file: &dyn DiskFile, length: u64, mut take: impl FnMut(KeptRecord)) -> i
             (start, at) = (place, 0);
         }
         let rest = chunk.get(at..).unwrap_or_default();
-        if let Some((record, size)) = record_at(rest) {
+        if let Some((record, size)) = record_at(rest, parse) {
             if place > scanned.end {
                 scanned.damaged.get_or_insert(scanned.end);
             }
@@ -416,66 +437,4 @@ fn scan(file: &dyn DiskFile, length: u64, mut take: impl FnMut(KeptRecord)) -> i
         scanned.damaged.get_or_insert(scanned.end);
     }
     Ok(scanned)
-}
-
-/// What the records read so far come to.
-#[derive(Default)]
-struct Contents {
-    waiting: BTreeMap<TxId, (u64, KeptTransaction)>,
-    losses: Losses,
-    next: u64,
-}
-
-impl Contents {
-    fn take(&mut self, record: KeptRecord) {
-        match record {
-            KeptRecord::Waiting(mut kept) => {
-                let id = kept.transaction.id();
-                self.losses.remove(&id);
-                let earlier = self.waiting.get(&id);
-                kept.is_ours |= earlier.is_some_and(|(_, earlier)| earlier.is_ours);
-                let number = earlier.map_or(self.next, |(number, _)| *number);
-                self.waiting.insert(id, (number, kept));
-                self.next += 1;
-            }
-            KeptRecord::Lost(loss) => {
-                self.waiting.remove(&loss.txid);
-                self.losses.insert(loss);
-            }
-        }
-    }
-
-    /// By depth, and among equals in the order of the file.
-    fn finish(self) -> (Vec<(usize, KeptTransaction)>, Losses) {
-        let mut children: BTreeMap<TxId, Vec<TxId>> = BTreeMap::new();
-        let mut missing: BTreeMap<TxId, usize> = BTreeMap::new();
-        for (id, (_, kept)) in &self.waiting {
-            let mut parents: Vec<TxId> = kept.transaction.body.inputs.iter().map(|i| i.previous.txid).collect();
-            parents.sort_unstable();
-            parents.dedup();
-            parents.retain(|parent| self.waiting.contains_key(parent));
-            missing.insert(*id, parents.len());
-            for parent in parents {
-                children.entry(parent).or_default().push(*id);
-            }
-        }
-        let mut level: Vec<TxId> = missing.iter().filter(|(_, count)| **count == 0).map(|(id, _)| *id).collect();
-        let (mut sorted, mut depth, mut waiting) = (Vec::with_capacity(self.waiting.len()), 0, self.waiting);
-        while !level.is_empty() {
-            let mut next = Vec::new();
-            let mut members: Vec<_> = level.iter().filter_map(|id| waiting.remove(id)).collect();
-            members.sort_by_key(|(number, _)| *number);
-            sorted.extend(members.into_iter().map(|(_, kept)| (depth, kept)));
-            for child in level.iter().filter_map(|id| children.get(id)).flatten() {
-                if let Some(count) = missing.get_mut(child) {
-                    *count -= 1;
-                    if *count == 0 {
-                        next.push(*child);
-                    }
-                }
-            }
-            (level, depth) = (next, depth + 1);
-        }
-        (sorted, self.losses)
-    }
 }

@@ -1,7 +1,8 @@
 //! Transactions that are not yet decided: which are kept, which go into the next block, and how they travel between nodes.
 //!
-//! Knows: transactions, fees, conflicts, bounds, and which peer announced what. Must not know: rules of validity (they come through
-//! [`Chain`]), signature checking (the caller verifies [`Candidate::signed_items`] between the two steps), sockets, frames, the ledger.
+//! Knows: fees, conflicts, bounds, and which peer announced what. Must not know: what a transaction of the application means (its bytes,
+//! names and resources come with a [`timed_chain::PoolTransaction`], its rules through [`timed_chain::TransactionRules`]), signature checking
+//! (the caller verifies [`Candidate::signed_items`] between the two steps), sockets, frames.
 //!
 //! ```text
 //!  announce ─► Relay ─► request ─► transaction ─► Pool::pre_check ─► signatures (elsewhere) ─► Pool::admit ─► Relay announces
@@ -12,7 +13,6 @@
 //! Start reading in [`Pool`]; [`Relay`] stands beside it and never looks inside, and [`PoolFile`] keeps what waits over a restart.
 
 mod admission;
-mod chain;
 mod drain;
 mod event;
 mod fee;
@@ -33,14 +33,13 @@ mod tests;
 mod waiting;
 
 pub use admission::{Admission, AdmissionLimits, Budget, Load, RefusalEpisode, weight};
-pub use chain::Chain;
 pub use drain::{Backlog, Drain};
-pub use event::{Conflict, OutputState, PoolEvent, RemovalReason, Removed};
+pub use event::{Conflict, PoolEvent, RemovalReason, Removed, ResourceState};
 pub use fee::FeeRate;
 pub use info::{EntryInfo, PoolInfo};
 pub use keep::{
-    KeepTrouble, KeptContents, KeptRecord, KeptTransaction, POOL_FILE, POOL_FILE_BESIDE, POOL_FILE_DAMAGED, PoolFile,
-    PoolFileSummary,
+    KeepTrouble, KeptContents, KeptRecord, KeptTransaction, POOL_FILE, POOL_FILE_BESIDE, POOL_FILE_DAMAGED,
+    ParseTransaction, PoolFile, PoolFileSummary,
 };
 pub use limits::{PoolLimits, RelayLimits};
 pub use losses::{LOSSES_MAX, Loss, LossCounts, LossReason, Losses};

@@ -1,11 +1,12 @@
 //! From proposed to confirmed, and every exit from the pool.
 
-use crate::chain::Chain;
-use crate::event::{Conflict, OutputState, PoolEvent, RemovalReason, Removed};
+use crate::event::{Conflict, PoolEvent, RemovalReason, Removed, ResourceState};
 use crate::graph::{DecisionStage, PoolEntry};
 use crate::pool::Pool;
+use std::sync::Arc;
 use std::time::Duration;
-use timed_primitives::{BlockId, Height, Instant, OutPoint, Transaction, TxId};
+use timed_chain::{CheckError, ReadError, Resource, TransactionFacts, TransactionRules};
+use timed_primitives::{BlockId, Height, Instant, TxId};
 
 /// So many expire at a time, and their descendants.
 const EXPIRED_PART_MAX: usize = 512;
@@ -46,7 +47,7 @@ impl Pool {
         }
     }
 
-    /// The block is decided and will be applied: what it spends is final. It must have been proposed here before.
+    /// The block is decided and will be applied: what it consumes is final. It must have been proposed here before.
     pub fn on_decided(&mut self, block: BlockId) {
         let Some((height, held)) = self.proposed.get(&block).cloned() else { return };
         for id in held {
@@ -54,15 +55,14 @@ impl Pool {
         }
     }
 
-    /// The block at `height` is applied. Takes out what it holds, and what spends the same outputs with its descendants; keeps the
+    /// The block at `height` is applied. Takes out what it holds, and what consumes the same with its descendants; keeps the
     /// rest. To be called for every height in order; after a gap call [`Pool::revalidate`].
     ///
     /// A large block can be taken in parts, so that nobody waits for all of it: [`Pool::begin_commit`], [`Pool::commit_part`] for each part
     /// in order, [`Pool::end_commit`]. Until the end a payload may hold what the block holds.
-    pub fn on_committed(&mut self, now: Instant, height: Height, transactions: &[Transaction]) -> Vec<Removed> {
+    pub fn on_committed(&mut self, now: Instant, height: Height, transactions: &[TransactionFacts]) -> Vec<Removed> {
         self.begin_commit(height);
-        let removed =
-            self.commit_part(now, height, transactions.iter().map(|transaction| (transaction.id(), transaction)));
+        let removed = self.commit_part(now, height, transactions);
         self.end_commit(now, height);
         removed
     }
@@ -72,25 +72,20 @@ impl Pool {
         self.height = self.height.max(height);
     }
 
-    /// Some transactions of the block, with their ids.
-    pub fn commit_part<'a>(
-        &mut self,
-        now: Instant,
-        height: Height,
-        part: impl IntoIterator<Item = (TxId, &'a Transaction)>,
-    ) -> Vec<Removed> {
+    /// Some transactions of the block.
+    pub fn commit_part(&mut self, now: Instant, height: Height, part: &[TransactionFacts]) -> Vec<Removed> {
         let mut removed = Vec::new();
-        for (id, transaction) in part {
-            let full_id = self.graph.get(&id).map_or_else(|| transaction.full_id(), |entry| entry.full_id);
+        for &TransactionFacts { id, full_id, ref consumes, .. } in part {
+            let full_id = self.graph.get(&id).map_or(full_id, |entry| entry.full_id);
             self.included.insert(full_id, now + INCLUDED_FOR);
             removed.extend(self.take_included(&id, height));
-            for outpoint in transaction.body.inputs.iter().map(|input| input.previous) {
-                if let Some(loser) = self.graph.spender(&outpoint) {
-                    let reason = RemovalReason::Conflict { with: id, outpoint, height };
+            for &resource in consumes {
+                if let Some(loser) = self.graph.consumer(&resource) {
+                    let reason = RemovalReason::Conflict { with: id, resource, height };
                     removed.extend(self.remove_with_descendants(&loser, reason));
-                    self.report_conflict(Conflict { outpoint, first: loser, second: id, source: None, seen: now });
+                    self.report_conflict(Conflict { resource, first: loser, second: id, source: None, seen: now });
                 }
-                self.remember_confirmed(outpoint, id, height);
+                self.remember_confirmed(resource, id, height);
             }
         }
         removed
@@ -106,31 +101,44 @@ impl Pool {
         self.included.expire(now);
     }
 
-    /// Checks all inputs against the chain again: after a gap in [`Pool::on_committed`]. `height` is the chain's.
+    /// Checks all transactions against the chain again, signatures apart: after a gap in [`Pool::on_committed`]. `height` is the chain's.
     ///
     /// Many can be checked in parts: [`Pool::begin_commit`], and [`Pool::revalidate_part`] for the ids of [`Pool::transactions_from`] in their order.
-    pub fn revalidate<C: Chain>(&mut self, height: Height, chain: &C) -> Vec<Removed> {
+    ///
+    /// # Errors
+    /// [`ReadError`] when our own state cannot be read.
+    pub fn revalidate(&mut self, height: Height, rules: &dyn TransactionRules) -> Result<Vec<Removed>, ReadError> {
         self.begin_commit(height);
         let all = self.ids();
-        self.revalidate_part(height, chain, &all)
+        self.revalidate_part(height, rules, &all)
     }
 
-    /// Checks the inputs of some transactions against the chain again.
-    pub fn revalidate_part<C: Chain>(&mut self, height: Height, chain: &C, part: &[TxId]) -> Vec<Removed> {
+    /// Checks some transactions against the chain again.
+    ///
+    /// # Errors
+    /// [`ReadError`] when our own state cannot be read.
+    pub fn revalidate_part(
+        &mut self,
+        height: Height,
+        rules: &dyn TransactionRules,
+        part: &[TxId],
+    ) -> Result<Vec<Removed>, ReadError> {
         let mut removed = Vec::new();
         for id in part {
-            if chain.is_known(id) {
+            if rules.is_confirmed(id)? {
                 removed.extend(self.take_included(id, height));
                 continue;
             }
             let Some(entry) = self.graph.get(id) else { continue };
-            let gone = |outpoint: &OutPoint| self.graph.output(outpoint).is_none() && chain.output(outpoint).is_none();
-            let missing = entry.inputs().find(gone);
-            if let Some(outpoint) = missing {
-                removed.extend(self.remove_with_descendants(id, RemovalReason::InputGone { outpoint }));
-            }
+            let reason = match rules.check(&entry.transaction, &self.graph) {
+                Ok(_) => continue,
+                Err(CheckError::Missing(resource)) => RemovalReason::InputGone { resource },
+                Err(CheckError::Refused(_) | CheckError::Undecodable(_)) => RemovalReason::Invalid,
+                Err(CheckError::Read(error)) => return Err(error),
+            };
+            removed.extend(self.remove_with_descendants(id, reason));
         }
-        removed
+        Ok(removed)
     }
 
     /// Drops what has waited too long, a bounded number at a time. To be called at [`Pool::next_wake`], which is at once when more is left.
@@ -152,16 +160,22 @@ impl Pool {
         self.graph.oldest().map(|entry| entry.arrived + self.limits.expiry)
     }
 
-    /// Where an output stands; `None` when it never existed, or was spent longer ago than is remembered here.
-    pub fn output_state<C: Chain>(&self, outpoint: &OutPoint, chain: &C) -> Option<OutputState> {
-        if let Some(spender) = self.graph.spender(outpoint).and_then(|id| self.graph.get(&id)) {
-            return Some(spent_state(spender));
+    /// Where a resource stands; `None` when it never existed, or was consumed longer ago than is remembered here.
+    ///
+    /// # Errors
+    /// [`ReadError`] when our own state cannot be read.
+    pub fn resource_state(
+        &self,
+        resource: &Resource,
+        rules: &dyn TransactionRules,
+    ) -> Result<Option<ResourceState>, ReadError> {
+        if let Some(consumer) = self.graph.consumer(resource).and_then(|id| self.graph.get(&id)) {
+            return Ok(Some(consumed_state(consumer)));
         }
-        if let Some((by, height)) = self.confirmed.get(outpoint) {
-            return Some(OutputState::Confirmed { by: *by, height: *height });
+        if let Some((by, height)) = self.confirmed.get(resource) {
+            return Ok(Some(ResourceState::Confirmed { by: *by, height: *height }));
         }
-        let exists = self.graph.output(outpoint).is_some() || chain.output(outpoint).is_some();
-        exists.then_some(OutputState::Unspent)
+        Ok(self.exists(resource, rules)?.then_some(ResourceState::Available))
     }
 
     /// Takes out a transaction of a decided block. Ancestors still here must have been decided before, unnoticed.
@@ -175,8 +189,8 @@ impl Pool {
         for (_, id) in included {
             if let Some(entry) = self.graph.remove(&id) {
                 self.included_weight = self.included_weight.saturating_add(entry.weight);
-                for outpoint in entry.inputs() {
-                    self.remember_confirmed(outpoint, id, height);
+                for resource in entry.consumes() {
+                    self.remember_confirmed(*resource, id, height);
                 }
                 removed.push(self.report_removed(id, RemovalReason::Included { height }));
             }
@@ -184,19 +198,19 @@ impl Pool {
         removed
     }
 
-    /// Takes out a transaction and what spends from it, leaves first; reported parents first.
+    /// Takes out a transaction and what depends on it, leaves first; reported parents first.
     pub(crate) fn remove_with_descendants(&mut self, id: &TxId, reason: RemovalReason) -> Vec<Removed> {
         let mut package = vec![*id];
         package.extend(self.graph.descendants(id));
         let mut removed = Vec::new();
         let gone = match reason {
-            RemovalReason::Conflict { outpoint, .. } | RemovalReason::InputGone { outpoint } => Some(outpoint),
+            RemovalReason::Conflict { resource, .. } | RemovalReason::InputGone { resource } => Some(resource),
             _ => None,
         };
         for member in package.iter().rev() {
             if let Some(entry) = self.graph.remove(member) {
-                for outpoint in entry.inputs().filter(|outpoint| Some(*outpoint) != gone) {
-                    self.emit(PoolEvent::Output { outpoint, state: OutputState::Unspent });
+                for &resource in entry.consumes().iter().filter(|resource| Some(**resource) != gone) {
+                    self.emit(PoolEvent::Resource { resource, state: ResourceState::Available });
                 }
                 let reason = if member == id { reason } else { RemovalReason::AncestorRemoved { ancestor: *id } };
                 removed.push(self.report_removed(*member, reason));
@@ -212,17 +226,17 @@ impl Pool {
         removed
     }
 
-    fn remember_confirmed(&mut self, outpoint: OutPoint, by: TxId, height: Height) {
-        if self.limits.confirmed_max == 0 || self.confirmed.insert(outpoint, (by, height)).is_some() {
+    fn remember_confirmed(&mut self, resource: Resource, by: TxId, height: Height) {
+        if self.limits.confirmed_max == 0 || self.confirmed.insert(resource, (by, height)).is_some() {
             return;
         }
-        self.confirmed_order.push_back(outpoint);
+        self.confirmed_order.push_back(resource);
         if self.confirmed_order.len() > self.limits.confirmed_max
             && let Some(oldest) = self.confirmed_order.pop_front()
         {
             self.confirmed.remove(&oldest);
         }
-        self.emit(PoolEvent::Output { outpoint, state: OutputState::Confirmed { by, height } });
+        self.emit(PoolEvent::Resource { resource, state: ResourceState::Confirmed { by, height } });
     }
 
     /// Its height is decided: forget the proposal; whatever of it is still here waits again.
@@ -239,20 +253,19 @@ impl Pool {
 
     fn set_stage(&mut self, id: &TxId, stage: DecisionStage) {
         if let Some(entry) = self.graph.set_stage(id, stage) {
-            let state = spent_state(entry);
-            let inputs: Vec<OutPoint> = entry.inputs().collect();
-            for outpoint in inputs {
-                self.emit(PoolEvent::Output { outpoint, state });
+            let (state, transaction) = (consumed_state(entry), Arc::clone(&entry.transaction));
+            for &resource in &transaction.facts.consumes {
+                self.emit(PoolEvent::Resource { resource, state });
             }
         }
     }
 }
 
-fn spent_state(spender: &PoolEntry) -> OutputState {
-    let by = spender.id;
-    match spender.stage {
-        DecisionStage::Waiting => OutputState::Locked { by },
-        DecisionStage::Proposed(block) => OutputState::SpentPending { by, block },
-        DecisionStage::Decided(block, height) => OutputState::SpentFinalized { by, block, height },
+fn consumed_state(consumer: &PoolEntry) -> ResourceState {
+    let by = consumer.id;
+    match consumer.stage {
+        DecisionStage::Waiting => ResourceState::Locked { by },
+        DecisionStage::Proposed(block) => ResourceState::Proposed { by, block },
+        DecisionStage::Decided(block, height) => ResourceState::Decided { by, block, height },
     }
 }

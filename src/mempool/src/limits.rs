@@ -14,7 +14,7 @@ pub struct PoolLimits {
     pub peer_bytes_max: usize,
     /// Largest transaction; the chain may allow less. Unit: bytes.
     pub transaction_bytes_max: usize,
-    /// Longest chain of unconfirmed spends, the transaction itself included. Unit: transactions.
+    /// Longest chain of transactions that wait for each other, the transaction itself included. Unit: transactions.
     pub ancestors_max: usize,
     /// How long a transaction waits before it is dropped, with its descendants.
     pub expiry: Duration,
@@ -32,7 +32,7 @@ pub struct PoolLimits {
     pub reject_passing_for: Duration,
     /// Most remembered conflicts; above it the oldest is forgotten.
     pub conflicts_max: usize,
-    /// Most remembered spends of decided transactions, for [`crate::OutputState::Confirmed`]; above it the oldest is forgotten.
+    /// Most remembered resources that decided transactions consumed, for [`crate::ResourceState::Confirmed`]; above it the oldest is forgotten.
     pub confirmed_max: usize,
     /// Most remembered proposed blocks; above it the oldest is forgotten and its transactions count as waiting again.
     pub proposed_max: usize,

@@ -1,34 +1,35 @@
-//! Payments that were taken from a client and will not become final, as far as is known: so that whoever asks learns why.
+//! Transactions that were taken from a client and will not become final, as far as is known: so that whoever asks learns why.
 
 use crate::event::RemovalReason;
 use crate::reject::Reject;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::BTreeMap;
-use timed_primitives::{Height, OutPoint, TxId, UnixTime};
+use timed_chain::Resource;
+use timed_primitives::{Height, TxId, UnixTime};
 
 /// Most losses that are remembered; above it the oldest is forgotten. A loss takes some two hundred bytes.
 pub const LOSSES_MAX: usize = 10_000;
 
-/// Why a payment that was taken is lost.
+/// Why a transaction that was taken is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, thiserror::Error)]
 pub enum LossReason {
-    /// A decided block spends one of its inputs otherwise.
-    #[error("conflict: block {height} spends {outpoint} by {with}")]
+    /// A decided block consumes what it consumes otherwise.
+    #[error("conflict: block {height} spends {resource} by {with}")]
     Conflict {
         /// The transaction that won.
         with: TxId,
-        /// The output both spend.
-        outpoint: OutPoint,
+        /// The resource both consume.
+        resource: Resource,
         /// Height of the block.
         height: Height,
     },
-    /// At the check after a restart another transaction in the pool spends one of its inputs.
-    #[error("conflict: after a restart {with}, which waits, was found to spend {outpoint}")]
-    SpentBy {
+    /// At the check after a restart another transaction in the pool consumes what it consumes.
+    #[error("conflict: after a restart {with}, which waits, was found to spend {resource}")]
+    ConsumedBy {
         /// The other transaction.
         with: TxId,
-        /// The output both spend.
-        outpoint: OutPoint,
+        /// The resource both consume.
+        resource: Resource,
     },
     /// Others pay more.
     #[error("full: it was evicted from a full mempool in which others pay more")]
@@ -39,20 +40,20 @@ pub enum LossReason {
     /// It waited too long.
     #[error("expired: it waited longer than this node keeps a transaction")]
     Expired,
-    /// One of its inputs is neither unspent on the chain nor made by a transaction that waits.
-    #[error("conflict: output {outpoint}, which it spends, is spent by a final block or was never made")]
+    /// What it consumes is neither on the chain nor made by a transaction that waits.
+    #[error("conflict: {resource}, which it spends, is spent by a final block or was never made")]
     InputGone {
-        /// The output.
-        outpoint: OutPoint,
+        /// The resource.
+        resource: Resource,
     },
-    /// A transaction it spends from is lost.
+    /// A transaction it depends on is lost.
     #[error("its ancestor {ancestor} is lost")]
     AncestorLost {
         /// That transaction.
         ancestor: TxId,
     },
-    /// At the check after a restart it broke a rule: the rules or this node's settings have changed, or the file was.
-    #[error("invalid: after a restart it breaks a rule of the chain or of this node")]
+    /// Checked again, it broke a rule: the state, the rules or this node's settings have changed, or the file was.
+    #[error("invalid: checked again, it breaks a rule of the chain or of this node")]
     Invalid,
 }
 
@@ -63,7 +64,7 @@ impl LossReason {
     /// Stable name for programs, metrics and logs.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Conflict { .. } | Self::SpentBy { .. } | Self::InputGone { .. } => "conflict",
+            Self::Conflict { .. } | Self::ConsumedBy { .. } | Self::InputGone { .. } => "conflict",
             Self::Evicted | Self::NoRoom => "full",
             Self::Expired => "expired",
             Self::AncestorLost { .. } => "ancestor_lost",
@@ -74,7 +75,7 @@ impl LossReason {
     /// The transaction on whose account it is lost, when that is known.
     pub const fn because_of(&self) -> Option<TxId> {
         match self {
-            Self::Conflict { with, .. } | Self::SpentBy { with, .. } => Some(*with),
+            Self::Conflict { with, .. } | Self::ConsumedBy { with, .. } => Some(*with),
             Self::AncestorLost { ancestor } => Some(*ancestor),
             Self::Evicted | Self::NoRoom | Self::Expired | Self::InputGone { .. } | Self::Invalid => None,
         }
@@ -84,20 +85,21 @@ impl LossReason {
     pub const fn of_removal(reason: RemovalReason) -> Option<Self> {
         Some(match reason {
             RemovalReason::Included { .. } => return None,
-            RemovalReason::Conflict { with, outpoint, height } => Self::Conflict { with, outpoint, height },
+            RemovalReason::Conflict { with, resource, height } => Self::Conflict { with, resource, height },
             RemovalReason::Evicted => Self::Evicted,
             RemovalReason::Expired => Self::Expired,
-            RemovalReason::InputGone { outpoint } => Self::InputGone { outpoint },
+            RemovalReason::InputGone { resource } => Self::InputGone { resource },
+            RemovalReason::Invalid => Self::Invalid,
             RemovalReason::AncestorRemoved { ancestor } => Self::AncestorLost { ancestor },
         })
     }
 
-    /// What a refusal at the check after a restart means; `None` when the transaction is known, so that nothing is lost.
-    pub const fn of_refusal<R>(reject: &Reject<R>) -> Option<Self> {
+    /// What a refusal at the check after a restart means; `None` when nothing is lost by it: the transaction is known, or could not be checked.
+    pub const fn of_refusal(reject: &Reject) -> Option<Self> {
         Some(match reject {
-            Reject::AlreadyKnown { .. } => return None,
-            Reject::Conflict { with, outpoint } => Self::SpentBy { with: *with, outpoint: *outpoint },
-            Reject::UnknownInput { outpoint } => Self::InputGone { outpoint: *outpoint },
+            Reject::AlreadyKnown { .. } | Reject::Unreadable(_) => return None,
+            Reject::Conflict { with, resource } => Self::ConsumedBy { with: *with, resource: *resource },
+            Reject::UnknownInput { resource } => Self::InputGone { resource: *resource },
             Reject::TooManyAncestors { .. }
             | Reject::FeeBelowFloor { .. }
             | Reject::Full { .. }
@@ -107,7 +109,7 @@ impl LossReason {
     }
 }
 
-/// A payment that was taken from a client and is lost.
+/// A transaction that was taken from a client and is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Loss {
     /// Which.
@@ -118,7 +120,7 @@ pub struct Loss {
     pub at: UnixTime,
 }
 
-/// How many payments were lost since the start, by reason.
+/// How many transactions were lost since the start, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LossCounts([u64; LossReason::NAMES.len()]);
 
@@ -192,14 +194,14 @@ mod tests {
 
     #[test]
     fn every_reason_is_counted_under_its_name() {
-        let (with, outpoint) = (TxId(Hash([1; 32])), OutPoint { txid: TxId(Hash([2; 32])), index: 0 });
+        let (with, resource) = (TxId(Hash([1; 32])), Resource { origin: Hash([2; 32]), index: 0 });
         let all = [
-            LossReason::Conflict { with, outpoint, height: Height(1) },
-            LossReason::SpentBy { with, outpoint },
+            LossReason::Conflict { with, resource, height: Height(1) },
+            LossReason::ConsumedBy { with, resource },
             LossReason::Evicted,
             LossReason::NoRoom,
             LossReason::Expired,
-            LossReason::InputGone { outpoint },
+            LossReason::InputGone { resource },
             LossReason::AncestorLost { ancestor: with },
             LossReason::Invalid,
         ];

@@ -4,7 +4,8 @@ use crate::graph::{PoolEntry, RatePosition, SetTotals};
 use crate::pool::Pool;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use timed_primitives::{Transaction, TxId};
+use timed_chain::PoolTransaction;
+use timed_primitives::TxId;
 
 /// After so many packages in a row that do not fit, the block counts as full. Bounds the search when large ones are left.
 const MISFITS_MAX: usize = 200;
@@ -12,7 +13,7 @@ const MISFITS_MAX: usize = 200;
 /// State of one choice.
 #[derive(Default)]
 struct PayloadChoice {
-    chosen: Vec<Arc<Transaction>>,
+    chosen: Vec<Arc<PoolTransaction>>,
     bytes: u64,
     taken: BTreeSet<TxId>,
     /// Did not fit with what they still need.
@@ -56,7 +57,7 @@ impl Pool {
     ///
     /// The order is kept up to date as transactions come and go, so the cost is about that of what is taken: it does not grow with
     /// the pool.
-    pub fn build_payload(&self, bytes_max: usize, count_max: usize) -> Vec<Arc<Transaction>> {
+    pub fn build_payload(&self, bytes_max: usize, count_max: usize) -> Vec<Arc<PoolTransaction>> {
         let bytes_max = u64::try_from(bytes_max).unwrap_or(u64::MAX);
         let mut choice = PayloadChoice::default();
         let mut order = self.graph.payload_order().copied().peekable();

@@ -1,7 +1,6 @@
 //! Admission: two steps, so that signatures can be verified in batches elsewhere in between.
 
-use crate::chain::Chain;
-use crate::event::{Conflict, OutputState, PoolEvent, RemovalReason, Removed};
+use crate::event::{Conflict, PoolEvent, RemovalReason, Removed, ResourceState};
 use crate::fee::{FeeFloor, FeeRate};
 use crate::graph::{Graph, IncomingTransaction};
 use crate::limits::PoolLimits;
@@ -9,9 +8,10 @@ use crate::reject::Reject;
 use crate::seen::SeenIds;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use timed_primitives::{
-    Amount, BlockId, Height, Instant, OutPoint, PublicKey, SignedItem, Transaction, TxFullId, TxId, TxOutput,
+use timed_chain::{
+    CheckError, Checked, PoolTransaction, ReadError, Refusal, Resource, TransactionFacts, TransactionRules,
 };
+use timed_primitives::{Amount, BlockId, Height, Instant, PublicKey, SignedItem, TxFullId, TxId};
 
 /// Where a transaction came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,14 +25,12 @@ pub enum Source {
 /// A transaction that passed [`Pool::pre_check`]; valid if all its signatures are.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    transaction: Arc<Transaction>,
-    id: TxId,
-    full_id: TxFullId,
-    size: usize,
+    transaction: Arc<PoolTransaction>,
     fee: Amount,
     source: Source,
     signed_items: Vec<SignedItem>,
-    /// The chain's height here when its inputs were found, if all of them were found there.
+    first_signer: Option<PublicKey>,
+    /// The chain's height here when what it consumes was found, if all of that was found there.
     on_chain_at: Option<Height>,
     /// When it entered the pool of an earlier run.
     arrived: Option<Instant>,
@@ -49,6 +47,11 @@ impl Candidate {
         std::mem::take(&mut self.signed_items)
     }
 
+    /// The key of its first signature, if it has one.
+    pub fn first_signer(&self) -> Option<PublicKey> {
+        self.first_signer
+    }
+
     /// It was in the pool of an earlier run since then, and has waited as long.
     #[must_use]
     pub fn arrived_at(mut self, arrived: Instant) -> Self {
@@ -57,18 +60,18 @@ impl Candidate {
     }
 
     /// The transaction.
-    pub fn transaction(&self) -> &Arc<Transaction> {
+    pub fn transaction(&self) -> &Arc<PoolTransaction> {
         &self.transaction
     }
 
     /// Its id.
     pub fn txid(&self) -> TxId {
-        self.id
+        self.transaction.facts.id
     }
 
-    /// Its id with witnesses.
+    /// Its id with signatures.
     pub fn full_id(&self) -> TxFullId {
-        self.full_id
+        self.transaction.facts.full_id
     }
 
     /// Its fee.
@@ -78,7 +81,7 @@ impl Candidate {
 
     /// Its size in bytes.
     pub fn size(&self) -> usize {
-        self.size
+        self.transaction.facts.size_bytes
     }
 
     /// Where it came from.
@@ -88,25 +91,23 @@ impl Candidate {
 
     /// What it costs: see [`crate::weight`].
     pub fn weight(&self) -> u64 {
-        crate::weight(self.size, self.transaction.witnesses.len())
+        crate::weight(self.size(), self.transaction.facts.signatures)
     }
 }
 
 /// A transaction is in the pool now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {
-    /// Its id.
-    pub txid: TxId,
-    /// Its id with witnesses, to be announced.
-    pub full_id: TxFullId,
+    /// Which.
+    pub transaction: Arc<PoolTransaction>,
     /// What had to leave for it.
     pub evicted: Vec<Removed>,
 }
 
 /// The transactions that are not decided. See the crate for the flow.
 ///
-/// Invariants, each a property test: bounds hold after every call; no two transactions spend one output; a payload has parents
-/// before children and fits; after [`Pool::on_committed`] nothing here is in that block or spends what it spent.
+/// Invariants, each a property test: bounds hold after every call; no two transactions consume one resource; a payload has parents
+/// before children and fits; after [`Pool::on_committed`] nothing here is in that block or consumes what it consumed.
 #[derive(Debug)]
 pub struct Pool {
     pub(crate) limits: PoolLimits,
@@ -118,8 +119,8 @@ pub struct Pool {
     /// With what each holds of ours, in order of id.
     pub(crate) proposed: BTreeMap<BlockId, (Height, Vec<TxId>)>,
     pub(crate) proposed_order: VecDeque<BlockId>,
-    pub(crate) confirmed: BTreeMap<OutPoint, (TxId, Height)>,
-    pub(crate) confirmed_order: VecDeque<OutPoint>,
+    pub(crate) confirmed: BTreeMap<Resource, (TxId, Height)>,
+    pub(crate) confirmed_order: VecDeque<Resource>,
     pub(crate) events: VecDeque<PoolEvent>,
     pub(crate) height: Height,
     /// Weight that left by blocks since the start.
@@ -160,28 +161,27 @@ impl Pool {
     ///
     /// # Errors
     /// [`Reject`] says why not.
-    pub fn check<C: Chain>(
+    pub fn check(
         &self,
         now: Instant,
-        transaction: Arc<Transaction>,
+        transaction: Arc<PoolTransaction>,
         source: Source,
-        chain: &C,
-    ) -> Result<Candidate, Reject<C::Refusal>> {
-        let (id, full_id, size) = (transaction.id(), transaction.full_id(), transaction.size_bytes());
-        let max = self.limits.transaction_bytes_max;
+        rules: &dyn TransactionRules,
+    ) -> Result<Candidate, Reject> {
+        let facts = &transaction.facts;
+        let (size, max) = (facts.size_bytes, self.limits.transaction_bytes_max);
         if size > max {
             return Err(Reject::TooLarge { size, max });
         }
-        if source != Source::Local && self.rejects.contains(now, &full_id) {
-            return Err(Reject::RecentlyRejected { id: full_id });
+        if source != Source::Local && self.rejects.contains(now, &facts.full_id) {
+            return Err(Reject::RecentlyRejected { id: facts.full_id });
         }
-        let spent = self.resolve(&id, &transaction, chain)?;
-        let is_on_chain = transaction.body.inputs.iter().all(|input| self.graph.output(&input.previous).is_none());
+        self.is_free(facts)?;
+        let Checked { fee, signed_items } = self.check_rules(&transaction, rules)?;
+        let is_on_chain = !facts.consumes.iter().any(|resource| self.graph.is_produced(resource));
         let on_chain_at = is_on_chain.then_some(self.height);
-        let fee = chain.check(&transaction, &spent).map_err(Reject::Invalid)?;
-        let signed_items = transaction.signed_items().collect();
-        let candidate =
-            Candidate { transaction, id, full_id, size, fee, source, signed_items, on_chain_at, arrived: None };
+        let first_signer = signed_items.first().map(|item| item.key);
+        let candidate = Candidate { transaction, fee, source, signed_items, first_signer, on_chain_at, arrived: None };
         self.plan(now, &candidate)?;
         Ok(candidate)
     }
@@ -190,16 +190,16 @@ impl Pool {
     ///
     /// # Errors
     /// [`Reject`] says why not. A conflict is added to [`Pool::conflicts`].
-    pub fn pre_check<C: Chain>(
+    pub fn pre_check(
         &mut self,
         now: Instant,
-        transaction: Arc<Transaction>,
+        transaction: Arc<PoolTransaction>,
         source: Source,
-        chain: &C,
-    ) -> Result<Candidate, Reject<C::Refusal>> {
-        let result = self.check(now, Arc::clone(&transaction), source, chain);
+        rules: &dyn TransactionRules,
+    ) -> Result<Candidate, Reject> {
+        let result = self.check(now, Arc::clone(&transaction), source, rules);
         if let Err(reject) = &result {
-            self.remember(now, &transaction, source, reject);
+            self.remember(now, &transaction.facts, source, reject);
         }
         result
     }
@@ -208,37 +208,37 @@ impl Pool {
     ///
     /// # Errors
     /// [`Reject`] as before.
-    pub fn admit<C: Chain>(
+    pub fn admit(
         &mut self,
         now: Instant,
         candidate: Candidate,
-        chain: &C,
-    ) -> Result<Admitted, Reject<C::Refusal>> {
-        let is_free = self.resolve_again(&candidate, chain);
+        rules: &dyn TransactionRules,
+    ) -> Result<Admitted, Reject> {
+        let is_free = self.check_again(&candidate, rules);
         let victims = is_free.and_then(|()| self.plan(now, &candidate));
         let victims = match victims {
             Ok(victims) => victims,
             Err(reject) => {
-                self.remember(now, &candidate.transaction, candidate.source, &reject);
+                self.remember(now, &candidate.transaction.facts, candidate.source, &reject);
                 return Err(reject);
             }
         };
         let evicted = self.evict(now, &victims);
-        let Candidate { transaction, id, full_id, size, fee, source, arrived, .. } = candidate;
+        let Candidate { transaction, fee, source, arrived, .. } = candidate;
         let arrived = arrived.unwrap_or(now);
-        let spent: Vec<OutPoint> = transaction.body.inputs.iter().map(|input| input.previous).collect();
-        self.graph.insert(IncomingTransaction { transaction, id, full_id, size, fee, arrived, source });
-        self.emit(PoolEvent::Accepted { txid: id, fee, size });
-        for outpoint in spent {
-            self.emit(PoolEvent::Output { outpoint, state: OutputState::Locked { by: id } });
+        self.graph.insert(IncomingTransaction { transaction: Arc::clone(&transaction), fee, arrived, source });
+        let TransactionFacts { id: txid, size_bytes: size, ref consumes, .. } = transaction.facts;
+        self.emit(PoolEvent::Accepted { txid, fee, size });
+        for resource in consumes {
+            self.emit(PoolEvent::Resource { resource: *resource, state: ResourceState::Locked { by: txid } });
         }
-        Ok(Admitted { txid: id, full_id, evicted })
+        Ok(Admitted { transaction, evicted })
     }
 
-    /// A signature of the candidate is invalid: these bytes are not checked again for a while. Other witnesses for the same
-    /// body are.
+    /// A signature of the candidate is invalid: these bytes are not checked again for a while. The same transaction with other
+    /// signatures is.
     pub fn on_invalid_signature(&mut self, now: Instant, candidate: &Candidate) {
-        self.rejects.insert(candidate.full_id, now + self.limits.reject_invalid_for);
+        self.rejects.insert(candidate.full_id(), now + self.limits.reject_invalid_for);
     }
 
     /// Bytes of all transactions here, in canonical encoding.
@@ -251,62 +251,79 @@ impl Pool {
         self.graph.by_full_id(id).is_some() || self.rejects.contains(now, id) || self.included.contains(now, id)
     }
 
-    /// The outputs that are spent, in order of the inputs.
-    fn resolve<C: Chain>(
-        &self,
-        id: &TxId,
-        transaction: &Transaction,
-        chain: &C,
-    ) -> Result<Vec<TxOutput>, Reject<C::Refusal>> {
-        self.is_free(id, transaction)?;
-        let inputs = transaction.body.inputs.iter().map(|input| input.previous);
-        inputs
-            .map(|outpoint| {
-                let output = self.graph.output(&outpoint).or_else(|| chain.output(&outpoint));
-                // What a decided transaction spent is gone by itself, so only then it needs to be looked for.
-                output.ok_or_else(|| match chain.is_known(id) {
-                    true => Reject::AlreadyKnown { txid: *id },
-                    false => Reject::UnknownInput { outpoint },
-                })
-            })
-            .collect()
+    /// All rules but signatures, and that it is in no final block.
+    fn check_rules(&self, transaction: &PoolTransaction, rules: &dyn TransactionRules) -> Result<Checked, Reject> {
+        let facts = &transaction.facts;
+        let refused = match rules.check(transaction, &self.graph) {
+            // What a decided transaction consumed is gone, so only one that consumes nothing needs to be looked for.
+            Ok(checked) if !facts.consumes.is_empty() || !rules.is_confirmed(&facts.id)? => return Ok(checked),
+            Ok(_) => return Err(Reject::AlreadyKnown { txid: facts.id }),
+            Err(CheckError::Missing(resource)) => Reject::UnknownInput { resource },
+            Err(CheckError::Refused(reason)) => Reject::Invalid(reason),
+            Err(CheckError::Undecodable(reason)) => Reject::Invalid(Refusal::new(reason)),
+            Err(CheckError::Read(error)) => return Err(error.into()),
+        };
+        Err(unless_confirmed(facts, refused, rules)?)
     }
 
-    /// As [`Self::resolve`], for what was found before. While no block came, what is spent of the chain is still there.
-    fn resolve_again<C: Chain>(&self, candidate: &Candidate, chain: &C) -> Result<(), Reject<C::Refusal>> {
+    /// What was checked before, for what may have changed since. While no block came, what is consumed of the chain is still there.
+    fn check_again(&self, candidate: &Candidate, rules: &dyn TransactionRules) -> Result<(), Reject> {
+        let facts = &candidate.transaction.facts;
+        self.is_free(facts)?;
         if candidate.on_chain_at == Some(self.height) {
-            return self.is_free(&candidate.id, &candidate.transaction);
+            return Ok(());
         }
-        self.resolve(&candidate.id, &candidate.transaction, chain).map(drop)
+        match self.missing(facts, rules)? {
+            Some(resource) => Err(unless_confirmed(facts, Reject::UnknownInput { resource }, rules)?),
+            None if facts.consumes.is_empty() && rules.is_confirmed(&facts.id)? => {
+                Err(Reject::AlreadyKnown { txid: facts.id })
+            }
+            None => Ok(()),
+        }
     }
 
-    /// Neither the transaction itself is here nor another that spends the same.
-    fn is_free<R>(&self, id: &TxId, transaction: &Transaction) -> Result<(), Reject<R>> {
-        if self.graph.get(id).is_some() {
-            return Err(Reject::AlreadyKnown { txid: *id });
+    /// The first of what it consumes that is neither here nor on the chain.
+    fn missing(&self, facts: &TransactionFacts, rules: &dyn TransactionRules) -> Result<Option<Resource>, ReadError> {
+        for resource in &facts.consumes {
+            if !self.exists(resource, rules)? {
+                return Ok(Some(*resource));
+            }
         }
-        for input in &transaction.body.inputs {
-            if let Some(with) = self.graph.spender(&input.previous) {
-                return Err(Reject::Conflict { with, outpoint: input.previous });
+        Ok(None)
+    }
+
+    /// Whether a transaction here produces it, or it is on the chain.
+    pub(crate) fn exists(&self, resource: &Resource, rules: &dyn TransactionRules) -> Result<bool, ReadError> {
+        Ok(self.graph.is_produced(resource) || rules.is_available(resource)?)
+    }
+
+    /// Neither the transaction itself is here nor another that consumes the same.
+    fn is_free(&self, facts: &TransactionFacts) -> Result<(), Reject> {
+        if self.graph.get(&facts.id).is_some() {
+            return Err(Reject::AlreadyKnown { txid: facts.id });
+        }
+        for resource in &facts.consumes {
+            if let Some(with) = self.graph.consumer(resource) {
+                return Err(Reject::Conflict { with, resource: *resource });
             }
         }
         Ok(())
     }
 
     /// Whether there is a place for the candidate, and who must leave for it.
-    fn plan<R>(&self, now: Instant, candidate: &Candidate) -> Result<Vec<TxId>, Reject<R>> {
-        let parents = self.graph.parents(&candidate.transaction);
+    fn plan(&self, now: Instant, candidate: &Candidate) -> Result<Vec<TxId>, Reject> {
+        let parents = self.graph.parents(&candidate.transaction.facts);
         let ancestors = self.graph.ancestors(&parents, self.limits.ancestors_max);
         if ancestors.len() + 1 > self.limits.ancestors_max {
             return Err(Reject::TooManyAncestors { count: ancestors.len() + 1, max: self.limits.ancestors_max });
         }
-        let needed = self.floor_rate(now).fee_for(candidate.size);
+        let needed = self.floor_rate(now).fee_for(candidate.size());
         if candidate.fee < needed {
             return Err(Reject::FeeBelowFloor { needed, offered: candidate.fee });
         }
         if let Source::Peer(peer) = candidate.source {
             let (used, max) = (self.graph.peer_bytes(&peer), self.limits.peer_bytes_max);
-            if used.saturating_add(candidate.size) > max {
+            if used.saturating_add(candidate.size()) > max {
                 return Err(Reject::PeerShare { used, max });
             }
         }
@@ -314,11 +331,11 @@ impl Pool {
     }
 
     /// The worst transactions, with their descendants, that must leave. Only those worse than the candidate, never its ancestors.
-    fn make_room<R>(&self, candidate: &Candidate, ancestors: &BTreeSet<TxId>) -> Result<Vec<TxId>, Reject<R>> {
-        let offered = FeeRate::new(candidate.fee, u64::try_from(candidate.size).unwrap_or(u64::MAX));
+    fn make_room(&self, candidate: &Candidate, ancestors: &BTreeSet<TxId>) -> Result<Vec<TxId>, Reject> {
+        let offered = FeeRate::new(candidate.fee, u64::try_from(candidate.size()).unwrap_or(u64::MAX));
         let mut victims = Vec::new();
         let mut leaving = BTreeSet::new();
-        let (mut count, mut bytes) = (self.graph.len() + 1, self.graph.bytes().saturating_add(candidate.size));
+        let (mut count, mut bytes) = (self.graph.len() + 1, self.graph.bytes().saturating_add(candidate.size()));
         let mut worst = self.graph.eviction_order();
         while count > self.limits.count_max || bytes > self.limits.bytes_max {
             let full = |rate: FeeRate| Reject::Full { needed: rate.for_kilobyte(), offered: offered.for_kilobyte() };
@@ -363,17 +380,17 @@ impl Pool {
         FeeRate::per_kilobyte(Amount(raised.max(self.limits.fee_floor_min)))
     }
 
-    fn remember<R>(&mut self, now: Instant, transaction: &Transaction, source: Source, reject: &Reject<R>) {
+    fn remember(&mut self, now: Instant, facts: &TransactionFacts, source: Source, reject: &Reject) {
         let keep = match reject {
             Reject::AlreadyKnown { .. }
             | Reject::RecentlyRejected { .. }
             | Reject::UnknownInput { .. }
-            | Reject::PeerShare { .. } => return,
+            | Reject::PeerShare { .. }
+            | Reject::Unreadable(_) => return,
             Reject::TooLarge { .. } | Reject::Invalid(_) => self.limits.reject_invalid_for,
-            Reject::Conflict { with, outpoint } => {
-                let second = transaction.id();
-                let (first, outpoint) = (*with, *outpoint);
-                self.report_conflict(Conflict { outpoint, first, second, source: Some(source), seen: now });
+            Reject::Conflict { with: first, resource } => {
+                let (resource, first, second) = (*resource, *first, facts.id);
+                self.report_conflict(Conflict { resource, first, second, source: Some(source), seen: now });
                 self.limits.reject_passing_for
             }
             Reject::TooManyAncestors { .. } | Reject::FeeBelowFloor { .. } | Reject::Full { .. } => {
@@ -381,13 +398,13 @@ impl Pool {
             }
         };
         self.rejects.expire(now);
-        self.rejects.insert(transaction.full_id(), now + keep);
+        self.rejects.insert(facts.full_id, now + keep);
     }
 
     /// Reports each pair once for as long as it is remembered.
     pub(crate) fn report_conflict(&mut self, conflict: Conflict) {
         let same = |old: &Conflict| {
-            old.outpoint == conflict.outpoint && old.first == conflict.first && old.second == conflict.second
+            old.resource == conflict.resource && old.first == conflict.first && old.second == conflict.second
         };
         if self.conflicts.iter().any(same) {
             return;
@@ -407,4 +424,14 @@ impl Pool {
         }
         self.events.push_back(event);
     }
+}
+
+/// The refusal, or that the transaction is in a final block: then nothing else needs to be said of it.
+fn unless_confirmed(
+    facts: &TransactionFacts,
+    refused: Reject,
+    rules: &dyn TransactionRules,
+) -> Result<Reject, ReadError> {
+    let is_confirmed = rules.is_confirmed(&facts.id)?;
+    Ok(if is_confirmed { Reject::AlreadyKnown { txid: facts.id } } else { refused })
 }

@@ -1,10 +1,11 @@
 //! Why a transaction is not taken.
 
-use timed_primitives::{Amount, OutPoint, TxFullId, TxId};
+use timed_chain::{ReadError, Refusal, Resource};
+use timed_primitives::{Amount, TxFullId, TxId};
 
-/// Why a transaction is not taken. `R` is the chain's own error.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Reject<R> {
+/// Why a transaction is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Reject {
     /// It is in the pool or in a decided block. Nothing to do.
     #[error("transaction {txid} is known already")]
     AlreadyKnown {
@@ -17,21 +18,21 @@ pub enum Reject<R> {
         /// Its full id.
         id: TxFullId,
     },
-    /// Another transaction in the pool spends the same output; first seen wins.
-    #[error("output {outpoint} is spent by {with}, which was seen first; wait until that is decided or expires")]
+    /// Another transaction in the pool consumes the same; first seen wins.
+    #[error("{resource} is spent by {with}, which was seen first; wait until that is decided or expires")]
     Conflict {
         /// The transaction seen first.
         with: TxId,
-        /// The output both spend.
-        outpoint: OutPoint,
+        /// The resource both consume.
+        resource: Resource,
     },
-    /// An input is neither unspent on the chain nor made by a transaction of the pool.
-    #[error("output {outpoint} does not exist or is spent; submit its parent first")]
+    /// What it consumes is neither on the chain nor made by a transaction of the pool.
+    #[error("{resource} does not exist or is spent; submit its parent first")]
     UnknownInput {
-        /// The missing output.
-        outpoint: OutPoint,
+        /// What is missing.
+        resource: Resource,
     },
-    /// The chain of unconfirmed spends would be too long.
+    /// The chain of transactions that wait for each other would be too long.
     #[error("at least {count} unconfirmed transactions would be chained, at most {max} are allowed; wait for a block")]
     TooManyAncestors {
         /// How long the chain would be at least, itself included.
@@ -73,12 +74,15 @@ pub enum Reject<R> {
         /// The bound.
         max: usize,
     },
-    /// It breaks a rule of the chain.
+    /// It breaks a rule of the application.
     #[error("invalid: {0}")]
-    Invalid(R),
+    Invalid(Refusal),
+    /// Our own state could not be read, so nothing is known of it; fatal.
+    #[error("it could not be checked: {0}")]
+    Unreadable(#[from] ReadError),
 }
 
-impl<R> Reject<R> {
+impl Reject {
     /// Stable name for metrics and logs.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -92,6 +96,7 @@ impl<R> Reject<R> {
             Self::PeerShare { .. } => "peer_share",
             Self::TooLarge { .. } => "too_large",
             Self::Invalid(_) => "invalid",
+            Self::Unreadable(_) => "unreadable",
         }
     }
 }

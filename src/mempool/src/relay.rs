@@ -6,8 +6,9 @@ use crate::limits::RelayLimits;
 use crate::waiting::Waiting;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use timed_chain::{PoolTransaction, Resource};
 use timed_primitives::planted::{Bug, is_planted};
-use timed_primitives::{Instant, PublicKey, Transaction, TxFullId, TxId};
+use timed_primitives::{Instant, PublicKey, TxFullId};
 
 /// What the caller must do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub enum RelayAction {
         /// Who sent it.
         from: PublicKey,
         /// The transaction.
-        transaction: Arc<Transaction>,
+        transaction: Arc<PoolTransaction>,
     },
 }
 
@@ -278,15 +279,21 @@ impl Relay {
         }
     }
 
-    /// A transaction's input is unknown: it waits for the transaction `parent`.
-    pub fn on_unknown_input(&mut self, now: Instant, from: PublicKey, transaction: Arc<Transaction>, parent: TxId) {
+    /// What a transaction consumes is not here: it waits for the one that produces what is `missing`.
+    pub fn on_unknown_input(
+        &mut self,
+        now: Instant,
+        from: PublicKey,
+        transaction: Arc<PoolTransaction>,
+        missing: Resource,
+    ) {
         self.waiting.expire(now);
-        self.waiting.insert(now, &self.limits, transaction, parent, from);
+        self.waiting.insert(now, &self.limits, transaction, missing, from);
     }
 
     /// A transaction entered the pool: it is announced to every peer that is not known to have it, within
-    /// [`RelayLimits::announce_delay`]; children that waited for it are tried again.
-    pub fn on_admitted(&mut self, now: Instant, txid: &TxId, full_id: TxFullId) -> Vec<RelayAction> {
+    /// [`RelayLimits::announce_delay`]; children that waited for what it produces are tried again.
+    pub fn on_admitted(&mut self, now: Instant, full_id: TxFullId, produces: &[Resource]) -> Vec<RelayAction> {
         self.forget_want(&full_id);
         let mut actions = Vec::new();
         for (peer, state) in &mut self.peers {
@@ -301,14 +308,17 @@ impl Relay {
                 self.flush_at = Some(now + self.limits.announce_delay);
             }
         }
-        actions.extend(self.on_available(txid));
+        actions.extend(self.on_available(produces));
         actions
     }
 
-    /// A transaction can be spent from now, by admission or by a committed block: children that waited for it are tried again.
-    pub fn on_available(&mut self, txid: &TxId) -> Vec<RelayAction> {
-        let children = self.waiting.take(txid);
-        children.into_iter().map(|(from, transaction)| RelayAction::Retry { from, transaction }).collect()
+    /// These can be consumed from now, by admission of who produces them or by a committed block: children that waited are tried again.
+    pub fn on_available(&mut self, resources: &[Resource]) -> Vec<RelayAction> {
+        if self.waiting.len() == 0 {
+            return Vec::new();
+        }
+        let children = resources.iter().flat_map(|resource| self.waiting.take(resource));
+        children.map(|(from, transaction)| RelayAction::Retry { from, transaction }).collect()
     }
 
     /// To be called at [`Relay::next_wake`]: late requests go to the next announcer, collected announcements leave.

@@ -3,14 +3,14 @@
 use crate::limits::RelayLimits;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use timed_primitives::{Instant, PublicKey, Transaction, TxFullId, TxId};
+use timed_chain::{PoolTransaction, Resource};
+use timed_primitives::{Instant, PublicKey, TxFullId};
 
 #[derive(Debug)]
 struct WaitingChild {
-    transaction: Arc<Transaction>,
-    parent: TxId,
+    transaction: Arc<PoolTransaction>,
+    missing: Resource,
     from: PublicKey,
-    size: usize,
     until: Instant,
 }
 
@@ -18,7 +18,7 @@ struct WaitingChild {
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     children: BTreeMap<TxFullId, WaitingChild>,
-    by_parent: BTreeSet<(TxId, TxFullId)>,
+    by_missing: BTreeSet<(Resource, TxFullId)>,
     order: VecDeque<TxFullId>,
     bytes: usize,
 }
@@ -28,11 +28,11 @@ impl Waiting {
         &mut self,
         now: Instant,
         limits: &RelayLimits,
-        transaction: Arc<Transaction>,
-        parent: TxId,
+        transaction: Arc<PoolTransaction>,
+        missing: Resource,
         from: PublicKey,
     ) {
-        let (id, size) = (transaction.full_id(), transaction.size_bytes());
+        let (id, size) = (transaction.facts.full_id, transaction.facts.size_bytes);
         if self.children.contains_key(&id) || limits.waiting_max == 0 || size > limits.waiting_bytes_max {
             return;
         }
@@ -40,29 +40,29 @@ impl Waiting {
             let Some(oldest) = self.order.front().copied() else { break };
             self.remove(&oldest);
         }
-        self.children.insert(id, WaitingChild { transaction, parent, from, size, until: now + limits.waiting_for });
-        self.by_parent.insert((parent, id));
+        self.children.insert(id, WaitingChild { transaction, missing, from, until: now + limits.waiting_for });
+        self.by_missing.insert((missing, id));
         self.order.push_back(id);
         self.bytes += size;
     }
 
     fn remove(&mut self, id: &TxFullId) -> Option<WaitingChild> {
         let child = self.children.remove(id)?;
-        self.by_parent.remove(&(child.parent, *id));
+        self.by_missing.remove(&(child.missing, *id));
         if self.order.front() == Some(id) {
             self.order.pop_front();
         } else {
             self.order.retain(|other| other != id);
         }
-        self.bytes -= child.size;
+        self.bytes -= child.transaction.facts.size_bytes;
         Some(child)
     }
 
-    /// Those that waited for `parent`.
-    pub(crate) fn take(&mut self, parent: &TxId) -> Vec<(PublicKey, Arc<Transaction>)> {
-        let from = (*parent, TxFullId::default());
-        let ids: Vec<TxFullId> =
-            self.by_parent.range(from..).take_while(|(id, _)| id == parent).map(|(_, child)| *child).collect();
+    /// Those that waited for this.
+    pub(crate) fn take(&mut self, missing: &Resource) -> Vec<(PublicKey, Arc<PoolTransaction>)> {
+        let from = (*missing, TxFullId::default());
+        let of_it = self.by_missing.range(from..).take_while(|(resource, _)| resource == missing);
+        let ids: Vec<TxFullId> = of_it.map(|(_, child)| *child).collect();
         ids.iter().filter_map(|id| self.remove(id)).map(|child| (child.from, child.transaction)).collect()
     }
 

@@ -3,12 +3,11 @@
 use crate::hash::{Domain, Hash};
 use crate::hash_newtype;
 use crate::keys::PublicKey;
-use crate::merkle;
 use crate::number::{ChainId, Height, Round};
 use crate::time::UnixTime;
-use crate::transaction::Transaction;
 use crate::vote::CommitCertificate;
 use borsh::{BorshDeserialize, BorshSerialize};
+use std::io;
 
 hash_newtype! {
     /// Name of a block: hash of its header.
@@ -58,6 +57,51 @@ impl Header {
     }
 }
 
+/// The transactions of a block, as the canonical bytes (borsh) of their list. What they mean only the application knows: consensus, journal,
+/// log and frames carry them as they are.
+///
+/// In canonical bytes it is what comes last, without a length of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockPayload(pub Vec<u8>);
+
+impl Default for BlockPayload {
+    /// No transactions.
+    fn default() -> Self {
+        Self(vec![0; 4])
+    }
+}
+
+impl BorshSerialize for BlockPayload {
+    fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(&self.0)
+    }
+}
+
+impl BorshDeserialize for BlockPayload {
+    fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+}
+
+/// The two things that must be known of an application's payloads without it.
+#[derive(Clone, Copy, Debug)]
+pub struct PayloadFormat {
+    /// What [`Header::tx_root`] must be for a payload; `None` when the bytes are no list of the application's transactions.
+    pub root: fn(&BlockPayload) -> Option<Hash>,
+    /// Length of the payload that these bytes begin with; `None` when they begin with none.
+    pub length: fn(&[u8]) -> Option<usize>,
+}
+
+impl PayloadFormat {
+    /// Of an application without transactions, for those who only count blocks.
+    pub const EMPTY: Self = Self {
+        root: |payload| (*payload == BlockPayload::default()).then(|| crate::merkle::root(&[])),
+        length: |bytes| bytes.starts_with(&[0; 4]).then_some(4),
+    };
+}
+
 /// A header and what it commits to.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Block {
@@ -65,8 +109,8 @@ pub struct Block {
     pub header: Header,
     /// Why the parent is final; `None` at height 1 only.
     pub parent_certificate: Option<CommitCertificate>,
-    /// In order of application.
-    pub transactions: Vec<Transaction>,
+    /// The transactions, in order of application.
+    pub payload: BlockPayload,
 }
 
 impl Block {
@@ -75,21 +119,42 @@ impl Block {
         self.header.id()
     }
 
-    /// True when transactions and parent certificate are those that the header commits to. The id alone names only the header: a body
+    /// True when payload and parent certificate are those that the header commits to. The id alone names only the header: a body
     /// that came from a peer proves nothing before this.
-    pub fn is_whole(&self) -> bool {
+    pub fn is_whole(&self, format: PayloadFormat) -> bool {
         let certificate = self.parent_certificate.as_ref().map_or(Hash::ZERO, CommitCertificate::hash);
-        self.header.parent_certificate_hash == certificate
-            && self.header.tx_root == transaction_root(&self.transactions)
+        self.header.parent_certificate_hash == certificate && Some(self.header.tx_root) == (format.root)(&self.payload)
     }
 
     /// Its height.
     pub fn height(&self) -> Height {
         self.header.height
     }
+
+    /// Reads a block that other bytes follow, and takes it off their front.
+    ///
+    /// # Errors
+    /// When they do not begin with a block.
+    pub fn read_from(bytes: &mut &[u8], format: PayloadFormat) -> io::Result<Self> {
+        let (header, parent_certificate) = (Header::deserialize(bytes)?, Option::deserialize(bytes)?);
+        let payload = (format.length)(bytes).and_then(|length| bytes.split_at_checked(length));
+        let (payload, rest) = payload.ok_or(io::ErrorKind::InvalidData)?;
+        *bytes = rest;
+        Ok(Self { header, parent_certificate, payload: BlockPayload(payload.to_vec()) })
+    }
 }
 
-/// Root over transactions, for [`Header::tx_root`].
-pub fn transaction_root<'a>(transactions: impl IntoIterator<Item = &'a Transaction>) -> Hash {
-    merkle::root(&transactions.into_iter().map(|t| t.full_id().0).collect::<Vec<_>>())
+/// The end of the chain as a node has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// Its height; 0 at genesis.
+    pub height: Height,
+    /// Its id; zero at genesis.
+    pub id: BlockId,
+    /// Its time; the genesis time at genesis.
+    pub time: UnixTime,
+    /// Commitment to the state after it.
+    pub state_commitment: Hash,
+    /// Why it is final; `None` at genesis only.
+    pub certificate: Option<CommitCertificate>,
 }

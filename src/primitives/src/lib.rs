@@ -1,39 +1,37 @@
-//! The nouns of the network: hashes, keys, amounts, transactions, blocks, votes, certificates, and time.
+//! The nouns of the network: hashes, keys, amounts, blocks, votes, certificates, and time.
 //!
 //! Knows: canonical bytes for everything that is hashed, signed or stored, and the traits by which cores reach a clock and a
 //! disk. Must not know: frames, rules of validity, a runtime, a real clock, a socket. It imports nothing of ours.
 //!
-//! Start reading in [`transaction`] and [`block`]; [`keys`] says how signatures are checked.
+//! Start reading in [`block`] and [`vote`]; [`keys`] says how signatures are checked.
 
 pub mod accept_errors;
-pub mod address;
 pub mod amount;
 pub mod block;
 pub mod disk;
 pub mod hash;
 pub mod keys;
 pub mod merkle;
+pub mod network;
 pub mod number;
 pub mod planted;
 pub mod printable;
 pub mod time;
-pub mod transaction;
+pub mod transaction_id;
 pub mod validator;
 pub mod vote;
 
 pub use accept_errors::AcceptErrors;
-pub use address::{Address, AddressError, Network};
 pub use amount::{Amount, AmountError};
-pub use block::{Block, BlockId, Header};
+pub use block::{Block, BlockId, BlockPayload, Header, PayloadFormat, Tip};
 pub use disk::{Disk, DiskFile, MemoryDisk, Survival, rewrite_and_sync};
 pub use hash::{Domain, Hash};
 pub use keys::{KeyError, PublicKey, SecretKey, Signature, SignedItem, verify_batch};
+pub use network::{Network, NetworkError};
 pub use number::{ChainId, Height, Round};
 pub use printable::printable;
 pub use time::{Clock, Instant, UnixTime};
-pub use transaction::{
-    KeyHash, Lock, OutPoint, Transaction, TransactionBody, TxFullId, TxId, TxInput, TxOutput, Witness,
-};
+pub use transaction_id::{TxFullId, TxId};
 pub use validator::{Validator, ValidatorSet, ValidatorSetError};
 pub use vote::{
     CommitCertificate, CommitSignature, PolkaCertificate, Proposal, RoundCertificate, RoundSignature, Vote, VoteKind,

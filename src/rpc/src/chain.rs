@@ -1,12 +1,11 @@
 //! The shapes of blocks, transactions and outputs, made from the real ones.
 
 use crate::error::RpcError;
-use crate::node::{BlockFacts, ChainPosition, TransactionFacts, TransactionState, Unspent};
+use crate::node::{BlockFacts, ChainPosition, TransactionRecord, TransactionState, Unspent};
 use crate::text::{JsonAmount, Text};
 use serde::{Deserialize, Serialize};
-use timed_primitives::{
-    Address, BlockId, CommitCertificate, Hash, Height, Lock, Network, PublicKey, Transaction, TxFullId, TxId, encode,
-};
+use timed_ledger::{Address, Lock, Transaction, transactions_of};
+use timed_primitives::{BlockId, CommitCertificate, Hash, Height, Network, PublicKey, TxFullId, TxId, encode};
 
 /// `getblock` with verbosity 1 (`T` is an id) or 2 (`T` is a [`TransactionInfo`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -200,6 +199,7 @@ impl<T> BlockInfo<T> {
     pub fn of(facts: &BlockFacts, show: impl FnMut(&Transaction) -> T) -> Self {
         let block = &*facts.block;
         let header = &block.header;
+        let transactions = transactions_of(&block.payload);
         Self {
             hash: block.id().into(),
             confirmations: facts.confirmations,
@@ -214,18 +214,18 @@ impl<T> BlockInfo<T> {
             validators_hash: header.validators_hash.into(),
             next_validators_hash: header.next_validators_hash.into(),
             size: encode(block).len() as u64,
-            transactions: block.transactions.len() as u64,
+            transactions: transactions.len() as u64,
             previousblockhash: (header.height > Height::FIRST).then(|| header.parent.into()),
             nextblockhash: facts.next.map(Text),
             certificate: facts.certificate.as_ref().map(CertificateInfo::from),
-            tx: block.transactions.iter().map(show).collect(),
+            tx: transactions.iter().map(show).collect(),
         }
     }
 }
 
 impl TransactionInfo {
     /// The transaction as clients see it, with its encoding.
-    pub fn of(facts: &TransactionFacts, network: Network) -> Self {
+    pub fn of(facts: &TransactionRecord, network: Network) -> Self {
         let (state, place) = match facts.state {
             TransactionState::Mempool => ("mempool", None),
             TransactionState::Proposed => ("proposed", None),

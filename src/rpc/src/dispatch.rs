@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use timed_primitives::{Address, BlockId, Height, Network, OutPoint, encode};
+use timed_ledger::{Address, OutPoint};
+use timed_primitives::{BlockId, Height, Network, encode};
 
 /// Longest wait of `waitfornewblock`; clients that want more ask again.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(600);

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 use std::time::Duration;
-use timed_primitives::{Amount, BlockId, Height, OutPoint, TxId, UnixTime};
+use timed_ledger::OutPoint;
+use timed_primitives::{Amount, BlockId, Height, TxId, UnixTime};
 
 /// When to try again while as many calls as allowed are in progress.
 const CALLS_RETRY: Duration = Duration::from_millis(100);

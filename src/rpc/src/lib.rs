@@ -31,7 +31,7 @@ pub use auth::{Auth, Cookie, read_cookie, remove_cookie, write_cookie};
 pub use error::RpcError;
 pub use method::{Call, Method, Param, ParamKind};
 pub use methods::METHODS;
-pub use node::{BlockAt, BlockFacts, ChainPosition, NodeApi, TransactionFacts, TransactionState, Unspent};
+pub use node::{BlockAt, BlockFacts, ChainPosition, NodeApi, TransactionRecord, TransactionState, Unspent};
 pub use protocol::answer_body;
 pub use server::{RpcLimits, RpcServer};
 pub use text::{JsonAmount, Text};

@@ -9,10 +9,8 @@ use crate::trouble::Trouble;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_primitives::{
-    Address, Amount, Block, BlockId, CommitCertificate, Height, Network, OutPoint, Transaction, TxId, TxOutput,
-    UnixTime,
-};
+use timed_ledger::{Address, OutPoint, Transaction, TxOutput};
+use timed_primitives::{Amount, Block, BlockId, CommitCertificate, Height, Network, TxId, UnixTime};
 
 /// The daemon, as the server sees it. Reads come from snapshots and published state, never from a busy actor's mailbox; each call
 /// is given up after the limit for calls, except [`NodeApi::wait_for_new_block`], which has its own limit.
@@ -82,7 +80,7 @@ pub trait NodeApi: Send + Sync {
 
     /// `gettransaction` and `getrawtransaction`: any transaction of the chain or the mempool. Error:
     /// [`RpcError::TransactionUnknown`].
-    async fn transaction(&self, txid: TxId) -> Result<TransactionFacts, RpcError>;
+    async fn transaction(&self, txid: TxId) -> Result<TransactionRecord, RpcError>;
 
     /// Whether a submission of so many bytes would find room now. Asked before it is decoded, so that who is refused costs next to nothing.
     /// Error: [`RpcError::Overloaded`].
@@ -156,7 +154,7 @@ pub struct BlockFacts {
 
 /// A transaction and where it is.
 #[derive(Clone, Debug)]
-pub struct TransactionFacts {
+pub struct TransactionRecord {
     /// The transaction.
     pub transaction: Arc<Transaction>,
     /// What it leaves to the network, when the spent outputs are at hand.

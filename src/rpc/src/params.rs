@@ -6,7 +6,8 @@ use crate::method::{Method, ParamKind};
 use crate::node::BlockAt;
 use crate::text::JsonAmount;
 use serde_json::Value;
-use timed_primitives::{Address, Amount, BlockId, Height, Network, Transaction, TxId};
+use timed_ledger::{Address, Transaction};
+use timed_primitives::{Amount, BlockId, Height, Network, TxId};
 
 /// Most transactions in one `testmempoolaccept`, as in Bitcoin.
 const TRANSACTIONS_MAX: usize = 25;

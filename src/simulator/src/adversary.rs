@@ -16,8 +16,8 @@ use rand::{Rng as _, RngExt as _};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use timed_primitives::{
-    Block, BlockId, ChainId, CommitCertificate, CommitSignature, Hash, PolkaCertificate, Proposal, PublicKey,
-    RoundCertificate, RoundSignature, SecretKey, Signature, Vote, VoteKind, decode, encode,
+    Block, BlockId, ChainId, CommitCertificate, CommitSignature, Hash, PayloadFormat, PolkaCertificate, Proposal,
+    PublicKey, RoundCertificate, RoundSignature, SecretKey, Signature, Vote, VoteKind, decode, encode,
 };
 use timed_wire::{BlockSyncMessage, ConsensusMessage, ControlMessage, Encoded, FrameCodec, MempoolMessage, Message};
 use tokio_util::codec::Encoder as _;
@@ -71,6 +71,7 @@ pub type Lies = BTreeMap<Lie, u32>;
 pub(crate) struct ByzantineValidator {
     key: SecretKey,
     chain: ChainId,
+    format: PayloadFormat,
     rng: StdRng,
     lies: Lies,
     /// Who hears one thing, and who another.
@@ -87,10 +88,11 @@ pub(crate) struct SharedByzantine(Arc<Mutex<ByzantineValidator>>);
 
 impl SharedByzantine {
     /// A validator with this key that sends these lies.
-    pub(crate) fn new(key: SecretKey, chain: ChainId, lies: Lies, rng: StdRng) -> Self {
+    pub(crate) fn new(key: SecretKey, chain: ChainId, format: PayloadFormat, lies: Lies, rng: StdRng) -> Self {
         Self(Arc::new(Mutex::new(ByzantineValidator {
             key,
             chain,
+            format,
             fooled: BTreeMap::new(),
             rng,
             lies,
@@ -257,7 +259,7 @@ impl ByzantineValidator {
         }
         let is_invalid = self.does(Lie::InvalidBlock);
         let other = if is_invalid || self.does(Lie::TwoBlocks) {
-            changed_block(block, is_invalid, &mut self.rng)
+            changed_block(block, is_invalid, self.format, &mut self.rng)
         } else {
             block
         };
@@ -291,7 +293,7 @@ impl ByzantineValidator {
             1 => request ^= 1,
             2 => {
                 if let Ok(found) = decode::<Block>(&block) {
-                    block = opaque(&changed_block(found, true, &mut self.rng));
+                    block = opaque(&changed_block(found, true, self.format, &mut self.rng));
                 }
             }
             3 => {
@@ -304,7 +306,7 @@ impl ByzantineValidator {
                 if let (Ok(found), Ok(mut signed)) =
                     (decode::<Block>(&block), decode::<CommitCertificate>(&certificate))
                 {
-                    let other = changed_block(found, false, &mut self.rng);
+                    let other = changed_block(found, false, self.format, &mut self.rng);
                     signed.block = other.id();
                     (block, certificate) = (opaque(&other), opaque(&signed));
                 }

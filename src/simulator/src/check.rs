@@ -1,7 +1,7 @@
 //! The checker of a run: sees what every node makes durable and what it publishes, in all its lives, and remembers all of it.
 //!
-//! No honest key may ever sign two things for one place; every height has one block; what a node called final stays so; money neither
-//! comes nor goes; nobody drops a peer that is alive or keeps one that is dead; everything stays within its bounds.
+//! No honest key may ever sign two things for one place; every height has one block; what a node called final stays so; the
+//! application finds nothing wrong with its state; nobody drops a peer that is alive or keeps one that is dead; everything stays within its bounds.
 
 mod quiet;
 pub mod reads;
@@ -10,6 +10,7 @@ mod violation;
 pub use quiet::QuietTimes;
 pub use violation::Violation;
 
+use crate::application::SimulatedApplication;
 use crate::trace::Trace;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,11 +18,11 @@ use std::time::Duration;
 use timed_actors::Handles;
 use timed_actors::peer::PostMortem;
 use timed_actors::peer_manager::PeersView;
+use timed_chain::{DecidedBlock, History};
 use timed_consensus::guard::{SignedRecord, SignedStep};
 use timed_consensus::inspect::{Statement, Statements, statements_of};
-use timed_ledger::{Genesis, LedgerReader};
 use timed_peer::{EndReason, LaneLimits};
-use timed_primitives::{Amount, BlockId, Hash, Height, PublicKey, Round, SecretKey, TxId};
+use timed_primitives::{BlockId, Hash, Height, PayloadFormat, PublicKey, Round, SecretKey, TxId};
 use tokio::time::Instant;
 
 /// Violations remembered; the first ones say the most.
@@ -38,7 +39,7 @@ const LATENESS: Duration = Duration::from_secs(3);
 /// What became final, for those who wait for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewlyFinal {
-    /// The payment.
+    /// The transaction.
     pub txid: TxId,
     /// When a first node called it final.
     pub at: Instant,
@@ -59,7 +60,7 @@ struct Known {
     checked: Height,
     /// What clients read at it, in the same time as `published`.
     read: Height,
-    balances: BTreeMap<u64, Amount>,
+    answers: BTreeMap<u64, u64>,
     /// The newest end of a session that was checked.
     checked_end: Option<Arc<PostMortem>>,
 }
@@ -67,7 +68,7 @@ struct Known {
 /// Remembers and checks.
 pub struct Checker {
     trace: Trace,
-    supply: Amount,
+    application: Arc<dyn SimulatedApplication>,
     chain: BTreeMap<Height, Final>,
     statements: Statements,
     /// Places of statements that only their signer keeps.
@@ -79,8 +80,8 @@ pub struct Checker {
     /// Whose signatures may contradict.
     byzantine: BTreeSet<u64>,
     quiet: QuietTimes,
-    /// What a payee has after a height, as it was first read.
-    balances: BTreeMap<(Height, u64), Amount>,
+    /// What the answer to a question is after a height, as it was first read.
+    answers: BTreeMap<(Height, u64), u64>,
     newly_final: Vec<NewlyFinal>,
     transactions: u64,
     rounds_failed: u64,
@@ -96,13 +97,13 @@ pub struct SharedChecker(Arc<Mutex<Checker>>);
 
 impl SharedChecker {
     /// For a chain, with the development keys of so many nodes.
-    pub fn new(genesis: &Genesis, nodes: u64, trace: Trace) -> Self {
+    pub fn new(application: Arc<dyn SimulatedApplication>, nodes: u64, trace: Trace) -> Self {
         let keys = |purpose| (1..=nodes).map(move |id| (SecretKey::development(purpose, id).public(), id)).collect();
         Self(Arc::new(Mutex::new(Checker {
             trace,
-            supply: genesis.supply().unwrap_or_default(),
+            statements: Statements::new(application.genesis().chain_id),
+            application,
             chain: BTreeMap::new(),
-            statements: Statements::new(genesis.chain_id),
             unheard: BTreeSet::new(),
             guards: BTreeMap::new(),
             known: BTreeMap::new(),
@@ -110,7 +111,7 @@ impl SharedChecker {
             by_node_key: keys("node"),
             byzantine: BTreeSet::new(),
             quiet: QuietTimes::default(),
-            balances: BTreeMap::new(),
+            answers: BTreeMap::new(),
             newly_final: Vec::new(),
             transactions: 0,
             rounds_failed: 0,
@@ -132,6 +133,11 @@ impl Checker {
         &self.violations
     }
 
+    /// How the payloads of this network are read.
+    pub(crate) fn payload_format(&self) -> PayloadFormat {
+        self.application.payload_format()
+    }
+
     /// How many comparisons were made.
     pub const fn checks(&self) -> u64 {
         self.checks
@@ -147,7 +153,7 @@ impl Checker {
         self.chain.keys().next_back().copied().unwrap_or_default()
     }
 
-    /// Payments in final blocks.
+    /// Transactions in final blocks.
     pub const fn transactions(&self) -> u64 {
         self.transactions
     }
@@ -157,7 +163,7 @@ impl Checker {
         self.rounds_failed
     }
 
-    /// Payments that became final since the last call.
+    /// Transactions that became final since the last call.
     pub fn take_newly_final(&mut self) -> Vec<NewlyFinal> {
         std::mem::take(&mut self.newly_final)
     }
@@ -192,7 +198,7 @@ impl Checker {
     /// neighbour makes it durable.
     pub fn forget_published(&mut self, node: u64) {
         let known = self.known.entry(node).or_default();
-        (known.published, known.read, known.balances) = Default::default();
+        (known.published, known.read, known.answers) = Default::default();
         self.guards.retain(|(of, ..), _| *of != node);
         let unheard: Vec<_> =
             self.unheard.extract_if(.., |place| self.by_consensus_key.get(&place.0) == Some(&node)).collect();
@@ -241,20 +247,20 @@ impl Checker {
     }
 
     /// A node opened its files: everything it ever called final must be there.
-    pub(crate) fn on_start(&mut self, node: u64, reader: &LedgerReader) {
+    pub(crate) fn on_start(&mut self, node: u64, history: &dyn History) {
         let known = self.known.entry(node).or_default();
         known.checked = Height::GENESIS;
         known.checked_end = None;
-        let (published, found) = (known.published, reader.tip().height);
+        let (published, found) = (known.published, history.tip().height);
         if found < published {
             self.report(Violation::WentBack { node, published, found });
         }
-        self.on_tip(node, reader);
+        self.on_tip(node, history);
     }
 
     /// A node published a tip.
-    pub(crate) fn on_tip(&mut self, node: u64, reader: &LedgerReader) {
-        let tip = reader.tip();
+    pub(crate) fn on_tip(&mut self, node: u64, history: &dyn History) {
+        let tip = history.tip();
         let known = self.known.entry(node).or_default();
         let checked = known.checked;
         if tip.height < checked {
@@ -265,25 +271,22 @@ impl Checker {
         known.checked = tip.height;
         known.published = known.published.max(tip.height);
         for height in (checked.0 + 1..=tip.height.0).map(Height) {
-            self.compare_block(node, height, reader);
+            self.compare_block(node, height, history);
         }
         if tip.height == Height::GENESIS {
             return;
         }
-        self.check_commitment(node, tip.height, tip.state_commitment, reader);
+        self.check_commitment(node, tip.height, tip.state_commitment, history);
         self.compare_state(node, tip.height, tip.state_commitment);
-        let supply = reader.supply();
-        let found = supply.unspent.plus(supply.fees).unwrap_or_default();
-        if found != self.supply {
-            let supply = self.supply;
-            self.report(Violation::Supply { node, height: tip.height, found, supply });
+        if let Err(text) = self.application.check(history) {
+            self.report(Violation::ImpossibleState { node, height: tip.height, text });
         }
     }
 
-    fn compare_block(&mut self, node: u64, height: Height, reader: &LedgerReader) {
+    fn compare_block(&mut self, node: u64, height: Height, history: &dyn History) {
         self.checks += 1;
         let unreadable = |text| Violation::Unreadable { node, height, text };
-        let found = match reader.block_id(height) {
+        let found = match history.block_id(height) {
             Ok(Some(found)) => found,
             Ok(None) => return self.report(unreadable("it is not there".to_owned())),
             Err(error) => return self.report(unreadable(error.to_string())),
@@ -293,8 +296,8 @@ impl Checker {
             Some(other) => self.report(Violation::OtherBlock { node, height, found, other }),
             None => {
                 self.chain.insert(height, Final { id: found, state: None });
-                match reader.decided(height) {
-                    Ok(Some(decided)) => self.take_block(node, &decided),
+                match history.decided(height) {
+                    Ok(Some(decided)) => self.take_block(node, &decided, history),
                     Ok(None) => self.report(unreadable("it is not there".to_owned())),
                     Err(error) => self.report(unreadable(error.to_string())),
                 }
@@ -303,22 +306,23 @@ impl Checker {
     }
 
     /// A block is final for the first time.
-    fn take_block(&mut self, node: u64, decided: &timed_ledger::DecidedBlock) {
+    fn take_block(&mut self, node: u64, decided: &DecidedBlock, history: &dyn History) {
         let block = &decided.block;
+        let transactions = history.transactions(&block.payload).unwrap_or_default();
         self.trace.node(
             node,
             format_args!(
-                "commits height {} round {} block {} with {} payments",
+                "commits height {} round {} block {} with {} transactions",
                 block.height(),
                 decided.certificate.round.0,
                 block.id().short(),
-                block.transactions.len()
+                transactions.len()
             ),
         );
-        self.transactions += block.transactions.len() as u64;
+        self.transactions += transactions.len() as u64;
         self.rounds_failed += u64::from(decided.certificate.round.0);
         let at = Instant::now();
-        self.newly_final.extend(block.transactions.iter().map(|t| NewlyFinal { txid: t.id(), at }));
+        self.newly_final.extend(transactions.iter().map(|facts| NewlyFinal { txid: facts.id, at }));
         for statement in statements_of(&decided.certificate) {
             // What made a block final is known to a quorum.
             self.on_statement(node, statement.clone());
@@ -328,11 +332,11 @@ impl Checker {
     }
 
     /// The first node at a height: does the block say what state it leads to?
-    fn check_commitment(&mut self, node: u64, height: Height, found: Hash, reader: &LedgerReader) {
+    fn check_commitment(&mut self, node: u64, height: Height, found: Hash, history: &dyn History) {
         if self.chain.get(&height).is_none_or(|first| first.state.is_some()) {
             return;
         }
-        let block = reader.block(height).ok().flatten();
+        let block = history.block(height).ok().flatten();
         let committed = block.map(|block| block.header.state_commitment).filter(|committed| *committed != found);
         if let Some(committed) = committed {
             self.report(Violation::FalseCommitment { node, height, committed, found });
@@ -444,11 +448,12 @@ impl Checker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::payments::SimulatedPayments;
     use crate::{Crash, KeptState, World, WorldConfig, play};
     use timed_primitives::{Round, Vote, VoteKind};
 
     fn vote(height: u64, block: Option<BlockId>) -> Statement {
-        let (key, chain) = (SecretKey::development("consensus", 2), Genesis::devnet(4).chain_id);
+        let (key, chain) = (SecretKey::development("consensus", 2), SimulatedPayments::devnet(4).genesis().chain_id);
         let (kind, height, round) = (VoteKind::Precommit, Height(height), Round(0));
         let bytes = timed_primitives::vote::vote_signing_bytes(chain, kind, height, round, block, &key.public());
         let signature = key.sign(&bytes);
@@ -457,7 +462,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_contradiction_a_forgery_and_a_guard_that_differs_are_seen() {
-        let checker = SharedChecker::new(&Genesis::devnet(4), 4, Trace::new(None));
+        let checker = SharedChecker::new(Arc::new(SimulatedPayments::devnet(4)), 4, Trace::new(None));
         let mut checker = checker.lock();
         let other = Some(BlockId(Hash([7; 32])));
         for fine in [vote(1, None), vote(1, None), vote(2, other)] {
@@ -499,13 +504,13 @@ mod tests {
                 world.run_for(Duration::from_millis(7)).await;
             }
             let [one, two] = &worlds;
-            let unknown = two.node(1).unwrap().handles().reader;
-            one.checker().lock().on_tip(2, &unknown);
+            let unknown = two.node(1).unwrap().handles().history;
+            one.checker().lock().on_tip(2, &*unknown);
             assert!(matches!(one.checker().lock().violations()[0], Violation::OtherBlock { node: 2, .. }));
-            two.checker().lock().supply = Amount(1);
+            two.checker().lock().application = Arc::new(SimulatedPayments::with_supply(1, 1));
             two.checker().lock().known.clear();
-            two.checker().lock().on_tip(1, &unknown);
-            assert!(matches!(two.checker().lock().violations()[..], [Violation::Supply { node: 1, .. }]));
+            two.checker().lock().on_tip(1, &*unknown);
+            assert!(matches!(two.checker().lock().violations()[..], [Violation::ImpossibleState { node: 1, .. }]));
             let node = one.node(1).unwrap();
             node.kill(Crash::Process);
             node.0.kept.replace(KeptState::default());
@@ -564,7 +569,7 @@ mod tests {
 
             let other = found(&|checker| checker.compare_state(1, Height(1), Hash([9; 32])));
             assert!(matches!(other[..], [Violation::OtherState { node: 1, .. }]), "{other:?}");
-            let gap = found(&|checker| checker.compare_block(1, Height(1_000), &handles.reader));
+            let gap = found(&|checker| checker.compare_block(1, Height(1_000), &*handles.history));
             assert!(matches!(gap[..], [Violation::Unreadable { node: 1, .. }]), "{gap:?}");
         });
     }

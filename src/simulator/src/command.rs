@@ -99,6 +99,7 @@ impl SimulateArgs {
             latency: self.latency.clone(),
             tick: Duration::from_millis(self.tick),
             print: self.print(),
+            ..RunConfig::new(seed)
         }
     }
 

@@ -262,13 +262,13 @@ impl Story {
 
     /// Hands the next payment to these nodes: one of them may die with it.
     async fn hand_in(&mut self, nodes: &[usize]) -> Result<TxId, StoryTrouble> {
-        let payment = self.world.payment(self.made, 7);
+        let payment = self.world.transaction(self.made, 7);
         let payment = payment.ok_or_else(|| late("genesis has no more outputs".to_owned()))?;
         self.made += 1;
         for node in nodes.iter().filter_map(|node| self.nodes.get(*node)) {
             let _ = tokio::time::timeout(STEP_WITHIN, node.submit(payment.clone())).await;
         }
-        Ok(payment.id())
+        Ok(payment.facts.id)
     }
 
     /// A node that runs and does not have a payment.

@@ -8,10 +8,10 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use timed_chain::{MemoryStore, Store, StoreBatch, StoreView};
 use timed_consensus::guard::GUARD_FILE;
 use timed_consensus::inspect::{batches_in, guard_record};
 use timed_consensus::journal::JOURNAL_FILES;
-use timed_ledger::{MemoryStore, Store, StoreBatch, StoreView};
 use timed_mempool::{POOL_FILE, POOL_FILE_BESIDE};
 use timed_primitives::{Disk, DiskFile, MemoryDisk, Survival};
 
@@ -107,8 +107,10 @@ impl GatedFile {
         for bytes in std::mem::take(&mut *self.unsynced()) {
             match self.role {
                 Role::Journal(file) => {
-                    for statement in batches_in(file, &bytes).into_iter().flat_map(|batch| batch.statements) {
-                        self.checker.lock().on_statement(self.gate.node, statement);
+                    let mut checker = self.checker.lock();
+                    let batches = batches_in(file, &bytes, checker.payload_format());
+                    for statement in batches.into_iter().flat_map(|batch| batch.statements) {
+                        checker.on_statement(self.gate.node, statement);
                     }
                 }
                 Role::Guard => {

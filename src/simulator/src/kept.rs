@@ -1,6 +1,6 @@
 //! What survives a node's lives.
 
-use timed_ledger::MemoryStore;
+use timed_chain::MemoryStore;
 use timed_primitives::MemoryDisk;
 
 /// What survives a life.

@@ -18,7 +18,9 @@
 //! Start reading in [`world`] and [`node`]; `check` holds what must never be.
 
 mod adversary;
+pub mod application;
 pub mod check;
+pub mod clients;
 pub mod clock;
 pub mod command;
 mod cost;
@@ -46,6 +48,7 @@ mod unknown_peer;
 pub mod world;
 
 pub use adversary::{Lie, Lies};
+pub use application::{SimulatedApplication, Workload};
 pub use check::{Checker, SharedChecker, Violation};
 pub use clock::Skew;
 pub use crash_points::{CrashPoint, CrashReport};
@@ -53,6 +56,7 @@ pub use faults::{FaultKind, FaultSet};
 pub use gate::{Crash, CrashPlan, DiskPace};
 pub use kept::KeptState;
 pub use node::{Node, StartError, WaitTimeout};
+pub use payments::SimulatedPayments;
 pub use regions::{City, Latency};
 pub use report::Report;
 pub use run::{RunConfig, run};

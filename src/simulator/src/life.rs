@@ -19,9 +19,7 @@ use timed_actors::ledger::TipSeen;
 use timed_actors::peer::HeartbeatLevel;
 use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig, PeersView};
 use timed_actors::transport::Transport as _;
-use timed_actors::{FatalReason, FatalReporter, Handles, NodeParts, Threads, chain_start};
-use timed_consensus::Consensus;
-use timed_ledger::Ledger;
+use timed_actors::{FatalReason, FatalReporter, Handles, NodeParts, OpenNode, Threads};
 use timed_peer::{BookConfig, LaneLimits, LocalNode};
 use timed_primitives::{Height, SecretKey};
 use tokio::sync::watch;
@@ -47,7 +45,7 @@ pub(crate) struct Life {
 }
 
 impl Node {
-    /// Opens ledger and consensus, and starts the actors. The error is what an operator would read.
+    /// Opens chain and consensus, and starts the actors. The error is what an operator would read.
     pub(crate) fn open(&self, gate: &Arc<NodeGate>) -> Result<Life, String> {
         let (inner, setting) = (&*self.0, &self.0.setting);
         let kept = inner.kept.borrow().clone();
@@ -55,19 +53,21 @@ impl Node {
         let disk = GatedDisk { files: kept.files, gate: gate.clone(), checker: setting.checker.clone() };
         let store = Arc::new(GatedStore { store: kept.store, gate: gate.clone() });
         let key = self.votes().then(|| SecretKey::development("consensus", inner.signs_as));
-        let ledger = Ledger::open(setting.genesis.clone(), &disk, store).map_err(|e| e.to_string())?;
-        let mut config = timed_consensus::CoreConfig::new(setting.genesis.chain_id, key.clone());
+        let ledger = setting.application.open(&disk, store)?;
+        let history = ledger.history();
+        let mut config =
+            timed_consensus::CoreConfig::new(setting.genesis.chain_id, key.clone(), history.payload_format());
         config.labels = (1..=setting.voters)
             .map(|n| (SecretKey::development("consensus", n).public(), format!("node {n}")))
             .collect();
-        config.block_bytes_max = setting.genesis.parameters.block_bytes_max.into();
+        config.block_bytes_max = setting.genesis.block_bytes_max.into();
         config.block_bytes_first = setting.first_blocks_full.then_some(config.block_bytes_max);
-        config.empty_block_interval = Duration::from_millis(setting.genesis.parameters.empty_block_interval_ms);
+        config.empty_block_interval = setting.application.empty_block_interval();
         // Small steps: the disk is memory.
         config.journal_step_bytes = 1 << 16;
-        let chain = chain_start(&ledger.reader()).map_err(|e| e.to_string())?;
-        let consensus = Consensus::open(config, &disk, chain).map_err(|e| e.to_string())?;
-        setting.checker.lock().on_start(inner.id, &ledger.reader());
+        let limits = timed_mempool::PoolLimits::default();
+        let files = OpenNode::open(ledger, Arc::new(disk), config, limits).map_err(|e| e.to_string())?;
+        setting.checker.lock().on_start(inner.id, &*history);
         let transport = GatedTransport {
             inner: setting.links.host(self.ip()),
             gate: gate.clone(),
@@ -84,20 +84,12 @@ impl Node {
         let fatal = Arc::new(Mutex::new(None));
         let (record, closing) = (fatal.clone(), gate.clone());
         let parts = NodeParts {
-            peers: self.peers_config(key.clone(), ledger.tip().height),
+            peers: self.peers_config(key, history.tip().height),
             node_key: SecretKey::development("node", inner.id),
             transport: Arc::new(transport),
             listener,
             rng: self.split_rng(),
-            ledger,
-            consensus,
-            proposer: key.map(|key| key.public()),
-            mempool: timed_mempool::PoolLimits::default(),
-            kept: timed_mempool::PoolFile::open(
-                Arc::new(disk),
-                setting.genesis.hash(),
-                &timed_mempool::PoolLimits::default(),
-            ),
+            files,
             clock: Arc::new(NodeClock {
                 gate: gate.clone(),
                 skew: inner.skew.clone(),
@@ -138,7 +130,7 @@ impl Node {
                 key,
                 consensus_key,
                 chain_id: setting.genesis.chain_id,
-                genesis: setting.genesis.hash(),
+                genesis: setting.genesis.hash,
                 agent: "timed/test".into(),
                 instance: Uuid::from_u128((u128::from(inner.id) << 64) | u128::from(inner.starts.get())),
                 listen_port: if inner.accepts.get() { PORT } else { 0 },
@@ -201,7 +193,7 @@ impl NodeDriver {
         let checker = &self.node.0.setting.checker;
         if self.tip.has_changed().unwrap_or(false) {
             self.tip.mark_unchanged();
-            checker.lock().on_tip(self.node.id(), &self.life.handles.reader);
+            checker.lock().on_tip(self.node.id(), &*self.life.handles.history);
         }
         if self.peers.has_changed().unwrap_or(false) {
             checker.lock().on_peers(self.node.id(), &self.peers.borrow_and_update());

@@ -21,7 +21,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use timed_actors::mempool::SubmitError;
 use timed_actors::{FatalReason, Handles};
-use timed_primitives::{BlockId, Height, SecretKey, Transaction, TxId};
+use timed_chain::PoolTransaction;
+use timed_primitives::{BlockId, Height, SecretKey, TxId};
 
 /// A node of the world. Clones are the same node.
 #[derive(Clone)]
@@ -138,7 +139,8 @@ impl Node {
         let (inner, setting) = (&*self.0, &self.0.setting);
         setting.checker.lock().set_byzantine(inner.id);
         let key = SecretKey::development("consensus", inner.signs_as);
-        inner.byzantine.replace(Some(SharedByzantine::new(key, setting.genesis.chain_id, lies, self.split_rng())));
+        let (chain, format) = (setting.genesis.chain_id, setting.application.payload_format());
+        inner.byzantine.replace(Some(SharedByzantine::new(key, chain, format, lies, self.split_rng())));
     }
 
     /// Whether it lies.
@@ -181,17 +183,17 @@ impl Node {
 
     /// Height of its last final block; 0 when it is not running.
     pub fn height(&self) -> Height {
-        self.life().map_or(Height::GENESIS, |life| life.handles.reader.tip().height)
+        self.life().map_or(Height::GENESIS, |life| life.handles.history.tip().height)
     }
 
     /// The final block of a height.
     pub fn block_id(&self, height: Height) -> Option<BlockId> {
-        self.life().and_then(|life| life.handles.reader.block_id(height).ok()?)
+        self.life().and_then(|life| life.handles.history.block_id(height).ok()?)
     }
 
-    /// Whether a payment is final here.
+    /// Whether a transaction is final here.
     pub fn is_final(&self, txid: &TxId) -> bool {
-        self.life().is_some_and(|life| life.handles.reader.is_confirmed(txid).unwrap_or(false))
+        self.life().is_some_and(|life| life.handles.history.is_confirmed(txid).unwrap_or(false))
     }
 
     /// Why it stopped by itself, if it did.
@@ -220,9 +222,9 @@ impl Node {
     ///
     /// # Errors
     /// Why it is not taken; [`SubmitError::Closing`] when the node does not answer.
-    pub async fn submit(&self, transaction: Transaction) -> Result<TxId, SubmitError> {
+    pub async fn submit(&self, transaction: impl Into<Arc<PoolTransaction>>) -> Result<TxId, SubmitError> {
         let Some(handles) = self.try_handles() else { return Err(SubmitError::Closing) };
-        handles.submissions.submit(Arc::new(transaction), None).await
+        handles.submissions.submit(transaction.into(), None).await
     }
 
     /// Starts it on what it kept.

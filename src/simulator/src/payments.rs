@@ -1,39 +1,118 @@
-//! Payments in the background: accounts that each have at most one payment on its way, and insist until it is final.
+//! Payments as the simulator plays them: accounts that each have at most one payment on its way.
 
-use crate::node::Node;
-use crate::service::Served;
-use rand::RngExt as _;
-use rand::rngs::StdRng;
-use std::cell::RefCell;
+use crate::application::{SimulatedApplication, Workload};
+use crate::world::EMPTY_BLOCK_INTERVAL;
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
-use timed_actors::mempool::GetEntry;
-use timed_ledger::Genesis;
-use timed_primitives::transaction::TRANSACTION_VERSION;
-use timed_primitives::{
-    Amount, ChainId, KeyHash, Lock, OutPoint, SecretKey, Transaction, TransactionBody, TxId, TxInput, TxOutput,
+use timed_chain::{ChainGenesis, ChainWriter, History, PoolTransaction, Store};
+use timed_ledger::{
+    Genesis, KeyHash, LedgerQuery, Lock, OutPoint, PAYLOAD_FORMAT, Supply, TRANSACTION_VERSION, Transaction,
+    TransactionBody, TxInput, TxOutput,
 };
-use tokio::time::Instant;
+use timed_primitives::{Amount, ChainId, Disk, PayloadFormat, SecretKey, TxId, decode, encode};
 
 /// What one payment pays, and its fee.
 const PAID: Amount = Amount(10_000);
 const FEE: Amount = Amount(4_000);
-/// A payment that is not final after this is handed to another node.
-const INSIST_AFTER: Duration = Duration::from_secs(20);
-/// How long a sender waits for a node's answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// How often a sender looks whether a node is back.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long after its start a node may take until it has again what it kept.
-const RECALLS_WITHIN: Duration = Duration::from_secs(5);
 
 /// So many keys are paid, in turn. They never pay.
-pub(crate) const PAYEES: u64 = 16;
+const PAYEES: u64 = 16;
 
-/// One of them.
-pub(crate) fn payee(number: u64) -> SecretKey {
+/// The payments of a devnet.
+pub struct SimulatedPayments {
+    genesis: Genesis,
+    supply: Amount,
+}
+
+impl SimulatedPayments {
+    /// With so many validators.
+    pub fn devnet(voters: u64) -> Self {
+        Self::with_empty_blocks(voters, EMPTY_BLOCK_INTERVAL)
+    }
+
+    /// The same, with an empty block after this time without a payment.
+    pub fn with_empty_blocks(voters: u64, interval: Duration) -> Self {
+        let mut genesis = Genesis::devnet(voters);
+        genesis.parameters.empty_block_interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+        let supply = genesis.supply().unwrap_or_default();
+        Self { genesis, supply }
+    }
+}
+
+#[cfg(test)]
+impl SimulatedPayments {
+    /// One that believes in another sum of all money.
+    pub(crate) fn with_supply(voters: u64, supply: u64) -> Self {
+        Self { supply: Amount(supply), ..Self::devnet(voters) }
+    }
+}
+
+fn lock(key: &SecretKey) -> Lock {
+    Lock::KeyHash(KeyHash::of(&key.public()))
+}
+
+fn payee(number: u64) -> SecretKey {
     SecretKey::development("payee", number)
+}
+
+/// Where all money is at a tip.
+///
+/// # Errors
+/// What the node says.
+pub fn supply_of(history: &dyn History) -> Result<Supply, String> {
+    let answer = history.query(&encode(&LedgerQuery::Supply)).map_err(|error| error.to_string())?;
+    decode(&answer).map_err(|error| error.to_string())
+}
+
+impl SimulatedApplication for SimulatedPayments {
+    fn genesis(&self) -> ChainGenesis {
+        self.genesis.chain()
+    }
+
+    fn payload_format(&self) -> PayloadFormat {
+        PAYLOAD_FORMAT
+    }
+
+    fn empty_block_interval(&self) -> Duration {
+        Duration::from_millis(self.genesis.parameters.empty_block_interval_ms)
+    }
+
+    fn open(&self, disk: &dyn Disk, store: Arc<dyn Store>) -> Result<Box<dyn ChainWriter>, String> {
+        let ledger = timed_ledger::open(self.genesis.clone(), disk, store).map_err(|error| error.to_string())?;
+        Ok(Box::new(ledger))
+    }
+
+    /// Of one genesis output, whole but for the fee, to the payee with this number.
+    fn transaction(&self, number: usize, variant: u64) -> Option<PoolTransaction> {
+        let (outpoint, output) = self.genesis.unspent().nth(number)?;
+        let body = TransactionBody {
+            version: TRANSACTION_VERSION,
+            chain_id: self.genesis.chain_id,
+            inputs: vec![TxInput { previous: outpoint }],
+            outputs: vec![TxOutput { amount: output.amount.minus(Amount(10_000))?, lock: lock(&payee(variant)) }],
+        };
+        Some(PoolTransaction::of(&body.sign(&[&SecretKey::development("wallet", 0)])))
+    }
+
+    fn workload(&self) -> Box<dyn Workload> {
+        Box::new(Accounts::new(&self.genesis))
+    }
+
+    fn check(&self, history: &dyn History) -> Result<(), String> {
+        let Supply { unspent, fees } = supply_of(history)?;
+        let (found, supply) = (unspent.plus(fees).unwrap_or_default(), self.supply);
+        if found == supply { Ok(()) } else { Err(format!("there are {found} TIME, not {supply}")) }
+    }
+
+    fn questions(&self) -> u64 {
+        PAYEES
+    }
+
+    /// What a payee has.
+    fn question(&self, number: u64) -> Vec<u8> {
+        encode(&LedgerQuery::Balance(KeyHash::of(&payee(number).public())))
+    }
 }
 
 /// A coin that can pay.
@@ -43,189 +122,55 @@ struct Account {
     amount: Amount,
 }
 
-struct SentPayment {
-    transaction: Transaction,
-    change: Account,
-    sent: Instant,
-    tried: Instant,
-}
-
-/// All accounts of the simulator.
-pub struct Payments {
+/// One account for each output of genesis.
+struct Accounts {
     chain_id: ChainId,
     key: SecretKey,
     free: VecDeque<Account>,
-    in_flight: BTreeMap<TxId, SentPayment>,
-    sent: u64,
-    took: Vec<Duration>,
-    clients: Rc<RefCell<Clients>>,
+    /// What each payment leaves to its account.
+    change: BTreeMap<TxId, Account>,
+    made: u64,
 }
 
-/// What clients saw of payments that were accepted.
-#[derive(Default)]
-struct Clients {
-    /// Those that the node which accepted them calls final now.
-    served: Vec<Served>,
-    /// Those it does not: by whom, and when.
-    waiting: BTreeMap<TxId, (u64, Instant)>,
-    /// Those of which it knows nothing since its process ended: by whom.
-    lost: Vec<(TxId, u64)>,
-}
-
-impl Payments {
-    /// One account for each output of genesis.
-    pub fn new(genesis: &Genesis) -> Self {
+impl Accounts {
+    fn new(genesis: &Genesis) -> Self {
         let account = |(outpoint, output): (OutPoint, TxOutput)| Account { outpoint, amount: output.amount };
         Self {
             chain_id: genesis.chain_id,
             key: SecretKey::development("wallet", 0),
             free: genesis.unspent().map(account).collect(),
-            in_flight: BTreeMap::new(),
-            sent: 0,
-            took: Vec::new(),
-            clients: Rc::default(),
+            change: BTreeMap::new(),
+            made: 0,
         }
     }
 
-    /// How many were made.
-    pub const fn sent(&self) -> u64 {
-        self.sent
-    }
-
-    /// How many are not final yet.
-    pub fn waiting(&self) -> usize {
-        self.in_flight.len()
-    }
-
-    /// How long those that are final took, from the first submission to the first node that called them final; sorted.
-    pub fn took(&self) -> Vec<Duration> {
-        let mut took = self.took.clone();
-        took.sort_unstable();
-        took
-    }
-
-    /// Payments that were accepted, as their clients saw them, those that still wait included.
-    pub fn served(&self) -> Vec<Served> {
-        let (clients, until) = (self.clients.borrow(), Instant::now());
-        let waiting =
-            clients.waiting.values().map(|(node, accepted)| Served { node: *node, accepted: *accepted, until });
-        clients.served.iter().copied().chain(waiting).collect()
-    }
-
-    /// Payments that were accepted and are not final where they were, while that node lived on.
-    pub(crate) fn accepted(&self) -> Vec<(TxId, u64)> {
-        self.clients.borrow().waiting.iter().map(|(txid, (node, _))| (*txid, *node)).collect()
-    }
-
-    /// The next payment of an account that is free; `None` when all wait.
-    pub fn next_payment(&mut self) -> Option<Transaction> {
+    fn pay(&mut self) -> Option<Transaction> {
         let account = self.free.pop_front()?;
         let change = account.amount.minus(PAID)?.minus(FEE)?;
-        self.sent += 1;
-        let lock = |key: &SecretKey| Lock::KeyHash(KeyHash::of(&key.public()));
-        let payee = payee(self.sent % PAYEES);
+        self.made += 1;
         let body = TransactionBody {
             version: TRANSACTION_VERSION,
             chain_id: self.chain_id,
             inputs: vec![TxInput { previous: account.outpoint }],
             outputs: vec![
-                TxOutput { amount: PAID, lock: lock(&payee) },
+                TxOutput { amount: PAID, lock: lock(&payee(self.made % PAYEES)) },
                 TxOutput { amount: change, lock: lock(&self.key) },
             ],
         };
         let transaction = body.sign(&[&self.key]);
-        let change = Account { outpoint: OutPoint { txid: transaction.id(), index: 1 }, amount: change };
-        let now = Instant::now();
-        let waiting = SentPayment { transaction: transaction.clone(), change, sent: now, tried: now };
-        self.in_flight.insert(transaction.id(), waiting);
+        let txid = transaction.id();
+        self.change.insert(txid, Account { outpoint: OutPoint { txid, index: 1 }, amount: change });
         Some(transaction)
     }
-
-    /// A payment is final somewhere, and so everywhere: its account can pay again.
-    pub fn on_final(&mut self, txid: &TxId, at: Instant) {
-        if let Some(done) = self.in_flight.remove(txid) {
-            self.took.push(at.duration_since(done.sent));
-            self.free.push_back(done.change);
-        }
-    }
-
-    /// Payments that wait for too long: they are to be handed in again.
-    pub fn overdue(&mut self) -> Vec<Transaction> {
-        let overdue = self.in_flight.values_mut().filter(|waiting| waiting.tried.elapsed() >= INSIST_AFTER);
-        overdue
-            .map(|waiting| {
-                waiting.tried = Instant::now();
-                waiting.transaction.clone()
-            })
-            .collect()
-    }
-
-    /// Hands a payment to one of the nodes, in the background, and sees what becomes of it there.
-    pub(crate) fn submit(&self, nodes: &[Node], rng: &mut StdRng, transaction: Transaction) {
-        let Some(node) = nodes.get(rng.random_range(0..nodes.len().max(1))).cloned() else { return };
-        tokio::task::spawn_local(client(self.clients.clone(), node, transaction));
-    }
-
-    /// Payments that a node had accepted and knows nothing of after its process had ended, since the last call.
-    pub(crate) fn take_lost(&self) -> Vec<(TxId, u64)> {
-        std::mem::take(&mut self.clients.borrow_mut().lost)
-    }
 }
 
-/// Hands in a payment, and looks for it as long as it is not final where it was accepted.
-async fn client(clients: Rc<RefCell<Clients>>, node: Node, transaction: Transaction) {
-    let upsets = node.upsets();
-    let answer = tokio::time::timeout(ANSWER_WITHIN, node.submit(transaction)).await;
-    // What a node says in the moment of its death nobody hears.
-    let Some(txid) = answer.ok().and_then(Result::ok).filter(|_| node.is_running()) else { return };
-    clients.borrow_mut().waiting.entry(txid).or_insert((node.id(), Instant::now()));
-    node.becomes_final(&txid).await;
-    clients.borrow_mut().on_end(node.id(), &txid, node.is_final(&txid));
-    while !node.is_final(&txid) {
-        while !node.is_running() {
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        let starts = node.starts();
-        tokio::time::sleep(RECALLS_WITHIN).await;
-        if node.upsets() != upsets {
-            return;
-        }
-        let Some(handles) = node.try_handles().filter(|_| node.starts() == starts) else { continue };
-        let is_gone = matches!(handles.mempool.send(GetEntry(txid)).await, Ok(None));
-        if is_gone && node.starts() == starts && node.is_running() && !node.is_final(&txid) {
-            clients.borrow_mut().lost.push((txid, node.id()));
-            return;
-        }
-        node.becomes_final(&txid).await;
-    }
-}
-
-impl Clients {
-    /// A node calls a payment final, or its life ended before.
-    fn on_end(&mut self, node: u64, txid: &TxId, is_final: bool) {
-        if let Some((_, accepted)) = self.waiting.get(txid).copied().filter(|(by, _)| *by == node) {
-            self.waiting.remove(txid);
-            if is_final {
-                self.served.push(Served { node, accepted, until: Instant::now() });
-            }
-        }
-    }
-}
-
-impl Node {
-    /// Something comes after which nobody can ask this node at once for what it had accepted.
-    pub(crate) fn upset(&self) {
-        self.0.upsets.set(self.0.upsets.get() + 1);
+impl Workload for Accounts {
+    fn next(&mut self) -> Option<PoolTransaction> {
+        Some(PoolTransaction::of(&self.pay()?))
     }
 
-    /// How often that was so. The end of its process alone is none: what it had answered is kept.
-    pub(crate) fn upsets(&self) -> u64 {
-        self.0.upsets.get()
-    }
-
-    /// How often it was started.
-    pub(crate) fn starts(&self) -> u64 {
-        self.0.starts.get()
+    fn on_final(&mut self, txid: &TxId) {
+        self.free.extend(self.change.remove(txid));
     }
 }
 
@@ -233,21 +178,16 @@ impl Node {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn an_account_pays_again_with_its_change_and_insists_until_then() {
-        let mut payments = Payments::new(&Genesis::devnet(4));
-        let first = payments.next_payment().unwrap();
+    #[test]
+    fn an_account_pays_again_with_its_change() {
+        let mut accounts = Accounts::new(&Genesis::devnet(4));
+        let first = accounts.pay().unwrap();
         for _ in 1..1_000 {
-            payments.next_payment().unwrap();
+            accounts.pay().unwrap();
         }
-        assert!(payments.next_payment().is_none(), "all accounts wait");
-        assert!(payments.overdue().is_empty());
-        tokio::time::sleep(INSIST_AFTER).await;
-        payments.on_final(&first.id(), Instant::now());
-        assert_eq!((payments.overdue().len(), payments.overdue().len()), (999, 0));
-        assert_eq!((payments.waiting(), payments.took()), (999, vec![INSIST_AFTER]));
-        let second = payments.next_payment().unwrap();
+        assert!(accounts.pay().is_none(), "all accounts wait");
+        accounts.on_final(&first.id());
+        let second = accounts.pay().unwrap();
         assert_eq!(second.body.inputs[0].previous, OutPoint { txid: first.id(), index: 1 });
-        assert_eq!(payments.sent(), 1_001);
     }
 }

@@ -1,16 +1,11 @@
-//! Clients that read: the tip and the balance of a payee, at every node that would answer.
+//! Clients that read: the tip and a number that never gets smaller, at every node that would answer.
 
 use crate::check::reads::TipRead;
 use crate::node::Node;
-use crate::payments::{PAYEES, payee};
 use crate::world::World;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
-use timed_primitives::{Amount, KeyHash};
 use tokio::time::Instant;
-
-/// More outputs than any payee gets.
-const OUTPUTS_MAX: usize = 1_000_000;
 
 /// Reads at all nodes of a world.
 pub(crate) struct Readers(StdRng);
@@ -20,12 +15,12 @@ impl Readers {
         Self(rng)
     }
 
-    /// Every node is asked for its tip and for what one payee has there.
+    /// Every node is asked for its tip and one question.
     pub(crate) fn read(&mut self, world: &World) {
-        let number = self.0.random_range(0..PAYEES);
-        let of = KeyHash::of(&payee(number).public());
+        let question = self.0.random_range(0..world.application().questions());
+        let request = world.application().question(question);
         for node in world.nodes() {
-            if let Some(read) = node.read(number, &of) {
+            if let Some(read) = node.read(question, &request) {
                 world.checker().lock().on_read(node.id(), read);
             }
         }
@@ -33,13 +28,12 @@ impl Readers {
 }
 
 impl Node {
-    /// `None` when it does not answer now, or cannot read.
-    fn read(&self, payee: u64, of: &KeyHash) -> Option<TipRead> {
+    /// `None` when it does not answer now, or cannot read. Nothing is decided between the two questions.
+    fn read(&self, question: u64, request: &[u8]) -> Option<TipRead> {
         let life = self.life().filter(|life| !life.is_paused.get() && life.gate.now() <= Instant::now())?;
-        let view = life.handles.reader.view();
-        let outputs = view.outputs_of(of, None, OUTPUTS_MAX).ok()?;
-        let balance = Amount::sum(outputs.iter().map(|(_, entry)| entry.output.amount))?;
-        let tip = view.tip();
-        Some(TipRead { height: tip.height, block: tip.id, payee, balance })
+        let answer = life.handles.history.query(request).ok()?;
+        let tip = life.handles.history.tip();
+        let answer = u64::from_le_bytes(answer.try_into().ok()?);
+        Some(TipRead { height: tip.height, block: tip.id, question, answer })
     }
 }

@@ -1,21 +1,24 @@
 //! A run: a world drawn from a seed, phases of trouble, each followed by a heal after which the network must live.
 
 use crate::adversary::Lies;
+use crate::application::SimulatedApplication;
 use crate::check::Violation;
+use crate::clients::Clients;
 use crate::clock::ClockOffsets;
 use crate::faults::{FaultSet, Faults};
 use crate::gate::DiskPace;
 use crate::node::{Node, StartError};
-use crate::payments::Payments;
+use crate::payments::SimulatedPayments;
 use crate::readers::Readers;
 use crate::regions::Latency;
 use crate::report::Report;
 use crate::service::{Samples, ServiceFigures, longest_round_trip};
 use crate::trace::Print;
-use crate::world::{EMPTY_BLOCK_INTERVAL, World, WorldConfig, play};
+use crate::world::{World, WorldConfig, play};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::mempool::GetEntry;
 use timed_consensus::SigningStatus;
@@ -52,6 +55,8 @@ pub struct RunConfig {
     pub cost: u64,
     /// Arrivals fall on multiples of it.
     pub tick: Duration,
+    /// Makes what the network runs, for so many validators.
+    pub application: fn(u64) -> Arc<dyn SimulatedApplication>,
     /// Sees every line of the trace.
     pub print: Option<Print>,
 }
@@ -71,6 +76,7 @@ impl RunConfig {
             cost: 1,
             latency: Latency::Cities(crate::City::ALL.to_vec()),
             tick: Duration::from_millis(1),
+            application: |voters| Arc::new(SimulatedPayments::devnet(voters)),
             print: None,
         }
     }
@@ -112,7 +118,7 @@ struct Run {
     config: RunConfig,
     world: World,
     faults: Faults,
-    payments: Payments,
+    clients: Clients,
     readers: Readers,
     rng: StdRng,
     ends: Instant,
@@ -141,7 +147,7 @@ impl Run {
             tick: config.tick,
             disk: disks[rng.random_range(0..disks.len())].clone(),
             discovers: !is_sparse,
-            empty_block_interval: EMPTY_BLOCK_INTERVAL,
+            application: (config.application)(config.nodes),
             cost: config.cost,
             print,
         });
@@ -160,7 +166,7 @@ impl Run {
             if is_sparse { "sparsely connected" } else { "all connected" },
             faults.kinds()
         ));
-        let payments = Payments::new(world.genesis());
+        let clients = Clients::new(world.application().workload());
         let readers = Readers::new(StdRng::seed_from_u64(!config.seed.rotate_left(32)));
         let now = Instant::now();
         let (ends, next_payment) = (now + config.length, now);
@@ -168,7 +174,7 @@ impl Run {
             config,
             world,
             faults,
-            payments,
+            clients,
             readers,
             rng,
             ends,
@@ -192,14 +198,14 @@ impl Run {
 
     /// Every payment that was accepted is final or waits where it was, unless that node was stopped since.
     async fn look_for_lost(&self) {
-        for (txid, node) in self.payments.accepted() {
+        for (txid, node) in self.clients.accepted() {
             let Some(handles) = self.world.node(node).filter(|node| !node.is_paused()).and_then(|n| n.try_handles())
             else {
                 continue;
             };
             let waits = tokio::time::timeout(LIVE_WITHIN, handles.mempool.send(GetEntry(txid))).await;
             let is_gone = matches!(waits, Ok(Ok(None)));
-            if is_gone && !handles.reader.is_confirmed(&txid).unwrap_or(true) {
+            if is_gone && !handles.history.is_confirmed(&txid).unwrap_or(true) {
                 self.world.checker().lock().report(Violation::Lost { node, txid });
             }
         }
@@ -279,19 +285,19 @@ impl Run {
     /// Makes payments that are due, and hands in again what waits for too long.
     fn pay(&mut self) {
         for done in self.world.checker().lock().take_newly_final() {
-            self.payments.on_final(&done.txid, done.at);
+            self.clients.on_final(&done.txid, done.at);
         }
-        for (txid, node) in self.payments.take_lost() {
+        for (txid, node) in self.clients.take_lost() {
             self.world.checker().lock().report(Violation::Lost { node, txid });
         }
         if self.next_payment > Instant::now() {
             return;
         }
         let nodes = self.running();
-        let due = self.payments.overdue();
-        let fresh = (self.config.tps > 0).then(|| self.payments.next_payment()).flatten();
+        let due = self.clients.overdue();
+        let fresh = (self.config.tps > 0).then(|| self.clients.next_transaction()).flatten();
         for transaction in due.into_iter().chain(fresh) {
-            self.payments.submit(&nodes, &mut self.rng, transaction);
+            self.clients.submit(&nodes, &mut self.rng, transaction);
         }
         let mean_micros = 1_000_000 / self.config.tps.max(1);
         self.next_payment = Instant::now() + Duration::from_micros(self.rng.random_range(1..=2 * mean_micros));
@@ -302,11 +308,11 @@ impl Run {
         self.faults.undo_all(&self.world)?;
         self.world.trace().world(format_args!("everything is healed"));
         let (started, (_, highest)) = (Instant::now(), self.world.heights());
-        let probe = self.payments.next_payment();
+        let probe = self.clients.next_transaction();
         let running = self.running();
         let probe = probe.map(|transaction| {
-            let txid = transaction.id();
-            self.payments.submit(&running, &mut self.rng, transaction);
+            let txid = transaction.facts.id;
+            self.clients.submit(&running, &mut self.rng, transaction);
             txid
         });
         loop {
@@ -389,7 +395,7 @@ impl Run {
     fn services(&mut self) -> BTreeMap<&'static str, ServiceFigures> {
         // Where nodes that are no neighbours hear of each other by others only, relay takes what nothing bounds yet.
         let is_bound = !self.is_sparse && crate::cost::is_light(self.config.tps, self.config.cost);
-        let samples = Samples::new(self.faults.schedule(), self.payments.served(), is_bound);
+        let samples = Samples::new(self.faults.schedule(), self.clients.served(), is_bound);
         let nodes = self.config.nodes + self.config.observers;
         let round_trip = longest_round_trip(&self.config.latency, nodes, self.config.tick);
         let services = samples.services(round_trip);
@@ -407,7 +413,7 @@ impl Run {
         self.pay();
         let services = self.services();
         let elapsed = self.world.trace().elapsed();
-        let took = self.payments.took();
+        let took = self.clients.took();
         let percentile = |percent: usize| {
             let index = (took.len() * percent).div_ceil(100).saturating_sub(1);
             took.get(index).map_or(0, |took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
@@ -423,7 +429,7 @@ impl Run {
             virtual_ms: milliseconds(elapsed),
             heights: (lowest.0, highest.0),
             rounds_failed: checker.rounds_failed(),
-            payments_sent: self.payments.sent(),
+            payments_sent: self.clients.sent(),
             payments_final: took.len() as u64,
             finality_ms: (percentile(50), percentile(99)),
             services,

@@ -17,6 +17,7 @@ pub use table::{INCIDENTS, INCIDENTS_MAX, Incident, IncidentRow, SCENARIOS, Scen
 
 use crate::check::{SharedChecker, Violation};
 use crate::node::{Node, StartError, WaitTimeout};
+use crate::payments::SimulatedPayments;
 use crate::trace::{Print, Trace};
 use crate::unknown_peer::UnknownPeerError;
 use crate::world::{World, WorldConfig, play as play_world};
@@ -27,9 +28,9 @@ use std::time::Duration;
 use timed_actors::mempool::SubmitError;
 use timed_actors::peer::PeerSnapshot;
 use timed_actors::peer_manager::PeersView;
-use timed_ledger::ReadError;
+use timed_chain::{PoolTransaction, ReadError};
 use timed_peer::EndReason;
-use timed_primitives::{Height, PublicKey, SecretKey, Transaction, TxId};
+use timed_primitives::{Height, PublicKey, SecretKey, TxId};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
@@ -40,7 +41,8 @@ pub(crate) const ELSEWHERE: u64 = 240;
 
 /// Validators without distance, which make a block in ten minutes when there is no payment.
 pub(crate) fn quiet(voters: u64) -> WorldConfig {
-    WorldConfig { empty_block_interval: 10 * MINUTE, ..WorldConfig::instant(voters, 1) }
+    let application = Arc::new(SimulatedPayments::with_empty_blocks(voters, 10 * MINUTE));
+    WorldConfig { application, ..WorldConfig::instant(voters, 1) }
 }
 
 /// A promise that was not kept, or a scenario that could not be played.
@@ -213,8 +215,8 @@ pub(crate) fn node(world: &World, id: u64) -> Result<Node, Failed> {
 }
 
 /// A payment of a world, which has enough of them.
-pub(crate) fn payment(world: &World, number: usize) -> Result<Transaction, Failed> {
-    world.payment(number, 7).ok_or_else(|| Failed::Broken(format!("genesis has no output {number}")))
+pub(crate) fn payment(world: &World, number: usize) -> Result<PoolTransaction, Failed> {
+    world.transaction(number, 7).ok_or_else(|| Failed::Broken(format!("genesis has no output {number}")))
 }
 
 /// Hands a payment in and waits until all nodes that run call it final.

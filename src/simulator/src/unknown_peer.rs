@@ -63,7 +63,7 @@ impl UnknownPeer {
             key: public,
             consensus_key: None,
             chain_id: setting.genesis.chain_id,
-            genesis: setting.genesis.hash(),
+            genesis: setting.genesis.hash,
             agent: "stranger".into(),
             instance: Uuid::from_bytes(public.0.first_chunk().copied().unwrap_or_default()),
             listen_port: 0,

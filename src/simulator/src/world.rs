@@ -1,10 +1,12 @@
 //! A network of nodes in one process and in virtual time, and all that can be done to it. The same calls with the same seed give the same
 //! trace, on every machine.
 
+use crate::application::SimulatedApplication;
 use crate::check::SharedChecker;
 use crate::clock::Skew;
 use crate::gate::DiskPace;
 use crate::node::{Node, StartError};
+use crate::payments::SimulatedPayments;
 use crate::regions::Latency;
 use crate::trace::{Print, Trace};
 use crate::unknown_peer::UnknownPeer;
@@ -12,12 +14,11 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
-use timed_ledger::Genesis;
-use timed_primitives::{
-    Address, Amount, Height, KeyHash, SecretKey, Transaction, TransactionBody, TxInput, TxOutput, UnixTime,
-};
+use timed_chain::{ChainGenesis, PoolTransaction};
+use timed_primitives::{Height, SecretKey, UnixTime};
 use timed_test_support::{LinkQuality, MemoryNetwork};
 use tokio::time::Instant;
 
@@ -43,15 +44,15 @@ pub struct WorldConfig {
     pub disk: DiskPace,
     /// Whether nodes ask each other for addresses and dial them.
     pub discovers: bool,
-    /// After this time without a payment an empty block is due: part of genesis. A long one makes quiet days cheap to play.
-    pub empty_block_interval: Duration,
+    /// What the network runs.
+    pub application: Arc<dyn SimulatedApplication>,
     /// How much longer work takes than on the processors that are drawn for the nodes; 0 for no time.
     pub cost: u64,
     /// Sees every line of the trace.
     pub print: Option<Print>,
 }
 
-/// What [`Genesis::devnet`] says.
+/// What a devnet of payments says.
 pub(crate) const EMPTY_BLOCK_INTERVAL: Duration = Duration::from_secs(10);
 
 impl WorldConfig {
@@ -65,7 +66,7 @@ impl WorldConfig {
             tick: Duration::from_millis(1),
             disk: DiskPace::INSTANT,
             discovers: true,
-            empty_block_interval: EMPTY_BLOCK_INTERVAL,
+            application: Arc::new(SimulatedPayments::devnet(voters)),
             cost: 0,
             print: None,
         }
@@ -74,7 +75,8 @@ impl WorldConfig {
 
 /// What all nodes share.
 pub(crate) struct WorldSetting {
-    pub(crate) genesis: Genesis,
+    pub(crate) application: Arc<dyn SimulatedApplication>,
+    pub(crate) genesis: ChainGenesis,
     pub(crate) voters: u64,
     pub(crate) seed: u64,
     pub(crate) first_blocks_full: bool,
@@ -122,12 +124,9 @@ impl Drop for World {
 impl World {
     /// A world without nodes. Must be made inside [`play`].
     pub fn new(config: WorldConfig) -> Self {
-        let mut genesis = Genesis::devnet(config.voters);
-        let interval_ms = config.empty_block_interval.as_millis();
-        genesis.parameters.empty_block_interval_ms = u64::try_from(interval_ms).unwrap_or(u64::MAX);
         let trace = Trace::new(config.print);
         let setting = WorldSetting {
-            checker: SharedChecker::new(&genesis, NODES_MAX, trace.clone()),
+            checker: SharedChecker::new(config.application.clone(), NODES_MAX, trace.clone()),
             links: MemoryNetwork::seeded(config.seed, config.tick),
             voters: config.voters,
             seed: config.seed,
@@ -136,15 +135,21 @@ impl World {
             discovers: config.discovers,
             cost: config.cost,
             origin: Instant::now(),
-            genesis,
+            genesis: config.application.genesis(),
+            application: config.application,
             trace,
         };
         Self { setting: Rc::new(setting), latency: config.latency, nodes: BTreeMap::new() }
     }
 
     /// The chain's beginning.
-    pub fn genesis(&self) -> &Genesis {
+    pub fn genesis(&self) -> &ChainGenesis {
         &self.setting.genesis
+    }
+
+    /// What the network runs.
+    pub fn application(&self) -> &dyn SimulatedApplication {
+        &*self.setting.application
     }
 
     /// How many nodes vote.
@@ -289,20 +294,9 @@ impl World {
         self.setting.trace.world(format_args!("connections between nodes {a} and {b} are reset"));
     }
 
-    /// A payment of one genesis output, whole but for the fee, to development key `to`. Different numbers spend different outputs.
-    /// `None` when genesis has fewer.
-    pub fn payment(&self, number: usize, to: u64) -> Option<Transaction> {
-        let genesis = &self.setting.genesis;
-        let (outpoint, output) = genesis.unspent().nth(number)?;
-        let receiver = SecretKey::development("payee", to).public();
-        let receiver = Address { network: genesis.network, key_hash: KeyHash::of(&receiver) };
-        let body = TransactionBody {
-            version: timed_primitives::transaction::TRANSACTION_VERSION,
-            chain_id: genesis.chain_id,
-            inputs: vec![TxInput { previous: outpoint }],
-            outputs: vec![TxOutput { amount: output.amount.minus(Amount(10_000))?, lock: receiver.lock() }],
-        };
-        Some(body.sign(&[&SecretKey::development("wallet", 0)]))
+    /// As [`SimulatedApplication::transaction`].
+    pub fn transaction(&self, number: usize, variant: u64) -> Option<PoolTransaction> {
+        self.setting.application.transaction(number, variant)
     }
 
     /// The lowest and the highest tip of all nodes that run.

@@ -18,7 +18,7 @@ fn a_node_whose_disk_rots_refuses_to_start_or_goes_on_and_nothing_final_changes(
         let mut world = World::new(WorldConfig::instant(4, 31));
         let nodes: Vec<Node> = (1..=4).map(|id| world.start(id).unwrap()).collect();
         for number in 0..8 {
-            let txid = nodes[number % 4].submit(world.payment(number, 7).unwrap()).await.unwrap();
+            let txid = nodes[number % 4].submit(world.transaction(number, 7).unwrap()).await.unwrap();
             nodes[3].finalises(txid, 60 * SECOND).await;
         }
         let (node, mut rng) = (&nodes[3], StdRng::seed_from_u64(31));

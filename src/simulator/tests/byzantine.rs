@@ -28,7 +28,7 @@ fn one_of_four_signs_twice_and_the_chain_stays_one() {
             world.heal(a, b);
         }
         for number in 0..10 {
-            let payment = world.payment(number, 7).unwrap();
+            let payment = world.transaction(number, 7).unwrap();
             let txid = nodes[number % 3].submit(payment).await.unwrap();
             nodes[2].finalises(txid, 60 * SECOND).await;
         }

@@ -18,12 +18,8 @@ const RIGHT: Clock = (0, 0);
 
 /// Four validators in one network, idle after their first heights, their clocks compared.
 async fn four(clocks: [Clock; 4]) -> (World, Vec<Node>) {
-    let mut world = World::new(WorldConfig {
-        latency: Latency::Lan,
-        disk: DiskPace::GOOD,
-        empty_block_interval: 10 * SECOND,
-        ..WorldConfig::instant(4, 5)
-    });
+    let mut world =
+        World::new(WorldConfig { latency: Latency::Lan, disk: DiskPace::GOOD, ..WorldConfig::instant(4, 5) });
     let nodes: Vec<_> = (1..=4)
         .zip(clocks)
         .map(|(id, (offset_ms, drift))| world.add_with(id, vec![1, 2, 3, 4], World::skew(offset_ms, drift)))
@@ -41,7 +37,7 @@ async fn pay(world: &World, nodes: &[Node], numbers: std::ops::Range<usize>) -> 
     let mut took = Vec::new();
     for number in numbers {
         let since = Instant::now();
-        let txid = nodes[number % 4].submit(world.payment(number, 7).unwrap()).await.unwrap();
+        let txid = nodes[number % 4].submit(world.transaction(number, 7).unwrap()).await.unwrap();
         for node in nodes {
             node.finalises(txid, 120 * SECOND).await;
         }

@@ -21,7 +21,7 @@ fn alone(seed: u64) -> (World, Node) {
 async fn pay(world: &World, node: &Node, numbers: std::ops::Range<usize>) -> BTreeSet<TxId> {
     let mut taken = BTreeSet::new();
     for number in numbers {
-        let answer = node.submit(world.payment(number, 7).unwrap()).await;
+        let answer = node.submit(world.transaction(number, 7).unwrap()).await;
         // What a node says in the moment of its death nobody hears.
         taken.extend(answer.ok().filter(|_| node.is_running()));
     }

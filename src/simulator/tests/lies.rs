@@ -23,7 +23,7 @@ fn live_with(lie: Lie, seed: u64) {
             let [away, payer, payee] = [0, 1, 2].map(|step| &nodes[(round + step) % 6]);
             away.kill(Crash::Process);
             for _ in 0..4 {
-                let txid = payer.submit(world.payment(paid, 7).unwrap()).await.unwrap();
+                let txid = payer.submit(world.transaction(paid, 7).unwrap()).await.unwrap();
                 paid += 1;
                 payee.finalises(txid, 90 * SECOND).await;
             }

@@ -132,7 +132,7 @@ fn byzantine(lie: Lie) -> impl Fn(u64) -> Vec<&'static str> {
                 for number in 4 * round..4 * round + 4 {
                     for node in [one, other] {
                         // The second has it from the first, perhaps.
-                        let _ = node.submit(world.payment(number, 7).unwrap()).await;
+                        let _ = node.submit(world.transaction(number, 7).unwrap()).await;
                     }
                     world.run_for(SECOND).await;
                 }
@@ -159,7 +159,7 @@ fn pool_forgotten() {
             world.run_for(SECOND).await;
             let mut taken = Vec::new();
             for number in 0..3 {
-                taken.push(nodes[0].submit(world.payment(number, 7).unwrap()).await.unwrap());
+                taken.push(nodes[0].submit(world.transaction(number, 7).unwrap()).await.unwrap());
             }
             nodes[0].kill(Crash::Process);
             nodes.iter().for_each(|node| node.start().unwrap());
@@ -197,7 +197,7 @@ fn hold_by_wall_clock() {
             let mut found = Vec::new();
             for (number, by_ms) in [4_000, -4_000, 0, 0].into_iter().enumerate() {
                 nodes.iter().for_each(|node| node.move_clock(by_ms));
-                let txid = nodes[number].submit(world.payment(number, 7).unwrap()).await.unwrap();
+                let txid = nodes[number].submit(world.transaction(number, 7).unwrap()).await.unwrap();
                 let late = nodes[1].wait_for_payment(txid, 2 * SECOND).await;
                 found.extend(late.is_err().then_some("late"));
             }
@@ -227,7 +227,7 @@ fn double_relay() {
             nodes.iter().for_each(|node| node.start().unwrap());
             nodes[0].reaches(Height(1), 60 * SECOND).await;
             for number in 0..PAYMENTS as usize {
-                nodes[number % 4].submit(world.payment(number, 7).unwrap()).await.unwrap();
+                nodes[number % 4].submit(world.transaction(number, 7).unwrap()).await.unwrap();
                 world.run_for(SECOND).await;
             }
             let announced =
@@ -257,7 +257,7 @@ async fn proposed_by_the_first(world: &World, nodes: &[Node]) -> Height {
     for number in 0..20 {
         let before = nodes[0].height();
         for node in nodes {
-            let _ = node.submit(world.payment(number, 7).unwrap()).await;
+            let _ = node.submit(world.transaction(number, 7).unwrap()).await;
         }
         while nodes[0].height() == before {
             let is_leader = status(&nodes[0]).proposer == Some(leader) && status(&nodes[0]).height == before.next();

@@ -31,7 +31,7 @@ fn short_life(seed: u64) -> (String, Height) {
         let nodes = start_all(&mut world, 4);
         for number in 0..6 {
             world.run_for(SECOND).await;
-            let _ = nodes[number % 4].submit(world.payment(number, 7).unwrap()).await;
+            let _ = nodes[number % 4].submit(world.transaction(number, 7).unwrap()).await;
         }
         nodes[3].kill(Crash::Power);
         world.cut(1, 2);
@@ -63,7 +63,7 @@ fn four_nodes_in_three_cities_make_a_payment_final_within_a_second() {
         for node in &nodes {
             node.reaches(Height(1), 20 * SECOND).await;
         }
-        let txid = nodes[0].submit(world.payment(0, 7).unwrap()).await.unwrap();
+        let txid = nodes[0].submit(world.transaction(0, 7).unwrap()).await.unwrap();
         for node in &nodes {
             node.finalises(txid, SECOND).await;
         }
@@ -80,13 +80,13 @@ fn a_node_that_crashes_at_any_of_its_first_events_returns_and_goes_on() {
             let four = world.add(4);
             four.start_with(Some(CrashPlan { crash, events: 1 + number * 5 })).unwrap();
             for payment in 0..4 {
-                let txid = nodes[0].submit(world.payment(payment, 7).unwrap()).await.unwrap();
+                let txid = nodes[0].submit(world.transaction(payment, 7).unwrap()).await.unwrap();
                 nodes[0].finalises(txid, 20 * SECOND).await;
             }
             world.run_for(30 * SECOND).await;
             assert!(!four.is_running(), "it was to crash");
             four.start().unwrap();
-            let txid = nodes[1].submit(world.payment(9, 7).unwrap()).await.unwrap();
+            let txid = nodes[1].submit(world.transaction(9, 7).unwrap()).await.unwrap();
             four.finalises(txid, 30 * SECOND).await;
             assert_sound(&world);
         });

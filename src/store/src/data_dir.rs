@@ -7,6 +7,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use timed_chain::Table;
 use timed_primitives::Hash;
 
 /// Name of the lock file.
@@ -136,12 +137,12 @@ impl DataDir {
         Ok(FolderWatch::new(&self.path, self.lock.try_clone()?, &names))
     }
 
-    /// Opens the derived state in `state/`. Use it no longer than the folder is locked.
+    /// Opens the derived state in `state/` with these tables. Use it no longer than the folder is locked.
     ///
     /// # Errors
     /// As [`FjallStore::open`].
-    pub fn open_store(&self) -> Result<FjallStore, StoreOpenError> {
-        FjallStore::open(self.path.join(STATE))
+    pub fn open_store(&self, tables: &[Table]) -> Result<FjallStore, StoreOpenError> {
+        FjallStore::open(self.path.join(STATE), tables)
     }
 }
 

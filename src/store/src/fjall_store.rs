@@ -1,12 +1,13 @@
-//! The ledger's store on fjall, a log-structured database: one keyspace per table.
+//! The chain's store on fjall, a log-structured database: one keyspace per table.
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use timed_ledger::{KeyValue, Store, StoreBatch, StoreView, Table};
+use timed_chain::{KeyValue, Store, StoreBatch, StoreView, Table};
 
 /// Memory for blocks of tables that are read often. Unit: bytes.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
@@ -28,20 +29,13 @@ pub struct FjallStore {
     tables: Arc<Tables>,
 }
 
-/// One keyspace per table, in the order of [`Table::ALL`].
-struct Tables([Keyspace; Table::ALL.len()]);
+/// One keyspace per table.
+struct Tables(BTreeMap<Table, Keyspace>);
 
 impl Tables {
-    fn get(&self, table: Table) -> &Keyspace {
-        let [outputs, outputs_by_key, transactions, blocks, block_ids, meta] = &self.0;
-        match table {
-            Table::Outputs => outputs,
-            Table::OutputsByKey => outputs_by_key,
-            Table::Transactions => transactions,
-            Table::Blocks => blocks,
-            Table::BlockIds => block_ids,
-            Table::Meta => meta,
-        }
+    fn get(&self, table: Table) -> io::Result<&Keyspace> {
+        let unknown = || io::Error::other(format!("the store was opened without the table {}", table.name()));
+        self.0.get(&table).ok_or_else(unknown)
     }
 }
 
@@ -76,14 +70,14 @@ pub enum StoreOpenError {
 }
 
 impl FjallStore {
-    /// Opens the folder, or makes an empty store in it.
+    /// Opens the folder with these tables, or makes an empty store in it. See [`timed_chain::tables_of`].
     ///
     /// # Errors
     /// [`StoreOpenError`] says whether to move the folder aside, to stop another process, or to look after the disk.
-    pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreOpenError> {
+    pub fn open(path: impl Into<PathBuf>, tables: &[Table]) -> Result<Self, StoreOpenError> {
         let path = path.into();
         // Some damaged files make the database panic where it expects its own invariants.
-        match catch_unwind(AssertUnwindSafe(|| open(&path))) {
+        match catch_unwind(AssertUnwindSafe(|| open(&path, tables))) {
             Ok(Ok(store)) => Ok(store),
             Ok(Err(error)) => Err(explain(path, error)),
             Err(_) => Err(StoreOpenError::Damaged {
@@ -94,16 +88,16 @@ impl FjallStore {
     }
 }
 
-fn open(path: &Path) -> fjall::Result<FjallStore> {
+fn open(path: &Path, tables: &[Table]) -> fjall::Result<FjallStore> {
     let database = Database::builder(path)
         .cache_size(CACHE_BYTES)
         .max_journaling_size(JOURNAL_BYTES)
         .worker_threads(WORKERS)
         .open()?;
     let options = || KeyspaceCreateOptions::default().max_memtable_size(GATHERED_BYTES);
-    let [a, b, c, d, e, f] = Table::ALL.map(|table| database.keyspace(table.name(), options));
-    let tables = Arc::new(Tables([a?, b?, c?, d?, e?, f?]));
-    Ok(FjallStore { database, tables })
+    let keyspace = |table: &Table| Ok((*table, database.keyspace(table.name(), options)?));
+    let tables = tables.iter().map(keyspace).collect::<fjall::Result<_>>()?;
+    Ok(FjallStore { database, tables: Arc::new(Tables(tables)) })
 }
 
 fn explain(path: PathBuf, error: fjall::Error) -> StoreOpenError {
@@ -138,8 +132,8 @@ impl Store for FjallStore {
         let mut changes = self.database.batch().durability(Some(PersistMode::SyncData));
         for (table, key, value) in batch.into_changes() {
             match value {
-                Some(value) => changes.insert(self.tables.get(table), key, value),
-                None => changes.remove(self.tables.get(table), key),
+                Some(value) => changes.insert(self.tables.get(table)?, key, value),
+                None => changes.remove(self.tables.get(table)?, key),
             }
         }
         changes.commit().map_err(io_error)
@@ -157,7 +151,7 @@ struct FjallView {
 
 impl StoreView for FjallView {
     fn get(&self, table: Table, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        let value = self.snapshot.get(self.tables.get(table), key).map_err(io_error)?;
+        let value = self.snapshot.get(self.tables.get(table)?, key).map_err(io_error)?;
         Ok(value.map(|value| value.to_vec()))
     }
 
@@ -167,7 +161,7 @@ impl StoreView for FjallView {
             _ => Bound::Included(prefix),
         };
         let mut found = Vec::new();
-        for pair in self.snapshot.range::<&[u8], _>(self.tables.get(table), (start, Bound::Unbounded)).take(limit) {
+        for pair in self.snapshot.range::<&[u8], _>(self.tables.get(table)?, (start, Bound::Unbounded)).take(limit) {
             let (key, value) = pair.into_inner().map_err(io_error)?;
             if !key.starts_with(prefix) {
                 break;

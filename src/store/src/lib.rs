@@ -1,7 +1,7 @@
 //! Real files and the real database behind the seams of the cores.
 //!
 //! Knows: folders, locks, permissions, `fsync`, fjall. Must not know: what is stored. [`DataDir`] owns a node's folder, [`FileDisk`]
-//! is [`timed_primitives::Disk`] on files, [`FjallStore`] is [`timed_ledger::Store`] on fjall.
+//! is [`timed_primitives::Disk`] on files, [`FjallStore`] is [`timed_chain::Store`] on fjall.
 //!
 //! ```text
 //! <data folder>/        0700

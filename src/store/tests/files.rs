@@ -5,12 +5,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use timed_ledger::{Draft, Genesis, Ledger, MemoryStore, Store, StoreBatch, Table};
-use timed_primitives::transaction::TRANSACTION_VERSION;
-use timed_primitives::{
-    Amount, CommitCertificate, Disk, Hash, KeyHash, Lock, MemoryDisk, OutPoint, Round, SecretKey, Transaction,
-    TransactionBody, TxInput, TxOutput, UnixTime,
+use timed_chain::{Draft, MemoryStore, PoolTransaction, Store, StoreBatch, Table, tables_of};
+use timed_ledger::{
+    Genesis, KeyHash, Ledger, LedgerQueries as _, Lock, OutPoint, PaymentApplication, TRANSACTION_VERSION, Transaction,
+    TransactionBody, TxInput, TxOutput,
 };
+use timed_primitives::{Amount, CommitCertificate, Disk, Hash, MemoryDisk, Round, SecretKey, UnixTime};
 use timed_store::{DataDir, DataDirError, FileDisk, FjallStore, StoreOpenError};
 
 const GENESIS: Hash = Hash([7; 32]);
@@ -96,6 +96,10 @@ fn a_folder_that_cannot_be_used_says_so() {
     assert!(matches!(&error, DataDirError::NotWritable { .. }), "{error}");
 }
 
+fn tables() -> Vec<Table> {
+    tables_of::<PaymentApplication>()
+}
+
 /// Small reproducible numbers.
 struct Numbers(u64);
 
@@ -110,14 +114,14 @@ impl Numbers {
 fn fjall_and_memory_answer_alike() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state");
-    let mut fjall = FjallStore::open(&path).unwrap();
+    let mut fjall = FjallStore::open(&path, &tables()).unwrap();
     let memory = MemoryStore::default();
     let mut numbers = Numbers(1);
     let mut views = Vec::new();
     for round in 0..60 {
         let mut batch = StoreBatch::default();
         for _ in 0..numbers.next(30) {
-            let table = Table::ALL[usize::try_from(numbers.next(6)).unwrap()];
+            let table = tables()[usize::try_from(numbers.next(6)).unwrap()];
             let key: Vec<u8> = (0..=numbers.next(3)).map(|_| u8::try_from(numbers.next(4)).unwrap() * 85).collect();
             if numbers.next(3) == 0 {
                 batch.delete(table, key);
@@ -131,12 +135,12 @@ fn fjall_and_memory_answer_alike() {
         if round == 40 {
             views.clear();
             drop(fjall);
-            fjall = FjallStore::open(&path).unwrap();
+            fjall = FjallStore::open(&path, &tables()).unwrap();
         }
     }
     // Old snapshots too: later batches do not show in them.
     for (ours, expected) in &views {
-        for table in Table::ALL {
+        for table in tables() {
             let all = expected.scan(table, b"", None, 10_000).unwrap();
             assert_eq!(ours.scan(table, b"", None, 10_000).unwrap(), all);
             for (key, value) in &all {
@@ -178,7 +182,7 @@ fn commit(ledger: &mut Ledger, genesis: &Genesis) {
         proposer: genesis.validators[0].key,
         first_round: Round::ZERO,
         parent_certificate: tip.certificate,
-        transactions: vec![Arc::new(payment(genesis, n))],
+        transactions: vec![Arc::new(PoolTransaction::of(&payment(genesis, n)))],
     };
     let block = ledger.assemble(draft).unwrap().block;
     let certificate =
@@ -190,13 +194,14 @@ fn commit(ledger: &mut Ledger, genesis: &Genesis) {
 fn a_ledger_on_files_is_the_ledger_in_memory() {
     let folder = tempfile::tempdir().unwrap();
     let genesis = Genesis::devnet(4);
-    let mut memory = Ledger::open(genesis.clone(), &MemoryDisk::default(), Arc::new(MemoryStore::default())).unwrap();
+    let mut memory =
+        timed_ledger::open(genesis.clone(), &MemoryDisk::default(), Arc::new(MemoryStore::default())).unwrap();
     for round in 0..4 {
         let data = DataDir::open(folder.path().join("node"), genesis.hash()).unwrap();
-        let store = Arc::new(data.open_store().unwrap());
-        let mut ledger = Ledger::open(genesis.clone(), &data.disk(), store).unwrap();
+        let store = Arc::new(data.open_store(&tables()).unwrap());
+        let mut ledger = timed_ledger::open(genesis.clone(), &data.disk(), store).unwrap();
         assert_eq!(ledger.tip(), memory.tip(), "round {round}");
-        assert_eq!(ledger.reader().stats().outputs, memory.reader().stats().outputs);
+        assert_eq!(ledger.reader().totals().outputs, memory.reader().totals().outputs);
         for _ in 0..5 {
             commit(&mut ledger, &genesis);
             commit(&mut memory, &genesis);
@@ -235,10 +240,10 @@ fn copy(from: &Path, to: &Path) {
 fn a_damaged_state_never_panics_and_is_said_to_be_replaceable() {
     let folder = tempfile::tempdir().unwrap();
     let sound = folder.path().join("sound");
-    let store = FjallStore::open(&sound).unwrap();
+    let store = FjallStore::open(&sound, &tables()).unwrap();
     for n in 0u64..20 {
         let mut batch = StoreBatch::default();
-        for table in Table::ALL {
+        for table in tables() {
             batch.put(table, n.to_be_bytes().to_vec(), vec![1; 500]);
         }
         store.write(batch).unwrap();
@@ -267,7 +272,7 @@ fn a_damaged_state_never_panics_and_is_said_to_be_replaceable() {
             let mut bytes = fs::read(&target).unwrap();
             damage(&mut bytes);
             fs::write(&target, bytes).unwrap();
-            match FjallStore::open(&copied) {
+            match FjallStore::open(&copied, &tables()) {
                 // Harmless damage, or a lost tail of batches.
                 Ok(_) => {}
                 Err(error) => {
@@ -284,6 +289,6 @@ fn a_damaged_state_never_panics_and_is_said_to_be_replaceable() {
 #[test]
 fn an_open_store_is_not_opened_twice() {
     let folder = tempfile::tempdir().unwrap();
-    let _first = FjallStore::open(folder.path().join("state")).unwrap();
-    assert!(matches!(FjallStore::open(folder.path().join("state")), Err(StoreOpenError::InUse { .. })));
+    let _first = FjallStore::open(folder.path().join("state"), &tables()).unwrap();
+    assert!(matches!(FjallStore::open(folder.path().join("state"), &tables()), Err(StoreOpenError::InUse { .. })));
 }

@@ -15,14 +15,14 @@ use timed_actors::peer::HeartbeatLevel;
 use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig};
 use timed_actors::transport::{Listener, TcpTransport, Transport as _};
 use timed_actors::{
-    Component, FatalReason, FatalReporter, Handles, NodeParts, Priority, SystemClock, Threads, chain_start,
+    Component, FatalReason, FatalReporter, Handles, NodeParts, OpenNode, Priority, SystemClock, Threads,
 };
+use timed_chain::{History as _, tables_of};
 use timed_config::{Config, Overrides};
+use timed_consensus::TimeoutDefaults;
 use timed_consensus::guard::GUARD_FILE;
 use timed_consensus::journal::JOURNAL_FILES;
-use timed_consensus::{Consensus, TimeoutDefaults};
-use timed_ledger::{Genesis, Ledger};
-use timed_mempool::PoolFile;
+use timed_ledger::{Genesis, PaymentApplication};
 use timed_node_files::{Keys, PeerFiles, read_genesis};
 use timed_peer::addresses::KeptAddress;
 use timed_peer::{Ban, BookConfig, LaneLimits, LocalNode};
@@ -38,7 +38,7 @@ use uuid::Uuid;
 /// How long an orderly end may take; then the process ends anyway, which loses nothing final.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
 /// Files of the data folder that must stay while the node runs: what it decided and signed.
-const KEPT_FILES: [&str; 4] = [timed_ledger::BLOCK_LOG_FILE, GUARD_FILE, JOURNAL_FILES[0], JOURNAL_FILES[1]];
+const KEPT_FILES: [&str; 4] = [timed_chain::BLOCK_LOG_FILE, GUARD_FILE, JOURNAL_FILES[0], JOURNAL_FILES[1]];
 /// Time between pings that a validator wishes for; two validators agree on it.
 const PING_INTERVAL_VALIDATOR: Duration = Duration::from_secs(5);
 /// Time between pings that others wish for.
@@ -166,16 +166,15 @@ impl RunningNode {
         let (listen, rpc_address) = (listener.local_addr()?, rpc_listener.local_addr()?);
 
         let store = Arc::new(open_store(data)?);
-        let ledger = Ledger::open(genesis.clone(), &data.disk(), store)?;
+        let ledger = timed_ledger::open(genesis.clone(), &data.disk(), store)?;
+        let reader = ledger.reader();
         let voting_key = keys.consensus.filter(|_| config.consensus.sign);
         let validator = voting_key.as_ref().map(SecretKey::public);
-        let votes =
-            validator.is_some_and(|key| ledger.reader().validators(ledger.tip().height.next()).get(&key).is_some());
-        let consensus = Consensus::open(
-            consensus_config(&genesis, voting_key.clone().filter(|_| votes), &config),
-            &data.disk(),
-            chain_start(&ledger.reader())?,
-        )?;
+        let votes = validator.is_some_and(|key| reader.validators(ledger.tip().height.next()).get(&key).is_some());
+        let core = consensus_config(&genesis, voting_key.clone().filter(|_| votes), &config);
+        let height = ledger.tip().height.0;
+        let limits = mempool_limits(&config, &genesis);
+        let open = OpenNode::open(Box::new(ledger), Arc::new(data.disk()), core, limits)?;
         let wallet = Arc::new(NodeWallet::open(data.path(), keys.wallet, &genesis)?);
         let agent = format!("timed/{}", env!("CARGO_PKG_VERSION"));
         let identity = Identity {
@@ -187,7 +186,7 @@ impl RunningNode {
             inbound_max: config.p2p.inbound_max,
             outbound_max: config.p2p.outbound_max,
         };
-        announce(&config, &genesis, &identity, data.path(), rpc_address, ledger.tip().height.0);
+        announce(&config, &genesis, &identity, data.path(), rpc_address, height);
         let local = LocalNode {
             key: keys.node.public(),
             consensus_key: voting_key.filter(|_| votes),
@@ -197,15 +196,13 @@ impl RunningNode {
             instance: Uuid::from_u128(rand::random()),
             listen_port: listen.port(),
             external: config.p2p.external.clone(),
-            height: ledger.tip().height.0,
+            height,
             capabilities: 0,
             ping_interval: if votes { PING_INTERVAL_VALIDATOR } else { PING_INTERVAL_OTHER },
         };
         let files = PeerFiles::new(data.path());
         let (bans, earlier_ends) = (files.bans(&*clock)?, files.history()?);
         let known = files.addresses(genesis.chain_id)?.kept;
-        let limits = mempool_limits(&config, &genesis);
-        let kept = PoolFile::open(Arc::new(data.disk()), genesis.hash(), &limits);
         let threads = Threads::arbiters()?;
         // This thread serves clients from now on; those that vote have their own.
         Priority::Serving.apply();
@@ -216,11 +213,7 @@ impl RunningNode {
             transport: Arc::new(TcpTransport),
             listener: Some(listener),
             rng: rand::rngs::StdRng::from_seed(rand::random()),
-            mempool: limits,
-            kept,
-            proposer: identity.validator,
-            ledger,
-            consensus,
+            files: open,
             clock: clock.clone(),
             threads,
             fatal: fatal.clone(),
@@ -242,6 +235,7 @@ impl RunningNode {
         watchdog.start()?;
         let parts = ServiceParts {
             handles: handles.clone(),
+            reader,
             identity,
             wallet,
             clock,
@@ -363,7 +357,7 @@ fn open_store(data: &DataDir) -> anyhow::Result<FjallStore> {
     let opened = std::thread::scope(|scope| {
         let opening = scope.spawn(|| {
             Priority::Background.apply();
-            data.open_store()
+            data.open_store(&tables_of::<PaymentApplication>())
         });
         opening.join()
     });
@@ -391,7 +385,7 @@ fn consensus_config(genesis: &Genesis, key: Option<SecretKey>, config: &Config) 
         },
         block_bytes_max: parameters.block_bytes_max.into(),
         undecided_bytes_max: parameters.undecided_bytes_max,
-        ..timed_consensus::CoreConfig::new(genesis.chain_id, key)
+        ..timed_consensus::CoreConfig::new(genesis.chain_id, key, timed_ledger::PAYLOAD_FORMAT)
     }
 }
 

@@ -5,7 +5,8 @@
 //!
 //! Change below the dust limit is not made but left to the fee; a coin that costs more to spend than it holds is never used.
 
-use timed_primitives::{Amount, KeyHash, OutPoint};
+use timed_ledger::{KeyHash, OutPoint};
+use timed_primitives::Amount;
 
 /// A transaction without inputs and outputs: version, chain id, and three lengths. Unit: bytes.
 const BASE_BYTES: u64 = 2 + 8 + 4 + 4 + 4;

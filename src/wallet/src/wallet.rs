@@ -3,10 +3,8 @@
 use crate::select::{Coin, Fees, InsufficientFunds, select, size_bytes};
 use std::collections::BTreeMap;
 use std::fmt;
-use timed_primitives::transaction::TRANSACTION_VERSION;
-use timed_primitives::{
-    Address, Amount, ChainId, KeyHash, Network, OutPoint, SecretKey, Transaction, TransactionBody, TxInput, TxOutput,
-};
+use timed_ledger::{Address, KeyHash, OutPoint, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput, TxOutput};
+use timed_primitives::{Amount, ChainId, Network, SecretKey};
 
 /// Most keys of one wallet. Each lookup of coins costs the node one search per key.
 pub const KEYS_MAX: u32 = 10_000;

@@ -334,7 +334,7 @@ fn heights_are_read_from_canonical_bytes() {
         evidence_root: Hash::ZERO,
         parameters_hash: Hash::ZERO,
     };
-    let body = Block { header, parent_certificate: None, transactions: vec![] };
+    let body = Block { header, parent_certificate: None, payload: Default::default() };
     let all = [
         ConsensusMessage::Vote(timed_primitives::encode(&vote).into()),
         ConsensusMessage::Proposal(timed_primitives::encode(&proposal).into()),

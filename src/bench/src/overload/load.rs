@@ -152,7 +152,8 @@ impl PaymentLoad {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timed_primitives::{Transaction, decode};
+    use timed_ledger::Transaction;
+    use timed_primitives::decode;
 
     #[test]
     fn a_coin_pays_again_when_it_was_refused_or_paid_and_not_before() {

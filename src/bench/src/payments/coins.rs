@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::thread;
-use timed_ledger::Genesis;
-use timed_primitives::transaction::TRANSACTION_VERSION;
-use timed_primitives::{
-    Amount, ChainId, KeyHash, Lock, OutPoint, SecretKey, Signature, Transaction, TransactionBody, TxId, TxInput,
-    TxOutput, Witness, encode,
+use timed_ledger::{
+    Genesis, KeyHash, Lock, OutPoint, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput, TxOutput, Witness,
 };
+use timed_primitives::{Amount, ChainId, SecretKey, Signature, TxId, encode};
 
 /// How many keys own the coins. Many, since signatures of one key are cheaper to verify together.
 const KEYS: u64 = 4_096;

@@ -9,12 +9,12 @@ use timed_consensus::guard::GUARD_FILE;
 use timed_consensus::inspect::Statement;
 use timed_consensus::{
     ChainStart, CommittedBlocks, Consensus, CoreConfig, Gossip, Input, KeyReport, LeaderRecord, Output, Payload,
-    TimeoutDefaults, Tip,
+    TimeoutDefaults,
 };
-use timed_primitives::block::{BLOCK_VERSION, transaction_root};
+use timed_primitives::block::BLOCK_VERSION;
 use timed_primitives::{
-    Block, BlockId, ChainId, CommitCertificate, Hash, Header, Height, Instant, PublicKey, Round, SecretKey, UnixTime,
-    Validator, ValidatorSet,
+    Block, BlockId, ChainId, CommitCertificate, Hash, Header, Height, Instant, PayloadFormat, PublicKey, Round,
+    SecretKey, Tip, UnixTime, Validator, ValidatorSet,
 };
 
 pub(crate) const VALIDATORS: usize = 4;
@@ -101,8 +101,20 @@ impl Life {
         }
         let disk = LoggedDisk::new(image.clone());
         let tip = chain.last().map_or(
-            Tip { height: Height::GENESIS, id: BlockId::default(), time: GENESIS_TIME, certificate: None },
-            |(b, c)| Tip { height: b.height(), id: b.id(), time: b.header.time, certificate: Some(c.clone()) },
+            Tip {
+                height: Height::GENESIS,
+                id: BlockId::default(),
+                time: GENESIS_TIME,
+                state_commitment: Hash::ZERO,
+                certificate: None,
+            },
+            |(b, c)| Tip {
+                height: b.height(),
+                id: b.id(),
+                time: b.header.time,
+                state_commitment: b.header.state_commitment,
+                certificate: Some(c.clone()),
+            },
         );
         let recent = chain.iter().map(|(b, _)| LeaderRecord::of(b)).collect();
         let start = ChainStart { tip, validators: validators(), tip_validators: validators(), recent };
@@ -257,7 +269,7 @@ impl Life {
             parent,
             proposer: key(self.who),
             first_round,
-            tx_root: transaction_root([]),
+            tx_root: timed_primitives::merkle::root(&[]),
             state_commitment: Hash([self.lives; 32]),
             validators_hash: Hash::ZERO,
             next_validators_hash: Hash::ZERO,
@@ -265,13 +277,13 @@ impl Life {
             evidence_root: Hash::ZERO,
             parameters_hash: Hash::ZERO,
         };
-        Arc::new(Block { header, parent_certificate, transactions: vec![] })
+        Arc::new(Block { header, parent_certificate, payload: Default::default() })
     }
 }
 
 fn config(who: usize) -> CoreConfig {
     let second = Duration::from_secs(1);
-    let mut config = CoreConfig::new(CHAIN, Some(KEYS[who].consensus.clone()));
+    let mut config = CoreConfig::new(CHAIN, Some(KEYS[who].consensus.clone()), PayloadFormat::EMPTY);
     config.journal_step_bytes = 4096;
     config.timeouts = TimeoutDefaults { propose: second, prevote: second / 2, precommit: second / 2 };
     config

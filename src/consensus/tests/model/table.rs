@@ -14,7 +14,7 @@ use timed_consensus::guard::{SignedRecord, SignedStep};
 use timed_consensus::inspect::{Statement, read_guard, read_journal};
 use timed_consensus::journal::JOURNAL_FILES;
 use timed_consensus::{SigningOff, SigningStatus};
-use timed_primitives::{Block, BlockId, CommitCertificate};
+use timed_primitives::{Block, BlockId, CommitCertificate, PayloadFormat};
 
 /// States reached in a second way that are kept for comparing.
 const OTHERS_MAX: usize = 10_000;
@@ -271,7 +271,7 @@ impl Table {
         let status = life.status();
         let height = status.height;
         let disk = LoggedDisk::new(life.surface.durable.clone());
-        let journal = read_journal(&disk).unwrap();
+        let journal = read_journal(&disk, PayloadFormat::EMPTY).unwrap();
         let newest = journal.newest.filter(|(_, h)| *h == height).map(|(generation, _)| generation);
         let batches = journal.batches.iter().filter(|batch| Some(batch.generation) == newest);
         let mut inner = self.inner();

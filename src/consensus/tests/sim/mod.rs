@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use timed_consensus::{
     ChainStart, CommittedBlocks, Consensus, CoreConfig, Gossip, Input, LeaderRecord, Output, Payload, TimeoutDefaults,
-    Tip, verify_certificate,
+    verify_certificate,
 };
-use timed_primitives::block::{BLOCK_VERSION, transaction_root};
+use timed_primitives::block::BLOCK_VERSION;
 use timed_primitives::{
-    Block, BlockId, ChainId, CommitCertificate, Hash, Header, Height, Instant, MemoryDisk, PublicKey, Round, SecretKey,
-    UnixTime, Validator, ValidatorSet, VoteKind,
+    Block, BlockId, ChainId, CommitCertificate, Hash, Header, Height, Instant, MemoryDisk, PayloadFormat, PublicKey,
+    Round, SecretKey, Tip, UnixTime, Validator, ValidatorSet, VoteKind,
 };
 
 pub(crate) const CHAIN: ChainId = ChainId(77);
@@ -99,7 +99,7 @@ impl Sim {
     pub(crate) fn with_powers(powers: &[u64], observers: usize, seed: u64) -> Self {
         let validator = |(id, power): (usize, &u64)| Validator { key: consensus_key(id).public(), power: *power };
         let set = ValidatorSet::new(powers.iter().enumerate().map(validator).collect()).unwrap();
-        let mut config = CoreConfig::new(CHAIN, None);
+        let mut config = CoreConfig::new(CHAIN, None, PayloadFormat::EMPTY);
         config.journal_step_bytes = 64 << 10;
         config.timeouts = TimeoutDefaults {
             propose: Duration::from_millis(1000),
@@ -189,8 +189,20 @@ impl Sim {
         let node = &self.nodes[id];
         let recent = node.chain.iter().rev().take(100).rev().map(|(b, _)| LeaderRecord::of(b)).collect();
         let tip = node.chain.last().map_or(
-            Tip { height: Height::GENESIS, id: BlockId::default(), time: GENESIS_TIME, certificate: None },
-            |(b, c)| Tip { height: b.height(), id: b.id(), time: b.header.time, certificate: Some(c.clone()) },
+            Tip {
+                height: Height::GENESIS,
+                id: BlockId::default(),
+                time: GENESIS_TIME,
+                state_commitment: Hash::ZERO,
+                certificate: None,
+            },
+            |(b, c)| Tip {
+                height: b.height(),
+                id: b.id(),
+                time: b.header.time,
+                state_commitment: b.header.state_commitment,
+                certificate: Some(c.clone()),
+            },
         );
         let chain = ChainStart { tip, validators: self.set.clone(), tip_validators: self.set.clone(), recent };
         let config = CoreConfig { key: node.is_validator.then(|| consensus_key(node.signs_as)), ..self.config.clone() };
@@ -353,7 +365,7 @@ impl Sim {
             parent,
             proposer: consensus_key(self.nodes[id].signs_as).public(),
             first_round: round,
-            tx_root: transaction_root([]),
+            tx_root: timed_primitives::merkle::root(&[]),
             state_commitment: Hash(unique),
             validators_hash: self.set.hash(),
             next_validators_hash: self.set.hash(),
@@ -361,7 +373,7 @@ impl Sim {
             evidence_root: Hash::ZERO,
             parameters_hash: Hash::ZERO,
         };
-        Arc::new(Block { header, parent_certificate, transactions: vec![] })
+        Arc::new(Block { header, parent_certificate, payload: Default::default() })
     }
 
     fn commit(&mut self, id: usize, blocks: Vec<(Arc<Block>, CommitCertificate)>) {

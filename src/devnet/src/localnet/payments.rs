@@ -4,7 +4,8 @@ use crate::local_nodes::Nodes;
 use std::path::Path;
 use std::time::Duration;
 use timed_cli::NodeConnection;
-use timed_primitives::{Address, KeyHash, Network, SecretKey};
+use timed_ledger::{Address, KeyHash};
+use timed_primitives::{Network, SecretKey};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 

@@ -19,8 +19,8 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use timed_config::{DEVNET_P2P_PORT, DEVNET_RPC_PORT};
-use timed_ledger::{Genesis, GenesisOutput, GenesisValidator, Parameters};
-use timed_primitives::{Address, Amount, ChainId, KeyHash, Network, SecretKey, UnixTime};
+use timed_ledger::{Address, Genesis, GenesisOutput, GenesisValidator, KeyHash, Parameters};
+use timed_primitives::{Amount, ChainId, Network, SecretKey, UnixTime};
 use timed_store::write_durably;
 
 /// Money of each node's wallet at the start, as this many outputs, so that as many payments can run side by side.

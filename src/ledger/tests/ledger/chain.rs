@@ -1,12 +1,13 @@
 //! A small chain for tests: four validators, a few outputs, blocks made by the first validator.
 
 use std::sync::Arc;
-use timed_ledger::{CommittedBlock, Draft, Genesis, Ledger, MemoryStore};
-use timed_primitives::transaction::TRANSACTION_VERSION;
+use timed_chain::{CommittedBlock, Draft, MemoryStore, PoolTransaction};
+use timed_ledger::{
+    Genesis, KeyHash, Ledger, Lock, OutPoint, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput, TxOutput,
+};
 use timed_primitives::vote::vote_signing_bytes;
 use timed_primitives::{
-    Amount, Block, CommitCertificate, CommitSignature, KeyHash, Lock, MemoryDisk, OutPoint, Round, SecretKey,
-    Transaction, TransactionBody, TxInput, TxOutput, UnixTime, VoteKind,
+    Amount, Block, CommitCertificate, CommitSignature, MemoryDisk, Round, SecretKey, UnixTime, VoteKind,
 };
 
 /// Fee of every payment here.
@@ -76,7 +77,7 @@ pub(crate) fn draft(ledger: &Ledger, transactions: Vec<Transaction>) -> Draft {
         proposer: SecretKey::development("consensus", 1).public(),
         first_round: Round::ZERO,
         parent_certificate: tip.certificate,
-        transactions: transactions.into_iter().map(Arc::new).collect(),
+        transactions: transactions.iter().map(|transaction| Arc::new(PoolTransaction::of(transaction))).collect(),
     }
 }
 
@@ -106,7 +107,7 @@ impl Node {
     }
 
     pub(crate) fn open(disk: MemoryDisk, store: MemoryStore) -> Self {
-        let ledger = Ledger::open(genesis(), &disk, Arc::new(store.clone())).unwrap();
+        let ledger = timed_ledger::open(genesis(), &disk, Arc::new(store.clone())).unwrap();
         Self { disk, store, ledger }
     }
 
@@ -123,6 +124,6 @@ impl Node {
 /// Everything of the block log, as it is on disk.
 pub(crate) fn log_bytes(disk: &MemoryDisk) -> Vec<u8> {
     let mut bytes = Vec::new();
-    disk.damage(timed_ledger::BLOCK_LOG_FILE, |content| bytes = content.clone()).unwrap();
+    disk.damage(timed_chain::BLOCK_LOG_FILE, |content| bytes = content.clone()).unwrap();
     bytes
 }

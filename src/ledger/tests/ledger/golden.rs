@@ -4,6 +4,7 @@
 use crate::chain::{Node, coin, commit, log_bytes, move_to, pay};
 use std::fmt::Write as _;
 use std::path::Path;
+use timed_chain::History as _;
 use timed_ledger::{Genesis, Parameters};
 use timed_primitives::{Network, encode};
 
@@ -33,9 +34,10 @@ fn hashes_of_a_scripted_chain() {
     let change = first.outputs().nth(1).unwrap();
     for transactions in [vec![first, move_to(coin(2), 0, 3)], vec![], vec![move_to(change, 2, 4)]] {
         let committed = commit(&mut node.ledger, transactions);
-        line(&format!("block {}", committed.height), &committed.id);
-        line(&format!("state after {}", committed.height), &committed.state_commitment);
-        line(&format!("certificate of {}", committed.height), &committed.certificate.hash());
+        let height = committed.block.height();
+        line(&format!("block {}", height), &committed.id);
+        line(&format!("state after {}", height), &committed.block.header.state_commitment);
+        line(&format!("certificate of {}", height), &committed.certificate.hash());
     }
     let log = log_bytes(&node.disk);
     line("log header", &hex::encode(&log[..44]));

@@ -1,7 +1,8 @@
 //! The block log as it is read beside a node.
 
 use crate::chain::{FEE, Node, coin, commit, genesis, log_bytes, move_to, pay};
-use timed_ledger::{BLOCK_LOG_FILE, Damage, LogError, LogWalk, MoneyTally, TallyError};
+use timed_chain::{BLOCK_LOG_FILE, Damage, History as _, LogError, LogWalk, payload};
+use timed_ledger::{LedgerQueries as _, MoneyTally, TallyError};
 use timed_primitives::{Amount, Disk, Height, MemoryDisk};
 
 #[test]
@@ -61,10 +62,11 @@ fn the_tally_follows_the_money_and_refuses_what_is_not_there() {
     }
     assert_eq!(tally.supply(), node.ledger.reader().supply());
     assert_eq!(tally.supply().fees, Amount(3 * FEE));
-    assert_eq!(tally.outputs() as u64, node.ledger.reader().stats().outputs);
+    assert_eq!(tally.outputs() as u64, node.ledger.reader().totals().outputs);
     let mut last = (*last.unwrap()).clone();
     assert_eq!(tally.clone().apply(&last), Err(TallyError(Height(3))), "spent already");
-    last.transactions = vec![move_to(coin(3), 0, 1)];
-    last.transactions[0].body.outputs[0].amount = coin(3).1.amount.plus(Amount(1)).unwrap();
+    let mut transaction = move_to(coin(3), 0, 1);
+    transaction.body.outputs[0].amount = coin(3).1.amount.plus(Amount(1)).unwrap();
+    last.payload = payload(&[transaction]);
     assert_eq!(tally.apply(&last), Err(TallyError(Height(3))), "made out of nothing");
 }

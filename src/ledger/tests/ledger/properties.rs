@@ -3,8 +3,10 @@
 use crate::chain::{FEE, Node, block, certify, coin, locked, owner, pay};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use timed_ledger::{LedgerView, LtHash, MemoryStore, OutputEntry};
-use timed_primitives::{Amount, Height, OutPoint, Transaction, TxOutput};
+use std::sync::Arc;
+use timed_chain::MemoryStore;
+use timed_ledger::{LedgerQueries as _, LedgerView, LtHash, OutPoint, OutputEntry, Transaction, TxOutput};
+use timed_primitives::{Amount, Height};
 
 /// What happens next.
 #[derive(Clone, Debug)]
@@ -55,7 +57,7 @@ fn check(node: &Node, model: &Model, fees: u64) {
     let supply = view.supply();
     assert_eq!(supply.fees, Amount(fees));
     assert_eq!(supply.unspent.plus(supply.fees), crate::chain::genesis().supply().ok());
-    assert_eq!(view.stats().outputs, u64::try_from(model.len()).unwrap());
+    assert_eq!(view.totals().outputs, u64::try_from(model.len()).unwrap());
     let mut utxo = LtHash::default();
     for (outpoint, (output, _, height)) in model {
         utxo.add(outpoint, output, *height);
@@ -78,7 +80,7 @@ fn check(node: &Node, model: &Model, fees: u64) {
 }
 
 /// What a reader held when the model was this says the same for every output there ever was, however far the ledger has gone since.
-fn check_held(held: &[(LedgerView, Model)], ever: &BTreeSet<OutPoint>) {
+fn check_held(held: &[(Arc<LedgerView>, Model)], ever: &BTreeSet<OutPoint>) {
     for (view, model) in held {
         for outpoint in ever {
             let expected =
@@ -116,7 +118,7 @@ proptest! {
                     let tip = node.ledger.tip();
                     // A block is written, but its sync never returns.
                     let lost = block(&mut node.ledger, vec![]);
-                    node.disk.fail_syncs(timed_ledger::BLOCK_LOG_FILE);
+                    node.disk.fail_syncs(timed_chain::BLOCK_LOG_FILE);
                     prop_assert!(node.ledger.commit(lost.clone(), certify(&lost)).is_err());
                     node.disk.crash();
                     let disk = node.disk.copy_of_durable();
@@ -146,7 +148,7 @@ proptest! {
         bytes[at] ^= 1 << bit;
         if let Ok(changed) = timed_primitives::decode::<Transaction>(&bytes) {
             let assembled = node.ledger.assemble(crate::chain::draft(&node.ledger, vec![changed])).unwrap();
-            prop_assert_eq!(assembled.block.transactions.len(), 0);
+            prop_assert_eq!(assembled.transactions.len(), 0);
             prop_assert_eq!(assembled.left_out.len(), 1);
         }
     }

@@ -2,13 +2,15 @@
 
 use crate::chain::{Node, block, certify, coin, commit, genesis, log_bytes, move_to};
 use std::sync::Arc;
-use timed_ledger::{
-    BLOCK_LOG_FILE, CommitError, Damage, Ledger, LedgerOpenError, LogError, MemoryStore, Store as _, StoreBatch, Table,
+use timed_chain::{
+    BLOCK_LOG_FILE, Chain, ChainOpenError, CommitError, Damage, History as _, LogError, MemoryStore, Store as _,
+    StoreBatch, Table,
 };
+use timed_ledger::{Ledger, PaymentApplication};
 use timed_primitives::{Height, MemoryDisk};
 
-fn open(disk: &MemoryDisk, store: &MemoryStore) -> Result<Ledger, LedgerOpenError> {
-    Ledger::open(genesis(), disk, Arc::new(store.clone()))
+fn open(disk: &MemoryDisk, store: &MemoryStore) -> Result<Ledger, ChainOpenError> {
+    Chain::open(PaymentApplication::new(genesis()).unwrap(), disk, Arc::new(store.clone()))
 }
 
 /// Three blocks; what the store held after each, and where each record ends.
@@ -95,7 +97,7 @@ fn damage_before_a_later_block_is_refused_and_nothing_is_touched() {
         let Err(error) = open(&disk, &store) else { panic!("opened with damage at {at}") };
         let expected = u64::try_from(ends[1]).unwrap();
         assert!(
-            matches!(error, LedgerOpenError::Log(LogError::Damaged { offset, height: Height(2), .. }) if offset == expected),
+            matches!(error, ChainOpenError::Log(LogError::Damaged { offset, height: Height(2), .. }) if offset == expected),
             "at {at}: {error}"
         );
         assert_eq!(log_bytes(&disk), damaged, "at {at}");
@@ -131,7 +133,7 @@ fn a_batch_that_was_never_synced_is_cut_whatever_part_of_it_is_there() {
     let Err(error) = open(&disk, &store.copy()) else { panic!("opened with damage") };
     assert!(matches!(
         error,
-        LedgerOpenError::Log(LogError::Damaged { height: Height(2), damage: Damage::Checksum, .. })
+        ChainOpenError::Log(LogError::Damaged { height: Height(2), damage: Damage::Checksum, .. })
     ));
     assert_eq!(log_bytes(&disk), damaged);
 }
@@ -143,12 +145,12 @@ fn a_log_shorter_than_the_store_is_refused() {
     for cut in [ends[1], ends[2], ends[2] + 20, ends[3] - 1] {
         let disk = disk_with(&log[..cut]);
         let Err(error) = open(&disk, &stores[3].copy()) else { panic!("opened with {cut} bytes") };
-        assert!(matches!(error, LedgerOpenError::LogShort { applied: Height(3), .. }), "{error}");
+        assert!(matches!(error, ChainOpenError::LogShort { applied: Height(3), .. }), "{error}");
         assert!(error.to_string().contains("from a backup"), "{error}");
         assert_eq!(log_bytes(&disk), log[..cut]);
     }
     let Err(error) = open(&MemoryDisk::default(), &stores[1].copy()) else { panic!("opened without a log") };
-    assert!(matches!(error, LedgerOpenError::Log(LogError::NoLog)), "{error}");
+    assert!(matches!(error, ChainOpenError::Log(LogError::NoLog)), "{error}");
 }
 
 #[test]
@@ -157,13 +159,13 @@ fn a_file_header_cut_short_by_a_crash_is_written_again_only_while_there_are_no_b
     let log = log_bytes(&node.disk);
     for cut in 0..ends[0] {
         assert_eq!(open(&disk_with(&log[..cut]), &stores[0].copy()).unwrap().tip().height, Height(0));
-        assert!(matches!(open(&disk_with(&log[..cut]), &stores[1].copy()), Err(LedgerOpenError::Log(LogError::NoLog))));
+        assert!(matches!(open(&disk_with(&log[..cut]), &stores[1].copy()), Err(ChainOpenError::Log(LogError::NoLog))));
     }
     for at in 0..ends[0] {
         let mut damaged = log.clone();
         damaged[at] ^= 1;
         let disk = disk_with(&damaged);
-        assert!(matches!(open(&disk, &stores[0].copy()), Err(LedgerOpenError::Log(LogError::NoLog))), "at {at}");
+        assert!(matches!(open(&disk, &stores[0].copy()), Err(ChainOpenError::Log(LogError::NoLog))), "at {at}");
         assert_eq!(log_bytes(&disk), damaged);
     }
 }
@@ -175,17 +177,18 @@ fn another_genesis_is_refused_in_the_store_and_in_the_log() {
     other.chain_id = timed_primitives::ChainId(77);
     let expected = other.hash();
     let found = genesis().hash();
-    let open =
-        |disk: &MemoryDisk, store: &MemoryStore| Ledger::open(other.clone(), disk, Arc::new(store.clone())).err();
+    let open = |disk: &MemoryDisk, store: &MemoryStore| {
+        Chain::open(PaymentApplication::new(other.clone()).unwrap(), disk, Arc::new(store.clone())).err()
+    };
     let fresh = MemoryDisk::default();
     let in_store = open(&fresh, &stores[2].copy());
     assert!(
-        matches!(in_store, Some(LedgerOpenError::OtherGenesis { found: f, expected: e }) if (f, e) == (found, expected))
+        matches!(in_store, Some(ChainOpenError::OtherGenesis { found: f, expected: e }) if (f, e) == (found, expected))
     );
     assert!(fresh.damage(BLOCK_LOG_FILE, |_| ()).is_none(), "no log was made for the refused store");
     let empty = MemoryStore::default();
     let in_log = open(&node.disk.copy_of_durable(), &empty);
-    let refused = matches!(in_log, Some(LedgerOpenError::Log(LogError::OtherGenesis { found: f, expected: e })) if (f, e) == (found, expected));
+    let refused = matches!(in_log, Some(ChainOpenError::Log(LogError::OtherGenesis { found: f, expected: e })) if (f, e) == (found, expected));
     assert!(refused && empty.values() == 0, "nothing was written into the store of the refused log");
 }
 
@@ -198,7 +201,7 @@ fn a_store_made_from_another_log_is_refused_and_said_to_be_replaceable() {
     }
     other.ledger.flush().unwrap();
     let Err(error) = open(&node.disk.copy_of_durable(), &other.store) else { panic!("opened a foreign store") };
-    assert!(matches!(error, LedgerOpenError::StoreMismatch { height: Height(2), .. }), "{error}");
+    assert!(matches!(error, ChainOpenError::StoreMismatch { height: Height(2), .. }), "{error}");
     assert!(error.to_string().contains("move `state/` aside"));
 }
 
@@ -209,11 +212,11 @@ fn a_state_in_which_a_number_turned_is_refused_and_said_to_be_replaceable() {
     const KEY: &[u8] = b"applied";
     let (node, stores, _) = three();
     for (height, store) in stores.iter().enumerate() {
-        let row = store.snapshot().unwrap().get(Table::Meta, KEY).unwrap().unwrap();
+        let row = store.snapshot().unwrap().get(Table::META, KEY).unwrap().unwrap();
         let turned = |at: usize| {
             let (store, mut row, mut batch) = (store.copy(), row.clone(), StoreBatch::default());
             row[at] ^= 1;
-            batch.put(Table::Meta, KEY.to_vec(), row);
+            batch.put(Table::META, KEY.to_vec(), row);
             store.write(batch).unwrap();
             open(&node.disk.copy_of_durable(), &store)
         };
@@ -222,14 +225,14 @@ fn a_state_in_which_a_number_turned_is_refused_and_said_to_be_replaceable() {
             [("fees", row.len() - 16), ("unspent", row.len() - 24), ("hash", time + 8 + 100), ("time", time)]
         {
             let Err(error) = turned(at) else { panic!("{field} at height {height} turned, and was believed") };
-            let is_named = matches!(error, LedgerOpenError::StoreDamaged { height: h } if h.0 == height as u64);
+            let is_named = matches!(error, ChainOpenError::StoreDamaged { height: h } if h.0 == height as u64);
             assert!(is_named, "{field} at height {height}: {error}");
             assert!(error.to_string().contains("move `state/` aside"), "{error}");
         }
         // The height itself, and where the log ends: with a block, it is the log that does not fit.
         for at in [0, row.len() - 8] {
             let Err(error) = turned(at) else { panic!("byte {at} at height {height} turned, and was believed") };
-            let is_named = at == 0 || height > 0 || matches!(error, LedgerOpenError::StoreDamaged { .. });
+            let is_named = at == 0 || height > 0 || matches!(error, ChainOpenError::StoreDamaged { .. });
             assert!(is_named, "byte {at} at height {height}: {error}");
         }
     }
@@ -251,7 +254,7 @@ fn a_failed_sync_stops_the_ledger_and_nothing_unsynced_is_final() {
     let disk = node.disk.copy_of_durable();
     let mut again = open(&disk, &node.store.copy()).unwrap();
     assert_eq!(again.tip(), tip);
-    assert_eq!(again.commit(next.clone(), certify(&next)).unwrap().height, Height(3));
+    assert_eq!(again.commit(next.clone(), certify(&next)).unwrap().block.height(), Height(3));
 }
 
 /// The process ends between the write of a block and its sync, or because the sync failed; the next one finds the block in the system's
@@ -310,7 +313,7 @@ fn damage_in_an_old_record_is_named_when_it_is_read() {
     let expected = u64::try_from(ends[1]).unwrap();
     let is_named = |error: &LogError| matches!(error, LogError::Damaged { offset, height: Height(2), damage: Damage::Checksum } if *offset == expected);
     assert!(is_named(&reader.verify_log().unwrap_err()));
-    let Err(timed_ledger::ReadError::Log(error)) = reader.block(Height(2)) else { panic!("read a damaged record") };
+    let Err(timed_chain::ReadError::Log(error)) = reader.block(Height(2)) else { panic!("read a damaged record") };
     assert!(is_named(&error), "{error}");
     assert!(reader.block(Height(3)).unwrap().is_some());
 }

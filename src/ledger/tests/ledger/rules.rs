@@ -2,9 +2,11 @@
 
 use crate::chain::{Node, block, certify, coin, commit, draft, locked, move_to, pay, wallet};
 use std::sync::Arc;
-use timed_ledger::{AssembleError, BlockError, CommitError, TransactionError, ValidationError};
-use timed_primitives::block::transaction_root;
-use timed_primitives::{Amount, Block, BlockId, ChainId, Hash, Height, OutPoint, SecretKey, TxId, UnixTime};
+use timed_chain::{
+    AssembleError, BlockError, CommitError, History as _, Refusal, TransactionFault as Fault, ValidationError, payload,
+};
+use timed_ledger::{LedgerQueries as _, OutPoint, TransactionError, transaction_root, transactions_of};
+use timed_primitives::{Amount, Block, BlockId, ChainId, Hash, Height, SecretKey, TxId, UnixTime};
 
 /// Changes a valid block of height 2 and gives the error of the rule it breaks, or `None` when it is still valid.
 fn broken(change: impl FnOnce(&mut Block)) -> Option<BlockError> {
@@ -12,7 +14,7 @@ fn broken(change: impl FnOnce(&mut Block)) -> Option<BlockError> {
     let mut changed = (*block(&mut node.ledger, vec![move_to(coin(5), 0, 1)])).clone();
     change(&mut changed);
     match node.ledger.validate(&Arc::new(changed)) {
-        Ok(()) => None,
+        Ok(_) => None,
         Err(ValidationError::Invalid(error)) => Some(error),
         Err(error) => panic!("{error}"),
     }
@@ -35,7 +37,7 @@ fn each_header_rule_has_its_error() {
     assert!(matches!(broken(|b| b.header.evidence_root = Hash::ZERO), Some(E::EvidenceRoot { .. })));
     assert!(matches!(broken(|b| b.header.tx_root = Hash::ZERO), Some(E::TransactionRoot { .. })));
     assert!(matches!(broken(|b| b.header.state_commitment = Hash::ZERO), Some(E::StateCommitment { .. })));
-    assert!(matches!(broken(|b| b.transactions.clear()), Some(E::TransactionRoot { .. })));
+    assert!(matches!(broken(|b| b.payload = Default::default()), Some(E::TransactionRoot { .. })));
 }
 
 #[test]
@@ -63,13 +65,16 @@ fn each_rule_of_the_parent_certificate_has_its_error() {
 #[test]
 fn transactions_are_validated_in_order() {
     use TransactionError as E;
-    let with = |transactions: Vec<timed_primitives::Transaction>| {
+    let with = |transactions: Vec<timed_ledger::Transaction>| {
         let error = broken(|b| {
-            b.transactions = transactions;
-            b.header.tx_root = transaction_root(&b.transactions);
+            b.header.tx_root = transaction_root(&transactions);
+            b.payload = payload(&transactions);
         });
         match error {
-            Some(BlockError::Transaction { index, reason, .. }) => Some((index, reason)),
+            Some(BlockError::Transaction { index, reason: Fault::Refused(reason), .. }) => {
+                Some((index, Ok(reason.downcast_ref::<E>().unwrap().clone())))
+            }
+            Some(BlockError::Transaction { index, reason, .. }) => Some((index, Err(reason))),
             // The state commitment is the only thing left to be wrong: all transactions apply.
             Some(BlockError::StateCommitment { .. }) => None,
             other => panic!("{other:?}"),
@@ -79,18 +84,18 @@ fn transactions_are_validated_in_order() {
     let child = move_to(parent.outputs().next().unwrap(), 1, 2);
     assert_eq!(with(vec![parent.clone(), child.clone()]), None);
     let made_later = child.body.inputs[0].previous;
-    assert_eq!(with(vec![child.clone(), parent.clone()]), Some((0, E::UnknownInput(made_later))));
-    assert_eq!(with(vec![parent.clone(), parent.clone()]), Some((1, E::Duplicate)));
+    assert_eq!(with(vec![child.clone(), parent.clone()]), Some((0, Ok(E::UnknownInput(made_later)))));
+    assert_eq!(with(vec![parent.clone(), parent.clone()]), Some((1, Err(Fault::Duplicate))));
     let rival = move_to(coin(6), 0, 3);
-    assert_eq!(with(vec![parent.clone(), rival]), Some((1, E::SpentInBlock(coin(6).0))));
+    assert_eq!(with(vec![parent.clone(), rival]), Some((1, Ok(E::SpentInBlock(coin(6).0)))));
     let again = move_to(parent.outputs().next().unwrap(), 1, 3);
-    assert_eq!(with(vec![parent.clone(), child, again]), Some((2, E::UnknownInput(made_later))));
-    assert_eq!(with(vec![move_to(coin(0), 0, 1)]), Some((0, E::UnknownInput(coin(0).0))));
-    assert_eq!(with(vec![pay(&[coin(6)], 1, &[(5_000, 1)])]), Some((0, E::WrongKey { index: 0 })));
+    assert_eq!(with(vec![parent.clone(), child, again]), Some((2, Ok(E::UnknownInput(made_later)))));
+    assert_eq!(with(vec![move_to(coin(0), 0, 1)]), Some((0, Ok(E::UnknownInput(coin(0).0)))));
+    assert_eq!(with(vec![pay(&[coin(6)], 1, &[(5_000, 1)])]), Some((0, Ok(E::WrongKey { index: 0 }))));
     let mut forged = pay(&[coin(6), coin(7)], 0, &[(5_000, 1)]);
     forged.witnesses[1].signature.0[5] ^= 1;
-    assert_eq!(with(vec![parent, forged.clone()]), Some((1, E::SpentInBlock(coin(6).0))));
-    assert_eq!(with(vec![move_to(coin(5), 0, 1), forged]), Some((1, E::BadSignature { index: 1 })));
+    assert_eq!(with(vec![parent, forged.clone()]), Some((1, Ok(E::SpentInBlock(coin(6).0)))));
+    assert_eq!(with(vec![move_to(coin(5), 0, 1), forged]), Some((1, Err(Fault::BadSignature { index: 1 }))));
 }
 
 #[test]
@@ -98,19 +103,19 @@ fn a_block_above_the_size_bound_is_refused_and_never_made() {
     let mut genesis = crate::chain::genesis();
     genesis.parameters.block_bytes_max = 1_600;
     genesis.parameters.transaction_bytes_max = 700;
-    let (disk, store) = (timed_primitives::MemoryDisk::default(), timed_ledger::MemoryStore::default());
-    let mut ledger = timed_ledger::Ledger::open(genesis.clone(), &disk, Arc::new(store)).unwrap();
+    let (disk, store) = (timed_primitives::MemoryDisk::default(), timed_chain::MemoryStore::default());
+    let mut ledger = timed_ledger::open(genesis.clone(), &disk, Arc::new(store)).unwrap();
     let coins: Vec<_> = genesis.unspent().collect();
     let payments: Vec<_> = coins.iter().map(|coin| move_to(*coin, 0, 1)).collect();
     let assembled = ledger.assemble(draft(&ledger, payments.clone())).unwrap();
-    let taken = assembled.block.transactions.len();
+    let taken = assembled.transactions.len();
     let size = timed_primitives::encode(&*assembled.block).len();
     assert!(taken > 0 && size <= 1_600 && size + payments[0].size_bytes() > 1_600, "{taken} in {size} bytes");
     assert_eq!(assembled.left_out.len(), payments.len() - taken);
-    assert!(assembled.left_out.iter().all(|(_, reason)| matches!(reason, TransactionError::NoRoom { .. })));
+    assert!(assembled.left_out.iter().all(|(_, reason)| matches!(reason, Fault::NoRoom { .. })));
     let mut large = (*assembled.block).clone();
-    large.transactions = payments;
-    large.header.tx_root = transaction_root(&large.transactions);
+    large.header.tx_root = transaction_root(&payments);
+    large.payload = payload(&payments);
     let size_bytes = timed_primitives::encode(&large).len();
     let error = ledger.validate(&Arc::new(large)).unwrap_err();
     assert!(
@@ -139,22 +144,22 @@ fn assemble_leaves_out_what_does_not_apply_and_another_node_accepts_the_rest() {
         parent.clone(),
     ];
     let assembled = node.ledger.assemble(draft(&node.ledger, candidates)).unwrap();
-    assert_eq!(assembled.block.transactions, vec![parent.clone(), child]);
+    assert_eq!(transactions_of(&assembled.block.payload), vec![parent.clone(), child]);
+    let refused = |error: TransactionError| Fault::Refused(Refusal::new(error));
     use TransactionError as E;
     let expected = vec![
-        (rival.id(), E::SpentInBlock(coin(5).0)),
-        (spent.id(), E::UnknownInput(coin(1).0)),
-        (forged.id(), E::BadSignature { index: 0 }),
-        (orphan.id(), E::UnknownInput(orphan.body.inputs[0].previous)),
-        (parent.id(), E::Duplicate),
+        (rival.id(), refused(E::SpentInBlock(coin(5).0))),
+        (spent.id(), refused(E::UnknownInput(coin(1).0))),
+        (forged.id(), Fault::BadSignature { index: 0 }),
+        (orphan.id(), refused(E::UnknownInput(orphan.body.inputs[0].previous))),
+        (parent.id(), Fault::Duplicate),
     ];
     assert_eq!(assembled.left_out, expected);
     other.ledger.validate(&assembled.block).unwrap();
     assert_eq!(other.ledger.verified().len(), 4);
     let certificate = certify(&assembled.block);
-    let committed = other.ledger.commit(assembled.block.clone(), certificate).unwrap();
-    assert_eq!(committed.fees, Amount(200_000_000_000 - 16_000 + 5_000));
-    assert_eq!(other.ledger.reader().supply().fees, Amount(committed.fees.0 + 2_000));
+    other.ledger.commit(assembled.block.clone(), certificate).unwrap();
+    assert_eq!(other.ledger.reader().supply().fees, Amount(200_000_000_000 - 16_000 + 5_000 + 2_000));
 }
 
 #[test]
@@ -177,7 +182,7 @@ fn a_known_header_with_another_body_is_validated_anew_and_never_logged() {
     let mut node = Node::with_blocks(1);
     let good = block(&mut node.ledger, vec![move_to(coin(5), 0, 1)]);
     let mut other = (*good).clone();
-    other.transactions = vec![move_to(coin(5), 0, 2)];
+    other.payload = payload(&[move_to(coin(5), 0, 2)]);
     let other = Arc::new(other);
     assert_eq!(other.id(), good.id());
     let error = node.ledger.validate(&other).unwrap_err();
@@ -231,7 +236,7 @@ fn commit_names_what_it_cannot_take() {
     let known = reader.decided(Height(2)).unwrap().unwrap();
     let batch = vec![(known.block.clone(), (*known.certificate).clone()), (good, certificate)];
     let committed = node.ledger.commit_batch(batch).unwrap();
-    assert_eq!(committed.iter().map(|c| c.height).collect::<Vec<_>>(), vec![Height(3)]);
+    assert_eq!(committed.iter().map(|c| c.block.height()).collect::<Vec<_>>(), vec![Height(3)]);
     let error = node.ledger.commit(known.block, (*known.certificate).clone()).unwrap_err();
     assert!(matches!(error, CommitError::NotNext { height: Height(2), tip: Height(3) }));
 }
@@ -245,7 +250,7 @@ fn signatures_are_checked_once_per_node() {
     maker.ledger.verified().insert([forged.full_id()]);
     let made = block(&mut maker.ledger, vec![forged.clone()]);
     let error = node.ledger.validate(&made).unwrap_err();
-    let reason = TransactionError::BadSignature { index: 0 };
+    let reason = Fault::BadSignature { index: 0 };
     assert!(
         matches!(error, ValidationError::Invalid(BlockError::Transaction { index: 0, reason: r, .. }) if r == reason)
     );
@@ -253,7 +258,7 @@ fn signatures_are_checked_once_per_node() {
     node.ledger.verified().insert([forged.full_id()]);
     node.ledger.validate(&made).unwrap();
     let committed = commit(&mut node.ledger, vec![]);
-    assert_eq!(committed.height, Height(2));
+    assert_eq!(committed.block.height(), Height(2));
 }
 
 /// Each bug makes a test fail that passes without it.

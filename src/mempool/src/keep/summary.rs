@@ -1,6 +1,6 @@
 //! What the file holds, for the operator of a stopped node.
 
-use super::{KeepTrouble, KeptRecord, POOL_FILE, read_records};
+use super::{KeepTrouble, KeptRecord, POOL_FILE, ParseTransaction, read_records};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use timed_primitives::{Disk, Hash, TxId};
@@ -20,7 +20,7 @@ pub struct PoolFileSummary {
     pub of_clients: usize,
     /// Size of these transactions. Unit: bytes.
     pub transaction_bytes: usize,
-    /// Payments that were lost.
+    /// Transactions that were lost.
     pub losses: usize,
     /// What is wrong with it. The node starts all the same, and puts aside a file that has more than a torn end.
     pub trouble: Option<KeepTrouble>,
@@ -31,20 +31,20 @@ impl PoolFileSummary {
     ///
     /// # Errors
     /// What the system says.
-    pub fn read(disk: &dyn Disk, genesis: Option<Hash>) -> io::Result<Option<Self>> {
+    pub fn read(disk: &dyn Disk, genesis: Option<Hash>, parse: ParseTransaction<'_>) -> io::Result<Option<Self>> {
         let file = match disk.open(POOL_FILE) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
         let (mut records, mut waiting, mut losses) = (0, BTreeMap::<TxId, (bool, usize)>::new(), BTreeSet::new());
-        let reading = read_records(&*file, genesis, u64::MAX, |record| {
+        let reading = read_records(&*file, genesis, u64::MAX, parse, |record| {
             records += 1;
             match record {
                 KeptRecord::Waiting(kept) => {
-                    let txid = kept.transaction.id();
+                    let txid = kept.transaction.facts.id;
                     losses.remove(&txid);
                     let entry = waiting.entry(txid).or_default();
-                    *entry = (entry.0 | kept.is_ours, kept.transaction.size_bytes());
+                    *entry = (entry.0 | kept.is_ours, kept.transaction.facts.size_bytes);
                 }
                 KeptRecord::Lost(loss) => {
                     waiting.remove(&loss.txid);

@@ -1,18 +1,20 @@
 //! The file of what waits: written, torn, damaged, of another chain, too long.
 
 use super::*;
-use crate::{KeepTrouble, KeptRecord, PoolFile, PoolFileSummary};
 use crate::{
-    KeptContents, KeptTransaction, LOSSES_MAX, Loss, LossReason, Losses, POOL_FILE, POOL_FILE_BESIDE, POOL_FILE_DAMAGED,
+    KeepTrouble, KeptContents, KeptRecord, KeptTransaction, LOSSES_MAX, Loss, LossReason, Losses, POOL_FILE,
+    POOL_FILE_BESIDE, POOL_FILE_DAMAGED, ParseTransaction, PoolFile, PoolFileSummary,
 };
 use std::io;
 use timed_primitives::{Disk, MemoryDisk, UnixTime};
+
+const PARSE: ParseTransaction<'static> = &PoolTransaction::parse::<Transfer>;
 
 fn genesis(n: u8) -> Hash {
     Hash([n; 32])
 }
 
-fn kept(transaction: &Arc<Transaction>, arrived: u64, is_ours: bool) -> KeptTransaction {
+fn kept(transaction: &Arc<PoolTransaction>, arrived: u64, is_ours: bool) -> KeptTransaction {
     KeptTransaction { transaction: Arc::clone(transaction), arrived: UnixTime(arrived), is_ours }
 }
 
@@ -21,12 +23,12 @@ fn waiting(n: u32) -> KeptRecord {
 }
 
 fn lost(n: u32) -> KeptRecord {
-    let txid = spend(&[coin(n)], &[VALUE - 1]).id();
-    KeptRecord::Lost(Loss { txid, reason: LossReason::InputGone { outpoint: coin(n) }, at: UnixTime(7) })
+    let txid = spend(&[coin(n)], &[VALUE - 1]).facts.id;
+    KeptRecord::Lost(Loss { txid, reason: LossReason::InputGone { resource: coin(n) }, at: UnixTime(7) })
 }
 
 fn open(disk: &MemoryDisk) -> (PoolFile, KeptContents) {
-    PoolFile::open(Arc::new(disk.clone()), genesis(1), &PoolLimits::default())
+    PoolFile::open(Arc::new(disk.clone()), genesis(1), &PoolLimits::default(), PARSE)
 }
 
 /// A file with these records, synced, and its length.
@@ -70,7 +72,7 @@ fn what_is_kept_is_found_and_a_later_record_counts() {
 
 /// Transactions, those of clients among them, losses, and what is torn.
 fn summary(disk: &MemoryDisk, of: Option<Hash>) -> (PoolFileSummary, [u64; 4]) {
-    let found = PoolFileSummary::read(disk, of).unwrap().expect("a file");
+    let found = PoolFileSummary::read(disk, of, PARSE).unwrap().expect("a file");
     let counts = [found.transactions, found.of_clients, found.losses].map(|count| u64::try_from(count).unwrap());
     let torn = found.torn_bytes();
     (found, [counts[0], counts[1], counts[2], torn])
@@ -79,7 +81,7 @@ fn summary(disk: &MemoryDisk, of: Option<Hash>) -> (PoolFileSummary, [u64; 4]) {
 #[test]
 fn a_summary_says_what_opening_would_find_and_leaves_the_file_as_it_is() {
     let theirs = spend(&[coin(3)], &[VALUE - 1]);
-    let size = theirs.size_bytes();
+    let size = theirs.facts.size_bytes;
     let twice = [false, true].map(|is_ours| KeptRecord::Waiting(kept(&theirs, 5, is_ours)));
     let all = [&[waiting(0), lost(0), waiting(1), lost(5), waiting(5)], &twice[..]].concat();
     let (disk, _, length) = with(&all);
@@ -113,9 +115,29 @@ fn parents_come_before_their_children_whatever_the_order_of_the_file() {
     let grandchild = spend(&[out(&child, 0), out(&parent, 1)], &[1_000]);
     let order = [&grandchild, &child, &parent].map(|t| KeptRecord::Waiting(kept(t, 1, true)));
     let (disk, ..) = with(&[&[waiting(5)], &order[..]].concat());
-    let depths: Vec<_> = open(&disk).1.waiting.iter().map(|(depth, kept)| (*depth, kept.transaction.id())).collect();
+    let depths: Vec<_> =
+        open(&disk).1.waiting.iter().map(|(depth, kept)| (*depth, kept.transaction.facts.id)).collect();
     let other = spend(&[coin(5)], &[VALUE - 1]);
-    assert_eq!(depths, [(0, other.id()), (0, parent.id()), (1, child.id()), (2, grandchild.id())]);
+    assert_eq!(depths, [(0, other.facts.id), (0, parent.facts.id), (1, child.facts.id), (2, grandchild.facts.id)]);
+}
+
+#[test]
+fn who_depends_on_each_other_in_a_circle_is_found_all_the_same() {
+    let (disk, ..) = with(&[waiting(0), waiting(1), waiting(2)]);
+    let in_a_circle = |bytes| {
+        let mut found = PoolTransaction::parse::<Transfer>(bytes)?;
+        let own = found.facts.consumes[0].index;
+        let next = if own == 2 { 2 } else { 1 - own };
+        found.facts.produces = [coin(next)].into();
+        Ok(found)
+    };
+    let (_, found) = PoolFile::open(Arc::new(disk), genesis(1), &PoolLimits::default(), &in_a_circle);
+    let order = found.waiting.iter().map(|(depth, kept)| (*depth, kept.transaction.facts.consumes[0].index));
+    assert_eq!(
+        order.collect::<Vec<_>>(),
+        [(0, 2), (1, 0), (1, 1)],
+        "and who produces what he consumes waits for nobody"
+    );
 }
 
 #[test]
@@ -174,7 +196,7 @@ fn a_turned_bit_costs_one_record_and_the_file_is_put_aside() {
 #[test]
 fn a_file_of_another_chain_or_version_is_put_aside_unread() {
     let (disk, ..) = with(&[waiting(0)]);
-    let (_, found) = PoolFile::open(Arc::new(disk.clone()), genesis(2), &PoolLimits::default());
+    let (_, found) = PoolFile::open(Arc::new(disk.clone()), genesis(2), &PoolLimits::default(), PARSE);
     assert!(matches!(found.trouble, Some(KeepTrouble::OtherGenesis { found }) if found == genesis(1)));
     assert!(found.is_put_aside && records(&found).is_empty() && exists(&disk, POOL_FILE_DAMAGED));
     let (disk, ..) = with(&[waiting(0)]);
@@ -190,10 +212,10 @@ fn a_file_beyond_the_bound_is_read_to_the_bound_and_put_aside() {
     let limits = PoolLimits { bytes_max: 0, count_max: 0, ..PoolLimits::default() };
     let max = 4 * LOSSES_MAX * 256 + (16 << 20);
     let (disk, ..) = with(&[waiting(0)]);
-    let (_, found) = PoolFile::open(Arc::new(disk.clone()), genesis(1), &limits);
+    let (_, found) = PoolFile::open(Arc::new(disk.clone()), genesis(1), &limits, PARSE);
     assert!(found.trouble.is_none());
     disk.damage(POOL_FILE, |bytes| bytes.resize(max + 1, 0)).unwrap();
-    let (_, found) = PoolFile::open(Arc::new(disk.clone()), genesis(1), &limits);
+    let (_, found) = PoolFile::open(Arc::new(disk.clone()), genesis(1), &limits, PARSE);
     let bytes = max as u64 + 1;
     assert!(matches!(found.trouble, Some(KeepTrouble::TooLong { bytes: b, max: m }) if b == bytes && m == bytes - 1));
     assert!(found.is_put_aside);
@@ -274,7 +296,7 @@ fn a_kept_transaction_has_waited_since_it_came() {
     pool.admit(at(1_000), candidate.arrived_at(at(950)), &chain).unwrap();
     assert_eq!(
         pool.transactions_from(0).map(|(_, id, arrived)| (id, arrived)).collect::<Vec<_>>(),
-        [(old.id(), at(950))]
+        [(old.facts.id, at(950))]
     );
     assert_eq!(pool.transactions_from(pool.next_number()).count(), 0);
     assert_eq!(pool.next_wake(), Some(at(1_050)));
@@ -295,7 +317,7 @@ fn the_form_of_the_file_is_pinned() {
         "504f4c520000002a23e4ad70010909090909090909090909090909090909090909090909090909090909090909040700000000000000";
     assert_eq!(hex, format!("{header}{record}"));
     // A transaction that waits: when it came, whether it is ours, and its canonical bytes.
-    let (waiting, transaction) = (spend(&[coin(0)], &[1]), timed_primitives::encode(&*spend(&[coin(0)], &[1])));
+    let (waiting, transaction) = (spend(&[coin(0)], &[1]), &spend(&[coin(0)], &[1]).bytes);
     let (_, _, length) = with(&[KeptRecord::Waiting(kept(&waiting, 5, true))]);
     assert_eq!(length, 44 + 12 + 1 + 8 + 1 + transaction.len() as u64);
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 fn choose(pool: &Pool, bytes: usize, count: usize) -> Vec<TxId> {
-    pool.build_payload(bytes, count).iter().map(|transaction| transaction.id()).collect()
+    pool.build_payload(bytes, count).iter().map(|transaction| transaction.facts.id).collect()
 }
 
 #[test]
@@ -15,10 +15,10 @@ fn by_fee_rate_then_by_age() {
     for transaction in &all {
         submit(&mut pool, at(0), transaction, &chain).unwrap();
     }
-    let expected = [1, 3, 2, 0].map(|n: usize| all[n].id());
+    let expected = [1, 3, 2, 0].map(|n: usize| all[n].facts.id);
     assert_eq!(choose(&pool, usize::MAX, usize::MAX), expected);
     assert_eq!(choose(&pool, usize::MAX, 2), expected[..2]);
-    assert_eq!(choose(&pool, all[0].size_bytes() * 3 + 1, usize::MAX), expected[..3]);
+    assert_eq!(choose(&pool, all[0].facts.size_bytes * 3 + 1, usize::MAX), expected[..3]);
     assert_eq!(choose(&pool, 0, usize::MAX), []);
     assert_eq!(choose(&pool, usize::MAX, 0), []);
 }
@@ -36,7 +36,7 @@ fn a_rich_child_pulls_its_parent_and_a_sibling_then_counts_alone() {
         submit(&mut pool, at(0), transaction, &chain).unwrap();
     }
     // Without its parent the sibling pays more than the middle one; with it, less.
-    let expected = [&parent, &child, &sibling, &middle, &last].map(|transaction| transaction.id());
+    let expected = [&parent, &child, &sibling, &middle, &last].map(|transaction| transaction.facts.id);
     assert_eq!(choose(&pool, usize::MAX, usize::MAX), expected);
 }
 
@@ -50,6 +50,6 @@ fn what_does_not_fit_makes_way_for_what_does() {
     for transaction in [&large, &child, &small] {
         submit(&mut pool, at(0), transaction, &chain).unwrap();
     }
-    assert_eq!(choose(&pool, large.size_bytes() - 1, usize::MAX), [small.id()]);
-    assert_eq!(choose(&pool, large.size_bytes(), usize::MAX), [large.id()]);
+    assert_eq!(choose(&pool, large.facts.size_bytes - 1, usize::MAX), [small.facts.id]);
+    assert_eq!(choose(&pool, large.facts.size_bytes, usize::MAX), [large.facts.id]);
 }

@@ -1,7 +1,7 @@
 //! Transcripts of admission, eviction and the life of outputs.
 
 use super::*;
-use crate::{OutputState, PoolEvent, RemovalReason, Removed};
+use crate::{PoolEvent, RemovalReason, Removed, ResourceState};
 use std::time::Duration;
 use timed_primitives::BlockId;
 
@@ -23,12 +23,12 @@ fn first_seen_wins_and_the_second_is_reported_with_both_ids() {
     }
     assert_eq!(
         submit(&mut pool, at(1), &second, &chain),
-        Err(Reject::Conflict { with: first.id(), outpoint: coin(0) }),
+        Err(Reject::Conflict { with: first.facts.id, resource: coin(0) }),
         "a local submission always sees the reason"
     );
-    let reported: Vec<_> = pool.conflicts().map(|c| (c.outpoint, c.first, c.second, c.source)).collect();
-    assert_eq!(reported, [(coin(0), first.id(), second.id(), Some(from))], "each pair once");
-    assert_eq!(submit(&mut pool, at(1), &first, &chain), Err(Reject::AlreadyKnown { txid: first.id() }));
+    let reported: Vec<_> = pool.conflicts().map(|c| (c.resource, c.first, c.second, c.source)).collect();
+    assert_eq!(reported, [(coin(0), first.facts.id, second.facts.id, Some(from))], "each pair once");
+    assert_eq!(submit(&mut pool, at(1), &first, &chain), Err(Reject::AlreadyKnown { txid: first.facts.id }));
 }
 
 #[test]
@@ -37,25 +37,25 @@ fn refusals_are_named_and_remembered_by_their_kind() {
     let mut pool = pool(PoolLimits { transaction_bytes_max: 200, fee_floor_min: 1_000, ..PoolLimits::default() });
     let from = Source::Peer(peer(1));
     let mut ask =
-        |seconds, transaction: &Arc<Transaction>| submit_from(&mut pool, at(seconds), transaction, from, &chain);
+        |seconds, transaction: &Arc<PoolTransaction>| submit_from(&mut pool, at(seconds), transaction, from, &chain);
 
     let unknown = spend(&[coin(9)], &[1]);
-    assert_eq!(ask(0, &unknown), Err(Reject::UnknownInput { outpoint: coin(9) }));
-    assert_eq!(ask(0, &unknown), Err(Reject::UnknownInput { outpoint: coin(9) }), "may come later: not remembered");
+    assert_eq!(ask(0, &unknown), Err(Reject::UnknownInput { resource: coin(9) }));
+    assert_eq!(ask(0, &unknown), Err(Reject::UnknownInput { resource: coin(9) }), "may come later: not remembered");
 
     let inflating = spend(&[coin(0)], &[VALUE + 1]);
-    assert_eq!(ask(0, &inflating), Err(Reject::Invalid(Inflation)));
-    assert_eq!(ask(599, &inflating), Err(Reject::RecentlyRejected { id: inflating.full_id() }));
-    assert_eq!(ask(600, &inflating), Err(Reject::Invalid(Inflation)));
+    assert_eq!(ask(0, &inflating), Err(Reject::Invalid(Refusal::new(Inflation))));
+    assert_eq!(ask(599, &inflating), Err(Reject::RecentlyRejected { id: inflating.facts.full_id }));
+    assert_eq!(ask(600, &inflating), Err(Reject::Invalid(Refusal::new(Inflation))));
 
     let cheap = spend(&[coin(0)], &[VALUE - 1]);
-    let needed = Amount(u64::try_from(cheap.size_bytes()).unwrap());
+    let needed = Amount(u64::try_from(cheap.facts.size_bytes).unwrap());
     assert_eq!(ask(600, &cheap), Err(Reject::FeeBelowFloor { needed, offered: Amount(1) }));
-    assert_eq!(ask(604, &cheap), Err(Reject::RecentlyRejected { id: cheap.full_id() }));
+    assert_eq!(ask(604, &cheap), Err(Reject::RecentlyRejected { id: cheap.facts.full_id }));
     assert_eq!(ask(605, &cheap), Err(Reject::FeeBelowFloor { needed, offered: Amount(1) }));
 
     let large = spend(&[coin(0)], &[1; 9]);
-    assert_eq!(ask(605, &large), Err(Reject::TooLarge { size: large.size_bytes(), max: 200 }));
+    assert_eq!(ask(605, &large), Err(Reject::TooLarge { size: large.facts.size_bytes, max: 200 }));
 }
 
 #[test]
@@ -63,18 +63,19 @@ fn a_bad_signature_blocks_these_bytes_only() {
     let chain = MapChain::with_coins(1);
     let mut pool = pool(PoolLimits::default());
     let key = SecretKey::development("wallet", 1);
-    let good = Arc::new(spend(&[coin(0)], &[5]).body.clone().sign(&[&key]));
-    let mut forged = Transaction::clone(&good);
-    forged.witnesses[0].signature.0[0] ^= 1;
-    let forged = Arc::new(forged);
+    let good = Transfer::new(&[coin(0)], &[5]).sign(&key);
+    let mut forged = good.clone();
+    forged.signatures[0].1.0[0] ^= 1;
+    let (good, forged) = (good.pooled(), forged.pooled());
+    assert_eq!(good.facts.id, forged.facts.id);
     let from = Source::Peer(peer(1));
     let mut candidate = pool.pre_check(at(0), Arc::clone(&forged), from, &chain).unwrap();
     assert_eq!(candidate.take_signed_items().len(), 1);
     pool.on_invalid_signature(at(0), &candidate);
-    assert!(pool.is_known(at(1), &forged.full_id()));
+    assert!(pool.is_known(at(1), &forged.facts.full_id));
     assert!(matches!(pool.pre_check(at(1), forged, from, &chain), Err(Reject::RecentlyRejected { .. })));
     submit_from(&mut pool, at(1), &good, from, &chain).unwrap();
-    assert!(pool.is_known(at(1), &good.full_id()));
+    assert!(pool.is_known(at(1), &good.facts.full_id));
 }
 
 #[test]
@@ -85,14 +86,14 @@ fn what_changed_between_the_two_steps_is_seen() {
     let second = spend(&[coin(0)], &[6]);
     let candidate = pool.pre_check(at(0), Arc::clone(&second), Source::Local, &chain).unwrap();
     submit(&mut pool, at(0), &first, &chain).unwrap();
-    assert_eq!(pool.admit(at(0), candidate, &chain), Err(Reject::Conflict { with: first.id(), outpoint: coin(0) }));
+    assert_eq!(pool.admit(at(0), candidate, &chain), Err(Reject::Conflict { with: first.facts.id, resource: coin(0) }));
 
     let late = spend(&[coin(1)], &[5]);
     let candidate = pool.pre_check(at(0), Arc::clone(&late), Source::Local, &chain).unwrap();
     let other = spend(&[coin(1)], &[7]);
     chain.apply(&other);
-    pool.on_committed(at(0), Height(1), &[Transaction::clone(&other)]);
-    assert_eq!(pool.admit(at(0), candidate, &chain), Err(Reject::UnknownInput { outpoint: coin(1) }));
+    pool.on_committed(at(0), Height(1), std::slice::from_ref(&other.facts));
+    assert_eq!(pool.admit(at(0), candidate, &chain), Err(Reject::UnknownInput { resource: coin(1) }));
 
     // No block comes, but the parent leaves the pool.
     let parent = spend(&[coin(2)], &[VALUE - 1]);
@@ -100,8 +101,8 @@ fn what_changed_between_the_two_steps_is_seen() {
     let child = spend(&[out(&parent, 0)], &[5]);
     let candidate = pool.pre_check(at(0), Arc::clone(&child), Source::Local, &chain).unwrap();
     let after = at(0) + PoolLimits::default().expiry;
-    assert!(pool.on_wake(after).iter().any(|removed| removed.txid == parent.id()), "the parent expires");
-    assert_eq!(pool.admit(after, candidate, &chain), Err(Reject::UnknownInput { outpoint: out(&parent, 0) }));
+    assert!(pool.on_wake(after).iter().any(|removed| removed.txid == parent.facts.id), "the parent expires");
+    assert_eq!(pool.admit(after, candidate, &chain), Err(Reject::UnknownInput { resource: out(&parent, 0) }));
 }
 
 #[test]
@@ -137,12 +138,12 @@ fn a_full_pool_evicts_the_poorest_with_descendants_and_raises_the_floor() {
 
     let good = spend(&[coin(4)], &[VALUE - 4_000]);
     let admitted = submit(&mut pool, at(0), &good, &chain).unwrap();
-    let ancestor = poor.id();
+    let ancestor = poor.facts.id;
     assert_eq!(
         admitted.evicted,
         [
-            Removed { txid: poor.id(), reason: RemovalReason::Evicted },
-            Removed { txid: child.id(), reason: RemovalReason::AncestorRemoved { ancestor } }
+            Removed { txid: poor.facts.id, reason: RemovalReason::Evicted },
+            Removed { txid: child.facts.id, reason: RemovalReason::AncestorRemoved { ancestor } }
         ]
     );
     let floor = pool.info(at(0)).fee_floor;
@@ -161,7 +162,7 @@ fn a_candidate_never_evicts_its_own_ancestor() {
     submit(&mut pool, at(0), &other, &chain).unwrap();
     let child = spend(&[out(&poor, 0)], &[VALUE - 50_000]);
     let admitted = submit(&mut pool, at(0), &child, &chain).unwrap();
-    assert_eq!(admitted.evicted, [Removed { txid: other.id(), reason: RemovalReason::Evicted }]);
+    assert_eq!(admitted.evicted, [Removed { txid: other.facts.id, reason: RemovalReason::Evicted }]);
     let third = spend(&[coin(2)], &[VALUE - 700]);
     assert!(
         matches!(submit(&mut pool, at(0), &third, &chain), Err(Reject::FeeBelowFloor { .. } | Reject::Full { .. })),
@@ -172,7 +173,7 @@ fn a_candidate_never_evicts_its_own_ancestor() {
 #[test]
 fn a_peer_has_a_share_and_gets_it_back() {
     let mut chain = MapChain::with_coins(4);
-    let size = spend(&[coin(0)], &[1]).size_bytes();
+    let size = spend(&[coin(0)], &[1]).facts.size_bytes;
     let mut pool = pool(PoolLimits { peer_bytes_max: size, ..PoolLimits::default() });
     let (first, second) = (spend(&[coin(0)], &[1]), spend(&[coin(1)], &[1]));
     submit_from(&mut pool, at(0), &first, Source::Peer(peer(1)), &chain).unwrap();
@@ -183,7 +184,7 @@ fn a_peer_has_a_share_and_gets_it_back() {
     submit_from(&mut pool, at(0), &spend(&[coin(2)], &[1]), Source::Peer(peer(2)), &chain).unwrap();
     submit(&mut pool, at(0), &spend(&[coin(3)], &[1]), &chain).unwrap();
     chain.apply(&first);
-    pool.on_committed(at(0), Height(1), &[Transaction::clone(&first)]);
+    pool.on_committed(at(0), Height(1), std::slice::from_ref(&first.facts));
     submit_from(&mut pool, at(0), &second, Source::Peer(peer(1)), &chain).unwrap();
 }
 
@@ -202,11 +203,11 @@ fn what_waits_too_long_expires_with_descendants() {
     assert_eq!(
         pool.on_wake(at(100)),
         [
-            Removed { txid: parent.id(), reason: RemovalReason::Expired },
-            Removed { txid: child.id(), reason: RemovalReason::AncestorRemoved { ancestor: parent.id() } }
+            Removed { txid: parent.facts.id, reason: RemovalReason::Expired },
+            Removed { txid: child.facts.id, reason: RemovalReason::AncestorRemoved { ancestor: parent.facts.id } }
         ]
     );
-    assert_eq!(pool.output_state(&coin(0), &chain), Some(OutputState::Unspent));
+    assert_eq!(pool.resource_state(&coin(0), &chain).unwrap(), Some(ResourceState::Available));
     assert_eq!((pool.info(at(100)).expired, pool.next_wake()), (2, Some(at(160))));
 }
 
@@ -215,43 +216,43 @@ fn the_life_of_an_output_by_name() {
     let mut chain = MapChain::with_coins(1);
     let mut pool = pool(PoolLimits::default());
     let transaction = spend(&[coin(0)], &[VALUE]);
-    let by = transaction.id();
-    let state = |pool: &Pool, chain: &MapChain| pool.output_state(&coin(0), chain);
-    assert_eq!(state(&pool, &chain), Some(OutputState::Unspent));
-    assert_eq!(pool.output_state(&coin(7), &chain), None);
+    let by = transaction.facts.id;
+    let state = |pool: &Pool, chain: &MapChain| pool.resource_state(&coin(0), chain).unwrap();
+    assert_eq!(state(&pool, &chain), Some(ResourceState::Available));
+    assert_eq!(pool.resource_state(&coin(7), &chain).unwrap(), None);
 
     submit(&mut pool, at(0), &transaction, &chain).unwrap();
-    assert_eq!(state(&pool, &chain), Some(OutputState::Locked { by }));
-    assert_eq!(pool.output_state(&out(&transaction, 0), &chain), Some(OutputState::Unspent));
+    assert_eq!(state(&pool, &chain), Some(ResourceState::Locked { by }));
+    assert_eq!(pool.resource_state(&out(&transaction, 0), &chain).unwrap(), Some(ResourceState::Available));
 
     pool.on_proposed(block(1), Height(1), [by]);
     pool.on_proposed(block(2), Height(1), [by]);
-    assert_eq!(state(&pool, &chain), Some(OutputState::SpentPending { by, block: block(2) }));
+    assert_eq!(state(&pool, &chain), Some(ResourceState::Proposed { by, block: block(2) }));
     pool.on_not_decided(block(2));
-    assert_eq!(state(&pool, &chain), Some(OutputState::SpentPending { by, block: block(1) }));
+    assert_eq!(state(&pool, &chain), Some(ResourceState::Proposed { by, block: block(1) }));
     pool.on_not_decided(block(1));
-    assert_eq!(state(&pool, &chain), Some(OutputState::Locked { by }));
+    assert_eq!(state(&pool, &chain), Some(ResourceState::Locked { by }));
 
     pool.on_proposed(block(3), Height(1), [by]);
     pool.on_committed(at(0), Height(1), &[]);
-    assert_eq!(state(&pool, &chain), Some(OutputState::Locked { by }), "height 1 was decided without it");
+    assert_eq!(state(&pool, &chain), Some(ResourceState::Locked { by }), "height 1 was decided without it");
 
     pool.on_proposed(block(4), Height(2), [by]);
     pool.on_decided(block(4));
-    assert_eq!(state(&pool, &chain), Some(OutputState::SpentFinalized { by, block: block(4), height: Height(2) }));
+    assert_eq!(state(&pool, &chain), Some(ResourceState::Decided { by, block: block(4), height: Height(2) }));
     chain.apply(&transaction);
-    pool.on_committed(at(0), Height(2), &[Transaction::clone(&transaction)]);
-    assert_eq!(state(&pool, &chain), Some(OutputState::Confirmed { by, height: Height(2) }));
+    pool.on_committed(at(0), Height(2), std::slice::from_ref(&transaction.facts));
+    assert_eq!(state(&pool, &chain), Some(ResourceState::Confirmed { by, height: Height(2) }));
     assert!(pool.is_empty());
-    assert!(pool.is_known(at(1), &transaction.full_id()), "late announcements are not asked for");
+    assert!(pool.is_known(at(1), &transaction.facts.full_id), "late announcements are not asked for");
 
     let of_coin = |event| match event {
-        PoolEvent::Output { outpoint, state } if outpoint == coin(0) => Some(state),
+        PoolEvent::Resource { resource, state } if resource == coin(0) => Some(state),
         _ => None,
     };
-    let states: Vec<OutputState> = pool.take_events().into_iter().filter_map(of_coin).collect();
-    let pending = |n| OutputState::SpentPending { by, block: block(n) };
-    let locked = OutputState::Locked { by };
+    let states: Vec<ResourceState> = pool.take_events().into_iter().filter_map(of_coin).collect();
+    let pending = |n| ResourceState::Proposed { by, block: block(n) };
+    let locked = ResourceState::Locked { by };
     assert_eq!(
         states,
         [
@@ -263,8 +264,8 @@ fn the_life_of_an_output_by_name() {
             pending(3),
             locked,
             pending(4),
-            OutputState::SpentFinalized { by, block: block(4), height: Height(2) },
-            OutputState::Confirmed { by, height: Height(2) },
+            ResourceState::Decided { by, block: block(4), height: Height(2) },
+            ResourceState::Confirmed { by, height: Height(2) },
         ]
     );
 }
@@ -281,19 +282,19 @@ fn a_decided_block_wins_over_the_pool() {
     }
     let theirs = spend(&[coin(1)], &[2]);
     chain.apply(&theirs);
-    let removed = pool.on_committed(at(1), Height(1), &[Transaction::clone(&theirs)]);
-    let reason = RemovalReason::Conflict { with: theirs.id(), outpoint: coin(1), height: Height(1) };
+    let removed = pool.on_committed(at(1), Height(1), std::slice::from_ref(&theirs.facts));
+    let reason = RemovalReason::Conflict { with: theirs.facts.id, resource: coin(1), height: Height(1) };
     assert_eq!(
         removed,
         [
-            Removed { txid: ours.id(), reason },
-            Removed { txid: child.id(), reason: RemovalReason::AncestorRemoved { ancestor: ours.id() } }
+            Removed { txid: ours.facts.id, reason },
+            Removed { txid: child.facts.id, reason: RemovalReason::AncestorRemoved { ancestor: ours.facts.id } }
         ]
     );
-    assert_eq!(pool.entries().map(|entry| entry.txid).collect::<Vec<_>>(), [apart.id()]);
+    assert_eq!(pool.entries().map(|entry| entry.txid).collect::<Vec<_>>(), [apart.facts.id]);
     let conflict = pool.conflicts().next().unwrap();
-    assert_eq!((conflict.first, conflict.second, conflict.source), (ours.id(), theirs.id(), None));
-    assert_eq!(pool.output_state(&coin(0), &chain), Some(OutputState::Unspent));
+    assert_eq!((conflict.first, conflict.second, conflict.source), (ours.facts.id, theirs.facts.id, None));
+    assert_eq!(pool.resource_state(&coin(0), &chain).unwrap(), Some(ResourceState::Available));
 }
 
 #[test]
@@ -308,16 +309,16 @@ fn a_gap_is_healed_by_revalidation() {
     }
     chain.apply(&included);
     chain.apply(&spend(&[coin(1)], &[2]));
-    let removed = pool.revalidate(Height(9), &chain);
+    let removed = pool.revalidate(Height(9), &chain).unwrap();
     assert_eq!(
         removed,
         [
-            Removed { txid: included.id(), reason: RemovalReason::Included { height: Height(9) } },
-            Removed { txid: loser.id(), reason: RemovalReason::InputGone { outpoint: coin(1) } }
+            Removed { txid: included.facts.id, reason: RemovalReason::Included { height: Height(9) } },
+            Removed { txid: loser.facts.id, reason: RemovalReason::InputGone { resource: coin(1) } }
         ]
     );
     assert_eq!(pool.height(), Height(9));
-    assert_eq!(pool.entry(&child.id()).unwrap().ancestors.0, 1);
+    assert_eq!(pool.entry(&child.facts.id).unwrap().ancestors.0, 1);
 }
 
 #[test]
@@ -344,8 +345,70 @@ fn events_and_conflicts_are_bounded() {
         submit(&mut pool, at(0), &spend(&[coin(n)], &[1]), &chain).unwrap();
         submit(&mut pool, at(0), &spend(&[coin(n)], &[2]), &chain).unwrap_err();
     }
-    assert_eq!(pool.conflicts().map(|c| c.outpoint).collect::<Vec<_>>(), [coin(2), coin(3)]);
+    assert_eq!(pool.conflicts().map(|c| c.resource).collect::<Vec<_>>(), [coin(2), coin(3)]);
     assert_eq!(pool.take_events().len(), 3);
     assert_eq!(pool.info(at(0)).events_dropped, 4 * 3 - 3);
     assert_eq!(pool.info(at(0)).conflicts, 4);
+}
+
+#[test]
+fn what_consumes_nothing_is_looked_for_in_the_chain() {
+    let mut chain = MapChain::default();
+    let mut pool = pool(PoolLimits::default());
+    let (first, second) = (spend(&[], &[0]), spend(&[], &[0, 0]));
+    let txid = first.facts.id;
+    submit(&mut pool, at(0), &first, &chain).unwrap();
+    assert_eq!(submit(&mut pool, at(0), &first, &chain), Err(Reject::AlreadyKnown { txid }));
+    let candidate = pool.pre_check(at(0), Arc::clone(&second), Source::Local, &chain).unwrap();
+    for transaction in [&first, &second] {
+        chain.apply(transaction);
+    }
+    pool.on_committed(at(0), Height(1), &[first.facts.clone(), second.facts.clone()]);
+    assert_eq!(pool.admit(at(0), candidate, &chain), Err(Reject::AlreadyKnown { txid: second.facts.id }));
+    assert_eq!(submit(&mut pool, at(0), &first, &chain), Err(Reject::AlreadyKnown { txid }));
+    assert!(pool.is_empty());
+}
+
+#[test]
+fn what_the_state_no_longer_allows_leaves_with_its_descendants() {
+    let mut chain = MapChain::with_coins(2);
+    let mut pool = pool(PoolLimits::default());
+    let free = spend(&[coin(0)], &[VALUE]);
+    let child = spend(&[out(&free, 0)], &[1]);
+    let apart = spend(&[coin(1)], &[1]);
+    for transaction in [&free, &child, &apart] {
+        submit(&mut pool, at(0), transaction, &chain).unwrap();
+    }
+    chain.wants_fee = true;
+    let removed = pool.revalidate(Height(1), &chain).unwrap();
+    let ancestor = free.facts.id;
+    assert_eq!(
+        removed,
+        [
+            Removed { txid: ancestor, reason: RemovalReason::Invalid },
+            Removed { txid: child.facts.id, reason: RemovalReason::AncestorRemoved { ancestor } }
+        ]
+    );
+    assert_eq!(pool.ids(), [apart.facts.id]);
+}
+
+#[test]
+fn a_state_that_cannot_be_read_says_nothing_of_a_transaction() {
+    let mut chain = MapChain::with_coins(2);
+    let mut pool = pool(PoolLimits::default());
+    let parent = spend(&[coin(0)], &[VALUE]);
+    submit(&mut pool, at(0), &parent, &chain).unwrap();
+    let child = spend(&[out(&parent, 0), coin(1)], &[1]);
+    let from = Source::Peer(peer(1));
+    let candidate = pool.pre_check(at(0), Arc::clone(&child), from, &chain).unwrap();
+    chain.is_broken = true;
+    let outcomes = [
+        pool.pre_check(at(0), Arc::clone(&child), from, &chain).map(drop),
+        pool.admit(at(0), candidate, &chain).map(drop),
+    ];
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(Reject::Unreadable(_)))), "{outcomes:?}");
+    assert!(pool.revalidate(Height(1), &chain).is_err() && pool.resource_state(&coin(1), &chain).is_err());
+    assert!(pool.contains(&parent.facts.id) && !pool.is_known(at(0), &child.facts.full_id));
+    chain.is_broken = false;
+    submit_from(&mut pool, at(0), &child, from, &chain).unwrap();
 }

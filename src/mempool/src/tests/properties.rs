@@ -1,7 +1,7 @@
 //! The pool's invariants under random submissions, blocks, conflicts, time and delays.
 
 use super::*;
-use crate::{OutputState, PoolEvent};
+use crate::{PoolEvent, ResourceState};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -72,14 +72,14 @@ struct World {
     chain: MapChain,
     now: Instant,
     /// Every output ever named, to choose inputs from.
-    outputs: Vec<OutPoint>,
+    outputs: Vec<Resource>,
     /// Decided, and not heard of by the pool.
-    unheard: VecDeque<Vec<Transaction>>,
+    unheard: VecDeque<Vec<Arc<PoolTransaction>>>,
     decided: u64,
     blocks: u8,
     proposed: Option<BlockId>,
     /// The last state each output had in the events.
-    states: BTreeMap<OutPoint, OutputState>,
+    states: BTreeMap<Resource, ResourceState>,
 }
 
 impl World {
@@ -98,8 +98,8 @@ impl World {
         }
     }
 
-    fn pick(from: &[OutPoint], picks: &[usize]) -> Vec<OutPoint> {
-        let picked: BTreeSet<OutPoint> = picks.iter().map(|n| from[n % from.len()]).collect();
+    fn pick(from: &[Resource], picks: &[usize]) -> Vec<Resource> {
+        let picked: BTreeSet<Resource> = picks.iter().map(|n| from[n % from.len()]).collect();
         picked.into_iter().collect()
     }
 
@@ -109,20 +109,20 @@ impl World {
             Op::Include { bytes, count } => {
                 let payload = self.pool.build_payload(bytes, count);
                 assert!(payload.len() <= count);
-                assert!(payload.iter().map(|t| t.size_bytes()).sum::<usize>() <= bytes);
+                assert!(payload.iter().map(|t| t.facts.size_bytes).sum::<usize>() <= bytes);
                 if !self.unheard.is_empty() {
                     return; // A payload is built after the pool heard of its parent.
                 }
                 // Panics when a parent comes after its child, or an input does not exist.
                 payload.iter().for_each(|transaction| self.chain.apply(transaction));
-                self.decide(payload.iter().map(|t| Transaction::clone(t)).collect());
+                self.decide(payload);
             }
             Op::IncludeForeign { inputs } => {
-                let unspent: Vec<OutPoint> = self.chain.outputs.keys().copied().collect();
+                let unspent: Vec<Resource> = self.chain.outputs.keys().copied().collect();
                 let foreign = spend(&Self::pick(&unspent, &inputs), &[1, u64::from(self.blocks)]);
                 self.chain.apply(&foreign);
-                self.outputs.extend(foreign.outputs().map(|(outpoint, _)| outpoint));
-                self.decide(vec![Transaction::clone(&foreign)]);
+                self.outputs.extend(&foreign.facts.produces);
+                self.decide(vec![foreign]);
             }
             Op::Hear => {
                 if let Some(block) = self.unheard.pop_front() {
@@ -131,16 +131,17 @@ impl World {
                     let (first, second) = block.split_at(block.len() / 2);
                     self.pool.begin_commit(height);
                     for part in [first, second] {
-                        self.pool.commit_part(self.now, height, part.iter().map(|t| (t.id(), t)));
+                        let facts: Vec<_> = part.iter().map(|transaction| transaction.facts.clone()).collect();
+                        self.pool.commit_part(self.now, height, &facts);
                         self.pool.graph.check();
                     }
                     self.pool.end_commit(self.now, height);
                     for transaction in &block {
-                        assert!(self.pool.transaction(&transaction.id()).is_none());
-                        for input in &transaction.body.inputs {
+                        assert!(self.pool.transaction(&transaction.facts.id).is_none());
+                        for input in &transaction.facts.consumes {
                             assert!(matches!(
-                                self.pool.output_state(&input.previous, &self.chain),
-                                Some(OutputState::Confirmed { .. })
+                                self.pool.resource_state(input, &self.chain).unwrap(),
+                                Some(ResourceState::Confirmed { .. })
                             ));
                         }
                     }
@@ -149,7 +150,7 @@ impl World {
             Op::Propose { count } => {
                 self.blocks = self.blocks.wrapping_add(1);
                 let block = BlockId(Hash([self.blocks; 32]));
-                let held: Vec<TxId> = self.pool.build_payload(2_000, count).iter().map(|t| t.id()).collect();
+                let held: Vec<TxId> = self.pool.build_payload(2_000, count).iter().map(|t| t.facts.id).collect();
                 self.pool.on_proposed(block, self.pool.height().next(), held);
                 self.proposed = Some(block);
             }
@@ -157,7 +158,11 @@ impl World {
             Op::NotDecided => self.proposed.iter().for_each(|block| self.pool.on_not_decided(*block)),
             Op::Revalidate => {
                 if self.unheard.is_empty() {
-                    assert_eq!(self.pool.revalidate(Height(self.decided), &self.chain), [], "all was heard already");
+                    assert_eq!(
+                        self.pool.revalidate(Height(self.decided), &self.chain).unwrap(),
+                        [],
+                        "all was heard already"
+                    );
                 }
             }
             Op::Wait { seconds } => {
@@ -170,28 +175,24 @@ impl World {
 
     fn submit(&mut self, inputs: &[usize], outputs: u64, fee: u64, from: u64) {
         let inputs = Self::pick(&self.outputs, inputs);
-        let value: u64 = inputs
-            .iter()
-            .filter_map(|outpoint| self.pool.graph.output(outpoint).or_else(|| self.chain.output(outpoint)))
-            .map(|output| output.amount.0)
-            .sum();
+        let value: u64 = inputs.iter().filter_map(|input| self.chain.value(&self.pool.graph, input)).sum();
         let amounts = vec![value.saturating_sub(fee) / outputs; usize::try_from(outputs).unwrap()];
         let transaction = spend(&inputs, &amounts);
         let source = if from == 0 { Source::Local } else { Source::Peer(peer(from)) };
         let before: Vec<TxId> = self.pool.entries().map(|entry| entry.txid).collect();
         match submit_from(&mut self.pool, self.now, &transaction, source, &self.chain) {
             Ok(admitted) => {
-                assert!(self.pool.transaction(&admitted.txid).is_some());
+                assert!(self.pool.transaction(&admitted.transaction.facts.id).is_some());
                 for removed in admitted.evicted {
                     assert!(before.contains(&removed.txid) && self.pool.transaction(&removed.txid).is_none());
                 }
             }
             Err(_) => assert_eq!(before, self.pool.entries().map(|entry| entry.txid).collect::<Vec<_>>()),
         }
-        self.outputs.extend(transaction.outputs().map(|(outpoint, _)| outpoint));
+        self.outputs.extend(&transaction.facts.produces);
     }
 
-    fn decide(&mut self, block: Vec<Transaction>) {
+    fn decide(&mut self, block: Vec<Arc<PoolTransaction>>) {
         self.decided += 1;
         self.unheard.push_back(block);
     }
@@ -209,21 +210,20 @@ impl World {
                 assert!(self.pool.graph.peer_bytes(&peer) <= limits.peer_bytes_max);
             }
             if self.unheard.is_empty() {
-                assert!(!self.chain.is_known(&entry.txid), "{} is decided and still here", entry.txid);
-                for input in &entry.transaction.body.inputs {
-                    let exists = self.pool.graph.output(&input.previous).is_some();
-                    assert!(exists || self.chain.output(&input.previous).is_some(), "{} is gone", input.previous);
+                assert!(!self.chain.known.contains(&entry.txid), "{} is decided and still here", entry.txid);
+                for input in &entry.transaction.facts.consumes {
+                    assert!(self.pool.exists(input, &self.chain).unwrap(), "{input} is gone");
                 }
             }
         }
         for event in self.pool.take_events() {
-            if let PoolEvent::Output { outpoint, state } = event {
-                self.states.insert(outpoint, state);
+            if let PoolEvent::Resource { resource, state } = event {
+                self.states.insert(resource, state);
             }
         }
-        for (outpoint, reported) in &self.states {
-            if let Some(state) = self.pool.output_state(outpoint, &self.chain) {
-                assert_eq!(state, *reported, "events and state of {outpoint} differ");
+        for (resource, reported) in &self.states {
+            if let Some(state) = self.pool.resource_state(resource, &self.chain).unwrap() {
+                assert_eq!(state, *reported, "events and state of {resource} differ");
             }
         }
     }
@@ -256,9 +256,9 @@ proptest! {
         prop_assert_eq!(&payload, &world.pool.build_payload(usize::MAX, usize::MAX));
         let mut seen = BTreeSet::new();
         for transaction in payload {
-            let parents = world.pool.entry(&transaction.id()).unwrap().depends;
+            let parents = world.pool.entry(&transaction.facts.id).unwrap().depends;
             prop_assert!(parents.iter().all(|parent| seen.contains(parent)));
-            seen.insert(transaction.id());
+            seen.insert(transaction.facts.id);
         }
     }
 }

@@ -87,16 +87,16 @@ fn a_peer_that_goes_passes_its_requests_on() {
 fn announcements_leave_in_company_and_not_to_those_who_know() {
     let mut relay = relay(3, RelayLimits { announce_batch: 3, ..RelayLimits::default() });
     let _ = relay.on_announce(ms(0), peer(1), &[id(1)], NONE);
-    assert_eq!(relay.on_admitted(ms(10), &TxId::default(), id(1)), []);
-    assert_eq!(relay.on_admitted(ms(11), &TxId::default(), id(2)), []);
+    assert_eq!(relay.on_admitted(ms(10), id(1), &[]), []);
+    assert_eq!(relay.on_admitted(ms(11), id(2), &[]), []);
     assert_eq!(relay.next_wake(), Some(ms(13)));
-    let full = relay.on_admitted(ms(12), &TxId::default(), id(3));
+    let full = relay.on_admitted(ms(12), id(3), &[]);
     assert_eq!(full.len(), 2);
     for n in [2, 3] {
         assert!(full.contains(&announce(n, &[id(1), id(2), id(3)])), "{full:?}");
     }
     assert_eq!(relay.on_wake(ms(13)), [announce(1, &[id(2), id(3)])]);
-    assert_eq!(relay.on_admitted(ms(14), &TxId::default(), id(3)), [], "announced to all");
+    assert_eq!(relay.on_admitted(ms(14), id(3), &[]), [], "announced to all");
     assert_eq!(relay.on_wake(ms(100)), []);
 }
 
@@ -125,20 +125,20 @@ fn a_child_before_its_parent_is_tried_again() {
     let parent = spend(&[coin(0)], &[1, 2, 3]);
     let children: Vec<_> = (0..3).map(|n| spend(&[out(&parent, n)], &[1])).collect();
     for child in &children {
-        relay.on_unknown_input(ms(0), peer(1), Arc::clone(child), parent.id());
+        relay.on_unknown_input(ms(0), peer(1), Arc::clone(child), child.facts.consumes[0]);
     }
     assert_eq!(relay.stats().waiting_for_parent, 2, "the oldest made room");
-    assert_eq!(relay.on_announce(ms(0), peer(1), &[children[1].full_id()], NONE), [], "it is here");
-    let mut retried = relay.on_available(&parent.id());
+    assert_eq!(relay.on_announce(ms(0), peer(1), &[children[1].facts.full_id], NONE), [], "it is here");
+    let mut retried = relay.on_available(&parent.facts.produces);
     retried.sort_by_key(|action| match action {
-        RelayAction::Retry { transaction, .. } => transaction.body.inputs[0].previous.index,
+        RelayAction::Retry { transaction, .. } => transaction.facts.consumes[0].index,
         other => panic!("{other:?}"),
     });
     let retry = |n: usize| RelayAction::Retry { from: peer(1), transaction: Arc::clone(&children[n]) };
     assert_eq!(retried, [retry(1), retry(2)]);
-    assert_eq!(relay.on_available(&parent.id()), []);
+    assert_eq!(relay.on_available(&parent.facts.produces), []);
 
-    relay.on_unknown_input(ms(0), peer(1), Arc::clone(&children[0]), parent.id());
+    relay.on_unknown_input(ms(0), peer(1), Arc::clone(&children[0]), out(&parent, 0));
     assert_eq!(relay.next_wake(), Some(ms(10_000)));
     assert_eq!(relay.on_wake(ms(10_000)), []);
     assert_eq!((relay.stats().waiting_for_parent, relay.next_wake()), (0, None));
@@ -168,7 +168,7 @@ fn what_there_is_no_room_for_is_asked_for_later_oldest_first() {
     assert_eq!(relay.on_room(ms(505), NONE), [request(2, &[id(3)])]);
     relay.set_room(0);
     assert_eq!(relay.on_announce(ms(506), peer(2), &[id(2)], NONE), []);
-    assert_eq!(relay.on_admitted(ms(507), &TxId::default(), id(2)), [], "it came from a client");
+    assert_eq!(relay.on_admitted(ms(507), id(2), &[]), [], "it came from a client");
     assert_eq!(relay.stats().put_off, 0);
 }
 

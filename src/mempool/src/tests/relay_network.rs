@@ -64,7 +64,7 @@ impl Network {
     fn admit(&mut self, node: usize, id: TxFullId) {
         let (relay, pool) = &mut self.nodes[node];
         assert!(pool.insert(id));
-        let actions = relay.on_admitted(self.now, &TxId::default(), id);
+        let actions = relay.on_admitted(self.now, id, &[]);
         self.carry_out(node, actions);
     }
 

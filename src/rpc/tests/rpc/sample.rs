@@ -4,16 +4,17 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use timed_ledger::{Address, KeyHash, OutPoint, Transaction, TransactionBody, TxInput, TxOutput};
 use timed_primitives::{
-    Address, Amount, Block, BlockId, ChainId, CommitCertificate, CommitSignature, Hash, Header, Height, KeyHash,
-    Network, OutPoint, PublicKey, Round, SecretKey, Transaction, TransactionBody, TxId, TxInput, TxOutput, UnixTime,
+    Amount, Block, BlockId, ChainId, CommitCertificate, CommitSignature, Hash, Header, Height, Network, PublicKey,
+    Round, SecretKey, TxId, UnixTime,
 };
 use timed_rpc::result::{
     Balance, BanInfo, BlockchainInfo, ConsensusInfo, EndInfo, LaneInfo, LastMessageInfo, MasternodeInfo,
     MempoolAcceptance, MempoolEntry, MempoolInfo, NetworkInfo, PeerInfo, PingInfo, QueueInfo, SyncInfo, ValidatorVotes,
 };
 use timed_rpc::{
-    BlockAt, BlockFacts, ChainPosition, JsonAmount, NodeApi, RpcError, Text, TransactionFacts, TransactionState,
+    BlockAt, BlockFacts, ChainPosition, JsonAmount, NodeApi, RpcError, Text, TransactionRecord, TransactionState,
     Trouble, Unspent,
 };
 use tokio::sync::watch;
@@ -103,7 +104,11 @@ pub(crate) fn block(height: u64) -> Block {
         parameters_hash: Hash([6; 32]),
     };
     let transactions = if height == 2 { vec![transaction()] } else { vec![] };
-    Block { header, parent_certificate: None, transactions }
+    Block {
+        header,
+        parent_certificate: None,
+        payload: timed_primitives::BlockPayload(timed_primitives::encode(&transactions)),
+    }
 }
 
 fn certificate(height: u64) -> CommitCertificate {
@@ -326,7 +331,7 @@ impl NodeApi for Sample {
         Ok(known.then(|| unspent(outpoint.index, 1, spent_by)))
     }
 
-    async fn transaction(&self, txid: TxId) -> Result<TransactionFacts, RpcError> {
+    async fn transaction(&self, txid: TxId) -> Result<TransactionRecord, RpcError> {
         if txid != transaction().id() {
             return Err(RpcError::TransactionUnknown(txid));
         }
@@ -338,7 +343,7 @@ impl NodeApi for Sample {
             confirmations: 1,
         };
         let state = TransactionState::Final(place);
-        Ok(TransactionFacts { transaction: Arc::new(transaction()), fee: Some(Amount(1_000)), state })
+        Ok(TransactionRecord { transaction: Arc::new(transaction()), fee: Some(Amount(1_000)), state })
     }
 
     fn check_room(&self, bytes: usize) -> Result<(), RpcError> {

@@ -2,12 +2,11 @@
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
-use timed_primitives::block::transaction_root;
-use timed_primitives::{Block, Hash, SecretKey, UnixTime};
+use timed_primitives::{Block, Hash, PayloadFormat, SecretKey, UnixTime};
 
 /// Another block of the same place: as good as the first, or with one rule broken. What the header commits to is made to fit again, so
 /// that only the rule itself can find.
-pub(super) fn changed_block(mut block: Block, is_invalid: bool, rng: &mut StdRng) -> Block {
+pub(super) fn changed_block(mut block: Block, is_invalid: bool, format: PayloadFormat, rng: &mut StdRng) -> Block {
     let header = &mut block.header;
     if !is_invalid {
         header.time = UnixTime(header.time.0 + 1);
@@ -23,9 +22,12 @@ pub(super) fn changed_block(mut block: Block, is_invalid: bool, rng: &mut StdRng
         6 => header.version += 1,
         7 => header.proposer = SecretKey::development("consensus", rng.random_range(1..=100)).public(),
         8 => {
-            let again = block.transactions.first().cloned();
-            block.transactions.extend(again);
-            header.tx_root = transaction_root(&block.transactions);
+            // Every transaction twice: twice their number, then their list, then the same again.
+            if let Some((count, list)) = block.payload.0.split_first_chunk::<4>() {
+                let count = u32::from_le_bytes(*count).saturating_mul(2);
+                block.payload.0 = [&count.to_le_bytes()[..], list, list].concat();
+            }
+            header.tx_root = (format.root)(&block.payload).unwrap_or_default();
             header.parameters_hash = Hash(rng.random());
         }
         _ => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 use timed_consensus::guard::SignedRecord;
 use timed_peer::EndReason;
-use timed_primitives::{Amount, BlockId, Hash, Height, TxId};
+use timed_primitives::{BlockId, Hash, Height, TxId};
 
 /// What must never be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,31 +86,29 @@ pub enum Violation {
         /// What is so.
         found: Hash,
     },
-    /// Money came or went.
-    #[error("after height {height} node {node} counts {found} TIME, genesis has {supply}")]
-    Supply {
+    /// The application's state is one that cannot be.
+    #[error("after height {height} the state of node {node} cannot be: {text}")]
+    ImpossibleState {
         /// Who.
         node: u64,
         /// The height.
         height: Height,
-        /// All there is.
-        found: Amount,
-        /// All there was.
-        supply: Amount,
+        /// What is wrong with it.
+        text: String,
     },
-    /// A client was shown a balance that another node contradicts, or less than the payee had before.
-    #[error("after height {height} node {node} says that payee {payee} has {found}, it has {other}")]
-    OtherBalance {
+    /// A client was given an answer that another node contradicts, or a smaller number than before.
+    #[error("after height {height} node {node} answers {found} to question {question}, the answer is {other}")]
+    OtherAnswer {
         /// Who.
         node: u64,
         /// The height.
         height: Height,
-        /// Whose balance.
-        payee: u64,
+        /// Which question.
+        question: u64,
         /// What is said.
-        found: Amount,
+        found: u64,
         /// What was said before.
-        other: Amount,
+        other: u64,
     },
     /// A node cannot read what it keeps.
     #[error("node {node} cannot read height {height}: {text}")]
@@ -223,8 +221,8 @@ impl Violation {
             Self::WentBack { .. } => "went-back",
             Self::OtherState { .. } => "other-state",
             Self::FalseCommitment { .. } => "false-commitment",
-            Self::Supply { .. } => "supply",
-            Self::OtherBalance { .. } => "other-balance",
+            Self::ImpossibleState { .. } => "impossible-state",
+            Self::OtherAnswer { .. } => "other-answer",
             Self::Unreadable { .. } => "unreadable",
             Self::Stopped { .. } => "stopped",
             Self::TwoSessions { .. } => "two-sessions",

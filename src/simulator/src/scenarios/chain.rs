@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 use timed_actors::messages::Connect;
-use timed_ledger::MemoryStore;
+use timed_chain::MemoryStore;
 use timed_peer::EndReason;
 use timed_primitives::{BlockId, Hash, Height, encode};
 use timed_wire::{BlockSyncMessage, Kind, Message};
@@ -24,15 +24,15 @@ pub(super) async fn one_genesis(stage: &Stage) -> Result<(), Failed> {
     let mut last = None;
     for seed in 1..=3 {
         let world = stage.network_of(WorldConfig::instant(4, seed)).await?;
-        let first = node(&world, 1)?.handles().reader.block(Height(1))?;
-        parents.extend(first.map(|block| (world.genesis().hash(), block.header.parent)));
+        let first = node(&world, 1)?.handles().history.block(Height(1))?;
+        parents.extend(first.map(|block| (world.genesis().hash, block.header.parent)));
         last = Some(world);
     }
     promise(parents.len() == 1, format_args!("one configuration began {} chains", parents.len()))?;
     let other = stage.network(3).await?;
     let Some(world) = last else { return Err(Failed::Broken("no world was played".to_owned())) };
     let (here, there) = (node(&world, 1)?, node(&other, 1)?);
-    promise(world.genesis().hash() != other.genesis().hash(), format_args!("two genesis files have one hash"))?;
+    promise(world.genesis().hash != other.genesis().hash, format_args!("two genesis files have one hash"))?;
     here.kill(Crash::Process);
     let own = here.kept().copy();
     here.replace_disk(there.kept().copy());
@@ -118,7 +118,7 @@ pub(super) async fn longer_chain(stage: &Stage) -> Result<(), Failed> {
     }
     let one = node(&world, 1)?;
     let before: Vec<Option<BlockId>> = (1..=one.height().0).map(|height| one.block_id(Height(height))).collect();
-    let Some(real) = one.handles().reader.decided(Height(2))? else {
+    let Some(real) = one.handles().history.decided(Height(2))? else {
         return Err(Failed::Broken("height 2 is not there".to_owned()));
     };
     let mut unknown = world.unknown(ELSEWHERE, 1);
@@ -164,7 +164,7 @@ pub(super) async fn longer_chain(stage: &Stage) -> Result<(), Failed> {
 fn poorly_certified(elsewhere: &Node) -> Result<Vec<BlockSyncMessage>, Failed> {
     let mut shown = Vec::new();
     for height in (1..=elsewhere.height().0).map(Height) {
-        let Some(decided) = elsewhere.handles().reader.decided(height)? else { continue };
+        let Some(decided) = elsewhere.handles().history.decided(height)? else { continue };
         let mut certificate = (*decided.certificate).clone();
         certificate.signatures.truncate(1);
         let (certificate, block) = (encode(&certificate).into(), encode(&*decided.block).into());
@@ -232,7 +232,7 @@ pub(super) async fn every_vote_counts(stage: &Stage) -> Result<(), Failed> {
     for number in 0..6 {
         pay(&world, number, 1 + number as u64 % 3).await?;
     }
-    let reader = node(&world, 1)?.handles().reader;
+    let reader = node(&world, 1)?.handles().history;
     let validators = reader.validators(Height(1));
     let height = node(&world, 1)?.height();
     for height in (1..=height.0).map(Height) {
@@ -303,7 +303,7 @@ pub(super) async fn without_peers(stage: &Stage) -> Result<(), Failed> {
     four.start()?;
     promise(four.height() == height, format_args!("replayed alone, {height} blocks became {}", four.height()))?;
     promise(view(&four).peers.is_empty(), format_args!("it was not alone"))?;
-    let (own, state) = (four.handles().reader.tip(), node(&world, 1)?.handles().reader.block(height)?);
+    let (own, state) = (four.handles().history.tip(), node(&world, 1)?.handles().history.block(height)?);
     let expected = state.map(|block| block.header.state_commitment);
     promise(Some(own.state_commitment) == expected, format_args!("its state is {}", own.state_commitment))?;
     for other in 1..=3 {

@@ -160,7 +160,7 @@ pub(super) async fn forged_addresses(stage: &Stage) -> Result<(), Failed> {
         dials <= 4 * (16 + 24) + 6,
         format_args!("unknown peers made four nodes dial {dials} times in twelve minutes"),
     )?;
-    let validators = node(&world, 1)?.handles().reader.validators(Height(1)).iter().count();
+    let validators = node(&world, 1)?.handles().history.validators(Height(1)).iter().count();
     promise(validators == 4, format_args!("gossip made {validators} validators of 4"))?;
     promise(is_meshed(&world), format_args!("forged addresses cost a session"))?;
     for id in 1..=4 {

@@ -4,12 +4,13 @@ use super::{Failed, MINUTE, SECOND, Stage, all_reach, mesh, nobody_is_blamed, no
 use crate::gate::{Crash, DiskPace};
 use crate::kept::KeptState;
 use crate::node::Node;
+use crate::payments::supply_of;
 use crate::world::{World, WorldConfig};
 use std::time::Duration;
 use timed_actors::mempool::SubmitError;
+use timed_chain::{BLOCK_LOG_FILE, MemoryStore, PoolTransaction};
 use timed_consensus::SigningStatus;
-use timed_ledger::{BLOCK_LOG_FILE, MemoryStore};
-use timed_primitives::{Block, CommitCertificate, Height, Transaction, TxId, decode};
+use timed_primitives::{Block, CommitCertificate, Height, TxId, decode};
 
 /// Nodes on disks whose syncs take time: what is not synced can be lost.
 fn on_disks() -> WorldConfig {
@@ -109,7 +110,7 @@ pub(super) async fn hash_of_stored_blocks(stage: &Stage) -> Result<(), Failed> {
     for height in (1..=tip.0).map(Height) {
         let mut bytes = None;
         for node in world.nodes() {
-            let Some(decided) = node.handles().reader.decided_bytes(height)? else {
+            let Some(decided) = node.handles().history.decided_bytes(height)? else {
                 return Err(Failed::Broken(format!("node {} has no height {height}", node.id())));
             };
             let block: Option<Block> = decode(&decided.block).ok();
@@ -132,7 +133,7 @@ pub(super) async fn hash_of_stored_blocks(stage: &Stage) -> Result<(), Failed> {
 
 /// The coin was spent: neither the same payment nor another of it is taken.
 async fn is_spent(world: &World, node: &Node, number: usize) -> Result<(), Failed> {
-    let other = world.payment(number, 8).ok_or_else(|| Failed::Broken("genesis has too few outputs".to_owned()))?;
+    let other = world.transaction(number, 8).ok_or_else(|| Failed::Broken("genesis has too few outputs".to_owned()))?;
     for again in [payment(world, number)?, other] {
         let taken = node.submit(again).await;
         let is_refused = matches!(taken, Err(SubmitError::Refused(_)));
@@ -169,7 +170,7 @@ pub(super) async fn spent_stays_spent(stage: &Stage) -> Result<(), Failed> {
         }
     }
     let one = node(&world, 1)?;
-    let supply = one.handles().reader.supply();
+    let supply = supply_of(&*one.handles().history).map_err(Failed::Broken)?;
     stage.show(format_args!("{paid} coins stayed spent through stops, kills, losses of power and four reindexes"));
     stage.show(format_args!("{} TIME unspent and {} in fees are all there ever was", supply.unspent, supply.fees));
     Ok(())
@@ -210,9 +211,9 @@ pub(super) async fn mempool_empties(stage: &Stage) -> Result<(), Failed> {
     const PAIRS: usize = 30;
     let config = WorldConfig { latency: crate::Latency::Lan, ..quiet(4) };
     let world = stage.network_of(config).await?;
-    let mut pairs: Vec<(Transaction, Transaction)> = Vec::new();
+    let mut pairs: Vec<(PoolTransaction, PoolTransaction)> = Vec::new();
     for number in 0..PAIRS {
-        let Some(other) = world.payment(number, 8) else { break };
+        let Some(other) = world.transaction(number, 8) else { break };
         pairs.push((payment(&world, number)?, other));
     }
     for (number, (first, second)) in pairs.iter().enumerate() {
@@ -229,7 +230,7 @@ pub(super) async fn mempool_empties(stage: &Stage) -> Result<(), Failed> {
     world.run_for(MINUTE).await;
     for (number, (first, second)) in pairs.iter().enumerate() {
         let finals: Vec<(bool, bool)> =
-            world.nodes().map(|node| (node.is_final(&first.id()), node.is_final(&second.id()))).collect();
+            world.nodes().map(|node| (node.is_final(&first.facts.id), node.is_final(&second.facts.id))).collect();
         let is_one = finals.iter().all(|pair| *pair == finals[0]) && finals[0].0 != finals[0].1;
         promise(is_one, format_args!("of two payments of coin {number} are final, by node: {finals:?}"))?;
     }
@@ -258,7 +259,7 @@ pub(super) async fn full_disk(stage: &Stage) -> Result<(), Failed> {
         }
         given_up.extend(four.fatal());
         four.start()?;
-        let whole = four.handles().reader.verify_log().ok();
+        let whole = four.handles().history.verify_log().ok();
         promise(whole == Some(four.height()), format_args!("after a full disk its log is whole up to {whole:?}"))?;
         all_reach(&world, world.heights().1, MINUTE).await?;
         // It counts as one of the others again before the next disk is full.

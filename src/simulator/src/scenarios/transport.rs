@@ -178,7 +178,7 @@ pub(super) async fn who_is_counted(stage: &Stage) -> Result<(), Failed> {
 
 fn led_by(node: &crate::node::Node, height: Height, leader: u64) -> bool {
     let key = timed_primitives::SecretKey::development("consensus", leader).public();
-    let block = node.try_handles().and_then(|handles| handles.reader.block(height).ok()?);
+    let block = node.try_handles().and_then(|handles| handles.history.block(height).ok()?);
     block.is_some_and(|block| block.header.proposer == key)
 }
 

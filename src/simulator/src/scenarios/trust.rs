@@ -15,11 +15,13 @@ use std::rc::Rc;
 use std::time::Duration;
 use timed_actors::mempool::SubmitError;
 use timed_actors::messages::{Connect, LiftAllBans, LiftBan, SetBan};
+use timed_chain::PoolTransaction;
 use timed_consensus::SigningStatus;
+use timed_ledger::{KeyHash, Lock, Transaction, TransactionBody, TxOutput};
 use timed_peer::EndReason;
 use timed_primitives::{
-    Amount, BlockId, Hash, Height, KeyHash, Lock, Proposal, PublicKey, Round, SecretKey, Signature, Transaction,
-    TransactionBody, TxId, TxOutput, Vote, VoteKind, encode,
+    Amount, BlockId, Hash, Height, Proposal, PublicKey, Round, SecretKey, Signature, TxId, Vote, VoteKind, decode,
+    encode,
 };
 use timed_wire::{ConsensusMessage, Kind};
 
@@ -47,19 +49,20 @@ pub(super) async fn sync_burst(stage: &Stage) -> Result<(), Failed> {
 }
 
 /// A payment as large as one may be.
-fn largest_payment(world: &World, number: usize) -> Result<Transaction, Failed> {
+fn largest_payment(world: &World, number: usize) -> Result<PoolTransaction, Failed> {
     const OUTPUTS: usize = 1_580;
-    let small = payment(world, number)?;
+    let small = decode::<Transaction>(&payment(world, number)?.bytes);
+    let small = small.map_err(|error| Failed::Broken(error.to_string()))?;
     let lock = Lock::KeyHash(KeyHash::of(&SecretKey::development("payee", 1).public()));
     let output = TxOutput { amount: Amount(2_000), lock };
     let change = small.body.outputs.iter().map(|output| output.amount.0).sum::<u64>() - 2_000 * OUTPUTS as u64;
     let outputs = std::iter::repeat_n(output, OUTPUTS).chain([TxOutput { amount: Amount(change - 100_000), lock }]);
     let body = TransactionBody { outputs: outputs.collect(), ..small.body };
-    Ok(body.sign(&[&SecretKey::development("wallet", 0)]))
+    Ok(PoolTransaction::of(&body.sign(&[&SecretKey::development("wallet", 0)])))
 }
 
 /// Hands in a payment, and again when the node is busy, as it says.
-async fn submit_when_there_is_room(node: &Node, transaction: Transaction) -> Result<TxId, SubmitError> {
+async fn submit_when_there_is_room(node: &Node, transaction: PoolTransaction) -> Result<TxId, SubmitError> {
     loop {
         match node.submit(transaction.clone()).await {
             Err(SubmitError::Busy { retry_after, .. }) => tokio::time::sleep(retry_after).await,
@@ -81,12 +84,12 @@ pub(super) async fn full_blocks(stage: &Stage) -> Result<(), Failed> {
             node.wait_for_payment(txid, 2 * MINUTE).await?;
         }
     }
-    let reader = one.handles().reader;
+    let reader = one.handles().history;
     let mut largest = 0;
     for height in (1..=one.height().0).map(Height) {
         largest = largest.max(reader.decided_bytes(height)?.map_or(0, |decided| decided.block.len()));
     }
-    let bound = world.genesis().parameters.block_bytes_max as usize;
+    let bound = world.genesis().block_bytes_max as usize;
     promise(largest > bound * 9 / 10, format_args!("the largest block has {largest} of {bound} bytes"))?;
     promise(is_meshed(&world), format_args!("full blocks cost a session"))?;
     nobody_is_blamed(&world)?;
@@ -263,7 +266,7 @@ pub(super) async fn forged_proposal(stage: &Stage) -> Result<(), Failed> {
     }
     let txid = pay(&world, 1, 1).await?;
     let one = node(&world, 1)?;
-    let certificate = one.handles().reader.certificate(one.height())?;
+    let certificate = one.handles().history.certificate(one.height())?;
     let round = certificate.map(|certificate| certificate.round);
     promise(round == Some(Round(0)), format_args!("payment {txid} took more than one round: {round:?}"))?;
     stage.show(format_args!(

@@ -19,7 +19,7 @@ pub(crate) fn world(voters: u64, seed: u64) -> (World, Vec<Node>) {
 pub(crate) async fn pay_for(world: &World, nodes: &[Node], payments: usize) {
     for number in 0..payments {
         // What nobody decides any more is seen by the checker, or by who inspects the end.
-        let _ = nodes[number % nodes.len()].submit(world.payment(number, 7).unwrap()).await;
+        let _ = nodes[number % nodes.len()].submit(world.transaction(number, 7).unwrap()).await;
         world.run_for(SECOND / 2).await;
     }
 }

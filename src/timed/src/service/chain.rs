@@ -2,20 +2,20 @@
 
 use super::{Service, gone, unreadable};
 use std::sync::Arc;
-use timed_actors::mempool::{GetEntry, GetFate, OutputStates, TransactionFate};
-use timed_ledger::{ConfirmedTransaction, LedgerView};
-use timed_mempool::OutputState;
-use timed_primitives::{Amount, OutPoint, Transaction, TxId};
+use timed_actors::mempool::{GetEntry, GetFate, ResourceStates, TransactionFate};
+use timed_ledger::{ConfirmedTransaction, LedgerQueries as _, LedgerView, OutPoint, Transaction, payment_of};
+use timed_mempool::ResourceState;
+use timed_primitives::{Amount, TxId};
 use timed_rpc::result::{BlockchainInfo, SyncInfo};
-use timed_rpc::{BlockAt, BlockFacts, ChainPosition, RpcError, TransactionFacts, TransactionState, Unspent};
+use timed_rpc::{BlockAt, BlockFacts, ChainPosition, RpcError, TransactionRecord, TransactionState, Unspent};
 
 /// Transactions with more inputs are shown without their fee, which would need as many look-ups.
 const FEE_INPUTS_MAX: usize = 256;
 
 impl Service {
     pub(super) fn chain_summary(&self) -> BlockchainInfo {
-        let view = self.handles.reader.view();
-        let (tip, genesis) = (view.tip(), self.handles.reader.genesis());
+        let view = self.reader.view();
+        let (tip, genesis) = (view.tip(), self.reader.genesis());
         let sync = self.handles.sync.borrow().clone();
         // What sync believes, not what a peer says.
         let best = sync.as_ref().map_or(0, |s| s.progress.target.0).max(tip.height.0);
@@ -24,7 +24,7 @@ impl Service {
         BlockchainInfo {
             chain: genesis.network.to_string(),
             chain_id: genesis.chain_id.0,
-            genesis: self.handles.reader.genesis_hash().into(),
+            genesis: genesis.hash().into(),
             blocks: tip.height.0,
             headers: best,
             bestblockhash: tip.id.into(),
@@ -41,13 +41,13 @@ impl Service {
             }),
             state_commitment: tip.state_commitment.into(),
             supply: view.supply().unspent.into(),
-            utxos: view.stats().outputs,
+            utxos: view.totals().outputs,
             warnings: self.warnings(),
         }
     }
 
     pub(super) fn find_block(&self, at: BlockAt) -> Result<BlockFacts, RpcError> {
-        let view = self.handles.reader.view();
+        let view = self.reader.view();
         let tip = view.tip().height;
         let height = match at {
             BlockAt::Height(height) => height,
@@ -76,33 +76,33 @@ impl Service {
         if spent_by.is_some() {
             return Ok(None);
         }
-        let view = self.handles.reader.view();
+        let view = self.reader.view();
         if let Some(entry) = view.output(&outpoint).map_err(unreadable)? {
             let confirmations = view.tip().height.above(entry.height) + 1;
             let height = Some(entry.height);
             return Ok(Some(Unspent { outpoint, output: entry.output, height, confirmations, spent_by: None }));
         }
         // Not unspent on the chain: if its transaction is final it was spent, else it waits.
-        if view.is_confirmed(&outpoint.txid).map_err(unreadable)? {
+        if view.location(&outpoint.txid).map_err(unreadable)?.is_some() {
             return Ok(None);
         }
         let output = waiting.and_then(|entry| {
             let index = usize::try_from(outpoint.index).ok()?;
-            entry.transaction.body.outputs.get(index).copied()
+            payment_of(&entry.transaction).ok()?.body.outputs.get(index).copied()
         });
         Ok(output.map(|output| Unspent { outpoint, output, height: None, confirmations: 0, spent_by: None }))
     }
 
     /// The transaction in the mempool that spends an output.
     async fn spender(&self, outpoint: OutPoint) -> Result<Option<TxId>, RpcError> {
-        let states = self.handles.mempool.send(OutputStates(vec![outpoint])).await.map_err(gone)?;
+        let states = self.handles.mempool.send(ResourceStates(vec![outpoint.resource()])).await.map_err(gone)?;
         Ok(states.into_iter().flatten().next().and_then(spender_of))
     }
 
-    pub(super) async fn find_transaction(&self, txid: TxId) -> Result<TransactionFacts, RpcError> {
+    pub(super) async fn find_transaction(&self, txid: TxId) -> Result<TransactionRecord, RpcError> {
         // The mempool first: a transaction moves from there to the chain, never back.
         let fate = self.handles.mempool.send(GetFate(txid)).await.map_err(gone)?;
-        let view = self.handles.reader.view();
+        let view = self.reader.view();
         if let Some(found) = view.transaction(&txid).map_err(unreadable)? {
             return final_facts(&view, found);
         }
@@ -124,23 +124,25 @@ impl Service {
             }
             TransactionFate::Unknown => return Err(RpcError::TransactionUnknown(txid)),
         };
+        let transaction =
+            Arc::new(payment_of(&entry.transaction).map_err(|error| RpcError::Internal(error.to_string()))?);
         let state = if entry.block.is_some() { TransactionState::Proposed } else { TransactionState::Mempool };
-        Ok(TransactionFacts { transaction: entry.transaction, fee: Some(entry.fee), state })
+        Ok(TransactionRecord { transaction, fee: Some(entry.fee), state })
     }
 }
 
 /// The spend that a state names.
-pub(super) fn spender_of(state: OutputState) -> Option<TxId> {
+pub(super) fn spender_of(state: ResourceState) -> Option<TxId> {
     match state {
-        OutputState::Unspent => None,
-        OutputState::Locked { by }
-        | OutputState::SpentPending { by, .. }
-        | OutputState::SpentFinalized { by, .. }
-        | OutputState::Confirmed { by, .. } => Some(by),
+        ResourceState::Available => None,
+        ResourceState::Locked { by }
+        | ResourceState::Proposed { by, .. }
+        | ResourceState::Decided { by, .. }
+        | ResourceState::Confirmed { by, .. } => Some(by),
     }
 }
 
-fn final_facts(view: &LedgerView, found: ConfirmedTransaction) -> Result<TransactionFacts, RpcError> {
+fn final_facts(view: &LedgerView, found: ConfirmedTransaction) -> Result<TransactionRecord, RpcError> {
     let ConfirmedTransaction { transaction, height, index } = found;
     let decided = view.decided(height).map_err(unreadable)?;
     let decided = decided.ok_or(RpcError::HeightUnknown { height, tip: view.tip().height })?;
@@ -152,7 +154,7 @@ fn final_facts(view: &LedgerView, found: ConfirmedTransaction) -> Result<Transac
         confirmations: view.tip().height.above(height) + 1,
     };
     let fee = fee_of(view, &transaction)?;
-    Ok(TransactionFacts { transaction: Arc::new(transaction), fee, state: TransactionState::Final(place) })
+    Ok(TransactionRecord { transaction: Arc::new(transaction), fee, state: TransactionState::Final(place) })
 }
 
 /// The fee of a final transaction: what its inputs held, less what its outputs hold. `None` when an input is of genesis or they are many.

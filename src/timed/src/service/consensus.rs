@@ -68,8 +68,8 @@ impl Service {
     }
 
     pub(super) fn masternode_rows(&self) -> Result<Vec<MasternodeInfo>, RpcError> {
-        let view = self.handles.reader.view();
-        let set = self.handles.reader.validators(view.tip().height.next());
+        let view = self.reader.view();
+        let set = view.validators(view.height().next());
         let recent = view.recent(SIGNED_WINDOW).map_err(unreadable)?;
         let mut signed: BTreeMap<PublicKey, (u64, u64)> = BTreeMap::new();
         for (header, certificate) in &recent {

@@ -9,7 +9,9 @@ use timed_actors::histogram::Histogram;
 use timed_actors::mempool::MempoolStatus;
 use timed_actors::peer::{PeerSnapshot, Traffic, TrafficTally};
 use timed_actors::peer_manager::{HandshakeCounts, PeerTotals};
+use timed_chain::History as _;
 use timed_consensus::SigningStatus;
+use timed_ledger::LedgerQueries as _;
 use timed_rpc::{Severity, Trouble};
 use timed_wire::Lane;
 
@@ -84,10 +86,10 @@ impl Service {
     }
 
     fn chain_metrics(&self, page: &mut Page) {
-        let stats = self.handles.reader.stats();
+        let (stats, totals) = (self.reader.stats(), self.reader.totals());
         page.gauge("timed_ledger_height_blocks", "Height of the last final block.", stats.height.0);
-        page.gauge("timed_ledger_unspent_outputs", "Unspent outputs.", stats.outputs);
-        page.counter("timed_ledger_transactions_total", "Transactions of all final blocks.", stats.transactions);
+        page.gauge("timed_ledger_unspent_outputs", "Unspent outputs.", totals.outputs);
+        page.counter("timed_ledger_transactions_total", "Transactions of all final blocks.", totals.transactions);
         page.gauge("timed_ledger_log_bytes", "Size of the block log.", stats.log_bytes);
         page.gauge(
             "timed_ledger_overlay_blocks",

@@ -18,19 +18,18 @@ use peer_calls::Saved;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use timed_actors::Handles;
-use timed_ledger::ReadError;
+use timed_chain::{History as _, ReadError};
+use timed_ledger::{Address, LedgerQueries as _, LedgerReader, OutPoint, Transaction};
 use timed_node_files::PeerFiles;
 use timed_peer::Ban;
-use timed_primitives::{
-    Address, Amount, BlockId, Clock, Height, Instant, Network, OutPoint, PublicKey, Transaction, TxId,
-};
+use timed_primitives::{Amount, BlockId, Clock, Height, Instant, Network, PublicKey, TxId};
 use timed_process::LogWriter;
 use timed_process::{Stop, StopCause};
 use timed_rpc::result::{
     Balance, BanInfo, BlockchainInfo, ConsensusInfo, EndInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry,
     MempoolInfo, NetworkInfo, PeerInfo, PingInfo,
 };
-use timed_rpc::{BlockAt, BlockFacts, NodeApi, RpcError, TransactionFacts, Trouble, Unspent};
+use timed_rpc::{BlockAt, BlockFacts, NodeApi, RpcError, TransactionRecord, Trouble, Unspent};
 
 /// What this node says of itself.
 #[derive(Clone, Debug)]
@@ -54,6 +53,7 @@ pub(crate) struct Identity {
 /// Answers clients.
 pub(crate) struct Service {
     handles: Handles,
+    reader: LedgerReader,
     identity: Identity,
     wallet: Arc<NodeWallet>,
     clock: Arc<dyn Clock>,
@@ -71,6 +71,8 @@ pub(crate) struct Service {
 pub(crate) struct ServiceParts {
     /// The running node.
     pub handles: Handles,
+    /// Its ledger.
+    pub reader: LedgerReader,
     /// What it says of itself.
     pub identity: Identity,
     /// Its wallet.
@@ -94,9 +96,10 @@ pub(crate) struct ServiceParts {
 impl Service {
     /// Over a running node.
     pub(crate) fn new(parts: ServiceParts) -> Self {
-        let ServiceParts { handles, identity, wallet, clock, stop, log, files, earlier_ends, bans, noticed } = parts;
+        let ServiceParts { handles, reader, identity, wallet, clock, stop, log, files, earlier_ends, bans, noticed } =
+            parts;
         let (started, saved) = (clock.now(), Mutex::new(Saved::new(bans)));
-        Self { handles, identity, wallet, clock, started, stop, log, files, earlier_ends, saved, noticed }
+        Self { handles, reader, identity, wallet, clock, started, stop, log, files, earlier_ends, saved, noticed }
     }
 }
 
@@ -111,7 +114,7 @@ fn gone<E>(_error: E) -> RpcError {
 #[async_trait]
 impl NodeApi for Service {
     fn network(&self) -> Network {
-        self.handles.reader.genesis().network
+        self.reader.genesis().network
     }
 
     fn uptime(&self) -> Duration {
@@ -131,7 +134,7 @@ impl NodeApi for Service {
     }
 
     async fn tip(&self) -> Result<(Height, BlockId), RpcError> {
-        let tip = self.handles.reader.tip();
+        let tip = self.reader.tip();
         Ok((tip.height, tip.id))
     }
 
@@ -144,7 +147,7 @@ impl NodeApi for Service {
     }
 
     async fn block_id(&self, height: Height) -> Result<BlockId, RpcError> {
-        let view = self.handles.reader.view();
+        let view = self.reader.view();
         let found = view.block_id(height).map_err(unreadable)?;
         found.ok_or(RpcError::HeightUnknown { height, tip: view.tip().height })
     }
@@ -193,7 +196,7 @@ impl NodeApi for Service {
         self.find_output(outpoint, include_mempool).await
     }
 
-    async fn transaction(&self, txid: TxId) -> Result<TransactionFacts, RpcError> {
+    async fn transaction(&self, txid: TxId) -> Result<TransactionRecord, RpcError> {
         self.find_transaction(txid).await
     }
 

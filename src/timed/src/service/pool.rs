@@ -3,8 +3,10 @@
 use super::{Service, gone};
 use std::sync::Arc;
 use timed_actors::mempool::{ListEntries, MempoolStatus, SubmitError, TestAccept};
+use timed_chain::{History as _, PoolTransaction};
+use timed_ledger::{LedgerQueries as _, Transaction};
 use timed_mempool::Reject;
-use timed_primitives::{Amount, Transaction, TxId, UnixTime};
+use timed_primitives::{Amount, TxId, UnixTime};
 use timed_rpc::result::{MempoolAcceptance, MempoolEntry, MempoolInfo};
 use timed_rpc::{RpcError, Trouble};
 
@@ -28,11 +30,11 @@ impl Service {
         transaction: Transaction,
         fee_rate_max: Option<Amount>,
     ) -> Result<TxId, RpcError> {
-        match self.handles.submissions.submit(Arc::new(transaction), fee_rate_max).await {
+        match self.handles.submissions.submit(Arc::new(PoolTransaction::of(&transaction)), fee_rate_max).await {
             Ok(txid) => Ok(txid),
             // The sender's wish is fulfilled already, unless it is in a block.
             Err(SubmitError::Refused(Reject::AlreadyKnown { txid })) => {
-                if self.handles.reader.is_confirmed(&txid).map_err(super::unreadable)? {
+                if self.reader.is_confirmed(&txid).map_err(super::unreadable)? {
                     Err(RpcError::AlreadyInChain(txid))
                 } else {
                     Ok(txid)
@@ -47,7 +49,8 @@ impl Service {
         transactions: Vec<Transaction>,
         fee_rate_max: Option<Amount>,
     ) -> Result<Vec<MempoolAcceptance>, RpcError> {
-        let transactions: Vec<_> = transactions.into_iter().map(Arc::new).collect();
+        let transactions: Vec<_> =
+            transactions.iter().map(|transaction| Arc::new(PoolTransaction::of(transaction))).collect();
         let test = TestAccept { transactions: transactions.clone(), fee_rate_max };
         let outcomes = self.handles.mempool.send(test).await.map_err(gone)?;
         let rows = transactions.iter().zip(outcomes).map(|(transaction, outcome)| {
@@ -59,9 +62,9 @@ impl Service {
                 Err(error) => (None, Some(error.to_string())),
             };
             MempoolAcceptance {
-                txid: transaction.id().into(),
+                txid: transaction.facts.id.into(),
                 allowed: fee.is_some(),
-                size: number(transaction.size_bytes()),
+                size: number(transaction.facts.size_bytes),
                 fee,
                 reject_reason,
             }
@@ -83,23 +86,21 @@ impl Service {
 
     /// Least fee for 1,000 bytes.
     pub(super) fn relay_fee(&self) -> Amount {
-        self.handles.reader.genesis().parameters.fee_min(1_000)
+        self.reader.genesis().parameters.fee_min(1_000)
     }
 
     pub(super) async fn pool_rows(&self) -> Result<Vec<MempoolEntry>, RpcError> {
         let entries = self.handles.mempool.send(ListEntries).await.map_err(gone)?;
         let (now, unix) = (self.clock.now(), self.clock.unix());
-        let held: std::collections::BTreeSet<TxId> = entries.iter().map(|entry| entry.txid).collect();
         let rows = entries.iter().map(|entry| {
             let age = u64::try_from(now.since(entry.arrived).as_millis()).unwrap_or(u64::MAX);
-            let parents = entry.transaction.body.inputs.iter().map(|input| input.previous.txid);
             MempoolEntry {
                 txid: entry.txid.into(),
                 fullid: entry.full_id.into(),
                 size: entry.size,
                 fee: entry.fee.into(),
                 time: UnixTime(unix.0.saturating_sub(age)).seconds(),
-                depends: parents.filter(|parent| held.contains(parent)).map(Into::into).collect(),
+                depends: entry.depends.iter().map(|parent| (*parent).into()).collect(),
             }
         });
         Ok(rows.collect())
@@ -109,9 +110,9 @@ impl Service {
 /// The error a client gets for a refused transaction.
 pub(super) fn refusal(error: &SubmitError) -> RpcError {
     match error {
-        SubmitError::Refused(Reject::UnknownInput { outpoint }) => RpcError::MissingInput(*outpoint),
-        SubmitError::Refused(Reject::Conflict { with, outpoint }) => {
-            RpcError::Conflict { output: *outpoint, by: *with }
+        SubmitError::Refused(Reject::UnknownInput { resource }) => RpcError::MissingInput((*resource).into()),
+        SubmitError::Refused(Reject::Conflict { with, resource }) => {
+            RpcError::Conflict { output: (*resource).into(), by: *with }
         }
         SubmitError::FeeAboveMaximum { fee, max, rate_max } => {
             RpcError::FeeAboveMaximum { fee: *fee, max: *max, rate_max: *rate_max }

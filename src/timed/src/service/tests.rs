@@ -10,14 +10,12 @@ use timed_actors::peer::HeartbeatLevel;
 use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig};
 use timed_actors::pulse::{BEAT_EVERY, HUNG_AFTER, Monitor};
 use timed_actors::transport::{Listener, TcpTransport, Transport as _};
-use timed_actors::{FatalReporter, NodeParts, SystemClock, Threads, chain_start};
-use timed_consensus::{Consensus, SigningStatus};
-use timed_ledger::{Genesis, Ledger, MemoryStore};
-use timed_mempool::PoolFile;
+use timed_actors::{FatalReporter, NodeParts, OpenNode, SystemClock, Threads};
+use timed_chain::MemoryStore;
+use timed_consensus::SigningStatus;
+use timed_ledger::{Genesis, KeyHash, Lock, PAYLOAD_FORMAT, Transaction, TransactionBody, TxInput, TxOutput};
 use timed_peer::{BookConfig, LaneLimits, LocalNode};
-use timed_primitives::{
-    Disk, DiskFile, KeyHash, Lock, MemoryDisk, SecretKey, TransactionBody, TxInput, TxOutput, UnixTime,
-};
+use timed_primitives::{Disk, DiskFile, MemoryDisk, SecretKey, UnixTime};
 use timed_process::LogWriter;
 use timed_rpc::Severity;
 
@@ -35,8 +33,8 @@ struct SlowFile {
 }
 
 impl SlowDisk {
-    fn new(file: &'static str) -> Self {
-        Self { files: MemoryDisk::default(), file, held: Arc::default() }
+    fn new(file: &'static str) -> Arc<Self> {
+        Arc::new(Self { files: MemoryDisk::default(), file, held: Arc::default() })
     }
 
     fn hold(&self, is_held: bool) {
@@ -106,14 +104,14 @@ impl Clock for SetClock {
 }
 
 /// The first validator of so many, alone, in memory.
-fn service(disk: &SlowDisk, validators: u64) -> Service {
+fn service(disk: Arc<SlowDisk>, validators: u64) -> Service {
     node(1, disk, validators, SetClock::ahead(0), None, Vec::new())
 }
 
 /// A validator of so many, in memory.
 fn node(
     id: u64,
-    disk: &SlowDisk,
+    disk: Arc<SlowDisk>,
     validators: u64,
     clock: SetClock,
     listener: Option<Box<dyn Listener>>,
@@ -121,11 +119,12 @@ fn node(
 ) -> Service {
     let genesis = Genesis::devnet(validators);
     let key = |domain| SecretKey::development(domain, id);
-    let ledger = Ledger::open(genesis.clone(), disk, Arc::new(MemoryStore::default())).unwrap();
-    let mut config = timed_consensus::CoreConfig::new(genesis.chain_id, Some(key("consensus")));
+    let ledger = timed_ledger::open(genesis.clone(), &*disk, Arc::new(MemoryStore::default())).unwrap();
+    let mut config = timed_consensus::CoreConfig::new(genesis.chain_id, Some(key("consensus")), PAYLOAD_FORMAT);
     config.journal_step_bytes = 1 << 16;
     config.empty_block_interval = Duration::from_millis(50);
-    let consensus = Consensus::open(config, disk, chain_start(&ledger.reader()).unwrap()).unwrap();
+    let reader = ledger.reader();
+    let files = OpenNode::open(Box::new(ledger), disk, config, timed_mempool::PoolLimits::default()).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(clock);
     let local = LocalNode {
         key: key("node").public(),
@@ -156,11 +155,7 @@ fn node(
         transport: Arc::new(TcpTransport),
         listener,
         rng: rand::rngs::StdRng::seed_from_u64(id),
-        ledger,
-        consensus,
-        proposer: Some(key("consensus").public()),
-        mempool: timed_mempool::PoolLimits::default(),
-        kept: PoolFile::open(Arc::new(MemoryDisk::default()), genesis.hash(), &timed_mempool::PoolLimits::default()),
+        files,
         clock: clock.clone(),
         threads: Threads::arbiters().unwrap(),
         fatal: FatalReporter::new(|reason| panic!("{reason:?}")),
@@ -169,6 +164,7 @@ fn node(
     let folder = tempfile::tempdir().unwrap().keep();
     Service::new(ServiceParts {
         handles,
+        reader,
         identity: Identity {
             node_key: key("node").public(),
             validator: Some(key("consensus").public()),
@@ -211,10 +207,10 @@ fn whoever_a_disk_holds_up_is_named_and_clients_are_answered_meanwhile() {
     for (file, who) in [("blocks.log", "ledger"), ("journal", "consensus")] {
         actix_rt::System::new().block_on(async {
             let disk = SlowDisk::new(file);
-            let service = service(&disk, 1);
+            let service = service(disk.clone(), 1);
             until(&service, "a node alone is ready", |service| service.troubles().is_empty()).await;
             disk.hold(true);
-            let height = service.handles.reader.tip().height;
+            let height = service.handles.history.tip().height;
             // Looks a real second apart, each of which counts as one that the clock of the looks says.
             let (mut monitor, mut now) = (Monitor::default(), Instant::START);
             let limit = HUNG_AFTER + BEAT_EVERY * 5;
@@ -236,7 +232,7 @@ fn whoever_a_disk_holds_up_is_named_and_clients_are_answered_meanwhile() {
             );
             assert!(service.blockchain_info().await.is_ok() && service.network_info().await.is_ok());
             disk.hold(false);
-            until(&service, "it goes on", |service| service.handles.reader.tip().height.0 > height.0 + 1).await;
+            until(&service, "it goes on", |service| service.handles.history.tip().height.0 > height.0 + 1).await;
             monitor.look(now + BEAT_EVERY, &service.handles.pulses);
             assert!(service.troubles().is_empty(), "{:?}", service.troubles());
         });
@@ -246,7 +242,7 @@ fn whoever_a_disk_holds_up_is_named_and_clients_are_answered_meanwhile() {
 #[test]
 fn a_validator_without_a_quorum_says_so() {
     actix_rt::System::new().block_on(async {
-        let service = service(&SlowDisk::new("nothing"), 4);
+        let service = service(SlowDisk::new("nothing"), 4);
         until(&service, "no quorum", |service| {
             service
                 .troubles()
@@ -270,9 +266,9 @@ fn a_node_whose_clock_is_wrong_says_so_until_it_is_set() {
             key: Some(SecretKey::development("node", 1).public()),
             is_validator: true,
         };
-        let service = node(1, &disk, 4, clock.clone(), Some(listener), Vec::new());
+        let service = node(1, disk.clone(), 4, clock.clone(), Some(listener), Vec::new());
         let others: Vec<_> = (2..=4)
-            .map(|id| node(id, &SlowDisk::new("nothing"), 4, SetClock::ahead(2_500), None, vec![first.clone()]))
+            .map(|id| node(id, SlowDisk::new("nothing"), 4, SetClock::ahead(2_500), None, vec![first.clone()]))
             .collect();
         let line = |service: &Service| {
             service.troubles().into_iter().find_map(|trouble| match trouble {
@@ -337,7 +333,7 @@ fn what_threads_notice_is_shown_once_and_goes() {
 fn a_fee_that_nobody_means_is_refused_before_a_signature_is_checked() {
     actix_rt::System::new().block_on(async {
         // No quorum, so nothing leaves the pool.
-        let service = service(&SlowDisk::new("nothing"), 4);
+        let service = service(SlowDisk::new("nothing"), 4);
         let genesis = Genesis::devnet(4);
         let owner = SecretKey::development("wallet", 0);
         let (previous, coin) = genesis.unspent().find(|(_, output)| output.lock == lock_of(&owner)).unwrap();

@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use timed_actors::mempool::{ListEntries, ListSpends, OutputStates, SubmitError};
-use timed_ledger::{Genesis, LedgerView, OutputEntry};
-use timed_mempool::{OutputState, Reject};
-use timed_node_files::{WalletFile, WalletFileError};
-use timed_primitives::{
-    Address, Amount, Clock, Height, Instant, KeyHash, Lock, OutPoint, SecretKey, Transaction, TxId,
+use timed_actors::mempool::{ListConsumed, ListEntries, ResourceStates, SubmitError};
+use timed_chain::PoolTransaction;
+use timed_ledger::{
+    Address, Genesis, KeyHash, LedgerQueries as _, LedgerView, Lock, OutPoint, OutputEntry, Transaction, payment_of,
 };
+use timed_mempool::{Reject, ResourceState};
+use timed_node_files::{WalletFile, WalletFileError};
+use timed_primitives::{Amount, Clock, Height, Instant, SecretKey, TxId};
 use timed_rpc::result::Balance;
 use timed_rpc::{RpcError, Unspent};
 use timed_wallet::{BuildError, Coin, Fees, KEYS_MAX, Payment, Reservation, Wallet, WalletError};
@@ -148,7 +149,7 @@ impl Service {
 
     /// Final outputs of the wallet's keys, and at which height.
     fn coins(&self) -> Result<(Height, Vec<Coin>), RpcError> {
-        let view = self.handles.reader.view();
+        let view = self.reader.view();
         let mut coins = Vec::new();
         for key_hash in self.wallet.key_hashes() {
             for (outpoint, entry) in self.outputs_of(&view, &key_hash)? {
@@ -170,10 +171,15 @@ impl Service {
             in_flight.retain(|_, until| until.is_none_or(|until| now < until));
             wallet.locked().filter(|(coin, _)| !in_flight.contains_key(coin)).map(|(coin, of)| (*coin, of)).unzip()
         };
-        let states = self.handles.mempool.send(OutputStates(coins.clone())).await.map_err(gone)?;
+        let states = self
+            .handles
+            .mempool
+            .send(ResourceStates(coins.iter().map(OutPoint::resource).collect()))
+            .await
+            .map_err(gone)?;
         let mut wallet = self.wallet.lock();
         for ((coin, reservation), state) in coins.iter().zip(reservations).zip(states) {
-            if state == Some(OutputState::Unspent) {
+            if state == Some(ResourceState::Available) {
                 wallet.unlock_output(coin, reservation);
             }
         }
@@ -216,7 +222,7 @@ impl Service {
                     None => coins = self.coins()?,
                 }
             };
-            let outcome = self.handles.submissions.submit(transaction.clone(), None).await;
+            let outcome = self.handles.submissions.submit(Arc::new(PoolTransaction::of(&*transaction)), None).await;
             match outcome {
                 Ok(txid) => {
                     in_flight.end();
@@ -245,7 +251,7 @@ impl Service {
     /// Passes over all coins that transactions in the mempool spend, whoever made them.
     async fn lock_spent(&self, coins: &[Coin]) -> Result<(), RpcError> {
         let spent: BTreeSet<OutPoint> =
-            self.handles.mempool.send(ListSpends).await.map_err(gone)?.into_iter().collect();
+            self.handles.mempool.send(ListConsumed).await.map_err(gone)?.into_iter().map(OutPoint::from).collect();
         let ours = coins.iter().map(|coin| coin.outpoint).filter(|coin| spent.contains(coin));
         self.wallet.lock().lock_outputs(ours);
         Ok(())
@@ -273,7 +279,7 @@ impl Service {
         };
         // The mempool first: what is final in between is found on the chain, and counted there only.
         let waiting = self.handles.mempool.send(ListEntries).await.map_err(gone)?;
-        let view = self.handles.reader.view();
+        let view = self.reader.view();
         let tip = view.tip().height;
         let mut rows = Vec::new();
         for owner in &owners {
@@ -284,18 +290,19 @@ impl Service {
             }
         }
         for entry in &waiting {
-            if view.is_confirmed(&entry.txid).map_err(unreadable)? {
+            if view.location(&entry.txid).map_err(unreadable)?.is_some() {
                 continue;
             }
-            for (outpoint, output) in entry.transaction.outputs() {
+            let Ok(transaction) = payment_of(&entry.transaction) else { continue };
+            for (outpoint, output) in transaction.outputs() {
                 let Lock::KeyHash(owner) = output.lock;
                 if owners.contains(&owner) {
                     rows.push(Unspent { outpoint, output, height: None, confirmations: 0, spent_by: None });
                 }
             }
         }
-        let outpoints = rows.iter().map(|row| row.outpoint).collect();
-        let states = self.handles.mempool.send(OutputStates(outpoints)).await.map_err(gone)?;
+        let resources = rows.iter().map(|row| row.outpoint.resource()).collect();
+        let states = self.handles.mempool.send(ResourceStates(resources)).await.map_err(gone)?;
         for (row, state) in rows.iter_mut().zip(states) {
             row.spent_by = state.and_then(spender_of);
         }

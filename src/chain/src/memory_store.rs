@@ -189,8 +189,8 @@ mod tests {
         let mut batch = StoreBatch::default();
         for (key, value) in changes {
             match value {
-                Some(value) => batch.put(Table::Meta, key.to_vec(), value.to_vec()),
-                None => batch.delete(Table::Meta, key.to_vec()),
+                Some(value) => batch.put(Table::META, key.to_vec(), value.to_vec()),
+                None => batch.delete(Table::META, key.to_vec()),
             }
         }
         batch
@@ -204,18 +204,18 @@ mod tests {
         store.write(batch(&[(b"a", Some(b"2")), (b"b", None), (b"c", Some(b"2"))])).unwrap();
         store.write(batch(&[(b"a", Some(b"3"))])).unwrap();
         let new = store.snapshot().unwrap();
-        let all = |view: &Arc<dyn StoreView>| view.scan(Table::Meta, b"", None, 10).unwrap();
+        let all = |view: &Arc<dyn StoreView>| view.scan(Table::META, b"", None, 10).unwrap();
         assert_eq!(all(&old), vec![(b"a".to_vec(), b"1".to_vec()), (b"b".to_vec(), b"1".to_vec())]);
         assert_eq!(all(&new), vec![(b"a".to_vec(), b"3".to_vec()), (b"c".to_vec(), b"2".to_vec())]);
         assert_eq!(store.values(), 6);
         drop(old);
         store.write(batch(&[(b"d", Some(b"4"))])).unwrap();
         assert_eq!(store.values(), 3);
-        assert_eq!(new.get(Table::Meta, b"d").unwrap(), None);
-        assert_eq!(new.scan(Table::Meta, b"", Some(b"a"), 10).unwrap().len(), 1);
-        assert_eq!(new.scan(Table::Meta, b"c", Some(b"a"), 10).unwrap().len(), 1);
-        assert_eq!(new.scan(Table::Meta, b"", None, 1).unwrap().len(), 1);
-        assert!(new.scan(Table::Outputs, b"", None, 1).unwrap().is_empty());
+        assert_eq!(new.get(Table::META, b"d").unwrap(), None);
+        assert_eq!(new.scan(Table::META, b"", Some(b"a"), 10).unwrap().len(), 1);
+        assert_eq!(new.scan(Table::META, b"c", Some(b"a"), 10).unwrap().len(), 1);
+        assert_eq!(new.scan(Table::META, b"", None, 1).unwrap().len(), 1);
+        assert!(new.scan(Table("outputs"), b"", None, 1).unwrap().is_empty());
     }
 
     #[test]
@@ -223,11 +223,11 @@ mod tests {
         let store = MemoryStore::default();
         store.write(batch(&[(b"a", Some(b"1")), (b"a", None), (b"b", None), (b"b", Some(b"2"))])).unwrap();
         let view = store.snapshot().unwrap();
-        assert_eq!(view.get(Table::Meta, b"a").unwrap(), None);
-        assert_eq!(view.get(Table::Meta, b"b").unwrap(), Some(b"2".to_vec()));
+        assert_eq!(view.get(Table::META, b"a").unwrap(), None);
+        assert_eq!(view.get(Table::META, b"b").unwrap(), Some(b"2".to_vec()));
         let copy = store.copy();
         store.write(batch(&[(b"b", None)])).unwrap();
-        assert_eq!(copy.snapshot().unwrap().get(Table::Meta, b"b").unwrap(), Some(b"2".to_vec()));
+        assert_eq!(copy.snapshot().unwrap().get(Table::META, b"b").unwrap(), Some(b"2".to_vec()));
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
         store.keep_undo(2);
         store.write(batch(&[(b"a", Some(b"2")), (b"b", Some(b"2"))])).unwrap();
         store.write(batch(&[(b"a", None), (b"c", Some(b"3"))])).unwrap();
-        let all = || store.snapshot().unwrap().scan(Table::Meta, b"", None, 10).unwrap();
+        let all = || store.snapshot().unwrap().scan(Table::META, b"", None, 10).unwrap();
         store.lose(1);
         assert_eq!(all(), vec![(b"a".to_vec(), b"2".to_vec()), (b"b".to_vec(), b"2".to_vec())]);
         store.lose(5);

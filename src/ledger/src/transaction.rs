@@ -3,22 +3,14 @@
 //! The id covers the body only, so nobody can change it by changing a signature; Merkle leaves, announcements and reject caches
 //! use the full id, which covers the witnesses too.
 
-use crate::amount::Amount;
-use crate::hash::{Domain, Hash};
-use crate::hash_newtype;
-use crate::keys::{PublicKey, SecretKey, Signature, SignedItem};
-use crate::number::ChainId;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
+use timed_chain::{ApplicationTransaction, PoolTransaction, Resource};
+use timed_primitives::{
+    Amount, BlockPayload, ChainId, DecodeError, Domain, Hash, PayloadFormat, PublicKey, SecretKey, Signature,
+    SignedItem, TxFullId, TxId, decode, encode, hash_newtype,
+};
 
-hash_newtype! {
-    /// Name of a transaction: hash of its body, without witnesses.
-    TxId
-}
-hash_newtype! {
-    /// Name of a transaction with exactly these witnesses.
-    TxFullId
-}
 hash_newtype! {
     /// Hash of a public key, to which an output can be locked.
     KeyHash
@@ -38,6 +30,19 @@ pub struct OutPoint {
     pub txid: TxId,
     /// Position among its outputs, from 0.
     pub index: u32,
+}
+
+impl OutPoint {
+    /// The output as the chain names it.
+    pub const fn resource(&self) -> Resource {
+        Resource { origin: self.txid.0, index: self.index }
+    }
+}
+
+impl From<Resource> for OutPoint {
+    fn from(resource: Resource) -> Self {
+        Self { txid: TxId(resource.origin), index: resource.index }
+    }
 }
 
 impl fmt::Display for OutPoint {
@@ -94,12 +99,12 @@ pub const TRANSACTION_VERSION: u16 = 1;
 impl TransactionBody {
     /// The transaction's id.
     pub fn id(&self) -> TxId {
-        TxId(Hash::of(Domain::TransactionId, &crate::encode(self)))
+        TxId(Hash::of(Domain::TransactionId, &encode(self)))
     }
 
     /// What the owner of each spent output signs. It commits to the chain through the body.
     pub fn signing_message(&self) -> [u8; 32] {
-        Hash::of(Domain::TransactionSignature, &crate::encode(self)).0
+        Hash::of(Domain::TransactionSignature, &encode(self)).0
     }
 
     /// Signs the body with one key per input, in order.
@@ -136,12 +141,12 @@ impl Transaction {
 
     /// The id with witnesses.
     pub fn full_id(&self) -> TxFullId {
-        TxFullId(Hash::of(Domain::TransactionFullId, &crate::encode(self)))
+        TxFullId(Hash::of(Domain::TransactionFullId, &encode(self)))
     }
 
     /// Size of the canonical encoding. Unit: bytes.
     pub fn size_bytes(&self) -> usize {
-        crate::encode(self).len()
+        encode(self).len()
     }
 
     /// The signatures to check, one per witness.
@@ -155,6 +160,49 @@ impl Transaction {
         let txid = self.id();
         (0u32..).zip(&self.body.outputs).map(move |(index, output)| (OutPoint { txid, index }, *output))
     }
+}
+
+impl ApplicationTransaction for Transaction {
+    fn id(&self) -> TxId {
+        self.body.id()
+    }
+
+    fn consumes(&self) -> Vec<Resource> {
+        self.body.inputs.iter().map(|input| input.previous.resource()).collect()
+    }
+
+    fn produces(&self, id: TxId) -> Vec<Resource> {
+        (0u32..).zip(&self.body.outputs).map(|(index, _)| Resource { origin: id.0, index }).collect()
+    }
+
+    fn signed_items(&self) -> Vec<SignedItem> {
+        Self::signed_items(self).collect()
+    }
+
+    fn signature_count(&self) -> usize {
+        self.witnesses.len()
+    }
+}
+
+/// What a header must name for these transactions.
+pub fn transaction_root<'a>(transactions: impl IntoIterator<Item = &'a Transaction>) -> Hash {
+    timed_primitives::merkle::root(&transactions.into_iter().map(|t| t.full_id().0).collect::<Vec<_>>())
+}
+
+/// How the payloads of payments are read without this crate.
+pub const PAYLOAD_FORMAT: PayloadFormat = timed_chain::payload_format::<Transaction>();
+
+/// The payment behind a transaction of the pool.
+///
+/// # Errors
+/// [`DecodeError`] when it is one of another application.
+pub fn payment_of(transaction: &PoolTransaction) -> Result<Transaction, DecodeError> {
+    decode(&transaction.bytes)
+}
+
+/// The transactions of a block of this application. A block that was validated always has them.
+pub fn transactions_of(payload: &BlockPayload) -> Vec<Transaction> {
+    timed_chain::transactions(payload).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -178,6 +226,6 @@ mod tests {
         assert!(good.signed_items().all(|i| i.key.verify(&i.message, &i.signature)));
         let elsewhere = TransactionBody { chain_id: ChainId(8), ..body };
         assert_ne!(elsewhere.signing_message(), good.body.signing_message());
-        assert_eq!(crate::decode::<Transaction>(&crate::encode(&good)).unwrap(), good);
+        assert_eq!(decode::<Transaction>(&encode(&good)).unwrap(), good);
     }
 }

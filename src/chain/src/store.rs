@@ -4,39 +4,32 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-/// A table of the store. Keys are compared as bytes.
+/// A table of the store, by its stable name in files. Keys are compared as bytes. Those of the chain itself are here; an application adds
+/// its own in [`crate::Application::TABLES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Table {
-    /// Outpoint (transaction id, index big endian) → [`crate::OutputEntry`].
-    Outputs,
-    /// Key hash, then outpoint → [`crate::OutputEntry`].
-    OutputsByKey,
-    /// Transaction id → height and index in the block.
-    Transactions,
-    /// Height, big endian → position of the block's record in the log.
-    Blocks,
-    /// Block id → height.
-    BlockIds,
-    /// The genesis hash and the applied state.
-    Meta,
-}
+pub struct Table(pub &'static str);
 
 impl Table {
-    /// All tables.
-    pub const ALL: [Self; 6] =
-        [Self::Outputs, Self::OutputsByKey, Self::Transactions, Self::Blocks, Self::BlockIds, Self::Meta];
+    /// Transaction id → height and index in the block.
+    pub const TRANSACTIONS: Self = Self("transactions");
+    /// Height, big endian → position of the block's record in the log.
+    pub const BLOCKS: Self = Self("blocks");
+    /// Block id → height.
+    pub const BLOCK_IDS: Self = Self("block_ids");
+    /// The genesis hash and the applied state.
+    pub const META: Self = Self("meta");
+    /// All tables of the chain itself.
+    pub const OF_CHAIN: [Self; 4] = [Self::TRANSACTIONS, Self::BLOCKS, Self::BLOCK_IDS, Self::META];
 
-    /// Stable name, for files.
+    /// Its name in files.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Outputs => "outputs",
-            Self::OutputsByKey => "outputs_by_key",
-            Self::Transactions => "transactions",
-            Self::Blocks => "blocks",
-            Self::BlockIds => "block_ids",
-            Self::Meta => "meta",
-        }
+        self.0
     }
+}
+
+/// All tables that the store of an application's chain needs.
+pub fn tables_of<A: crate::Application>() -> Vec<Table> {
+    A::TABLES.iter().chain(&Table::OF_CHAIN).copied().collect()
 }
 
 /// Changes that are written together or not at all. The last change of a key counts, so the order of writing is that of the calls.

@@ -1,34 +1,34 @@
-//! The one writer of the chain's state.
+//! The one writer of a chain's state.
 
+use crate::application::Application;
 use crate::block_log::{BlockLog, LogError};
 use crate::check_block::BlockError;
 use crate::error::{AssembleError, CommitError, StoreError, ValidationError};
+use crate::execute::{Assembled, Draft, Signatures, ValidatedBlock, assemble, validate};
 use crate::flush::FlushJob;
-use crate::overlay::{Layer, StateView};
-use crate::reader::{LedgerReader, LedgerShared};
-use crate::state::LedgerTip;
+use crate::reader::{ChainReader, Published};
+use crate::state_view::{Layer, StateView, batch_of};
 use crate::store::Store;
-use crate::validate::{Assembled, Draft, Rules, Signatures, ValidatedBlock};
+use crate::transaction::TransactionFacts;
 use crate::verified::VerifiedSignatures;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use timed_primitives::{Amount, Block, BlockId, CommitCertificate, Hash, Height, UnixTime};
+use timed_primitives::{Block, BlockId, CommitCertificate, Tip};
 
 /// Most validated blocks whose effect is kept until one of the height is final. At the bound the oldest is validated again if it returns.
 const VALIDATED_MAX: usize = 4;
 
-/// The state of the chain, and the right to change it. One per data folder.
+/// The state of a chain, and the right to change it. One per data folder.
 ///
 /// A block goes [`Self::validate`] (or [`Self::assemble`], for our own) → decided by consensus → [`Self::commit`]: one append to the block
 /// log and its sync, which is finality on this node. The store follows by [`Self::flush`], which is never on the path of a vote.
-pub struct Ledger {
-    pub(crate) shared: Arc<LedgerShared>,
-    pub(crate) rules: Rules,
-    pub(crate) log: BlockLog,
-    pub(crate) store: Arc<dyn Store>,
+pub struct Chain<A: Application> {
+    published: Arc<Published<A>>,
+    log: BlockLog,
+    store: Arc<dyn Store>,
     /// What is published, without asking for it.
-    pub(crate) view: Arc<StateView>,
-    validated: VecDeque<Arc<ValidatedBlock>>,
+    view: Arc<StateView<A>>,
+    validated: VecDeque<Arc<ValidatedBlock<A>>>,
     flush: Option<FlushJob>,
     verified: Arc<VerifiedSignatures>,
     /// After a failed write nothing is written any more.
@@ -38,42 +38,35 @@ pub struct Ledger {
 /// A block that became final on this node.
 #[derive(Clone, Debug)]
 pub struct CommittedBlock {
-    /// Its height.
-    pub height: Height,
     /// Its id.
     pub id: BlockId,
-    /// Its time.
-    pub time: UnixTime,
-    /// Commitment to the state after it.
-    pub state_commitment: Hash,
-    /// Sum of its fees.
-    pub fees: Amount,
     /// The block.
     pub block: Arc<Block>,
+    /// Its transactions.
+    pub transactions: Arc<[TransactionFacts]>,
     /// Why it is final.
     pub certificate: Arc<CommitCertificate>,
 }
 
-impl Ledger {
+impl<A: Application> Chain<A> {
     pub(crate) fn new(
-        shared: Arc<LedgerShared>,
-        rules: Rules,
+        published: Arc<Published<A>>,
         log: BlockLog,
         store: Arc<dyn Store>,
-        view: Arc<StateView>,
+        view: Arc<StateView<A>>,
     ) -> Self {
         let verified = Arc::default();
-        Self { shared, rules, log, store, view, validated: VecDeque::new(), flush: None, verified, stopped: false }
+        Self { published, log, store, view, validated: VecDeque::new(), flush: None, verified, stopped: false }
     }
 
     /// The last final block.
-    pub fn tip(&self) -> LedgerTip {
+    pub fn tip(&self) -> Tip {
         self.view.tip()
     }
 
     /// A way to read, for any number of threads.
-    pub fn reader(&self) -> LedgerReader {
-        LedgerReader { shared: self.shared.clone() }
+    pub fn reader(&self) -> ChainReader<A> {
+        ChainReader::new(self.published.clone())
     }
 
     /// The set of checked signatures, to be shared with the pool: what either has checked, the other does not check again.
@@ -82,22 +75,22 @@ impl Ledger {
     }
 
     /// Validates a block on top of the tip from the chain alone: everything but the quorum of its parent's certificate, the leader, and
-    /// how far its time may be ahead of a clock. Remembers what it does, so that committing it costs no second look.
+    /// how far its time may be ahead of a clock. Remembers what it does, so that committing it costs no second look. Gives its transactions.
     ///
     /// # Errors
     /// [`ValidationError::Invalid`] names the rule the block breaks; [`ValidationError::NotNext`] says nothing about it; other errors are ours.
-    pub fn validate(&mut self, block: &Arc<Block>) -> Result<(), ValidationError> {
+    pub fn validate(&mut self, block: &Arc<Block>) -> Result<Arc<[TransactionFacts]>, ValidationError> {
         let id = block.id();
-        if self
-            .validated
-            .iter()
-            .any(|validated| validated.id == id && (Arc::ptr_eq(&validated.block, block) || validated.block == *block))
-        {
-            return Ok(());
+        let is_same = |known: &&Arc<ValidatedBlock<A>>| {
+            known.id == id && (Arc::ptr_eq(&known.block, block) || known.block == *block)
+        };
+        if let Some(known) = self.validated.iter().find(is_same) {
+            return Ok(known.effects.transactions.clone());
         }
-        let validated = self.rules.validate(&self.view, block, Signatures::Check(&self.verified))?;
+        let validated = validate(&self.view, block, Signatures::Check(&self.verified))?;
+        let transactions = validated.effects.transactions.clone();
         self.remember(validated);
-        Ok(())
+        Ok(transactions)
     }
 
     /// Makes a block on top of the tip of what applies and fits; it counts as validated.
@@ -105,10 +98,10 @@ impl Ledger {
     /// # Errors
     /// [`AssembleError::Header`] when the draft does not fit the tip; other errors are ours.
     pub fn assemble(&mut self, draft: Draft) -> Result<Assembled, AssembleError> {
-        let (validated, left_out) = self.rules.assemble(&self.view, draft, &self.verified)?;
-        let block = validated.block.clone();
+        let (validated, left_out) = assemble(&self.view, draft, &self.verified)?;
+        let (block, transactions) = (validated.block.clone(), validated.effects.transactions.clone());
         self.remember(validated);
-        Ok(Assembled { block, left_out })
+        Ok(Assembled { block, transactions, left_out })
     }
 
     /// Takes over a final block: when this returns, it is on disk. The caller has verified the certificate's signatures and quorum.
@@ -118,7 +111,7 @@ impl Ledger {
     pub fn commit(&mut self, block: Arc<Block>, certificate: CommitCertificate) -> Result<CommittedBlock, CommitError> {
         let height = block.height();
         let committed = self.commit_batch(vec![(block, certificate)])?.pop();
-        committed.ok_or(CommitError::NotNext { height, tip: self.view.state.height })
+        committed.ok_or(CommitError::NotNext { height, tip: self.view.height() })
     }
 
     /// Takes over final blocks of consecutive heights with one sync for as many as fit into the overlay; those that are final here already
@@ -137,12 +130,11 @@ impl Ledger {
                 return Err(CommitError::Stopped);
             }
             self.finish_flush()?;
-            let room = self.view.room_for(blocks.iter().map(|(block, _)| &**block));
-            if room == 0 {
+            if !self.view.has_room() {
                 self.make_room()?;
                 continue;
             }
-            committed.extend(self.commit_chunk(blocks.drain(..room).collect())?);
+            committed.extend(self.commit_chunk(&mut blocks)?);
         }
         Ok(committed)
     }
@@ -173,7 +165,9 @@ impl Ledger {
         if self.flush.is_some() || self.view.layers.is_empty() || self.stopped {
             return None;
         }
-        let job = FlushJob::new(self.store.clone(), self.view.layers.clone());
+        let (fixed, layers) = (self.view.fixed.clone(), self.view.layers.clone());
+        let batch = move || batch_of(&fixed.application, &layers);
+        let job = FlushJob::new(self.store.clone(), self.view.layers.len(), batch);
         self.flush = Some(job.clone());
         Some(job)
     }
@@ -199,25 +193,28 @@ impl Ledger {
         }
     }
 
-    fn remember(&mut self, validated: ValidatedBlock) {
+    fn remember(&mut self, validated: ValidatedBlock<A>) {
         if self.validated.len() >= VALIDATED_MAX {
             self.validated.pop_front();
         }
         self.validated.push_back(Arc::new(validated));
     }
 
-    pub(crate) fn publish(&mut self, view: StateView) {
+    fn publish(&mut self, view: StateView<A>) {
         self.view = Arc::new(view);
-        self.shared.publish(self.view.clone());
+        self.published.publish(self.view.clone());
     }
 
+    /// Takes over the first of these blocks, as many as the overlay has room for.
     fn commit_chunk(
         &mut self,
-        chunk: Vec<(Arc<Block>, CommitCertificate)>,
+        blocks: &mut VecDeque<(Arc<Block>, CommitCertificate)>,
     ) -> Result<Vec<CommittedBlock>, CommitError> {
         let mut ahead = (*self.view).clone();
-        let mut accepted = Vec::with_capacity(chunk.len());
-        for (block, certificate) in chunk {
+        let mut accepted = Vec::new();
+        while ahead.has_room()
+            && let Some((block, certificate)) = blocks.pop_front()
+        {
             if !self.is_next(&ahead, &block, &certificate)? {
                 continue;
             }
@@ -239,12 +236,9 @@ impl Ledger {
         let mut committed = Vec::with_capacity(accepted.len());
         for ((validated, certificate), span) in accepted.into_iter().zip(spans) {
             committed.push(CommittedBlock {
-                height: validated.state.height,
                 id: validated.id,
-                time: validated.state.time,
-                state_commitment: validated.block.header.state_commitment,
-                fees: validated.delta.fees,
                 block: validated.block.clone(),
+                transactions: validated.effects.transactions.clone(),
                 certificate: certificate.clone(),
             });
             view = view.with(Arc::new(layer(&validated, certificate, span)));
@@ -255,8 +249,13 @@ impl Ledger {
     }
 
     /// True for the next block, false for one that is final here already.
-    fn is_next(&self, ahead: &StateView, block: &Block, certificate: &CommitCertificate) -> Result<bool, CommitError> {
-        let (height, id, tip) = (block.height(), block.id(), ahead.state.height);
+    fn is_next(
+        &self,
+        ahead: &StateView<A>,
+        block: &Block,
+        certificate: &CommitCertificate,
+    ) -> Result<bool, CommitError> {
+        let (height, id, tip) = (block.height(), block.id(), ahead.height());
         if certificate.height != height || certificate.block != id {
             return Err(CommitError::OtherBlock {
                 height: certificate.height,
@@ -268,8 +267,8 @@ impl Ledger {
             return Ok(true);
         }
         let ours = match ahead.layer(height) {
-            Some(layer) => Some(layer.state.id),
-            None => self.reader().block_id(height).map_err(CommitError::Read)?,
+            Some(layer) => Some(layer.effects.state.id),
+            None => self.view.block_id(height).map_err(CommitError::Read)?,
         };
         match ours {
             Some(ours) if ours == id => Ok(false),
@@ -280,35 +279,26 @@ impl Ledger {
 
     /// What the block does, from the cache or validated now. The cache holds blocks on top of the tip only, and is used by id: the id
     /// names the header, which commits to the body that was validated, and that body is what is written.
-    fn validated_on(&self, ahead: &StateView, block: &Arc<Block>) -> Result<Arc<ValidatedBlock>, CommitError> {
+    fn validated_on(&self, ahead: &StateView<A>, block: &Arc<Block>) -> Result<Arc<ValidatedBlock<A>>, CommitError> {
         let (id, height) = (block.id(), block.height());
         if let Some(validated) = self.validated.iter().find(|validated| validated.id == id) {
             return Ok(validated.clone());
         }
-        self.rules.validate(ahead, block, Signatures::Check(&self.verified)).map(Arc::new).map_err(
-            |error| match error {
-                ValidationError::NotNext { height, tip } => CommitError::NotNext { height, tip },
-                ValidationError::Invalid(BlockError::StateCommitment { height, ours, theirs }) => {
-                    CommitError::StateDiffers { height, ours, theirs }
-                }
-                ValidationError::Invalid(source) => CommitError::Invalid { height, id, source: Box::new(source) },
-                ValidationError::Read(error) => CommitError::Read(error),
-            },
-        )
+        validate(ahead, block, Signatures::Check(&self.verified)).map(Arc::new).map_err(|error| match error {
+            ValidationError::NotNext { height, tip } => CommitError::NotNext { height, tip },
+            ValidationError::Invalid(BlockError::StateCommitment { height, ours, theirs }) => {
+                CommitError::StateDiffers { height, ours, theirs }
+            }
+            ValidationError::Invalid(source) => CommitError::Invalid { height, id, source: Box::new(source) },
+            ValidationError::Read(error) => CommitError::Read(error),
+        })
     }
 }
 
-pub(crate) fn layer(
-    validated: &ValidatedBlock,
+pub(crate) fn layer<A: Application>(
+    validated: &ValidatedBlock<A>,
     certificate: Arc<CommitCertificate>,
     (position, log_end): (u64, u64),
-) -> Layer {
-    Layer {
-        block: validated.block.clone(),
-        certificate,
-        delta: validated.delta.clone(),
-        state: validated.state.clone(),
-        position,
-        log_end,
-    }
+) -> Layer<A> {
+    Layer { block: validated.block.clone(), certificate, effects: validated.effects.clone(), position, log_end }
 }

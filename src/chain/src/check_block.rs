@@ -1,14 +1,13 @@
 //! When a block is valid on top of a tip: one function and one named error for each rule, checked from the chain alone.
 //!
-//! What needs the state (transactions, state commitment) is checked by [`crate::Ledger::validate`]; whether the proposer was the
+//! What needs the state (transactions, state commitment) is checked by [`crate::Chain::validate`]; whether the proposer was the
 //! leader and whether the parent's certificate is signed by a quorum is for consensus, which has the one quorum function.
 
-use crate::check::TransactionError;
-use crate::parameters::Parameters;
-use crate::state::LedgerTip;
+use crate::application::{ChainGenesis, Refusal};
+use crate::execute::TransactionFault;
 use timed_primitives::block::BLOCK_VERSION;
 use timed_primitives::{
-    Amount, Block, BlockId, ChainId, CommitCertificate, Hash, Header, Height, PublicKey, TxId, UnixTime, ValidatorSet,
+    Block, BlockId, ChainId, CommitCertificate, Hash, Header, Height, PublicKey, Tip, TxId, UnixTime, ValidatorSet,
     encode, merkle,
 };
 
@@ -130,18 +129,17 @@ pub enum BlockError {
         txid: TxId,
         /// The rule.
         #[source]
-        reason: TransactionError,
+        reason: TransactionFault,
     },
-    /// Money came or went: outputs and fees after the block do not add up to the genesis supply.
-    #[error("outputs of {unspent} TIME and fees of {fees} TIME do not add up to the supply of {supply} TIME")]
-    Supply {
-        /// Sum of unspent outputs after the block.
-        unspent: Amount,
-        /// Fees so far.
-        fees: Amount,
-        /// What there must be.
-        supply: Amount,
+    /// The payload is not the canonical encoding of a list of the application's transactions.
+    #[error("the payload of {size_bytes} bytes is no list of transactions")]
+    Payload {
+        /// Its size.
+        size_bytes: usize,
     },
+    /// The application finds the state after the block impossible.
+    #[error("{0}")]
+    State(#[source] Refusal),
     /// The block leads to another state than the header says.
     #[error("state commitment after height {height} is {ours} here, the header says {theirs}")]
     StateCommitment {
@@ -157,8 +155,8 @@ pub enum BlockError {
 /// What the header is checked against: all of it follows from the chain.
 pub(crate) struct Context<'a> {
     pub(crate) chain_id: ChainId,
-    pub(crate) parameters: &'a Parameters,
-    pub(crate) tip: &'a LedgerTip,
+    pub(crate) parameters_hash: Hash,
+    pub(crate) tip: &'a Tip,
     /// Who decides the block's height.
     pub(crate) validators: &'a ValidatorSet,
     /// Who decides the height after it.
@@ -173,7 +171,7 @@ pub(crate) fn check_header(block: &Block, context: &Context<'_>) -> Result<(), B
     check_chain(header, context.chain_id)?;
     check_parent(header, context.tip)?;
     check_validators(header, context.validators, context.next_validators)?;
-    check_parameters(header, context.parameters)?;
+    check_parameters(header, context.parameters_hash)?;
     check_evidence(header)?;
     check_certificate(block, context.tip, context.parent_validators)
 }
@@ -190,7 +188,7 @@ pub(crate) fn check_chain(header: &Header, chain_id: ChainId) -> Result<(), Bloc
 }
 
 /// Builds on the tip, later than it. How far ahead of the clock a fresh time may be is for consensus.
-pub(crate) fn check_parent(header: &Header, tip: &LedgerTip) -> Result<(), BlockError> {
+pub(crate) fn check_parent(header: &Header, tip: &Tip) -> Result<(), BlockError> {
     if header.parent != tip.id {
         return Err(BlockError::Parent { found: header.parent, expected: tip.id });
     }
@@ -217,8 +215,7 @@ pub(crate) fn check_validators(header: &Header, set: &ValidatorSet, next: &Valid
 }
 
 /// Names the chain's parameters.
-pub(crate) fn check_parameters(header: &Header, parameters: &Parameters) -> Result<(), BlockError> {
-    let expected = parameters.hash();
+pub(crate) fn check_parameters(header: &Header, expected: Hash) -> Result<(), BlockError> {
     if header.parameters_hash != expected {
         return Err(BlockError::Parameters { found: header.parameters_hash, expected });
     }
@@ -240,11 +237,7 @@ pub(crate) fn no_evidence() -> Hash {
 }
 
 /// Carries the certificate of its parent, which the header commits to, with sorted signers that vote at the parent's height.
-pub(crate) fn check_certificate(
-    block: &Block,
-    tip: &LedgerTip,
-    parent_validators: &ValidatorSet,
-) -> Result<(), BlockError> {
+pub(crate) fn check_certificate(block: &Block, tip: &Tip, parent_validators: &ValidatorSet) -> Result<(), BlockError> {
     let header = &block.header;
     let due = header.height > Height::FIRST;
     if block.parent_certificate.is_some() != due {
@@ -274,11 +267,11 @@ pub(crate) fn certificate_hash(certificate: Option<&CommitCertificate>) -> Hash 
     certificate.map_or(Hash::ZERO, CommitCertificate::hash)
 }
 
-/// Fits the chain's bound. `transactions_bytes` is the sum of their sizes.
-pub(crate) fn check_size(block: &Block, transactions_bytes: usize, parameters: &Parameters) -> Result<(), BlockError> {
-    let size_bytes = size_without_transactions(&block.header, block.parent_certificate.as_ref());
-    let size_bytes = size_bytes.saturating_add(transactions_bytes);
-    let max = parameters.block_bytes_max;
+/// Fits the chain's bound.
+pub(crate) fn check_size(block: &Block, genesis: &ChainGenesis) -> Result<(), BlockError> {
+    let size_bytes = size_without_payload(&block.header, block.parent_certificate.as_ref());
+    let size_bytes = size_bytes.saturating_add(block.payload.0.len());
+    let max = genesis.block_bytes_max;
     if usize::try_from(max).is_ok_and(|max| size_bytes <= max) {
         Ok(())
     } else {
@@ -286,14 +279,13 @@ pub(crate) fn check_size(block: &Block, transactions_bytes: usize, parameters: &
     }
 }
 
-/// Size of the canonical encoding of a block without transactions: header, option, certificate, and the list's length.
-pub(crate) fn size_without_transactions(header: &Header, certificate: Option<&CommitCertificate>) -> usize {
-    encode(header).len() + 1 + certificate.map_or(0, |c| encode(c).len()) + 4
+/// Size of the canonical encoding of a block without its payload: header, option and certificate.
+pub(crate) fn size_without_payload(header: &Header, certificate: Option<&CommitCertificate>) -> usize {
+    encode(header).len() + 1 + certificate.map_or(0, |c| encode(c).len())
 }
 
-/// The header commits to these full ids.
-pub(crate) fn check_transaction_root(header: &Header, full_ids: &[Hash]) -> Result<(), BlockError> {
-    let expected = merkle::root(full_ids);
+/// The header commits to transactions with this root.
+pub(crate) fn check_transaction_root(header: &Header, expected: Hash) -> Result<(), BlockError> {
     if header.tx_root != expected {
         return Err(BlockError::TransactionRoot { found: header.tx_root, expected });
     }

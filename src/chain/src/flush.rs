@@ -1,13 +1,12 @@
 //! Moving blocks from the overlay to the store, on whatever thread the caller has for it.
 
 use crate::error::StoreError;
-use crate::overlay::{Layer, batch_of};
-use crate::store::{Store, StoreView};
+use crate::store::{Store, StoreBatch, StoreView};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Writes some blocks of the overlay to the store. Cheap to clone; whoever runs it first does the work, others wait for it.
 ///
-/// Made by [`crate::Ledger::begin_flush`]; the ledger sees by itself when it is done.
+/// Made by [`crate::Chain::begin_flush`]; the chain sees by itself when it is done.
 #[derive(Clone)]
 pub struct FlushJob {
     shared: Arc<FlushShared>,
@@ -15,21 +14,27 @@ pub struct FlushJob {
 
 struct FlushShared {
     store: Arc<dyn Store>,
-    layers: Vec<Arc<Layer>>,
+    blocks: usize,
+    batch: Box<dyn Fn() -> StoreBatch + Send + Sync>,
     outcome: Mutex<Option<FlushOutcome>>,
 }
 
 type FlushOutcome = Result<Arc<dyn StoreView>, StoreError>;
 
 impl FlushJob {
-    pub(crate) fn new(store: Arc<dyn Store>, layers: Vec<Arc<Layer>>) -> Self {
-        Self { shared: Arc::new(FlushShared { store, layers, outcome: Mutex::new(None) }) }
+    /// `batch` makes what is to be written, of so many blocks.
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        blocks: usize,
+        batch: impl Fn() -> StoreBatch + Send + Sync + 'static,
+    ) -> Self {
+        Self { shared: Arc::new(FlushShared { store, blocks, batch: Box::new(batch), outcome: Mutex::new(None) }) }
     }
 
     /// Does the work, unless it is done. May take long when the store compacts.
     ///
     /// # Errors
-    /// [`StoreError`] when the store fails; the ledger learns of it too, and the node must stop.
+    /// [`StoreError`] when the store fails; the chain learns of it too, and the node must stop.
     pub fn run(&self) -> Result<(), StoreError> {
         self.snapshot().map(|_| ())
     }
@@ -46,11 +51,11 @@ impl FlushJob {
 
     /// How many blocks it writes.
     pub fn blocks(&self) -> usize {
-        self.shared.layers.len()
+        self.shared.blocks
     }
 
     fn write(&self) -> FlushOutcome {
-        self.shared.store.write(batch_of(&self.shared.layers))?;
+        self.shared.store.write((self.shared.batch)())?;
         Ok(self.shared.store.snapshot()?)
     }
 

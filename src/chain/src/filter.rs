@@ -4,7 +4,7 @@ use timed_primitives::TxId;
 
 /// A bitmap over the first bits of ids, which are hashes. May say yes wrongly (about one time in ten), never no.
 #[derive(Debug, Default)]
-pub(crate) struct Filter {
+pub struct Filter {
     bits: Vec<u64>,
 }
 
@@ -13,7 +13,7 @@ const BITS_PER_ID: usize = 10;
 
 impl Filter {
     /// Of these ids; `count` is about how many they are.
-    pub(crate) fn of<'a>(count: usize, ids: impl Iterator<Item = &'a TxId>) -> Self {
+    pub fn of<'a>(count: usize, ids: impl Iterator<Item = &'a TxId>) -> Self {
         let words = (count.saturating_mul(BITS_PER_ID) / 64 + 1).next_power_of_two();
         let mut filter = Self { bits: vec![0; words] };
         for id in ids {
@@ -24,7 +24,7 @@ impl Filter {
     }
 
     /// False when the id is not among those it was made of.
-    pub(crate) fn may_hold(&self, id: &TxId) -> bool {
+    pub fn may_hold(&self, id: &TxId) -> bool {
         let (word, bit) = self.place(id);
         self.bits.get(word).is_some_and(|bits| bits & bit != 0)
     }

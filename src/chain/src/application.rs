@@ -1,0 +1,265 @@
+//! What an application is: a state, transactions that change it, and how they are checked. Everything else is the chain's.
+
+use crate::error::ReadError;
+use crate::state_view::{Layer, StateView};
+use crate::store::{StoreBatch, Table};
+use crate::transaction::{ApplicationTransaction, Pending, Resource, TransactionFacts};
+use borsh::{BorshDeserialize, BorshSerialize};
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use timed_primitives::{Amount, ChainId, DecodeError, Hash, Height, PublicKey, UnixTime, ValidatorSet};
+
+/// What all nodes of a chain agree on before its first block, as far as the chain itself must know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainGenesis {
+    /// Covers everything that genesis says. Peers with another one are refused, files of another one are not opened.
+    pub hash: Hash,
+    /// Every signature commits to it.
+    pub chain_id: ChainId,
+    /// Time of height 0; the first block is later.
+    pub time: UnixTime,
+    /// Largest canonical encoding of a block, with its parent's certificate. Unit: bytes. Bound: [`BLOCK_BYTES_LIMIT`].
+    pub block_bytes_max: u32,
+    /// Hash of the parameters of chain and application; every header names it.
+    pub parameters_hash: Hash,
+}
+
+/// Largest block any chain may allow; wire frames and log records are sized for it. Unit: bytes.
+pub const BLOCK_BYTES_LIMIT: u32 = 1024 * 1024;
+
+/// Why an application refuses something: its own error, whole.
+#[derive(Clone)]
+pub struct Refusal(Arc<dyn Error + Send + Sync>);
+
+impl Refusal {
+    /// Of an application's error.
+    pub fn new(reason: impl Error + Send + Sync + 'static) -> Self {
+        Self(Arc::new(reason))
+    }
+
+    /// The error as the application's own type, if it is one.
+    pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
+        self.0.downcast_ref()
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// They are equal when they say the same.
+impl PartialEq for Refusal {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl Eq for Refusal {}
+
+impl Error for Refusal {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// Why a transaction was not applied. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// It breaks a rule.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// Our own state could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl ApplyError {
+    /// It breaks this rule.
+    pub fn refused(reason: impl Error + Send + Sync + 'static) -> Self {
+        Self::Refused(Refusal::new(reason))
+    }
+}
+
+/// Why a transaction cannot wait for a block.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// What it consumes is neither here nor made by a transaction that waits.
+    #[error("{0} does not exist or is consumed already")]
+    Missing(Resource),
+    /// Its bytes are no transaction of this application.
+    #[error(transparent)]
+    Undecodable(DecodeError),
+    /// It breaks a rule.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// Our own state could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl From<ApplyError> for CheckError {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::Refused(reason) => Self::Refused(reason),
+            ApplyError::Read(error) => Self::Read(error),
+        }
+    }
+}
+
+/// A question was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// It is no question of this application.
+    #[error("the query is not one that this application answers")]
+    Unknown,
+    /// Our own state could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// The block under way, as far as its transactions may depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockContext {
+    /// Its height.
+    pub height: Height,
+    /// Its time.
+    pub time: UnixTime,
+    /// Who proposes it.
+    pub proposer: PublicKey,
+}
+
+/// What the transactions of a block under way have done so far.
+pub struct Work<A: Application> {
+    /// The block.
+    pub block: BlockContext,
+    /// The state; that of the parent at first.
+    pub state: A::State,
+    /// Other changes; none at first.
+    pub changes: A::Changes,
+}
+
+/// A replicated state machine: what is decided, while the chain sees to it that it is decided, kept and the same everywhere.
+///
+/// A small application keeps all of its state in [`Self::State`], implements [`Self::apply`] and is done: proposing, validating, checking
+/// for the pool, replay and storage follow from it. One with more than fits into memory keeps it in tables of the store, by
+/// [`Self::Changes`] and [`Self::write_changes`], and reads it through the [`StateView`].
+///
+/// Rules that keep all nodes alike: every method is a function of its arguments alone. No clock, no randomness, no floating point, no order
+/// of a hash map, no file.
+pub trait Application: Send + Sync + Sized + 'static {
+    /// A transaction.
+    type Transaction: ApplicationTransaction;
+
+    /// What is cloned for each block, and kept with its height: totals, or all there is. Bound: some kilobytes, or blocks become slow.
+    type State: Clone + fmt::Debug + PartialEq + BorshSerialize + BorshDeserialize + Send + Sync + 'static;
+
+    /// What a block changes beside [`Self::State`], in memory until it is in the store; `()` when there is nothing else.
+    type Changes: Default + Send + Sync + 'static;
+
+    /// Tables of the store beside those of the chain.
+    const TABLES: &'static [Table] = &[];
+
+    /// How the chain starts.
+    fn genesis(&self) -> &ChainGenesis;
+
+    /// The state before the first block, and what of it belongs into the store.
+    fn genesis_state(&self, batch: &mut StoreBatch) -> Self::State;
+
+    /// Who decides a height, by the state at the tip. Asked for the tip's own height, those after it that are fetched or decided, and for
+    /// nothing below.
+    fn validators(&self, state: &Self::State, height: Height) -> ValidatorSet;
+
+    /// What the header of a block of this height says of the state after it: equal states give equal commitments, others never.
+    fn commitment(&self, state: &Self::State, height: Height) -> Hash;
+
+    /// Applies one more transaction to the block under way. Its signatures are checked apart, and it is not in the block yet.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; `work` is then as it was.
+    fn apply(
+        &self,
+        view: &StateView<Self>,
+        work: &mut Work<Self>,
+        transaction: &Self::Transaction,
+        facts: &TransactionFacts,
+    ) -> Result<(), ApplyError>;
+
+    /// After the last transaction of a block: the state it leads to.
+    ///
+    /// # Errors
+    /// When that state is impossible: the block is not valid.
+    fn finish(&self, _view: &StateView<Self>, work: Work<Self>) -> Result<(Self::State, Self::Changes), Refusal> {
+        Ok((work.state, work.changes))
+    }
+
+    /// Whether a state read from the store can be; the header of its block commits to it already.
+    fn is_sound(&self, _state: &Self::State) -> bool {
+        true
+    }
+
+    /// How much memory the changes take, in entries. All that wait for the store together are bounded by [`crate::OVERLAY_CHANGES_MAX`].
+    fn changes_len(_changes: &Self::Changes) -> usize {
+        0
+    }
+
+    /// Writes what a block changes into the store.
+    fn write_changes(&self, _layer: &Layer<Self>, _batch: &mut StoreBatch) {}
+
+    /// The store holds these blocks now. Called before a view over that store is published.
+    fn on_stored(&self, _layers: &[Arc<Layer<Self>>]) {}
+
+    /// Checks a transaction that wants to wait for a block, signatures apart, and says what it pays: the pool prefers who pays more.
+    ///
+    /// Unless it is replaced: what it consumes is there or produced by transactions that wait, which `pending` finds; it applies on top of
+    /// the tip unless it must wait for one of those; and it pays nothing.
+    ///
+    /// # Errors
+    /// [`CheckError`].
+    fn check(
+        &self,
+        view: &StateView<Self>,
+        transaction: &Self::Transaction,
+        facts: &TransactionFacts,
+        pending: &dyn Pending,
+    ) -> Result<Amount, CheckError> {
+        let mut must_wait = false;
+        for resource in &facts.consumes {
+            let is_pending = pending.producer(resource).is_some();
+            must_wait |= is_pending;
+            if !is_pending && !self.is_available(view, resource)? {
+                return Err(CheckError::Missing(*resource));
+            }
+        }
+        if !must_wait {
+            let tip = view.tip();
+            // Nobody has proposed the next block.
+            let block = BlockContext { height: tip.height.next(), time: tip.time, proposer: PublicKey([0; 32]) };
+            let mut work = Work { block, state: view.state().clone(), changes: Self::Changes::default() };
+            self.apply(view, &mut work, transaction, facts)?;
+        }
+        Ok(Amount::ZERO)
+    }
+
+    /// Whether what a transaction would consume is there at the tip. Unless it is replaced: yes, and [`Self::apply`] decides.
+    ///
+    /// # Errors
+    /// [`ReadError`] when our own state cannot be read.
+    fn is_available(&self, _view: &StateView<Self>, _resource: &Resource) -> Result<bool, ReadError> {
+        Ok(true)
+    }
+
+    /// Answers a question about the state at a tip, in canonical bytes.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    fn query(&self, view: &StateView<Self>, request: &[u8]) -> Result<Vec<u8>, QueryError>;
+}

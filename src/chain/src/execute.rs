@@ -1,0 +1,329 @@
+//! Validating and making blocks: both apply transactions to the state at the tip, by the same function of the application.
+
+use crate::application::{Application, ApplyError, BlockContext, Refusal, Work};
+use crate::check_block::{
+    BlockError, Context, certificate_hash, check_header, check_size, check_transaction_root, no_evidence,
+    size_without_payload,
+};
+use crate::error::{AssembleError, ReadError, ValidationError};
+use crate::filter::Filter;
+use crate::state_view::{BlockEffects, ChainState, StateView};
+use crate::transaction::{ApplicationTransaction, PoolTransaction, TransactionFacts, join, split};
+use crate::verified::VerifiedSignatures;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use timed_primitives::block::BLOCK_VERSION;
+use timed_primitives::planted::{Bug, is_planted};
+use timed_primitives::{
+    Block, BlockId, CommitCertificate, Hash, Header, Height, PublicKey, Round, SignedItem, TxId, UnixTime, decode,
+    merkle, verify_batch,
+};
+
+/// A block that is valid on top of the tip, and what it does.
+pub(crate) struct ValidatedBlock<A: Application> {
+    pub(crate) id: BlockId,
+    pub(crate) block: Arc<Block>,
+    pub(crate) effects: Arc<BlockEffects<A>>,
+}
+
+/// What to do about signatures.
+#[derive(Clone, Copy)]
+pub(crate) enum Signatures<'a> {
+    /// Check those that are not known to be good.
+    Check(&'a VerifiedSignatures),
+    /// The block comes out of our own log: they were checked before it was written.
+    Trusted,
+}
+
+/// Why a transaction cannot be in a block.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransactionFault {
+    /// The same transaction is earlier in the block.
+    #[error("the same transaction is in the block already")]
+    Duplicate,
+    /// A signature that its key did not make over this transaction.
+    #[error("the signature of input {index} is not valid")]
+    BadSignature {
+        /// Which.
+        index: usize,
+    },
+    /// The block has no room left; for a proposer only.
+    #[error("the block has no room for {size_bytes} more bytes")]
+    NoRoom {
+        /// Its size.
+        size_bytes: usize,
+    },
+    /// Its bytes are no transaction of this application; for a proposer only.
+    #[error("it is no transaction of this application")]
+    Undecodable,
+    /// The application refuses it.
+    #[error(transparent)]
+    Refused(Refusal),
+}
+
+/// What a proposer puts into a block.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Must be after the tip's time.
+    pub time: UnixTime,
+    /// Our consensus key.
+    pub proposer: PublicKey,
+    /// The round in which the block is proposed first.
+    pub first_round: Round,
+    /// Why the tip is final; `None` at height 1 only.
+    pub parent_certificate: Option<CommitCertificate>,
+    /// What to put in, those that produce before those that consume it.
+    pub transactions: Vec<Arc<PoolTransaction>>,
+}
+
+/// A block ready to be proposed.
+#[derive(Clone, Debug)]
+pub struct Assembled {
+    /// Valid on top of the tip.
+    pub block: Arc<Block>,
+    /// Its transactions.
+    pub transactions: Arc<[TransactionFacts]>,
+    /// Transactions that did not go in, and why; all but those that did not fit are worth dropping from the pool.
+    pub left_out: Vec<(TxId, TransactionFault)>,
+}
+
+/// What a block has done so far.
+struct Progress<A: Application> {
+    work: Work<A>,
+    transactions: Vec<TransactionFacts>,
+    positions: BTreeMap<TxId, u32>,
+}
+
+impl<A: Application> Progress<A> {
+    fn new(view: &StateView<A>, block: BlockContext) -> Self {
+        let work = Work { block, state: view.state().clone(), changes: A::Changes::default() };
+        Self { work, transactions: Vec::new(), positions: BTreeMap::new() }
+    }
+
+    /// Applies one more transaction, or changes nothing.
+    fn apply(
+        &mut self,
+        view: &StateView<A>,
+        transaction: &A::Transaction,
+        facts: TransactionFacts,
+    ) -> Result<(), ExecutionError> {
+        if self.positions.contains_key(&facts.id) {
+            return Err(ExecutionError::Fault(TransactionFault::Duplicate));
+        }
+        view.application().apply(view, &mut self.work, transaction, &facts)?;
+        let position = u32::try_from(self.transactions.len()).unwrap_or(u32::MAX);
+        self.positions.insert(facts.id, position);
+        self.transactions.push(facts);
+        Ok(())
+    }
+
+    fn full_ids(&self) -> Vec<Hash> {
+        self.transactions.iter().map(|facts| facts.full_id.0).collect()
+    }
+
+    /// What the block does; its id is not known yet.
+    fn finish(self, view: &StateView<A>) -> Result<BlockEffects<A>, Refusal> {
+        let BlockContext { height, time, .. } = self.work.block;
+        let (application, changes) = view.application().finish(view, self.work)?;
+        let ids = Filter::of(self.positions.len(), self.positions.keys());
+        let state = ChainState { height, id: BlockId::default(), time, application };
+        Ok(BlockEffects { transactions: self.transactions.into(), positions: self.positions, ids, changes, state })
+    }
+}
+
+enum ExecutionError {
+    Fault(TransactionFault),
+    Read(ReadError),
+}
+
+impl From<ApplyError> for ExecutionError {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::Refused(reason) => Self::Fault(TransactionFault::Refused(reason)),
+            ApplyError::Read(error) => Self::Read(error),
+        }
+    }
+}
+
+/// Validates a block on top of a view from the chain alone.
+pub(crate) fn validate<A: Application>(
+    view: &StateView<A>,
+    block: &Arc<Block>,
+    signatures: Signatures<'_>,
+) -> Result<ValidatedBlock<A>, ValidationError> {
+    let (header, height) = (&block.header, block.height());
+    if height != view.height().next() {
+        return Err(ValidationError::NotNext { height, tip: view.height() });
+    }
+    check_against(view, block)?;
+    check_size(block, view.application().genesis())?;
+    let split = split::<A::Transaction>(&block.payload);
+    let split = split.ok_or(BlockError::Payload { size_bytes: block.payload.0.len() })?;
+    let facts: Vec<_> = split
+        .iter()
+        .map(|(transaction, range)| {
+            TransactionFacts::of(transaction, block.payload.0.get(range.clone()).unwrap_or_default())
+        })
+        .collect();
+    check_transaction_root(header, merkle::root(&facts.iter().map(|facts| facts.full_id.0).collect::<Vec<_>>()))?;
+    let mut progress = Progress::new(view, BlockContext { height, time: header.time, proposer: header.proposer });
+    for (index, ((transaction, _), facts)) in split.iter().zip(facts).enumerate() {
+        let txid = facts.id;
+        progress.apply(view, transaction, facts).map_err(|error| match error {
+            ExecutionError::Fault(reason) => BlockError::Transaction { index, txid, reason }.into(),
+            ExecutionError::Read(error) => ValidationError::Read(error),
+        })?;
+    }
+    if let Signatures::Check(verified) = signatures {
+        let transactions: Vec<_> =
+            split.iter().map(|(transaction, _)| transaction).zip(&progress.transactions).collect();
+        check_signatures(&transactions, verified)?;
+    }
+    let mut effects = progress.finish(view).map_err(BlockError::State)?;
+    let ours = view.application().commitment(&effects.state.application, height);
+    let theirs = header.state_commitment;
+    if ours != theirs && !is_planted(Bug::StateCommitmentUnchecked) {
+        return Err(BlockError::StateCommitment { height, ours, theirs }.into());
+    }
+    let id = block.id();
+    effects.state.id = id;
+    Ok(ValidatedBlock { id, block: block.clone(), effects: Arc::new(effects) })
+}
+
+fn check_against<A: Application>(view: &StateView<A>, block: &Block) -> Result<(), BlockError> {
+    let (tip, genesis) = (view.tip(), view.application().genesis());
+    let of = |height: Height| view.validators(height);
+    let next = tip.height.next();
+    let context = Context {
+        chain_id: genesis.chain_id,
+        parameters_hash: genesis.parameters_hash,
+        parent_validators: &of(tip.height),
+        validators: &of(next),
+        next_validators: &of(next.next()),
+        tip: &tip,
+    };
+    check_header(block, &context)
+}
+
+/// Transactions that did not go into a block, and why.
+pub(crate) type LeftOut = Vec<(TxId, TransactionFault)>;
+
+/// Makes a block of what applies and fits. It passes [`validate`] on the same view.
+pub(crate) fn assemble<A: Application>(
+    view: &StateView<A>,
+    draft: Draft,
+    verified: &VerifiedSignatures,
+) -> Result<(ValidatedBlock<A>, LeftOut), AssembleError> {
+    let genesis = view.application().genesis();
+    let mut header = header(view, &draft);
+    let height = header.height;
+    // The payload of no transactions is the length of their list.
+    let empty = size_without_payload(&header, draft.parent_certificate.as_ref()) + 4;
+    let mut room = usize::try_from(genesis.block_bytes_max).unwrap_or(usize::MAX).saturating_sub(empty);
+    let mut progress = Progress::new(view, BlockContext { height, time: header.time, proposer: header.proposer });
+    let (mut taken, mut left_out) = (Vec::new(), Vec::new());
+    for candidate in &draft.transactions {
+        match take(view, &mut progress, candidate, room, verified) {
+            Ok(()) => {
+                room -= candidate.facts.size_bytes;
+                taken.push(&candidate.bytes);
+            }
+            Err(ExecutionError::Fault(reason)) => left_out.push((candidate.facts.id, reason)),
+            Err(ExecutionError::Read(error)) => return Err(error.into()),
+        }
+    }
+    let broken = |reason| AssembleError::BrokenState { height, reason };
+    header.tx_root = merkle::root(&progress.full_ids());
+    let mut effects = progress.finish(view).map_err(broken)?;
+    header.state_commitment = view.application().commitment(&effects.state.application, height);
+    let payload = join(taken.len(), taken.into_iter()).map_err(|error| broken(Refusal::new(error)))?;
+    let block = Arc::new(Block { header, parent_certificate: draft.parent_certificate, payload });
+    check_against(view, &block).map_err(AssembleError::Header)?;
+    check_size(&block, genesis).map_err(AssembleError::Header)?;
+    let id = block.id();
+    effects.state.id = id;
+    Ok((ValidatedBlock { id, block, effects: Arc::new(effects) }, left_out))
+}
+
+/// Applies a candidate, if it fits into `room` and its signatures are good.
+fn take<A: Application>(
+    view: &StateView<A>,
+    progress: &mut Progress<A>,
+    candidate: &PoolTransaction,
+    room: usize,
+    verified: &VerifiedSignatures,
+) -> Result<(), ExecutionError> {
+    let size_bytes = candidate.facts.size_bytes;
+    if size_bytes > room {
+        return Err(ExecutionError::Fault(TransactionFault::NoRoom { size_bytes }));
+    }
+    let transaction: A::Transaction =
+        decode(&candidate.bytes).map_err(|_| ExecutionError::Fault(TransactionFault::Undecodable))?;
+    if let Some(index) = bad_signature(&transaction, &candidate.facts, verified) {
+        return Err(ExecutionError::Fault(TransactionFault::BadSignature { index }));
+    }
+    progress.apply(view, &transaction, candidate.facts.clone())
+}
+
+fn header<A: Application>(view: &StateView<A>, draft: &Draft) -> Header {
+    let genesis = view.application().genesis();
+    let height = view.height().next();
+    Header {
+        version: BLOCK_VERSION,
+        chain_id: genesis.chain_id,
+        height,
+        time: draft.time,
+        parent: view.state.id,
+        proposer: draft.proposer,
+        first_round: draft.first_round,
+        tx_root: Hash::ZERO,
+        state_commitment: Hash::ZERO,
+        validators_hash: view.validators(height).hash(),
+        next_validators_hash: view.validators(height.next()).hash(),
+        parent_certificate_hash: certificate_hash(draft.parent_certificate.as_ref()),
+        evidence_root: no_evidence(),
+        parameters_hash: genesis.parameters_hash,
+    }
+}
+
+/// Checks all signatures that are not known to be good in one batch, and remembers them.
+fn check_signatures<T: ApplicationTransaction>(
+    transactions: &[(&T, &TransactionFacts)],
+    verified: &VerifiedSignatures,
+) -> Result<(), BlockError> {
+    let unknown: Vec<_> =
+        transactions.iter().enumerate().filter(|(_, (_, facts))| !verified.contains(&facts.full_id)).collect();
+    let items: Vec<SignedItem> = unknown.iter().flat_map(|(_, (transaction, _))| transaction.signed_items()).collect();
+    if !verify_batch(&items) {
+        for (index, (transaction, facts)) in unknown {
+            if let Some(input) = first_bad_signature(*transaction) {
+                let reason = TransactionFault::BadSignature { index: input };
+                return Err(BlockError::Transaction { index, txid: facts.id, reason });
+            }
+        }
+        // Batch and single verification agree (ZIP 215), so one was found.
+        return Ok(());
+    }
+    verified.insert(unknown.into_iter().map(|(_, (_, facts))| facts.full_id));
+    Ok(())
+}
+
+/// Which signature is bad, unless all are known or found to be good; those found are remembered.
+fn bad_signature<T: ApplicationTransaction>(
+    transaction: &T,
+    facts: &TransactionFacts,
+    verified: &VerifiedSignatures,
+) -> Option<usize> {
+    if verified.contains(&facts.full_id) {
+        return None;
+    }
+    let bad = first_bad_signature(transaction);
+    if bad.is_none() {
+        verified.insert([facts.full_id]);
+    }
+    bad
+}
+
+fn first_bad_signature<T: ApplicationTransaction>(transaction: &T) -> Option<usize> {
+    transaction.signed_items().iter().position(|item| !item.key.verify(&item.message, &item.signature))
+}

@@ -1,0 +1,231 @@
+//! Transactions as everything but their application sees them: bytes, names, what they consume and produce.
+
+use crate::application::CheckError;
+use crate::error::ReadError;
+use borsh::{BorshDeserialize, BorshSerialize};
+use bytes::Bytes;
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use timed_primitives::{
+    Amount, BlockPayload, DecodeError, Domain, Hash, PayloadFormat, SignedItem, TxFullId, TxId, decode, encode, merkle,
+};
+
+/// Something that exists once and can be consumed once, by name: an output, the next number of an account. Two transactions that consume
+/// the same one cannot both be decided. Names must not let transactions form circles, in which each waits for what another produces: one that is
+/// the hash of who produces it, or a number that grows, cannot.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+pub struct Resource {
+    /// What it comes from: the transaction that made it, an account.
+    pub origin: Hash,
+    /// Which of those that come from there.
+    pub index: u32,
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.origin, self.index)
+    }
+}
+
+impl fmt::Debug for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.origin.short(), self.index)
+    }
+}
+
+/// What the chain must know of a transaction of an application. Its canonical bytes are its borsh encoding: no maps, nothing skipped.
+pub trait ApplicationTransaction:
+    BorshSerialize + BorshDeserialize + Clone + fmt::Debug + PartialEq + Send + Sync + 'static
+{
+    /// Its name. It must not cover signatures that another than their author could change.
+    fn id(&self) -> TxId {
+        TxId(Hash::of(Domain::TransactionId, &encode(self)))
+    }
+
+    /// What it consumes: it conflicts with every other transaction that consumes one of these.
+    fn consumes(&self) -> Vec<Resource> {
+        Vec::new()
+    }
+
+    /// What others can consume once it is decided. Those depend on it.
+    fn produces(&self, _id: TxId) -> Vec<Resource> {
+        Vec::new()
+    }
+
+    /// Signatures to be verified.
+    fn signed_items(&self) -> Vec<SignedItem> {
+        Vec::new()
+    }
+
+    /// How many they are.
+    fn signature_count(&self) -> usize {
+        self.signed_items().len()
+    }
+}
+
+/// What is known of a transaction without its application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionFacts {
+    /// Its name.
+    pub id: TxId,
+    /// Its name with exactly these signatures.
+    pub full_id: TxFullId,
+    /// Length of its canonical bytes.
+    pub size_bytes: usize,
+    /// How many signatures it has.
+    pub signatures: usize,
+    /// What it consumes.
+    pub consumes: Box<[Resource]>,
+    /// What it produces.
+    pub produces: Box<[Resource]>,
+}
+
+impl TransactionFacts {
+    /// Of a transaction and its canonical bytes.
+    pub fn of<T: ApplicationTransaction>(transaction: &T, bytes: &[u8]) -> Self {
+        let id = transaction.id();
+        Self {
+            id,
+            full_id: TxFullId(Hash::of(Domain::TransactionFullId, bytes)),
+            size_bytes: bytes.len(),
+            signatures: transaction.signature_count(),
+            consumes: transaction.consumes().into(),
+            produces: transaction.produces(id).into(),
+        }
+    }
+}
+
+/// A transaction that is not decided, as pool and peers carry it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolTransaction {
+    /// Its canonical bytes.
+    pub bytes: Bytes,
+    /// What is known of it.
+    pub facts: TransactionFacts,
+}
+
+impl PoolTransaction {
+    /// Of an application's transaction.
+    pub fn of<T: ApplicationTransaction>(transaction: &T) -> Self {
+        let bytes = Bytes::from(encode(transaction).into_boxed_slice());
+        Self { facts: TransactionFacts::of(transaction, &bytes), bytes }
+    }
+
+    /// Reads one from its canonical bytes.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the bytes are not one.
+    pub fn parse<T: ApplicationTransaction>(bytes: Bytes) -> Result<Self, DecodeError> {
+        let transaction: T = decode(&bytes)?;
+        Ok(Self { facts: TransactionFacts::of(&transaction, &bytes), bytes })
+    }
+}
+
+/// Transactions that wait, for a check of one that depends on them.
+pub trait Pending {
+    /// The canonical bytes of the one that produces this.
+    fn producer(&self, of: &Resource) -> Option<Bytes>;
+}
+
+/// A checked transaction.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// What it pays.
+    pub fee: Amount,
+    /// Its signatures, still to be verified.
+    pub signed_items: Vec<SignedItem>,
+}
+
+/// Seam: what a pool must ask about transactions of whatever application, at the newest tip. Implemented by [`crate::ChainReader`].
+pub trait TransactionRules: Send + Sync {
+    /// Reads a transaction from its canonical bytes.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the bytes are not one.
+    fn parse(&self, bytes: Bytes) -> Result<PoolTransaction, DecodeError>;
+
+    /// Everything but signatures, and whether what it consumes is there.
+    ///
+    /// # Errors
+    /// [`CheckError`].
+    fn check(&self, transaction: &PoolTransaction, pending: &dyn Pending) -> Result<Checked, CheckError>;
+
+    /// Whether what a transaction would consume is there.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn is_available(&self, resource: &Resource) -> Result<bool, ReadError>;
+
+    /// Whether a transaction is in a final block.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn is_confirmed(&self, id: &TxId) -> Result<bool, ReadError>;
+}
+
+/// A transaction and where its canonical bytes are.
+type Placed<T> = (T, Range<usize>);
+
+/// The transactions that these bytes begin with, and where their list ends. `None` when they begin with no list of them.
+fn read_list<T: BorshDeserialize>(bytes: &[u8]) -> Option<(Vec<Placed<T>>, usize)> {
+    let mut rest = bytes;
+    let count = u32::deserialize_reader(&mut rest).ok()?;
+    let mut transactions = Vec::new();
+    for _ in 0..count {
+        let start = bytes.len() - rest.len();
+        let transaction = T::deserialize_reader(&mut rest).ok()?;
+        let end = bytes.len() - rest.len();
+        // One without bytes would let a few bytes claim four billion of them.
+        if end == start {
+            return None;
+        }
+        transactions.push((transaction, start..end));
+    }
+    Some((transactions, bytes.len() - rest.len()))
+}
+
+/// The transactions of a payload, each with where its canonical bytes are. `None` when the payload is no list of them.
+pub(crate) fn split<T: BorshDeserialize>(payload: &BlockPayload) -> Option<Vec<Placed<T>>> {
+    let (transactions, end) = read_list(&payload.0)?;
+    (end == payload.0.len()).then_some(transactions)
+}
+
+/// What is known of the transactions of a payload.
+pub(crate) fn facts_of<T: ApplicationTransaction>(payload: &BlockPayload) -> Option<Vec<TransactionFacts>> {
+    let facts = |(transaction, range): Placed<T>| Some(TransactionFacts::of(&transaction, payload.0.get(range)?));
+    split(payload)?.into_iter().map(facts).collect()
+}
+
+/// The transactions of a payload.
+///
+/// # Errors
+/// [`DecodeError`] when the payload is no list of them.
+pub fn transactions<T: ApplicationTransaction>(payload: &BlockPayload) -> Result<Vec<T>, DecodeError> {
+    decode(&payload.0)
+}
+
+/// The payload of these transactions.
+pub fn payload<T: ApplicationTransaction>(transactions: &[T]) -> BlockPayload {
+    BlockPayload(encode(&transactions))
+}
+
+/// The payload of transactions that are given as their canonical bytes.
+pub(crate) fn join<'a>(count: usize, transactions: impl Iterator<Item = &'a Bytes>) -> io::Result<BlockPayload> {
+    let mut bytes = Vec::new();
+    u32::try_from(count).map_err(io::Error::other)?.serialize(&mut bytes)?;
+    transactions.for_each(|transaction| bytes.extend_from_slice(transaction));
+    Ok(BlockPayload(bytes))
+}
+
+/// How the payloads of an application are read without it.
+pub const fn payload_format<T: ApplicationTransaction>() -> PayloadFormat {
+    PayloadFormat { root: payload_root::<T>, length: |bytes| read_list::<T>(bytes).map(|(_, end)| end) }
+}
+
+/// Root (RFC 6962 shape) of the full ids of a payload's transactions.
+fn payload_root<T: ApplicationTransaction>(payload: &BlockPayload) -> Option<Hash> {
+    let full_id = |(_, range): &Placed<T>| Some(Hash::of(Domain::TransactionFullId, payload.0.get(range.clone())?));
+    let full_ids: Option<Vec<Hash>> = split::<T>(payload)?.iter().map(full_id).collect();
+    Some(merkle::root(&full_ids?))
+}

@@ -1,0 +1,177 @@
+//! Payments as an application of the chain.
+
+use crate::check::{TransactionError, check_transaction};
+use crate::delta::OutputChanges;
+use crate::error::{LedgerOpenError, SupplyError};
+use crate::genesis::{Genesis, GenesisError};
+use crate::queries::{LedgerQueries as _, LedgerQuery};
+use crate::recent::Recent;
+use crate::state::{OutputEntry, Totals, output_key, owner, owner_key};
+use crate::tables::{OUTPUTS, OUTPUTS_BY_KEY};
+use crate::transaction::{OutPoint, Transaction, TxOutput};
+use std::sync::Arc;
+use timed_chain::{
+    Application, ApplyError, Chain, ChainGenesis, ChainReader, CheckError, Layer, Pending, QueryError, ReadError,
+    Refusal, Resource, StateView, Store, StoreBatch, Table, TransactionFacts, Work,
+};
+use timed_primitives::{Amount, Disk, Hash, Height, ValidatorSet, decode, encode};
+
+/// Payments: unspent outputs, and transactions that spend them.
+pub struct PaymentApplication {
+    genesis: Arc<Genesis>,
+    chain: ChainGenesis,
+    /// All money there is.
+    supply: Amount,
+    validators: ValidatorSet,
+    pub(crate) recent: Recent,
+}
+
+/// The chain of payments: its one writer.
+pub type Ledger = Chain<PaymentApplication>;
+/// Its readers; [`crate::LedgerQueries`] asks about money.
+pub type LedgerReader = ChainReader<PaymentApplication>;
+/// Its state at one tip.
+pub type LedgerView = StateView<PaymentApplication>;
+
+/// Opens the ledger of a genesis: see [`Chain::open`].
+///
+/// # Errors
+/// [`LedgerOpenError`] says what is at fault, where, and what to do.
+pub fn open(genesis: Genesis, disk: &dyn Disk, store: Arc<dyn Store>) -> Result<Ledger, LedgerOpenError> {
+    Ok(Chain::open(PaymentApplication::new(genesis)?, disk, store)?)
+}
+
+impl PaymentApplication {
+    /// Of a genesis.
+    ///
+    /// # Errors
+    /// [`GenesisError`] when it is not valid.
+    pub fn new(genesis: Genesis) -> Result<Self, GenesisError> {
+        genesis.validate()?;
+        let (chain, supply, validators) = (genesis.chain(), genesis.supply()?, genesis.validator_set()?);
+        Ok(Self { genesis: Arc::new(genesis), chain, supply, validators, recent: Recent::default() })
+    }
+
+    /// How it started.
+    pub const fn genesis(&self) -> &Arc<Genesis> {
+        &self.genesis
+    }
+
+    /// The output, made by a block or by a transaction that waits.
+    fn output(view: &LedgerView, outpoint: &OutPoint, pending: &dyn Pending) -> Result<Option<TxOutput>, ReadError> {
+        if let Some(bytes) = pending.producer(&outpoint.resource()) {
+            let index = usize::try_from(outpoint.index).unwrap_or(usize::MAX);
+            let producer: Option<Transaction> = decode(&bytes).ok();
+            return Ok(producer.and_then(|producer| producer.body.outputs.get(index).copied()));
+        }
+        Ok(view.output(outpoint)?.map(|entry| entry.output))
+    }
+}
+
+impl Application for PaymentApplication {
+    type Transaction = Transaction;
+    type State = Totals;
+    type Changes = OutputChanges;
+
+    const TABLES: &'static [Table] = &[OUTPUTS, OUTPUTS_BY_KEY];
+
+    fn genesis(&self) -> &ChainGenesis {
+        &self.chain
+    }
+
+    fn genesis_state(&self, batch: &mut StoreBatch) -> Totals {
+        for (outpoint, output) in self.genesis.unspent() {
+            put_output(batch, &outpoint, &OutputEntry { output, height: Height::GENESIS });
+        }
+        Totals::genesis(&self.genesis, self.supply)
+    }
+
+    /// In this version the same for all heights.
+    fn validators(&self, _state: &Totals, _height: Height) -> ValidatorSet {
+        self.validators.clone()
+    }
+
+    fn commitment(&self, state: &Totals, height: Height) -> Hash {
+        state.commitment(height)
+    }
+
+    fn apply(
+        &self,
+        view: &LedgerView,
+        work: &mut Work<Self>,
+        transaction: &Transaction,
+        facts: &TransactionFacts,
+    ) -> Result<(), ApplyError> {
+        work.changes.apply(view, (self.genesis.chain_id, &self.genesis.parameters), transaction, facts)
+    }
+
+    fn finish(&self, _view: &LedgerView, mut work: Work<Self>) -> Result<(Totals, OutputChanges), Refusal> {
+        work.changes.finish();
+        let before = work.state.supply();
+        let after = work.state.after(work.block.height, &work.changes);
+        let impossible = |supply: crate::Supply| {
+            Refusal::new(SupplyError { unspent: supply.unspent, fees: supply.fees, supply: self.supply })
+        };
+        let after = after.ok_or_else(|| impossible(before))?;
+        if self.is_sound(&after) { Ok((after, work.changes)) } else { Err(impossible(after.supply())) }
+    }
+
+    fn is_sound(&self, state: &Totals) -> bool {
+        state.unspent.plus(state.fees) == Some(self.supply)
+    }
+
+    fn changes_len(changes: &OutputChanges) -> usize {
+        changes.len()
+    }
+
+    fn write_changes(&self, layer: &Layer<Self>, batch: &mut StoreBatch) {
+        for (outpoint, entry) in &layer.changes().spent {
+            batch.delete(OUTPUTS, output_key(outpoint));
+            batch.delete(OUTPUTS_BY_KEY, owner_key(&owner(&entry.output.lock), outpoint));
+        }
+        for (outpoint, output) in &layer.changes().created {
+            put_output(batch, outpoint, &OutputEntry { output: *output, height: layer.height() });
+        }
+    }
+
+    fn on_stored(&self, layers: &[Arc<Layer<Self>>]) {
+        self.recent.absorb(layers);
+    }
+
+    fn check(
+        &self,
+        view: &LedgerView,
+        transaction: &Transaction,
+        facts: &TransactionFacts,
+        pending: &dyn Pending,
+    ) -> Result<Amount, CheckError> {
+        let mut spent = Vec::with_capacity(transaction.body.inputs.len());
+        for input in &transaction.body.inputs {
+            let output = Self::output(view, &input.previous, pending)?;
+            spent.push(output.ok_or_else(|| CheckError::Missing(input.previous.resource()))?);
+        }
+        let (chain_id, parameters) = (self.genesis.chain_id, &self.genesis.parameters);
+        let refused = |error: TransactionError| CheckError::Refused(Refusal::new(error));
+        check_transaction(transaction, facts.size_bytes, chain_id, parameters, &spent).map_err(refused)
+    }
+
+    fn is_available(&self, view: &LedgerView, resource: &Resource) -> Result<bool, ReadError> {
+        Ok(view.output(&OutPoint::from(*resource))?.is_some())
+    }
+
+    fn query(&self, view: &LedgerView, request: &[u8]) -> Result<Vec<u8>, QueryError> {
+        match decode(request).map_err(|_| QueryError::Unknown)? {
+            LedgerQuery::Balance(key) => {
+                let outputs = view.outputs_of(&key, None, usize::MAX)?;
+                Ok(encode(&Amount::sum(outputs.iter().map(|(_, entry)| entry.output.amount)).unwrap_or_default()))
+            }
+            LedgerQuery::Supply => Ok(encode(&view.supply())),
+        }
+    }
+}
+
+/// Writes an unspent output into both tables.
+fn put_output(batch: &mut StoreBatch, outpoint: &OutPoint, entry: &OutputEntry) {
+    batch.put(OUTPUTS, output_key(outpoint), encode(entry));
+    batch.put(OUTPUTS_BY_KEY, owner_key(&owner(&entry.output.lock), outpoint), encode(entry));
+}
