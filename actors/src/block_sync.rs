@@ -372,7 +372,7 @@ impl Handler<Wanted> for BlockSyncActor {
 impl Handler<Committed> for BlockSyncActor {
     type Result = ();
 
-    fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
+    fn handle(&mut self, Committed(committed): Committed, ctx: &mut Self::Context) {
         let height = committed.block.height();
         let actions = self.sync.on_committed(self.clock.now(), height);
         self.carry_out(actions, ctx);

@@ -365,7 +365,7 @@ impl Handler<PayloadWaiting> for ConsensusActor {
 impl Handler<Committed> for ConsensusActor {
     type Result = ();
 
-    fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
+    fn handle(&mut self, Committed(committed): Committed, ctx: &mut Self::Context) {
         let height = committed.block.height();
         // What waited may be in this block; the mempool says again what still waits.
         self.feed(Input::PayloadWaiting(Payload::Nothing), ctx);

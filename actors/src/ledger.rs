@@ -60,14 +60,7 @@ pub struct CommitMany(pub Vec<(Arc<Block>, CommitCertificate)>);
 /// A block is final on this node.
 #[derive(Clone, Message)]
 #[rtype(result = "()")]
-pub struct Committed {
-    /// The block.
-    pub block: Arc<Block>,
-    /// Its transactions.
-    pub transactions: Arc<[TransactionFacts]>,
-    /// Why it is final.
-    pub certificate: Arc<CommitCertificate>,
-}
+pub struct Committed(pub CommittedBlock);
 
 /// Adds a listener to [`Committed`].
 #[derive(Message)]
@@ -124,8 +117,7 @@ impl LedgerActor {
                     let (height, transactions) = (one.block.height(), one.transactions.len());
                     info!(%height, block = one.id.short(), transactions, round = %one.certificate.round, "block final");
                     self.tip.send_replace(TipSeen { height, id: one.id });
-                    let CommittedBlock { block, transactions, certificate, .. } = one;
-                    let committed = Committed { block, transactions, certificate };
+                    let committed = Committed(one);
                     for subscriber in &self.subscribers {
                         subscriber.do_send(committed.clone());
                     }

@@ -417,7 +417,7 @@ impl Handler<Revalidate> for MempoolActor {
 impl Handler<Committed> for MempoolActor {
     type Result = ();
 
-    fn handle(&mut self, committed: Committed, ctx: &mut Self::Context) {
+    fn handle(&mut self, Committed(committed): Committed, ctx: &mut Self::Context) {
         self.threads.occupy(Work::Remove(committed.transactions.len()), ctx);
         self.begin_commit(committed, ctx);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use timed_peer::addresses::KeptAddress;
 use timed_peer::{EndReason, Offence};
 use timed_primitives::{Height, PublicKey, ValidatorSet};
-use timed_wire::{BlockSyncMessage, ConsensusMessage, MempoolMessage, Message};
+use timed_wire::{ApplicationMessage, BlockSyncMessage, ConsensusMessage, MempoolMessage, Message};
 use tokio::sync::mpsc;
 
 /// A peer's message for an actor. While the actor holds it, it counts against what the peer may have waiting there.
@@ -40,6 +40,8 @@ pub struct Inboxes {
     pub mempool: mpsc::Sender<Inbound<MempoolMessage>>,
     /// Decided blocks. Bounded by what was asked for.
     pub block_sync: mpsc::Sender<Inbound<BlockSyncMessage>>,
+    /// Messages of an application of its own. What is dropped is lost.
+    pub application: mpsc::Sender<Inbound<ApplicationMessage>>,
 }
 
 /// The actors' ends of [`Inboxes`].
@@ -51,6 +53,8 @@ pub struct Outlets {
     pub mempool: mpsc::Receiver<Inbound<MempoolMessage>>,
     /// For block sync.
     pub block_sync: mpsc::Receiver<Inbound<BlockSyncMessage>>,
+    /// For an application of its own, if there is one.
+    pub application: mpsc::Receiver<Inbound<ApplicationMessage>>,
 }
 
 /// Messages that wait for one actor, of all peers together. The bytes are bounded per peer.
@@ -62,8 +66,14 @@ impl Inboxes {
         let (consensus, for_consensus) = mpsc::channel(INBOX_MESSAGES_MAX);
         let (mempool, for_mempool) = mpsc::channel(INBOX_MESSAGES_MAX);
         let (block_sync, for_block_sync) = mpsc::channel(INBOX_MESSAGES_MAX);
-        let outlets = Outlets { consensus: for_consensus, mempool: for_mempool, block_sync: for_block_sync };
-        (Self { consensus, mempool, block_sync }, outlets)
+        let (application, for_application) = mpsc::channel(INBOX_MESSAGES_MAX);
+        let outlets = Outlets {
+            consensus: for_consensus,
+            mempool: for_mempool,
+            block_sync: for_block_sync,
+            application: for_application,
+        };
+        (Self { consensus, mempool, block_sync, application }, outlets)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::consensus::{ConsensusActor, ConsensusParts};
 use crate::fatal::{FatalHandle, FatalReporter};
 use crate::ledger::{self, FlushNow, LedgerActor, TipSeen};
 use crate::mempool::{self, CloseAndKeep, MempoolActor, MempoolParts, MempoolStatus, Submissions};
-use crate::messages::{Inboxes, PeerListener, StopPeers, SubscribeClock, SubscribePeers};
+use crate::messages::{Inbound, Inboxes, PeerListener, StopPeers, SubscribeClock, SubscribePeers};
 use crate::network::NetworkHandle;
 use crate::peer_manager::{PeerManager, PeerManagerParts, PeersConfig, PeersView};
 use crate::pulse::{Component, Pulses};
@@ -21,7 +21,8 @@ use timed_consensus::leaders::MEMORY_HEIGHTS;
 use timed_consensus::{ChainStart, Consensus, ConsensusStatus, CoreConfig, CoreOpenError, LeaderRecord};
 use timed_mempool::{KeptContents, PoolFile, PoolLimits};
 use timed_primitives::{Clock, Disk, Height, PublicKey, SecretKey};
-use tokio::sync::watch;
+use timed_wire::ApplicationMessage;
+use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 /// How long a stop waits for the mempool's file: a disk that hangs holds nobody longer.
@@ -89,6 +90,8 @@ pub struct NodeParts {
     pub threads: Threads,
     /// Ends the process.
     pub fatal: FatalReporter,
+    /// Gets messages of an application of its own from peers; `None` when it has none.
+    pub application: Option<mpsc::Sender<Inbound<ApplicationMessage>>>,
 }
 
 /// A running node, for those who ask it: addresses to ask, watches to read. Cheap to clone.
@@ -170,7 +173,10 @@ impl Handles {
 pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
     let NodeParts { threads, clock, fatal, .. } = &parts;
     let (threads, clock, fatal) = (threads.clone(), clock.clone(), fatal.clone());
-    let (inboxes, outlets) = Inboxes::bounded();
+    let (mut inboxes, outlets) = Inboxes::bounded();
+    if let Some(application) = parts.application {
+        inboxes.application = application;
+    }
     let (peers_sender, peers) = watch::channel(Arc::<PeersView>::default());
     let (mempool_sender, mempool_status) = watch::channel(None);
     let (consensus_sender, consensus_status) = watch::channel(None);

@@ -306,6 +306,7 @@ impl PeerActor {
             Message::Control(message) => return self.on_control(message, ctx),
             Message::Consensus(message) => (self.router.consensus(message, bytes), InboundChannel::Consensus),
             Message::Mempool(message) => (self.router.mempool(message, bytes), InboundChannel::Mempool),
+            Message::Application(message) => (self.router.application(message, bytes), InboundChannel::Application),
             Message::BlockSync(message) => {
                 if let BlockSyncMessage::Status { height, .. } = message {
                     self.stats.lock().height = height;
@@ -320,9 +321,7 @@ impl PeerActor {
         match delivery {
             (DeliveryOutcome::Delivered, _) => {}
             (DeliveryOutcome::Unasked, _) => self.stats.lock().tally.dropped.unasked += 1,
-            (DeliveryOutcome::Full, InboundChannel::Consensus) => self.stats.lock().tally.dropped.consensus += 1,
-            (DeliveryOutcome::Full, InboundChannel::Mempool) => self.stats.lock().tally.dropped.mempool += 1,
-            (DeliveryOutcome::Full, InboundChannel::BlockSync) => self.stats.lock().tally.dropped.block_sync += 1,
+            (DeliveryOutcome::Full, channel) => *self.stats.lock().tally.dropped.of(channel) += 1,
         }
     }
 

@@ -1,10 +1,10 @@
 //! Work that grows with the block or the pool, done in parts, so that nothing else waits for all of it.
 
 use super::MempoolActor;
-use crate::ledger::Committed;
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use timed_chain::CommittedBlock;
 use timed_chain::TransactionFacts;
 use timed_mempool::Admission;
 use timed_primitives::{Height, Instant, TxId};
@@ -42,8 +42,8 @@ impl Jobs {
 
 impl MempoolActor {
     /// A block is applied on the chain.
-    pub(super) fn begin_commit(&mut self, committed: Committed, ctx: &mut Context<Self>) {
-        let Committed { block, transactions, .. } = committed;
+    pub(super) fn begin_commit(&mut self, committed: CommittedBlock, ctx: &mut Context<Self>) {
+        let CommittedBlock { block, transactions, .. } = committed;
         let height = block.height();
         self.pool.begin_commit(height);
         self.pool.on_decided(block.id());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use timed_primitives::PublicKey;
-use timed_wire::{BlockSyncMessage, ConsensusMessage, MempoolMessage};
+use timed_wire::{ApplicationMessage, BlockSyncMessage, ConsensusMessage, MempoolMessage};
 use tokio::sync::mpsc;
 
 /// What one peer may have waiting for one actor.
@@ -22,6 +22,8 @@ const CONSENSUS: Allowance = Allowance { messages: 1024, bytes: 5 * 1024 * 1024 
 const MEMPOOL: Allowance = Allowance { messages: 256, bytes: 3 * 1024 * 1024 };
 /// What a window of sync asks one peer for at a time; a single reply always fits.
 const BLOCK_SYNC: Allowance = Allowance { messages: 256, bytes: 16 * 1024 * 1024 };
+/// Messages of an application of its own: a burst of small ones, or some dozens of the largest.
+const APPLICATION: Allowance = Allowance { messages: 256, bytes: 2 * 1024 * 1024 };
 /// Requests for blocks that may be unanswered; the oldest is forgotten at the bound.
 const REQUESTS_MAX: usize = 64;
 
@@ -71,6 +73,7 @@ pub(super) enum InboundChannel {
     Consensus,
     Mempool,
     BlockSync,
+    Application,
 }
 
 /// What became of a message.
@@ -93,6 +96,7 @@ pub(crate) struct InboundRouter {
     consensus: Arc<Meter>,
     mempool: Arc<Meter>,
     block_sync: Arc<Meter>,
+    application: Arc<Meter>,
 }
 
 impl InboundRouter {
@@ -103,6 +107,7 @@ impl InboundRouter {
             consensus: Meter::new(CONSENSUS),
             mempool: Meter::new(MEMPOOL),
             block_sync: Meter::new(BLOCK_SYNC),
+            application: Meter::new(APPLICATION),
         }
     }
 
@@ -116,6 +121,10 @@ impl InboundRouter {
 
     pub(crate) fn block_sync(&self, message: BlockSyncMessage, bytes: usize) -> DeliveryOutcome {
         deliver(&self.inboxes.block_sync, &self.block_sync, self.peer, message, bytes)
+    }
+
+    pub(crate) fn application(&self, message: ApplicationMessage, bytes: usize) -> DeliveryOutcome {
+        deliver(&self.inboxes.application, &self.application, self.peer, message, bytes)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is known of a session for onlookers, and what remains of it after its end.
 
+use super::inbound_router::InboundChannel;
 use crate::histogram::Histogram;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -44,6 +45,8 @@ pub struct DroppedMessages {
     pub mempool: u64,
     /// For block sync: too many waiting.
     pub block_sync: u64,
+    /// For an application of its own: too many waiting, or nobody listens.
+    pub application: u64,
     /// Replies that were not asked for.
     pub unasked: u64,
     /// Of kinds we do not know.
@@ -54,21 +57,33 @@ pub struct DroppedMessages {
 
 impl DroppedMessages {
     /// Each count with its name for logs and metric labels.
-    pub const fn named(&self) -> [(&'static str, u64); 6] {
+    pub const fn named(&self) -> [(&'static str, u64); 7] {
         [
             ("consensus", self.consensus),
             ("mempool", self.mempool),
             ("block_sync", self.block_sync),
+            ("application", self.application),
             ("unasked", self.unasked),
             ("unknown", self.unknown),
             ("pings", self.pings),
         ]
     }
 
+    /// Those of which too many waited for a channel.
+    pub(super) const fn of(&mut self, channel: InboundChannel) -> &mut u64 {
+        match channel {
+            InboundChannel::Consensus => &mut self.consensus,
+            InboundChannel::Mempool => &mut self.mempool,
+            InboundChannel::BlockSync => &mut self.block_sync,
+            InboundChannel::Application => &mut self.application,
+        }
+    }
+
     const fn add(&mut self, other: Self) {
         self.consensus += other.consensus;
         self.mempool += other.mempool;
         self.block_sync += other.block_sync;
+        self.application += other.application;
         self.unasked += other.unasked;
         self.unknown += other.unknown;
         self.pings += other.pings;

@@ -45,6 +45,7 @@ async fn send_all_kinds(from: &Node, to_id: u64, to: &mut Node) -> BTreeSet<Kind
     arrived.extend(drain(&mut to.outlets.consensus).into_iter().map(|i| Message::Consensus(i.message)));
     arrived.extend(drain(&mut to.outlets.mempool).into_iter().map(|i| Message::Mempool(i.message)));
     arrived.extend(drain(&mut to.outlets.block_sync).into_iter().map(|i| Message::BlockSync(i.message)));
+    arrived.extend(drain(&mut to.outlets.application).into_iter().map(|i| Message::Application(i.message)));
     for message in &all {
         assert!(arrived.contains(message), "{} did not arrive", message.kind().name());
     }

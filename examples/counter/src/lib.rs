@@ -7,7 +7,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::BTreeMap;
 use timed_chain::{
     Application, ApplicationTransaction, ApplyError, ChainGenesis, QueryError, ReadError, Resource, StateView,
-    StoreBatch, TransactionFacts, Work,
+    StoreBatch, TransactionFacts, WorkingState,
 };
 use timed_primitives::{
     ChainId, Domain, Hash, Height, PublicKey, SecretKey, Signature, SignedItem, TxId, UnixTime, ValidatorSet, decode,
@@ -19,7 +19,7 @@ use timed_primitives::{
 pub struct Add {
     /// What is added.
     pub body: AddBody,
-    /// By its key, over [`AddBody::message`].
+    /// By its key, over the hash of the body.
     pub signature: Signature,
 }
 
@@ -157,7 +157,7 @@ impl Application for Counter {
     fn apply(
         &self,
         _view: &StateView<Self>,
-        work: &mut Work<Self>,
+        work: &mut WorkingState<Self>,
         transaction: &Add,
         _facts: &TransactionFacts,
     ) -> Result<(), ApplyError> {

@@ -64,6 +64,7 @@ fn start(id: u64, folder: &Path, listener: Box<dyn Listener>, peers: &[SocketAdd
         |address: &SocketAddr| ConfiguredPeer { address: address.to_string(), key: None, is_validator: true };
     let threads = Threads::arbiters().unwrap();
     let handles = timed_actors::start(NodeParts {
+        application: None,
         files,
         peers: PeersConfig {
             book: BookConfig::new(local.key, true),

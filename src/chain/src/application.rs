@@ -138,7 +138,7 @@ pub struct BlockContext {
 }
 
 /// What the transactions of a block under way have done so far.
-pub struct Work<A: Application> {
+pub struct WorkingState<A: Application> {
     /// The block.
     pub block: BlockContext,
     /// The state; that of the parent at first.
@@ -188,7 +188,7 @@ pub trait Application: Send + Sync + Sized + 'static {
     fn apply(
         &self,
         view: &StateView<Self>,
-        work: &mut Work<Self>,
+        work: &mut WorkingState<Self>,
         transaction: &Self::Transaction,
         facts: &TransactionFacts,
     ) -> Result<(), ApplyError>;
@@ -197,7 +197,11 @@ pub trait Application: Send + Sync + Sized + 'static {
     ///
     /// # Errors
     /// When that state is impossible: the block is not valid.
-    fn finish(&self, _view: &StateView<Self>, work: Work<Self>) -> Result<(Self::State, Self::Changes), Refusal> {
+    fn finish(
+        &self,
+        _view: &StateView<Self>,
+        work: WorkingState<Self>,
+    ) -> Result<(Self::State, Self::Changes), Refusal> {
         Ok((work.state, work.changes))
     }
 
@@ -243,7 +247,7 @@ pub trait Application: Send + Sync + Sized + 'static {
             let tip = view.tip();
             // Nobody has proposed the next block.
             let block = BlockContext { height: tip.height.next(), time: tip.time, proposer: PublicKey([0; 32]) };
-            let mut work = Work { block, state: view.state().clone(), changes: Self::Changes::default() };
+            let mut work = WorkingState { block, state: view.state().clone(), changes: Self::Changes::default() };
             self.apply(view, &mut work, transaction, facts)?;
         }
         Ok(Amount::ZERO)

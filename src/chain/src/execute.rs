@@ -1,6 +1,6 @@
 //! Validating and making blocks: both apply transactions to the state at the tip, by the same function of the application.
 
-use crate::application::{Application, ApplyError, BlockContext, Refusal, Work};
+use crate::application::{Application, ApplyError, BlockContext, Refusal, WorkingState};
 use crate::check_block::{
     BlockError, Context, certificate_hash, check_header, check_size, check_transaction_root, no_evidence,
     size_without_payload,
@@ -88,15 +88,15 @@ pub struct Assembled {
 }
 
 /// What a block has done so far.
-struct Progress<A: Application> {
-    work: Work<A>,
+struct Execution<A: Application> {
+    work: WorkingState<A>,
     transactions: Vec<TransactionFacts>,
     positions: BTreeMap<TxId, u32>,
 }
 
-impl<A: Application> Progress<A> {
+impl<A: Application> Execution<A> {
     fn new(view: &StateView<A>, block: BlockContext) -> Self {
-        let work = Work { block, state: view.state().clone(), changes: A::Changes::default() };
+        let work = WorkingState { block, state: view.state().clone(), changes: A::Changes::default() };
         Self { work, transactions: Vec::new(), positions: BTreeMap::new() }
     }
 
@@ -166,20 +166,20 @@ pub(crate) fn validate<A: Application>(
         })
         .collect();
     check_transaction_root(header, merkle::root(&facts.iter().map(|facts| facts.full_id.0).collect::<Vec<_>>()))?;
-    let mut progress = Progress::new(view, BlockContext { height, time: header.time, proposer: header.proposer });
+    let mut execution = Execution::new(view, BlockContext { height, time: header.time, proposer: header.proposer });
     for (index, ((transaction, _), facts)) in split.iter().zip(facts).enumerate() {
         let txid = facts.id;
-        progress.apply(view, transaction, facts).map_err(|error| match error {
+        execution.apply(view, transaction, facts).map_err(|error| match error {
             ExecutionError::Fault(reason) => BlockError::Transaction { index, txid, reason }.into(),
             ExecutionError::Read(error) => ValidationError::Read(error),
         })?;
     }
     if let Signatures::Check(verified) = signatures {
         let transactions: Vec<_> =
-            split.iter().map(|(transaction, _)| transaction).zip(&progress.transactions).collect();
+            split.iter().map(|(transaction, _)| transaction).zip(&execution.transactions).collect();
         check_signatures(&transactions, verified)?;
     }
-    let mut effects = progress.finish(view).map_err(BlockError::State)?;
+    let mut effects = execution.finish(view).map_err(BlockError::State)?;
     let ours = view.application().commitment(&effects.state.application, height);
     let theirs = header.state_commitment;
     if ours != theirs && !is_planted(Bug::StateCommitmentUnchecked) {
@@ -220,10 +220,10 @@ pub(crate) fn assemble<A: Application>(
     // The payload of no transactions is the length of their list.
     let empty = size_without_payload(&header, draft.parent_certificate.as_ref()) + 4;
     let mut room = usize::try_from(genesis.block_bytes_max).unwrap_or(usize::MAX).saturating_sub(empty);
-    let mut progress = Progress::new(view, BlockContext { height, time: header.time, proposer: header.proposer });
+    let mut execution = Execution::new(view, BlockContext { height, time: header.time, proposer: header.proposer });
     let (mut taken, mut left_out) = (Vec::new(), Vec::new());
     for candidate in &draft.transactions {
-        match take(view, &mut progress, candidate, room, verified) {
+        match take(view, &mut execution, candidate, room, verified) {
             Ok(()) => {
                 room -= candidate.facts.size_bytes;
                 taken.push(&candidate.bytes);
@@ -233,8 +233,8 @@ pub(crate) fn assemble<A: Application>(
         }
     }
     let broken = |reason| AssembleError::BrokenState { height, reason };
-    header.tx_root = merkle::root(&progress.full_ids());
-    let mut effects = progress.finish(view).map_err(broken)?;
+    header.tx_root = merkle::root(&execution.full_ids());
+    let mut effects = execution.finish(view).map_err(broken)?;
     header.state_commitment = view.application().commitment(&effects.state.application, height);
     let payload = join(taken.len(), taken.into_iter()).map_err(|error| broken(Refusal::new(error)))?;
     let block = Arc::new(Block { header, parent_certificate: draft.parent_certificate, payload });
@@ -248,7 +248,7 @@ pub(crate) fn assemble<A: Application>(
 /// Applies a candidate, if it fits into `room` and its signatures are good.
 fn take<A: Application>(
     view: &StateView<A>,
-    progress: &mut Progress<A>,
+    execution: &mut Execution<A>,
     candidate: &PoolTransaction,
     room: usize,
     verified: &VerifiedSignatures,
@@ -262,7 +262,7 @@ fn take<A: Application>(
     if let Some(index) = bad_signature(&transaction, &candidate.facts, verified) {
         return Err(ExecutionError::Fault(TransactionFault::BadSignature { index }));
     }
-    progress.apply(view, &transaction, candidate.facts.clone())
+    execution.apply(view, &transaction, candidate.facts.clone())
 }
 
 fn header<A: Application>(view: &StateView<A>, draft: &Draft) -> Header {

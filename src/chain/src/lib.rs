@@ -34,7 +34,8 @@ mod verified;
 mod writer;
 
 pub use application::{
-    Application, ApplyError, BLOCK_BYTES_LIMIT, BlockContext, ChainGenesis, CheckError, QueryError, Refusal, Work,
+    Application, ApplyError, BLOCK_BYTES_LIMIT, BlockContext, ChainGenesis, CheckError, QueryError, Refusal,
+    WorkingState,
 };
 pub use block_log::{Damage, DecidedBytes, FILE as BLOCK_LOG_FILE, LogError};
 pub use chain::{Chain, CommittedBlock};

@@ -12,7 +12,7 @@ use crate::transaction::{OutPoint, Transaction, TxOutput};
 use std::sync::Arc;
 use timed_chain::{
     Application, ApplyError, Chain, ChainGenesis, ChainReader, CheckError, Layer, Pending, QueryError, ReadError,
-    Refusal, Resource, StateView, Store, StoreBatch, Table, TransactionFacts, Work,
+    Refusal, Resource, StateView, Store, StoreBatch, Table, TransactionFacts, WorkingState,
 };
 use timed_primitives::{Amount, Disk, Hash, Height, ValidatorSet, decode, encode};
 
@@ -98,14 +98,14 @@ impl Application for PaymentApplication {
     fn apply(
         &self,
         view: &LedgerView,
-        work: &mut Work<Self>,
+        work: &mut WorkingState<Self>,
         transaction: &Transaction,
         facts: &TransactionFacts,
     ) -> Result<(), ApplyError> {
         work.changes.apply(view, (self.genesis.chain_id, &self.genesis.parameters), transaction, facts)
     }
 
-    fn finish(&self, _view: &LedgerView, mut work: Work<Self>) -> Result<(Totals, OutputChanges), Refusal> {
+    fn finish(&self, _view: &LedgerView, mut work: WorkingState<Self>) -> Result<(Totals, OutputChanges), Refusal> {
         work.changes.finish();
         let before = work.state.supply();
         let after = work.state.after(work.block.height, &work.changes);

@@ -36,12 +36,12 @@ pub struct Clients {
     in_flight: BTreeMap<TxId, SentTransaction>,
     sent: u64,
     took: Vec<Duration>,
-    seen: Rc<RefCell<Seen>>,
+    seen: Rc<RefCell<AcceptedTransactions>>,
 }
 
 /// What clients saw of transactions that were accepted.
 #[derive(Default)]
-struct Seen {
+struct AcceptedTransactions {
     /// Those that the node which accepted them calls final now.
     served: Vec<Served>,
     /// Those it does not: by whom, and when.
@@ -127,7 +127,7 @@ impl Clients {
 }
 
 /// Hands in a transaction, and looks for it as long as it is not final where it was accepted.
-async fn client(seen: Rc<RefCell<Seen>>, node: Node, transaction: Arc<PoolTransaction>) {
+async fn client(seen: Rc<RefCell<AcceptedTransactions>>, node: Node, transaction: Arc<PoolTransaction>) {
     let upsets = node.upsets();
     let answer = tokio::time::timeout(ANSWER_WITHIN, node.submit(transaction)).await;
     // What a node says in the moment of its death nobody hears.
@@ -154,7 +154,7 @@ async fn client(seen: Rc<RefCell<Seen>>, node: Node, transaction: Arc<PoolTransa
     }
 }
 
-impl Seen {
+impl AcceptedTransactions {
     /// A node calls a transaction final, or its life ended before.
     fn on_end(&mut self, node: u64, txid: &TxId, is_final: bool) {
         if let Some((_, accepted)) = self.waiting.get(txid).copied().filter(|(by, _)| *by == node) {

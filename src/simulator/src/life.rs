@@ -84,6 +84,7 @@ impl Node {
         let fatal = Arc::new(Mutex::new(None));
         let (record, closing) = (fatal.clone(), gate.clone());
         let parts = NodeParts {
+            application: None,
             peers: self.peers_config(key, history.tip().height),
             node_key: SecretKey::development("node", inner.id),
             transport: Arc::new(transport),

@@ -208,6 +208,7 @@ impl RunningNode {
         Priority::Serving.apply();
         let (fatal, reason) = fatal(end.stop.clone());
         let handles = timed_actors::start(NodeParts {
+            application: None,
             peers: peers_config(&config, local, votes, bans.clone(), known),
             node_key: keys.node,
             transport: Arc::new(TcpTransport),

@@ -3,7 +3,8 @@
 //! Lists are counted while they are read, so that a body of its kind's size cannot ask for many times its size in memory.
 
 use crate::message::{
-    BlockSyncMessage, ConsensusMessage, ControlMessage, Kind, MempoolMessage, Message, Opaque, VoteSetBits,
+    ApplicationMessage, BlockSyncMessage, ConsensusMessage, ControlMessage, Kind, MempoolMessage, Message, Opaque,
+    VoteSetBits,
 };
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -76,6 +77,7 @@ pub(crate) fn write(message: &Message, out: &mut Vec<u8>) -> Result<(), rmp_serd
             }
             BlockSyncMessage::End { request, sent } => put(out, &(request, sent)),
         },
+        Message::Application(ApplicationMessage(bytes)) => put(out, &(bytes,)),
     }
 }
 
@@ -134,6 +136,7 @@ pub(crate) fn read(kind: Kind, body: &[u8]) -> Result<Option<Message>, BodyError
             let (request, sent) = get(body)?;
             BlockSyncMessage::End { request, sent }.into()
         }
+        Kind::Application => ApplicationMessage(one(body)?).into(),
     }))
 }
 

@@ -15,6 +15,6 @@ pub mod sample;
 
 pub use frame::{EncodeError, Encoded, FrameCodec, FrameError, Incoming};
 pub use message::{
-    BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Kind, Lane, MempoolMessage, Message,
+    ApplicationMessage, BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Kind, Lane, MempoolMessage, Message,
     TRANSACTIONS_BYTES_MAX, VoteSetBits, WireHash, WireKey, WireKeyReport, WireOtherSession,
 };

@@ -16,7 +16,7 @@ pub type WireKey = [u8; 32];
 /// Bytes in their canonical encoding, written by `timed_primitives::encode`.
 pub type Opaque = Bytes;
 
-/// A message, nested by channel, so that the peer routes four arms for ever.
+/// A message, nested by channel, so that the peer routes five arms for ever.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
     /// Between the two ends of a connection.
@@ -27,7 +27,13 @@ pub enum Message {
     Mempool(MempoolMessage),
     /// Decided blocks.
     BlockSync(BlockSyncMessage),
+    /// What an application of its own says.
+    Application(ApplicationMessage),
 }
+
+/// Bytes of an application of its own, of whatever types it has. Dropped and counted where nobody listens. Bound: 64 KiB.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplicationMessage(pub Opaque);
 
 /// Between the two ends of a connection.
 #[derive(Clone, Debug, PartialEq)]
@@ -272,6 +278,7 @@ pub enum Kind {
     GetBlocks = 0x31,
     Decided = 0x32,
     End = 0x33,
+    Application = 0x40,
 }
 
 const KIB: usize = 1024;
@@ -282,7 +289,7 @@ pub const TRANSACTIONS_BYTES_MAX: usize = MIB;
 
 impl Kind {
     /// Every kind, by number.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Hello,
         Self::Ping,
         Self::Pong,
@@ -305,6 +312,7 @@ impl Kind {
         Self::GetBlocks,
         Self::Decided,
         Self::End,
+        Self::Application,
     ];
 
     /// The kind with this number.
@@ -343,6 +351,7 @@ impl Kind {
             Self::GetBlocks => "getblocks",
             Self::Decided => "decided",
             Self::End => "end",
+            Self::Application => "application",
         }
     }
 
@@ -359,6 +368,7 @@ impl Kind {
             Self::Announce | Self::Request => 40 * KIB,
             Self::Chunk => 64 * KIB + 16,
             Self::Polka | Self::RoundCertificate => 64 * KIB,
+            Self::Application => 64 * KIB + 16,
             Self::Transactions => TRANSACTIONS_BYTES_MAX + 64 * KIB,
             Self::Block => 2 * MIB,
             Self::Decided => 2 * MIB + 128 * KIB,
@@ -384,7 +394,8 @@ impl Kind {
             | Self::Status
             | Self::GetBlocks
             | Self::Decided
-            | Self::End => Lane::Bulk,
+            | Self::End
+            | Self::Application => Lane::Bulk,
         }
     }
 }
@@ -422,6 +433,7 @@ impl Message {
                 BlockSyncMessage::Decided { .. } => Kind::Decided,
                 BlockSyncMessage::End { .. } => Kind::End,
             },
+            Self::Application(_) => Kind::Application,
         }
     }
 }
@@ -441,7 +453,7 @@ impl Message {
                 ConsensusMessage::GetBlock { height, .. } => Some(*height),
                 ConsensusMessage::KeyReport(_) => None,
             },
-            Self::Control(_) | Self::Mempool(_) | Self::BlockSync(_) => None,
+            Self::Control(_) | Self::Mempool(_) | Self::BlockSync(_) | Self::Application(_) => None,
         }
     }
 }
@@ -476,5 +488,11 @@ impl From<MempoolMessage> for Message {
 impl From<BlockSyncMessage> for Message {
     fn from(m: BlockSyncMessage) -> Self {
         Self::BlockSync(m)
+    }
+}
+
+impl From<ApplicationMessage> for Message {
+    fn from(m: ApplicationMessage) -> Self {
+        Self::Application(m)
     }
 }

@@ -1,8 +1,8 @@
 //! One message of every kind, with fixed contents: what golden vectors, fuzzers and tests of the shells walk.
 
 use crate::message::{
-    BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Kind, MempoolMessage, Message, Opaque, ValidatorClaim,
-    VoteSetBits, WireKeyReport, WireOtherSession,
+    ApplicationMessage, BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Kind, MempoolMessage, Message,
+    Opaque, ValidatorClaim, VoteSetBits, WireKeyReport, WireOtherSession,
 };
 use uuid::Uuid;
 
@@ -53,6 +53,7 @@ pub fn message(kind: Kind) -> Option<Message> {
                 .into()
         }
         Kind::End => BlockSyncMessage::End { request: 9, sent: 64 }.into(),
+        Kind::Application => ApplicationMessage(opaque(40)).into(),
     })
 }
 

@@ -140,6 +140,7 @@ fn node(
         ping_interval: Duration::from_secs(1),
     };
     let handles = timed_actors::start(NodeParts {
+        application: None,
         peers: PeersConfig {
             book: BookConfig::new(local.key, true),
             local,
