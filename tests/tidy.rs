@@ -322,6 +322,89 @@ fn tests_and_scenarios_named_in_the_docs_exist() {
     assert!(named > 50, "only {named} names were found in docs/peers.md");
 }
 
+/// The documents of the repository, as (path from the root, text).
+fn documents() -> Vec<(String, String)> {
+    fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, into);
+            } else {
+                into.push(path);
+            }
+        }
+    }
+    let root = root();
+    let mut paths: Vec<_> = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    walk(&root.join("docs"), &mut paths);
+    paths.retain(|path| path.extension().is_some_and(|e| e == "md"));
+    paths.sort();
+    paths.into_iter().map(|path| (path.strip_prefix(&root).unwrap().display().to_string(), read(&path))).collect()
+}
+
+/// Every file of the repository that a document may name, from the root.
+fn repository_files() -> BTreeSet<PathBuf> {
+    fn walk(folder: &Path, root: &Path, into: &mut BTreeSet<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if ["target", ".git"].iter().any(|name| path.ends_with(name)) {
+                continue;
+            }
+            if path.is_dir() {
+                walk(&path, root, into);
+            } else {
+                into.insert(path.strip_prefix(root).unwrap().to_path_buf());
+            }
+        }
+    }
+    let (root, mut files) = (root(), BTreeSet::new());
+    walk(&root, &root, &mut files);
+    files
+}
+
+/// A document says where to read on; a file that moved must take its mentions along. What counts as a path:
+///
+/// - the target of a link that is no address: from the document's folder;
+/// - a word between backticks, outside of blocks of code, that begins with a folder of the root and a slash (`src/peer`): from the root;
+/// - such a word that ends in `.rs` or `.md` (`consensus.rs`, `peer/stats.rs`): the end of some file's path.
+///
+/// Words with a placeholder (`…`, `*`, `<kind>`) are no paths.
+#[test]
+fn files_named_in_the_docs_exist() {
+    let (root, files) = (root(), repository_files());
+    let folders: BTreeSet<_> = files.iter().filter(|f| f.iter().count() > 1).filter_map(|f| f.iter().next()).collect();
+    let (mut missing, mut named) = (Vec::new(), 0);
+    for (document, text) in documents() {
+        let here = Path::new(&document).parent().unwrap();
+        let prose: String = text.split("\n```").step_by(2).collect();
+        let links = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target));
+        for target in links.filter(|target| !target.contains("://") && !target.starts_with('#')) {
+            named += 1;
+            if !root.join(here).join(target.split('#').next().unwrap()).exists() {
+                missing.push(format!("{document} links to {target}"));
+            }
+        }
+        for word in prose.split('`').skip(1).step_by(2).flat_map(str::split_whitespace) {
+            let path = Path::new(word.trim_end_matches([',', ';']));
+            let is_rooted = word.contains('/') && path.iter().next().is_some_and(|first| folders.contains(first));
+            let is_name = path.extension().is_some_and(|e| e == "rs" || e == "md");
+            if word.contains(['…', '*', '<', '{', '$']) || !(is_rooted || is_name) {
+                continue;
+            }
+            named += 1;
+            let is_there = match is_rooted {
+                true => root.join(path).exists(),
+                false => files.iter().any(|file| file.ends_with(path)),
+            };
+            if !is_there {
+                missing.push(format!("{document} names `{word}`"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no such file or folder:\n{}", missing.join("\n"));
+    assert!(named > 100, "only {named} paths were found in the documents");
+}
+
 #[test]
 fn no_file_is_too_long() {
     const LINES_MAX: usize = 500;
@@ -465,8 +548,17 @@ fn texts() -> Vec<(String, String)> {
         }
     }
     let root = root();
-    let mut paths = vec![root.join("README.md"), root.join("Cargo.toml")];
-    for folder in ["src", "actors", "config", "tests", "docs", "docker", ".ci"] {
+    let of_root = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "Cargo.toml",
+        "deny.toml",
+        "rust-toolchain.toml",
+    ];
+    let mut paths: Vec<_> = of_root.iter().map(|name| root.join(name)).collect();
+    for folder in ["src", "actors", "config", "examples", "tests", "docs", "docker", ".ci"] {
         walk(&root.join(folder), &mut paths);
     }
     paths.sort();
