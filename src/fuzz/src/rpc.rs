@@ -8,24 +8,17 @@ use std::time::Duration;
 use timed_ledger::{Address, KeyHash, OutPoint, Transaction};
 use timed_primitives::{Amount, Block, BlockId, Hash, Header, Height, Network, PublicKey, TxId};
 use timed_rpc::result::{
-    Balance, BanInfo, BlockchainInfo, ConsensusInfo, EndInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry,
-    MempoolInfo, NetworkInfo, PeerInfo, PingInfo,
+    Balance, BanInfo, EndInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry, PeerInfo, PingInfo,
 };
 use timed_rpc::{
-    BlockAt, BlockFacts, JsonAmount, NodeApi, RpcError, RpcLimits, TransactionRecord, TransactionState, Trouble,
-    Unspent, answer_body,
+    BlockAt, BlockFacts, ChainApi, ConsensusApi, JsonAmount, NodeApi, PeersApi, PoolApi, RpcError, RpcLimits,
+    TransactionRecord, TransactionState, Trouble, Unspent, WalletApi, answer_body,
 };
 use tokio::runtime::{Builder, Runtime};
 
 /// A node with one block, which takes every transaction for known.
 struct Small;
 
-/// What it does not know.
-fn unknown<T>() -> Result<T, RpcError> {
-    Err(RpcError::Warmup("starting".into()))
-}
-
-#[async_trait]
 impl NodeApi for Small {
     fn network(&self) -> Network {
         Network::Devnet
@@ -44,13 +37,12 @@ impl NodeApi for Small {
     }
 
     fn stop(&self) {}
+}
 
+#[async_trait]
+impl ChainApi for Small {
     async fn tip(&self) -> Result<(Height, BlockId), RpcError> {
         Ok((Height(1), BlockId::default()))
-    }
-
-    async fn blockchain_info(&self) -> Result<BlockchainInfo, RpcError> {
-        unknown()
     }
 
     async fn block(&self, at: BlockAt) -> Result<BlockFacts, RpcError> {
@@ -84,10 +76,25 @@ impl NodeApi for Small {
         Err(RpcError::HeightUnknown { height, tip: Height(1) })
     }
 
-    async fn network_info(&self) -> Result<NetworkInfo, RpcError> {
-        unknown()
+    async fn output(&self, _outpoint: OutPoint, _include_mempool: bool) -> Result<Option<Unspent>, RpcError> {
+        Ok(None)
     }
 
+    async fn transaction(&self, txid: TxId) -> Result<TransactionRecord, RpcError> {
+        Err(RpcError::TransactionUnknown(txid))
+    }
+
+    async fn wait_for_new_block(
+        &self,
+        _limit: Duration,
+        _current: Option<BlockId>,
+    ) -> Result<(Height, BlockId), RpcError> {
+        self.tip().await
+    }
+}
+
+#[async_trait]
+impl PeersApi for Small {
     async fn peer_info(&self) -> Result<Vec<PeerInfo>, RpcError> {
         Ok(Vec::new())
     }
@@ -123,15 +130,10 @@ impl NodeApi for Small {
     async fn lift_all_bans(&self) -> Result<usize, RpcError> {
         Ok(0)
     }
+}
 
-    async fn output(&self, _outpoint: OutPoint, _include_mempool: bool) -> Result<Option<Unspent>, RpcError> {
-        Ok(None)
-    }
-
-    async fn transaction(&self, txid: TxId) -> Result<TransactionRecord, RpcError> {
-        Err(RpcError::TransactionUnknown(txid))
-    }
-
+#[async_trait]
+impl PoolApi for Small {
     fn check_room(&self, _bytes: usize) -> Result<(), RpcError> {
         Ok(())
     }
@@ -163,14 +165,13 @@ impl NodeApi for Small {
         Ok(transactions.iter().map(refused).collect())
     }
 
-    async fn mempool_info(&self) -> Result<MempoolInfo, RpcError> {
-        unknown()
-    }
-
     async fn raw_mempool(&self) -> Result<Vec<MempoolEntry>, RpcError> {
         Ok(Vec::new())
     }
+}
 
+#[async_trait]
+impl WalletApi for Small {
     async fn balance(&self, _address: Option<Address>) -> Result<Balance, RpcError> {
         Ok(Balance { spendable: JsonAmount::default(), locked: JsonAmount::default(), pending: JsonAmount::default() })
     }
@@ -186,21 +187,12 @@ impl NodeApi for Small {
     async fn pay(&self, _to: Address, amount: Amount) -> Result<TxId, RpcError> {
         Err(RpcError::InsufficientFunds { needed: amount, available: Amount(0) })
     }
+}
 
-    async fn consensus_info(&self) -> Result<ConsensusInfo, RpcError> {
-        unknown()
-    }
-
+#[async_trait]
+impl ConsensusApi for Small {
     async fn masternodes(&self) -> Result<Vec<MasternodeInfo>, RpcError> {
         Ok(Vec::new())
-    }
-
-    async fn wait_for_new_block(
-        &self,
-        _limit: Duration,
-        _current: Option<BlockId>,
-    ) -> Result<(Height, BlockId), RpcError> {
-        self.tip().await
     }
 }
 

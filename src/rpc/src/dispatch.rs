@@ -2,7 +2,8 @@
 
 use crate::chain::{BlockInfo, TransactionInfo, TxOutInfo, UnspentInfo};
 use crate::error::RpcError;
-use crate::method::{Call, Method, help_all};
+use crate::method::{Method, help_all};
+use crate::methods::Call;
 use crate::node::{BlockFacts, NodeApi};
 use crate::params::{Args, address};
 use crate::result::{AddressInfo, TipInfo};

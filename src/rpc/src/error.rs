@@ -25,6 +25,9 @@ pub enum RpcError {
         /// The known method whose name is closest.
         nearest: Option<&'static str>,
     },
+    /// The method is known, but this node has nothing that answers it.
+    #[error("this node does not offer this method")]
+    NotOffered,
     /// A parameter is missing, superfluous or of the wrong kind.
     #[error("{method}: parameter {param}: expected {expected}, got {got}")]
     InvalidParams {
@@ -170,7 +173,7 @@ impl RpcError {
         match self {
             Self::Parse(_) => -32700,
             Self::InvalidRequest(_) | Self::TooLarge { .. } => -32600,
-            Self::UnknownMethod { .. } => -32601,
+            Self::UnknownMethod { .. } | Self::NotOffered => -32601,
             Self::InvalidParams { .. } => -32602,
             Self::Internal(_) => -32603,
             Self::Busy(_) | Self::Overloaded { .. } => -32005,

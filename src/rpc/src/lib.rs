@@ -29,9 +29,12 @@ mod watched;
 
 pub use auth::{Auth, Cookie, read_cookie, remove_cookie, write_cookie};
 pub use error::RpcError;
-pub use method::{Call, Method, Param, ParamKind};
-pub use methods::METHODS;
-pub use node::{BlockAt, BlockFacts, ChainPosition, NodeApi, TransactionRecord, TransactionState, Unspent};
+pub use method::{Method, Param, ParamKind};
+pub use methods::{Call, METHODS};
+pub use node::{
+    BlockAt, BlockFacts, ChainApi, ChainPosition, ConsensusApi, NodeApi, PeersApi, PoolApi, TransactionRecord,
+    TransactionState, Unspent, WalletApi,
+};
 pub use protocol::answer_body;
 pub use server::{RpcLimits, RpcServer};
 pub use text::{JsonAmount, Text};

@@ -1,7 +1,7 @@
 //! The table of methods: one row is the whole knowledge of a method's name, parameters and purpose. The server checks parameters by
 //! it, `help` prints it, and the client makes its own help from it. The rows are in `methods.rs`.
 
-use crate::methods::METHODS;
+use crate::methods::{Call, METHODS};
 
 /// What a parameter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,44 +70,6 @@ pub(crate) const fn required(name: &'static str, kind: ParamKind, help: &'static
 
 pub(crate) const fn optional(name: &'static str, kind: ParamKind, default: &'static str, help: &'static str) -> Param {
     Param { name, kind, default: Some(default), help }
-}
-
-/// Which method, for the exhaustive `match` that answers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "each is the method of the same name in the table")]
-pub enum Call {
-    GetBlockchainInfo,
-    GetBlockCount,
-    GetBestBlockHash,
-    GetBlock,
-    GetBlockHash,
-    WaitForNewBlock,
-    GetTransaction,
-    GetRawTransaction,
-    GetTxOut,
-    SendRawTransaction,
-    TestMempoolAccept,
-    GetMempoolInfo,
-    GetRawMempool,
-    GetNetworkInfo,
-    GetPeerInfo,
-    GetPeerHistory,
-    Ping,
-    AddNode,
-    DisconnectNode,
-    SetBan,
-    ListBanned,
-    ClearBanned,
-    GetConsensusInfo,
-    MasternodeList,
-    GetBalance,
-    GetNewAddress,
-    ListUnspent,
-    SendToAddress,
-    ValidateAddress,
-    Uptime,
-    Stop,
-    Help,
 }
 
 /// One method.

@@ -1,6 +1,44 @@
-//! Every method: the rows of the table.
+//! Every method: its name for the code, and its row of the table.
 
-use crate::method::{Call, Method, Param, ParamKind, optional, required};
+use crate::method::{Method, Param, ParamKind, optional, required};
+
+/// Which method, for the exhaustive `match` that answers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each is the method of the same name in the table")]
+pub enum Call {
+    GetBlockchainInfo,
+    GetBlockCount,
+    GetBestBlockHash,
+    GetBlock,
+    GetBlockHash,
+    WaitForNewBlock,
+    GetTransaction,
+    GetRawTransaction,
+    GetTxOut,
+    SendRawTransaction,
+    TestMempoolAccept,
+    GetMempoolInfo,
+    GetRawMempool,
+    GetNetworkInfo,
+    GetPeerInfo,
+    GetPeerHistory,
+    Ping,
+    AddNode,
+    DisconnectNode,
+    SetBan,
+    ListBanned,
+    ClearBanned,
+    GetConsensusInfo,
+    MasternodeList,
+    GetBalance,
+    GetNewAddress,
+    ListUnspent,
+    SendToAddress,
+    ValidateAddress,
+    Uptime,
+    Stop,
+    Help,
+}
 
 const FEE_RATE_MAX: Param =
     optional("maxfeerate", ParamKind::Amount, "0.10", "refuse what pays more, in TIME per 1,000 bytes; 0: no limit");

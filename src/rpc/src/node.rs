@@ -13,9 +13,10 @@ use timed_ledger::{Address, OutPoint, Transaction, TxOutput};
 use timed_primitives::{Amount, Block, BlockId, CommitCertificate, Height, Network, TxId, UnixTime};
 
 /// The daemon, as the server sees it. Reads come from snapshots and published state, never from a busy actor's mailbox; each call
-/// is given up after the limit for calls, except [`NodeApi::wait_for_new_block`], which has its own limit.
-#[async_trait]
-pub trait NodeApi: Send + Sync {
+/// is given up after the limit for calls, except [`ChainApi::wait_for_new_block`], which has its own limit.
+///
+/// A method that an implementation leaves out is answered with [`RpcError::NotOffered`].
+pub trait NodeApi: ChainApi + PeersApi + PoolApi + WalletApi + ConsensusApi {
     /// The network, for the prefix of addresses.
     fn network(&self) -> Network;
 
@@ -30,104 +31,184 @@ pub trait NodeApi: Send + Sync {
 
     /// Begins an orderly shutdown and returns at once, so that the caller still gets his answer.
     fn stop(&self);
+}
 
+fn not_offered<T>() -> Result<T, RpcError> {
+    Err(RpcError::NotOffered)
+}
+
+/// Blocks, transactions of blocks, and unspent outputs.
+#[async_trait]
+pub trait ChainApi: Send + Sync {
     /// Height and id of the last block; height 0 and the zero id before the first.
-    async fn tip(&self) -> Result<(Height, BlockId), RpcError>;
+    async fn tip(&self) -> Result<(Height, BlockId), RpcError> {
+        not_offered()
+    }
 
     /// `getblockchaininfo`.
-    async fn blockchain_info(&self) -> Result<BlockchainInfo, RpcError>;
+    async fn blockchain_info(&self) -> Result<BlockchainInfo, RpcError> {
+        not_offered()
+    }
 
     /// `getblock`. Errors: [`RpcError::BlockUnknown`], [`RpcError::HeightUnknown`].
-    async fn block(&self, at: BlockAt) -> Result<BlockFacts, RpcError>;
+    async fn block(&self, _at: BlockAt) -> Result<BlockFacts, RpcError> {
+        not_offered()
+    }
 
     /// `getblockhash`. Error: [`RpcError::HeightUnknown`].
-    async fn block_id(&self, height: Height) -> Result<BlockId, RpcError>;
-
-    /// `getnetworkinfo`.
-    async fn network_info(&self) -> Result<NetworkInfo, RpcError>;
-
-    /// `getpeerinfo`, in order of `id`.
-    async fn peer_info(&self) -> Result<Vec<PeerInfo>, RpcError>;
-
-    /// `getpeerhistory`: at most `count` ends of sessions, of one peer or of all, the newest first. A peer is named by its node key, its
-    /// address or the id of its session, here and below. Error: [`RpcError::PeerUnknown`].
-    async fn peer_history(&self, peer: Option<String>, count: usize) -> Result<Vec<EndInfo>, RpcError>;
-
-    /// `ping`: a row for each peer that was asked. Error: [`RpcError::PeerUnknown`].
-    async fn ping(&self, peer: Option<String>) -> Result<Vec<PingInfo>, RpcError>;
-
-    /// `addnode`. Error: [`RpcError::InvalidParameter`] for what cannot be an address.
-    async fn add_node(&self, address: String) -> Result<(), RpcError>;
-
-    /// `disconnectnode`. Error: [`RpcError::PeerUnknown`].
-    async fn disconnect(&self, peer: String) -> Result<(), RpcError>;
-
-    /// `setban` with `add`. Error: [`RpcError::PeerUnknown`].
-    async fn ban(&self, peer: String, length: Duration) -> Result<(), RpcError>;
-
-    /// `setban` with `remove`. Errors: [`RpcError::PeerUnknown`], [`RpcError::InvalidParameter`] when it is not banned.
-    async fn lift_ban(&self, peer: String) -> Result<(), RpcError>;
-
-    /// `listbanned`, in order of key.
-    async fn bans(&self) -> Result<Vec<BanInfo>, RpcError>;
-
-    /// `clearbanned`: how many there were.
-    async fn lift_all_bans(&self) -> Result<usize, RpcError>;
+    async fn block_id(&self, _height: Height) -> Result<BlockId, RpcError> {
+        not_offered()
+    }
 
     /// `gettxout`: `None` when there is no such unspent output. With `include_mempool`, one that a transaction in the mempool
     /// spends is absent too, and the mempool's own outputs are present.
-    async fn output(&self, outpoint: OutPoint, include_mempool: bool) -> Result<Option<Unspent>, RpcError>;
+    async fn output(&self, _outpoint: OutPoint, _include_mempool: bool) -> Result<Option<Unspent>, RpcError> {
+        not_offered()
+    }
 
     /// `gettransaction` and `getrawtransaction`: any transaction of the chain or the mempool. Error:
     /// [`RpcError::TransactionUnknown`].
-    async fn transaction(&self, txid: TxId) -> Result<TransactionRecord, RpcError>;
-
-    /// Whether a submission of so many bytes would find room now. Asked before it is decoded, so that who is refused costs next to nothing.
-    /// Error: [`RpcError::Overloaded`].
-    fn check_room(&self, bytes: usize) -> Result<(), RpcError>;
-
-    /// `sendrawtransaction`: checks, keeps and announces. One that is in the mempool already is a success; one that pays more than
-    /// `fee_rate_max` for 1,000 bytes is refused: [`RpcError::FeeAboveMaximum`].
-    async fn submit(&self, transaction: Transaction, fee_rate_max: Option<Amount>) -> Result<TxId, RpcError>;
-
-    /// `testmempoolaccept`: what [`NodeApi::submit`] would say, one answer for each, in order, keeping nothing. Bound: 25.
-    async fn test_mempool_accept(
-        &self,
-        transactions: Vec<Transaction>,
-        fee_rate_max: Option<Amount>,
-    ) -> Result<Vec<MempoolAcceptance>, RpcError>;
-
-    /// `getmempoolinfo`.
-    async fn mempool_info(&self) -> Result<MempoolInfo, RpcError>;
-
-    /// `getrawmempool`. Bounded by the pool's own bounds.
-    async fn raw_mempool(&self) -> Result<Vec<MempoolEntry>, RpcError>;
-
-    /// `getbalance`: of an address, or of the node's wallet.
-    async fn balance(&self, address: Option<Address>) -> Result<Balance, RpcError>;
-
-    /// `getnewaddress`.
-    async fn new_address(&self) -> Result<Address, RpcError>;
-
-    /// `listunspent`: of these addresses, or of the node's wallet when there are none.
-    async fn unspent(&self, addresses: Vec<Address>) -> Result<Vec<Unspent>, RpcError>;
-
-    /// `sendtoaddress`: pays from the node's wallet. Error: [`RpcError::InsufficientFunds`].
-    async fn pay(&self, to: Address, amount: Amount) -> Result<TxId, RpcError>;
-
-    /// `getconsensusinfo`.
-    async fn consensus_info(&self) -> Result<ConsensusInfo, RpcError>;
-
-    /// `masternodelist`, in order of key.
-    async fn masternodes(&self) -> Result<Vec<MasternodeInfo>, RpcError>;
+    async fn transaction(&self, _txid: TxId) -> Result<TransactionRecord, RpcError> {
+        not_offered()
+    }
 
     /// `waitfornewblock`: the tip as soon as it is another than `current` (without it: than the one at the call), or the old one after
     /// `limit`. With `current` no block is missed between two calls.
     async fn wait_for_new_block(
         &self,
-        limit: Duration,
-        current: Option<BlockId>,
-    ) -> Result<(Height, BlockId), RpcError>;
+        _limit: Duration,
+        _current: Option<BlockId>,
+    ) -> Result<(Height, BlockId), RpcError> {
+        not_offered()
+    }
+}
+
+/// Who is connected, who was, and who may be.
+#[async_trait]
+pub trait PeersApi: Send + Sync {
+    /// `getnetworkinfo`.
+    async fn network_info(&self) -> Result<NetworkInfo, RpcError> {
+        not_offered()
+    }
+
+    /// `getpeerinfo`, in order of `id`.
+    async fn peer_info(&self) -> Result<Vec<PeerInfo>, RpcError> {
+        not_offered()
+    }
+
+    /// `getpeerhistory`: at most `count` ends of sessions, of one peer or of all, the newest first. A peer is named by its node key, its
+    /// address or the id of its session, here and below. Error: [`RpcError::PeerUnknown`].
+    async fn peer_history(&self, _peer: Option<String>, _count: usize) -> Result<Vec<EndInfo>, RpcError> {
+        not_offered()
+    }
+
+    /// `ping`: a row for each peer that was asked. Error: [`RpcError::PeerUnknown`].
+    async fn ping(&self, _peer: Option<String>) -> Result<Vec<PingInfo>, RpcError> {
+        not_offered()
+    }
+
+    /// `addnode`. Error: [`RpcError::InvalidParameter`] for what cannot be an address.
+    async fn add_node(&self, _address: String) -> Result<(), RpcError> {
+        not_offered()
+    }
+
+    /// `disconnectnode`. Error: [`RpcError::PeerUnknown`].
+    async fn disconnect(&self, _peer: String) -> Result<(), RpcError> {
+        not_offered()
+    }
+
+    /// `setban` with `add`. Error: [`RpcError::PeerUnknown`].
+    async fn ban(&self, _peer: String, _length: Duration) -> Result<(), RpcError> {
+        not_offered()
+    }
+
+    /// `setban` with `remove`. Errors: [`RpcError::PeerUnknown`], [`RpcError::InvalidParameter`] when it is not banned.
+    async fn lift_ban(&self, _peer: String) -> Result<(), RpcError> {
+        not_offered()
+    }
+
+    /// `listbanned`, in order of key.
+    async fn bans(&self) -> Result<Vec<BanInfo>, RpcError> {
+        not_offered()
+    }
+
+    /// `clearbanned`: how many there were.
+    async fn lift_all_bans(&self) -> Result<usize, RpcError> {
+        not_offered()
+    }
+}
+
+/// Transactions that wait, and their submission.
+#[async_trait]
+pub trait PoolApi: Send + Sync {
+    /// Whether a submission of so many bytes would find room now. Asked before it is decoded, so that who is refused costs next to nothing.
+    /// Error: [`RpcError::Overloaded`].
+    fn check_room(&self, _bytes: usize) -> Result<(), RpcError> {
+        Ok(())
+    }
+
+    /// `sendrawtransaction`: checks, keeps and announces. One that is in the mempool already is a success; one that pays more than
+    /// `fee_rate_max` for 1,000 bytes is refused: [`RpcError::FeeAboveMaximum`].
+    async fn submit(&self, _transaction: Transaction, _fee_rate_max: Option<Amount>) -> Result<TxId, RpcError> {
+        not_offered()
+    }
+
+    /// `testmempoolaccept`: what [`PoolApi::submit`] would say, one answer for each, in order, keeping nothing. Bound: 25.
+    async fn test_mempool_accept(
+        &self,
+        _transactions: Vec<Transaction>,
+        _fee_rate_max: Option<Amount>,
+    ) -> Result<Vec<MempoolAcceptance>, RpcError> {
+        not_offered()
+    }
+
+    /// `getmempoolinfo`.
+    async fn mempool_info(&self) -> Result<MempoolInfo, RpcError> {
+        not_offered()
+    }
+
+    /// `getrawmempool`. Bounded by the pool's own bounds.
+    async fn raw_mempool(&self) -> Result<Vec<MempoolEntry>, RpcError> {
+        not_offered()
+    }
+}
+
+/// The node's wallet.
+#[async_trait]
+pub trait WalletApi: Send + Sync {
+    /// `getbalance`: of an address, or of the node's wallet.
+    async fn balance(&self, _address: Option<Address>) -> Result<Balance, RpcError> {
+        not_offered()
+    }
+
+    /// `getnewaddress`.
+    async fn new_address(&self) -> Result<Address, RpcError> {
+        not_offered()
+    }
+
+    /// `listunspent`: of these addresses, or of the node's wallet when there are none.
+    async fn unspent(&self, _addresses: Vec<Address>) -> Result<Vec<Unspent>, RpcError> {
+        not_offered()
+    }
+
+    /// `sendtoaddress`: pays from the node's wallet. Error: [`RpcError::InsufficientFunds`].
+    async fn pay(&self, _to: Address, _amount: Amount) -> Result<TxId, RpcError> {
+        not_offered()
+    }
+}
+
+/// What is being decided, and by whom.
+#[async_trait]
+pub trait ConsensusApi: Send + Sync {
+    /// `getconsensusinfo`.
+    async fn consensus_info(&self) -> Result<ConsensusInfo, RpcError> {
+        not_offered()
+    }
+
+    /// `masternodelist`, in order of key.
+    async fn masternodes(&self) -> Result<Vec<MasternodeInfo>, RpcError> {
+        not_offered()
+    }
 }
 
 /// Names a block.

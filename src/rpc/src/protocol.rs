@@ -3,7 +3,8 @@
 
 use crate::dispatch::{answer, is_wait, unknown};
 use crate::error::{ErrorObject, RpcError};
-use crate::method::{Call, Method};
+use crate::method::Method;
+use crate::methods::Call;
 use crate::node::NodeApi;
 use crate::params::shown;
 use crate::server::RpcLimits;

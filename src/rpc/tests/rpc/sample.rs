@@ -14,8 +14,8 @@ use timed_rpc::result::{
     MempoolAcceptance, MempoolEntry, MempoolInfo, NetworkInfo, PeerInfo, PingInfo, QueueInfo, SyncInfo, ValidatorVotes,
 };
 use timed_rpc::{
-    BlockAt, BlockFacts, ChainPosition, JsonAmount, NodeApi, RpcError, Text, TransactionRecord, TransactionState,
-    Trouble, Unspent,
+    BlockAt, BlockFacts, ChainApi, ChainPosition, ConsensusApi, JsonAmount, NodeApi, PeersApi, PoolApi, RpcError, Text,
+    TransactionRecord, TransactionState, Trouble, Unspent, WalletApi,
 };
 use tokio::sync::watch;
 
@@ -135,7 +135,6 @@ fn known(peer: String) -> Result<(), RpcError> {
     if peer == "127.0.0.1:7001" { Ok(()) } else { Err(RpcError::PeerUnknown(peer)) }
 }
 
-#[async_trait]
 impl NodeApi for Sample {
     fn network(&self) -> Network {
         Network::Devnet
@@ -156,7 +155,10 @@ impl NodeApi for Sample {
     fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
     }
+}
 
+#[async_trait]
+impl ChainApi for Sample {
     async fn tip(&self) -> Result<(Height, BlockId), RpcError> {
         let height = *self.tip.borrow();
         Ok((Height(height), block(height).id()))
@@ -206,6 +208,45 @@ impl NodeApi for Sample {
         self.block(BlockAt::Height(height)).await.map(|facts| facts.block.id())
     }
 
+    async fn output(&self, outpoint: OutPoint, include_mempool: bool) -> Result<Option<Unspent>, RpcError> {
+        let known = outpoint.txid == transaction().id() && outpoint.index < 2;
+        let spent_by = (!include_mempool).then_some(TxId(Hash([0xcd; 32])));
+        Ok(known.then(|| unspent(outpoint.index, 1, spent_by)))
+    }
+
+    async fn transaction(&self, txid: TxId) -> Result<TransactionRecord, RpcError> {
+        if txid != transaction().id() {
+            return Err(RpcError::TransactionUnknown(txid));
+        }
+        let place = ChainPosition {
+            block: block(2).id(),
+            height: Height(2),
+            time: UnixTime(TIME_MS),
+            index: 0,
+            confirmations: 1,
+        };
+        let state = TransactionState::Final(place);
+        Ok(TransactionRecord { transaction: Arc::new(transaction()), fee: Some(Amount(1_000)), state })
+    }
+
+    async fn wait_for_new_block(
+        &self,
+        limit: Duration,
+        current: Option<BlockId>,
+    ) -> Result<(Height, BlockId), RpcError> {
+        let now = self.tip().await?;
+        if current.is_some_and(|current| current != now.1) {
+            return Ok(now);
+        }
+        let mut tip = self.tip.subscribe();
+        match tokio::time::timeout(limit, tip.changed()).await {
+            Ok(_) | Err(_) => self.tip().await,
+        }
+    }
+}
+
+#[async_trait]
+impl PeersApi for Sample {
     async fn network_info(&self) -> Result<NetworkInfo, RpcError> {
         Ok(NetworkInfo {
             subversion: "/timed:0.1.0/".into(),
@@ -324,28 +365,10 @@ impl NodeApi for Sample {
     async fn lift_all_bans(&self) -> Result<usize, RpcError> {
         Ok(1)
     }
+}
 
-    async fn output(&self, outpoint: OutPoint, include_mempool: bool) -> Result<Option<Unspent>, RpcError> {
-        let known = outpoint.txid == transaction().id() && outpoint.index < 2;
-        let spent_by = (!include_mempool).then_some(TxId(Hash([0xcd; 32])));
-        Ok(known.then(|| unspent(outpoint.index, 1, spent_by)))
-    }
-
-    async fn transaction(&self, txid: TxId) -> Result<TransactionRecord, RpcError> {
-        if txid != transaction().id() {
-            return Err(RpcError::TransactionUnknown(txid));
-        }
-        let place = ChainPosition {
-            block: block(2).id(),
-            height: Height(2),
-            time: UnixTime(TIME_MS),
-            index: 0,
-            confirmations: 1,
-        };
-        let state = TransactionState::Final(place);
-        Ok(TransactionRecord { transaction: Arc::new(transaction()), fee: Some(Amount(1_000)), state })
-    }
-
+#[async_trait]
+impl PoolApi for Sample {
     fn check_room(&self, bytes: usize) -> Result<(), RpcError> {
         match bytes > self.room.load(Ordering::SeqCst) {
             true => Err(RpcError::Overloaded {
@@ -415,7 +438,10 @@ impl NodeApi for Sample {
             depends: vec![TxId(Hash([0xab; 32])).into()],
         }])
     }
+}
 
+#[async_trait]
+impl WalletApi for Sample {
     async fn balance(&self, of: Option<Address>) -> Result<Balance, RpcError> {
         let spendable = if of.is_some() { Amount::ONE } else { Amount(9_007_199_254_740_993) };
         Ok(Balance { spendable: spendable.into(), locked: JsonAmount::default(), pending: JsonAmount::default() })
@@ -438,7 +464,10 @@ impl NodeApi for Sample {
             Err(RpcError::InsufficientFunds { needed: amount, available })
         }
     }
+}
 
+#[async_trait]
+impl ConsensusApi for Sample {
     async fn consensus_info(&self) -> Result<ConsensusInfo, RpcError> {
         let votes = |id: u64, prevote: Option<String>| ValidatorVotes {
             key: consensus_key(id).into(),
@@ -488,20 +517,5 @@ impl NodeApi for Sample {
             signed_percent: Some(100.0),
         };
         Ok(vec![row(1), row(2)])
-    }
-
-    async fn wait_for_new_block(
-        &self,
-        limit: Duration,
-        current: Option<BlockId>,
-    ) -> Result<(Height, BlockId), RpcError> {
-        let now = self.tip().await?;
-        if current.is_some_and(|current| current != now.1) {
-            return Ok(now);
-        }
-        let mut tip = self.tip.subscribe();
-        match tokio::time::timeout(limit, tip.changed()).await {
-            Ok(_) | Err(_) => self.tip().await,
-        }
     }
 }

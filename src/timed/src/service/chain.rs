@@ -1,19 +1,28 @@
 //! Questions about the chain.
 
 use super::{Service, gone, unreadable};
+use async_trait::async_trait;
 use std::sync::Arc;
+use std::time::Duration;
 use timed_actors::mempool::{GetEntry, GetFate, ResourceStates, TransactionFate};
+use timed_chain::History as _;
 use timed_ledger::{ConfirmedTransaction, LedgerQueries as _, LedgerView, OutPoint, Transaction, payment_of};
 use timed_mempool::ResourceState;
-use timed_primitives::{Amount, TxId};
+use timed_primitives::{Amount, BlockId, Height, TxId};
 use timed_rpc::result::{BlockchainInfo, SyncInfo};
-use timed_rpc::{BlockAt, BlockFacts, ChainPosition, RpcError, TransactionRecord, TransactionState, Unspent};
+use timed_rpc::{BlockAt, BlockFacts, ChainApi, ChainPosition, RpcError, TransactionRecord, TransactionState, Unspent};
 
 /// Transactions with more inputs are shown without their fee, which would need as many look-ups.
 const FEE_INPUTS_MAX: usize = 256;
 
-impl Service {
-    pub(super) fn chain_summary(&self) -> BlockchainInfo {
+#[async_trait]
+impl ChainApi for Service {
+    async fn tip(&self) -> Result<(Height, BlockId), RpcError> {
+        let tip = self.reader.tip();
+        Ok((tip.height, tip.id))
+    }
+
+    async fn blockchain_info(&self) -> Result<BlockchainInfo, RpcError> {
         let view = self.reader.view();
         let (tip, genesis) = (view.tip(), self.reader.genesis());
         let sync = self.handles.sync.borrow().clone();
@@ -21,7 +30,7 @@ impl Service {
         let best = sync.as_ref().map_or(0, |s| s.progress.target.0).max(tip.height.0);
         let leads = sync.as_ref().is_some_and(|s| s.progress.leads);
         let progress = sync.filter(|s| s.progress.leads).map(|s| s.progress);
-        BlockchainInfo {
+        Ok(BlockchainInfo {
             chain: genesis.network.to_string(),
             chain_id: genesis.chain_id.0,
             genesis: genesis.hash().into(),
@@ -43,10 +52,10 @@ impl Service {
             supply: view.supply().unspent.into(),
             utxos: view.totals().outputs,
             warnings: self.warnings(),
-        }
+        })
     }
 
-    pub(super) fn find_block(&self, at: BlockAt) -> Result<BlockFacts, RpcError> {
+    async fn block(&self, at: BlockAt) -> Result<BlockFacts, RpcError> {
         let view = self.reader.view();
         let tip = view.tip().height;
         let height = match at {
@@ -62,11 +71,13 @@ impl Service {
         })
     }
 
-    pub(super) async fn find_output(
-        &self,
-        outpoint: OutPoint,
-        include_mempool: bool,
-    ) -> Result<Option<Unspent>, RpcError> {
+    async fn block_id(&self, height: Height) -> Result<BlockId, RpcError> {
+        let view = self.reader.view();
+        let found = view.block_id(height).map_err(unreadable)?;
+        found.ok_or(RpcError::HeightUnknown { height, tip: view.tip().height })
+    }
+
+    async fn output(&self, outpoint: OutPoint, include_mempool: bool) -> Result<Option<Unspent>, RpcError> {
         // The mempool first: what becomes final in between is then found on the chain.
         let (mut spent_by, mut waiting) = (None, None);
         if include_mempool {
@@ -93,13 +104,7 @@ impl Service {
         Ok(output.map(|output| Unspent { outpoint, output, height: None, confirmations: 0, spent_by: None }))
     }
 
-    /// The transaction in the mempool that spends an output.
-    async fn spender(&self, outpoint: OutPoint) -> Result<Option<TxId>, RpcError> {
-        let states = self.handles.mempool.send(ResourceStates(vec![outpoint.resource()])).await.map_err(gone)?;
-        Ok(states.into_iter().flatten().next().and_then(spender_of))
-    }
-
-    pub(super) async fn find_transaction(&self, txid: TxId) -> Result<TransactionRecord, RpcError> {
+    async fn transaction(&self, txid: TxId) -> Result<TransactionRecord, RpcError> {
         // The mempool first: a transaction moves from there to the chain, never back.
         let fate = self.handles.mempool.send(GetFate(txid)).await.map_err(gone)?;
         let view = self.reader.view();
@@ -128,6 +133,27 @@ impl Service {
             Arc::new(payment_of(&entry.transaction).map_err(|error| RpcError::Internal(error.to_string()))?);
         let state = if entry.block.is_some() { TransactionState::Proposed } else { TransactionState::Mempool };
         Ok(TransactionRecord { transaction, fee: Some(entry.fee), state })
+    }
+
+    async fn wait_for_new_block(
+        &self,
+        limit: Duration,
+        current: Option<BlockId>,
+    ) -> Result<(Height, BlockId), RpcError> {
+        let mut tip = self.handles.tip.clone();
+        let current = current.unwrap_or_else(|| tip.borrow().id);
+        // Either a block came, or the time is over: both answers are the tip.
+        let _ = tokio::time::timeout(limit, tip.wait_for(|tip| tip.id != current)).await;
+        let seen = *tip.borrow();
+        Ok((seen.height, seen.id))
+    }
+}
+
+impl Service {
+    /// The transaction in the mempool that spends an output.
+    async fn spender(&self, outpoint: OutPoint) -> Result<Option<TxId>, RpcError> {
+        let states = self.handles.mempool.send(ResourceStates(vec![outpoint.resource()])).await.map_err(gone)?;
+        Ok(states.into_iter().flatten().next().and_then(spender_of))
     }
 }
 

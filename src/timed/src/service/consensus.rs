@@ -3,22 +3,19 @@
 use super::chain::ratio;
 use super::pool::number;
 use super::{Service, unreadable};
+use async_trait::async_trait;
 use std::collections::BTreeMap;
 use timed_consensus::{ConsensusStatus, SigningStatus, quorum};
 use timed_primitives::{BlockId, PublicKey};
-use timed_rpc::RpcError;
 use timed_rpc::result::{ConsensusInfo, MasternodeInfo, ValidatorVotes};
+use timed_rpc::{ConsensusApi, RpcError};
 
 /// Certificates inspected for who signs.
 const SIGNED_WINDOW: u64 = 100;
 
-impl Service {
-    pub(super) fn consensus_status(&self) -> Result<ConsensusStatus, RpcError> {
-        let status = self.handles.consensus.borrow().clone();
-        status.ok_or_else(|| RpcError::Warmup("consensus is starting; try again in a moment".into()))
-    }
-
-    pub(super) fn consensus_summary(&self) -> Result<ConsensusInfo, RpcError> {
+#[async_trait]
+impl ConsensusApi for Service {
+    async fn consensus_info(&self) -> Result<ConsensusInfo, RpcError> {
         let status = self.consensus_status()?;
         let total = status.validators.iter().map(|v| v.power).sum();
         let connected_power = status.validators.iter().filter(|v| v.is_connected).map(|v| v.power).sum();
@@ -61,13 +58,7 @@ impl Service {
         })
     }
 
-    /// Why this validator does not sign; `None` when it does, or is none.
-    pub(super) fn signing_warning(&self, status: &ConsensusStatus) -> Option<String> {
-        self.identity.validator?;
-        (status.signing != SigningStatus::On).then(|| status.signing.to_string())
-    }
-
-    pub(super) fn masternode_rows(&self) -> Result<Vec<MasternodeInfo>, RpcError> {
+    async fn masternodes(&self) -> Result<Vec<MasternodeInfo>, RpcError> {
         let view = self.reader.view();
         let set = view.validators(view.height().next());
         let recent = view.recent(SIGNED_WINDOW).map_err(unreadable)?;
@@ -101,6 +92,19 @@ impl Service {
             }
         });
         Ok(rows.collect())
+    }
+}
+
+impl Service {
+    pub(super) fn consensus_status(&self) -> Result<ConsensusStatus, RpcError> {
+        let status = self.handles.consensus.borrow().clone();
+        status.ok_or_else(|| RpcError::Warmup("consensus is starting; try again in a moment".into()))
+    }
+
+    /// Why this validator does not sign; `None` when it does, or is none.
+    pub(super) fn signing_warning(&self, status: &ConsensusStatus) -> Option<String> {
+        self.identity.validator?;
+        (status.signing != SigningStatus::On).then(|| status.signing.to_string())
     }
 }
 

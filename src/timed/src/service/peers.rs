@@ -1,6 +1,7 @@
 //! Questions about peers, and whether this node is well.
 
 use super::Service;
+use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,22 +9,19 @@ use timed_actors::peer::{PeerSnapshot, Traffic};
 use timed_actors::peer_manager::PeersView;
 use timed_peer::Direction;
 use timed_primitives::Instant;
-use timed_rpc::result::{LaneInfo, NetworkInfo, PeerInfo};
+use timed_rpc::result::{BanInfo, EndInfo, LaneInfo, NetworkInfo, PeerInfo, PingInfo};
+use timed_rpc::{PeersApi, RpcError};
 use timed_wire::{Kind, Lane};
 
-impl Service {
-    /// The peers as they were last published. Nothing is held meanwhile: the peer manager never waits for who reads.
-    pub(super) fn peers(&self) -> Arc<PeersView> {
-        self.handles.peers.borrow().clone()
-    }
-
-    pub(super) fn network_summary(&self) -> NetworkInfo {
+#[async_trait]
+impl PeersApi for Service {
+    async fn network_info(&self) -> Result<NetworkInfo, RpcError> {
         let view = self.peers();
         let peers = &view.peers;
         let count = |of: &dyn Fn(&PeerSnapshot) -> bool| {
             u32::try_from(peers.iter().filter(|peer| of(peer)).count()).unwrap_or(u32::MAX)
         };
-        NetworkInfo {
+        Ok(NetworkInfo {
             subversion: self.identity.agent.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             protocolversion: timed_peer::handshake::PROTOCOL,
@@ -39,13 +37,52 @@ impl Service {
             relayfee: self.relay_fee().into(),
             time_offset_ms: view.clock_offset_ms,
             warnings: self.warnings(),
-        }
+        })
     }
 
-    pub(super) fn peer_rows(&self) -> Vec<PeerInfo> {
+    async fn peer_info(&self) -> Result<Vec<PeerInfo>, RpcError> {
         let mut rows: Vec<PeerInfo> = self.peers().peers.iter().map(|peer| self.peer_row(peer)).collect();
         rows.sort_by_key(|row| row.id);
-        rows
+        Ok(rows)
+    }
+
+    async fn peer_history(&self, peer: Option<String>, count: usize) -> Result<Vec<EndInfo>, RpcError> {
+        self.ends(peer.as_deref(), count)
+    }
+
+    async fn ping(&self, peer: Option<String>) -> Result<Vec<PingInfo>, RpcError> {
+        self.ping_peers(peer.as_deref()).await
+    }
+
+    async fn add_node(&self, address: String) -> Result<(), RpcError> {
+        self.add_peer(address).await
+    }
+
+    async fn disconnect(&self, peer: String) -> Result<(), RpcError> {
+        self.disconnect_peer(&peer).await
+    }
+
+    async fn ban(&self, peer: String, length: Duration) -> Result<(), RpcError> {
+        self.ban_peer(&peer, length).await
+    }
+
+    async fn lift_ban(&self, peer: String) -> Result<(), RpcError> {
+        self.lift_peer_ban(&peer).await
+    }
+
+    async fn bans(&self) -> Result<Vec<BanInfo>, RpcError> {
+        Ok(self.ban_rows())
+    }
+
+    async fn lift_all_bans(&self) -> Result<usize, RpcError> {
+        self.lift_bans().await
+    }
+}
+
+impl Service {
+    /// The peers as they were last published. Nothing is held meanwhile: the peer manager never waits for who reads.
+    pub(super) fn peers(&self) -> Arc<PeersView> {
+        self.handles.peers.borrow().clone()
     }
 
     fn peer_row(&self, peer: &PeerSnapshot) -> PeerInfo {

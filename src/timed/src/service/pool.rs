@@ -1,6 +1,7 @@
 //! Questions about the mempool.
 
 use super::{Service, gone};
+use async_trait::async_trait;
 use std::sync::Arc;
 use timed_actors::mempool::{ListEntries, MempoolStatus, SubmitError, TestAccept};
 use timed_chain::{History as _, PoolTransaction};
@@ -8,28 +9,15 @@ use timed_ledger::{LedgerQueries as _, Transaction};
 use timed_mempool::Reject;
 use timed_primitives::{Amount, TxId, UnixTime};
 use timed_rpc::result::{MempoolAcceptance, MempoolEntry, MempoolInfo};
-use timed_rpc::{RpcError, Trouble};
+use timed_rpc::{PoolApi, RpcError, Trouble};
 
-impl Service {
-    pub(super) fn mempool_status(&self) -> Result<MempoolStatus, RpcError> {
-        let status = self.handles.mempool_status.borrow().clone();
-        status.ok_or_else(|| RpcError::Warmup("the mempool is starting; try again in a moment".into()))
+#[async_trait]
+impl PoolApi for Service {
+    fn check_room(&self, bytes: usize) -> Result<(), RpcError> {
+        self.handles.submissions.check_room(bytes).map_err(|error| refusal(&error))
     }
 
-    /// That what waits would not survive this process.
-    pub(super) fn keeping_trouble(&self) -> Option<Trouble> {
-        let problem = self.handles.mempool_status.borrow().as_ref()?.keeping.failed.clone()?;
-        let line = format!(
-            "the mempool's file cannot be written ({problem}): payments that wait are lost if this process ends; check the disk"
-        );
-        Some(Trouble::PoolNotKept { line })
-    }
-
-    pub(super) async fn submit_transaction(
-        &self,
-        transaction: Transaction,
-        fee_rate_max: Option<Amount>,
-    ) -> Result<TxId, RpcError> {
+    async fn submit(&self, transaction: Transaction, fee_rate_max: Option<Amount>) -> Result<TxId, RpcError> {
         match self.handles.submissions.submit(Arc::new(PoolTransaction::of(&transaction)), fee_rate_max).await {
             Ok(txid) => Ok(txid),
             // The sender's wish is fulfilled already, unless it is in a block.
@@ -44,7 +32,7 @@ impl Service {
         }
     }
 
-    pub(super) async fn test_accept(
+    async fn test_mempool_accept(
         &self,
         transactions: Vec<Transaction>,
         fee_rate_max: Option<Amount>,
@@ -72,7 +60,7 @@ impl Service {
         Ok(rows.collect())
     }
 
-    pub(super) fn pool_summary(&self) -> Result<MempoolInfo, RpcError> {
+    async fn mempool_info(&self) -> Result<MempoolInfo, RpcError> {
         let pool = self.mempool_status()?.pool;
         Ok(MempoolInfo {
             size: number(pool.count),
@@ -84,12 +72,7 @@ impl Service {
         })
     }
 
-    /// Least fee for 1,000 bytes.
-    pub(super) fn relay_fee(&self) -> Amount {
-        self.reader.genesis().parameters.fee_min(1_000)
-    }
-
-    pub(super) async fn pool_rows(&self) -> Result<Vec<MempoolEntry>, RpcError> {
+    async fn raw_mempool(&self) -> Result<Vec<MempoolEntry>, RpcError> {
         let entries = self.handles.mempool.send(ListEntries).await.map_err(gone)?;
         let (now, unix) = (self.clock.now(), self.clock.unix());
         let rows = entries.iter().map(|entry| {
@@ -104,6 +87,27 @@ impl Service {
             }
         });
         Ok(rows.collect())
+    }
+}
+
+impl Service {
+    pub(super) fn mempool_status(&self) -> Result<MempoolStatus, RpcError> {
+        let status = self.handles.mempool_status.borrow().clone();
+        status.ok_or_else(|| RpcError::Warmup("the mempool is starting; try again in a moment".into()))
+    }
+
+    /// That what waits would not survive this process.
+    pub(super) fn keeping_trouble(&self) -> Option<Trouble> {
+        let problem = self.handles.mempool_status.borrow().as_ref()?.keeping.failed.clone()?;
+        let line = format!(
+            "the mempool's file cannot be written ({problem}): payments that wait are lost if this process ends; check the disk"
+        );
+        Some(Trouble::PoolNotKept { line })
+    }
+
+    /// Least fee for 1,000 bytes.
+    pub(super) fn relay_fee(&self) -> Amount {
+        self.reader.genesis().parameters.fee_min(1_000)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::chain::spender_of;
 use super::pool::refusal;
 use super::{Service, gone, unreadable};
+use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ use timed_mempool::{Reject, ResourceState};
 use timed_node_files::{WalletFile, WalletFileError};
 use timed_primitives::{Amount, Clock, Height, Instant, SecretKey, TxId};
 use timed_rpc::result::Balance;
-use timed_rpc::{RpcError, Unspent};
+use timed_rpc::{RpcError, Unspent, WalletApi};
 use timed_wallet::{BuildError, Coin, Fees, KEYS_MAX, Payment, Reservation, Wallet, WalletError};
 
 /// Outputs read at a time.
@@ -128,6 +129,69 @@ impl Drop for InFlight {
     }
 }
 
+#[async_trait]
+impl WalletApi for Service {
+    async fn balance(&self, address: Option<Address>) -> Result<Balance, RpcError> {
+        let rows = self.wallet_unspent(address.into_iter().collect()).await?;
+        let sum = |of: &dyn Fn(&Unspent) -> bool| {
+            Amount::sum(rows.iter().filter(|row| of(row)).map(|row| row.output.amount))
+                .unwrap_or(Amount(u64::MAX))
+                .into()
+        };
+        Ok(Balance {
+            spendable: sum(&|row| row.height.is_some() && row.spent_by.is_none()),
+            locked: sum(&|row| row.height.is_some() && row.spent_by.is_some()),
+            pending: sum(&|row| row.height.is_none() && row.spent_by.is_none()),
+        })
+    }
+
+    async fn new_address(&self) -> Result<Address, RpcError> {
+        self.wallet.new_address().map_err(|error| RpcError::Wallet(error.to_string()))
+    }
+
+    async fn unspent(&self, addresses: Vec<Address>) -> Result<Vec<Unspent>, RpcError> {
+        self.wallet_unspent(addresses).await
+    }
+
+    async fn pay(&self, to: Address, amount: Amount) -> Result<TxId, RpcError> {
+        let mut last = None;
+        for _ in 0..TRIES {
+            self.release_coins().await?;
+            let mut coins = self.coins()?;
+            let (transaction, in_flight) = loop {
+                match self.build_payment(to, amount, &coins)? {
+                    Some(built) => break built,
+                    // Heights only grow, so this ends as soon as no block comes in between.
+                    None => coins = self.coins()?,
+                }
+            };
+            let outcome = self.handles.submissions.submit(Arc::new(PoolTransaction::of(&*transaction)), None).await;
+            match outcome {
+                Ok(txid) => {
+                    in_flight.end();
+                    return Ok(txid);
+                }
+                // Somebody else with the same key, or an earlier run, spends a coin of it: the next try takes others.
+                Err(
+                    error @ SubmitError::Refused(
+                        Reject::Conflict { .. } | Reject::UnknownInput { .. } | Reject::AlreadyKnown { .. },
+                    ),
+                ) => {
+                    in_flight.end();
+                    self.lock_spent(&coins.1).await?;
+                    last = Some(refusal(&error));
+                }
+                Err(error) => {
+                    self.wallet.lock().unlock(&transaction);
+                    in_flight.end();
+                    return Err(refusal(&error));
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| RpcError::Wallet("no coin could be spent; try again in a moment".into())))
+    }
+}
+
 impl Service {
     /// Every final output of a key.
     fn outputs_of(&self, view: &LedgerView, owner: &KeyHash) -> Result<Vec<(OutPoint, OutputEntry)>, RpcError> {
@@ -210,44 +274,6 @@ impl Service {
         Ok(Some((Arc::new(transaction), in_flight)))
     }
 
-    pub(super) async fn wallet_pay(&self, to: Address, amount: Amount) -> Result<TxId, RpcError> {
-        let mut last = None;
-        for _ in 0..TRIES {
-            self.release_coins().await?;
-            let mut coins = self.coins()?;
-            let (transaction, in_flight) = loop {
-                match self.build_payment(to, amount, &coins)? {
-                    Some(built) => break built,
-                    // Heights only grow, so this ends as soon as no block comes in between.
-                    None => coins = self.coins()?,
-                }
-            };
-            let outcome = self.handles.submissions.submit(Arc::new(PoolTransaction::of(&*transaction)), None).await;
-            match outcome {
-                Ok(txid) => {
-                    in_flight.end();
-                    return Ok(txid);
-                }
-                // Somebody else with the same key, or an earlier run, spends a coin of it: the next try takes others.
-                Err(
-                    error @ SubmitError::Refused(
-                        Reject::Conflict { .. } | Reject::UnknownInput { .. } | Reject::AlreadyKnown { .. },
-                    ),
-                ) => {
-                    in_flight.end();
-                    self.lock_spent(&coins.1).await?;
-                    last = Some(refusal(&error));
-                }
-                Err(error) => {
-                    self.wallet.lock().unlock(&transaction);
-                    in_flight.end();
-                    return Err(refusal(&error));
-                }
-            }
-        }
-        Err(last.unwrap_or_else(|| RpcError::Wallet("no coin could be spent; try again in a moment".into())))
-    }
-
     /// Passes over all coins that transactions in the mempool spend, whoever made them.
     async fn lock_spent(&self, coins: &[Coin]) -> Result<(), RpcError> {
         let spent: BTreeSet<OutPoint> =
@@ -255,20 +281,6 @@ impl Service {
         let ours = coins.iter().map(|coin| coin.outpoint).filter(|coin| spent.contains(coin));
         self.wallet.lock().lock_outputs(ours);
         Ok(())
-    }
-
-    pub(super) async fn wallet_balance(&self, address: Option<Address>) -> Result<Balance, RpcError> {
-        let rows = self.wallet_unspent(address.into_iter().collect()).await?;
-        let sum = |of: &dyn Fn(&Unspent) -> bool| {
-            Amount::sum(rows.iter().filter(|row| of(row)).map(|row| row.output.amount))
-                .unwrap_or(Amount(u64::MAX))
-                .into()
-        };
-        Ok(Balance {
-            spendable: sum(&|row| row.height.is_some() && row.spent_by.is_none()),
-            locked: sum(&|row| row.height.is_some() && row.spent_by.is_some()),
-            pending: sum(&|row| row.height.is_none() && row.spent_by.is_none()),
-        })
     }
 
     pub(super) async fn wallet_unspent(&self, addresses: Vec<Address>) -> Result<Vec<Unspent>, RpcError> {
