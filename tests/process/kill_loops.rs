@@ -1,6 +1,6 @@
 //! Nodes killed, frozen, wiped and restored from old copies, again and again under load, with a checker that reads all their files.
 //!
-//! A few rounds of each; `TIMED_KILL_ROUNDS=100` makes a long run of it, see README.md. `TIMED_KILL_SEED` repeats the choices of a run.
+//! A few rounds of each; `TIMED_KILL_ROUNDS=100` makes a long run of it, see docs/faults.md. `TIMED_KILL_SEED` repeats the choices of a run.
 
 use crate::checker::{Checker, Fault};
 use crate::harness::{Client, Network, Node, Stopwatch, pause, wait_for};
