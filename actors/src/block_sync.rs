@@ -385,9 +385,10 @@ impl Handler<Committed> for BlockSyncActor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timed_chain::{Draft, MemoryStore};
+    use timed_chain::Draft;
     use timed_ledger::{Genesis, PAYLOAD_FORMAT};
     use timed_primitives::{CommitSignature, MemoryDisk, Round, SecretKey, VoteKind, encode, vote};
+    use timed_test_support::MemoryStore;
 
     /// A decided block of a network of one, as a peer would send it.
     fn decided() -> (Genesis, Block, CommitCertificate) {

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use timed_chain::{BLOCK_LOG_FILE, DecidedBlock, LogError, LogWalk, MemoryStore};
+use timed_chain::{BLOCK_LOG_FILE, DecidedBlock, LogError, LogWalk};
 use timed_consensus::guard::{SignedRecord, SignedStep};
 use timed_consensus::inspect::{ForgedStatement, Statements, read_guard, read_journal, statements_of};
 use timed_consensus::journal::JOURNAL_FILES;
@@ -17,6 +17,7 @@ use timed_consensus::{CertificateError, Evidence, verify_certificate};
 use timed_ledger::{Genesis, LedgerOpenError, LedgerQueries as _, PAYLOAD_FORMAT};
 use timed_primitives::{BlockId, Disk, Height, MemoryDisk, PublicKey, SecretKey};
 use timed_store::FileDisk;
+use timed_test_support::MemoryStore;
 
 /// How much of the journals of a running node is read: more than the votes of a height take. Unit: bytes.
 const PEEK_BYTES: u64 = 64 << 10;

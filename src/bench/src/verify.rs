@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use timed_chain::{History as _, MemoryStore, TransactionRules as _};
+use timed_chain::{History as _, TransactionRules as _};
 use timed_ledger::{Ledger, Transaction, transactions_of};
 use timed_mempool::{Pool, PoolLimits, Source};
 use timed_primitives::{Block, CommitCertificate, MemoryDisk, SecretKey, SignedItem, encode, verify_batch};
+use timed_test_support::MemoryStore;
 
 /// Signatures in a batch.
 const BATCHES: [usize; 5] = [1, 16, 64, 256, 1024];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use timed_chain::{BLOCK_LOG_FILE, LogWalk, MemoryStore, PoolTransaction};
+use timed_chain::{BLOCK_LOG_FILE, LogWalk, PoolTransaction};
 use timed_consensus::guard::{GUARD_FILE, SignedRecord};
 use timed_consensus::inspect::{Statement, Statements, batches_in, guard_record, read_guard, read_journal};
 use timed_consensus::journal::JOURNAL_FILES;
@@ -10,6 +10,7 @@ use timed_consensus::{ChainStart, Consensus, CoreConfig, Gossip, Input, KeyRepor
 use timed_ledger::{Genesis, PAYLOAD_FORMAT, Transaction};
 use timed_mempool::{KeptContents, KeptRecord, POOL_FILE, POOL_FILE_DAMAGED, PoolFile, PoolLimits};
 use timed_primitives::{BlockId, Disk as _, Hash, Height, Instant, MemoryDisk, SecretKey, Tip, TxId, UnixTime};
+use timed_test_support::MemoryStore;
 
 /// A disk with these files.
 fn disk(files: &[(&str, &[u8])]) -> MemoryDisk {

@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use timed_chain::MemoryStore;
 use timed_consensus::verify_certificate;
 use timed_ledger::{Genesis, Ledger, Transaction, check_form};
 use timed_peer::AddressRecord;
 use timed_primitives::{
     Block, ChainId, CommitCertificate, MemoryDisk, PolkaCertificate, Proposal, RoundCertificate, Vote, decode, encode,
 };
+use timed_test_support::MemoryStore;
 
 /// Objects have one encoding: what is accepted is written back byte by byte.
 fn round_trip<T: borsh::BorshSerialize + borsh::BorshDeserialize>(bytes: &[u8]) -> Option<T> {

@@ -8,12 +8,13 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use timed_chain::{MemoryStore, Store, StoreBatch, StoreView};
+use timed_chain::{Store, StoreBatch, StoreView};
 use timed_consensus::guard::GUARD_FILE;
 use timed_consensus::inspect::{batches_in, guard_record};
 use timed_consensus::journal::JOURNAL_FILES;
 use timed_mempool::{POOL_FILE, POOL_FILE_BESIDE};
 use timed_primitives::{Disk, DiskFile, MemoryDisk, Survival};
+use timed_test_support::MemoryStore;
 
 /// Batches of the store that a loss of power may take.
 pub(crate) const STORE_UNDO: usize = 3;

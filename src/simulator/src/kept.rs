@@ -1,7 +1,7 @@
 //! What survives a node's lives.
 
-use timed_chain::MemoryStore;
 use timed_primitives::MemoryDisk;
+use timed_test_support::MemoryStore;
 
 /// What survives a life.
 #[derive(Clone, Default)]

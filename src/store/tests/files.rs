@@ -5,13 +5,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use timed_chain::{Draft, MemoryStore, PoolTransaction, Store, StoreBatch, Table, tables_of};
+use timed_chain::{Draft, PoolTransaction, Store, StoreBatch, Table, tables_of};
 use timed_ledger::{
     Genesis, KeyHash, Ledger, LedgerQueries as _, Lock, OutPoint, PaymentApplication, TRANSACTION_VERSION, Transaction,
     TransactionBody, TxInput, TxOutput,
 };
 use timed_primitives::{Amount, CommitCertificate, Disk, Hash, MemoryDisk, Round, SecretKey, UnixTime};
 use timed_store::{DataDir, DataDirError, FileDisk, FjallStore, StoreOpenError};
+use timed_test_support::MemoryStore;
 
 const GENESIS: Hash = Hash([7; 32]);
 

@@ -1,8 +1,12 @@
 //! What stands in for the outside in tests and in the simulator.
 //!
-//! Knows: the seams that it stands behind ([`Transport`](timed_actors::transport::Transport)). Must not know: who is tested. No program that
+//! Knows: the seams that it stands behind: `Transport` of the actors (with the feature `transport`), and [`Store`](timed_chain::Store). Must not know: who is tested. No program that
 //! people run depends on it, but `timed simulate`.
 
+#[cfg(feature = "transport")]
 mod memory_network;
+mod memory_store;
 
+#[cfg(feature = "transport")]
 pub use memory_network::{LinkQuality, MemoryNetwork, MemoryTransport};
+pub use memory_store::MemoryStore;

@@ -1,7 +1,7 @@
 //! A small chain for tests: four validators, a few outputs, blocks made by the first validator.
 
 use std::sync::Arc;
-use timed_chain::{CommittedBlock, Draft, MemoryStore, PoolTransaction};
+use timed_chain::{CommittedBlock, Draft, PoolTransaction};
 use timed_ledger::{
     Genesis, KeyHash, Ledger, Lock, OutPoint, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput, TxOutput,
 };
@@ -9,6 +9,7 @@ use timed_primitives::vote::vote_signing_bytes;
 use timed_primitives::{
     Amount, Block, CommitCertificate, CommitSignature, MemoryDisk, Round, SecretKey, UnixTime, VoteKind,
 };
+use timed_test_support::MemoryStore;
 
 /// Fee of every payment here.
 pub(crate) const FEE: u64 = 1_000;

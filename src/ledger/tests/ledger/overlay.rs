@@ -1,9 +1,10 @@
 //! Flushing beside commits, the overlay's bound, and what readers see meanwhile.
 
 use crate::chain::{Node, certify, coin, commit, move_to, owner, pay};
-use timed_chain::{History as _, MemoryStore, OVERLAY_BLOCKS_MAX, OVERLAY_CHANGES_MAX};
+use timed_chain::{History as _, OVERLAY_BLOCKS_MAX, OVERLAY_CHANGES_MAX};
 use timed_ledger::{LedgerQueries as _, LedgerReader, OutPoint, Transaction, TxOutput, transactions_of};
 use timed_primitives::{Amount, Height, TxId};
+use timed_test_support::MemoryStore;
 
 #[test]
 fn a_flush_runs_beside_commits() {

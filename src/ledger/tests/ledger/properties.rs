@@ -4,9 +4,9 @@ use crate::chain::{FEE, Node, block, certify, coin, locked, owner, pay};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use timed_chain::MemoryStore;
 use timed_ledger::{LedgerQueries as _, LedgerView, LtHash, OutPoint, OutputEntry, Transaction, TxOutput};
 use timed_primitives::{Amount, Height};
+use timed_test_support::MemoryStore;
 
 /// What happens next.
 #[derive(Clone, Debug)]

@@ -3,11 +3,11 @@
 use crate::chain::{Node, block, certify, coin, commit, genesis, log_bytes, move_to};
 use std::sync::Arc;
 use timed_chain::{
-    BLOCK_LOG_FILE, Chain, ChainOpenError, CommitError, Damage, History as _, LogError, MemoryStore, Store as _,
-    StoreBatch, Table,
+    BLOCK_LOG_FILE, Chain, ChainOpenError, CommitError, Damage, History as _, LogError, Store as _, StoreBatch, Table,
 };
 use timed_ledger::{Ledger, PaymentApplication};
 use timed_primitives::{Height, MemoryDisk};
+use timed_test_support::MemoryStore;
 
 fn open(disk: &MemoryDisk, store: &MemoryStore) -> Result<Ledger, ChainOpenError> {
     Chain::open(PaymentApplication::new(genesis()).unwrap(), disk, Arc::new(store.clone()))

@@ -103,7 +103,7 @@ fn a_block_above_the_size_bound_is_refused_and_never_made() {
     let mut genesis = crate::chain::genesis();
     genesis.parameters.block_bytes_max = 1_600;
     genesis.parameters.transaction_bytes_max = 700;
-    let (disk, store) = (timed_primitives::MemoryDisk::default(), timed_chain::MemoryStore::default());
+    let (disk, store) = (timed_primitives::MemoryDisk::default(), timed_test_support::MemoryStore::default());
     let mut ledger = timed_ledger::open(genesis.clone(), &disk, Arc::new(store)).unwrap();
     let coins: Vec<_> = genesis.unspent().collect();
     let payments: Vec<_> = coins.iter().map(|coin| move_to(*coin, 0, 1)).collect();

@@ -13,9 +13,9 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 use timed_actors::messages::Connect;
-use timed_chain::MemoryStore;
 use timed_peer::EndReason;
 use timed_primitives::{BlockId, Hash, Height, encode};
+use timed_test_support::MemoryStore;
 use timed_wire::{BlockSyncMessage, Kind, Message};
 
 /// Red when two networks of one configuration begin differently, or a node takes up the chain of another genesis.

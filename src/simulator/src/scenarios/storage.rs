@@ -8,9 +8,10 @@ use crate::payments::supply_of;
 use crate::world::{World, WorldConfig};
 use std::time::Duration;
 use timed_actors::mempool::SubmitError;
-use timed_chain::{BLOCK_LOG_FILE, MemoryStore, PoolTransaction};
+use timed_chain::{BLOCK_LOG_FILE, PoolTransaction};
 use timed_consensus::SigningStatus;
 use timed_primitives::{Block, CommitCertificate, Height, TxId, decode};
+use timed_test_support::MemoryStore;
 
 /// Nodes on disks whose syncs take time: what is not synced can be lost.
 fn on_disks() -> WorldConfig {

@@ -11,13 +11,13 @@ use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig};
 use timed_actors::pulse::{BEAT_EVERY, HUNG_AFTER, Monitor};
 use timed_actors::transport::{Listener, TcpTransport, Transport as _};
 use timed_actors::{FatalReporter, NodeParts, OpenNode, SystemClock, Threads};
-use timed_chain::MemoryStore;
 use timed_consensus::SigningStatus;
 use timed_ledger::{Genesis, KeyHash, Lock, OutPoint, PAYLOAD_FORMAT, Transaction, TransactionBody, TxInput, TxOutput};
 use timed_peer::{BookConfig, LaneLimits, LocalNode};
 use timed_primitives::{Amount, Disk, DiskFile, Height, MemoryDisk, SecretKey, UnixTime};
 use timed_process::LogWriter;
 use timed_rpc::{ChainApi as _, PeersApi as _, PoolApi as _, Severity};
+use timed_test_support::MemoryStore;
 
 /// A disk whose syncs of one file can be held up, as a disk that is broken does it.
 #[derive(Clone)]

@@ -1,10 +1,10 @@
 //! A store in memory, for tests and simulation.
 
-use crate::store::{KeyValue, Store, StoreBatch, StoreView, Table};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use timed_chain::{KeyValue, Store, StoreBatch, StoreView, Table};
 
 /// A store in memory. Clones share the content; a snapshot costs nothing, and old values live as long as a snapshot needs them.
 #[derive(Clone, Default)]
