@@ -364,9 +364,18 @@ fn repository_files() -> BTreeSet<PathBuf> {
     files
 }
 
+/// The headings of a document as links name them.
+fn headings(text: &str) -> BTreeSet<String> {
+    let anchor = |line: &str| {
+        let words = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        words.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect()
+    };
+    text.lines().filter(|line| line.starts_with('#')).map(anchor).collect()
+}
+
 /// A document says where to read on; a file that moved must take its mentions along. What counts as a path:
 ///
-/// - the target of a link that is no address: from the document's folder;
+/// - the target of a link that is no address: from the document's folder, and what follows a `#` is a heading there;
 /// - a word between backticks, outside of blocks of code, that begins with a folder of the root and a slash (`src/peer`): from the root;
 /// - such a word that ends in `.rs` or `.md` (`consensus.rs`, `peer/stats.rs`): the end of some file's path.
 ///
@@ -382,7 +391,9 @@ fn files_named_in_the_docs_exist() {
         let links = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target));
         for target in links.filter(|target| !target.contains("://") && !target.starts_with('#')) {
             named += 1;
-            if !root.join(here).join(target.split('#').next().unwrap()).exists() {
+            let (path, heading) = target.split_once('#').unwrap_or((target, ""));
+            let path = root.join(here).join(path);
+            if !path.exists() || !(heading.is_empty() || headings(&read(&path)).contains(heading)) {
                 missing.push(format!("{document} links to {target}"));
             }
         }
