@@ -82,6 +82,21 @@ pub struct PeersConfig {
 }
 
 impl PeersConfig {
+    /// Nobody configured, known or banned, anybody allowed, the usual limits, a silent heartbeat. Change what differs.
+    pub fn new(local: LocalNode) -> Self {
+        Self {
+            book: BookConfig::new(local.key, local.consensus_key.is_some()),
+            local,
+            configured: Vec::new(),
+            banned: Vec::new(),
+            known: Vec::new(),
+            allowed: None,
+            discovers: true,
+            lane_limits: LaneLimits::default(),
+            heartbeat_level: HeartbeatLevel::Debug,
+        }
+    }
+
     /// Whether the holder of this node key may be a peer.
     fn allows(&self, key: &PublicKey) -> bool {
         self.allowed.as_ref().is_none_or(|allowed| allowed.contains(key))

@@ -16,7 +16,7 @@ use timed_actors::peer::{HEARTBEAT_TARGET, HeartbeatLevel};
 use timed_actors::peer_manager::{ConfiguredPeer, PeerManager, PeerManagerParts, PeersConfig, PeersView};
 use timed_actors::tls::{Secured, Tls};
 use timed_actors::transport::{BoxStream, Listener, Transport};
-use timed_peer::{BookConfig, Direction, EndReason, Handshake, HandshakeAction, LaneLimits, LocalNode};
+use timed_peer::{Direction, EndReason, Handshake, HandshakeAction, LocalNode};
 use timed_primitives::{ChainId, Clock, Hash, Instant, PublicKey, SecretKey, UnixTime};
 use timed_test_support::MemoryNetwork;
 use timed_wire::{ControlMessage, Encoded, FrameCodec, Hello, Incoming, Kind, Message};
@@ -58,17 +58,9 @@ pub(crate) fn node_key(id: u64) -> SecretKey {
 
 pub(crate) fn local(id: u64, instance: u128) -> LocalNode {
     LocalNode {
-        key: key(id),
         consensus_key: Some(SecretKey::development("consensus", id)),
-        chain_id: ChainId(7),
-        genesis: Hash([7; 32]),
-        agent: format!("test/{id}"),
-        instance: Uuid::from_u128(instance),
         listen_port: PORT,
-        external: None,
-        height: 0,
-        capabilities: 0,
-        ping_interval: 5 * SECOND,
+        ..LocalNode::new(key(id), ChainId(7), Hash([7; 32]), format!("test/{id}"), Uuid::from_u128(instance))
     }
 }
 
@@ -129,17 +121,8 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) fn new(id: u64) -> Self {
-        let config = PeersConfig {
-            local: local(id, u128::from(id)),
-            book: BookConfig::new(key(id), true),
-            configured: Vec::new(),
-            banned: Vec::new(),
-            known: Vec::new(),
-            allowed: None,
-            discovers: true,
-            lane_limits: LaneLimits::default(),
-            heartbeat_level: HeartbeatLevel::Info,
-        };
+        let local = local(id, u128::from(id));
+        let config = PeersConfig { heartbeat_level: HeartbeatLevel::Info, ..PeersConfig::new(local) };
         Self { id, config, listens: true, seed: id }
     }
 

@@ -11,14 +11,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_actors::peer::HeartbeatLevel;
 use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig};
 use timed_actors::transport::{Listener, TcpTransport, Transport as _};
 use timed_actors::{FatalReporter, Handles, NodeParts, OpenNode, SystemClock, Threads};
 use timed_chain::{Application as _, Chain, payload_format, tables_of};
 use timed_consensus::CoreConfig;
 use timed_example_counter::{Add, Counter};
-use timed_peer::{BookConfig, LaneLimits, LocalNode};
+use timed_peer::LocalNode;
 use timed_primitives::{SecretKey, decode, encode};
 use timed_store::DataDir;
 use uuid::Uuid;
@@ -48,17 +47,10 @@ fn start(id: u64, folder: &Path, listener: Box<dyn Listener>, peers: &[SocketAdd
     let core = CoreConfig::new(CHAIN, Some(consensus_key.clone()), payload_format::<Add>());
     let files = OpenNode::open(Box::new(chain), Arc::new(data.disk()), core, Default::default()).unwrap();
     let local = LocalNode {
-        key: node_key.public(),
         consensus_key: Some(consensus_key),
-        chain_id: CHAIN,
-        genesis: genesis.hash,
-        agent: "counter/1".into(),
-        instance: Uuid::from_u128(rand::random()),
         listen_port: listener.local_addr().unwrap().port(),
-        external: None,
         height,
-        capabilities: 0,
-        ping_interval: Duration::from_secs(5),
+        ..LocalNode::new(node_key.public(), CHAIN, genesis.hash, "counter/1", Uuid::from_u128(rand::random()))
     };
     let configured =
         |address: &SocketAddr| ConfiguredPeer { address: address.to_string(), key: None, is_validator: true };
@@ -66,17 +58,7 @@ fn start(id: u64, folder: &Path, listener: Box<dyn Listener>, peers: &[SocketAdd
     let handles = timed_actors::start(NodeParts {
         application: None,
         files,
-        peers: PeersConfig {
-            book: BookConfig::new(local.key, true),
-            local,
-            configured: peers.iter().map(configured).collect(),
-            banned: Vec::new(),
-            known: Vec::new(),
-            allowed: None,
-            discovers: true,
-            lane_limits: LaneLimits::default(),
-            heartbeat_level: HeartbeatLevel::Debug,
-        },
+        peers: PeersConfig { configured: peers.iter().map(configured).collect(), ..PeersConfig::new(local) },
         node_key,
         transport: Arc::new(TcpTransport),
         listener: Some(listener),

@@ -10,13 +10,12 @@ use rand::rngs::StdRng;
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 use timed_actors::messages::{Inbound, Inboxes, Outlets, Ping, SendTo};
 use timed_actors::peer::HeartbeatLevel;
 use timed_actors::peer_manager::{ConfiguredPeer, PeerManager, PeerManagerParts, PeersConfig, PeersView};
 use timed_actors::transport::{TcpTransport, Transport as _};
 use timed_actors::{Component, SystemClock, Threads};
-use timed_peer::{BookConfig, LaneLimits, LocalNode};
+use timed_peer::LocalNode;
 use timed_primitives::{ChainId, Hash, PublicKey, SecretKey, decode, encode};
 use timed_wire::ApplicationMessage;
 use tokio::sync::watch;
@@ -46,32 +45,14 @@ impl Node {
         let node_key = SecretKey::development("node", id);
         let listener = TcpTransport.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let (key, address) = (node_key.public(), listener.local_addr()?);
-        let local = LocalNode {
-            key,
-            consensus_key: None,
-            chain_id: ChainId(1),
-            genesis: Hash::ZERO, // Peers with another one are refused.
-            agent: "two-peers/1".into(),
-            instance: Uuid::from_u128(rand::random()),
-            listen_port: address.port(),
-            external: None,
-            height: 0,
-            capabilities: 0,
-            ping_interval: Duration::from_secs(5),
-        };
+        // Peers of another chain or genesis are refused.
+        let instance = Uuid::from_u128(rand::random());
+        let local = LocalNode::new(key, ChainId(1), Hash::ZERO, "two-peers/1", instance);
+        let local = LocalNode { listen_port: address.port(), ..local };
         let peer =
             |dialled: &SocketAddr| ConfiguredPeer { address: dialled.to_string(), key: None, is_validator: false };
-        let config = PeersConfig {
-            book: BookConfig::new(key, false),
-            local,
-            configured: dials.iter().map(peer).collect(),
-            banned: Vec::new(),
-            known: Vec::new(),
-            allowed: None,
-            discovers: false,
-            lane_limits: LaneLimits::default(),
-            heartbeat_level: HeartbeatLevel::Info,
-        };
+        let configured = dials.iter().map(peer).collect();
+        let config = PeersConfig { configured, heartbeat_level: HeartbeatLevel::Info, ..PeersConfig::new(local) };
         let (inboxes, outlets) = Inboxes::bounded();
         let (sender, view) = watch::channel(Arc::default());
         let threads = Threads::inline();

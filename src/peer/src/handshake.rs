@@ -62,6 +62,25 @@ pub struct LocalNode {
     pub ping_interval: Duration,
 }
 
+impl LocalNode {
+    /// One that neither votes nor accepts connections, has no block, and wishes for a ping every 5 s. Change what differs.
+    pub fn new(key: PublicKey, chain_id: ChainId, genesis: Hash, agent: impl Into<String>, instance: Uuid) -> Self {
+        Self {
+            key,
+            consensus_key: None,
+            chain_id,
+            genesis,
+            agent: agent.into(),
+            instance,
+            listen_port: 0,
+            external: None,
+            height: 0,
+            capabilities: 0,
+            ping_interval: Duration::from_secs(5),
+        }
+    }
+}
+
 /// What the handshake said of the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandshakeInfo {

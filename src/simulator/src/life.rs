@@ -16,11 +16,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use timed_actors::ledger::TipSeen;
-use timed_actors::peer::HeartbeatLevel;
 use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig, PeersView};
 use timed_actors::transport::Transport as _;
 use timed_actors::{FatalReason, FatalReporter, Handles, NodeParts, OpenNode, Threads};
-use timed_peer::{BookConfig, LaneLimits, LocalNode};
+use timed_peer::LocalNode;
 use timed_primitives::{Height, SecretKey};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
@@ -125,21 +124,14 @@ impl Node {
     fn peers_config(&self, consensus_key: Option<SecretKey>, height: Height) -> PeersConfig {
         let (inner, setting) = (&*self.0, &self.0.setting);
         let key = SecretKey::development("node", inner.id).public();
+        let instance = Uuid::from_u128((u128::from(inner.id) << 64) | u128::from(inner.starts.get()));
+        let local = LocalNode {
+            consensus_key,
+            listen_port: if inner.accepts.get() { PORT } else { 0 },
+            height: height.0,
+            ..LocalNode::new(key, setting.genesis.chain_id, setting.genesis.hash, "timed/test", instance)
+        };
         PeersConfig {
-            book: BookConfig::new(key, consensus_key.is_some()),
-            local: LocalNode {
-                key,
-                consensus_key,
-                chain_id: setting.genesis.chain_id,
-                genesis: setting.genesis.hash,
-                agent: "timed/test".into(),
-                instance: Uuid::from_u128((u128::from(inner.id) << 64) | u128::from(inner.starts.get())),
-                listen_port: if inner.accepts.get() { PORT } else { 0 },
-                external: None,
-                height: height.0,
-                capabilities: 0,
-                ping_interval: Duration::from_secs(5),
-            },
             configured: inner
                 .dials
                 .borrow()
@@ -150,12 +142,8 @@ impl Node {
                     is_validator: *other <= setting.voters,
                 })
                 .collect(),
-            banned: Vec::new(),
-            known: Vec::new(),
-            allowed: None,
             discovers: setting.discovers,
-            lane_limits: LaneLimits::default(),
-            heartbeat_level: HeartbeatLevel::Debug,
+            ..PeersConfig::new(local)
         }
     }
 }

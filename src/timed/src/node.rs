@@ -25,7 +25,7 @@ use timed_consensus::journal::JOURNAL_FILES;
 use timed_ledger::{Genesis, PaymentApplication};
 use timed_node_files::{Keys, PeerFiles, read_genesis};
 use timed_peer::addresses::KeptAddress;
-use timed_peer::{Ban, BookConfig, LaneLimits, LocalNode};
+use timed_peer::{Ban, BookConfig, LocalNode};
 use timed_primitives::{Clock, Network, PublicKey, SecretKey};
 use timed_process::LogWriter;
 use timed_process::{Stop, StopCause};
@@ -209,7 +209,7 @@ impl RunningNode {
         let (fatal, reason) = fatal(end.stop.clone());
         let handles = timed_actors::start(NodeParts {
             application: None,
-            peers: peers_config(&config, local, votes, bans.clone(), known),
+            peers: peers_config(&config, local, bans.clone(), known),
             node_key: keys.node,
             transport: Arc::new(TcpTransport),
             listener: Some(listener),
@@ -399,21 +399,14 @@ fn labels(config: &Config) -> BTreeMap<PublicKey, String> {
     (1..=config.node.dev_nodes).map(label).collect()
 }
 
-fn peers_config(
-    config: &Config,
-    local: LocalNode,
-    votes: bool,
-    banned: Vec<Ban>,
-    known: Vec<KeptAddress>,
-) -> PeersConfig {
+fn peers_config(config: &Config, local: LocalNode, banned: Vec<Ban>, known: Vec<KeptAddress>) -> PeersConfig {
     let book = BookConfig {
         inbound_max: usize::try_from(config.p2p.inbound_max).unwrap_or(usize::MAX),
         outbound_max: usize::try_from(config.p2p.outbound_max).unwrap_or(usize::MAX),
-        ..BookConfig::new(local.key, votes)
+        ..BookConfig::new(local.key, local.consensus_key.is_some())
     };
     let is_devnet = config.network == Network::Devnet;
     PeersConfig {
-        local,
         book,
         configured: config
             .p2p
@@ -424,9 +417,8 @@ fn peers_config(
         banned,
         known,
         allowed: Some(&config.p2p.allowed).filter(|allowed| !allowed.is_empty()).cloned(),
-        discovers: true,
-        lane_limits: LaneLimits::default(),
         heartbeat_level: if is_devnet { HeartbeatLevel::Info } else { HeartbeatLevel::Debug },
+        ..PeersConfig::new(local)
     }
 }
 

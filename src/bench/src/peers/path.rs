@@ -11,12 +11,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::messages::{Inbound, Inboxes, Outlets, Ping, SendTo};
-use timed_actors::peer::HeartbeatLevel;
 use timed_actors::peer_manager::{ConfiguredPeer, PeerManager, PeerManagerParts, PeersConfig, PeersView};
 use timed_actors::tls::{Secured, Tls};
 use timed_actors::transport::{Listener, TcpTransport, Transport as _};
 use timed_actors::{Component, Pulses, SystemClock, Threads};
-use timed_peer::{BookConfig, LaneLimits, LocalNode};
+use timed_peer::LocalNode;
 use timed_primitives::{ChainId, Hash, PublicKey, SecretKey};
 use timed_wire::{ConsensusMessage, Encoded, FrameCodec, Incoming, Message};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
@@ -117,15 +116,9 @@ pub(crate) async fn node(
     let peer = |address: SocketAddr| ConfiguredPeer { address: address.to_string(), key: None, is_validator: true };
     let manager = PeerManager::new(PeerManagerParts {
         config: PeersConfig {
-            local: local_node(side),
-            book: BookConfig::new(side.key().public(), true),
             configured: dial.into_iter().map(peer).collect(),
-            banned: Vec::new(),
-            known: Vec::new(),
-            allowed: None,
             discovers: false,
-            lane_limits: LaneLimits::default(),
-            heartbeat_level: HeartbeatLevel::Debug,
+            ..PeersConfig::new(local_node(side))
         },
         node_key: side.key(),
         transport: Arc::new(TcpTransport),
@@ -159,18 +152,10 @@ pub(super) async fn actors(
 }
 
 fn local_node(side: BenchSide) -> LocalNode {
+    let instance = Uuid::from_u128(side.id().into());
     LocalNode {
-        key: side.key().public(),
         consensus_key: Some(SecretKey::development("consensus", side.id())),
-        chain_id: ChainId(1),
-        genesis: Hash::ZERO,
-        agent: "bench".into(),
-        instance: Uuid::from_u128(side.id().into()),
-        listen_port: 0,
-        external: None,
-        height: 0,
-        capabilities: 0,
-        ping_interval: Duration::from_secs(5),
+        ..LocalNode::new(side.key().public(), ChainId(1), Hash::ZERO, "bench", instance)
     }
 }
 

@@ -6,14 +6,13 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Condvar;
 use std::sync::atomic::{AtomicI64, Ordering};
-use timed_actors::peer::HeartbeatLevel;
 use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig};
 use timed_actors::pulse::{BEAT_EVERY, HUNG_AFTER, Monitor};
 use timed_actors::transport::{Listener, TcpTransport, Transport as _};
 use timed_actors::{FatalReporter, NodeParts, OpenNode, SystemClock, Threads};
 use timed_consensus::SigningStatus;
 use timed_ledger::{Genesis, KeyHash, Lock, OutPoint, PAYLOAD_FORMAT, Transaction, TransactionBody, TxInput, TxOutput};
-use timed_peer::{BookConfig, LaneLimits, LocalNode};
+use timed_peer::LocalNode;
 use timed_primitives::{Amount, Disk, DiskFile, Height, MemoryDisk, SecretKey, UnixTime};
 use timed_process::LogWriter;
 use timed_rpc::{ChainApi as _, PeersApi as _, PoolApi as _, Severity};
@@ -127,31 +126,19 @@ fn node(
     let files = OpenNode::open(Box::new(ledger), disk, config, timed_mempool::PoolLimits::default()).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(clock);
     let local = LocalNode {
-        key: key("node").public(),
         consensus_key: Some(key("consensus")),
-        chain_id: genesis.chain_id,
-        genesis: genesis.hash(),
-        agent: "timed/test".into(),
-        instance: uuid::Uuid::from_u128(id.into()),
-        listen_port: 0,
-        external: None,
-        height: 0,
-        capabilities: 0,
         ping_interval: Duration::from_secs(1),
+        ..LocalNode::new(
+            key("node").public(),
+            genesis.chain_id,
+            genesis.hash(),
+            "timed/test",
+            uuid::Uuid::from_u128(id.into()),
+        )
     };
     let handles = timed_actors::start(NodeParts {
         application: None,
-        peers: PeersConfig {
-            book: BookConfig::new(local.key, true),
-            local,
-            configured,
-            banned: Vec::new(),
-            known: Vec::new(),
-            allowed: None,
-            discovers: false,
-            lane_limits: LaneLimits::default(),
-            heartbeat_level: HeartbeatLevel::Debug,
-        },
+        peers: PeersConfig { configured, discovers: false, ..PeersConfig::new(local) },
         node_key: key("node"),
         transport: Arc::new(TcpTransport),
         listener,
