@@ -30,7 +30,7 @@ fn bench(arguments: &[&str], limit: Duration) -> Output {
     command.args(arguments).env("HOME", home.path());
     let output = run(command, limit);
     let left: Vec<_> = fs::read_dir(home.path().join(".timed")).into_iter().flatten().flatten().collect();
-    assert!(left.is_empty(), "{arguments:?} left {left:?}");
+    assert!(left.is_empty(), "{arguments:?} left {left:?}: {}", String::from_utf8_lossy(&output.stderr));
     output
 }
 

@@ -1,6 +1,6 @@
 //! Clients that hang, at the port of a real node.
 
-use crate::harness::{Network, Stopwatch, page, timed_cli};
+use crate::harness::{Network, Stopwatch, cli, page};
 use crate::metrics::Metrics;
 use serde_json::json;
 use std::io::{ErrorKind, Write as _};
@@ -57,7 +57,7 @@ fn three_hundred_clients_who_hang_keep_nobody_from_a_node() {
         assert_eq!(page(port, "/health").0, 200, "{kind}");
         let health = watch.elapsed();
         assert!(health < DEADLINE, "{kind}: /health after {health:?}");
-        let mut asked = timed_cli();
+        let mut asked = cli();
         let output = asked.arg("--data-dir").arg(&node.folder).arg("getblockcount").output().unwrap();
         let call = watch.elapsed() - health;
         println!("{kind}: /health after {health:?}, a call after {call:?}");

@@ -27,7 +27,7 @@ pub(crate) fn timed() -> Command {
 }
 
 /// The client, as the program under test has it.
-pub(crate) fn timed_cli() -> Command {
+pub(crate) fn cli() -> Command {
     let mut command = timed();
     command.arg("cli");
     command

@@ -1,6 +1,6 @@
 //! Three shells are a network; without all three it says what is missing.
 
-use crate::harness::{Network, Node, timed_cli, wait_for};
+use crate::harness::{Network, Node, cli, wait_for};
 use crate::troubles::wait_for_trouble;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ fn three_shells_find_each_other_and_decide() {
     const PINGS: usize = 3;
     let network = Network::start(3, 0);
     // Paid by one, received by another, final on all.
-    let mut command = timed_cli();
+    let mut command = cli();
     let receiver = network.node(3).ask("getnewaddress", json!([]));
     command.args(["--json", "--data-dir"]).arg(&network.node(1).folder);
     let paid = command.args(["sendtoaddress", receiver.as_str().unwrap(), "12.5"]).output().unwrap();

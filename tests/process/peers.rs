@@ -1,6 +1,6 @@
 //! What operators do with peers, and what they are shown: over the client, with real nodes.
 
-use crate::harness::{Network, Node, timed_cli, wait_for};
+use crate::harness::{Network, Node, cli, wait_for};
 use serde_json::json;
 use timed_cli::Failure;
 use timed_primitives::SecretKey;
@@ -27,7 +27,7 @@ fn has_peers(node: &Node, count: usize) -> Option<()> {
 }
 
 fn client(node: &Node, words: &[&str]) -> String {
-    let output = timed_cli().arg("--data-dir").arg(&node.folder).args(words).output().unwrap();
+    let output = cli().arg("--data-dir").arg(&node.folder).args(words).output().unwrap();
     assert!(output.status.success(), "{words:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }

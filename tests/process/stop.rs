@@ -1,6 +1,6 @@
 //! How a node is asked to end.
 
-use crate::harness::{Network, Stopwatch, timed_cli, wait_for};
+use crate::harness::{Network, Stopwatch, cli, wait_for};
 use serde_json::json;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn sigterm_ends_a_node_in_time_even_while_a_client_waits() {
     assert!(log.contains("stopping: asked by a signal") && log.trim_end().ends_with("stopped"), "{log}");
     assert_eq!(network.node(1).errors(), "");
     // Clients find nobody, and say so; the node starts again where it was.
-    let mut asked = timed_cli();
+    let mut asked = cli();
     let output = asked.arg("--data-dir").arg(&network.node(1).folder).arg("getblockcount").output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     network.node_mut(1).start();
@@ -53,7 +53,7 @@ fn a_second_signal_ends_a_node_at_once() {
 #[test]
 fn a_client_and_the_end_of_standard_input_end_a_node() {
     let mut network = Network::start(1, 0);
-    let mut command = timed_cli();
+    let mut command = cli();
     let output = command.arg("--data-dir").arg(&network.node(1).folder).arg("stop").output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(network.node_mut(1).wait_end().code(), Some(0));
