@@ -10,6 +10,9 @@ use timed_primitives::planted::{Bug, is_planted};
 
 /// What checking one signature costs, in bytes that are received, hashed and stored.
 const SIGNATURE_WEIGHT: u64 = 128;
+/// What a transaction costs until it is final, in checks of its signatures: about eight (assembling, validating, applying, taking it out),
+/// and as much again for what other nodes take meanwhile, of which nothing is known before it comes.
+const WORK_PER_CHECK: u64 = 16;
 /// Smallest backlog that counts as old. Below it a single transaction that no block takes would make a light load look like a slow drain.
 const OLD_WEIGHT_MIN: u64 = 8 << 10;
 /// Longest time to wait in an answer to a client.
@@ -45,7 +48,7 @@ pub struct AdmissionLimits {
 impl Default for AdmissionLimits {
     fn default() -> Self {
         Self {
-            delay: Duration::from_millis(650),
+            delay: Duration::from_millis(400),
             check_delay: Duration::from_millis(300),
             allowance: 1 << 20,
             floor: 32 << 10,
@@ -114,7 +117,7 @@ pub struct Admission {
 impl Admission {
     /// Nothing is measured yet.
     pub fn new(limits: AdmissionLimits) -> Self {
-        Self { limits, ..Self::default() }
+        Self { limits, checks: Drain::rough_first(), ..Self::default() }
     }
 
     /// Something is in the pool.
@@ -159,8 +162,8 @@ impl Admission {
     pub fn budget(&self, load: &Load) -> Budget {
         let limits = &self.limits;
         let check_room = room(&self.checks, limits.check_delay, limits.allowance, limits.floor);
-        // A block's signatures are checked too, and not faster.
-        let allowance = self.checks.weight_in(limits.delay).map_or(limits.allowance, |most| most.min(limits.allowance));
+        let checked = self.checks.weight_in(limits.delay).map(|most| most / WORK_PER_CHECK);
+        let allowance = checked.map_or(limits.allowance, |most| most.min(limits.allowance));
         let room = room(&self.pool, limits.delay, allowance.max(limits.floor), limits.floor);
         let clients = load.pool_clients.saturating_add(load.queue_clients);
         let peers = load.pool_peers.saturating_add(load.queue_peers);

@@ -5,6 +5,8 @@ use timed_primitives::Instant;
 
 /// Work is counted over at least so much busy time before it changes the rate: single steps say little.
 const WINDOW: Duration = Duration::from_millis(200);
+/// The first rate of a [`Drain::rough_first`].
+const ROUGH_WINDOW: Duration = Duration::from_millis(1);
 /// The rate follows what is measured with this time constant, in busy time.
 const SMOOTHING: Duration = Duration::from_secs(1);
 /// Longest pause between two steps that counts as work: what an outage lasted says nothing about what comes after it.
@@ -38,9 +40,15 @@ pub struct Drain {
     weight: u64,
     /// Something in the window was done without an old backlog.
     is_slack: bool,
+    is_rough_first: bool,
 }
 
 impl Drain {
+    /// One that has a first rate very soon, where a rough one is better than none.
+    pub fn rough_first() -> Self {
+        Self { is_rough_first: true, ..Self::default() }
+    }
+
     /// Weight done each second; `None` before the first window is over.
     pub fn rate(&self) -> Option<u64> {
         self.rate
@@ -63,7 +71,8 @@ impl Drain {
         self.time += step;
         self.weight = self.weight.saturating_add(weight);
         self.is_slack |= left != Backlog::Old;
-        if self.time < WINDOW {
+        let window = if self.is_rough_first && self.rate.is_none() { ROUGH_WINDOW } else { WINDOW };
+        if self.time < window {
             return;
         }
         let (time, done) = (std::mem::take(&mut self.time), std::mem::take(&mut self.weight));
@@ -128,6 +137,19 @@ mod tests {
             drain.on_done(ms(n * 1_000), 0, Backlog::Empty);
         }
         assert_eq!(drain.rate(), Some(5_000), "empty blocks while nothing waits say nothing");
+    }
+
+    #[test]
+    fn a_rough_rate_comes_with_the_first_millisecond() {
+        let mut drain = Drain::rough_first();
+        drain.on_work(Instant(0));
+        drain.on_done(Instant(900), 90, Backlog::Empty);
+        assert_eq!(drain.rate(), None);
+        drain.on_work(Instant(5_000));
+        drain.on_done(Instant(5_100), 110, Backlog::Fresh);
+        assert_eq!((drain.rate(), drain.is_measured()), (Some(200_000), false));
+        drain.on_done(Instant(105_100), 0, Backlog::Old);
+        assert_eq!(drain.rate(), Some(200_000), "the next one takes a whole window");
     }
 
     #[test]

@@ -107,6 +107,16 @@ impl Server {
     }
 }
 
+/// Signatures are checked one by one, 64 of them, so many times as fast as blocks can take what they belong to.
+fn check_faster(server: &mut Server, times: u64) {
+    let each = 1_000_000 / (times * server.speed);
+    for _ in 0..64 {
+        server.admission.on_check(server.now);
+        server.now += Duration::from_micros(each);
+        server.admission.on_checked(server.now, payment(), false);
+    }
+}
+
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
@@ -152,6 +162,22 @@ fn a_node_that_was_slow_is_not_slow_for_ever() {
     assert_eq!(server.refused_since(from), 0);
 }
 
+/// What is checked quickly is not done quickly.
+#[test]
+fn what_comes_first_waits_no_longer_than_what_comes_later() {
+    for (speed, light) in [(200, 0), (200, 20), (850, 0), (850, 20), (2_300, 0), (2_300, 50)] {
+        let mut server = Server::new(50, speed);
+        check_faster(&mut server, 8);
+        server.run(light, 0, seconds(5));
+        let (from, done) = (server.now, server.done);
+        server.run(speed * 10, 0, seconds(5));
+        let longest = server.longest(from);
+        assert!(longest <= Duration::from_millis(800), "{speed} after {light}: {longest:?}");
+        let done = server.done - done;
+        assert!(done >= speed * 5 * 90 / 100, "{speed} after {light}: {done} in 5 s");
+    }
+}
+
 #[test]
 fn without_a_block_a_small_allowance_is_taken_and_then_an_honest_no() {
     let mut admission = Admission::new(AdmissionLimits::default());
@@ -178,15 +204,15 @@ fn without_a_block_a_small_allowance_is_taken_and_then_an_honest_no() {
 #[test]
 fn without_a_block_a_slow_machine_takes_no_more_than_it_checks_meanwhile() {
     let mut admission = Admission::new(AdmissionLimits::default());
-    // 200 payments a second are checked, one at a time; a block is not checked faster.
-    for n in 0..100 {
-        admission.on_check(Instant(n * 5_000));
-        admission.on_checked(Instant((n + 1) * 5_000), payment(), false);
+    // 5,000 payments a second are checked, one at a time; what else they cost takes longer.
+    for n in 0..200 {
+        admission.on_check(Instant(n * 200));
+        admission.on_checked(Instant((n + 1) * 200), payment(), false);
     }
     assert_eq!(
         admission.budget(&Load::default()).clients / payment(),
-        130,
-        "what is checked in as long as what waits may take"
+        125,
+        "a sixteenth of what is checked in as long as what waits may take"
     );
     let mut slowest = Admission::new(AdmissionLimits::default());
     slowest.on_check(at(0));

@@ -1,6 +1,7 @@
 //! Shared by the tests: a small application whose chain is a map, and short functions that make transactions.
 
 mod admission;
+mod admission_of_many;
 mod keep;
 mod payload;
 mod pool;
