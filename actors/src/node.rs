@@ -228,7 +228,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
     });
     let gate = actor.gate();
     let mempool = threads.start(Component::Mempool, move |_| actor);
-    let submissions = Submissions::new(mempool.clone(), gate);
+    let submissions = Submissions::new(mempool.clone(), gate, sync.clone());
 
     let actor = BlockSyncActor::new(BlockSyncParts {
         history: history.clone(),

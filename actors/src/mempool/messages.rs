@@ -57,6 +57,14 @@ pub enum SubmitError {
         /// When there will be room again.
         retry_after: Duration,
     },
+    /// The node lacks blocks that others have, and will for a while.
+    #[error("busy: this node is behind by {blocks} blocks; try again in {} ms, or at another node", retry_after.as_millis())]
+    Behind {
+        /// So many.
+        blocks: u64,
+        /// When it may have caught up.
+        retry_after: Duration,
+    },
     /// The node is ending, or not running, and takes nothing that it could not keep.
     #[error("the node is shutting down and takes no transactions; hand it in again when it is back, or elsewhere")]
     Closing,

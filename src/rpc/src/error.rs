@@ -67,6 +67,14 @@ pub enum RpcError {
         /// When there will be room again.
         retry_after: Duration,
     },
+    /// The node lacks blocks that others have, and takes no transactions meanwhile.
+    #[error("busy: this node is behind by {blocks} blocks; try again in {} ms, or at another node", retry_after.as_millis())]
+    Behind {
+        /// So many.
+        blocks: u64,
+        /// When it may have caught up.
+        retry_after: Duration,
+    },
     /// The node did not answer within the limit for one call.
     #[error("the node did not answer within {0} s; see its log, or `getconsensusinfo` for what it waits for")]
     Timeout(u64),
@@ -176,7 +184,7 @@ impl RpcError {
             Self::UnknownMethod { .. } | Self::NotOffered => -32601,
             Self::InvalidParams { .. } => -32602,
             Self::Internal(_) => -32603,
-            Self::Busy(_) | Self::Overloaded { .. } => -32005,
+            Self::Busy(_) | Self::Overloaded { .. } | Self::Behind { .. } => -32005,
             Self::Timeout(_) => -32004,
             Self::Wallet(_) => -4,
             Self::Address { .. }
@@ -208,6 +216,7 @@ impl RpcError {
                 time: at.seconds(),
             }),
             Self::Busy(_) => Some(ErrorData::Busy { retry_after_ms: ms(&CALLS_RETRY) }),
+            Self::Behind { retry_after, .. } => Some(ErrorData::Busy { retry_after_ms: ms(retry_after) }),
             _ => None,
         }
     }
@@ -259,6 +268,8 @@ mod tests {
         });
         let shown = |error: &RpcError| serde_json::to_value(error.to_object()).unwrap();
         assert_eq!(shown(&error), expected);
+        let behind = RpcError::Behind { blocks: 12, retry_after: Duration::from_millis(800) };
+        assert_eq!((behind.code(), &shown(&behind)["data"]["retry_after_ms"]), (-32005, &serde_json::json!(800)));
         assert_eq!(shown(&RpcError::Busy(64))["data"]["retry_after_ms"], 100);
         assert!(shown(&RpcError::Parse(String::new())).get("data").is_none());
     }

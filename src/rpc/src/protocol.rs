@@ -280,7 +280,7 @@ fn legacy_status(error: &RpcError) -> StatusCode {
     match error {
         RpcError::InvalidRequest(_) => StatusCode::BAD_REQUEST,
         RpcError::UnknownMethod { .. } => StatusCode::NOT_FOUND,
-        RpcError::Busy(_) | RpcError::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        RpcError::Busy(_) | RpcError::Overloaded { .. } | RpcError::Behind { .. } => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -124,6 +124,7 @@ pub(super) fn refusal(error: &SubmitError) -> RpcError {
         SubmitError::Busy { waiting, delay, retry_after } => {
             RpcError::Overloaded { waiting: *waiting, delay: *delay, retry_after: *retry_after }
         }
+        SubmitError::Behind { blocks, retry_after } => RpcError::Behind { blocks: *blocks, retry_after: *retry_after },
         SubmitError::Closing => RpcError::Warmup(error.to_string()),
         SubmitError::Refused(_) | SubmitError::BadSignature => RpcError::Rejected(error.to_string()),
     }
