@@ -41,6 +41,8 @@ const LATENESS: Duration = Duration::from_secs(3);
 pub struct NewlyFinal {
     /// The transaction.
     pub txid: TxId,
+    /// In the block of this height.
+    pub height: Height,
     /// When a first node called it final.
     pub at: Instant,
 }
@@ -48,6 +50,8 @@ pub struct NewlyFinal {
 /// A height as the first node that called it final saw it.
 struct Final {
     id: BlockId,
+    /// The round that decided it, as far as that node knew.
+    round: Round,
     state: Option<Hash>,
 }
 
@@ -161,6 +165,11 @@ impl Checker {
     /// Rounds that failed at heights that are final.
     pub const fn rounds_failed(&self) -> u64 {
         self.rounds_failed
+    }
+
+    /// The rounds that decided the heights above this one: each says how many failed before it.
+    pub fn rounds_above(&self, height: Height) -> impl Iterator<Item = Round> {
+        self.chain.range(height.next()..).map(|(_, first)| first.round)
     }
 
     /// Transactions that became final since the last call.
@@ -295,7 +304,7 @@ impl Checker {
             Some(other) if other == found => {}
             Some(other) => self.report(Violation::OtherBlock { node, height, found, other }),
             None => {
-                self.chain.insert(height, Final { id: found, state: None });
+                self.chain.insert(height, Final { id: found, round: Round::ZERO, state: None });
                 match history.decided(height) {
                     Ok(Some(decided)) => self.take_block(node, &decided, history),
                     Ok(None) => self.report(unreadable("it is not there".to_owned())),
@@ -321,8 +330,11 @@ impl Checker {
         );
         self.transactions += transactions.len() as u64;
         self.rounds_failed += u64::from(decided.certificate.round.0);
-        let at = Instant::now();
-        self.newly_final.extend(transactions.iter().map(|facts| NewlyFinal { txid: facts.id, at }));
+        let (height, at) = (block.height(), Instant::now());
+        if let Some(first) = self.chain.get_mut(&height) {
+            first.round = decided.certificate.round;
+        }
+        self.newly_final.extend(transactions.iter().map(|facts| NewlyFinal { txid: facts.id, height, at }));
         for statement in statements_of(&decided.certificate) {
             // What made a block final is known to a quorum.
             self.on_statement(node, statement.clone());

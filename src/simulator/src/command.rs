@@ -1,12 +1,13 @@
 //! `timed simulate`: plays networks of real nodes in virtual time and says what came of it.
 
 mod incidents;
+mod overload;
 
 use crate::crash_points;
 use crate::heartbeats::HeartbeatConfig;
 use crate::shrink::shrink;
 use crate::trace::Print;
-use crate::{CrashPoint, CrashReport, FaultSet, Latency, Report, RunConfig};
+use crate::{CrashPoint, CrashReport, FaultSet, Latency, Machines, Report, RunConfig};
 use anyhow::bail;
 use clap::Args;
 use rustix::time::{ClockId, clock_gettime};
@@ -76,6 +77,19 @@ pub struct SimulateArgs {
     /// dropped and dead ones kept. Of the other flags only --nodes, --seed and --json count.
     #[arg(long, value_name = "DAYS", conflicts_with_all = ["kill_anywhere", "scenario"], value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub heartbeats: Option<u64>,
+    /// Instead, offer --nodes validators so many times what they carry for a while, and see that what they carry goes on, that what is
+    /// accepted becomes final soon, and that no round fails. Of the other flags only --seed, --cost (where 0 counts as 1), --trace and --json count.
+    #[arg(long, value_name = "TIMES", conflicts_with_all = ["kill_anywhere", "scenario", "heartbeats"], value_parser = clap::value_parser!(u64).range(1..=20))]
+    pub overload: Option<u64>,
+    /// What they carry. Unit: payments per second.
+    #[arg(long, default_value_t = 850, value_name = "RATE", requires = "overload", value_parser = clap::value_parser!(u64).range(1..=5_000))]
+    pub carries: u64,
+    /// How fast they are, compared with each other: alike, half (one at half speed), or drawn.
+    #[arg(long, default_value = "alike", value_name = "KIND", requires = "overload")]
+    pub machines: Machines,
+    /// How long the load lasts. Unit: seconds of virtual time.
+    #[arg(long, default_value_t = 30, value_name = "N", requires = "overload", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub seconds: u64,
     /// Print every event.
     #[arg(long)]
     pub trace: bool,
@@ -122,6 +136,9 @@ pub fn run(arguments: &SimulateArgs) -> anyhow::Result<()> {
     }
     if let Some(days) = arguments.heartbeats {
         return heartbeats(arguments, days);
+    }
+    if let Some(times) = arguments.overload {
+        return overload::run(arguments, times);
     }
     let begun = now();
     let is_time_up = || arguments.for_seconds.is_some_and(|limit| begun.elapsed() >= Duration::from_secs(limit));

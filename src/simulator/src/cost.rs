@@ -4,6 +4,7 @@ use crate::node::Node;
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use timed_actors::{Work, WorkCost};
@@ -33,6 +34,61 @@ pub(crate) fn is_light(tps: u64, times: u64) -> bool {
     tps * times * slowest < 500_000
 }
 
+/// How fast the nodes' processors are, compared with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Machines {
+    /// All good ones.
+    Alike,
+    /// The last validator's is half as fast as the others, which are good ones.
+    OneAtHalfSpeed,
+    /// The seed draws each: the fastest is sixteen times as fast as the slowest.
+    Drawn,
+}
+
+/// No such kind of machines.
+#[derive(Debug, thiserror::Error)]
+#[error("machines are alike, half or drawn")]
+pub struct MachinesError;
+
+impl FromStr for Machines {
+    type Err = MachinesError;
+
+    fn from_str(text: &str) -> Result<Self, MachinesError> {
+        match text {
+            "alike" => Ok(Self::Alike),
+            "half" => Ok(Self::OneAtHalfSpeed),
+            "drawn" => Ok(Self::Drawn),
+            _ => Err(MachinesError),
+        }
+    }
+}
+
+impl Machines {
+    /// Of one node, where so many vote. Unit: percent of the times of a good processor.
+    pub(crate) fn times_percent(self, seed: u64, node: u64, voters: u64) -> u64 {
+        match self {
+            Self::Alike => 100,
+            Self::OneAtHalfSpeed => {
+                if node == voters {
+                    200
+                } else {
+                    100
+                }
+            }
+            Self::Drawn => drawn_percent(seed, node),
+        }
+    }
+}
+
+/// As often twice as fast as twice as slow.
+fn drawn_percent(seed: u64, node: u64) -> u64 {
+    let mut rng = StdRng::seed_from_u64(seed.rotate_left(17) ^ node);
+    let (low, high) = (f64::from(*TIMES_PERCENT.start()).ln(), f64::from(*TIMES_PERCENT.end()).ln());
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 50 and 800")]
+    let percent = rng.random_range(low..=high).exp() as u64;
+    percent
+}
+
 /// Which thread does it.
 const fn thread(work: Work) -> usize {
     match work {
@@ -57,14 +113,9 @@ pub(crate) struct Processors {
 }
 
 impl Processors {
-    /// Those of this node, `times` as slow as they are drawn.
-    pub(crate) fn drawn(seed: u64, node: u64, times: u64) -> Self {
-        let mut rng = StdRng::seed_from_u64(seed.rotate_left(17) ^ node);
-        // As often twice as fast as twice as slow.
-        let (low, high) = (f64::from(*TIMES_PERCENT.start()).ln(), f64::from(*TIMES_PERCENT.end()).ln());
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 50 and 800")]
-        let percent = rng.random_range(low..=high).exp() as u64;
-        Self { times_percent: percent * times, owed: Mutex::default(), stuck: Mutex::default() }
+    /// Those of a node, `times` as slow as its machine is.
+    pub(crate) fn new(times_percent: u64, times: u64) -> Self {
+        Self { times_percent: times_percent * times, owed: Mutex::default(), stuck: Mutex::default() }
     }
 
     /// The next work on this thread takes so much longer.
@@ -126,7 +177,7 @@ mod tests {
 
     #[test]
     fn work_takes_time_in_proportion_and_what_is_too_little_for_a_timer_adds_up() {
-        let with = |times_percent| Processors { times_percent, owed: Mutex::default(), stuck: Mutex::default() };
+        let with = |times_percent| Processors::new(times_percent, 1);
         let good = with(100);
         assert_eq!(good.time(Work::Validate(1_000)), Duration::from_millis(110));
         let small: Duration = (0..100).map(|_| good.time(Work::Signatures(1))).sum();
@@ -152,11 +203,12 @@ mod tests {
 
     #[test]
     fn a_seed_gives_each_node_its_processor() {
-        let percent = |seed, node, times| Processors::drawn(seed, node, times).times_percent;
-        assert_eq!(percent(1, 2, 3), 3 * percent(1, 2, 1));
-        let drawn: Vec<_> = (1..=200).map(|node| percent(7, node, 1)).collect();
+        assert_eq!(Processors::new(drawn_percent(1, 2), 3).times_percent, 3 * drawn_percent(1, 2));
+        let drawn: Vec<_> = (1..=200).map(|node| Machines::Drawn.times_percent(7, node, 4)).collect();
         assert!(drawn.iter().all(|percent| (50..=800).contains(percent)), "{drawn:?}");
         let fast = drawn.iter().filter(|percent| **percent < 200).count();
         assert!((70..130).contains(&fast), "{fast} of 200 are faster than the middle");
+        let half = |node| Machines::OneAtHalfSpeed.times_percent(7, node, 4);
+        assert_eq!([1, 2, 3, 4, 5].map(half), [100, 100, 100, 200, 100]);
     }
 }

@@ -78,8 +78,8 @@ impl Node {
         } else {
             None
         };
-        let drawn = |cost| Arc::new(Processors::drawn(setting.seed, inner.id, cost));
-        let processors = (setting.cost > 0).then(|| drawn(setting.cost));
+        let times_percent = setting.machines.times_percent(setting.seed, inner.id, setting.voters);
+        let processors = (setting.cost > 0).then(|| Arc::new(Processors::new(times_percent, setting.cost)));
         let fatal = Arc::new(Mutex::new(None));
         let (record, closing) = (fatal.clone(), gate.clone());
         let parts = NodeParts {

@@ -35,6 +35,19 @@ impl SimulatedPayments {
     pub fn with_empty_blocks(voters: u64, interval: Duration) -> Self {
         let mut genesis = Genesis::devnet(voters);
         genesis.parameters.empty_block_interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+        Self::of(genesis)
+    }
+
+    /// With so many outputs of genesis, so that as many payments can run side by side.
+    pub fn with_coins(voters: u64, coins: usize) -> Self {
+        let mut genesis = Genesis::devnet(voters);
+        if let Some(output) = genesis.outputs.first().copied() {
+            genesis.outputs.resize(coins, output);
+        }
+        Self::of(genesis)
+    }
+
+    fn of(genesis: Genesis) -> Self {
         let supply = genesis.supply().unwrap_or_default();
         Self { genesis, supply }
     }

@@ -5,6 +5,7 @@ use crate::application::SimulatedApplication;
 use crate::check::Violation;
 use crate::clients::Clients;
 use crate::clock::ClockOffsets;
+use crate::cost::Machines;
 use crate::faults::{FaultSet, Faults};
 use crate::gate::DiskPace;
 use crate::node::{Node, StartError};
@@ -148,6 +149,7 @@ impl Run {
             disk: disks[rng.random_range(0..disks.len())].clone(),
             discovers: !is_sparse,
             application: (config.application)(config.nodes),
+            machines: Machines::Drawn,
             cost: config.cost,
             print,
         });

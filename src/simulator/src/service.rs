@@ -98,10 +98,7 @@ impl Samples {
     /// What is said of each condition, when the longest round trip between two nodes takes so long.
     pub fn services(&self, round_trip: Duration) -> BTreeMap<&'static str, ServiceFigures> {
         let service = |(condition, took): (&Condition, &Vec<Duration>)| {
-            let percentile = |percent: usize| {
-                let index = (took.len() * percent).div_ceil(100).saturating_sub(1);
-                took.get(index).map_or(0, |took| milliseconds(*took))
-            };
+            let percentile = |percent| percentile_ms(took, percent);
             let bound = service_bound(*condition).filter(|_| self.is_bound).map(|bound| bound.time(round_trip));
             let service = ServiceFigures {
                 payments: took.len(),
@@ -138,7 +135,13 @@ impl std::fmt::Display for ServiceFigures {
     }
 }
 
-fn milliseconds(time: Duration) -> u64 {
+/// So many of a hundred took no longer; 0 of none. Unit: milliseconds.
+pub(crate) fn percentile_ms(sorted: &[Duration], percent: usize) -> u64 {
+    let index = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    sorted.get(index).map_or(0, |took| milliseconds(*took))
+}
+
+pub(crate) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -4,6 +4,7 @@
 use crate::application::SimulatedApplication;
 use crate::check::SharedChecker;
 use crate::clock::Skew;
+use crate::cost::Machines;
 use crate::gate::DiskPace;
 use crate::node::{Node, StartError};
 use crate::payments::SimulatedPayments;
@@ -46,7 +47,9 @@ pub struct WorldConfig {
     pub discovers: bool,
     /// What the network runs.
     pub application: Arc<dyn SimulatedApplication>,
-    /// How much longer work takes than on the processors that are drawn for the nodes; 0 for no time.
+    /// How fast the nodes are, compared with each other.
+    pub machines: Machines,
+    /// How much longer work takes than on these machines; 0 for no time.
     pub cost: u64,
     /// Sees every line of the trace.
     pub print: Option<Print>,
@@ -67,6 +70,7 @@ impl WorldConfig {
             disk: DiskPace::INSTANT,
             discovers: true,
             application: Arc::new(SimulatedPayments::devnet(voters)),
+            machines: Machines::Drawn,
             cost: 0,
             print: None,
         }
@@ -83,6 +87,7 @@ pub(crate) struct WorldSetting {
     pub(crate) links: MemoryNetwork,
     pub(crate) disk: DiskPace,
     pub(crate) discovers: bool,
+    pub(crate) machines: Machines,
     pub(crate) cost: u64,
     pub(crate) origin: Instant,
     pub(crate) trace: Trace,
@@ -133,6 +138,7 @@ impl World {
             first_blocks_full: config.first_blocks_full,
             disk: config.disk,
             discovers: config.discovers,
+            machines: config.machines,
             cost: config.cost,
             origin: Instant::now(),
             genesis: config.application.genesis(),

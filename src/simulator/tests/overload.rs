@@ -1,0 +1,43 @@
+//! More than the nodes can do: what they carry goes on becoming final, what is accepted becomes final soon, and no round fails.
+
+use timed_simulator::{Machines, OverloadConfig, overload};
+
+/// What four such machines carry where work takes four times as long. Unit: payments per second.
+const ALIKE: u64 = 850;
+
+#[track_caller]
+fn keeps_its_promises(config: OverloadConfig) {
+    let figures = overload::run(config).map_err(|error| error.to_string());
+    let broken = figures.as_ref().map_or_else(|error| vec![error.as_str()], |figures| figures.broken());
+    assert_eq!(broken, [""; 0], "{}", figures.as_ref().map(ToString::to_string).unwrap_or_default());
+}
+
+fn alike(times: u64) -> OverloadConfig {
+    OverloadConfig { carries: ALIKE, ..OverloadConfig::new(1, times) }
+}
+
+#[test]
+fn what_is_carried_is_carried() {
+    keeps_its_promises(alike(1));
+}
+
+#[test]
+fn twice_as_much() {
+    keeps_its_promises(alike(2));
+}
+
+#[test]
+fn four_times_as_much() {
+    keeps_its_promises(alike(4));
+}
+
+#[test]
+fn ten_times_as_much() {
+    keeps_its_promises(alike(10));
+}
+
+/// It follows, and leads in its turn.
+#[test]
+fn one_of_four_at_half_speed() {
+    keeps_its_promises(OverloadConfig { machines: Machines::OneAtHalfSpeed, carries: 620, ..alike(4) });
+}
