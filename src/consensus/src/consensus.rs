@@ -13,6 +13,7 @@ use crate::leaders::LeaderOrder;
 use crate::messages::{ChainStart, CoreConfig, CoreOpenError, FatalError, Gossip, Input, Output, Payload};
 use crate::peers::Peers;
 use crate::quorum::quorum_line;
+use crate::quorum_watch::QuorumWatch;
 use crate::signing::{Signing, SigningOff, SigningStatus};
 use crate::timeouts::Timeouts;
 use crate::timers::{Timer, Timers};
@@ -109,9 +110,7 @@ pub struct Consensus {
     pub(crate) outputs: Vec<Output>,
     queue: VecDeque<EngineInput>,
     is_visible: bool,
-    /// Whether who is connected or who votes may have changed since `quorum_line` was computed: not for every vote.
-    is_quorum_stale: bool,
-    quorum_line: Option<String>,
+    quorum_watch: QuorumWatch,
     signing_reported: Option<SigningOff>,
     is_stopped: bool,
 }
@@ -187,8 +186,7 @@ impl Consensus {
             outputs: Vec::new(),
             queue: VecDeque::new(),
             is_visible: false,
-            quorum_line: None,
-            is_quorum_stale: true,
+            quorum_watch: QuorumWatch::default(),
             signing_reported: None,
             is_stopped: false,
             config,
@@ -205,7 +203,7 @@ impl Consensus {
         }
         self.now = now;
         self.unix = unix;
-        self.is_quorum_stale |= input.may_change_quorum();
+        self.quorum_watch.is_stale |= input.may_change_quorum();
         let result = self.on_input(input).and_then(|()| self.settle());
         if result.is_err() {
             self.is_stopped = true;
@@ -454,21 +452,15 @@ impl Consensus {
         if self.phase == Phase::Opened {
             return;
         }
-        if !std::mem::take(&mut self.is_quorum_stale) {
-            return;
-        }
-        let line = self.current_quorum_line();
-        if line != self.quorum_line {
-            self.outputs.push(line.clone().map_or(Output::QuorumBack, |line| Output::QuorumLost { line }));
-            self.quorum_line = line;
-        }
+        let line = self.quorum_watch.is_stale.then(|| self.current_quorum_line());
+        self.outputs.extend(self.quorum_watch.look(self.now, line));
     }
 
     fn report_signing(&mut self) {
         let off = self.me.and_then(|_| self.signing.off());
         let kind = |off: SigningOff| (std::mem::discriminant(&off), off.is_twin());
         if off.map(kind) != self.signing_reported.map(kind) {
-            self.outputs.push(Output::SigningChanged { line: self.signing_status().to_string() });
+            self.outputs.push(Output::SigningChanged { line: self.signing_status().to_string(), is_on: off.is_none() });
             self.signing_reported = off;
         }
     }

@@ -31,6 +31,7 @@ pub mod messages;
 mod own_messages;
 mod peers;
 pub mod quorum;
+mod quorum_watch;
 pub mod signing;
 pub mod status;
 pub mod timeouts;

@@ -324,7 +324,7 @@ pub enum Output {
         /// Which, whose, and by how much.
         line: String,
     },
-    /// The connected validators are no quorum, in words for the operator. Again when the words change.
+    /// The connected validators have been no quorum for a second, in words for the operator. Again when the words change.
     QuorumLost {
         /// E.g. `no quorum: 2 of 3 voting power, need 3; missing node 3`.
         line: String,
@@ -335,6 +335,8 @@ pub enum Output {
     SigningChanged {
         /// What and why.
         line: String,
+        /// Whether it is on now.
+        is_on: bool,
     },
 }
 

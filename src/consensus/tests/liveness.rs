@@ -6,6 +6,7 @@ mod sim;
 
 use sim::Sim;
 use std::time::Duration;
+use timed_consensus::Output;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -70,6 +71,38 @@ fn a_two_two_split_never_decides_and_heals() {
     }
     assert!(sim.run_until(60 * SECOND, |s| s.lowest() >= before + 5), "{:#?}", sim.status(0));
     assert_eq!(sim.status(0).quorum_line, None);
+}
+
+/// What is said of the quorum in the log.
+fn said_of_quorum(sim: &Sim, id: usize) -> Vec<String> {
+    let words = |output: &Output| match output {
+        Output::QuorumLost { line } => Some(line.clone()),
+        Output::QuorumBack => Some("back".into()),
+        _ => None,
+    };
+    sim.nodes[id].outputs.iter().filter_map(words).collect()
+}
+
+/// Peers are gone for a moment at every start, when two sessions become one, and while a node ends.
+#[test]
+fn a_quorum_that_is_lost_for_a_moment_is_no_news() {
+    let mut sim = Sim::started(4, 5);
+    sim.run_for(3 * SECOND);
+    assert_eq!(said_of_quorum(&sim, 0), [] as [&str; 0], "at the start");
+    let away = |sim: &mut Sim, time| {
+        (2..4).for_each(|other| sim.cut(0, other));
+        sim.run_for(time);
+        (2..4).for_each(|other| sim.heal(0, other));
+        sim.run_for(SECOND / 10);
+    };
+    away(&mut sim, SECOND * 8 / 10);
+    assert_eq!(said_of_quorum(&sim, 0), [] as [&str; 0]);
+    away(&mut sim, SECOND * 3);
+    let line = "no quorum: 2 of 4 voting power, need 3; missing node 3, node 4";
+    assert_eq!(said_of_quorum(&sim, 0), [line, "back"]);
+    // Not by then: the moments before do not count.
+    away(&mut sim, SECOND * 8 / 10);
+    assert_eq!(said_of_quorum(&sim, 0), [line, "back"]);
 }
 
 /// Each bug makes a test fail that passes without it.

@@ -240,7 +240,8 @@ fn a_volume_set_back_to_a_snapshot_signs_nothing_twice() {
         sim.kill(0);
         set_back(&mut sim, (disk, chain));
         sim.run_for(SECOND);
-        let is_found = |o: &Output| matches!(o, Output::SigningChanged { line } if line.contains("do not remember"));
+        let is_found =
+            |o: &Output| matches!(o, Output::SigningChanged { line, .. } if line.contains("do not remember"));
         forgotten += u32::from(sim.nodes[0].outputs.iter().any(is_found));
         assert!(sim.run_until(60 * SECOND, |s| s.lowest() >= before + 20), "seed {seed}: {:#?}", sim.status(0));
     }
@@ -337,7 +338,7 @@ fn a_forgotten_vote_that_comes_back_switches_signing_off() {
         .outputs
         .iter()
         .filter_map(|o| match o {
-            Output::SigningChanged { line } => Some(line.clone()),
+            Output::SigningChanged { line, .. } => Some(line.clone()),
             _ => None,
         })
         .collect();
