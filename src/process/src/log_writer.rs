@@ -48,15 +48,19 @@ struct LineQueue {
     dropped: u64,
     /// Of these, not reported yet.
     unreported: u64,
+    /// What the system said to the last write that failed, until that is reported.
+    refusal: Option<Arc<str>>,
 }
 
 /// How much was dropped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DroppedLines {
     /// Lines since the start.
     pub all: u64,
     /// Lines since it was last reported, which is to say since it was last read.
     pub unreported: u64,
+    /// What the system said when they could not be written; `None` when nobody read them in time.
+    pub refusal: Option<Arc<str>>,
 }
 
 impl LogWriter {
@@ -109,7 +113,7 @@ impl LogWriter {
     /// How much was dropped.
     pub fn dropped(&self) -> DroppedLines {
         let queue = self.queue();
-        DroppedLines { all: queue.dropped, unreported: queue.unreported }
+        DroppedLines { all: queue.dropped, unreported: queue.unreported, refusal: queue.refusal.clone() }
     }
 
     /// Waits until everything is written, or for `limit`: a reader that hangs does not hold up the end of the process. True when it was.
@@ -120,10 +124,20 @@ impl LogWriter {
     }
 
     fn write_all_for_ever(&self, mut output: impl Write) {
+        let mut is_torn = false;
         loop {
-            let (text, lines, cost) = self.next_text();
-            let is_written = write_fully(&mut output, &text);
-            self.written(cost, if is_written { 0 } else { lines });
+            let (mut text, lines, cost) = self.next_text();
+            if is_torn {
+                // What is left of a line that was cut off stays on a line of its own.
+                text.insert(0, b'\n');
+            }
+            let (written, refusal) = write_fully(&mut output, &text);
+            let out = text.get(..written).unwrap_or_default();
+            let ends = out.iter().filter(|byte| **byte == b'\n').count() as u64;
+            let lost = lines.saturating_sub(ends.saturating_sub((is_torn && written > 0).into()));
+            is_torn = out.last().map_or(is_torn, |byte| *byte != b'\n');
+            let is_written = refusal.is_none();
+            self.written(cost, lost, refusal);
             // To report to nobody would be one more line that is lost.
             if is_written {
                 self.report();
@@ -153,12 +167,14 @@ impl LogWriter {
         (taken.concat(), taken.len() as u64, cost)
     }
 
-    fn written(&self, cost: usize, lost: u64) {
+    fn written(&self, cost: usize, lost: u64, refusal: Option<io::Error>) {
+        let refusal = refusal.map(|error| Arc::from(error.to_string()));
         let mut queue = self.queue();
         queue.bytes -= cost;
         queue.is_writing = false;
         queue.dropped += lost;
         queue.unreported += lost;
+        queue.refusal = refusal.or(queue.refusal.take());
         if queue.lines.is_empty() {
             self.shared.emptied.notify_all();
         }
@@ -170,25 +186,31 @@ impl LogWriter {
         if queue.unreported == 0 || queue.bytes > self.shared.bytes_max / 2 {
             return;
         }
-        let lines = std::mem::take(&mut queue.unreported);
+        let (lines, refusal) = (std::mem::take(&mut queue.unreported), queue.refusal.take());
         drop(queue);
-        tracing::warn!(lines, "lines of the log are lost: standard output was not read fast enough");
+        match refusal {
+            None => tracing::warn!(lines, "lines of the log are lost: standard output was not read fast enough"),
+            Some(error) => {
+                tracing::warn!(lines, %error, "lines of the log are lost: standard output could not be written")
+            }
+        }
     }
 }
 
-/// Writes everything, in as many pieces as the system takes. False when there is nobody to write to any more.
-fn write_fully(output: &mut impl Write, mut text: &[u8]) -> bool {
-    while !text.is_empty() {
-        match output.write(text) {
-            Ok(0) => return false,
-            Ok(count) => text = text.get(count..).unwrap_or_default(),
+/// Writes everything, in as many pieces as the system takes. How many bytes it took, and what it said to the rest.
+fn write_fully(output: &mut impl Write, text: &[u8]) -> (usize, Option<io::Error>) {
+    let mut written = 0;
+    while let Some(rest) = text.get(written..).filter(|rest| !rest.is_empty()) {
+        match output.write(rest) {
+            Ok(0) => return (written, Some(ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // Somebody made the descriptor one that does not wait.
             Err(error) if error.kind() == ErrorKind::WouldBlock => thread::park_timeout(RETRY_AFTER),
-            Err(_) => return false,
+            Err(error) => return (written, Some(error)),
         }
     }
-    true
+    (written, None)
 }
 
 /// One event on its way into the log. The formatter gives each as one piece of text that ends with a line feed.

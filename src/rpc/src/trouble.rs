@@ -75,10 +75,12 @@ pub enum Trouble {
         /// How long what waits will take.
         delay: Duration,
     },
-    /// Lines of the log are lost because nobody reads it.
+    /// Lines of the log are lost because nobody reads it, or because it cannot be written.
     LogDropped {
-        /// How many since the start.
+        /// How many since it was last read.
         lines: u64,
+        /// What the system says to a write; `None` when nobody reads.
+        refusal: Option<String>,
     },
     /// The system allows fewer open files than all connections together may need.
     FewFiles {
@@ -194,9 +196,14 @@ impl fmt::Display for Trouble {
                 lasts.as_secs(),
                 delay.as_millis()
             ),
-            Self::LogDropped { lines } => {
+            Self::LogDropped { lines, refusal: None } => {
                 write!(f, "{lines} lines of the log are lost: whoever reads standard output is too slow or has stopped")
             }
+            Self::LogDropped { lines, refusal: Some(refusal) } => write!(
+                f,
+                "{lines} lines of the log are lost: standard output cannot be written ({refusal}): look after the disk or the program it \
+                 goes to"
+            ),
             Self::FewFiles { allowed, needed } => write!(
                 f,
                 "the system allows {allowed} open files, {needed} may be needed: raise the limit (ulimit -n, LimitNOFILE in systemd, \
@@ -226,7 +233,7 @@ mod tests {
             Trouble::ClockOff { line: text() },
             Trouble::PoolNotKept { line: text() },
             Trouble::Overload { lasts: Duration::from_secs(11), delay: Duration::from_millis(1_020) },
-            Trouble::LogDropped { lines: 3 },
+            Trouble::LogDropped { lines: 3, refusal: None },
             Trouble::FewFiles { allowed: 64, needed: 600 },
         ];
         assert_eq!(all.each_ref().map(Trouble::name), Trouble::NAMES);
@@ -236,6 +243,8 @@ mod tests {
         }
         assert_eq!(all[5].to_string(), "behind by 4 blocks: block 5 of 9");
         assert_eq!(all[1].to_string(), "ledger has not answered for 12 s: restart the node if it stays so");
+        let full = Trouble::LogDropped { lines: 3, refusal: Some("no room".into()) }.to_string();
+        assert!(full.contains("3 lines") && full.contains("cannot be written (no room)"), "{full}");
         assert!(all[3].to_string().contains("5 MiB left, 100 MiB are needed"), "{}", all[3]);
     }
 }

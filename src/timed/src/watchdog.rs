@@ -9,9 +9,9 @@ use std::time::Duration;
 use timed_actors::Pulses;
 use timed_actors::pulse::Monitor;
 use timed_primitives::{Clock, Instant};
-use timed_process::LogWriter;
 use timed_process::Stop;
 use timed_process::last_words::{say, within};
+use timed_process::log_writer::{DroppedLines, LogWriter};
 use timed_rpc::Trouble;
 
 /// Time between two looks.
@@ -55,9 +55,11 @@ impl Watchdog {
         loop {
             let now = self.clock.now();
             monitor.look(now, &self.pulses);
-            match self.log.dropped().unreported {
-                0 => self.noticed.clear(Trouble::LogDropped { lines: 0 }.name()),
-                lines => self.noticed.set(Trouble::LogDropped { lines }),
+            let DroppedLines { unreported: lines, refusal, .. } = self.log.dropped();
+            let dropped = Trouble::LogDropped { lines, refusal: refusal.as_deref().map(str::to_owned) };
+            match lines {
+                0 => self.noticed.clear(dropped.name()),
+                _ => self.noticed.set(dropped),
             }
             match asked_at {
                 Some(at) if now.since(at) >= END_WITHIN => self.end_now(),

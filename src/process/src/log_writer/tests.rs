@@ -51,7 +51,7 @@ fn a_reader_that_hangs_costs_lines_that_are_counted_and_reported() {
     let kept = text.lines().filter(|line| line.contains("a line")).count() as u64;
     assert_eq!(kept + dropped.all, 1_000);
     assert!(text.contains(&format!("lines={}", dropped.all)), "{text}");
-    assert_eq!(log.dropped(), DroppedLines { all: dropped.all, unreported: 0 });
+    assert_eq!(log.dropped(), DroppedLines { all: dropped.all, unreported: 0, refusal: None });
     // It goes on as before, in order.
     for n in 0..10 {
         tracing::info!(n, "after");
@@ -121,6 +121,45 @@ fn a_closed_output_is_counted_and_holds_nobody() {
     LogEvent(&log).write_all(b"lost\n").unwrap();
     log.flush(Duration::from_secs(10));
     assert_eq!(log.dropped().all, 1);
+    assert!(log.dropped().refusal.is_some_and(|why| why.contains("broken pipe")), "{:?}", log.dropped());
+}
+
+/// A disk with so much room, whose content the test sees.
+#[derive(Clone)]
+struct FullDisk(Arc<Mutex<(usize, Vec<u8>)>>);
+
+impl Write for FullDisk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (room, content) = &mut *self.0.lock().unwrap();
+        let count = bytes.len().min(*room);
+        *room -= count;
+        content.extend(&bytes[..count]);
+        if count == 0 { Err(ErrorKind::StorageFull.into()) } else { Ok(count) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_log_on_a_full_disk_says_so_and_what_is_cut_off_spoils_no_other_line() {
+    // Two lines and a half.
+    let disk = FullDisk(Arc::new(Mutex::new((25, Vec::new()))));
+    let log = LogWriter::bounded(disk.clone(), BYTES_MAX).unwrap();
+    let write = |line: String| {
+        LogEvent(&log).write_all(format!("{line}\n").as_bytes()).unwrap();
+        assert!(log.flush(Duration::from_secs(10)));
+    };
+    (0..6).for_each(|n| write(format!("line {n}...")));
+    let dropped = log.dropped();
+    assert_eq!((dropped.all, dropped.unreported), (4, 4));
+    assert_eq!(dropped.refusal.as_deref(), Some("no storage space"));
+    disk.0.lock().unwrap().0 = 1_000;
+    write("after".into());
+    let text = String::from_utf8(disk.0.lock().unwrap().1.clone()).unwrap();
+    assert_eq!(text, "line 0...\nline 1...\nline \nafter\n");
+    assert_eq!(log.dropped(), DroppedLines { all: 4, unreported: 0, refusal: None }, "reported");
 }
 
 /// What a layer makes of an event with a value from outside.

@@ -201,8 +201,10 @@ async fn probes_and_metrics() {
     assert_eq!(running.get("/", "localhost").await.status, 405);
     assert_eq!(running.get("/nothing", "localhost").await.status, 404);
     // What is only to be known troubles no probe, what hinders its part makes it not ready, what hangs makes it dead.
-    let (dropped, hung) =
-        (Trouble::LogDropped { lines: 3 }, Trouble::Hung { who: "ledger", silent: Duration::from_secs(12) });
+    let (dropped, hung) = (
+        Trouble::LogDropped { lines: 3, refusal: None },
+        Trouble::Hung { who: "ledger", silent: Duration::from_secs(12) },
+    );
     let no_quorum = Trouble::NoQuorum { line: "no quorum: missing node 3".into() };
     let hung_line = format!("{hung}\n");
     let cases = [

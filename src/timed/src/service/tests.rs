@@ -4,14 +4,16 @@ use super::*;
 use rand::SeedableRng as _;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Condvar;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Condvar, Mutex};
 use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig};
 use timed_actors::pulse::{BEAT_EVERY, HUNG_AFTER, Monitor};
 use timed_actors::transport::{Listener, TcpTransport, Transport as _};
 use timed_actors::{FatalReporter, NodeParts, OpenNode, SystemClock, Threads};
+use timed_chain::PoolTransaction;
 use timed_consensus::SigningStatus;
 use timed_ledger::{Genesis, KeyHash, Lock, OutPoint, PAYLOAD_FORMAT, Transaction, TransactionBody, TxInput, TxOutput};
+use timed_mempool::{KeptRecord, KeptTransaction, POOL_FILE, PoolFile};
 use timed_peer::LocalNode;
 use timed_primitives::{Amount, Disk, DiskFile, Height, MemoryDisk, SecretKey, UnixTime};
 use timed_process::LogWriter;
@@ -308,10 +310,13 @@ fn what_sync_and_consensus_publish_becomes_troubles() {
 #[test]
 fn what_threads_notice_is_shown_once_and_goes() {
     let noticed = Noticed::default();
-    noticed.set(Trouble::LogDropped { lines: 1 });
-    noticed.set(Trouble::LogDropped { lines: 2 });
+    noticed.set(Trouble::LogDropped { lines: 1, refusal: None });
+    noticed.set(Trouble::LogDropped { lines: 2, refusal: None });
     noticed.set(Trouble::FewFiles { allowed: 1, needed: 2 });
-    assert_eq!(noticed.all(), [Trouble::LogDropped { lines: 2 }, Trouble::FewFiles { allowed: 1, needed: 2 }]);
+    assert_eq!(
+        noticed.all(),
+        [Trouble::LogDropped { lines: 2, refusal: None }, Trouble::FewFiles { allowed: 1, needed: 2 }]
+    );
     noticed.clear("log_dropped");
     assert_eq!(noticed.all(), [Trouble::FewFiles { allowed: 1, needed: 2 }]);
 }
@@ -344,6 +349,30 @@ fn a_fee_that_nobody_means_is_refused_before_a_signature_is_checked() {
         assert!(row.reject_reason.unwrap().starts_with("max-fee-exceeded: transaction refused: it pays a fee of 1."));
         assert!(test(None).await.allowed);
         assert_eq!(service.submit(dear.clone(), None).await, Ok(dear.id()));
+    });
+}
+
+/// What the last process appended may be in the system's memory only, and this one may not write the file for a long time.
+#[test]
+fn what_is_found_in_the_mempools_file_is_synced_soon() {
+    actix_rt::System::new().block_on(async {
+        let (disk, genesis) = (SlowDisk::new("nothing"), Genesis::devnet(4));
+        let length = |disk: &MemoryDisk| disk.open(POOL_FILE).unwrap().len().unwrap();
+        let parse = |bytes| PoolTransaction::parse::<Transaction>(bytes);
+        let limits = timed_mempool::PoolLimits::default();
+        let (mut last, _) = PoolFile::open(disk.clone(), genesis.hash(), &limits, &parse);
+        last.rewrite(std::iter::empty()).unwrap();
+        let (previous, coin) = genesis.unspent().next().unwrap();
+        let payment = payment(&genesis, previous, coin.amount.minus(Amount(10_000)).unwrap());
+        let transaction = Arc::new(parse(timed_primitives::encode(&payment).into()).unwrap());
+        let kept = KeptTransaction { transaction, arrived: SystemClock::start().unix(), is_ours: true };
+        last.append(&[KeptRecord::Waiting(kept)]).unwrap();
+        drop(last);
+        let all = length(&disk.files);
+        assert!(length(&disk.files.copy_of_durable()) < all);
+        let service = service(disk.clone(), 4);
+        until(&service, "a sync", |_| length(&disk.files.copy_of_durable()) == all).await;
+        assert_eq!(service.raw_mempool().await.unwrap().len(), 1);
     });
 }
 
