@@ -91,6 +91,9 @@ pub enum RuleError {
     /// A devnet node without a number and without key files.
     #[error("a devnet node needs `node.id` (1 is the first), because its keys follow from it")]
     NodeIdMissing,
+    /// A path that names nothing.
+    #[error("`{0}` is empty: write a path, or remove the key")]
+    EmptyPath(&'static str),
     /// Both servers on one port.
     #[error("`p2p.port` and `rpc.port` are both {0}: choose two different ports")]
     SamePort(u16),

@@ -87,7 +87,10 @@ impl Settings {
         self.overlay(table, &SettingOrigin::File(path.to_owned()));
         let folder = path.parent().unwrap_or(Path::new(""));
         for key in PATHS {
-            if let Some(Setting { value: Value::String(named), .. }) = self.values.get_mut(key) {
+            // An empty one names nothing, not the file's own folder.
+            if let Some(Setting { value: Value::String(named), .. }) = self.values.get_mut(key)
+                && !named.is_empty()
+            {
                 // An absolute path stays as it is.
                 *named = folder.join(&*named).to_string_lossy().into_owned();
             }

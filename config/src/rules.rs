@@ -1,7 +1,7 @@
 //! Bounds of single values and rules between them.
 
 use crate::error::RuleError;
-use crate::{Config, DEVNET_NODES_MAX, RpcSection};
+use crate::{Config, DEVNET_NODES_MAX, NodeSection, RpcSection};
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
@@ -17,6 +17,7 @@ impl Config {
     /// # Errors
     /// The first [`RuleError`], which says what to change.
     pub fn validate(&self) -> Result<(), RuleError> {
+        self.node.validate_paths()?;
         self.validate_identity()?;
         within("p2p.inbound_max", self.p2p.inbound_max, 1..=1_000)?;
         within("p2p.outbound_max", self.p2p.outbound_max, 1..=1_000)?;
@@ -67,6 +68,22 @@ impl Config {
             return Err(RuleError::DevelopmentKeysOpen(self.p2p.listen, id));
         }
         Ok(())
+    }
+}
+
+impl NodeSection {
+    /// An empty text, such as a variable that a script forgot to set, is no path: the current folder is not meant.
+    fn validate_paths(&self) -> Result<(), RuleError> {
+        let Self { data_dir, genesis, node_key, consensus_key, wallet_key, .. } = self;
+        let all = [
+            ("node.data_dir", data_dir),
+            ("node.genesis", genesis),
+            ("node.node_key", node_key),
+            ("node.consensus_key", consensus_key),
+            ("node.wallet_key", wallet_key),
+        ];
+        let empty = all.iter().find(|(_, path)| path.as_ref().is_some_and(|path| path.as_os_str().is_empty()));
+        empty.map_or(Ok(()), |(key, _)| Err(RuleError::EmptyPath(key)))
     }
 }
 

@@ -257,6 +257,12 @@ fn values_must_fit_each_other() {
     bounds("[mempool]\ntransactions_max = 0", "mempool.transactions_max");
     bounds("[mempool]\nbytes_max = 5", "mempool.bytes_max");
     bounds("[mempool]\nexpiry = \"59s\"", "mempool.expiry");
+    for key in ["data_dir", "genesis", "node_key", "consensus_key", "wallet_key"] {
+        let RuleError::EmptyPath(named) = rule(&format!("[node]\n{key} = \"\"")) else { panic!("{key}") };
+        assert_eq!(named, format!("node.{key}"));
+    }
+    let forgotten = load_all("", &[("TIMED__NODE__DATA_DIR", "")], &Overrides::default()).unwrap_err();
+    assert!(matches!(forgotten, ConfigError::Rule(RuleError::EmptyPath("node.data_dir"))), "{forgotten}");
     assert_eq!(rule("[p2p]\nport = 5\n[rpc]\nport = 5"), RuleError::SamePort(5));
     assert!(matches!(rule("[rpc]\nlisten = \"0.0.0.0\""), RuleError::RpcOpen(_)));
     assert_eq!(rule("[rpc]\nuser = \"u\""), RuleError::HalfCredential);
