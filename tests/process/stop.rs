@@ -2,6 +2,9 @@
 
 use crate::harness::{Network, Stopwatch, cli, wait_for};
 use serde_json::json;
+use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::Command;
 use std::time::Duration;
 
 /// An orderly end takes no longer.
@@ -33,6 +36,24 @@ fn sigterm_ends_a_node_in_time_even_while_a_client_waits() {
     network.wait_height(1);
     let txid = network.node(1).pay().unwrap();
     network.wait_final(&txid);
+}
+
+/// It hangs in its start: where its wallet's file is there is a pipe that nobody writes to.
+#[test]
+fn a_node_that_is_asked_to_end_while_it_starts_has_not_failed() {
+    let mut network = Network::prepare(1, 0);
+    let folder = network.node(1).folder.clone();
+    fs::create_dir(&folder).unwrap();
+    assert!(Command::new("mkfifo").arg(folder.join("wallet.addresses")).status().unwrap().success());
+    network.node_mut(1).start();
+    let port = network.node(1).rpc_port;
+    wait_for("a port that is taken", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok());
+    let watch = Stopwatch::start();
+    network.node_mut(1).process().signal("TERM");
+    let status = network.node_mut(1).wait_end();
+    assert_eq!((status.code(), watch.elapsed() < STOP_WITHIN), (Some(0), true), "{status}, {:?}", watch.elapsed());
+    assert!(network.node(1).log().contains("asked by a signal while starting"), "{}", network.node(1).log());
+    assert_eq!(network.node(1).errors(), "");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -230,7 +231,9 @@ fn spawn(
         .envs(environment.iter().cloned())
         .stdin(Stdio::piped())
         .stdout(output.try_clone()?)
-        .stderr(output);
+        .stderr(output)
+        // A group of its own: Ctrl-C of the terminal is for whoever started the nodes, who ends them when it has asked them for the last time.
+        .process_group(0);
     Ok(command.spawn()?)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | signal | a node | localnet |
 //! |---|---|---|
-//! | SIGTERM, SIGINT, SIGQUIT | ends in order; a second one ends at once, with status 130 | ends in order |
+//! | SIGTERM, SIGINT, SIGQUIT | ends in order, while it starts at once; a second one ends at once, with status 130 | ends in order |
 //! | SIGHUP | goes on and says so: there is nothing to read again | ends in order: its terminal is gone |
 //! | SIGUSR1, SIGUSR2, SIGALRM, SIGXFSZ | goes on and says so | as the system does it |
 //! | SIGPIPE | ignored: a write says what is wrong (the standard library's doing) | the same |
@@ -34,9 +34,16 @@ pub fn watch(stop: Stop, log: LogWriter) -> io::Result<()> {
         let mut is_asked = false;
         for signal in signals.forever() {
             match signal {
-                SIGTERM | SIGINT | SIGQUIT if is_asked => force(&log, "timed: second signal, ending at once"),
+                SIGTERM | SIGINT | SIGQUIT if is_asked => {
+                    log.flush(FLUSH_WITHIN);
+                    say("timed: second signal, ending at once");
+                    std::process::exit(FORCED);
+                }
+                // There is nothing to end in order yet, and nothing that this end could lose.
                 SIGTERM | SIGINT | SIGQUIT if !stop.is_served() => {
-                    force(&log, "timed: asked by a signal to end while starting");
+                    info!("stopped: asked by a signal while starting");
+                    log.flush(FLUSH_WITHIN);
+                    std::process::exit(0);
                 }
                 SIGTERM | SIGINT | SIGQUIT => {
                     is_asked = true;
@@ -49,12 +56,6 @@ pub fn watch(stop: Stop, log: LogWriter) -> io::Result<()> {
         }
     };
     thread::Builder::new().name("signals".into()).spawn(watch).map(drop)
-}
-
-fn force(log: &LogWriter, line: &str) {
-    log.flush(FLUSH_WITHIN);
-    say(line);
-    std::process::exit(FORCED);
 }
 
 /// A future that is ready at the first signal that ends, a lost terminal included. For programs that run nothing but this runtime; a further
