@@ -331,7 +331,14 @@ impl fmt::Display for SessionEnd {
             Side::Us => "we closed",
             Side::Them => "they closed",
         };
-        write!(f, "{by}: {}", self.reason)
+        write!(f, "{by}: {}", self.reason)?;
+        match self {
+            // Theirs names us; the operator of the node whose place it was hears it from nobody else.
+            Self { reason: EndReason::Replaced, by: Side::Them } => f.write_str(
+                "; if this goes on, another node runs with this node's key: end it, or give it a key of its own",
+            ),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -339,6 +346,19 @@ impl fmt::Display for SessionEnd {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn whose_place_is_taken_again_and_again_hears_of_a_twin() {
+        let theirs = SessionEnd::theirs(EndReason::Replaced).to_string();
+        assert!(
+            theirs.contains("took its place") && theirs.contains("another node runs with this node's key"),
+            "{theirs}"
+        );
+        assert_eq!(
+            SessionEnd::ours(EndReason::Replaced).to_string(),
+            "we closed: a newer connection with this peer took its place"
+        );
+    }
 
     #[test]
     fn codes_are_stable_unique_and_come_back() {
