@@ -153,6 +153,16 @@ fn a_folder_that_cannot_be_used_is_named() {
     assert!(contents(&network.node(1).folder, &[]) == before, "files were touched");
 }
 
+/// Where a file should be there is a folder: each says what to do.
+#[test]
+fn a_folder_in_place_of_a_file_is_named_with_what_to_do() {
+    for name in ["lock", "genesis", "peers.json", "bans.json", "wallet.addresses"] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("data").join(name)).unwrap();
+        check(&refusal(node(folder.path(), &[])), &["data", "Is a directory", "move away what stands there"]);
+    }
+}
+
 #[test]
 fn a_key_file_without_a_key_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -161,6 +171,9 @@ fn a_key_file_without_a_key_is_named() {
     let refused = |setting: String, names: &[&str]| {
         fs::write(&config, format!("[node]\n{setting}\n")).unwrap();
         check(&refusal(node(folder.path(), &["--config", config.to_str().unwrap()])), names);
+        let mut command = timed();
+        command.args(["config", "check", "--node-id", "1", "--config", config.to_str().unwrap()]);
+        check(&refusal(command), names);
     };
     let file = key.display().to_string();
     for name in ["node_key", "consensus_key", "wallet_key"] {

@@ -1,6 +1,6 @@
 //! A log that nobody reads, a data folder that goes, signals and limits that other daemons take in their stride.
 
-use crate::harness::{Network, Process, Stopwatch, timed, wait_for};
+use crate::harness::{Network, Process, Stopwatch, pause, timed, wait_for};
 use crate::metrics::Metrics;
 use serde_json::json;
 use socket2::SockRef;
@@ -64,8 +64,15 @@ fn a_log_that_nobody_reads_holds_nobody_up_and_what_it_lost_is_said() {
 #[test]
 fn a_data_folder_that_goes_ends_the_node_with_one_line() {
     type Change = fn(&std::path::Path);
-    let changes: [(Change, &str); 2] = [
+    let changes: [(Change, &str); 3] = [
         (|folder| fs::remove_dir_all(folder).unwrap(), "has been removed under the running node"),
+        (
+            |folder| {
+                fs::rename(folder, folder.with_extension("away")).unwrap();
+                fs::create_dir(folder).unwrap();
+            },
+            "another folder has taken the place of the data folder",
+        ),
         (
             |folder| {
                 fs::rename(folder, folder.with_extension("away")).unwrap();
@@ -76,7 +83,8 @@ fn a_data_folder_that_goes_ends_the_node_with_one_line() {
         ),
     ];
     for (change, expected) in changes {
-        let mut network = Network::start(1, 0);
+        // With a peer, whose session has an end that would be kept.
+        let mut network = Network::start(1, 1);
         let folder = network.node(1).folder.clone();
         let watch = Stopwatch::start();
         change(&folder);
@@ -89,6 +97,45 @@ fn a_data_folder_that_goes_ends_the_node_with_one_line() {
         let left = fs::read_dir(&folder).map_or(0, |entries| entries.count());
         assert!(left <= 1, "{left} files");
     }
+}
+
+/// What is written for a client may wait for the disk. Where it writes there is a pipe that nobody reads, as a disk that hangs.
+#[test]
+fn a_disk_that_hangs_under_what_a_client_asked_for_holds_up_nobody_else() {
+    const LIMIT: Duration = Duration::from_secs(5);
+    let network = Network::start(1, 1);
+    let node = network.node(1);
+    let key = network.node(2).ask("getnetworkinfo", json!([]))["node_key"].clone();
+    let address = node.ask("getnewaddress", json!([]));
+    let pipes = ["wallet.new", "bans.new"].map(|name| node.folder.join(name));
+    assert!(std::process::Command::new("mkfifo").args(&pipes).status().unwrap().success());
+    std::thread::scope(|scope| {
+        let asked = [("getnewaddress", json!([])), ("setban", json!([key, "add"]))];
+        let waiting = asked.map(|(method, params)| scope.spawn(move || node.call(method, params)));
+        // The ban is in force before it is kept.
+        wait_for("the ban", || (node.ask("listbanned", json!([])) != json!([])).then_some(()));
+        let watch = Stopwatch::start();
+        assert_eq!((node.page("/health").0, node.page("/metrics").0), (200, 200));
+        node.ask("getbalance", json!([]));
+        let txid = node.ask("sendtoaddress", json!([address, "0.5"]));
+        wait_for("a final payment", || node.block_of(txid.as_str().unwrap()));
+        assert!(watch.elapsed() < LIMIT, "{:?}", watch.elapsed());
+        // Nor the main thread, which keeps bans as well. It beats once a second.
+        let silent = || Metrics::read(&node.page("/metrics").1).get("timed_node_silent_seconds{component=\"runtime\"}");
+        while watch.elapsed() < Duration::from_secs(4) {
+            assert!(silent() < 2.5, "{} s", silent());
+            pause();
+        }
+        let is_waiting = waiting.each_ref().map(|call| !call.is_finished());
+        // Read, it refuses to be synced, and says so.
+        let readers = pipes.each_ref().map(|pipe| fs::File::open(pipe).unwrap());
+        let [new_address, ban] = waiting.map(|call| call.join().unwrap());
+        assert_eq!(is_waiting, [true; 2], "{new_address:?}, {ban:?}");
+        assert!(new_address.unwrap_err().to_string().contains("wallet.addresses"));
+        ban.unwrap();
+        drop(readers);
+    });
+    assert!(node.log().contains("bans are not kept"), "{}", node.log());
 }
 
 #[test]
@@ -112,7 +159,7 @@ fn signals_without_a_meaning_end_nobody() {
 #[test]
 fn the_limit_of_open_files_is_raised_and_one_that_is_too_low_is_said() {
     let folder = tempfile::tempdir().unwrap();
-    for (limits, allowed) in [("ulimit -Sn 100; ulimit -Hn 4000", 4_000), ("ulimit -n 300", 300)] {
+    for (limits, allowed) in [("ulimit -Sn 24; ulimit -Hn 4000", 4_000), ("ulimit -n 300", 300)] {
         let data = folder.path().join(allowed.to_string());
         let program = timed();
         let mut command = std::process::Command::new("sh");

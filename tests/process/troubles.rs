@@ -172,6 +172,12 @@ fn a_disk_that_is_nearly_full_is_said_with_both_numbers() {
     let client = client_of(1, Path::new(&format!("/proc/{}/root", node.pid())).join(folder.strip_prefix("/").unwrap()));
     let info = client.ask("getnetworkinfo", json!([]));
     assert!(warnings(&info).contains("the disk is nearly full"), "{info}");
+    // Once, whatever later looks find.
+    let inside = Path::new(&format!("/proc/{}/root", node.pid())).join(folder.strip_prefix("/").unwrap());
+    fs::write(inside.join("more"), vec![0; 20 << 20]).unwrap();
+    let less = left.parse::<u64>().unwrap() - 15;
+    let free = |text: &str| text.split("full: ").nth(1)?.split(' ').next()?.parse::<u64>().ok();
+    wait_for("another look", || free(&page(port, "/ready").1).filter(|free| *free < less));
     let log = fs::read_to_string(&node.log).unwrap();
     assert_eq!(log.matches("the disk is nearly full").count(), 1, "{log}");
     // It goes on meanwhile.

@@ -91,6 +91,9 @@ impl PeerFiles {
     /// # Errors
     /// [`PeerFileError::Io`]; the file is as it was.
     pub fn keep_addresses(&self, kept: &[KeptAddress]) -> Result<(), PeerFileError> {
+        if self.is_left() {
+            return Ok(());
+        }
         let lines = kept.iter().map(|kept| KeptLine {
             record: hex::encode(kept.record.encode()),
             source_key: kept.source.key.into(),

@@ -42,12 +42,7 @@ impl Keys {
         let consensus = match (&node.consensus_key, node.id) {
             (None, Some(id)) => Some(SecretKey::development("consensus", id)),
             (None, None) => read(&folder.join(CONSENSUS_KEY))?,
-            (Some(file), _) => Some(read(file)?.with_context(|| {
-                format!(
-                    "the file {} does not exist: correct node.consensus_key, or remove it to observe",
-                    file.display()
-                )
-            })?),
+            (Some(file), _) => Some(read_configured_voter(file)?),
         };
         Ok(Self {
             node: own_or_made(&node.node_key, "node.key", ("node", node.id))?,
@@ -55,6 +50,23 @@ impl Keys {
             wallet: own_or_made(&node.wallet_key, "wallet.key", ("wallet", node.id.map(|_| DEVNET_WALLET)))?,
         })
     }
+
+    /// Whether [`Self::load`] would find keys in the files that are configured. Nothing is made.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn check(node: &NodeSection) -> anyhow::Result<()> {
+        for file in [&node.node_key, &node.wallet_key].into_iter().flatten() {
+            read(file)?;
+        }
+        node.consensus_key.as_deref().map_or(Ok(()), |file| read_configured_voter(file).map(drop))
+    }
+}
+
+fn read_configured_voter(file: &Path) -> anyhow::Result<SecretKey> {
+    read(file)?.with_context(|| {
+        format!("the file {} does not exist: correct node.consensus_key, or remove it to observe", file.display())
+    })
 }
 
 /// The key that votes by the file of the usual name in a data folder; `None` without that file.

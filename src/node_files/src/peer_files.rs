@@ -6,6 +6,8 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use timed_peer::{Ban, Offence};
 use timed_primitives::{Clock, PublicKey, UnixTime};
@@ -32,7 +34,7 @@ const LINE_BYTES_MAX: usize = 1 << 16;
 #[derive(Debug, thiserror::Error)]
 pub enum PeerFileError {
     /// The system refused.
-    #[error("cannot use {}: {source}", path.display())]
+    #[error("cannot use {}: {source}; {}", path.display(), timed_store::remedy(source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -70,15 +72,27 @@ struct KeptBan {
     offence: Option<String>,
 }
 
-/// The files in a node's data folder.
+/// The files in a node's data folder. Clones are of the same.
+#[derive(Clone)]
 pub struct PeerFiles {
     folder: PathBuf,
+    /// The folder is ours no more.
+    is_left: Arc<AtomicBool>,
 }
 
 impl PeerFiles {
     /// In this folder; nothing is read or written yet.
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+        Self { folder: folder.to_owned(), is_left: Arc::default() }
+    }
+
+    /// Nothing is written any more.
+    pub fn leave(&self) {
+        self.is_left.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_left(&self) -> bool {
+        self.is_left.load(Ordering::Relaxed)
     }
 
     /// Where the file of this name is.
@@ -121,6 +135,9 @@ impl PeerFiles {
     /// # Errors
     /// [`PeerFileError::Io`]; the file is as it was.
     pub fn keep_bans(&self, bans: &[Ban], clock: &dyn Clock) -> Result<(), PeerFileError> {
+        if self.is_left() {
+            return Ok(());
+        }
         let (now, unix) = (clock.now(), clock.unix());
         let kept: Vec<_> = bans
             .iter()
@@ -165,6 +182,9 @@ impl PeerFiles {
     /// # Errors
     /// [`PeerFileError::Io`].
     pub fn add_history(&self, ends: &[EndInfo]) -> Result<(), PeerFileError> {
+        if self.is_left() {
+            return Ok(());
+        }
         let failed = self.failed(HISTORY);
         let path = self.file(HISTORY);
         let open = || OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path).map_err(&failed);

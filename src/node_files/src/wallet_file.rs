@@ -10,14 +10,14 @@ const FILE: &str = "wallet.addresses";
 const FILE_BYTES_MAX: u64 = 4_096;
 
 /// The file of a node's wallet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct WalletFile(PathBuf);
 
 /// The wallet's file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WalletFileError {
     /// It cannot be read or written.
-    #[error("cannot use {file}: {source}; check the folder's owner and the space left on the disk")]
+    #[error("cannot use {file}: {source}; {}", timed_store::remedy(source))]
     Io {
         /// The file.
         file: String,

@@ -3,6 +3,7 @@
 use crate::file_disk::{FileDisk, sync_folder};
 use crate::fjall_store::{FjallStore, StoreOpenError};
 use crate::folder_watch::FolderWatch;
+use crate::remedy::remedy;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -75,22 +76,13 @@ pub enum DataDirError {
         path: PathBuf,
     },
     /// The system refused something else.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}; {}, or choose another folder with --data-dir", path.display(), remedy(source))]
     Io {
         /// The file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
-}
-
-/// What makes a folder writable again.
-fn remedy(refusal: &io::Error) -> &'static str {
-    match refusal.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space on its disk",
-        io::ErrorKind::ReadOnlyFilesystem => "mount its disk for writing",
-        _ => "give it to the user that runs timed",
-    }
 }
 
 impl DataDir {
@@ -163,7 +155,11 @@ fn lock(folder: &Path) -> Result<File, DataDirError> {
     let path = folder.join(LOCK);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let mut file = options.open(path).map_err(not_writable)?;
+    let mut file = options.open(&path).map_err(|source| match source.kind() {
+        // Something stands in its place.
+        io::ErrorKind::IsADirectory | io::ErrorKind::NotFound => DataDirError::Io { path, source },
+        _ => not_writable(source),
+    })?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -203,19 +199,5 @@ fn bind(folder: &Path, expected: Hash) -> Result<(), DataDirError> {
         }
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(DataDirError::Marker { path: path.clone() }),
         Err(error) => Err(io_error(error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_remedy_fits_what_the_system_said() {
-        let text =
-            |kind: io::ErrorKind| DataDirError::NotWritable { path: "d".into(), source: kind.into() }.to_string();
-        assert!(text(io::ErrorKind::StorageFull).contains("free some space on its disk, or choose another"));
-        assert!(text(io::ErrorKind::ReadOnlyFilesystem).contains("mount its disk for writing, or choose another"));
-        assert!(text(io::ErrorKind::PermissionDenied).contains("give it to the user that runs timed, or choose"));
     }
 }

@@ -1,5 +1,6 @@
 //! The chain's store on fjall, a log-structured database: one keyspace per table.
 
+use crate::remedy::remedy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 use std::collections::BTreeMap;
 use std::io;
@@ -60,7 +61,7 @@ pub enum StoreOpenError {
         path: PathBuf,
     },
     /// The system refused.
-    #[error("the state in {} cannot be opened: {source}; check the disk, its free space and the folder's owner", path.display())]
+    #[error("the state in {} cannot be opened: {source}; {}", path.display(), remedy(source))]
     Io {
         /// The folder.
         path: PathBuf,
@@ -102,9 +103,9 @@ fn open(path: &Path, tables: &[Table]) -> fjall::Result<FjallStore> {
 
 fn explain(path: PathBuf, error: fjall::Error) -> StoreOpenError {
     use io::ErrorKind as K;
-    // Linux: EIO 5, ENFILE 23, EMFILE 24, which have no kind of their own.
+    // Linux: EIO 5, EAGAIN 11 (no thread), ENFILE 23, EMFILE 24, EFBIG 27 (ulimit -f), most of which have no kind of their own.
     let is_system = |source: &io::Error| {
-        matches!(source.raw_os_error(), Some(5 | 23 | 24))
+        matches!(source.raw_os_error(), Some(5 | 11 | 23 | 24 | 27))
             || matches!(
                 source.kind(),
                 K::PermissionDenied

@@ -14,6 +14,8 @@ const PROBE: &str = "write-probe";
 pub struct FolderWatch {
     path: PathBuf,
     lock: File,
+    /// Device and number of the folder itself; `None` when the system did not say.
+    folder: Option<(u64, u64)>,
     /// Files and folders in it that must stay.
     kept: Vec<&'static str>,
 }
@@ -32,8 +34,8 @@ pub enum FolderLost {
     },
     /// Another folder has its name.
     #[error(
-        "another folder has taken the place of the data folder {} under the running node: put the first one back, or start the node again \
-         to work in this one", path.display()
+        "another folder has taken the place of the data folder {} under the running node: put the first one back (mount its disk, if it had \
+         one), or start the node again to work in this one", path.display()
     )]
     Replaced {
         /// The folder.
@@ -68,7 +70,7 @@ impl FolderWatch {
     /// Of a folder whose lock is held by this file. Of these names, those that are there must stay.
     pub(crate) fn new(path: &Path, lock: File, names: &[&'static str]) -> Self {
         let kept = names.iter().copied().filter(|name| path.join(name).exists()).collect();
-        Self { path: path.to_owned(), lock, kept }
+        Self { path: path.to_owned(), lock, folder: identity(path), kept }
     }
 
     /// Compares the folder with the one that was opened, and writes a byte to it. May wait for the disk.
@@ -82,6 +84,11 @@ impl FolderWatch {
             Ok(found) if (found.dev(), found.ino()) == (held.dev(), held.ino()) => {}
             Ok(_) => return Err(FolderLost::Replaced { path: self.path.clone() }),
             Err(error) => {
+                // Also where its disk was unmounted: the empty folder below is another one.
+                let is_other = identity(&self.path).is_some_and(|found| self.folder.is_some_and(|own| own != found));
+                if is_other {
+                    return Err(FolderLost::Replaced { path: self.path.clone() });
+                }
                 let whole = if self.path.exists() { lock } else { self.path.clone() };
                 return Err(self.explain(whole, error));
             }
@@ -124,6 +131,11 @@ impl FolderWatch {
     }
 }
 
+/// Device and number of a folder.
+fn identity(folder: &Path) -> Option<(u64, u64)> {
+    fs::metadata(folder).ok().map(|found| (found.dev(), found.ino()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,7 +168,7 @@ mod tests {
     #[test]
     fn what_becomes_of_a_folder_is_said() {
         type Change = fn(&Path) -> io::Result<()>;
-        let changes: [(Change, &str); 4] = [
+        let changes: [(Change, &str); 5] = [
             (|folder| fs::remove_dir_all(folder), "node has been removed"),
             (|folder| fs::remove_file(folder.join("guard")), "node/guard has been removed"),
             (
@@ -164,6 +176,13 @@ mod tests {
                     fs::rename(folder, folder.with_extension("away"))?;
                     fs::create_dir(folder)?;
                     fs::write(folder.join("lock"), "1")
+                },
+                "another folder has taken the place",
+            ),
+            (
+                |folder| {
+                    fs::rename(folder, folder.with_extension("away"))?;
+                    fs::create_dir(folder)
                 },
                 "another folder has taken the place",
             ),

@@ -16,9 +16,11 @@ mod file_disk;
 mod files;
 mod fjall_store;
 mod folder_watch;
+mod remedy;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use file_disk::FileDisk;
 pub use files::{read_bounded, read_text_bounded, write_durably};
 pub use fjall_store::{FjallStore, StoreOpenError};
 pub use folder_watch::{FolderLost, FolderWatch};
+pub use remedy::remedy;

@@ -90,11 +90,12 @@ fn a_folder_that_cannot_be_used_says_so() {
     let error = DataDir::open(file.join("node"), GENESIS).unwrap_err();
     assert!(matches!(&error, DataDirError::Create { .. }), "{error}");
     assert!(error.to_string().contains("--data-dir"));
-    // A lock that cannot be opened for writing, as in a folder of another user (which a test run by root could write to).
+    // Something stands in the place of its lock.
     let node = parent.path().join("node");
     fs::create_dir_all(node.join("lock")).unwrap();
     let error = DataDir::open(&node, GENESIS).unwrap_err();
-    assert!(matches!(&error, DataDirError::NotWritable { .. }), "{error}");
+    assert!(matches!(&error, DataDirError::Io { path, .. } if *path == node.join("lock")), "{error}");
+    assert!(error.to_string().contains("move away what stands there"), "{error}");
 }
 
 fn tables() -> Vec<Table> {

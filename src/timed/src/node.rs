@@ -72,7 +72,10 @@ pub fn show_config(action: ConfigAction, arguments: &NodeArgs) -> anyhow::Result
     let loaded = timed_config::load(arguments.config.as_deref(), std::env::vars(), &overrides(arguments))?;
     let genesis = genesis(&loaded.config)?;
     let shown = match action {
-        ConfigAction::Check => format!("good: {} with genesis {}\n", genesis.network, genesis.hash().short()),
+        ConfigAction::Check => {
+            Keys::check(&loaded.config.node)?;
+            format!("good: {} with genesis {}\n", genesis.network, genesis.hash().short())
+        }
         ConfigAction::Print => loaded.print(),
     };
     // A reader that has seen enough (`| head`) is no error.
@@ -155,6 +158,8 @@ impl RunningNode {
         end: ProcessEnd,
     ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        // Before anything is opened.
+        let few_files = crate::open_files::raise(config.p2p.inbound_max, config.p2p.outbound_max);
         // Ports first: a second node on the same machine is refused before anything is opened.
         let listener = bind_p2p(config.p2p_address()).await?;
         let rpc_listener = std::net::TcpListener::bind(config.rpc_address()).with_context(|| {
@@ -220,7 +225,7 @@ impl RunningNode {
             fatal: fatal.clone(),
         })?;
         let noticed = Noticed::default();
-        if let Some(trouble) = crate::open_files::raise(config.p2p.inbound_max, config.p2p.outbound_max) {
+        if let Some(trouble) = few_files {
             noticed.set_and_log(trouble);
         }
         let watch = data.watch(&KEPT_FILES)?;
@@ -288,6 +293,9 @@ impl RunningNode {
         let reason = wait_for_end(&self.end.stop, self.fatal).await;
         // What would be written to a folder that is gone, or to another one in its place, helps nobody.
         let has_folder = reason.as_ref().is_none_or(|reason| reason.component != Component::DataFolder.name());
+        if !has_folder {
+            self.service.leave_folder();
+        }
         let _ = end_rpc.send(());
         let stopped = tokio::time::timeout(STOP_WITHIN, async {
             if has_folder {
@@ -300,7 +308,7 @@ impl RunningNode {
         let is_late = stopped.await.is_err();
         if has_folder {
             self.service.save_addresses().await;
-            self.service.save_peers();
+            self.service.save_peers().await;
             timed_rpc::remove_cookie(folder);
         }
         info!("stopped");

@@ -14,7 +14,7 @@ pub(crate) use troubles::Noticed;
 pub(crate) use wallet::NodeWallet;
 
 use peer_calls::Saved;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::Handles;
 use timed_chain::ReadError;
@@ -59,7 +59,8 @@ pub(crate) struct Service {
     files: PeerFiles,
     /// Of earlier runs, oldest first.
     earlier_ends: Vec<EndInfo>,
-    saved: Mutex<Saved>,
+    /// Locked while files about peers are written.
+    saved: Arc<tokio::sync::Mutex<Saved>>,
     noticed: Noticed,
 }
 
@@ -94,7 +95,7 @@ impl Service {
     pub(crate) fn new(parts: ServiceParts) -> Self {
         let ServiceParts { handles, reader, identity, wallet, clock, stop, log, files, earlier_ends, bans, noticed } =
             parts;
-        let (started, saved) = (clock.now(), Mutex::new(Saved::new(bans)));
+        let (started, saved) = (clock.now(), Arc::new(tokio::sync::Mutex::new(Saved::new(bans))));
         Self { handles, reader, identity, wallet, clock, started, stop, log, files, earlier_ends, saved, noticed }
     }
 }

@@ -1,7 +1,7 @@
 //! What an operator does with peers, and why sessions ended.
 
 use super::{Service, gone};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::messages::{Connect, Disconnect, KnownAddresses, LiftAllBans, LiftBan, ListAddresses, Ping, SetBan};
 use timed_actors::peer::PostMortem;
@@ -77,7 +77,7 @@ impl Service {
         let mut peers = self.handles.peers.clone();
         // It is closed when the node has ended.
         while peers.changed().await.is_ok() {
-            self.save_peers();
+            self.save_peers().await;
         }
     }
 
@@ -89,39 +89,54 @@ impl Service {
         }
     }
 
+    /// Nothing more is written about peers: the data folder is gone, and what stands in its place is not ours.
+    pub(crate) fn leave_folder(&self) {
+        self.files.leave();
+    }
+
     /// Writes the address book when it changed since the last time.
     pub(crate) async fn save_addresses(&self) {
-        let since = self.saved.lock().unwrap_or_else(PoisonError::into_inner).address_changes;
-        let asked = self.handles.peer_manager.send(ListAddresses { since });
+        let mut saved = self.saved.clone().lock_owned().await;
+        let asked = self.handles.peer_manager.send(ListAddresses { since: saved.address_changes });
         let Ok(Ok(Some(KnownAddresses { changes, kept }))) = tokio::time::timeout(ADDRESSES_WITHIN, asked).await else {
             return;
         };
-        match self.files.keep_addresses(&kept) {
-            Ok(()) => self.saved.lock().unwrap_or_else(PoisonError::into_inner).address_changes = changes,
+        let files = self.files.clone();
+        let write = move || match files.keep_addresses(&kept) {
+            Ok(()) => saved.address_changes = changes,
             Err(error) => tracing::warn!(%error, "the address book is not kept: after a restart it is that of before"),
-        }
+        };
+        write_aside(write).await;
     }
 
-    /// Writes what changed since the last time. A disk that refuses costs the record and not the node.
-    pub(crate) fn save_peers(&self) {
+    /// Writes what changed since the last time. A disk that refuses costs the record and not the node; one that hangs holds up those who wait
+    /// for the record.
+    pub(crate) async fn save_peers(&self) {
+        let mut saved = self.saved.clone().lock_owned().await;
         let view = self.peers();
-        let (ended, bans) = (&view.ended, &view.bans);
-        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = &view.ended;
         let known = saved.last_end.as_ref();
         let from = known.and_then(|last| ended.iter().rposition(|end| Arc::ptr_eq(end, last))).map_or(0, |at| at + 1);
         let news: Vec<_> = ended.iter().skip(from).map(|end| self.end_row(end)).collect();
-        if !news.is_empty() {
-            saved.last_end = ended.last().cloned();
-            if let Err(error) = self.files.add_history(&news) {
-                tracing::warn!(%error, "ends of sessions are not kept");
-            }
+        if news.is_empty() && view.bans == saved.bans {
+            return;
         }
-        if *bans != saved.bans {
-            if let Err(error) = self.files.keep_bans(bans, &*self.clock) {
-                tracing::warn!(%error, "bans are not kept: after a restart they are forgotten");
+        let (files, clock) = (self.files.clone(), self.clock.clone());
+        let write = move || {
+            if !news.is_empty() {
+                saved.last_end = view.ended.last().cloned();
+                if let Err(error) = files.add_history(&news) {
+                    tracing::warn!(%error, "ends of sessions are not kept");
+                }
             }
-            saved.bans.clone_from(bans);
-        }
+            if view.bans != saved.bans {
+                if let Err(error) = files.keep_bans(&view.bans, &*clock) {
+                    tracing::warn!(%error, "bans are not kept: after a restart they are forgotten");
+                }
+                saved.bans.clone_from(&view.bans);
+            }
+        };
+        write_aside(write).await;
     }
 
     fn end_row(&self, end: &PostMortem) -> EndInfo {
@@ -198,7 +213,7 @@ impl Service {
         }
         self.handles.peer_manager.send(SetBan { peer, length }).await.map_err(gone)?;
         // Kept before it is promised: a kill must not forget it.
-        self.save_peers();
+        self.save_peers().await;
         Ok(())
     }
 
@@ -207,13 +222,13 @@ impl Service {
         if !self.handles.peer_manager.send(LiftBan { peer }).await.map_err(gone)? {
             return Err(RpcError::InvalidParameter(format!("setban: {peer} is not banned; `listbanned` shows who is")));
         }
-        self.save_peers();
+        self.save_peers().await;
         Ok(())
     }
 
     pub(super) async fn lift_bans(&self) -> Result<usize, RpcError> {
         let lifted = self.handles.peer_manager.send(LiftAllBans).await.map_err(gone)?;
-        self.save_peers();
+        self.save_peers().await;
         Ok(lifted)
     }
 
@@ -230,5 +245,12 @@ impl Service {
             }
         });
         rows.collect()
+    }
+}
+
+/// Writes files on a thread that no client waits for. What locks it took go with it, since who asked may go away before the disk answers.
+async fn write_aside(write: impl FnOnce() + Send + 'static) {
+    if let Err(error) = tokio::task::spawn_blocking(write).await {
+        tracing::error!(%error, "files about peers are not written");
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct NodeWallet {
     /// Height of the chain when locks of spent coins were forgotten last: coins read at a lower one are out of date.
     read_at: Mutex<Height>,
     file: WalletFile,
+    /// Held by the one that writes the file, on a thread that no client waits for.
+    writing: Arc<tokio::sync::Mutex<()>>,
     fees: Fees,
 }
 
@@ -47,6 +49,9 @@ pub(crate) enum NodeWalletError {
     /// See there.
     #[error(transparent)]
     File(#[from] WalletFileError),
+    /// The thread that was to write the file did not come back.
+    #[error("the wallet's file was not written: {0}")]
+    NotWritten(#[from] tokio::task::JoinError),
     /// See there.
     #[error(transparent)]
     Wallet(#[from] WalletError),
@@ -69,7 +74,8 @@ impl NodeWallet {
         for _ in 1..file.made(KEYS_MAX)? {
             wallet.next_address()?;
         }
-        Ok(Self { wallet: Mutex::new(wallet), in_flight: Mutex::default(), read_at: Mutex::default(), file, fees })
+        let (in_flight, read_at, writing) = (Mutex::default(), Mutex::default(), Arc::default());
+        Ok(Self { wallet: Mutex::new(wallet), in_flight, read_at, file, writing, fees })
     }
 
     fn lock(&self) -> MutexGuard<'_, Wallet> {
@@ -80,12 +86,20 @@ impl NodeWallet {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next address; that it was made is on disk before it is handed out.
-    pub(super) fn new_address(&self) -> Result<Address, NodeWalletError> {
-        let mut wallet = self.lock();
-        let address = wallet.next_address()?;
-        let made = wallet.addresses().len();
-        self.file.keep(made)?;
+    /// The next address; that it was made is on disk before it is handed out. A disk that hangs holds up those who want one, and nobody else.
+    pub(super) async fn new_address(&self) -> Result<Address, NodeWalletError> {
+        // Given to the thread that writes: who asks may have gone away before the disk answers.
+        let turn = self.writing.clone().lock_owned().await;
+        let (address, made) = {
+            let mut wallet = self.lock();
+            (wallet.next_address()?, wallet.addresses().len())
+        };
+        let file = self.file.clone();
+        let write = move || {
+            let _turn = turn;
+            file.keep(made)
+        };
+        tokio::task::spawn_blocking(write).await??;
         Ok(address)
     }
 
@@ -146,7 +160,7 @@ impl WalletApi for Service {
     }
 
     async fn new_address(&self) -> Result<Address, RpcError> {
-        self.wallet.new_address().map_err(|error| RpcError::Wallet(error.to_string()))
+        self.wallet.new_address().await.map_err(|error| RpcError::Wallet(error.to_string()))
     }
 
     async fn unspent(&self, addresses: Vec<Address>) -> Result<Vec<Unspent>, RpcError> {
