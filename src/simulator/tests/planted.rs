@@ -15,7 +15,10 @@ use timed_primitives::planted::{Bug, plant};
 use timed_primitives::{Height, Round, SecretKey};
 use timed_simulator::crash_points::{with_crash, without_crash};
 use timed_simulator::shrink::shrink;
-use timed_simulator::{Crash, Latency, Lie, Lies, Node, Report, RunConfig, Violation, World, WorldConfig, play, run};
+use timed_simulator::{
+    Crash, Latency, Lie, Lies, Node, OverloadConfig, Report, RunConfig, Violation, World, WorldConfig, overload, play,
+    run,
+};
 use timed_test_support::LinkQuality;
 use twins_world::a_twin_takes_over;
 
@@ -309,6 +312,18 @@ fn final_on_one(seed: u64) -> Vec<&'static str> {
 #[test]
 fn lock_ignored() {
     assert_caught(Bug::LockIgnored, &["other-block"], 1, final_on_one);
+}
+
+/// What is not kept under overload.
+fn overloaded(config: impl Fn(u64) -> OverloadConfig) -> impl Fn(u64) -> Vec<&'static str> {
+    move |seed| overload::run(config(seed)).unwrap().broken()
+}
+
+/// Whoever takes all that is offered lets it wait.
+#[test]
+fn admission_ignores_delay() {
+    let config = |seed| OverloadConfig { length: 4 * SECOND, ..OverloadConfig::new(seed, 4) };
+    assert_caught(Bug::AdmissionIgnoresDelay, &["late"], 1, overloaded(config));
 }
 
 /// Two groups that both go on need links that are cut, and nothing else.
