@@ -73,7 +73,7 @@ pub fn print(text: &str) -> ExitCode {
 fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
     let (name, sub) = matches.subcommand().ok_or_else(|| Failure::Usage("name a command; --help lists them".into()))?;
     let as_json = matches.get_flag(command::JSON);
-    let view = view::CliView { now: unix_seconds(), color: use_color(matches) };
+    let view = view::CliView { now: unix_seconds(), color: use_color(matches), width: terminal_width() };
     match name {
         command::STATUS => {
             let mut connection = NodeConnection::open(matches)?;
@@ -150,7 +150,7 @@ pub fn shown(report: &Value, as_json: bool) -> String {
     if as_json {
         json(report)
     } else {
-        view::CliView { now: unix_seconds(), color: false }.plain(&fit_to_show(report.clone()))
+        view::CliView { now: unix_seconds(), color: false, width: None }.plain(&fit_to_show(report.clone()))
     }
 }
 
@@ -190,6 +190,12 @@ fn use_color(matches: &clap::ArgMatches) -> bool {
     }
 }
 
+/// How wide the terminal is that the output goes to. Unit: columns.
+fn terminal_width() -> Option<usize> {
+    let out = console::Term::stdout();
+    out.is_term().then(|| out.size_checked()).flatten().map(|(_, columns)| usize::from(columns))
+}
+
 /// The time now, against which ages are shown.
 #[allow(clippy::disallowed_methods, reason = "a program at the edge: it shows people how long ago something was")]
 fn unix_seconds() -> u64 {
@@ -204,7 +210,7 @@ mod tests {
     fn no_text_of_others_forges_a_row_or_reaches_the_terminal() {
         let evil = "x\n9  127.0.0.1:1  forged\u{1b}[2J\u{9b}2J";
         let peers = value_of!([{ "id": 1, "addr": evil, "node_key": evil, "subver": evil, "conntime": 0, "lanes": [], "dropped": {} }]);
-        let view = view::CliView { now: 10, color: false };
+        let view = view::CliView { now: 10, color: false, width: None };
         let texts = [
             view.peers(&fit_to_show(peers.clone())),
             view.plain(&fit_to_show(value_of!({ evil: evil }))),

@@ -14,6 +14,8 @@ pub(crate) struct CliView {
     pub(crate) now: u64,
     /// Whether to use colours.
     pub(crate) color: bool,
+    /// The width of the terminal. Unit: columns; none where the output goes elsewhere.
+    pub(crate) width: Option<usize>,
 }
 
 impl CliView {
@@ -231,11 +233,11 @@ impl CliView {
         let columns = [
             left("MASTERNODE"),
             left("KEY"),
-            right("POWER"),
+            right("POWER").extra(),
             right("SHARE"),
             left("CONNECTED"),
             left("ADDRESS"),
-            right("LAST SIGNED"),
+            right("LAST SIGNED").extra(),
             right("SIGNED"),
         ];
         self.table(&columns, rows, "no masternodes")
@@ -341,7 +343,7 @@ impl CliView {
     }
 
     fn table(&self, columns: &[Column], rows: Vec<Vec<String>>, empty: &str) -> String {
-        if rows.is_empty() { line(empty) } else { table(columns, rows, |head| self.bold(head)) }
+        if rows.is_empty() { line(empty) } else { table(columns, &rows, self.width, |head| self.bold(head)) }
     }
 
     fn flag(&self, value: &Value, name: &str) -> String {
@@ -460,7 +462,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const PLAIN: CliView = CliView { now: 1_700_000_100, color: false };
+    const PLAIN: CliView = CliView { now: 1_700_000_100, color: false, width: None };
 
     #[test]
     fn numbers_get_their_units() {

@@ -31,14 +31,14 @@ impl CliView {
             left("NODE KEY"),
             left("VALIDATOR"),
             right("PING"),
-            right("MIN"),
+            right("MIN").extra(),
             right("QUIET"),
             right("QUEUE"),
-            right("HEIGHT"),
-            right("CONNECTED"),
-            right("SENT"),
-            right("RECEIVED"),
-            left("VERSION"),
+            right("HEIGHT").extra(),
+            right("CONNECTED").extra(),
+            right("SENT").extra(),
+            right("RECEIVED").extra(),
+            left("VERSION").extra(),
         ];
         self.table(&columns, rows, "no peers connected")
     }
