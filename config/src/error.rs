@@ -1,10 +1,9 @@
 //! What is wrong with a configuration, and what to do about it.
 
-use crate::layer::SettingOrigin;
 use std::path::PathBuf;
 use timed_primitives::NetworkError;
 
-/// Why there is no configuration. Each text names the key and where it was set.
+/// Why there is no configuration. Each text names the key and where it was set, as [`SettingOrigin`](crate::SettingOrigin) says it.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file named on the command line cannot be read.
@@ -29,7 +28,7 @@ pub enum ConfigError {
         /// The key.
         key: String,
         /// Where it is set.
-        origin: SettingOrigin,
+        origin: String,
         /// The known key that is closest.
         nearest: Option<String>,
     },
@@ -41,7 +40,7 @@ pub enum ConfigError {
         /// What it is set to.
         value: String,
         /// Where it is set.
-        origin: SettingOrigin,
+        origin: String,
         /// What was expected.
         reason: String,
     },
@@ -57,13 +56,16 @@ pub enum ConfigError {
     #[error("`network` ({origin}): {source}")]
     Network {
         /// Where it is set.
-        origin: SettingOrigin,
+        origin: String,
         /// Which names there are.
         source: NetworkError,
     },
     /// The values do not fit each other.
     #[error(transparent)]
     Rule(#[from] RuleError),
+    /// The layers do not go on top of each other, for a reason that none of the above names.
+    #[error("the configuration cannot be put together: {0}")]
+    Layers(config::ConfigError),
 }
 
 fn nearest_text(nearest: Option<&str>) -> String {

@@ -1,15 +1,19 @@
-//! Layers of settings: flat tables of keys, each value with its origin. Later layers win key by key.
+//! Layers of settings: values by key (`p2p.port`), each with its origin. The crate `config` puts them on top of each other.
+//!
+//! Beside that crate stand three small pieces, for what it does not do: each value of a file knows its line ([`lines`]), a key that does not
+//! exist is refused before it can hide under another layer ([`SettingsLayer::set`]), and a value is taken for what it is ([`Settings::option`]):
+//! 2.7 is no port, and 1 is not true.
 
 use crate::error::ConfigError;
+use config::{Environment, File, FileFormat, Map, Source, Value, ValueKind};
 use serde::de::DeserializeOwned;
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use timed_primitives::Network;
-use toml::{Table, Value};
+use toml::de::DeTable;
 
-/// Who set a value.
+/// Who set a value. Its text is the value's origin in every layer, error and listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SettingOrigin {
     /// The preset of a network.
@@ -17,7 +21,12 @@ pub enum SettingOrigin {
     /// A default that follows from the number of a development node.
     NodeId(u64),
     /// The configuration file.
-    File(PathBuf),
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// The line that sets it, from 1.
+        line: usize,
+    },
     /// This environment variable.
     Environment(String),
     /// A flag of the command line.
@@ -29,98 +38,211 @@ impl fmt::Display for SettingOrigin {
         match self {
             Self::Preset(network) => write!(f, "preset {network}"),
             Self::NodeId(id) => write!(f, "default of development node {id}"),
-            Self::File(path) => write!(f, "in {}", path.display()),
+            Self::File { path, line } => write!(f, "in {}, line {line}", path.display()),
             Self::Environment(variable) => write!(f, "from {variable}"),
             Self::Flag => f.write_str("from a flag"),
         }
     }
 }
 
-/// One value and who set it.
-#[derive(Clone, Debug)]
-pub(crate) struct Setting {
-    pub(crate) value: Value,
-    pub(crate) origin: SettingOrigin,
-}
+/// Every key there is. A test holds that each is read.
+pub(crate) const KEYS: [&str; 28] = [
+    "network",
+    "node.id",
+    "node.dev_nodes",
+    "node.dev_public_keys_ok",
+    "node.data_dir",
+    "node.genesis",
+    "node.node_key",
+    "node.consensus_key",
+    "node.wallet_key",
+    "p2p.listen",
+    "p2p.port",
+    "p2p.peers",
+    "p2p.external",
+    "p2p.allowed",
+    "p2p.inbound_max",
+    "p2p.outbound_max",
+    "rpc.listen",
+    "rpc.port",
+    "rpc.user",
+    "rpc.password",
+    "rpc.hosts",
+    "rpc.calls_max",
+    "consensus.sign",
+    "mempool.transactions_max",
+    "mempool.bytes_max",
+    "mempool.expiry",
+    "log.level",
+    "log.format",
+];
 
-/// All settings by key (`p2p.port`), and which of them were read.
-#[derive(Debug, Default)]
-pub(crate) struct Settings {
-    values: BTreeMap<String, Setting>,
-    known: RefCell<BTreeSet<&'static str>>,
-}
+/// Keys that name a file or a folder.
+const PATHS: [&str; 5] = ["node.data_dir", "node.genesis", "node.node_key", "node.consensus_key", "node.wallet_key"];
+
+const PREFIX: &str = "TIMED";
+const SEPARATOR: &str = "__";
+/// How our variables begin. The crate would take lower case too.
+const VARIABLES: &str = "TIMED__";
 
 /// The environment variable of a key.
 pub(crate) fn variable(key: &str) -> String {
-    format!("{PREFIX}{}", key.replace('.', SEPARATOR).to_uppercase())
+    format!("{VARIABLES}{}", key.replace('.', SEPARATOR).to_uppercase())
 }
 
-const PREFIX: &str = "TIMED__";
-const SEPARATOR: &str = "__";
+/// One layer. Later layers win key by key.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SettingsLayer(Map<String, Value>);
 
-impl Settings {
-    /// Puts one value over what is there.
-    pub(crate) fn set(&mut self, key: impl Into<String>, value: impl Into<Value>, origin: SettingOrigin) {
-        self.values.insert(key.into(), Setting { value: value.into(), origin });
+impl Source for SettingsLayer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
     }
 
-    /// Puts a whole table over what is there.
-    pub(crate) fn overlay(&mut self, table: Table, origin: &SettingOrigin) {
-        self.overlay_under("", table, origin);
+    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
+        Ok(self.0.clone())
     }
+}
 
-    fn overlay_under(&mut self, prefix: &str, table: Table, origin: &SettingOrigin) {
-        for (name, value) in table {
-            let key = format!("{prefix}{name}");
-            match value {
-                // An empty section stays visible as a key, so that a misspelt one is refused even when it holds nothing.
-                Value::Table(table) if !table.is_empty() => self.overlay_under(&format!("{key}."), table, origin),
-                Value::Table(_) if SECTIONS.contains(&key.as_str()) => {}
-                value => self.set(key, value, origin.clone()),
-            }
+impl SettingsLayer {
+    /// Sets a key.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownKey`], with the nearest key that there is.
+    pub(crate) fn set(
+        &mut self,
+        key: &str,
+        kind: impl Into<ValueKind>,
+        origin: &SettingOrigin,
+    ) -> Result<(), ConfigError> {
+        let origin = origin.to_string();
+        if !KEYS.contains(&key) {
+            return Err(ConfigError::UnknownKey { key: key.into(), origin, nearest: nearest(key) });
         }
+        self.0.insert(key.into(), Value::new(Some(&origin), kind));
+        Ok(())
     }
 
-    /// Puts a file's text over what is there. A relative path in it counts from the file's own folder, wherever the program was started.
-    pub(crate) fn overlay_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
-        let table = text.parse().map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })?;
-        self.overlay(table, &SettingOrigin::File(path.to_owned()));
+    /// The preset of a network.
+    pub(crate) fn preset(network: Network) -> Result<Self, ConfigError> {
+        let text = match network {
+            Network::Devnet => include_str!("../presets/devnet.toml"),
+            Network::Testnet => include_str!("../presets/testnet.toml"),
+            Network::Mainnet => include_str!("../presets/mainnet.toml"),
+        };
+        let table = File::from_str(text, FileFormat::Toml).collect().map_err(ConfigError::Layers)?;
+        let mut layer = Self::default();
+        layer.set_all("", table, &|_| SettingOrigin::Preset(network))?;
+        Ok(layer)
+    }
+
+    /// A file's text. A relative path in it counts from the file's own folder, wherever the program was started.
+    pub(crate) fn file(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let syntax = |source| ConfigError::Syntax { path: path.to_owned(), source };
+        let lines = lines(text).map_err(syntax)?;
+        // The crate does not say where a number is that is too large; the parser below it does.
+        let table = File::from_str(text, FileFormat::Toml)
+            .collect()
+            .map_err(|error| text.parse::<toml::Table>().map_or_else(syntax, |_| ConfigError::Layers(error)))?;
+        let mut layer = Self::default();
+        let origin =
+            |key: &str| SettingOrigin::File { path: path.to_owned(), line: lines.get(key).copied().unwrap_or(1) };
+        layer.set_all("", table, &origin)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for key in PATHS {
             // An empty one names nothing, not the file's own folder.
-            if let Some(Setting { value: Value::String(named), .. }) = self.values.get_mut(key)
+            if let Some(Value { kind: ValueKind::String(named), .. }) = layer.0.get_mut(key)
                 && !named.is_empty()
             {
                 // An absolute path stays as it is.
                 *named = folder.join(&*named).to_string_lossy().into_owned();
             }
         }
+        Ok(layer)
+    }
+
+    fn set_all(
+        &mut self,
+        prefix: &str,
+        table: Map<String, Value>,
+        origin: &dyn Fn(&str) -> SettingOrigin,
+    ) -> Result<(), ConfigError> {
+        // In order of key, so that of several unknown ones always the same is named.
+        for (name, value) in BTreeMap::from_iter(table) {
+            let key = format!("{prefix}{name}");
+            match value.kind {
+                // An empty section stays visible as a key, so that a misspelt one is refused even when it holds nothing.
+                ValueKind::Table(table) if !table.is_empty() => self.set_all(&format!("{key}."), table, origin)?,
+                ValueKind::Table(_) if is_section(&key) => {}
+                kind => {
+                    let origin = origin(&key);
+                    self.set(&key, kind, &origin)?;
+                }
+            }
+        }
         Ok(())
     }
 
-    /// Puts the variables that begin with `TIMED__` over what is there; others are not ours.
-    pub(crate) fn overlay_environment(&mut self, environment: impl IntoIterator<Item = (String, String)>) {
-        for (variable, text) in environment {
-            if let Some(rest) = variable.strip_prefix(PREFIX) {
-                let key = rest.to_lowercase().replace(SEPARATOR, ".");
-                self.set(key, text, SettingOrigin::Environment(variable));
+    /// The variables that begin with `TIMED__`; others are not ours.
+    pub(crate) fn environment(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let mut layer = Self::default();
+        for (variable, text) in variables.into_iter().filter(|(variable, _)| variable.starts_with(VARIABLES)) {
+            // One at a time, because the crate's origin for all of them is "the environment", and an operator wants the name.
+            let one = Map::from([(variable.clone(), text)]);
+            let one = Environment::with_prefix(PREFIX).separator(SEPARATOR).source(Some(one)).collect();
+            for (key, value) in one.map_err(ConfigError::Layers)? {
+                layer.set(&key, value.kind, &SettingOrigin::Environment(variable.clone()))?;
             }
         }
+        Ok(layer)
+    }
+}
+
+/// In which line of a file each key is set, from 1.
+fn lines(text: &str) -> Result<BTreeMap<String, usize>, toml::de::Error> {
+    fn walk(prefix: &str, table: &DeTable<'_>, ends: &[usize], lines: &mut BTreeMap<String, usize>) {
+        for (name, value) in table {
+            let key = format!("{prefix}{}", name.get_ref());
+            if let Some(table) = value.get_ref().as_table() {
+                walk(&format!("{key}."), table, ends, lines);
+            }
+            lines.insert(key, 1 + ends.partition_point(|end| *end < name.span().start));
+        }
+    }
+    let ends: Vec<usize> =
+        text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(place, _)| place).collect();
+    let mut lines = BTreeMap::new();
+    walk("", DeTable::parse(text)?.get_ref(), &ends, &mut lines);
+    Ok(lines)
+}
+
+/// The layers put together.
+#[derive(Debug)]
+pub(crate) struct Settings(config::Config);
+
+impl Settings {
+    /// Puts the layers on top of each other, the last one above all.
+    pub(crate) fn of(layers: impl IntoIterator<Item = SettingsLayer>) -> Result<Self, ConfigError> {
+        let builder = layers.into_iter().fold(config::Config::builder(), |builder, layer| builder.add_source(layer));
+        builder.build().map(Self).map_err(ConfigError::Layers)
     }
 
-    /// The setting of a key, which thereby is known to exist.
-    pub(crate) fn find(&self, key: &'static str) -> Option<&Setting> {
-        self.known.borrow_mut().insert(key);
-        self.values.get(key)
+    /// The value of a key, when it is set.
+    pub(crate) fn find(&self, key: &str) -> Option<&Value> {
+        key.split('.').try_fold(&self.0.cache, |value, name| match &value.kind {
+            ValueKind::Table(table) => table.get(name),
+            _ => None,
+        })
     }
 
-    /// The value of a key that may be absent.
+    /// The value of a key that may be absent, of exactly the type that is wanted.
     pub(crate) fn option<T: DeserializeOwned>(&self, key: &'static str) -> Result<Option<T>, ConfigError> {
-        let Some(setting) = self.find(key) else { return Ok(None) };
-        read(setting).map(Some).map_err(|reason| ConfigError::Value {
+        debug_assert!(KEYS.contains(&key), "{key} is no key");
+        let Some(value) = self.find(key) else { return Ok(None) };
+        read(value).map(Some).map_err(|reason| ConfigError::Value {
             key: key.into(),
-            value: if key.contains("password") { "…".into() } else { setting.value.to_string() },
-            origin: setting.origin.clone(),
+            value: if key.contains("password") { "…".into() } else { as_toml(value).to_string() },
+            origin: origin(value).into(),
             reason,
         })
     }
@@ -129,86 +251,65 @@ impl Settings {
     pub(crate) fn get<T: DeserializeOwned>(&self, key: &'static str) -> Result<T, ConfigError> {
         self.option(key)?.ok_or_else(|| ConfigError::Missing { key: key.into(), variable: variable(key) })
     }
+}
 
-    /// Refuses keys that nobody asked for. To be called after all were read.
-    pub(crate) fn refuse_unknown(&self) -> Result<(), ConfigError> {
-        let known = self.known.borrow();
-        match self.values.iter().find(|(key, _)| !known.contains(key.as_str())) {
-            None => Ok(()),
-            Some((key, setting)) => Err(ConfigError::UnknownKey {
-                key: key.clone(),
-                origin: setting.origin.clone(),
-                nearest: nearest(key, known.iter().copied()),
-            }),
+/// Which layer set a value, in words.
+pub(crate) fn origin(value: &Value) -> &str {
+    value.origin().unwrap_or_default()
+}
+
+/// The value as TOML, for readers and for strict reading.
+pub(crate) fn as_toml(value: &Value) -> toml::Value {
+    match &value.kind {
+        ValueKind::Boolean(value) => (*value).into(),
+        ValueKind::I64(number) => (*number).into(),
+        ValueKind::Float(number) => (*number).into(),
+        ValueKind::String(text) => text.as_str().into(),
+        ValueKind::Array(values) => values.iter().map(as_toml).collect::<Vec<_>>().into(),
+        ValueKind::Table(table) => {
+            toml::Table::from_iter(table.iter().map(|(name, value)| (name.clone(), as_toml(value)))).into()
         }
-    }
-
-    /// Every setting, in order of key.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Setting)> {
-        self.values.iter()
+        // No layer holds another kind: TOML has no others, and flags are made here.
+        other => other.to_string().into(),
     }
 }
 
-/// Sections of the file.
-const SECTIONS: [&str; 6] = ["node", "p2p", "rpc", "consensus", "mempool", "log"];
-
-/// Keys that name a file or a folder.
-const PATHS: [&str; 5] = ["node.data_dir", "node.genesis", "node.node_key", "node.consensus_key", "node.wallet_key"];
-
 /// Reads a value. Text from the environment stands for any type: it is taken as text, then as a TOML value, then as a list with
 /// commas between.
-fn read<T: DeserializeOwned>(setting: &Setting) -> Result<T, String> {
-    let as_written = setting.value.clone().try_into::<T>();
-    let (Err(error), SettingOrigin::Environment(_), Value::String(text)) =
-        (&as_written, &setting.origin, &setting.value)
-    else {
+fn read<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
+    let as_written = as_toml(value).try_into::<T>();
+    let is_variable = origin(value).strip_prefix("from ").is_some_and(|name| name.starts_with(VARIABLES));
+    let (Err(error), true, ValueKind::String(text)) = (&as_written, is_variable, &value.kind) else {
         return as_written.map_err(|error| message(&error));
     };
-    if let Ok(table) = format!("x = {text}").parse::<Table>()
+    if let Ok(table) = format!("x = {text}").parse::<toml::Table>()
         && let Some(value) = table.get("x")
     {
         return value.clone().try_into().map_err(|error| message(&error));
     }
     let list = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-    Value::Array(list.map(|item| Value::String(item.into())).collect()).try_into().map_err(|_| message(error))
+    toml::Value::from(list.collect::<Vec<_>>()).try_into().map_err(|_| message(error))
 }
 
 fn message(error: &toml::de::Error) -> String {
     error.message().trim().to_owned()
 }
 
-/// The candidate that is fewest edits away, when it is near enough to be what was meant.
-fn nearest<'a>(key: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
+/// Whether keys begin with it.
+fn is_section(name: &str) -> bool {
+    KEYS.iter().any(|key| key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// The key that is fewest edits away, when it is near enough to be what was meant. A long text is cut, since it is no near miss anyway.
+fn nearest(key: &str) -> Option<String> {
+    let short: String = key.chars().take(80).collect();
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
-    candidates
+    KEYS.into_iter()
         .map(|candidate| {
             let moved = last(candidate) == last(key);
-            (if moved { 1 } else { edits(key, candidate) }, candidate)
+            (if moved { 1 } else { strsim::levenshtein(&short, candidate) }, candidate)
         })
         .min()
         .filter(|(distance, candidate)| *distance <= candidate.len() / 3)
         .map(|(_, candidate)| candidate.to_owned())
-}
-
-/// Edit distance (Levenshtein, one row). Keys are short; a longer text is cut, since it is no near miss anyway.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(80).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(80).enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let above = row.get(j + 1).copied().unwrap_or(usize::MAX);
-            let best = (diagonal + usize::from(x != *y)).min(left + 1).min(above + 1);
-            if let Some(cell) = row.get_mut(j) {
-                *cell = left;
-            }
-            diagonal = above;
-            left = best;
-        }
-        if let Some(cell) = row.last_mut() {
-            *cell = left;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }

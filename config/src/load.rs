@@ -1,17 +1,17 @@
 //! Puts the layers on top of each other.
 
 use crate::error::ConfigError;
-use crate::layer::{SettingOrigin, Settings};
+use crate::layer::{KEYS, SettingOrigin, Settings, SettingsLayer, as_toml, origin};
 use crate::{
     Config, ConsensusSection, DEVNET_NODES_MAX, DEVNET_P2P_PORT, DEVNET_RPC_PORT, LogSection, MempoolSection,
     NodeSection, P2pSection, RpcSection,
 };
+use config::ValueKind;
 use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use timed_primitives::{KeyError, Network, PublicKey};
-use toml::Value;
 
 /// What flags set. The default sets nothing.
 #[derive(Clone, Debug, Default)]
@@ -40,8 +40,8 @@ pub struct Overrides {
 pub struct Loaded {
     /// The values, validated.
     pub config: Config,
-    /// Every key that is set, in order: its value as TOML and its origin. The password is hidden.
-    pub settings: Vec<(String, String, SettingOrigin)>,
+    /// Every key that is set, in the order of the presets: its value as TOML and the text of its [`SettingOrigin`]. The password is hidden.
+    pub settings: Vec<(String, String, String)>,
 }
 
 impl Loaded {
@@ -93,91 +93,74 @@ pub fn load_text(
     environment: impl IntoIterator<Item = (String, String)>,
     overrides: &Overrides,
 ) -> Result<Loaded, ConfigError> {
-    let mut above = Settings::default();
-    if let Some((path, text)) = file {
-        above.overlay_file(path, text)?;
-    }
-    above.overlay_environment(environment);
-    overrides.overlay(&mut above);
+    let file = file.map(|(path, text)| SettingsLayer::file(path, text)).transpose()?.unwrap_or_default();
+    let above = [file, SettingsLayer::environment(environment)?, overrides.layer()?];
 
-    let network = match above.find("network") {
-        None => Network::Devnet,
-        Some(setting) => match &setting.value {
-            Value::String(name) => {
-                name.parse().map_err(|source| ConfigError::Network { origin: setting.origin.clone(), source })?
-            }
-            _ => above.get("network").map(|name: String| name.parse()).and_then(|parsed| {
-                parsed.map_err(|source| ConfigError::Network { origin: setting.origin.clone(), source })
-            })?,
-        },
-    };
-
-    let mut settings = Settings::default();
-    settings.overlay(preset(network), &SettingOrigin::Preset(network));
+    let network = network(&Settings::of(above.clone())?)?;
+    let mut layers = vec![SettingsLayer::preset(network)?];
     if network == Network::Devnet {
-        let id = above.option("node.id")?.map_or_else(|| settings.option("node.id"), |id: u64| Ok(Some(id)))?;
-        let nodes = above.option("node.dev_nodes")?.map_or_else(|| settings.get("node.dev_nodes"), Ok)?;
-        if let Some(id) = id {
-            development_defaults(&mut settings, id, nodes);
+        let settings = Settings::of(layers.iter().chain(&above).cloned())?;
+        if let Some(id) = settings.option("node.id")? {
+            layers.push(development_defaults(id, settings.get("node.dev_nodes")?)?);
         }
     }
-    for (key, setting) in above.iter() {
-        settings.set(key.clone(), setting.value.clone(), setting.origin.clone());
-    }
+    layers.extend(above);
+    let settings = Settings::of(layers)?;
     let config = read(&settings, network)?;
-    settings.refuse_unknown()?;
     config.validate()?;
-    let hidden = |key: &str, value: &Value| if key == "rpc.password" { "\"…\"".into() } else { value.to_string() };
-    let settings = settings.iter().map(|(k, s)| (k.clone(), hidden(k, &s.value), s.origin.clone())).collect();
+    let shown = |key: &str, value| if key == "rpc.password" { "\"…\"".into() } else { as_toml(value).to_string() };
+    let settings = KEYS.iter().filter_map(|key| settings.find(key).map(|value| (key, value)));
+    let settings = settings.map(|(key, value)| ((*key).into(), shown(key, value), origin(value).into())).collect();
     Ok(Loaded { config, settings })
 }
 
-/// The preset of a network.
-pub(crate) fn preset(network: Network) -> toml::Table {
-    let text = match network {
-        Network::Devnet => include_str!("../presets/devnet.toml"),
-        Network::Testnet => include_str!("../presets/testnet.toml"),
-        Network::Mainnet => include_str!("../presets/mainnet.toml"),
-    };
-    text.parse().expect("presets are part of the program and parsed by its tests")
+/// The network that file, environment or flags name: it decides which preset lies below them.
+fn network(above: &Settings) -> Result<Network, ConfigError> {
+    let Some(value) = above.find("network") else { return Ok(Network::Devnet) };
+    let name: String = above.get("network")?;
+    name.parse().map_err(|source| ConfigError::Network { origin: origin(value).into(), source })
 }
 
 /// What follows from the number of a development node. Numbers out of bounds set nothing; validation refuses them.
-fn development_defaults(settings: &mut Settings, id: u64, nodes: u64) {
+fn development_defaults(id: u64, nodes: u64) -> Result<SettingsLayer, ConfigError> {
+    let mut layer = SettingsLayer::default();
     let offset = |id: u64| id.checked_sub(1).filter(|n| *n < DEVNET_NODES_MAX).and_then(|n| u16::try_from(n).ok());
-    let Some(own) = offset(id) else { return };
+    let Some(own) = offset(id) else { return Ok(layer) };
     let origin = SettingOrigin::NodeId(id);
-    settings.set("p2p.port", i64::from(DEVNET_P2P_PORT + own), origin.clone());
-    settings.set("rpc.port", i64::from(DEVNET_RPC_PORT + own), origin.clone());
+    layer.set("p2p.port", i64::from(DEVNET_P2P_PORT + own), &origin)?;
+    layer.set("rpc.port", i64::from(DEVNET_RPC_PORT + own), &origin)?;
     let others = (1..=nodes.min(DEVNET_NODES_MAX)).filter(|other| *other != id).filter_map(offset);
-    let peers = others.map(|n| Value::String(format!("127.0.0.1:{}", DEVNET_P2P_PORT + n))).collect();
-    settings.set("p2p.peers", Value::Array(peers), origin);
+    let peers: Vec<_> = others.map(|n| format!("127.0.0.1:{}", DEVNET_P2P_PORT + n)).collect();
+    layer.set("p2p.peers", peers, &origin)?;
+    Ok(layer)
 }
 
 impl Overrides {
-    fn overlay(&self, settings: &mut Settings) {
+    fn layer(&self) -> Result<SettingsLayer, ConfigError> {
+        let mut layer = SettingsLayer::default();
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
-        let mut set = |key: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                settings.set(key, value, SettingOrigin::Flag);
-            }
+        let mut set = |key: &str, value: Option<ValueKind>| match value {
+            Some(value) => layer.set(key, value, &SettingOrigin::Flag),
+            None => Ok(()),
         };
-        let number = |n: u64| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
-        set("network", self.network.map(|n| n.name().into()));
-        set("node.id", self.node_id.map(number));
-        set("node.dev_nodes", self.dev_nodes.map(number));
-        set("node.dev_public_keys_ok", self.dev_public_keys_ok.map(Value::from));
-        set("node.data_dir", self.data_dir.as_ref().map(text).map(Value::from));
-        set("node.genesis", self.genesis.as_ref().map(text).map(Value::from));
-        set("p2p.listen", self.p2p_listen.map(|ip| ip.to_string().into()));
-        set("p2p.port", self.p2p_port.map(|p| i64::from(p).into()));
-        set("p2p.peers", (!self.peers.is_empty()).then(|| self.peers.clone().into()));
-        set("p2p.external", self.external.clone().map(Value::from));
-        set("rpc.listen", self.rpc_listen.map(|ip| ip.to_string().into()));
-        set("rpc.port", self.rpc_port.map(|p| i64::from(p).into()));
-        set("consensus.sign", self.sign.map(Value::from));
-        set("log.level", self.log_level.clone().map(Value::from));
-        set("log.format", self.log_format.clone().map(Value::from));
+        let number = |n: u64| ValueKind::I64(i64::try_from(n).unwrap_or(i64::MAX));
+        let port = |port: u16| i64::from(port).into();
+        set("network", self.network.map(|n| n.name().into()))?;
+        set("node.id", self.node_id.map(number))?;
+        set("node.dev_nodes", self.dev_nodes.map(number))?;
+        set("node.dev_public_keys_ok", self.dev_public_keys_ok.map(ValueKind::from))?;
+        set("node.data_dir", self.data_dir.as_ref().map(text).map(ValueKind::from))?;
+        set("node.genesis", self.genesis.as_ref().map(text).map(ValueKind::from))?;
+        set("p2p.listen", self.p2p_listen.map(|ip| ip.to_string().into()))?;
+        set("p2p.port", self.p2p_port.map(port))?;
+        set("p2p.peers", (!self.peers.is_empty()).then(|| self.peers.clone().into()))?;
+        set("p2p.external", self.external.clone().map(ValueKind::from))?;
+        set("rpc.listen", self.rpc_listen.map(|ip| ip.to_string().into()))?;
+        set("rpc.port", self.rpc_port.map(port))?;
+        set("consensus.sign", self.sign.map(ValueKind::from))?;
+        set("log.level", self.log_level.clone().map(ValueKind::from))?;
+        set("log.format", self.log_format.clone().map(ValueKind::from))?;
+        Ok(layer)
     }
 }
 
@@ -200,8 +183,6 @@ impl TryFrom<String> for NodeKey {
 
 fn read(settings: &Settings, network: Network) -> Result<Config, ConfigError> {
     let s = settings;
-    // Known to every network; its value was read before the preset could be chosen.
-    s.get::<String>("network")?;
     Ok(Config {
         network,
         node: NodeSection {
@@ -239,4 +220,21 @@ fn read(settings: &Settings, network: Network) -> Result<Config, ConfigError> {
         },
         log: LogSection { level: s.get("log.level")?, format: s.get("log.format")? },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A value that no key takes.
+    #[test]
+    fn every_known_key_is_read() {
+        for key in KEYS {
+            let text = format!("{key} = [[0]]");
+            match load_text(Some((Path::new("timed.toml"), &text)), [], &Overrides::default()) {
+                Err(ConfigError::Value { key: refused, .. }) => assert_eq!(refused, key),
+                other => panic!("{key} is not read: {other:?}"),
+            }
+        }
+    }
 }
