@@ -1,6 +1,6 @@
 //! How long payments take from acceptance by this node to finality on this node.
 
-use crate::histogram::Histogram;
+use prometheus_client::metrics::histogram::Histogram;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -8,8 +8,9 @@ use std::time::Duration;
 const RECENT_MAX: usize = 1_000;
 
 /// Times from acceptance to finality.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub struct Finality {
+    /// The node's.
     all: Histogram,
     recent: VecDeque<Duration>,
 }
@@ -17,8 +18,6 @@ pub struct Finality {
 /// What onlookers see of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FinalitySummary {
-    /// All values.
-    pub all: Histogram,
     /// The last value.
     pub last: Option<Duration>,
     /// Median of the last 1,000.
@@ -28,9 +27,14 @@ pub struct FinalitySummary {
 }
 
 impl Finality {
+    /// None yet. All that come are counted in this histogram too.
+    pub const fn new(all: Histogram) -> Self {
+        Self { all, recent: VecDeque::new() }
+    }
+
     /// Records one payment.
     pub fn record(&mut self, took: Duration) {
-        self.all.record(took);
+        self.all.observe(took.as_secs_f64());
         if self.recent.len() == RECENT_MAX {
             self.recent.pop_front();
         }
@@ -43,24 +47,26 @@ impl Finality {
         sorted.sort_unstable();
         let at =
             |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).copied();
-        FinalitySummary { all: self.all, last: self.recent.back().copied(), p50: at(50), p99: at(99) }
+        FinalitySummary { last: self.recent.back().copied(), p50: at(50), p99: at(99) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::times::NodeTimes;
 
     #[test]
     fn counts_sums_and_forgets() {
-        let mut finality = Finality::default();
+        let times = NodeTimes::default();
+        let mut finality = Finality::new(times.finality.clone());
         assert_eq!(finality.summary().p50, None);
         for ms in 1..=2_000 {
             finality.record(Duration::from_millis(ms));
         }
         let summary = finality.summary();
-        assert_eq!(summary.all.count(), 2_000);
-        assert_eq!(summary.all.cumulated().next(), Some((Duration::from_millis(1), 1)));
+        assert_eq!(times.finality.count(), 2_000);
+        assert!((times.finality.sum() - 2_001.0).abs() < 1e-6, "{}", times.finality.sum());
         assert_eq!(summary.last, Some(Duration::from_secs(2)));
         assert_eq!(summary.p50, Some(Duration::from_millis(1_501)));
         assert_eq!(summary.p99, Some(Duration::from_millis(1_991)));

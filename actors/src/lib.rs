@@ -18,7 +18,6 @@ pub mod clock;
 pub mod consensus;
 pub mod fatal;
 pub mod finality;
-pub mod histogram;
 pub mod ledger;
 pub mod mempool;
 pub mod messages;
@@ -28,6 +27,7 @@ pub mod peer;
 pub mod peer_manager;
 pub mod pulse;
 pub mod threads;
+pub mod times;
 pub mod tls;
 pub mod transport;
 
@@ -36,6 +36,7 @@ pub use fatal::{FatalHandle, FatalReason, FatalReporter};
 pub use node::{Handles, NodeOpenError, NodeParts, OpenNode, chain_start, start};
 pub use pulse::{Component, Hung, Pulses};
 pub use threads::{Priority, Threads, Work, WorkCost};
+pub use times::NodeTimes;
 
 use futures_util::Stream;
 use tokio::sync::mpsc;

@@ -30,6 +30,7 @@ use bytes::Bytes;
 use checking::{CheckQueue, check_fee};
 use jobs::Jobs;
 use keeping::Keeping;
+use prometheus_client::metrics::histogram::Histogram;
 use restoring::Restoring;
 use rules::FatalRules;
 use std::collections::BTreeSet;
@@ -73,6 +74,8 @@ pub struct MempoolParts {
     pub network: NetworkHandle,
     /// Frames from peers.
     pub inbox: mpsc::Receiver<Inbound<MempoolMessage>>,
+    /// Counts how long payments take to be final.
+    pub finality: Histogram,
     /// Where the status is published.
     pub status: watch::Sender<Option<MempoolStatus>>,
     /// Ends the process if this actor panics.
@@ -150,7 +153,7 @@ impl MempoolActor {
             is_batch_planned: false,
             next_useful: Instant::default(),
             payloads: Vec::new(),
-            finality: Finality::default(),
+            finality: Finality::new(parts.finality),
             summary: FinalitySummary::default(),
             admission: Admission::new(AdmissionLimits::default()),
             gate,

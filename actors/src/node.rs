@@ -10,6 +10,7 @@ use crate::network::NetworkHandle;
 use crate::peer_manager::{PeerManager, PeerManagerParts, PeersConfig, PeersView};
 use crate::pulse::{Component, Pulses};
 use crate::threads::Threads;
+use crate::times::NodeTimes;
 use crate::tls::TlsError;
 use crate::transport::{Listener, Transport};
 use actix::Addr;
@@ -117,6 +118,8 @@ pub struct Handles {
     pub peer_manager: Addr<PeerManager>,
     /// Which parts still run.
     pub pulses: Pulses,
+    /// How long things took.
+    pub times: NodeTimes,
     consensus_actor: Addr<ConsensusActor>,
     ledger: Addr<LedgerActor>,
     block_sync: Addr<BlockSyncActor>,
@@ -184,6 +187,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
     let OpenNode { chain, consensus: core, proposer, mempool: limits, kept } = parts.files;
     let (history, rules) = (chain.history(), chain.rules());
     let (tip_sender, tip) = watch::channel(tip_seen(&*history));
+    let times = NodeTimes::default();
 
     let mut manager = PeerManager::new(PeerManagerParts {
         config: parts.peers,
@@ -194,6 +198,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         clock: clock.clone(),
         rng: parts.rng,
         view: peers_sender,
+        times: times.clone(),
         pulses: threads.pulses().clone(),
     })?;
     manager.guard(FatalHandle::new("peer manager", fatal.clone()));
@@ -223,6 +228,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         threads: threads.clone(),
         network: network.clone(),
         inbox: outlets.mempool,
+        finality: times.finality.clone(),
         status: mempool_sender,
         fatal: FatalHandle::new("mempool", fatal.clone()),
     });
@@ -281,6 +287,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         tip,
         peer_manager,
         pulses: threads.pulses().clone(),
+        times,
         consensus_actor: consensus,
         ledger,
         block_sync,

@@ -122,7 +122,7 @@ impl PeerActor {
             alive: parts.alive,
             opening: Some(parts.refused.map_or_else(|| Ok(ControlMessage::Hello(Box::new(hello)).into()), Err)),
             outbound: OutboundQueue::new(parts.lane_limits, parts.held_bytes),
-            stats: SharedStats::default(),
+            stats: SharedStats::new(parts.times),
             router: InboundRouter::new(parts.key, parts.inboxes),
             supervisor: parts.supervisor,
             clock: parts.clock,

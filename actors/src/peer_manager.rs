@@ -25,6 +25,7 @@ use crate::fatal::FatalHandle;
 use crate::messages::{Inboxes, PeerListener, ValidatorsChanged};
 use crate::peer::{ClosePeer, HeartbeatLevel, HeldBytes};
 use crate::pulse::Pulses;
+use crate::times::NodeTimes;
 use crate::tls::{Tls, TlsError};
 use crate::transport::{Listener, Transport};
 use actix::{Actor, AsyncContext, Context, SpawnHandle};
@@ -121,6 +122,8 @@ pub struct PeerManagerParts {
     pub rng: StdRng,
     /// Where the view is published.
     pub view: watch::Sender<Arc<PeersView>>,
+    /// Where it is counted how long things take.
+    pub times: NodeTimes,
     /// Where polls of peers are seen.
     pub pulses: Pulses,
 }
@@ -139,6 +142,7 @@ pub struct PeerManager {
     clock: Arc<dyn Clock>,
     rng: StdRng,
     view: watch::Sender<Arc<PeersView>>,
+    times: NodeTimes,
     pulses: Pulses,
     book: PeerBook,
     misbehaviour: Misbehaviour,
@@ -210,6 +214,7 @@ impl PeerManager {
             clock: parts.clock,
             rng: parts.rng,
             view: parts.view,
+            times: parts.times,
             pulses: parts.pulses,
             book,
             misbehaviour,

@@ -1,4 +1,4 @@
-//! The page for Prometheus, held to the text format (exposition format 0.0.4) and to our own rules for names and labels.
+//! The page for Prometheus, held to the OpenMetrics text format (1.0.0) and to our own rules for names and labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +16,7 @@ impl Metrics {
     pub(crate) fn read(page: &str) -> Self {
         let (mut kinds, mut samples) = (BTreeMap::new(), BTreeMap::new());
         let mut helped = BTreeSet::new();
+        let page = page.trim_end().strip_suffix("# EOF").expect("the page ends with its mark");
         for line in page.lines() {
             if let Some(help) = line.strip_prefix("# HELP ") {
                 let (name, text) = help.split_once(' ').unwrap();
@@ -23,14 +24,16 @@ impl Metrics {
             } else if let Some(kind) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = kind.split_once(' ').unwrap();
                 assert!(helped.contains(name), "no help before: {line}");
-                assert_eq!(name.ends_with("_total"), kind == "counter", "{line}");
+                assert!(!name.ends_with("_total"), "a counter's samples end so, not its name: {line}");
                 kinds.insert(name, kind);
             } else {
                 let (sample, value) = line.rsplit_once(' ').unwrap();
                 let name = sample.split('{').next().unwrap();
-                let part = ["_bucket", "_sum", "_count"].into_iter().find_map(|end| name.strip_suffix(end));
-                let is_known =
-                    kinds.contains_key(name) || part.is_some_and(|name| kinds.get(name) == Some(&"histogram"));
+                let kind_without = |end: &str| name.strip_suffix(end).and_then(|name| kinds.get(name)).copied();
+                let is_part = |end| kind_without(end) == Some("histogram");
+                let is_known = kinds.get(name) == Some(&"gauge")
+                    || kind_without("_total") == Some("counter")
+                    || ["_bucket", "_sum", "_count"].into_iter().any(is_part);
                 assert!(is_known, "no head before: {line}");
                 assert!(name.starts_with("timed_"), "{line}");
                 check_labels(sample);
@@ -60,9 +63,10 @@ impl Metrics {
         let mut series: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
         for (sample, count) in &self.0 {
             let Some(labels) = sample.strip_prefix(&format!("{name}_bucket")) else { continue };
-            let (others, bound) = labels.rsplit_once("le=\"").unwrap();
-            let others = others.trim_matches(['{', ',']).to_owned();
-            series.entry(others).or_default().push((bound.trim_end_matches("\"}").parse().unwrap(), *count));
+            let labels = labels.strip_prefix('{').unwrap().strip_suffix('}').unwrap();
+            let (bounds, others): (Vec<_>, Vec<_>) = labels.split(',').partition(|label| label.starts_with("le="));
+            let bound = bounds[0].trim_start_matches("le=").trim_matches('"').parse().unwrap();
+            series.entry(others.join(",")).or_default().push((bound, *count));
         }
         assert!(!series.is_empty(), "{name} has no buckets");
         for (labels, mut buckets) in series {

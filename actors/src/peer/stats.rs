@@ -1,7 +1,7 @@
 //! What is known of a session for onlookers, and what remains of it after its end.
 
 use super::inbound_router::InboundChannel;
-use crate::histogram::Histogram;
+use crate::times::NodeTimes;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -101,10 +101,6 @@ pub struct TrafficTally {
     pub dropped: DroppedMessages,
     /// Messages dropped from full lanes of our own.
     pub dropped_outbound: u64,
-    /// Round trips of pings.
-    pub round_trips: Histogram,
-    /// From being queued until the last byte was given to the system, by lane: control, consensus, bulk.
-    pub waits: [Histogram; Lane::ALL.len()],
 }
 
 impl TrafficTally {
@@ -119,8 +115,6 @@ impl TrafficTally {
         }
         self.dropped.add(other.dropped);
         self.dropped_outbound += other.dropped_outbound;
-        self.round_trips.add(&other.round_trips);
-        self.waits.iter_mut().zip(&other.waits).for_each(|(all, more)| all.add(more));
     }
 }
 
@@ -128,6 +122,8 @@ impl TrafficTally {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SessionStats {
     pub(crate) tally: TrafficTally,
+    /// The node's, not the session's own.
+    times: NodeTimes,
     pub(crate) rtt: Rtt,
     pub(crate) clock: ClockOffset,
     pub(crate) longest_silence: Duration,
@@ -163,7 +159,7 @@ impl SessionStats {
     /// A ping was answered, and the answer carried the peer's time.
     pub(crate) fn on_pong(&mut self, at: Instant, rtt: Duration, time: UnixTime, heartbeat: &Heartbeat) {
         (self.rtt, self.longest_silence) = (heartbeat.rtt().clone(), heartbeat.longest_silence());
-        self.tally.round_trips.record(rtt);
+        self.times.round_trips.observe(rtt.as_secs_f64());
         if time != UnixTime::default() {
             self.clock.on_pong(at, rtt, time);
         }
@@ -180,13 +176,13 @@ impl SessionStats {
     /// A message left that had been queued then.
     pub(crate) fn on_sent(&mut self, at: Instant, kind: Kind, bytes: usize, queued_at: Instant) {
         count(self.tally.sent.entry(kind).or_default(), bytes);
-        let [control, consensus, bulk] = &mut self.tally.waits;
+        let [control, consensus, bulk] = &self.times.waits;
         let waits = match kind.lane() {
             Lane::Control => control,
             Lane::Consensus => consensus,
             Lane::Bulk => bulk,
         };
-        waits.record(at.since(queued_at));
+        waits.observe(at.since(queued_at).as_secs_f64());
         self.last_sent = at;
         if kind == Kind::Ping {
             self.ping_sent.get_or_insert(at);
@@ -212,10 +208,15 @@ fn count(traffic: &mut Traffic, bytes: usize) {
 }
 
 /// [`SessionStats`] of one session, shared by those that count and those that look.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct SharedStats(Arc<Mutex<SessionStats>>);
 
 impl SharedStats {
+    /// Of a session that begins; how long things take is counted in the node's histograms.
+    pub(crate) fn new(times: NodeTimes) -> Self {
+        Self(Arc::new(Mutex::new(SessionStats { times, ..SessionStats::default() })))
+    }
+
     /// Locked for a moment; a panic of another holder loses at most one count.
     pub(crate) fn lock(&self) -> MutexGuard<'_, SessionStats> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

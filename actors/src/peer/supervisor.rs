@@ -2,6 +2,7 @@
 
 use super::{HeartbeatLevel, HeldBytes, PostMortem};
 use crate::messages::Inboxes;
+use crate::times::NodeTimes;
 use crate::transport::BoxStream;
 use actix::{Message, MessageResponse, Recipient};
 use rand::rngs::StdRng;
@@ -127,6 +128,8 @@ pub struct PeerParts {
     pub(crate) held_bytes: HeldBytes,
     /// How loud the heartbeat is.
     pub heartbeat_level: HeartbeatLevel,
+    /// Where it is counted how long things take.
+    pub times: NodeTimes,
     /// Held until the last byte has left, so that its owner can wait for that.
     pub alive: mpsc::Sender<()>,
     /// No handshake with it: it gets this reason, and is closed.

@@ -129,6 +129,7 @@ impl PeerManager {
             lane_limits: self.config.lane_limits,
             held_bytes: self.held_bytes.clone(),
             heartbeat_level: self.config.heartbeat_level,
+            times: self.times.clone(),
             alive: alive.clone(),
             refused,
         });

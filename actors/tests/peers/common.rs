@@ -162,6 +162,7 @@ pub(crate) fn start(
         clock: clock.clone(),
         rng: StdRng::seed_from_u64(seed),
         view,
+        times: timed_actors::NodeTimes::default(),
         pulses: timed_actors::Pulses::default(),
     };
     let manager = PeerManager::new(parts).unwrap().start();

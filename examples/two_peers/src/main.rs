@@ -14,7 +14,7 @@ use timed_actors::messages::{Inbound, Inboxes, Outlets, Ping, SendTo};
 use timed_actors::peer::HeartbeatLevel;
 use timed_actors::peer_manager::{ConfiguredPeer, PeerManager, PeerManagerParts, PeersConfig, PeersView};
 use timed_actors::transport::{TcpTransport, Transport as _};
-use timed_actors::{Component, SystemClock, Threads};
+use timed_actors::{Component, NodeTimes, SystemClock, Threads};
 use timed_peer::LocalNode;
 use timed_primitives::{ChainId, Hash, PublicKey, SecretKey, decode, encode};
 use timed_wire::ApplicationMessage;
@@ -65,6 +65,7 @@ impl Node {
             clock: Arc::new(SystemClock::start()),
             rng: StdRng::from_seed(rand::random()),
             view: sender,
+            times: NodeTimes::default(),
             pulses: threads.pulses().clone(),
         })?;
         let manager = threads.start(Component::PeerManager, move |_| manager);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use timed_ledger::{Address, KeyHash, OutPoint, Transaction};
 use timed_primitives::{Amount, Block, BlockId, Hash, Header, Height, Network, PublicKey, TxId};
+use timed_rpc::metrics::Registry;
 use timed_rpc::result::{
     Balance, BanInfo, EndInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry, PeerInfo, PingInfo,
 };
@@ -32,9 +33,7 @@ impl NodeApi for Small {
         Vec::new()
     }
 
-    fn metrics(&self) -> String {
-        String::new()
-    }
+    fn metrics(&self, _: &mut Registry) {}
 
     fn stop(&self) {}
 }

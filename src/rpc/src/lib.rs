@@ -15,6 +15,7 @@ pub mod chain;
 pub mod error;
 pub mod method;
 mod methods;
+pub mod metrics;
 pub mod node;
 pub mod result;
 pub mod server;

@@ -1,6 +1,7 @@
 //! What the server asks the daemon.
 
 use crate::error::RpcError;
+use crate::metrics::Registry;
 use crate::result::{
     Balance, BanInfo, BlockchainInfo, ConsensusInfo, EndInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry,
     MempoolInfo, NetworkInfo, PeerInfo, PingInfo,
@@ -26,8 +27,8 @@ pub trait NodeApi: ChainApi + PeersApi + PoolApi + WalletApi + ConsensusApi {
     /// What is wrong, most pressing first; `/health` and `/ready` answer from it. Must not wait for anybody.
     fn troubles(&self) -> Vec<Trouble>;
 
-    /// `/metrics`: the text format of Prometheus.
-    fn metrics(&self) -> String;
+    /// `/metrics`: registers all that the page shows of the node, as it is now. Must not wait for anybody.
+    fn metrics(&self, registry: &mut Registry);
 
     /// Begins an orderly shutdown and returns at once, so that the caller still gets his answer.
     fn stop(&self);

@@ -3,6 +3,7 @@
 use crate::auth::Auth;
 use crate::connections::{Busy, ConnectionId};
 use crate::error::RpcError;
+use crate::metrics::CONTENT_TYPE;
 use crate::node::NodeApi;
 use crate::protocol::{Calls, HttpReply, fault};
 use crate::trouble::{Severity, Trouble};
@@ -376,7 +377,6 @@ fn probe(troubles: Vec<Trouble>, from: Severity, good: &'static str) -> Response
 }
 
 async fn metrics(State(calls): State<Arc<Calls>>, Extension(remote): Extension<Remote>) -> Response {
-    let kind = "text/plain; version=0.0.4; charset=utf-8";
-    let page = remote.connections.metrics_page(|| calls.node().metrics());
-    ([(header::CONTENT_TYPE, kind)], page).into_response()
+    let page = remote.connections.metrics_page(|registry| calls.node().metrics(registry));
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response()
 }

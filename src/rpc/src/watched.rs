@@ -1,11 +1,14 @@
 //! The table of connections with its clock, its sockets and its answers: what happens is reported to it, and what it closes ends.
 
 use crate::connections::{Busy, CloseReason, ConnectionId, Connections};
+use crate::metric_set;
+use crate::metrics::{ConstCounter, ConstGauge, Registry, Series, counter, level, page};
 use crate::server::RpcLimits;
 use axum::body::{Body, Bytes};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -19,6 +22,44 @@ use tokio::time::Instant;
 
 /// How old the page `/metrics` may be.
 const PAGE_TIME: Duration = Duration::from_millis(100);
+
+metric_set! {
+    /// Connections of clients.
+    struct RpcMetrics, "timed_rpc" {
+        /// Open connections of clients.
+        connections: Series<OpenLabels, ConstGauge<u64>>,
+        /// Connections of clients that the node closed.
+        connections_closed: Series<ClosedLabels, ConstCounter<u64>>,
+    }
+}
+
+/// Whether the client has shown credentials.
+#[derive(Debug, EncodeLabelSet)]
+struct OpenLabels {
+    authenticated: YesOrNo,
+}
+
+/// Why it was closed.
+#[derive(Debug, EncodeLabelSet)]
+struct ClosedLabels {
+    reason: CloseReason,
+}
+
+#[derive(Debug)]
+struct YesOrNo(bool);
+
+impl EncodeLabelValue for YesOrNo {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        let name = if self.0 { "yes" } else { "no" };
+        name.encode(encoder)
+    }
+}
+
+impl EncodeLabelValue for CloseReason {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        self.name().encode(encoder)
+    }
+}
 
 /// The server's connections. The lock is held for a few operations of the table, never across a wait.
 #[derive(Clone)]
@@ -112,34 +153,28 @@ impl SharedConnections {
         }
     }
 
-    /// The page `/metrics`: the node's lines and the table's. Made anew only after [`PAGE_TIME`], since it costs a millisecond and needs no
+    /// The page `/metrics`: what the node registers, and the table. Made anew only after [`PAGE_TIME`], since it costs a millisecond and needs no
     /// credentials.
-    pub(crate) fn metrics_page(&self, node: impl FnOnce() -> String) -> Bytes {
-        let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn metrics_page(&self, node: impl FnOnce(&mut Registry)) -> Bytes {
+        let mut last = self.page.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.now();
-        match page.as_ref().filter(|(made, _)| now < *made + PAGE_TIME) {
-            Some((_, bytes)) => bytes.clone(),
-            None => page.insert((now, Bytes::from(node() + &self.metrics()))).1.clone(),
+        if let Some((_, bytes)) = last.as_ref().filter(|(made, _)| now < *made + PAGE_TIME) {
+            return bytes.clone();
         }
+        let mut registry = Registry::default();
+        node(&mut registry);
+        self.metrics().register(&mut registry);
+        last.insert((now, Bytes::from(page(&registry)))).1.clone()
     }
 
-    /// The table's lines for `/metrics`.
-    fn metrics(&self) -> String {
-        let inner = self.lock();
-        let mut page = String::from(
-            "# HELP timed_rpc_connections Open connections of clients.\n# TYPE timed_rpc_connections gauge\n",
-        );
-        for (name, authenticated) in [("yes", true), ("no", false)] {
-            let count = inner.table.count(authenticated);
-            let _ = writeln!(page, "timed_rpc_connections{{authenticated=\"{name}\"}} {count}");
+    fn metrics(&self) -> RpcMetrics {
+        let table = &self.lock().table;
+        let open = |is_so| (OpenLabels { authenticated: YesOrNo(is_so) }, level(table.count(is_so)));
+        let closed = |reason| (ClosedLabels { reason }, counter(table.closed(reason)));
+        RpcMetrics {
+            connections: [true, false].map(open).into_iter().collect(),
+            connections_closed: CloseReason::ALL.map(closed).into_iter().collect(),
         }
-        page.push_str("# HELP timed_rpc_connections_closed_total Connections of clients that the node closed.\n");
-        page.push_str("# TYPE timed_rpc_connections_closed_total counter\n");
-        for reason in CloseReason::ALL {
-            let (name, count) = (reason.name(), inner.table.closed(reason));
-            let _ = writeln!(page, "timed_rpc_connections_closed_total{{reason=\"{name}\"}} {count}");
-        }
-        page
     }
 }
 
@@ -257,18 +292,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_page_of_metrics_is_made_once_for_many() {
         let shared = SharedConnections::new(RpcLimits::default());
-        let made = Cell::new(0);
+        let made = Cell::new(0_u64);
         let page = || {
-            shared.metrics_page(|| {
+            shared.metrics_page(|registry| {
                 made.set(made.get() + 1);
-                format!("made {}\n", made.get())
+                registry.register("made", "Pages", level(made.get()));
             })
         };
         let first = page();
-        assert!(first.starts_with(b"made 1\n# HELP timed_rpc_connections "), "{first:?}");
+        let expected = b"# HELP made Pages.\n# TYPE made gauge\nmade 1\n# HELP timed_rpc_connections Open connections of clients.\n";
+        assert!(first.starts_with(expected), "{first:?}");
         tokio::time::advance(PAGE_TIME - Duration::from_millis(1)).await;
         assert_eq!(page(), first);
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert!(page().starts_with(b"made 2\n"));
+        assert!(page().starts_with(b"# HELP made Pages.\n# TYPE made gauge\nmade 2\n"));
     }
 }

@@ -14,7 +14,7 @@ use timed_actors::messages::{Inbound, Inboxes, Outlets, Ping, SendTo};
 use timed_actors::peer_manager::{ConfiguredPeer, PeerManager, PeerManagerParts, PeersConfig, PeersView};
 use timed_actors::tls::{Secured, Tls};
 use timed_actors::transport::{Listener, TcpTransport, Transport as _};
-use timed_actors::{Component, Pulses, SystemClock, Threads};
+use timed_actors::{Component, NodeTimes, Pulses, SystemClock, Threads};
 use timed_peer::LocalNode;
 use timed_primitives::{ChainId, Hash, PublicKey, SecretKey};
 use timed_wire::{ConsensusMessage, Encoded, FrameCodec, Incoming, Message};
@@ -127,6 +127,7 @@ pub(crate) async fn node(
         clock: Arc::new(SystemClock::start()),
         rng: rand::rngs::StdRng::seed_from_u64(side.id()),
         view,
+        times: NodeTimes::default(),
         pulses: Pulses::default(),
     })?;
     let manager = Threads::inline().start(Component::PeerManager, |_| manager);

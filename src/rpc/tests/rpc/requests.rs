@@ -194,10 +194,8 @@ async fn probes_and_metrics() {
     assert_eq!(running.get("/health", "localhost").await.body, "alive\n");
     assert_eq!(running.get("/ready", "localhost").await.body, "ready\n");
     let metrics = running.get("/metrics", "localhost").await;
-    assert!(
-        metrics.body.contains("timed_ledger_height 2") && metrics.head.contains("text/plain; version=0.0.4"),
-        "{metrics:?}"
-    );
+    assert!(metrics.body.contains("timed_ledger_height 2\n") && metrics.body.ends_with("# EOF\n"), "{metrics:?}");
+    assert!(metrics.head.contains("application/openmetrics-text; version=1.0.0; charset=utf-8"), "{metrics:?}");
     assert_eq!(running.get("/", "localhost").await.status, 405);
     assert_eq!(running.get("/nothing", "localhost").await.status, 404);
     // What is only to be known troubles no probe, what hinders its part makes it not ready, what hangs makes it dead.

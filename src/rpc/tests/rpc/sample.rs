@@ -9,6 +9,7 @@ use timed_primitives::{
     Amount, Block, BlockId, ChainId, CommitCertificate, CommitSignature, Hash, Header, Height, Network, PublicKey,
     Round, SecretKey, TxId, UnixTime,
 };
+use timed_rpc::metrics::{Registry, level};
 use timed_rpc::result::{
     Balance, BanInfo, BlockchainInfo, ConsensusInfo, EndInfo, LaneInfo, LastMessageInfo, MasternodeInfo,
     MempoolAcceptance, MempoolEntry, MempoolInfo, NetworkInfo, PeerInfo, PingInfo, QueueInfo, SyncInfo, ValidatorVotes,
@@ -148,8 +149,8 @@ impl NodeApi for Sample {
         self.troubles.clone()
     }
 
-    fn metrics(&self) -> String {
-        "# TYPE timed_ledger_height gauge\ntimed_ledger_height 2\n".into()
+    fn metrics(&self, registry: &mut Registry) {
+        registry.register("timed_ledger_height", "Height", level(2_u64));
     }
 
     fn stop(&self) {

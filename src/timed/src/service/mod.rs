@@ -24,6 +24,7 @@ use timed_peer::Ban;
 use timed_primitives::{Clock, Instant, Network, PublicKey};
 use timed_process::LogWriter;
 use timed_process::{Stop, StopCause};
+use timed_rpc::metrics::Registry;
 use timed_rpc::result::EndInfo;
 use timed_rpc::{NodeApi, RpcError, Trouble};
 
@@ -121,8 +122,8 @@ impl NodeApi for Service {
         self.all_troubles()
     }
 
-    fn metrics(&self) -> String {
-        self.metrics_text()
+    fn metrics(&self, registry: &mut Registry) {
+        self.register_metrics(registry);
     }
 
     fn stop(&self) {

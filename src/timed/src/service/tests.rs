@@ -191,6 +191,12 @@ fn is_hung(service: &Service, who: &str) -> bool {
         && hung.next().is_none()
 }
 
+fn metrics_of(service: &Service) -> String {
+    let mut registry = Registry::default();
+    service.metrics(&mut registry);
+    timed_rpc::metrics::page(&registry)
+}
+
 #[test]
 fn whoever_a_disk_holds_up_is_named_and_clients_are_answered_meanwhile() {
     for (file, who) in [("blocks.log", "ledger"), ("journal", "consensus")] {
@@ -209,7 +215,7 @@ fn whoever_a_disk_holds_up_is_named_and_clients_are_answered_meanwhile() {
                 tokio::time::sleep(BEAT_EVERY).await;
             }
             assert!(is_hung(&service, who), "{who}: {:?}", service.troubles());
-            let text = service.metrics();
+            let text = metrics_of(&service);
             assert!(
                 text.contains("timed_node_trouble{reason=\"hung\"} 1") && text.contains("timed_node_ready 0"),
                 "{text}"
@@ -271,7 +277,7 @@ fn a_node_whose_clock_is_wrong_says_so_until_it_is_set() {
         let is_near = text.contains("is 2.4 s behind") || text.contains("is 2.5 s behind");
         assert!(is_near && text.contains("the other validators': set it"), "{text}");
         assert!(service.warnings().contains(&text), "{:?}", service.warnings());
-        let metrics = service.metrics();
+        let metrics = metrics_of(&service);
         assert!(metrics.contains("timed_node_trouble{reason=\"clock_off\"} 1\n"), "{metrics}");
         assert!(metrics.contains("timed_node_ready 0\n"), "{metrics}");
         assert!(service.troubles().iter().all(|trouble| trouble.severity() < Severity::Dead));
