@@ -332,7 +332,8 @@ fn print(measured: &[HostileFigures]) {
         right("handshakes"),
         right("gave way"),
     ];
-    report::print_text(&table(&columns, measured.iter().map(HostileFigures::row).collect(), str::to_owned));
+    let rows: Vec<_> = measured.iter().map(HostileFigures::row).collect();
+    report::print_text(&table(&columns, &rows, None, str::to_owned));
     report::print_text(
         "Times: p50 / p99 / largest. Memory: before / most / after. Queued for peers, files and handshakes: the most. CPU: of one core.",
     );

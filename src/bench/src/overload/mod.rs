@@ -356,8 +356,8 @@ impl OverloadFigures {
             right("cpu s nodes"),
             right("generator"),
         ];
-        let rows = self.phases.iter().map(|phase| self.row(phase, arguments.kind)).collect();
-        report::print_text(&table(&columns, rows, str::to_owned));
+        let rows: Vec<_> = self.phases.iter().map(|phase| self.row(phase, arguments.kind)).collect();
+        report::print_text(&table(&columns, &rows, None, str::to_owned));
         for phase in &self.phases {
             for (reason, count) in &phase.reasons {
                 report::print_text(&format!("{} times: {count} refused: {reason}", phase.factor));
