@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 use timed_chain::LogWalk;
-use timed_consensus::inspect::{Statement, read_journal};
+use timed_consensus::inspect::read_journal;
+use timed_consensus::statement::Statement;
 use timed_primitives::{BlockId, Hash, SecretKey, Vote, encode};
 use timed_store::FileDisk;
 

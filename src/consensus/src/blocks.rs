@@ -7,7 +7,7 @@
 use crate::too_early::TooEarly;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use timed_primitives::{Block, BlockId, Height, Instant, PublicKey};
+use timed_primitives::{Block, BlockId, Height, Instant, PublicKey, UnixTime};
 
 /// Undecided blocks per height and proposer.
 pub const PER_PROPOSER_MAX: usize = 2;
@@ -36,15 +36,15 @@ pub(crate) enum BlockValidity {
     Reported(bool),
 }
 
-pub(crate) struct UndecidedBlock {
-    pub(crate) block: Arc<Block>,
-    pub(crate) validity: BlockValidity,
+struct UndecidedBlock {
+    block: Arc<Block>,
+    validity: BlockValidity,
     /// When our ledger was asked.
-    pub(crate) asked: Option<Instant>,
-    pub(crate) is_journaled: bool,
+    asked: Option<Instant>,
+    is_journaled: bool,
     /// Set when it was refused because of its time.
-    pub(crate) too_early: Option<TooEarly>,
-    pub(crate) size_bytes: u64,
+    too_early: Option<TooEarly>,
+    size_bytes: u64,
     sequence: u64,
 }
 
@@ -60,20 +60,90 @@ impl Blocks {
         Self { held: BTreeMap::new(), bytes: 0, bytes_max, sequence: 0 }
     }
 
-    pub(crate) fn get(&self, id: &BlockId) -> Option<&UndecidedBlock> {
-        self.held.get(id)
+    pub(crate) fn get(&self, id: &BlockId) -> Option<&Arc<Block>> {
+        self.held.get(id).map(|held| &held.block)
     }
 
-    pub(crate) fn get_mut(&mut self, id: &BlockId) -> Option<&mut UndecidedBlock> {
-        self.held.get_mut(id)
+    /// A block that is not known to be invalid.
+    pub(crate) fn get_not_invalid(&self, id: &BlockId) -> Option<&Arc<Block>> {
+        let invalid = [BlockValidity::Validated(false), BlockValidity::Reported(false)];
+        self.held.get(id).filter(|held| !invalid.contains(&held.validity)).map(|held| &held.block)
     }
 
     pub(crate) fn contains(&self, id: &BlockId) -> bool {
         self.held.contains_key(id)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&BlockId, &UndecidedBlock)> {
-        self.held.iter()
+    /// Blocks of a height about which ledger or engine do not know yet.
+    pub(crate) fn open(&self, height: Height) -> Vec<(BlockId, Arc<Block>, BlockValidity)> {
+        let is_open = |v: &BlockValidity| matches!(v, BlockValidity::Unknown | BlockValidity::Validated(_));
+        let open = self.held.iter().filter(|(_, h)| h.block.header.height == height && is_open(&h.validity));
+        open.map(|(id, h)| (*id, h.block.clone(), h.validity)).collect()
+    }
+
+    /// The ledger is asked, or the engine hears what came of it.
+    pub(crate) fn advance(&mut self, id: &BlockId, validity: BlockValidity, now: Instant) {
+        if let Some(held) = self.held.get_mut(id) {
+            held.validity = validity;
+            held.asked.get_or_insert(now);
+        }
+    }
+
+    /// The ledger's answer. Gives when it was asked; `None` when it was not.
+    pub(crate) fn on_validated(&mut self, id: &BlockId, valid: bool) -> Option<Instant> {
+        let held = self.held.get_mut(id).filter(|held| held.validity == BlockValidity::Asked)?;
+        held.validity = BlockValidity::Validated(valid);
+        held.asked
+    }
+
+    /// When our ledger was asked to validate a block, while it does.
+    pub(crate) fn asked_since(&self, id: &BlockId) -> Option<Instant> {
+        self.held.get(id).filter(|held| held.validity == BlockValidity::Asked)?.asked
+    }
+
+    /// A block is refused because its time is ahead of our clock. Gives something the first time only.
+    pub(crate) fn on_too_early(&mut self, id: &BlockId, unix: UnixTime) -> Option<TooEarly> {
+        let held = self.held.get_mut(id).filter(|held| held.too_early.is_none())?;
+        let header = &held.block.header;
+        held.too_early = Some(TooEarly { block: *id, proposer: header.proposer, ahead: header.time.since(unix) });
+        held.too_early
+    }
+
+    /// Why a block is withheld from the engine at present, if its time is the reason.
+    pub(crate) fn too_early(&self, id: &BlockId) -> Option<TooEarly> {
+        self.held.get(id).filter(|held| matches!(held.validity, BlockValidity::Validated(_)))?.too_early
+    }
+
+    /// The block, when it must stand in the journal and does not yet. It counts as written then.
+    pub(crate) fn take_unjournaled(&mut self, id: &BlockId) -> Option<Arc<Block>> {
+        let held = self.held.get_mut(id).filter(|held| !held.is_journaled)?;
+        held.is_journaled = true;
+        Some(held.block.clone())
+    }
+
+    /// Keeps a block that we built: its size in bytes, or `None` when there is no room for it.
+    pub(crate) fn insert_own(&mut self, id: BlockId, block: Arc<Block>) -> Option<u64> {
+        self.insert(id, block, |_| Rank::Needed);
+        let held = self.held.get_mut(&id)?;
+        held.validity = BlockValidity::Reported(true);
+        Some(held.size_bytes)
+    }
+
+    /// Keeps a block that the journal holds: what stands there is valid.
+    pub(crate) fn recover(&mut self, block: Arc<Block>) {
+        let id = block.id();
+        if self.insert_own(id, block).is_some()
+            && let Some(held) = self.held.get_mut(&id)
+        {
+            held.is_journaled = true;
+        }
+    }
+
+    /// The journal says what became of a block.
+    pub(crate) fn recover_validity(&mut self, id: &BlockId, valid: bool) {
+        if let Some(held) = self.held.get_mut(id) {
+            held.validity = BlockValidity::Reported(valid);
+        }
     }
 
     /// Keeps a block, pushing out blocks of lower `rank` if need be; false when there is no room for it.
@@ -134,7 +204,7 @@ impl Blocks {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use timed_primitives::{ChainId, Hash, Header, Round, UnixTime};
+    use timed_primitives::{ChainId, Hash, Header, Round};
 
     pub(crate) fn block(height: u64, proposer: u8, nonce: u64) -> (BlockId, Arc<Block>) {
         let header = Header {

@@ -1,37 +1,45 @@
-//! The core: its state, and the loop that turns one input into outputs.
+//! The core: its parts, and the loop that turns one input into outputs.
+//!
+//! What it does stands in the files below: `startup` until the first height begins, `heights` from there on, `inbound` what peers send,
+//! `validation` undecided blocks, `vote_gossip` what neighbours lack, `own_messages` and `key_reports` other nodes with our key,
+//! `explain` the words for people.
+
+mod explain;
+mod heights;
+mod inbound;
+mod key_reports;
+mod own_messages;
+mod startup;
+mod validation;
+mod vote_gossip;
 
 use crate::block_size::BlockSize;
-use crate::blocks::{BlockValidity, Blocks};
+use crate::blocks::Blocks;
+use crate::chain_view::ChainView;
+use crate::clock::CoreClock;
+use crate::config::{ChainStart, CoreConfig};
+use crate::durable::{Durable, JournalSize};
 use crate::engine::{self, Engine, EngineAction, EngineInput};
-use crate::guard::{Guard, SignedRecord};
-use crate::heights::Hold;
+use crate::error::{CoreOpenError, FatalError};
+use crate::future::Future;
+use crate::height_state::{HeightStart, HeightState};
+use crate::heights_elsewhere::HeightsElsewhere;
 use crate::idle::ParentCommit;
-use crate::inbound::Future;
-use crate::journal::{Journal, JournalEntry, TimeoutStep};
+use crate::journal::JournalEntry;
 use crate::key_use::KeyUses;
-use crate::leaders::LeaderOrder;
-use crate::messages::{ChainStart, CoreConfig, CoreOpenError, FatalError, Gossip, Input, Output, Payload};
+use crate::messages::{Gossip, Input, Output, Payload};
+use crate::operator_reports::OperatorReports;
 use crate::peers::Peers;
-use crate::quorum::quorum_line;
-use crate::quorum_watch::QuorumWatch;
-use crate::signing::{Signing, SigningOff, SigningStatus};
+use crate::signing::{Signing, SigningOff};
+use crate::startup_wait::StartupWait;
 use crate::timeouts::Timeouts;
-use crate::timers::{Timer, Timers};
-use crate::too_early;
-use crate::votes::Votes;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
-use timed_primitives::planted::{Bug, is_planted};
-use timed_primitives::{
-    Block, BlockId, CommitCertificate, Disk, Height, Instant, PublicKey, Round, Tip, UnixTime, VoteKind,
-};
-
-/// Free bytes of the journal below which nothing more is signed at this height: one step writes at most a block and some votes.
-const JOURNAL_RESERVE: u64 = 4 << 20;
+use crate::timers::{TimeoutStep, Timer, Timers};
+use std::collections::VecDeque;
+use timed_primitives::{Disk, Instant, PublicKey, Round, UnixTime};
 
 /// What the core is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+enum Phase {
     /// Before [`Input::Start`].
     Opened,
     /// Started; waits to hear the heights of a quorum before it signs anything.
@@ -42,76 +50,32 @@ pub(crate) enum Phase {
     Committing,
 }
 
-/// The height before the one being decided, kept to help neighbours that are one behind.
-pub(crate) struct Previous {
-    pub(crate) votes: Votes,
-    pub(crate) block: Arc<Block>,
-    /// When it was decided here.
-    pub(crate) since: Instant,
-}
-
 /// The consensus core of one node. See the crate's documentation.
 pub struct Consensus {
-    pub(crate) config: CoreConfig,
-    pub(crate) me: Option<PublicKey>,
-    pub(crate) tip: Tip,
-    pub(crate) set: timed_primitives::ValidatorSet,
-    pub(crate) tip_set: timed_primitives::ValidatorSet,
-    pub(crate) leaders: LeaderOrder,
-    pub(crate) order: Arc<[usize]>,
-    pub(crate) engine: Engine,
-    pub(crate) signing: Signing,
-    pub(crate) journal: Journal,
-    pub(crate) replay: Vec<JournalEntry>,
-    pub(crate) votes: Votes,
-    pub(crate) previous: Option<Previous>,
-    pub(crate) future: Future,
-    pub(crate) blocks: Blocks,
-    pub(crate) decided: Option<CommitCertificate>,
-    pub(crate) timers: Timers,
-    pub(crate) timeouts: Timeouts,
-    pub(crate) block_size: BlockSize,
-    /// When proposals of this height came, until their blocks do.
-    pub(crate) proposed_at: BTreeMap<BlockId, Instant>,
-    /// The round whose propose time-out is over and waits for our own validation.
-    pub(crate) overdue: Option<Round>,
-    /// Since when the current round waits for its proposal.
-    pub(crate) proposing_since: Instant,
-    pub(crate) peers: Peers,
-    pub(crate) key_uses: KeyUses,
-    pub(crate) phase: Phase,
-    /// When the first height began to wait.
-    pub(crate) started: Instant,
-    /// While heights are known, and only what neighbours hold of ours is still listened for: until when.
-    pub(crate) listens_until: Option<Instant>,
-    pub(crate) hold: Option<Hold>,
-    pub(crate) building: Option<Round>,
-    pub(crate) payload_since: Option<Instant>,
-    pub(crate) active_since: Option<Instant>,
-    /// When the height began here.
-    pub(crate) began: Instant,
-    /// When its parent was committed.
-    pub(crate) parent: ParentCommit,
-    /// Blocks for which a peer proved a quorum of prevotes at this height; the votes themselves may contradict some that are held. At
-    /// most one a round.
-    pub(crate) polkas: BTreeSet<BlockId>,
-    /// How far other validators' clocks are from ours. Unit: milliseconds, negative when ours is ahead.
-    pub(crate) network_offset_ms: Option<i64>,
-    pub(crate) height_hint: Height,
-    pub(crate) behind_reported: Height,
-    pub(crate) behind_since_tick: bool,
-    pub(crate) evidence_reported: usize,
-    pub(crate) too_early: too_early::Reports,
-    /// When votes of this height came, to distinguish a cut link from a slow one.
-    pub(crate) known_since: BTreeMap<(Round, VoteKind, PublicKey), Instant>,
-    pub(crate) ticks: usize,
-    pub(crate) now: Instant,
-    pub(crate) unix: UnixTime,
-    pub(crate) outputs: Vec<Output>,
+    config: CoreConfig,
+    me: Option<PublicKey>,
+    phase: Phase,
+    clock: CoreClock,
+    startup: StartupWait,
+    chain: ChainView,
+    height: HeightState,
+    future: Future,
+    blocks: Blocks,
+    engine: Engine,
+    durable: Durable,
+    signing: Signing,
+    key_uses: KeyUses,
+    peers: Peers,
+    elsewhere: HeightsElsewhere,
+    timers: Timers,
+    timeouts: Timeouts,
+    block_size: BlockSize,
+    /// Since when something waits to be put into a block.
+    payload_since: Option<Instant>,
+    reports: OperatorReports,
     queue: VecDeque<EngineInput>,
-    is_visible: bool,
-    quorum_watch: QuorumWatch,
-    signing_reported: Option<SigningOff>,
+    outputs: Vec<Output>,
+    ticks: usize,
     is_stopped: bool,
 }
 
@@ -121,74 +85,37 @@ impl Consensus {
     /// # Errors
     /// [`CoreOpenError`] when the disk refuses, or the journal is damaged; nothing is overwritten then.
     pub fn open(config: CoreConfig, disk: &dyn Disk, chain: ChainStart) -> Result<Self, CoreOpenError> {
-        let (journal, recovered) =
-            Journal::open(disk, config.journal_step_bytes, config.journal_bytes_max, config.payload_format)?;
-        let mut guard = Guard::open(disk)?;
-        let ChainStart { tip, validators: set, tip_validators: tip_set, recent } = chain;
-        let height = tip.height.next();
+        let chain = ChainView::new(chain);
+        let height = chain.height();
         let me = config.key.as_ref().map(|k| k.public());
-        // Also of a height that is decided by now.
-        let signed: Vec<_> = recovered.iter().flat_map(|r| &r.entries).filter_map(|e| signed_by(e, me)).collect();
-        let replay = recovered.filter(|r| r.height == height).map_or_else(Vec::new, |r| r.entries);
-        let last = guard.last();
-        let is_explained = last.is_none_or(|g| g.height < height || (g.height == height && signed.contains(&g)));
-        // The journal is synced before the guard, so it may be one step ahead.
-        signed.into_iter().for_each(|record| guard.note_signed(record));
-        guard.secure()?;
-        let signing = Signing::new(last.and(guard.last()), is_explained, guard.is_original(), guard.stop());
-        let leaders = LeaderOrder::new(set.clone(), recent);
-        let order = leaders.order(height);
-        let members = leaders.members(height);
+        let size = JournalSize { step_bytes: config.journal_step_bytes, bytes_max: config.journal_bytes_max };
+        let (durable, found) = Durable::open(disk, size, config.payload_format, height, me)?;
+        let now = Instant::START;
+        let (set, order, parent) = (chain.set().clone(), chain.order(), ParentCommit::Unknown);
         Ok(Self {
             me,
-            engine: Engine::new(config.chain_id, config.key.clone(), guard, height, set.clone(), members),
-            signing,
-            votes: Votes::new(height, set.clone()),
+            phase: Phase::Opened,
+            clock: CoreClock::new(),
+            startup: StartupWait::new(),
+            engine: Engine::new(config.chain_id, config.key.clone(), height, set.clone(), chain.members()),
+            signing: Signing::new(found.signed, found.is_explained, durable.is_original(), durable.twin()),
+            height: HeightState::new(HeightStart { height, set, order, parent, now }),
+            future: Future::default(),
             blocks: Blocks::new(config.undecided_bytes_max),
+            durable,
+            key_uses: KeyUses::default(),
+            peers: Peers::default(),
+            elsewhere: HeightsElsewhere::new(chain.tip().height),
+            timers: Timers::default(),
             timeouts: Timeouts::new(config.timeouts),
             block_size: BlockSize::new(config.block_bytes_max, config.block_bytes_first),
-            proposed_at: BTreeMap::new(),
-            overdue: None,
-            proposing_since: Instant::START,
-            height_hint: tip.height,
-            behind_reported: tip.height,
-            tip,
-            set,
-            tip_set,
-            leaders,
-            order,
-            journal,
-            replay,
-            previous: None,
-            future: Future::default(),
-            decided: None,
-            timers: Timers::default(),
-            peers: Peers::default(),
-            key_uses: KeyUses::default(),
-            phase: Phase::Opened,
-            started: Instant::START,
-            listens_until: None,
-            hold: None,
-            building: None,
             payload_since: None,
-            active_since: None,
-            began: Instant::START,
-            parent: ParentCommit::Unknown,
-            polkas: BTreeSet::new(),
-            network_offset_ms: None,
-            behind_since_tick: false,
-            evidence_reported: 0,
-            too_early: too_early::Reports::default(),
-            known_since: BTreeMap::new(),
-            ticks: 0,
-            now: Instant::START,
-            unix: UnixTime(0),
-            outputs: Vec::new(),
+            reports: OperatorReports::default(),
             queue: VecDeque::new(),
-            is_visible: false,
-            quorum_watch: QuorumWatch::default(),
-            signing_reported: None,
+            outputs: Vec::new(),
+            ticks: 0,
             is_stopped: false,
+            chain,
             config,
         })
     }
@@ -201,9 +128,10 @@ impl Consensus {
         if self.is_stopped {
             return Err(FatalError::Stopped);
         }
-        self.now = now;
-        self.unix = unix;
-        self.quorum_watch.is_stale |= input.may_change_quorum();
+        self.clock.set(now, unix);
+        if input.may_change_quorum() {
+            self.reports.on_change();
+        }
         let result = self.on_input(input).and_then(|()| self.settle());
         if result.is_err() {
             self.is_stopped = true;
@@ -229,13 +157,13 @@ impl Consensus {
             Input::PeerHeight { peer, height } => self.on_peer_height(peer, height),
             Input::PayloadWaiting(payload) => {
                 let waits = payload != Payload::Nothing;
-                self.payload_since = waits.then(|| self.payload_since.unwrap_or(self.now));
+                self.payload_since = waits.then(|| self.payload_since.unwrap_or(self.clock.now()));
                 self.timeouts.on_payload(payload);
             }
             Input::Built { height, round, block } => self.on_built(height, round, block),
             Input::Validated { id, valid } => self.on_validated(id, valid),
             Input::Committed(committed) => self.on_committed(committed)?,
-            Input::NetworkTime { offset_ms } => self.network_offset_ms = offset_ms,
+            Input::NetworkTime { offset_ms } => self.clock.set_network_offset(offset_ms),
         }
         if self.phase == Phase::Waiting {
             self.on_waiting()?;
@@ -244,14 +172,15 @@ impl Consensus {
     }
 
     fn on_wake(&mut self) -> Result<(), FatalError> {
-        while let Some(timer) = self.timers.take_due(self.now) {
+        while let Some(timer) = self.timers.take_due(self.clock.now()) {
             match timer {
                 Timer::Tick => self.on_tick(),
                 // `on_waiting` looks at the start, `settle` at holds.
                 Timer::Start | Timer::Release => {}
                 Timer::Propose(round) => self.on_propose_timer(round),
-                Timer::Prevote(round) => self.push(engine::timeout(TimeoutStep::Prevote, round)),
-                Timer::Precommit(round) => self.push(engine::timeout(TimeoutStep::Precommit, round)),
+                Timer::Prevote(_) | Timer::Precommit(_) => {
+                    self.queue.extend(timer.timeout().map(|(step, round)| engine::timeout(step, round)))
+                }
             }
             self.run()?;
         }
@@ -260,11 +189,11 @@ impl Consensus {
 
     /// The time for a proposal is over, unless it turned out to be longer meanwhile, or our own ledger still validates one.
     fn on_propose_timer(&mut self, round: Round) {
-        let enough = self.proposing_since + self.timeouts.duration(TimeoutStep::Propose, round);
-        if enough > self.now {
-            self.timers.set(Timer::Propose(round), enough);
+        let deadline = self.height.proposal_deadline(self.timeouts.duration(TimeoutStep::Propose, round));
+        if let Some(later) = deadline.filter(|deadline| *deadline > self.clock.now()) {
+            self.timers.set(Timer::Propose(round), later);
         } else if let Some(until) = self.validates_until(round) {
-            self.overdue = Some(round);
+            self.height.on_overdue(round);
             self.timers.set(Timer::Propose(round), until);
         } else {
             self.push(engine::timeout(TimeoutStep::Propose, round));
@@ -272,13 +201,14 @@ impl Consensus {
     }
 
     /// A round waits for its proposal from now.
-    pub(crate) fn await_proposal(&mut self, round: Round) {
-        self.proposing_since = self.now;
-        self.timers.set(Timer::Propose(round), self.now + self.timeouts.duration(TimeoutStep::Propose, round));
+    fn await_proposal(&mut self, round: Round) {
+        let now = self.clock.now();
+        self.height.on_proposing(now);
+        self.timers.set(Timer::Propose(round), now + self.timeouts.duration(TimeoutStep::Propose, round));
     }
 
     /// Gives the engine an input, later in this call.
-    pub(crate) fn push(&mut self, input: EngineInput) {
+    fn push(&mut self, input: EngineInput) {
         self.queue.push_back(input);
     }
 
@@ -287,12 +217,7 @@ impl Consensus {
         self.run()?;
         self.report_quorum();
         self.report_signing();
-        if self.is_visible && !is_planted(Bug::PublishBeforeSync) {
-            self.journal.flush()?;
-            self.engine.guard().flush()?;
-            self.is_visible = false;
-        }
-        Ok(())
+        self.durable.flush_if_due()
     }
 
     fn run(&mut self) -> Result<(), FatalError> {
@@ -302,7 +227,7 @@ impl Consensus {
                     continue;
                 }
                 self.keep_journal_room()?;
-                let actions = self.engine.step(input)?;
+                let actions = self.engine.step(self.durable.guard_mut(), input)?;
                 self.apply(actions);
             }
             self.leave_nil_round();
@@ -316,25 +241,18 @@ impl Consensus {
 
     /// Before a step, since a refusal within one would leave it half done.
     fn keep_journal_room(&mut self) -> Result<(), FatalError> {
-        let reserve = JOURNAL_RESERVE.min(self.config.journal_bytes_max / 4);
-        if !self.engine.is_enabled() || self.journal.room() >= reserve {
+        if !self.engine.is_enabled() || self.durable.has_room() {
             return Ok(());
         }
         let needed = self.needed_blocks();
-        self.journal.compact(|id| needed.contains(id))?;
-        if self.journal.room() < reserve {
-            self.signing.switch_off(SigningOff::JournalFull { height: self.height() });
+        if !self.durable.make_room(|id| needed.contains(id))? {
+            self.signing.switch_off(SigningOff::JournalFull { height: self.chain.height() });
             self.engine.set_enabled(false);
         }
         Ok(())
     }
 
-    /// Makes what is pending durable before this call returns.
-    pub(crate) fn make_durable(&mut self) {
-        self.is_visible = true;
-    }
-
-    pub(crate) fn apply(&mut self, actions: Vec<EngineAction>) {
+    fn apply(&mut self, actions: Vec<EngineAction>) {
         for action in actions {
             match action {
                 EngineAction::Journal(entry) => self.keep(&entry),
@@ -342,16 +260,17 @@ impl Consensus {
                 EngineAction::Schedule(timer) => self.schedule(timer),
                 EngineAction::Cancel(timer) => {
                     self.timers.cancel(timer);
-                    if let (Timer::Propose(_), Some(hold)) = (timer, &mut self.hold) {
-                        hold.is_waiting = false;
+                    if matches!(timer, Timer::Propose(_)) {
+                        self.height.hold_waiting(false);
                     }
                 }
                 EngineAction::CancelRound => self.timers.cancel_round(),
                 EngineAction::StartRound(round) => self.on_round(round),
-                EngineAction::GetValue(round) => match &mut self.hold {
-                    Some(hold) => hold.is_building = true,
-                    None => self.build(round),
-                },
+                EngineAction::GetValue(round) => {
+                    if !self.height.hold_building() {
+                        self.build(round);
+                    }
+                }
                 EngineAction::Decide(certificate) => self.on_decided(certificate),
             }
         }
@@ -363,25 +282,20 @@ impl Consensus {
             return;
         }
         if let JournalEntry::Validated { block, valid: true, .. } = entry
-            && let Some(held) = self.blocks.get_mut(block)
-            && !held.is_journaled
+            && let Some(block) = self.blocks.take_unjournaled(block)
         {
-            held.is_journaled = true;
-            self.journal.push(&JournalEntry::Block(Box::new((*held.block).clone())));
+            self.durable.push(&JournalEntry::Block(Box::new((*block).clone())));
         }
-        self.journal.push(entry);
+        self.durable.push(entry);
     }
 
     fn publish(&mut self, message: Gossip) {
-        self.make_durable();
+        self.durable.flush_before_return();
         let mut block = None;
         match &message {
-            Gossip::Vote(vote) => {
-                self.known_since.insert((vote.round, vote.kind, vote.validator), self.now);
-                self.votes.insert_vote(vote)
-            }
+            Gossip::Vote(vote) => self.height.insert_vote(vote, self.clock.now()),
             Gossip::Proposal(proposal) => {
-                self.votes.insert_proposal(proposal);
+                self.height.insert_own_proposal(proposal);
                 block = self.blocks.get(&proposal.block).filter(|_| proposal.valid_round.is_none());
             }
             Gossip::Polka(_)
@@ -391,96 +305,30 @@ impl Consensus {
             | Gossip::GetBlock { .. }
             | Gossip::KeyReport(_) => {}
         }
-        let block = block.map(|held| Output::Broadcast(Gossip::Block(held.block.clone())));
+        let block = block.map(|block| Output::Broadcast(Gossip::Block(block.clone())));
         self.outputs.push(Output::Broadcast(message));
         self.outputs.extend(block);
     }
 
     fn schedule(&mut self, timer: Timer) {
-        let (step, round) = match timer {
-            Timer::Propose(round) => (TimeoutStep::Propose, round),
-            Timer::Prevote(round) => (TimeoutStep::Prevote, round),
-            Timer::Precommit(round) => (TimeoutStep::Precommit, round),
-            Timer::Start | Timer::Release | Timer::Tick => return,
-        };
-        match &mut self.hold {
-            Some(hold) if step == TimeoutStep::Propose => hold.is_waiting = true,
-            None if step == TimeoutStep::Propose => self.await_proposal(round),
-            _ => self.timers.set(timer, self.now + self.timeouts.duration(step, round)),
+        let Some((step, round)) = timer.timeout() else { return };
+        match step {
+            TimeoutStep::Propose if self.height.hold_waiting(true) => {}
+            TimeoutStep::Propose => self.await_proposal(round),
+            TimeoutStep::Prevote | TimeoutStep::Precommit => {
+                self.timers.set(timer, self.clock.now() + self.timeouts.duration(step, round));
+            }
         }
     }
 
     /// A quorum of nil precommits ends the round at once: no vote that may still come can decide it.
     fn leave_nil_round(&mut self) {
         if let Some(round) = self.engine.round().filter(|_| self.phase == Phase::Running)
-            && self.votes.is_nil_quorum(round)
+            && self.height.votes().is_nil_quorum(round)
             && self.timers.cancel(Timer::Precommit(round))
         {
             self.push(engine::timeout(TimeoutStep::Precommit, round));
         }
-    }
-
-    /// Height being decided.
-    pub(crate) fn height(&self) -> Height {
-        self.tip.height.next()
-    }
-
-    /// Who leads `round` of the current height.
-    pub(crate) fn leader(&self, round: Round) -> Option<PublicKey> {
-        crate::leaders::leader(&self.set, &self.order, round)
-    }
-
-    /// A block under decision, or the one just decided.
-    pub(crate) fn find_block(&self, id: &BlockId) -> Option<Arc<Block>> {
-        let invalid = [BlockValidity::Validated(false), BlockValidity::Reported(false)];
-        let held = self.blocks.get(id).filter(|h| !invalid.contains(&h.validity)).map(|h| h.block.clone());
-        held.or_else(|| self.previous.as_ref().filter(|_| self.tip.id == *id).map(|p| p.block.clone()))
-    }
-
-    /// Name of a validator for people.
-    pub(crate) fn label(&self, key: &PublicKey) -> String {
-        self.config.labels.get(key).cloned().unwrap_or_else(|| key.short())
-    }
-
-    /// Words for the operator when the connected validators are no quorum.
-    pub(crate) fn current_quorum_line(&self) -> Option<String> {
-        let is_present = |key: &PublicKey| Some(*key) == self.me || self.peers.is_connected(key);
-        quorum_line(&self.set, is_present, |key| self.label(key))
-    }
-
-    fn report_quorum(&mut self) {
-        if self.phase == Phase::Opened {
-            return;
-        }
-        let line = self.quorum_watch.is_stale.then(|| self.current_quorum_line());
-        self.outputs.extend(self.quorum_watch.look(self.now, line));
-    }
-
-    fn report_signing(&mut self) {
-        let off = self.me.and_then(|_| self.signing.off());
-        let kind = |off: SigningOff| (std::mem::discriminant(&off), off.is_twin());
-        if off.map(kind) != self.signing_reported.map(kind) {
-            self.outputs.push(Output::SigningChanged { line: self.signing_status().to_string(), is_on: off.is_none() });
-            self.signing_reported = off;
-        }
-    }
-
-    pub(crate) fn signing_status(&self) -> SigningStatus {
-        match (self.me, self.signing.off()) {
-            (None, _) => SigningStatus::Observer,
-            (Some(me), _) if self.set.get(&me).is_none() => SigningStatus::NotValidator,
-            (Some(_), Some(reason)) => SigningStatus::Off { reason, passed: self.signing.passed() },
-            (Some(_), None) => SigningStatus::On,
-        }
-    }
-}
-
-/// What `me` signed, if this entry is it.
-fn signed_by(entry: &JournalEntry, me: Option<PublicKey>) -> Option<SignedRecord> {
-    match entry {
-        JournalEntry::Vote(vote) if Some(vote.validator) == me => Some(SignedRecord::of_vote(vote)),
-        JournalEntry::Proposal(proposal) if Some(proposal.proposer) == me => Some(SignedRecord::of_proposal(proposal)),
-        _ => None,
     }
 }
 

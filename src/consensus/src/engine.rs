@@ -8,10 +8,11 @@ use crate::context::{Ctx, H, Key, Members, ValueId};
 use crate::convert::{
     commit_out, polka_out, proposal_in, proposal_out, round_certificate_out, round_in, round_out, vote_in, vote_out,
 };
-use crate::guard::{Guard, SignedRecord};
-use crate::journal::{JournalEntry, TimeoutStep};
+use crate::guard::Guard;
+use crate::journal::JournalEntry;
 use crate::messages::Gossip;
-use crate::timers::Timer;
+use crate::statement::SignedRecord;
+use crate::timers::{TimeoutStep, Timer};
 use arc_malachitebft_core_consensus as mc;
 use arc_malachitebft_core_types as mt;
 use mc::{ConsensusMsg, Effect, LivenessMsg, Resumable, Resume, SignedConsensusMsg};
@@ -74,7 +75,6 @@ struct Environment {
     chain: ChainId,
     key: Option<SecretKey>,
     set: ValidatorSet,
-    guard: Guard,
     verified_votes: BTreeSet<Vote>,
     verified_proposals: BTreeSet<Proposal>,
     refusal: Option<EngineError>,
@@ -88,7 +88,6 @@ impl Engine {
     pub(crate) fn new(
         chain: ChainId,
         key: Option<SecretKey>,
-        guard: Guard,
         height: Height,
         set: ValidatorSet,
         members: Members,
@@ -107,16 +106,11 @@ impl Engine {
             chain,
             key,
             set,
-            guard,
             verified_votes: BTreeSet::new(),
             verified_proposals: BTreeSet::new(),
             refusal: None,
         };
         Self { state, env }
-    }
-
-    pub(crate) fn guard(&mut self) -> &mut Guard {
-        &mut self.env.guard
     }
 
     /// Between steps only.
@@ -171,6 +165,7 @@ impl Engine {
     /// Starts a height.
     pub(crate) fn start(
         &mut self,
+        guard: &mut Guard,
         height: Height,
         set: ValidatorSet,
         members: Members,
@@ -180,12 +175,13 @@ impl Engine {
         self.env.set = set;
         // Not a restart in the engine's sense, which would only discard its queue; no target, which reads the system's clock.
         let policy = mt::VoteExtensionPolicy::Disabled;
-        self.step(mc::Input::StartHeight(H(height.0), members, false, None, policy))
+        self.step(guard, mc::Input::StartHeight(H(height.0), members, false, None, policy))
     }
 
     /// Replays journal entries after [`Engine::start`]. What the journal holds is not asked to be written again.
     pub(crate) fn replay(
         &mut self,
+        guard: &mut Guard,
         height: Height,
         entries: &[JournalEntry],
     ) -> Result<Vec<EngineAction>, EngineError> {
@@ -195,7 +191,7 @@ impl Engine {
         self.state.index_wal_entries(&inputs);
         let mut actions = Vec::new();
         for input in inputs {
-            actions.extend(self.step(input)?);
+            actions.extend(self.step(guard, input)?);
         }
         self.state.reset_entries_index();
         actions.retain(|a| !matches!(a, EngineAction::Journal(e) if entries.contains(e)));
@@ -208,12 +204,12 @@ impl Engine {
         matches!(entry, JournalEntry::Vote(vote) if vote.validator != ours) || matches!(entry, JournalEntry::Polka(_))
     }
 
-    /// One step.
-    pub(crate) fn step(&mut self, input: EngineInput) -> Result<Vec<EngineAction>, EngineError> {
+    /// One step. What it signs is noted in `guard` first.
+    pub(crate) fn step(&mut self, guard: &mut Guard, input: EngineInput) -> Result<Vec<EngineAction>, EngineError> {
         let mut actions = Vec::new();
         let Self { state, env } = self;
         let result: Result<(), mc::Error<Ctx>> = mc::process!(
-            input: input, state: state, metrics: &(), with: effect => env.on_effect(effect, &mut actions)
+            input: input, state: state, metrics: &(), with: effect => env.on_effect(guard, effect, &mut actions)
         );
         match env.refusal.take() {
             Some(refusal) => Err(refusal),
@@ -223,19 +219,24 @@ impl Engine {
 }
 
 impl Environment {
-    fn on_effect(&mut self, effect: Effect<Ctx>, actions: &mut Vec<EngineAction>) -> Result<Resume<Ctx>, Refused> {
+    fn on_effect(
+        &mut self,
+        guard: &mut Guard,
+        effect: Effect<Ctx>,
+        actions: &mut Vec<EngineAction>,
+    ) -> Result<Resume<Ctx>, Refused> {
         Ok(match effect {
             Effect::SignVote(engine_vote, r) => {
                 let unsigned = vote_out(&engine_vote, Signature([0; 64]));
                 let message = unsigned.signing_bytes(self.chain);
-                let signature = self.sign(SignedRecord::of_vote(&unsigned), &message)?;
+                let signature = self.sign(guard, SignedRecord::of_vote(&unsigned), &message)?;
                 self.verified_votes.insert(Vote { signature, ..unsigned });
                 r.resume_with(mt::SignedMessage::new(engine_vote, signature))
             }
             Effect::SignProposal(engine_proposal, r) => {
                 let unsigned = proposal_out(&engine_proposal, Signature([0; 64]));
                 let message = unsigned.signing_bytes(self.chain);
-                let signature = self.sign(SignedRecord::of_proposal(&unsigned), &message)?;
+                let signature = self.sign(guard, SignedRecord::of_proposal(&unsigned), &message)?;
                 self.verified_proposals.insert(Proposal { signature, ..unsigned });
                 r.resume_with(mt::SignedMessage::new(engine_proposal, signature))
             }
@@ -260,8 +261,8 @@ impl Environment {
         })
     }
 
-    fn sign(&mut self, record: SignedRecord, message: &[u8]) -> Result<Signature, Refused> {
-        if let Some(last) = self.guard.last().filter(|_| !self.guard.allows(&record)) {
+    fn sign(&mut self, guard: &mut Guard, record: SignedRecord, message: &[u8]) -> Result<Signature, Refused> {
+        if let Some(last) = guard.last().filter(|_| !guard.allows(&record)) {
             self.refusal = Some(EngineError::Guard { wanted: record, last });
             return Err(Refused);
         }
@@ -269,7 +270,7 @@ impl Environment {
             self.refusal = Some(EngineError::NoKey);
             return Err(Refused);
         };
-        self.guard.note_signed(record);
+        guard.note_signed(record);
         Ok(key.sign(message))
     }
 
@@ -341,7 +342,7 @@ fn collect(effect: Effect<Ctx>, actions: &mut Vec<EngineAction>) -> Resume<Ctx> 
     Resume::Continue
 }
 
-/// Rebroadcast is ours ([`crate::vote_gossip`]), and there is no finalization period without a target time.
+/// Rebroadcast is ours (vote-set gossip), and there is no finalization period without a target time.
 fn timer_of(timeout: mt::Timeout) -> Option<Timer> {
     let round = round_out(timeout.round)?;
     match timeout.kind {
@@ -358,12 +359,7 @@ fn entry_out(input: &EngineInput) -> Option<JournalEntry> {
         mc::Input::Proposal(p) => JournalEntry::Proposal(proposal_out(&p.message, p.signature)),
         mc::Input::PolkaCertificate(c) => JournalEntry::Polka(polka_out(c)),
         mc::Input::TimeoutElapsed(t) => {
-            let (step, round) = match timer_of(*t)? {
-                Timer::Propose(round) => (TimeoutStep::Propose, round),
-                Timer::Prevote(round) => (TimeoutStep::Prevote, round),
-                Timer::Precommit(round) => (TimeoutStep::Precommit, round),
-                Timer::Start | Timer::Release | Timer::Tick => return None,
-            };
+            let (step, round) = timer_of(*t)?.timeout()?;
             JournalEntry::Timeout { step, round }
         }
         mc::Input::ProposedValue(v, _) => JournalEntry::Validated {

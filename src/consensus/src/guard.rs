@@ -10,13 +10,13 @@
 //! every restart, until the operator clears it.
 
 use crate::signing::TwinFound;
+use crate::statement::SignedRecord;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::VecDeque;
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use timed_primitives::planted::{Bug, is_planted};
-use timed_primitives::{BlockId, Disk, DiskFile, Height, Proposal, Round, Vote, VoteKind, rewrite_and_sync};
+use timed_primitives::{Disk, DiskFile, rewrite_and_sync};
 
 /// Name of the file.
 pub const GUARD_FILE: &str = "guard";
@@ -28,78 +28,6 @@ const STOP_AT: u64 = 2 * SLOT;
 const STOP_MAGIC: [u8; 8] = *b"TIMEstp1";
 /// Statements of ours that are remembered one by one. At the bound the oldest goes, and nothing is concluded from what is not above it.
 const OWN_MAX: usize = 1024;
-
-/// What was signed, in the order in which it is signed within a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
-pub enum SignedStep {
-    /// A proposal.
-    Proposal,
-    /// A prevote.
-    Prevote,
-    /// A precommit.
-    Precommit,
-    /// Nothing: the height was decided, and this node will sign nothing more there.
-    Decided,
-}
-
-/// One thing signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct SignedRecord {
-    /// At which height.
-    pub height: Height,
-    /// In which round.
-    pub round: Round,
-    /// What kind of thing.
-    pub step: SignedStep,
-    /// For which block; `None` for nil.
-    pub block: Option<BlockId>,
-    /// The round of the quorum named in a proposal, if any.
-    pub valid_round: Option<Round>,
-}
-
-impl SignedRecord {
-    /// Position in the order of signing.
-    pub(crate) fn place(&self) -> (Height, Round, SignedStep) {
-        (self.height, self.round, self.step)
-    }
-
-    /// A vote's place and value.
-    pub fn of_vote(vote: &Vote) -> Self {
-        let step = match vote.kind {
-            VoteKind::Prevote => SignedStep::Prevote,
-            VoteKind::Precommit => SignedStep::Precommit,
-        };
-        Self { height: vote.height, round: vote.round, step, block: vote.block, valid_round: None }
-    }
-
-    /// A proposal's place and value.
-    pub fn of_proposal(p: &Proposal) -> Self {
-        let step = SignedStep::Proposal;
-        Self { height: p.height, round: p.round, step, block: Some(p.block), valid_round: p.valid_round }
-    }
-
-    /// `height` is behind us, decided as `block`.
-    pub(crate) fn decided(height: Height, block: BlockId) -> Self {
-        Self { height, round: Round(u32::MAX), step: SignedStep::Decided, block: Some(block), valid_round: None }
-    }
-
-    /// True when this comes after `other` in the order of signing.
-    pub(crate) fn is_after(&self, other: &Self) -> bool {
-        self.place() > other.place()
-    }
-}
-
-impl fmt::Display for SignedRecord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let step = match self.step {
-            SignedStep::Proposal => "proposal",
-            SignedStep::Prevote => "prevote",
-            SignedStep::Precommit => "precommit",
-            SignedStep::Decided => return write!(f, "height {} (decided)", self.height),
-        };
-        write!(f, "{step} of height {} round {}", self.height, self.round)
-    }
-}
 
 /// The guard cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -354,7 +282,8 @@ pub(crate) fn decode_slot(bytes: &[u8]) -> Option<GuardSlot> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timed_primitives::{Hash, MemoryDisk};
+    use crate::statement::SignedStep;
+    use timed_primitives::{BlockId, Hash, Height, MemoryDisk, Round};
 
     fn record(height: u64, round: u32, step: SignedStep, block: Option<u8>) -> SignedRecord {
         let block = block.map(|b| BlockId(Hash([b; 32])));

@@ -3,56 +3,15 @@
 //! Everything intact is read, also what older generations left behind in the files. [`Statements`] gathers what keys signed, from
 //! any number of folders and certificates, and finds the place for which a key signed two things.
 
-use crate::certificate::{commit_votes, polka_votes};
-use crate::guard::{GUARD_FILE, GuardError, SignedRecord, SignedStep, decode_slot, read_slots};
+use crate::certificate::polka_votes;
+use crate::guard::{GUARD_FILE, GuardError, decode_slot, read_slots};
 use crate::journal::{IntactBatch, JOURNAL_FILES, JournalEntry, JournalError, decode_entries, newest, scan};
 use crate::messages::Evidence;
+use crate::statement::{SignedRecord, SignedStep, Statement};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use timed_primitives::{
-    ChainId, CommitCertificate, Disk, DiskFile, Height, PayloadFormat, Proposal, PublicKey, Round, Vote,
-};
-
-/// Something a validator signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Statement {
-    /// A vote.
-    Vote(Vote),
-    /// A proposal.
-    Proposal(Proposal),
-}
-
-impl Statement {
-    /// Whose signature it bears.
-    pub const fn signer(&self) -> PublicKey {
-        match self {
-            Self::Vote(vote) => vote.validator,
-            Self::Proposal(proposal) => proposal.proposer,
-        }
-    }
-
-    /// Its place and value.
-    pub fn record(&self) -> SignedRecord {
-        match self {
-            Self::Vote(vote) => SignedRecord::of_vote(vote),
-            Self::Proposal(proposal) => SignedRecord::of_proposal(proposal),
-        }
-    }
-
-    /// True when the signer signed it for this chain.
-    pub fn is_signed(&self, chain: ChainId) -> bool {
-        match self {
-            Self::Vote(vote) => vote.is_signed(chain),
-            Self::Proposal(proposal) => proposal.is_signed(chain),
-        }
-    }
-}
-
-/// The precommits of which a certificate is made.
-pub fn statements_of(certificate: &CommitCertificate) -> impl Iterator<Item = Statement> + '_ {
-    commit_votes(certificate).map(Statement::Vote)
-}
+use timed_primitives::{ChainId, Disk, DiskFile, Height, PayloadFormat, PublicKey, Round};
 
 /// An intact batch of a journal file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -238,7 +197,7 @@ mod tests {
     use crate::journal::Journal;
     use timed_primitives::vote::{proposal_signing_bytes, vote_signing_bytes};
     use timed_primitives::{
-        BlockId, CommitSignature, Hash, MemoryDisk, PolkaCertificate, SecretKey, Signature, VoteKind,
+        BlockId, CommitSignature, Hash, MemoryDisk, PolkaCertificate, Proposal, SecretKey, Signature, Vote, VoteKind,
     };
 
     const CHAIN: ChainId = ChainId(9);

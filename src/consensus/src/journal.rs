@@ -11,7 +11,8 @@
 //! ```
 //! Integers are little endian; the checksum covers generation to length, and the payload.
 
-use crate::inspect::Statement;
+use crate::statement::Statement;
+use crate::timers::TimeoutStep;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::io;
 use std::ops::Range;
@@ -28,14 +29,6 @@ pub const JOURNAL_FILES: [&str; 2] = ["journal-a", "journal-b"];
 const MAGIC: &[u8; 8] = b"TIMEjrnl";
 const HEADER: usize = 40;
 const ALIGNMENT: usize = 64;
-
-/// A time-out that was acted on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
-pub(crate) enum TimeoutStep {
-    Propose,
-    Prevote,
-    Precommit,
-}
 
 /// Number of [`JournalEntry::Block`] in stored bytes.
 const BLOCK_ENTRY: u8 = 5;

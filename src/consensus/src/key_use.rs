@@ -16,15 +16,10 @@
 //!
 //! "Keeps us" holds when validators with more than a third of the power say so, or the other node is connected to us itself.
 
-use crate::consensus::Consensus;
-use crate::messages::{Gossip, Output};
-use crate::quorum::{is_more_than_third, power_of};
 use crate::signing::OtherNode;
-use core::net::SocketAddr;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{Height, Instant, PublicKey};
 
 /// How long a session that ended without a goodbye still counts: a peer's deadline for silence between validators.
@@ -76,7 +71,7 @@ pub(crate) struct KeyUses {
 }
 
 impl KeyUses {
-    fn on_up(&mut self, now: Instant, key: PublicKey, other: OtherNode) {
+    pub(crate) fn on_up(&mut self, now: Instant, key: PublicKey, other: OtherNode) {
         self.expire(now);
         let sessions = self.by_key.entry(key).or_default();
         if let Some(known) = sessions.iter_mut().find(|s| s.other.instance == other.instance) {
@@ -93,7 +88,7 @@ impl KeyUses {
         sessions.push(KeySession { other, since: now, ends: None, has_signed: false });
     }
 
-    fn on_down(&mut self, now: Instant, key: &PublicKey, node: &PublicKey, is_gone: bool) {
+    pub(crate) fn on_down(&mut self, now: Instant, key: &PublicKey, node: &PublicKey, is_gone: bool) {
         let is_crowded = self.by_key.len() > KEYS_MAX;
         let Some(sessions) = self.by_key.get_mut(key) else { return };
         let is_it = |s: &KeySession| s.other.node == *node && s.ends.is_none();
@@ -104,12 +99,12 @@ impl KeyUses {
         self.expire(now);
     }
 
-    fn on_signed(&mut self, key: &PublicKey, node: &PublicKey) {
+    pub(crate) fn on_signed(&mut self, key: &PublicKey, node: &PublicKey) {
         let sessions = self.by_key.get_mut(key).into_iter().flatten();
         sessions.filter(|s| s.other.node == *node && s.ends.is_none()).for_each(|s| s.has_signed = true);
     }
 
-    fn expire(&mut self, now: Instant) {
+    pub(crate) fn expire(&mut self, now: Instant) {
         self.by_key.retain(|_, sessions| {
             sessions.retain(|s| s.ends.is_none_or(|ends| now < ends));
             !sessions.is_empty()
@@ -117,7 +112,7 @@ impl KeyUses {
     }
 
     /// The session with this key that matters most, other than those of an instance.
-    fn other(&self, now: Instant, key: &PublicKey, instance: Option<u128>) -> Option<OtherSession> {
+    pub(crate) fn other(&self, now: Instant, key: &PublicKey, instance: Option<u128>) -> Option<OtherSession> {
         let sessions = self.by_key.get(key).into_iter().flatten();
         let others = sessions.filter(|s| Some(s.other.instance) != instance && s.ends.is_none_or(|ends| now < ends));
         let most = others.max_by_key(|s| (s.ends.is_none(), s.has_signed, Reverse(s.since)))?;
@@ -137,121 +132,39 @@ pub(crate) struct HeardReport {
     other: Option<OtherSession>,
 }
 
+impl HeardReport {
+    pub(crate) const fn new(at: Instant, other: Option<OtherSession>) -> Self {
+        Self { at, other }
+    }
+
+    /// The other node that it names.
+    pub(crate) const fn other(&self) -> Option<OtherSession> {
+        self.other
+    }
+}
+
 /// What decides whether another session keeps us from signing.
-struct OurUse {
-    now: Instant,
-    is_unsure: bool,
+pub(crate) struct OurUse {
+    pub(crate) now: Instant,
+    pub(crate) is_unsure: bool,
     /// When we began to sign.
-    begun: Option<Instant>,
+    pub(crate) begun: Option<Instant>,
 }
 
 impl OurUse {
+    /// The other session that a report names, if it keeps us from signing.
+    pub(crate) fn kept_by(&self, heard: &HeardReport) -> Option<OtherSession> {
+        heard.other.filter(|other| self.is_kept_by(other, heard.at))
+    }
+
     /// See the table of the module.
-    fn is_kept_by(&self, other: &OtherSession, said: Instant) -> bool {
+    pub(crate) fn is_kept_by(&self, other: &OtherSession, said: Instant) -> bool {
         let since_said = self.now.since(said);
         let counts = other.left.is_none_or(|left| since_said < left);
         let is_older = self.begun.is_none_or(|begun| other.age + since_said >= self.now.since(begun));
         let is_relevant = self.is_unsure || (other.left.is_none() && other.has_signed);
         counts && is_older && is_relevant
     }
-}
-
-impl Consensus {
-    /// A session with a consensus key began: who has the key hears of each other.
-    pub(crate) fn on_key_up(&mut self, node: PublicKey, key: PublicKey, instance: u128, address: Option<SocketAddr>) {
-        self.key_uses.on_up(self.now, key, OtherNode { node, instance, address });
-        self.report_key(&key);
-        self.apply_others();
-    }
-
-    /// It ended; `is_gone` when the node said so itself, or was silent for long.
-    pub(crate) fn on_key_down(&mut self, node: &PublicKey, key: &PublicKey, is_gone: bool) {
-        self.key_uses.on_down(self.now, key, node, is_gone);
-        self.report_key(key);
-        self.apply_others();
-    }
-
-    /// A message that bears a validator's signature came over its own session.
-    pub(crate) fn note_key_signs(&mut self, from: &PublicKey, signer: &PublicKey) {
-        if self.peers.get(from).is_some_and(|peer| peer.validator == Some(*signer)) {
-            self.key_uses.on_signed(signer, from);
-        }
-    }
-
-    /// Answers all peers with this key.
-    fn report_key(&mut self, key: &PublicKey) {
-        for (to, instance) in self.peers.with_validator(key) {
-            let other = self.key_uses.other(self.now, key, Some(instance));
-            let Some(peer) = self.peers.get_mut(&to) else { continue };
-            let was_other = peer.knows_of_other;
-            peer.knows_of_other = other.is_some();
-            if other.is_some() || was_other || self.now < peer.up_since + REPEAT_TIME {
-                let report = KeyReport { height: self.tip.height, other };
-                self.outputs.push(Output::Send { to, message: Gossip::KeyReport(report) });
-            }
-        }
-    }
-
-    /// What was said of another node is said again, also that it is gone, and anything to who came just now: a message may be lost.
-    pub(crate) fn repeat_key_reports(&mut self) {
-        self.key_uses.expire(self.now);
-        for key in self.peers.validators_to_report_to(self.now) {
-            self.report_key(&key);
-        }
-    }
-
-    pub(crate) fn on_key_report(&mut self, from: PublicKey, report: KeyReport) {
-        let now = self.now;
-        let Some(peer) = self.peers.get_mut(&from) else { return };
-        peer.report = Some(HeardReport { at: now, other: report.other });
-        if let Some(validator) = peer.validator.filter(|key| Some(*key) != self.me) {
-            self.signing.on_tip_report(&self.set, validator, report.height);
-        }
-        self.apply_others();
-    }
-
-    /// To be called when what is known of other nodes with our key, or of our own memory, may have changed.
-    pub(crate) fn apply_others(&mut self) {
-        let Some(me) = self.me else { return };
-        let ours = OurUse { now: self.now, is_unsure: self.signing.is_memory_unsure(), begun: self.signing.begun() };
-        let direct = self.key_uses.other(self.now, &me, None);
-        let kept = |key: &PublicKey| {
-            let reports = self.peers.reports_of(key).filter_map(|r| Some((r.other?, r.at)));
-            reports.into_iter().find(|(other, at)| ours.is_kept_by(other, *at)).map(|(other, _)| other)
-        };
-        let mut said: Vec<OtherSession> = Vec::new();
-        let power = power_of(&self.set, |key| {
-            let kept = kept(key).filter(|_| *key != me);
-            said.extend(kept);
-            kept.is_some()
-        });
-        if !is_more_than_third(power, self.set.total_power()) {
-            said.clear();
-        }
-        said.extend(direct.filter(|other| ours.is_kept_by(other, self.now)));
-        if is_planted(Bug::TwinUnheard) {
-            said.clear();
-        }
-        let most = said.into_iter().max_by_key(|other| (other.left.is_none(), other.left));
-        self.signing.on_elsewhere(self.now, most);
-        self.name_twin(direct);
-        self.apply_signing();
-    }
-
-    /// Adds to a stop who the other is, once somebody says so.
-    fn name_twin(&mut self, direct: Option<OtherSession>) {
-        let Some(mut found) = self.signing.twin().filter(|found| found.other.is_none()) else { return };
-        let Some(other) = direct.or_else(|| self.peers.any_report_of_other(&self.set)) else { return };
-        found.other = Some(other.other);
-        self.signing.stop(found);
-        self.engine.guard().set_stop(found);
-        self.make_durable();
-    }
-}
-
-/// The other node that a report names.
-pub(crate) fn other_of(report: &HeardReport) -> Option<OtherSession> {
-    report.other
 }
 
 #[cfg(test)]

@@ -15,43 +15,50 @@
 pub mod block_size;
 pub mod blocks;
 pub mod certificate;
+mod chain_view;
+mod clock;
+mod config;
 mod consensus;
 mod context;
 mod convert;
+mod durable;
 mod engine;
+mod error;
+mod future;
 pub mod guard;
-mod heights;
+mod height_state;
+mod heights_elsewhere;
 pub mod idle;
-mod inbound;
 pub mod inspect;
 pub mod journal;
 pub mod key_use;
 pub mod leaders;
 pub mod messages;
-mod own_messages;
+mod operator_reports;
 mod peers;
 pub mod quorum;
 mod quorum_watch;
 pub mod signing;
+mod startup_wait;
+pub mod statement;
 pub mod status;
 pub mod timeouts;
 mod timers;
 mod tip_reports;
 mod too_early;
-pub mod vote_gossip;
 pub mod votes;
 
 pub use certificate::{CertificateError, verify_certificate};
+pub use config::{ChainStart, CoreConfig};
 pub use consensus::Consensus;
 pub use engine::{EngineError, InnerError};
+pub use error::{CoreOpenError, FatalError};
 pub use key_use::{KeyReport, OtherSession};
 pub use leaders::{LeaderOrder, LeaderRecord};
-pub use messages::{
-    ChainStart, CommittedBlocks, CoreConfig, CoreOpenError, Evidence, FatalError, Gossip, GossipOffence, Input,
-    KnownVotes, Output, Payload,
-};
+pub use messages::{CommittedBlocks, Evidence, Gossip, GossipOffence, Input, KnownVotes, Output, Payload};
 pub use quorum::{is_quorum, quorum, quorum_line};
 pub use signing::{OtherNode, SigningOff, SigningStatus, TwinFound};
+pub use statement::{SignedRecord, SignedStep, Statement};
 pub use status::ConsensusStatus;
 pub use timeouts::TimeoutDefaults;
 pub use too_early::TooEarly;

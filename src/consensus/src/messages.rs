@@ -1,83 +1,13 @@
 //! What goes into the core and what comes out: the whole surface for the shell.
 
 use crate::block_size::LIGHT_BYTES;
-use crate::engine::EngineError;
-use crate::guard::GuardError;
-use crate::journal::JournalError;
 use crate::key_use::KeyReport;
 use core::net::SocketAddr;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 use timed_primitives::{
-    Block, BlockId, ChainId, CommitCertificate, Height, PayloadFormat, PolkaCertificate, Proposal, PublicKey, Round,
-    RoundCertificate, SecretKey, Tip, UnixTime, ValidatorSet, Vote,
+    Block, BlockId, CommitCertificate, Height, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate,
+    UnixTime, ValidatorSet, Vote,
 };
-
-use crate::leaders::LeaderRecord;
-use crate::timeouts::TimeoutDefaults;
-
-/// What does not change while the node runs.
-#[derive(Clone, Debug)]
-pub struct CoreConfig {
-    /// The chain that every signature commits to.
-    pub chain_id: ChainId,
-    /// The consensus key; `None` for an observer.
-    pub key: Option<SecretKey>,
-    /// How the application's payloads are read without it.
-    pub payload_format: PayloadFormat,
-    /// Names of validators for people, by consensus key. A key without one is shown by its first bytes.
-    pub labels: BTreeMap<PublicKey, String>,
-    /// Shortest time from the commit of a block on this node to the next one of ours.
-    pub min_block_interval: Duration,
-    /// Time after which a block is made though nothing waits.
-    pub empty_block_interval: Duration,
-    /// Time-outs of round 0 while too little is measured, and their upper bounds.
-    pub timeouts: TimeoutDefaults,
-    /// Largest block that the chain allows. Unit: bytes.
-    pub block_bytes_max: u64,
-    /// What a block of ours may have before any turn of ours was measured; `None` for a quarter of the largest. Unit: bytes.
-    pub block_bytes_first: Option<u64>,
-    /// Bytes of undecided blocks kept, all heights together. At the bound see [`crate::blocks`].
-    pub undecided_bytes_max: u64,
-    /// The journal's files grow in steps of this size. Unit: bytes.
-    pub journal_step_bytes: u64,
-    /// Largest journal of one height. At the bound this node signs nothing more at that height. Unit: bytes.
-    pub journal_bytes_max: u64,
-}
-
-impl CoreConfig {
-    /// With the values of a devnet.
-    pub fn new(chain_id: ChainId, key: Option<SecretKey>, payload_format: PayloadFormat) -> Self {
-        Self {
-            chain_id,
-            key,
-            payload_format,
-            labels: BTreeMap::new(),
-            min_block_interval: Duration::ZERO,
-            empty_block_interval: Duration::from_secs(10),
-            timeouts: TimeoutDefaults::default(),
-            block_bytes_max: 1 << 20,
-            block_bytes_first: None,
-            undecided_bytes_max: 64 << 20,
-            journal_step_bytes: 4 << 20,
-            journal_bytes_max: 256 << 20,
-        }
-    }
-}
-
-/// The chain as it is when the core opens.
-#[derive(Clone, Debug)]
-pub struct ChainStart {
-    /// The newest block.
-    pub tip: Tip,
-    /// Validators that decide the next height.
-    pub validators: ValidatorSet,
-    /// Validators that decided the tip; at genesis the same as `validators`.
-    pub tip_validators: ValidatorSet,
-    /// The newest blocks up to the tip in ascending order: all of the chain, or at least [`crate::leaders::MEMORY_HEIGHTS`].
-    pub recent: Vec<LeaderRecord>,
-}
 
 /// Blocks that became part of the chain, by our own decision or by sync.
 #[derive(Clone, Debug)]
@@ -133,6 +63,22 @@ pub enum Gossip {
     },
     /// Answers who proved a consensus key: our tip, and who else has that key.
     KeyReport(KeyReport),
+}
+
+impl Gossip {
+    /// The height of which it speaks: once that is decided it is worth little. `None` for what keeps its worth.
+    pub fn height(&self) -> Option<Height> {
+        match self {
+            Self::Vote(vote) => Some(vote.height),
+            Self::Proposal(proposal) => Some(proposal.height),
+            Self::Polka(polka) => Some(polka.height),
+            Self::RoundCertificate(certificate) => Some(certificate.height),
+            Self::KnownVotes(known) => Some(known.height),
+            Self::Block(block) => Some(block.height()),
+            Self::GetBlock { height, .. } => Some(*height),
+            Self::KeyReport(_) => None,
+        }
+    }
 }
 
 /// What the core takes. `peer` and `from` are node keys; validators are named by consensus keys.
@@ -338,40 +284,4 @@ pub enum Output {
         /// Whether it is on now.
         is_on: bool,
     },
-}
-
-/// The core cannot open.
-#[derive(Debug, thiserror::Error)]
-pub enum CoreOpenError {
-    /// See there.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// See there.
-    #[error(transparent)]
-    Guard(#[from] GuardError),
-}
-
-/// The core must not go on: the process ends and starts again.
-#[derive(Debug, thiserror::Error)]
-pub enum FatalError {
-    /// What was signed could not be made durable.
-    #[error("journal: {0}")]
-    Journal(#[from] JournalError),
-    /// As above.
-    #[error(transparent)]
-    Guard(#[from] GuardError),
-    /// The engine stopped.
-    #[error("consensus engine: {0}; restart the node, and report this if it comes again")]
-    Engine(#[from] EngineError),
-    /// The chain was reported to us with a hole.
-    #[error("the committed block has height {got}, expected {expected}; restart the node")]
-    Gap {
-        /// Height after our tip.
-        expected: Height,
-        /// Height that was reported.
-        got: Height,
-    },
-    /// An earlier error was fatal already.
-    #[error("consensus has stopped after an earlier error; restart the node")]
-    Stopped,
 }

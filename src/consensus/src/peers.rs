@@ -1,25 +1,45 @@
 //! Who is connected, and whether they are a quorum.
 
-use crate::key_use::{HeardReport, OtherSession, REPEAT_TIME, other_of};
+use crate::key_use::{HeardReport, OtherSession, OurUse, REPEAT_TIME};
 use crate::quorum::{is_more_than_third, power_of};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use timed_primitives::{BlockId, Height, Instant, PublicKey, ValidatorSet};
+
+/// Shortest time between two deliveries of known votes to the same peer out of turn.
+const KNOWN_VOTES_GAP: Duration = Duration::from_millis(100);
+/// Shortest time between two deliveries of the same block to the same peer.
+const BLOCK_GAP: Duration = Duration::from_millis(500);
+/// How long a signer's messages are passed on after they were found lacking.
+pub(crate) const RELAY_TIME: Duration = Duration::from_secs(60);
 
 /// One connected peer.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
-    pub(crate) up_since: Instant,
-    pub(crate) validator: Option<PublicKey>,
-    pub(crate) instance: u128,
+    up_since: Instant,
+    validator: Option<PublicKey>,
+    instance: u128,
     /// What it said of other nodes with our key.
-    pub(crate) report: Option<HeardReport>,
+    report: Option<HeardReport>,
     /// Whether we said last that another node has its key.
-    pub(crate) knows_of_other: bool,
-    pub(crate) height: Option<Height>,
-    pub(crate) known_votes_sent: Option<Instant>,
-    pub(crate) block_sent: Option<(BlockId, Instant)>,
+    knows_of_other: bool,
+    height: Option<Height>,
+    known_votes_sent: Option<Instant>,
+    block_sent: Option<(BlockId, Instant)>,
     /// Validators whose messages do not reach this peer by themselves, and until when we pass them on.
-    pub(crate) relayed: BTreeMap<PublicKey, Instant>,
+    relayed: BTreeMap<PublicKey, Instant>,
+}
+
+impl Peer {
+    /// Since when it is connected.
+    pub(crate) fn up_since(&self) -> Instant {
+        self.up_since
+    }
+
+    /// The consensus key that it proved.
+    pub(crate) fn validator(&self) -> Option<PublicKey> {
+        self.validator
+    }
 }
 
 /// The connected peers. Bound: as many as the peer manager connects.
@@ -48,6 +68,65 @@ impl Peers {
         self.by_key.remove(peer)
     }
 
+    pub(crate) fn get(&self, peer: &PublicKey) -> Option<&Peer> {
+        self.by_key.get(peer)
+    }
+
+    /// Whether a peer proved this consensus key.
+    pub(crate) fn has_key(&self, peer: &PublicKey, validator: &PublicKey) -> bool {
+        self.get(peer).is_some_and(|peer| peer.validator.as_ref() == Some(validator))
+    }
+
+    /// A peer reports its tip. False when it is not connected.
+    pub(crate) fn on_height(&mut self, peer: &PublicKey, height: Height) -> bool {
+        let known = self.by_key.get_mut(peer);
+        known.map(|peer| peer.height = Some(height)).is_some()
+    }
+
+    /// A peer said who else has our key. Gives its own consensus key; the outer `None` when it is not connected.
+    pub(crate) fn on_report(&mut self, peer: &PublicKey, report: HeardReport) -> Option<Option<PublicKey>> {
+        let peer = self.by_key.get_mut(peer)?;
+        peer.report = Some(report);
+        Some(peer.validator)
+    }
+
+    /// Whether a peer is to be sent now whether another node `has` its key: while one has, when one had, and when it came just now.
+    pub(crate) fn is_report_due(&mut self, peer: &PublicKey, has: bool, now: Instant) -> bool {
+        let Some(peer) = self.by_key.get_mut(peer) else { return false };
+        let had = std::mem::replace(&mut peer.knows_of_other, has);
+        has || had || now < peer.up_since + REPEAT_TIME
+    }
+
+    /// A peer is sent which votes we know.
+    pub(crate) fn on_known_votes_sent(&mut self, peer: &PublicKey, now: Instant) {
+        if let Some(peer) = self.by_key.get_mut(peer) {
+            peer.known_votes_sent = Some(now);
+        }
+    }
+
+    /// Whether a peer may be sent them out of turn.
+    pub(crate) fn may_send_known_votes(&self, peer: &PublicKey, now: Instant) -> bool {
+        let sent = self.get(peer).and_then(|peer| peer.known_votes_sent);
+        sent.is_none_or(|at| now >= at + KNOWN_VOTES_GAP)
+    }
+
+    /// Whether a peer that asks for this block is sent it: not again at once. True counts as sent.
+    pub(crate) fn may_send_block(&mut self, peer: &PublicKey, id: BlockId, now: Instant) -> bool {
+        let Some(peer) = self.by_key.get_mut(peer) else { return false };
+        let is_repeated = peer.block_sent.is_some_and(|(sent, at)| sent == id && now < at + BLOCK_GAP);
+        if !is_repeated {
+            peer.block_sent = Some((id, now));
+        }
+        !is_repeated
+    }
+
+    /// The messages of these validators do not reach a peer: they are passed on to it for [`RELAY_TIME`].
+    pub(crate) fn on_cut_off(&mut self, peer: &PublicKey, signers: Vec<PublicKey>, now: Instant) {
+        if let Some(peer) = self.by_key.get_mut(peer) {
+            peer.relayed.extend(signers.into_iter().map(|signer| (signer, now + RELAY_TIME)));
+        }
+    }
+
     /// Node keys and instance ids of those with this consensus key.
     pub(crate) fn with_validator(&self, validator: &PublicKey) -> Vec<(PublicKey, u128)> {
         let has_it = |peer: &Peer| peer.validator.as_ref() == Some(validator);
@@ -61,37 +140,42 @@ impl Peers {
     }
 
     /// What those with this consensus key said of other nodes with ours.
-    pub(crate) fn reports_of(&self, validator: &PublicKey) -> impl Iterator<Item = HeardReport> {
+    fn reports_of(&self, validator: &PublicKey) -> impl Iterator<Item = HeardReport> {
         let peers = self.by_key.values().filter(move |peer| peer.validator.as_ref() == Some(validator));
         peers.filter_map(|peer| peer.report)
+    }
+
+    /// Other sessions with our key that keep us from signing, as validators with more than a third of the power say.
+    pub(crate) fn sessions_that_keep(&self, ours: &OurUse, set: &ValidatorSet, me: &PublicKey) -> Vec<OtherSession> {
+        let mut said = Vec::new();
+        let power = power_of(set, |key| {
+            let kept = self.reports_of(key).find_map(|heard| ours.kept_by(&heard)).filter(|_| key != me);
+            said.extend(kept);
+            kept.is_some()
+        });
+        if !is_more_than_third(power, set.total_power()) {
+            said.clear();
+        }
+        said
     }
 
     /// Another node with our key, whichever validator says so.
     pub(crate) fn any_report_of_other(&self, set: &ValidatorSet) -> Option<OtherSession> {
         let votes = |peer: &&Peer| peer.validator.is_some_and(|key| set.get(&key).is_some());
-        self.by_key.values().filter(votes).find_map(|peer| other_of(&peer.report?))
-    }
-
-    /// True when a connected peer with this consensus key said who else has ours.
-    pub(crate) fn has_reported_key(&self, validator: &PublicKey) -> bool {
-        self.reports_of(validator).next().is_some()
-    }
-
-    pub(crate) fn get(&self, peer: &PublicKey) -> Option<&Peer> {
-        self.by_key.get(peer)
-    }
-
-    pub(crate) fn get_mut(&mut self, peer: &PublicKey) -> Option<&mut Peer> {
-        self.by_key.get_mut(peer)
+        self.by_key.values().filter(votes).find_map(|peer| peer.report?.other())
     }
 
     pub(crate) fn is_connected(&self, validator: &PublicKey) -> bool {
         self.by_key.values().any(|p| p.validator.as_ref() == Some(validator))
     }
 
-    /// True when a connected peer with this consensus key reported its height.
-    pub(crate) fn has_reported_height(&self, validator: &PublicKey) -> bool {
-        self.by_key.values().any(|p| p.validator.as_ref() == Some(validator) && p.height.is_some())
+    /// Power of the other validators that reported their heights and, if asked `with_key`, also whether our key is live elsewhere.
+    pub(crate) fn power_reported(&self, set: &ValidatorSet, me: Option<PublicKey>, with_key: bool) -> u64 {
+        power_of(set, |key| {
+            let mut sessions = self.by_key.values().filter(|p| p.validator.as_ref() == Some(key));
+            let has_height = sessions.any(|p| p.height.is_some());
+            Some(*key) != me && has_height && (!with_key || self.reports_of(key).next().is_some())
+        })
     }
 
     /// The greatest height that validators with more than a third of the power, so at least one honest one, say they have reached.

@@ -40,16 +40,13 @@
 
 mod reasons;
 
-use crate::guard::SignedRecord;
 use crate::key_use::{OtherSession, STALE_SESSION_TIME};
+use crate::statement::SignedRecord;
 use crate::tip_reports::TipReports;
-pub use reasons::{OtherNode, SigningOff, SigningStatus, TwinFound};
+pub use reasons::{HEIGHTS_TO_PASS, OtherNode, SigningOff, SigningStatus, TwinFound};
 use std::time::Duration;
 use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{Height, Instant, PublicKey, UnixTime, ValidatorSet};
-
-/// Heights decided by others before signing begins again.
-pub const HEIGHTS_TO_PASS: u8 = 2;
 
 /// How far above the tip that a quorum reports a validator may have signed before it reported.
 pub const SIGNED_ABOVE_TIP_MAX: u64 = 2;

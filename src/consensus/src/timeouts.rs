@@ -31,9 +31,9 @@
 //! node led, at least 20 ms and at most [`RELAY_GRACE`]. Otherwise it would be the larger part of what a dead leader costs.
 
 use crate::idle::RELAY_GRACE;
-use crate::journal::TimeoutStep;
 use crate::messages::Payload;
 use crate::quorum::is_more_than_third;
+use crate::timers::TimeoutStep;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use timed_primitives::planted::{Bug, is_planted};

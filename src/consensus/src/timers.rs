@@ -4,9 +4,22 @@
 //! time, and each is acted on before the next is taken, so a timer that an earlier one cancelled never fires, and none outlives its
 //! height (the engine's time-outs carry none).
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{Instant, Round};
+
+/// Which step of a round a time-out ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub(crate) enum TimeoutStep {
+    Propose,
+    Prevote,
+    Precommit,
+}
+
+/// Time between two rounds of vote-set gossip.
+pub(crate) const TICK: Duration = Duration::from_secs(1);
 
 /// What a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,9 +39,19 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
+    /// The step and round whose time-out it is.
+    pub(crate) fn timeout(self) -> Option<(TimeoutStep, Round)> {
+        match self {
+            Self::Propose(round) => Some((TimeoutStep::Propose, round)),
+            Self::Prevote(round) => Some((TimeoutStep::Prevote, round)),
+            Self::Precommit(round) => Some((TimeoutStep::Precommit, round)),
+            Self::Start | Self::Release | Self::Tick => None,
+        }
+    }
+
     /// True for those that belong to the engine's current round.
     fn is_of_round(self) -> bool {
-        matches!(self, Self::Propose(_) | Self::Prevote(_) | Self::Precommit(_))
+        self.timeout().is_some()
     }
 
     /// True for the tick, which belongs to no height.

@@ -3,8 +3,8 @@
 //! The engine counts for itself. Bound: [`ROUNDS_MAX`] rounds; when one more comes the lowest goes, except the highest with a quorum of
 //! prevotes for a block. Per round one vote of each kind and validator, and two proposals.
 
-use crate::inspect::Statement;
 use crate::quorum::{is_more_than_third, is_quorum, power_of};
+use crate::statement::Statement;
 use std::collections::{BTreeMap, BTreeSet};
 use timed_primitives::{
     BlockId, CommitSignature, Height, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate, RoundSignature,

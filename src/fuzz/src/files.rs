@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use timed_chain::{BLOCK_LOG_FILE, LogWalk, PoolTransaction};
-use timed_consensus::guard::{GUARD_FILE, SignedRecord};
-use timed_consensus::inspect::{Statement, Statements, batches_in, guard_record, read_guard, read_journal};
+use timed_consensus::guard::GUARD_FILE;
+use timed_consensus::inspect::{Statements, batches_in, guard_record, read_guard, read_journal};
 use timed_consensus::journal::JOURNAL_FILES;
+use timed_consensus::statement::{SignedRecord, Statement};
 use timed_consensus::{ChainStart, Consensus, CoreConfig, Gossip, Input, KeyReport, Output};
 use timed_ledger::{Genesis, PAYLOAD_FORMAT, Transaction};
 use timed_mempool::{KeptContents, KeptRecord, POOL_FILE, POOL_FILE_DAMAGED, PoolFile, PoolLimits};

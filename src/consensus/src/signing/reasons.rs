@@ -1,13 +1,15 @@
 //! Why signing is off, for the policy and for people.
 
-use super::HEIGHTS_TO_PASS;
-use crate::guard::SignedRecord;
+use crate::statement::SignedRecord;
 use borsh::{BorshDeserialize, BorshSerialize};
 use core::net::SocketAddr;
 use std::fmt;
 use std::time::Duration;
 use timed_primitives::{Height, PublicKey, Round};
 use uuid::Uuid;
+
+/// Heights decided by others before signing begins again.
+pub const HEIGHTS_TO_PASS: u8 = 2;
 
 /// Another node that has our consensus key, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::guard::SignedStep;
+use crate::statement::SignedStep;
 use timed_primitives::{Round, Validator};
 
 fn signed(height: u64) -> SignedRecord {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use timed_consensus::guard::GUARD_FILE;
-use timed_consensus::inspect::Statement;
+use timed_consensus::statement::Statement;
 use timed_consensus::{
     ChainStart, CommittedBlocks, Consensus, CoreConfig, Gossip, Input, KeyReport, LeaderRecord, Output, Payload,
     TimeoutDefaults,

@@ -11,7 +11,7 @@ use crate::life::VALIDATORS;
 use crate::table::{Facts, LocalId, Loss, Outcome, StatementId, Step, Table, is_conflict};
 use stateright::{Model, Path, Property};
 use std::collections::{BTreeMap, BTreeSet};
-use timed_consensus::guard::{SignedRecord, SignedStep};
+use timed_consensus::statement::{SignedRecord, SignedStep};
 
 /// Power of a quorum of four equal validators, and of more than a third.
 pub(crate) const QUORUM: usize = 3;

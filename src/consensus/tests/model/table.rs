@@ -10,9 +10,9 @@ use crate::life::{Birth, Event, Life, Link, VALIDATORS, owner};
 use crate::network::{Bounds, QUORUM};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
-use timed_consensus::guard::{SignedRecord, SignedStep};
-use timed_consensus::inspect::{Statement, read_guard, read_journal};
+use timed_consensus::inspect::{read_guard, read_journal};
 use timed_consensus::journal::JOURNAL_FILES;
+use timed_consensus::statement::{SignedRecord, SignedStep, Statement};
 use timed_consensus::{SigningOff, SigningStatus};
 use timed_primitives::{Block, BlockId, CommitCertificate, PayloadFormat};
 

@@ -1,7 +1,7 @@
 //! What must never be, in words.
 
 use std::time::Duration;
-use timed_consensus::guard::SignedRecord;
+use timed_consensus::statement::SignedRecord;
 use timed_peer::EndReason;
 use timed_primitives::{BlockId, Hash, Height, TxId};
 

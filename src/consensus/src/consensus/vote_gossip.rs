@@ -3,42 +3,33 @@
 //! In normal traffic a vote costs one delivery per other node and nothing is forwarded. Every [`TICK`], and at once when a validator
 //! connects, the known votes of an active height are sent to the connected validators. Who shows something that we lack gets ours at once.
 //!
-//! A neighbour that lacks a vote which is here for [`DELIVERY_GRACE`] has no link to its signer, or a bad one: for [`RELAY_TIME`] that
+//! A neighbour that lacks a vote which is here for [`DELIVERY_GRACE`] has no link to its signer, or a bad one: for [`crate::peers::RELAY_TIME`] that
 //! signer's messages are passed on to it as they come. So a cut link costs one round of gossip a minute and not one per vote.
 
-use crate::consensus::{Consensus, Phase};
-use crate::inspect::{Statement, statements_of};
-use crate::journal::JournalEntry;
+use super::{Consensus, Phase};
 use crate::messages::{Gossip, KnownVotes, Output};
-use crate::timers::Timer;
+use crate::statement::Statement;
+use crate::timers::{TICK, Timer};
 use crate::votes::Votes;
 use core::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
-use timed_primitives::{BlockId, Height, Instant, PublicKey, Round, Vote, VoteKind};
-
-/// Time between two rounds of gossip.
-pub const TICK: Duration = Duration::from_secs(1);
-/// Shortest time between two [`KnownVotes`] sent to the same peer out of turn.
-const KNOWN_VOTES_GAP: Duration = Duration::from_millis(100);
-/// Shortest time between two deliveries of the same block to the same peer.
-const BLOCK_GAP: Duration = Duration::from_millis(500);
+use timed_primitives::{Block, BlockId, Height, Instant, PublicKey, Round, Vote, VoteKind};
 
 /// How long a vote may be on its way to a neighbour.
-pub const DELIVERY_GRACE: Duration = Duration::from_millis(500);
+const DELIVERY_GRACE: Duration = Duration::from_millis(500);
 /// How many help at first with what a neighbour lacks; after each further [`TICK`] so many more do.
-pub const HELPERS: usize = 4;
-/// How long a signer's messages are passed on after they were found lacking.
-pub const RELAY_TIME: Duration = Duration::from_secs(60);
+const HELPERS: usize = 4;
 
 impl Consensus {
-    pub(crate) fn on_peer_up(
+    pub(super) fn on_peer_up(
         &mut self,
         peer: PublicKey,
         validator: Option<PublicKey>,
         instance: u128,
         address: Option<SocketAddr>,
     ) {
-        self.peers.up(peer, validator, instance, self.now);
+        self.peers.up(peer, validator, instance, self.clock.now());
         let Some(validator) = validator else { return };
         self.on_key_up(peer, validator, instance, address);
         self.resend(peer, &validator);
@@ -47,21 +38,17 @@ impl Consensus {
         }
     }
 
-    pub(crate) fn on_peer_down(&mut self, peer: &PublicKey, is_gone: bool) {
+    pub(super) fn on_peer_down(&mut self, peer: &PublicKey, is_gone: bool) {
         let Some(down) = self.peers.down(peer) else { return };
-        if let Some(validator) = down.validator {
+        if let Some(validator) = down.validator() {
             self.on_key_down(peer, &validator, is_gone);
         }
     }
 
     /// Sends a validator the last thing that is held of what it signed: if it has forgotten that, it must not sign again for now.
     fn resend(&mut self, to: PublicKey, signer: &PublicKey) {
-        let future = self.future.signed_by(signer);
-        let replay =
-            self.replay.iter().filter_map(JournalEntry::statement).filter(|statement| statement.signer() == *signer);
-        let previous = self.previous.iter().flat_map(|previous| previous.votes.signed_by(signer));
-        let certificate = self.tip.certificate.iter().flat_map(statements_of).filter(|s| s.signer() == *signer);
-        let held = self.votes.signed_by(signer).chain(future).chain(replay).chain(previous).chain(certificate);
+        let current = self.height.votes().signed_by(signer).chain(self.future.signed_by(signer));
+        let held = current.chain(self.durable.replayed_by(signer)).chain(self.chain.signed_by(signer));
         match held.max_by_key(|statement| statement.record().place()) {
             Some(Statement::Vote(vote)) => self.send(to, Gossip::Vote(vote)),
             Some(Statement::Proposal(proposal)) => self.send(to, Gossip::Proposal(proposal)),
@@ -70,44 +57,36 @@ impl Consensus {
     }
 
     /// A peer reports its tip.
-    pub(crate) fn on_peer_height(&mut self, peer: PublicKey, height: Height) {
-        let Some(known) = self.peers.get_mut(&peer) else { return };
-        known.height = Some(height);
+    pub(super) fn on_peer_height(&mut self, peer: PublicKey, height: Height) {
+        if !self.peers.on_height(&peer, height) {
+            return;
+        }
         self.on_height_elsewhere(height);
         if self.me.is_none() {
             return;
         }
-        let reported = self.peers.height_of_more_than_third(&self.set, self.me);
+        let reported = self.peers.height_of_more_than_third(self.chain.set(), self.me);
         self.signing.on_reported(reported);
         if self.has_quorum_reported() {
-            self.signing.on_enough_reported(reported, self.tip.height);
+            self.signing.on_enough_reported(reported, self.chain.tip().height);
         }
         self.apply_signing();
     }
 
-    /// `height` is decided elsewhere. A small lead is given a tick: the votes may be on their way.
-    pub(crate) fn on_height_elsewhere(&mut self, height: Height) {
-        self.height_hint = self.height_hint.max(height);
-        if height.above(self.tip.height) > 1 {
-            self.report_behind();
-        }
-    }
-
-    fn report_behind(&mut self) {
-        if self.height_hint > self.behind_reported {
-            self.behind_reported = self.height_hint;
-            self.outputs.push(Output::Behind { height: self.height_hint });
-        }
+    /// `height` is decided elsewhere.
+    pub(super) fn on_height_elsewhere(&mut self, height: Height) {
+        let behind = self.elsewhere.on_height(height, self.chain.tip().height);
+        self.outputs.extend(behind.map(|height| Output::Behind { height }));
     }
 
     /// True when something happens at this height: an idle network is quiet.
     fn is_active(&self) -> bool {
         // Who waits for its first height wants to be sent what others hold of it, its own votes above all.
-        self.phase == Phase::Waiting || self.phase == Phase::Running && (self.hold.is_none() || !self.votes.is_empty())
+        self.phase == Phase::Waiting || self.phase == Phase::Running && !self.height.is_idle()
     }
 
-    pub(crate) fn on_tick(&mut self) {
-        self.timers.set(Timer::Tick, self.now + TICK);
+    pub(super) fn on_tick(&mut self) {
+        self.timers.set(Timer::Tick, self.clock.now() + TICK);
         self.ticks = self.ticks.wrapping_add(1);
         if self.is_active() {
             self.peers.validators().into_iter().for_each(|peer| self.send_known_votes(peer));
@@ -116,34 +95,27 @@ impl Consensus {
         self.hear_few();
         self.repeat_key_reports();
         self.apply_others();
-        if self.height_hint > self.tip.height {
-            if self.behind_since_tick {
-                // Said again each tick while it lasts: a lost hint would be a stalled node.
-                self.behind_reported = self.tip.height;
-                self.report_behind();
-            }
-            self.behind_since_tick = true;
-        }
+        let behind = self.elsewhere.on_tick(self.chain.tip().height);
+        self.outputs.extend(behind.map(|height| Output::Behind { height }));
     }
 
-    pub(crate) fn send_known_votes(&mut self, to: PublicKey) {
+    pub(super) fn send_known_votes(&mut self, to: PublicKey) {
         let round = match self.phase {
             Phase::Waiting => Round::ZERO,
             Phase::Running => self.engine.round().unwrap_or_default(),
             Phase::Opened | Phase::Committing => return,
         };
-        let proposal = self.votes.proposals(round).first();
+        let votes = self.height.votes();
+        let proposal = votes.proposals(round).first();
         let known = KnownVotes {
-            height: self.height(),
+            height: self.chain.height(),
             round,
             has_proposal: proposal.is_some(),
             has_block: proposal.is_some_and(|p| self.blocks.contains(&p.block)),
-            prevotes: self.votes.bitmap(round, VoteKind::Prevote),
-            precommits: self.votes.bitmap(round, VoteKind::Precommit),
+            prevotes: votes.bitmap(round, VoteKind::Prevote),
+            precommits: votes.bitmap(round, VoteKind::Precommit),
         };
-        if let Some(peer) = self.peers.get_mut(&to) {
-            peer.known_votes_sent = Some(self.now);
-        }
+        self.peers.on_known_votes_sent(&to, self.clock.now());
         self.send(to, Gossip::KnownVotes(known));
     }
 
@@ -151,20 +123,21 @@ impl Consensus {
         self.outputs.push(Output::Send { to, message });
     }
 
-    pub(crate) fn on_known_votes(&mut self, from: PublicKey, theirs: &KnownVotes) {
-        if theirs.height > self.height() {
+    pub(super) fn on_known_votes(&mut self, from: PublicKey, theirs: &KnownVotes) {
+        let height = self.chain.height();
+        if theirs.height > height {
             return self.on_height_elsewhere(theirs.height.previous().unwrap_or_default());
         }
-        if theirs.height == self.height() && self.phase != Phase::Waiting {
+        if theirs.height == height && self.phase != Phase::Waiting {
             let ours = self.engine.round().unwrap_or_default();
             self.find_unreached(from, theirs);
-            let answer = answer(&self.votes, ours, theirs, |vote| {
-                let since = self.known_since.get(&(vote.round, vote.kind, vote.validator));
-                since.is_none_or(|since| self.is_due(*since, Some(vote.validator), &from))
+            let answer = answer(self.height.votes(), ours, theirs, |vote| {
+                let since = self.height.known_since(vote);
+                since.is_none_or(|since| self.is_due(since, Some(vote.validator), &from))
             });
             answer.into_iter().for_each(|message| self.send(from, message));
             self.show_what_we_lack(from, theirs, ours);
-        } else if theirs.height == self.tip.height {
+        } else if theirs.height == self.chain.tip().height {
             self.help_previous(from, theirs);
         }
     }
@@ -174,15 +147,15 @@ impl Consensus {
     /// as their distance, would be most of what a large network says. Who came later than the vote gets it at once.
     fn is_due(&self, since: Instant, signer: Option<PublicKey>, to: &PublicKey) -> bool {
         let Some(peer) = self.peers.get(to) else { return false };
-        peer.up_since > since || self.now >= since + self.patience(signer, peer.validator)
+        peer.up_since() > since || self.clock.now() >= since + self.patience(signer, peer.validator())
     }
 
     fn patience(&self, signer: Option<PublicKey>, to: Option<PublicKey>) -> Duration {
         if signer.is_some() && signer == self.me {
             return DELIVERY_GRACE;
         }
-        let place = |key: Option<PublicKey>| key.and_then(|key| self.set.index_of(&key));
-        let count = self.set.len().max(1);
+        let place = |key: Option<PublicKey>| key.and_then(|key| self.chain.set().index_of(&key));
+        let count = self.chain.set().len().max(1);
         let turn = place(self.me).map_or(count, |me| {
             (me + 2 * count - place(signer).unwrap_or_default() - place(to).unwrap_or_default()) % count
         });
@@ -190,64 +163,62 @@ impl Consensus {
     }
 
     fn find_unreached(&mut self, from: PublicKey, theirs: &KnownVotes) {
-        let Some(validator) = self.peers.get(&from).map(|peer| peer.validator) else { return };
+        let Some(validator) = self.peers.get(&from).map(|peer| peer.validator()) else { return };
+        let now = self.clock.now();
         let mut cut_off = Vec::new();
         for (kind, bitmap) in [(VoteKind::Prevote, &theirs.prevotes), (VoteKind::Precommit, &theirs.precommits)] {
-            for vote in self.votes.lacking(theirs.round, kind, bitmap) {
-                let since = self.known_since.get(&(vote.round, kind, vote.validator));
+            for vote in self.height.votes().lacking(theirs.round, kind, bitmap) {
                 let signer = Some(vote.validator);
-                let is_old = since.is_some_and(|since| self.now >= *since + self.patience(signer, validator));
+                let since = self.height.known_since(vote);
+                let is_old = since.is_some_and(|since| now >= since + self.patience(signer, validator));
                 if is_old && ![validator, self.me].contains(&signer) {
                     cut_off.push(vote.validator);
                 }
             }
         }
-        let until = self.now + RELAY_TIME;
-        if let Some(peer) = self.peers.get_mut(&from) {
-            peer.relayed.extend(cut_off.into_iter().map(|signer| (signer, until)));
-        }
+        self.peers.on_cut_off(&from, cut_off, now);
     }
 
     /// Passes a message on to neighbours that its signer does not reach.
-    pub(crate) fn relay(&mut self, signer: &PublicKey, message: &Gossip) {
-        for to in self.peers.relayed(signer, self.now) {
+    pub(super) fn relay(&mut self, signer: &PublicKey, message: &Gossip) {
+        for to in self.peers.relayed(signer, self.clock.now()) {
             self.send(to, message.clone());
         }
     }
 
     /// For a neighbour one height behind: what it lacks of the decided round.
     fn help_previous(&mut self, to: PublicKey, theirs: &KnownVotes) {
-        let (Some(previous), Some(certificate)) = (&self.previous, &self.tip.certificate) else { return };
+        let Some((previous, certificate)) = self.chain.previous() else { return };
         let round = certificate.round;
         let nothing = KnownVotes { round, has_proposal: false, prevotes: vec![], precommits: vec![], ..theirs.clone() };
         let asked = if theirs.round == round { theirs } else { &nothing };
-        let is_due = self.is_due(previous.since, None, &to);
-        let answer = answer(&previous.votes, round, asked, |_| is_due);
+        let is_due = self.is_due(previous.since(), None, &to);
+        let answer = answer(previous.votes(), round, asked, |_| is_due);
         answer.into_iter().for_each(|message| self.send(to, message));
     }
 
     fn show_what_we_lack(&mut self, to: PublicKey, theirs: &KnownVotes, ours: Round) {
+        let votes = self.height.votes();
         let is_lacking = theirs.round > ours
-            || (theirs.has_proposal && self.votes.proposals(theirs.round).is_empty())
-            || self.votes.is_lacking_any(theirs.round, VoteKind::Prevote, &theirs.prevotes)
-            || self.votes.is_lacking_any(theirs.round, VoteKind::Precommit, &theirs.precommits);
-        let sent = self.peers.get(&to).and_then(|p| p.known_votes_sent);
-        if is_lacking && sent.is_none_or(|at| self.now >= at + KNOWN_VOTES_GAP) {
+            || (theirs.has_proposal && votes.proposals(theirs.round).is_empty())
+            || votes.is_lacking_any(theirs.round, VoteKind::Prevote, &theirs.prevotes)
+            || votes.is_lacking_any(theirs.round, VoteKind::Precommit, &theirs.precommits);
+        if is_lacking && self.peers.may_send_known_votes(&to, self.clock.now()) {
             self.send_known_votes(to);
         }
     }
 
-    pub(crate) fn ask_for_block(&mut self, to: PublicKey, id: BlockId) {
-        let height = self.height();
+    pub(super) fn ask_for_block(&mut self, to: PublicKey, id: BlockId) {
+        let height = self.chain.height();
         self.send(to, Gossip::GetBlock { height, id });
     }
 
     /// Asks for blocks that signed messages name: one validator per tick in turn, and whoever the shell can ask.
     fn ask_for_missing(&mut self) {
-        let height = self.height();
+        let height = self.chain.height();
         let mut missing: Vec<_> = match self.phase {
-            Phase::Running => self.votes.named_blocks().into_iter().collect(),
-            Phase::Committing => self.decided.iter().map(|c| c.block).collect(),
+            Phase::Running => self.height.votes().named_blocks().into_iter().collect(),
+            Phase::Committing => self.height.decided().iter().map(|c| c.block).collect(),
             Phase::Opened | Phase::Waiting => return,
         };
         missing.retain(|id| !self.blocks.contains(id));
@@ -264,15 +235,16 @@ impl Consensus {
         }
     }
 
-    pub(crate) fn on_get_block(&mut self, from: PublicKey, height: Height, id: BlockId) {
+    pub(super) fn on_get_block(&mut self, from: PublicKey, height: Height, id: BlockId) {
         let Some(block) = self.find_block(&id).filter(|b| b.header.height == height) else { return };
-        let now = self.now;
-        let Some(peer) = self.peers.get_mut(&from) else { return };
-        let is_repeated = peer.block_sent.is_some_and(|(sent, at)| sent == id && now < at + BLOCK_GAP);
-        if !is_repeated {
-            peer.block_sent = Some((id, now));
+        if self.peers.may_send_block(&from, id, self.clock.now()) {
             self.send(from, Gossip::Block(block));
         }
+    }
+
+    /// A block under decision, or the one just decided.
+    fn find_block(&self, id: &BlockId) -> Option<Arc<Block>> {
+        self.blocks.get_not_invalid(id).or_else(|| self.chain.newest_block(id)).cloned()
     }
 }
 

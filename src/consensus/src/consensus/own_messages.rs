@@ -1,14 +1,15 @@
 //! Messages that bear our own signature, and what contradicts itself: who has a key must see what is signed with it.
 
-use crate::consensus::Consensus;
-use crate::guard::{Memory, SignedRecord};
+use super::Consensus;
+use crate::guard::Memory;
 use crate::messages::{Evidence, Gossip, Output};
 use crate::signing::{Foreign, SigningOff, TwinFound};
+use crate::statement::SignedRecord;
 use timed_primitives::{ChainId, PublicKey};
 
 impl Consensus {
     /// Two nodes with one key hear each other's votes from nobody, since each seems to have voted: those with the key get both.
-    pub(crate) fn show_to_signer(&mut self, evidence: &Evidence) {
+    pub(super) fn show_to_signer(&mut self, evidence: &Evidence) {
         let (signer, messages) = match evidence {
             Evidence::Votes(one, other) => (one.validator, [one, other].map(|vote| Gossip::Vote((**vote).clone()))),
             Evidence::Proposals(one, other) => {
@@ -21,19 +22,19 @@ impl Consensus {
     }
 
     /// A message with our own signature, of whatever height: see the table in [`crate::signing`]. `from` is the peer that brought it.
-    pub(crate) fn check_memory(
+    pub(super) fn check_memory(
         &mut self,
         from: Option<PublicKey>,
         signer: &PublicKey,
         record: SignedRecord,
         is_signed: impl FnOnce(ChainId) -> bool,
     ) {
-        let is_known = Some(*signer) != self.me || self.engine.guard().remembers(&record) != Memory::NotOurs;
+        let is_known = Some(*signer) != self.me || self.durable.remembers(&record) != Memory::NotOurs;
         // Nothing more is to be learned after a stop.
         if is_known || self.signing.twin().is_some() {
             return;
         }
-        let last = self.engine.guard().last();
+        let last = self.durable.last_signed();
         let is_news = last.is_none_or(|last| record.is_after(&last) || (!last.is_after(&record) && record != last));
         // What is older than the guard and not above what others reported is of before our start.
         if !is_news && !self.signing.is_above_reported(record.height) || !is_signed(self.config.chain_id) {
@@ -43,8 +44,7 @@ impl Consensus {
             Foreign::IsTwins => self.stop_signing(from, record),
             // While memory is in doubt the guard stays as old as it is: so the doubt survives a restart.
             Foreign::MayBeForgotten if is_news && !self.signing.is_memory_in_doubt() => {
-                self.engine.guard().note(record);
-                self.make_durable();
+                self.durable.note(record);
                 self.signing.switch_off(SigningOff::Forgotten { height: record.height, round: record.round });
             }
             Foreign::MayBeForgotten => {}
@@ -55,8 +55,7 @@ impl Consensus {
     /// Another node signs with our key.
     fn stop_signing(&mut self, from: Option<PublicKey>, record: SignedRecord) {
         let found = TwinFound { statement: Some(record), brought_by: from, other: None };
-        self.engine.guard().set_stop(found);
-        self.make_durable();
+        self.durable.stop(found);
         self.signing.stop(found);
         self.apply_others();
     }
