@@ -216,7 +216,7 @@ impl BlockSyncActor {
             for block in blocks {
                 network.send(peer, block);
             }
-            let end = SendTo { to: peer, message: BlockSyncMessage::End { request, sent }.into() };
+            let end = SendTo { to: peer, message: BlockSyncMessage::End { request, sent }.into(), height: None };
             // Without an answer the peer manager is gone and the process is ending.
             let _ = network.send.send(end).await;
             error

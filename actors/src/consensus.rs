@@ -5,7 +5,9 @@ use crate::block_sync::Wanted;
 use crate::fatal::FatalHandle;
 use crate::ledger::{Assemble, Commit, Committed, Validate, Validity};
 use crate::mempool::{BuildPayload, PayloadWaiting, Proposed, Revalidate};
-use crate::messages::{Audience, Inbound, NetworkTime, PeerDown, PeerUp, Penalize, ValidatorsChanged};
+use crate::messages::{
+    Audience, Broadcast, Inbound, NetworkTime, PeerDown, PeerUp, Penalize, SendTo, ValidatorsChanged,
+};
 use crate::network::NetworkHandle;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, SpawnHandle, StreamHandler, WrapFuture};
 use std::sync::Arc;
@@ -140,8 +142,15 @@ impl ConsensusActor {
 
     fn carry_out(&mut self, output: Output, ctx: &mut Context<Self>) {
         match output {
-            Output::Broadcast(gossip) => self.parts.network.broadcast(Audience::All, to_wire(&gossip)),
-            Output::Send { to, message } => self.parts.network.send(to, to_wire(&message)),
+            Output::Broadcast(gossip) => {
+                let (message, height) = (to_wire(&gossip).into(), gossip.height());
+                let broadcast = Broadcast { message, audience: Audience::All, except: None, height };
+                self.parts.network.broadcast.do_send(broadcast);
+            }
+            Output::Send { to, message: gossip } => {
+                let (message, height) = (to_wire(&gossip).into(), gossip.height());
+                self.parts.network.send.do_send(SendTo { to, message, height });
+            }
             Output::Build { height, round, parent, time, parent_certificate, bytes_max } => {
                 self.build(Order { height, round, parent, time, parent_certificate, bytes_max }, ctx);
             }

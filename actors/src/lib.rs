@@ -16,6 +16,7 @@
 pub mod block_sync;
 pub mod clock;
 pub mod consensus;
+mod credit;
 pub mod fatal;
 pub mod finality;
 pub mod ledger;

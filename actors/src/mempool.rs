@@ -2,21 +2,25 @@
 
 mod admission;
 mod answers;
-mod checking;
+mod asker;
 mod gate;
 mod jobs;
 mod keeping;
 mod messages;
 mod restoring;
 mod rules;
+mod submissions;
+mod submit_error;
 
 pub use messages::{
     BuildPayload, CloseAndKeep, GetEntry, GetFate, KeepStatus, ListConflicts, ListConsumed, ListEntries, MempoolStatus,
-    PayloadWaiting, Proposed, ResourceStates, Revalidate, SubmitError, SubscribePayload, TestAccept, TransactionFate,
+    PayloadWaiting, Proposed, ResourceStates, Revalidate, SubscribePayload, TestAccept, TransactionFate,
 };
 
-pub use gate::{AdmissionView, SubmissionGate, Submissions};
+pub use gate::{AdmissionView, SubmissionGate};
 pub(crate) use messages::Submit;
+pub use submissions::Submissions;
+pub use submit_error::SubmitError;
 
 use crate::fatal::FatalHandle;
 use crate::finality::{Finality, FinalitySummary};
@@ -26,8 +30,8 @@ use crate::network::NetworkHandle;
 use crate::threads::{Threads, Work};
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture, SpawnHandle, StreamHandler};
 use admission::USUAL_WEIGHT;
+use asker::{Asker, check_fee};
 use bytes::Bytes;
-use checking::{CheckQueue, check_fee};
 use jobs::Jobs;
 use keeping::Keeping;
 use prometheus_client::metrics::histogram::Histogram;
@@ -38,8 +42,8 @@ use std::sync::Arc;
 use timed_chain::{History, PoolTransaction, TransactionRules, VerifiedSignatures};
 use timed_consensus::Payload;
 use timed_mempool::{
-    Admission, AdmissionLimits, Candidate, KeptContents, Pool, PoolFile, PoolLimits, Receipt, Reject, Relay,
-    RelayAction, RelayLimits, Source, Suspects,
+    Admission, AdmissionLimits, Candidate, CheckQueue, KeptContents, Pool, PoolFile, PoolLimits, Receipt, Reject,
+    Relay, RelayAction, RelayLimits, Source, Suspects,
 };
 use timed_peer::Offence;
 use timed_primitives::{Amount, Clock, Instant, PublicKey, TxFullId, verify_batch};
@@ -99,7 +103,7 @@ pub struct MempoolActor {
     listeners: Vec<Recipient<PayloadWaiting>>,
     inbox: Option<mpsc::Receiver<Inbound<MempoolMessage>>>,
     status: watch::Sender<Option<MempoolStatus>>,
-    queue: CheckQueue,
+    queue: CheckQueue<Asker>,
     suspects: Suspects,
     is_checking: bool,
     /// When the next batch of signatures may start.

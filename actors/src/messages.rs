@@ -1,6 +1,6 @@
 //! What actors and peers send to each other. A message from a peer comes through a bounded channel; all else are messages of ours.
 
-use crate::peer::Credit;
+use crate::credit::Credit;
 use actix::{Message as ActixMessage, Recipient};
 use std::time::Duration;
 use timed_peer::addresses::KeptAddress;
@@ -85,6 +85,8 @@ pub struct SendTo {
     pub to: PublicKey,
     /// What.
     pub message: Message,
+    /// The height whose decision makes it worthless; `None` for messages that keep their worth.
+    pub height: Option<Height>,
 }
 
 /// Who hears a broadcast.
@@ -106,6 +108,8 @@ pub struct Broadcast {
     pub audience: Audience,
     /// Whom to leave out: the peer it came from.
     pub except: Option<PublicKey>,
+    /// The height whose decision makes it worthless; `None` for messages that keep their worth.
+    pub height: Option<Height>,
 }
 
 /// A peer provably misbehaved.

@@ -25,11 +25,11 @@ pub struct NetworkHandle {
 impl NetworkHandle {
     /// Sends one message to one peer; nothing happens when it is not connected.
     pub fn send(&self, to: PublicKey, message: impl Into<Message>) {
-        self.send.do_send(SendTo { to, message: message.into() });
+        self.send.do_send(SendTo { to, message: message.into(), height: None });
     }
 
     /// Sends one message to many peers; it is encoded once.
     pub fn broadcast(&self, audience: Audience, message: impl Into<Message>) {
-        self.broadcast.do_send(Broadcast { message: message.into(), audience, except: None });
+        self.broadcast.do_send(Broadcast { message: message.into(), audience, except: None, height: None });
     }
 }

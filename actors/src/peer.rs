@@ -12,6 +12,7 @@ mod ending;
 mod heartbeat_log;
 mod inbound_router;
 mod outbound_queue;
+mod pings;
 mod shared_stream;
 mod stats;
 mod supervisor;
@@ -20,7 +21,6 @@ mod user_pings;
 mod writer;
 
 pub use heartbeat_log::{HEARTBEAT_TARGET, HeartbeatLevel, log_heartbeat};
-pub(crate) use inbound_router::Credit;
 pub(crate) use outbound_queue::{HeldBytes, OutboundQueue};
 pub(crate) use stats::SharedStats;
 pub use stats::{DroppedMessages, LastMessage, PeerSnapshot, PostMortem, Traffic, TrafficTally};
@@ -46,8 +46,7 @@ use std::time::Duration;
 use timed_peer::addresses::join_address;
 use timed_peer::rate::RateVerdict;
 use timed_peer::{
-    Direction, EndReason, Handshake, HandshakeAction, Heartbeat, HeartbeatAction, HeartbeatLine, Pong, RateLimit,
-    SessionEnd,
+    Direction, EndReason, Handshake, HandshakeAction, HeartbeatAction, HeartbeatLine, Pong, RateLimit, SessionEnd,
 };
 use timed_primitives::{Clock, Instant, PublicKey, UnixTime};
 use timed_wire::{BlockSyncMessage, ControlMessage, Encoded, FrameCodec, FrameError, Incoming, Message};
@@ -68,7 +67,6 @@ enum PeerStage {
 }
 
 struct Live {
-    heartbeat: Heartbeat,
     user_pings: UserPings,
     rate: RateLimit,
 }
@@ -183,7 +181,7 @@ impl PeerActor {
     fn arm(&mut self, ctx: &mut Context<Self>) {
         let wake = match &self.stage {
             PeerStage::Handshaking(handshake) => handshake.next_wake(),
-            PeerStage::Up(live) => live.heartbeat.next_wake(),
+            PeerStage::Up(_) => self.stats.heartbeat(|heartbeat| heartbeat.next_wake()).flatten(),
             PeerStage::Ended => None,
         };
         let Some(wake) = wake else { return };
@@ -206,17 +204,11 @@ impl PeerActor {
                 let action = handshake.on_tick(now);
                 self.on_handshake(action, ctx);
             }
-            PeerStage::Up(live) => match live.heartbeat.on_tick(now, self.rng.next_u64()) {
-                HeartbeatAction::Wait => {}
-                HeartbeatAction::Ping { nonce } => {
-                    self.send(ControlMessage::Ping { nonce }, Some(HeartbeatFrame::Ping(nonce)), ctx);
-                }
-                HeartbeatAction::End { reason, silent } => {
-                    let (direction, address) = (self.direction, &self.address[..]);
-                    self.log(&HeartbeatLine::PingTimeout { direction, address, silent });
-                    self.finish(SessionEnd::ours(reason), ctx);
-                }
-            },
+            PeerStage::Up(_) => {
+                let draw = self.rng.next_u64();
+                let action = self.stats.heartbeat(|heartbeat| heartbeat.on_tick(now, draw));
+                self.on_heartbeat(action.unwrap_or(HeartbeatAction::Wait), ctx);
+            }
             PeerStage::Ended => {}
         }
         self.arm(ctx);
@@ -254,9 +246,8 @@ impl PeerActor {
     fn on_accepted(&mut self, interval: Duration, ctx: &mut Context<Self>) {
         let now = self.clock.now();
         self.up_since = Some(now);
-        self.stats.lock().last_life = now;
-        let heartbeat = Heartbeat::new(now, interval);
-        let live = Live { heartbeat, user_pings: UserPings::default(), rate: RateLimit::new(now) };
+        self.stats.lock().on_up(now, interval);
+        let live = Live { user_pings: UserPings::default(), rate: RateLimit::new(now) };
         self.stage = PeerStage::Up(Box::new(live));
         self.send(ControlMessage::GetAddr, None, ctx);
         self.on_timer(ctx);
@@ -285,7 +276,7 @@ impl PeerActor {
                 self.finish(SessionEnd::ours(EndReason::HandshakeOrder), ctx);
             }
             (PeerStage::Up(live), incoming) => {
-                live.heartbeat.on_life(now);
+                self.stats.heartbeat(|heartbeat| heartbeat.on_life(now));
                 match incoming {
                     Incoming::Message { message, bytes } => self.on_message(message, bytes, ctx),
                     Incoming::Progress { .. } => {}
@@ -356,7 +347,8 @@ impl PeerActor {
 
     fn on_pong(&mut self, now: Instant, nonce: u64, theirs: UnixTime) {
         let PeerStage::Up(live) = &mut self.stage else { return };
-        let rtt = match live.heartbeat.on_pong(now, nonce) {
+        let Some(pong) = self.stats.heartbeat(|heartbeat| heartbeat.on_pong(now, nonce)) else { return };
+        let rtt = match pong {
             Pong::KeepAlive { rtt } => rtt,
             Pong::User { rtt } => {
                 live.user_pings.answer(nonce, rtt);
@@ -368,8 +360,7 @@ impl PeerActor {
                 return;
             }
         };
-        self.stats.lock().on_pong(now, rtt, theirs, &live.heartbeat);
-        let srtt = live.heartbeat.rtt().srtt();
+        let srtt = self.stats.lock().on_pong(now, rtt, theirs);
         let (direction, address) = (self.direction, &self.address[..]);
         self.log(&HeartbeatLine::PongReceived { direction, address, nonce });
         self.log(&HeartbeatLine::PongMatches { direction, address, nonce, rtt });
@@ -384,7 +375,7 @@ impl Actor for PeerActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let Some(stream) = self.stream.take() else { return };
-        self.stats.lock().last_life = self.clock.now();
+        self.stats.lock().last_received = self.clock.now();
         let address = ctx.address();
         let writer = Writer {
             stream: stream.clone(),
@@ -457,9 +448,7 @@ impl Handler<BytesWritten> for PeerActor {
             match heartbeat {
                 HeartbeatFrame::Ping(nonce) => {
                     self.log(&HeartbeatLine::PingSent { direction, address, nonce });
-                    if let PeerStage::Up(live) = &mut self.stage {
-                        live.heartbeat.on_ping_sent(left.at, nonce);
-                    }
+                    self.stats.heartbeat(|heartbeat| heartbeat.on_ping_sent(left.at, nonce));
                 }
                 HeartbeatFrame::Pong(nonce) => self.log(&HeartbeatLine::PongSent { direction, address, nonce }),
             }

@@ -10,6 +10,7 @@
 mod addresses;
 mod clocks;
 mod connect;
+mod handshakes;
 mod post_mortems;
 mod requests;
 mod sessions;
@@ -17,12 +18,12 @@ mod totals;
 mod turns;
 mod view;
 
-pub use connect::{HANDSHAKES_MAX, HandshakeCounts};
+pub use handshakes::{HANDSHAKES_MAX, HandshakeCounts};
 pub use totals::PeerTotals;
 pub use view::{PeersView, TargetSnapshot};
 
 use crate::fatal::FatalHandle;
-use crate::messages::{Inboxes, PeerListener, ValidatorsChanged};
+use crate::messages::{Inboxes, PeerListener};
 use crate::peer::{ClosePeer, HeartbeatLevel, HeldBytes};
 use crate::pulse::Pulses;
 use crate::times::NodeTimes;
@@ -30,7 +31,8 @@ use crate::tls::{Tls, TlsError};
 use crate::transport::{Listener, Transport};
 use actix::{Actor, AsyncContext, Context, SpawnHandle};
 use clocks::Clocks;
-use connect::{InboundHandshakes, accept_all};
+use connect::accept_all;
+use handshakes::InboundHandshakes;
 use post_mortems::PostMortems;
 use rand::rngs::StdRng;
 use sessions::PeerSession;
@@ -38,16 +40,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_peer::addresses::KeptAddress;
-use timed_peer::{AddressBook, Ban, BookConfig, EndReason, LaneLimits, LocalNode, Misbehaviour, PeerBook, Twin};
+use timed_peer::{
+    AddressBook, Ban, BookConfig, EndReason, LaneLimits, LocalNode, Misbehaviour, PeerBook, Twin, ValidatorPeers,
+};
 use timed_primitives::{Clock, Instant, PublicKey, SecretKey};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// How often the view is published when nothing happens.
 const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
-/// Keys remembered that two live nodes use; the oldest report is forgotten at the bound.
-const TWINS_MAX: usize = 16;
-
 /// A peer to dial for ever.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfiguredPeer {
@@ -156,9 +157,7 @@ pub struct PeerManager {
     up: BTreeMap<PublicKey, u64>,
     next_session: u64,
     listeners: Vec<PeerListener>,
-    validators: Option<ValidatorsChanged>,
-    /// The node that last proved to be a validator of the set, by consensus key.
-    proved: BTreeMap<PublicKey, PublicKey>,
+    validators: ValidatorPeers,
     ended: PostMortems,
     /// Of sessions that are over.
     past: PeerTotals,
@@ -183,6 +182,7 @@ impl PeerManager {
         if config.local.listen_port == 0 {
             config.local.listen_port = listening.map_or(0, |address| address.port());
         }
+        let validators = ValidatorPeers::new(config.local.consensus_key.as_ref().map(|key| key.public()));
         let now = parts.clock.now();
         let mut book = PeerBook::new(config.book);
         let mut demanded = BTreeMap::new();
@@ -225,8 +225,7 @@ impl PeerManager {
             up: BTreeMap::new(),
             next_session: 1,
             listeners: Vec::new(),
-            validators: None,
-            proved: BTreeMap::new(),
+            validators,
             ended: PostMortems::default(),
             past: PeerTotals::default(),
             twins: Vec::new(),

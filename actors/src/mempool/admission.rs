@@ -1,6 +1,6 @@
 //! The way into the pool: everything but signatures first, then signatures in batches off the actor's thread, then the pool.
 
-use super::checking::{Asker, PendingCheck, PendingChild, SignatureBatch, check_fee, reply, valid_ones};
+use super::asker::{Asker, check_fee, reply};
 use super::{MempoolActor, Submit, SubmitError};
 use crate::messages::{Penalize, Useful};
 use crate::threads::Work;
@@ -8,7 +8,9 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_chain::PoolTransaction;
-use timed_mempool::{Candidate, Load, Reject, Source};
+use timed_mempool::{
+    Candidate, Load, PendingCheck, PendingChild, Reject, SignatureBatch, Source, Waiter as _, valid_ones,
+};
 use timed_peer::Offence;
 use timed_primitives::{Instant, PublicKey, TxId};
 use tracing::trace;
@@ -32,7 +34,7 @@ impl MempoolActor {
     /// A client hands in a transaction that the gate let through.
     pub(super) fn on_submit(&mut self, submit: Submit, ctx: &mut Context<Self>) {
         let Submit { transaction, answer, ticket } = submit;
-        if answer.is_closed() {
+        if answer.is_gone() {
             self.abandoned += 1;
             return;
         }
@@ -162,7 +164,7 @@ impl MempoolActor {
         }));
     }
 
-    fn on_batch(&mut self, batch: SignatureBatch, valid: Option<Vec<bool>>, ctx: &mut Context<Self>) {
+    fn on_batch(&mut self, batch: SignatureBatch<Asker>, valid: Option<Vec<bool>>, ctx: &mut Context<Self>) {
         let weight = self.queue.batch_done(&batch);
         self.admission.on_checked(self.clock.now(), weight, !self.queue.is_empty());
         // None: our own fault or our own end, nobody else's.
@@ -182,7 +184,7 @@ impl MempoolActor {
     }
 
     /// Those that nobody waits for any more, and those that waited too long, are not checked.
-    fn give_back(&mut self, batch: &mut SignatureBatch) {
+    fn give_back(&mut self, batch: &mut SignatureBatch<Asker>) {
         for key in batch.abandoned.iter().chain(&batch.late).filter_map(|checking| suspect_key(&checking.candidate)) {
             self.suspects.on_left(&key);
         }
@@ -208,7 +210,7 @@ impl MempoolActor {
         }
     }
 
-    fn on_checked(&mut self, checking: PendingCheck, is_valid: bool, ctx: &mut Context<Self>) {
+    fn on_checked(&mut self, checking: PendingCheck<Asker>, is_valid: bool, ctx: &mut Context<Self>) {
         let PendingCheck { candidate, answer, .. } = checking;
         let now = self.clock.now();
         if !is_valid {

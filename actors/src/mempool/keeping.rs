@@ -4,7 +4,7 @@
 //! that takes longer than [`ANSWER_WITHIN`]; what peers bring, and what the disk itself must have, follows every [`KEEP_EACH`]. A disk that is
 //! full or hangs costs only the file: answers stop waiting for it, one line says so, and the file is written anew when that works again.
 
-use super::checking::{Asker, reply};
+use super::asker::{Asker, reply};
 use super::{CloseAndKeep, GetFate, KeepStatus, MempoolActor, SubmitError, TransactionFate};
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, SpawnHandle, WrapFuture};
 use std::collections::BTreeSet;

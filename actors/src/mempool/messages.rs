@@ -1,14 +1,14 @@
 //! The messages of the mempool, and what it publishes.
 
-use super::checking::Asker;
+use super::asker::Asker;
 use super::gate::Ticket;
+use super::submit_error::SubmitError;
 use crate::finality::FinalitySummary;
 use actix::{Message, MessageResponse, Recipient};
 use std::sync::Arc;
-use std::time::Duration;
 use timed_chain::{PoolTransaction, Resource};
 use timed_consensus::Payload;
-use timed_mempool::{Conflict, EntryInfo, Loss, LossCounts, PoolInfo, Reject, RelayStats, ResourceState};
+use timed_mempool::{Conflict, EntryInfo, Loss, LossCounts, PoolInfo, RelayStats, ResourceState};
 use timed_primitives::{Amount, BlockId, Height, TxId};
 
 /// A transaction from this node's operator that the gate let through: see [`super::Submissions`].
@@ -19,55 +19,6 @@ pub(crate) struct Submit {
     /// Gets its id, or why it is not taken. Closed when nobody wants to know any more.
     pub(super) answer: Asker,
     pub(super) ticket: Ticket,
-}
-
-/// Why a submitted transaction is not in the pool.
-#[derive(Debug, thiserror::Error)]
-pub enum SubmitError {
-    /// It is refused.
-    #[error(transparent)]
-    Refused(#[from] Reject),
-    /// A signature does not fit.
-    #[error("a signature is invalid; sign the transaction for this chain with the keys of the outputs it spends")]
-    BadSignature,
-    /// It pays more than the client means to.
-    #[error(
-        "it pays a fee of {fee} TIME, and the highest fee rate of {rate_max} for 1,000 bytes allows {max} TIME for its size; if this is \
-         meant, give a higher one"
-    )]
-    FeeAboveMaximum {
-        /// What it pays.
-        fee: Amount,
-        /// What is allowed for its size.
-        max: Amount,
-        /// The limit for 1,000 bytes.
-        rate_max: Amount,
-    },
-    /// What waits is as much as is done in about a second.
-    #[error(
-        "busy: {waiting} transactions wait, which takes about {} ms; try again in {} ms",
-        delay.as_millis(),
-        retry_after.as_millis()
-    )]
-    Busy {
-        /// Transactions in the pool and before it.
-        waiting: u64,
-        /// How long they will take, as far as measured.
-        delay: Duration,
-        /// When there will be room again.
-        retry_after: Duration,
-    },
-    /// The node lacks blocks that others have, and will for a while.
-    #[error("busy: this node is behind by {blocks} blocks; try again in {} ms, or at another node", retry_after.as_millis())]
-    Behind {
-        /// So many.
-        blocks: u64,
-        /// When it may have caught up.
-        retry_after: Duration,
-    },
-    /// The node is ending, or not running, and takes nothing that it could not keep.
-    #[error("the node is shutting down and takes no transactions; hand it in again when it is back, or elsewhere")]
-    Closing,
 }
 
 /// Validates transactions as [`super::Submissions::submit`] would, and keeps nothing. Answer: fee, or why not, one for each.

@@ -1,13 +1,12 @@
 //! What waited when the last run ended is checked as if it came now, in small batches beside all other work, and announced to peers.
 
 use super::MempoolActor;
-use super::checking::valid_ones;
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 use timed_mempool::{
     Candidate, KeepTrouble, KeptContents, KeptTransaction, Loss, LossReason, POOL_FILE, POOL_FILE_DAMAGED, Reject,
-    Source,
+    Source, valid_ones,
 };
 use timed_primitives::{Instant, TxId};
 use tracing::{info, warn};

@@ -1,20 +1,11 @@
 //! Routes a peer's messages to the actors: never waits, bounded per peer in messages and bytes, counted when it drops.
 
+use crate::credit::{Allowance, Meter};
 use crate::messages::{Inbound, Inboxes};
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use timed_primitives::PublicKey;
 use timed_wire::{ApplicationMessage, BlockSyncMessage, ConsensusMessage, MempoolMessage};
 use tokio::sync::mpsc;
-
-/// What one peer may have waiting for one actor.
-#[derive(Clone, Copy, Debug)]
-struct Allowance {
-    messages: usize,
-    /// Unit: bytes on the wire.
-    bytes: usize,
-}
 
 /// Votes of several heights of a hundred validators, and two blocks under decision of the largest size.
 const CONSENSUS: Allowance = Allowance { messages: 1024, bytes: 5 * 1024 * 1024 };
@@ -24,49 +15,6 @@ const MEMPOOL: Allowance = Allowance { messages: 256, bytes: 3 * 1024 * 1024 };
 const BLOCK_SYNC: Allowance = Allowance { messages: 256, bytes: 16 * 1024 * 1024 };
 /// Messages of an application of its own: a burst of small ones, or some dozens of the largest.
 const APPLICATION: Allowance = Allowance { messages: 256, bytes: 2 * 1024 * 1024 };
-/// Requests for blocks that may be unanswered; the oldest is forgotten at the bound.
-const REQUESTS_MAX: usize = 64;
-
-/// What a peer has waiting for one actor.
-#[derive(Debug)]
-struct Meter {
-    allowance: Allowance,
-    messages: AtomicUsize,
-    bytes: AtomicUsize,
-}
-
-impl Meter {
-    fn new(allowance: Allowance) -> Arc<Self> {
-        Arc::new(Self { allowance, messages: AtomicUsize::new(0), bytes: AtomicUsize::new(0) })
-    }
-
-    /// Counts one more message, unless it exceeds the allowance. Only the peer's own thread adds, so the check holds.
-    fn take(self: &Arc<Self>, bytes: usize) -> Option<Credit> {
-        let messages_after = self.messages.load(Ordering::Acquire) + 1;
-        let bytes_after = self.bytes.load(Ordering::Acquire).saturating_add(bytes);
-        if messages_after > self.allowance.messages || bytes_after > self.allowance.bytes {
-            return None;
-        }
-        self.messages.fetch_add(1, Ordering::AcqRel);
-        self.bytes.fetch_add(bytes, Ordering::AcqRel);
-        Some(Credit { meter: self.clone(), bytes })
-    }
-}
-
-/// Part of a peer's allowance, given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Credit {
-    meter: Arc<Meter>,
-    bytes: usize,
-}
-
-impl Drop for Credit {
-    fn drop(&mut self) {
-        self.meter.messages.fetch_sub(1, Ordering::AcqRel);
-        self.meter.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
-    }
-}
-
 /// Whose message it is.
 #[derive(Clone, Copy)]
 pub(super) enum InboundChannel {
@@ -142,35 +90,6 @@ fn deliver<M>(
     }
 }
 
-/// What a peer owes us: blocks that we asked it for, by request. Bound: 64 requests.
-#[derive(Debug, Default)]
-pub(crate) struct OutstandingRequests(BTreeMap<u64, u16>);
-
-impl OutstandingRequests {
-    /// We ask for `count` blocks.
-    pub(crate) fn on_request(&mut self, request: u64, count: u16) {
-        self.0.insert(request, count);
-        if self.0.len() > REQUESTS_MAX {
-            self.0.pop_first();
-        }
-    }
-
-    /// A reply came: true when it was asked for.
-    pub(crate) fn on_reply(&mut self, message: &BlockSyncMessage) -> bool {
-        match message {
-            BlockSyncMessage::Decided { request, .. } => match self.0.get_mut(request) {
-                Some(left) if *left > 0 => {
-                    *left -= 1;
-                    true
-                }
-                _ => false,
-            },
-            BlockSyncMessage::End { request, .. } => self.0.remove(request).is_some(),
-            BlockSyncMessage::Status { .. } | BlockSyncMessage::GetBlocks { .. } => true,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,24 +125,5 @@ mod tests {
                 .count();
         }
         assert_eq!(delivered, 4096);
-    }
-
-    #[test]
-    fn blocks_nobody_asked_for_are_not_outstanding() {
-        let mut outstanding = OutstandingRequests::default();
-        let decided = |request| BlockSyncMessage::Decided {
-            request,
-            height: 1,
-            certificate: sample::opaque(0),
-            block: sample::opaque(0),
-        };
-        assert!(!outstanding.on_reply(&decided(1)));
-        outstanding.on_request(1, 2);
-        assert!(outstanding.on_reply(&decided(1)) && outstanding.on_reply(&decided(1)));
-        assert!(!outstanding.on_reply(&decided(1)));
-        assert!(outstanding.on_reply(&BlockSyncMessage::End { request: 1, sent: 2 }));
-        assert!(!outstanding.on_reply(&BlockSyncMessage::End { request: 1, sent: 2 }));
-        (0..1000).for_each(|request| outstanding.on_request(request, 1));
-        assert_eq!(outstanding.0.len(), REQUESTS_MAX);
     }
 }

@@ -1,13 +1,12 @@
 //! What waits to be sent to one peer. Filled by the manager and the peer's actor, emptied by the peer's writer.
 
-use super::inbound_router::OutstandingRequests;
 use bytes::BytesMut;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use timed_peer::lanes::LaneCounters;
-use timed_peer::{LaneLimits, Lanes, Overflow, QueuedFrame};
-use timed_primitives::Instant;
+use timed_peer::{LaneLimits, Lanes, OutstandingRequests, Overflow, QueuedFrame};
+use timed_primitives::{Height, Instant};
 use timed_wire::{BlockSyncMessage, Encoded, Kind, Lane, Message};
 use tokio::sync::Notify;
 
@@ -112,7 +111,17 @@ impl OutboundQueue {
     /// # Errors
     /// [`Overflow`] when the control lane is full: end the session.
     pub(crate) fn push(&self, now: Instant, encoded: Encoded) -> Result<(), Overflow> {
-        self.push_outgoing(now, Outgoing { encoded, heartbeat: None, queued_at: now })
+        self.push_of_height(now, encoded, None)
+    }
+
+    /// The same of a message that is worthless once this height is decided.
+    pub(crate) fn push_of_height(
+        &self,
+        now: Instant,
+        encoded: Encoded,
+        height: Option<Height>,
+    ) -> Result<(), Overflow> {
+        self.push_outgoing(now, Outgoing { encoded, heartbeat: None, queued_at: now }, height)
     }
 
     pub(super) fn push_heartbeat(
@@ -121,17 +130,16 @@ impl OutboundQueue {
         encoded: Encoded,
         heartbeat: HeartbeatFrame,
     ) -> Result<(), Overflow> {
-        self.push_outgoing(now, Outgoing { encoded, heartbeat: Some(heartbeat), queued_at: now })
+        self.push_outgoing(now, Outgoing { encoded, heartbeat: Some(heartbeat), queued_at: now }, None)
     }
 
-    fn push_outgoing(&self, now: Instant, outgoing: Outgoing) -> Result<(), Overflow> {
+    fn push_outgoing(&self, now: Instant, outgoing: Outgoing, height: Option<Height>) -> Result<(), Overflow> {
         let mut state = self.lock();
         if state.closing.is_some() {
             return Ok(());
         }
-        let Outgoing { encoded, .. } = &outgoing;
-        let frame =
-            QueuedFrame { lane: encoded.lane(), bytes: encoded.len(), height: encoded.height(), payload: outgoing };
+        let (lane, bytes) = (outgoing.encoded.lane(), outgoing.encoded.len());
+        let frame = QueuedFrame { lane, bytes, height: height.map(|height| height.0), payload: outgoing };
         state.lanes.push(now, frame)?;
         state.recount();
         drop(state);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use timed_peer::{ClockOffset, Direction, Heartbeat, Rtt, SessionEnd};
+use timed_peer::{ClockOffset, Direction, Heartbeat, SessionEnd};
 use timed_primitives::{Instant, PublicKey, UnixTime};
 use timed_wire::{FrameError, Incoming, Kind, Lane};
 use uuid::Uuid;
@@ -124,14 +124,13 @@ pub(crate) struct SessionStats {
     pub(crate) tally: TrafficTally,
     /// The node's, not the session's own.
     times: NodeTimes,
-    pub(crate) rtt: Rtt,
+    /// Round trips and silence, once the peer is up; the actor feeds it.
+    pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) clock: ClockOffset,
-    pub(crate) longest_silence: Duration,
     pub(crate) height: u64,
-    pub(crate) last_life: Instant,
+    /// When something complete last came, pauses of ours or not.
+    pub(crate) last_received: Instant,
     pub(crate) last_sent: Instant,
-    /// When the oldest ping without a pong was sent.
-    pub(crate) ping_sent: Option<Instant>,
     last: VecDeque<LastMessage>,
 }
 
@@ -139,7 +138,7 @@ impl SessionStats {
     /// Frames came: each is life, and each whole message is counted.
     pub(crate) fn on_frames(&mut self, at: Instant, frames: &[Result<Incoming, FrameError>]) {
         for incoming in frames.iter().flatten() {
-            self.last_life = at;
+            self.last_received = at;
             match incoming {
                 Incoming::Message { message, bytes } => self.on_received(at, Some(message.kind()), *bytes),
                 Incoming::Unknown { bytes, .. } => self.on_received(at, None, *bytes),
@@ -156,14 +155,19 @@ impl SessionStats {
         }
     }
 
-    /// A ping was answered, and the answer carried the peer's time.
-    pub(crate) fn on_pong(&mut self, at: Instant, rtt: Duration, time: UnixTime, heartbeat: &Heartbeat) {
-        (self.rtt, self.longest_silence) = (heartbeat.rtt().clone(), heartbeat.longest_silence());
+    /// The peer is up: its heartbeat begins.
+    pub(super) fn on_up(&mut self, at: Instant, interval: Duration) {
+        self.last_received = at;
+        self.heartbeat = Some(Heartbeat::new(at, interval));
+    }
+
+    /// A ping was answered, and the answer carried the peer's time. Gives the smoothed round trip.
+    pub(super) fn on_pong(&mut self, at: Instant, rtt: Duration, time: UnixTime) -> Option<Duration> {
         self.times.round_trips.observe(rtt.as_secs_f64());
         if time != UnixTime::default() {
             self.clock.on_pong(at, rtt, time);
         }
-        self.ping_sent = None;
+        self.heartbeat.as_ref()?.rtt().srtt()
     }
 
     fn on_received(&mut self, at: Instant, kind: Option<Kind>, bytes: usize) {
@@ -184,9 +188,6 @@ impl SessionStats {
         };
         waits.observe(at.since(queued_at).as_secs_f64());
         self.last_sent = at;
-        if kind == Kind::Ping {
-            self.ping_sent.get_or_insert(at);
-        }
         self.remember(LastMessage { at, is_sent: true, kind: Some(kind), bytes });
     }
 
@@ -220,6 +221,11 @@ impl SharedStats {
     /// Locked for a moment; a panic of another holder loses at most one count.
     pub(crate) fn lock(&self) -> MutexGuard<'_, SessionStats> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Feeds the heartbeat; `None` before the peer is up.
+    pub(super) fn heartbeat<R>(&self, feed: impl FnOnce(&mut Heartbeat) -> R) -> Option<R> {
+        self.lock().heartbeat.as_mut().map(feed)
     }
 }
 

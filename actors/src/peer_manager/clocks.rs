@@ -53,18 +53,12 @@ impl PeerManager {
     }
 
     fn median_clock(&self, now: Instant, unix: UnixTime) -> Option<i64> {
-        let known = self.validators.as_ref()?;
-        let ours = self.config.local.consensus_key.as_ref().map(|key| key.public());
-        let power = |key: &_| known.validators.get(key).map_or(0, |validator| validator.power);
-        // Each validator by the node that proved its key last.
-        let readings =
-            self.proved.iter().filter(|(validator, _)| Some(**validator) != ours).filter_map(|(validator, node)| {
-                let session = self.sessions.get(self.up.get(node)?)?;
-                let offset_ms = session.stats.lock().clock.measured_ms(now, unix)?;
-                Some(Reading { offset_ms, power: power(validator) })
-            });
-        let readings: Vec<_> = readings.collect();
-        median_offset(ours.as_ref().map_or(0, power), known.quorum, &readings)
+        let (own, quorum) = self.validators.own_and_quorum()?;
+        let readings = self.validators.others().filter_map(|(node, power)| {
+            let session = self.sessions.get(self.up.get(&node)?)?;
+            Some(Reading { offset_ms: session.stats.lock().clock.measured_ms(now, unix)?, power })
+        });
+        median_offset(own, quorum, &readings.collect::<Vec<_>>())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What actors and operators ask of the manager.
 
 use super::PeerManager;
-use super::sessions::{PeerSession, is_validator, peer_up};
+use super::sessions::{PeerSession, peer_up};
 use crate::messages::{
     Audience, Broadcast, Connect, LiftAllBans, LiftBan, PING_WAIT, Penalize, Ping, Pinged, SendTo, SetBan, StopPeers,
     SubscribePeers, TipChanged, Useful, ValidatorsChanged,
@@ -9,21 +9,16 @@ use crate::messages::{
 use crate::peer::{ClosePeer, PeerStats, UserPing};
 use actix::{Context, Handler, ResponseFuture};
 use futures_util::future::join_all;
-use std::collections::BTreeSet;
 use std::time::Duration;
 use timed_peer::misbehaviour::PenaltyVerdict;
 use timed_peer::queue_budget::{Relief, SessionQueue, relieve};
-use timed_peer::{Connectivity, EndReason, HandshakeInfo, Offence};
-use timed_primitives::{Instant, PublicKey};
+use timed_peer::{EndReason, Offence};
+use timed_primitives::{Height, Instant, PublicKey};
 use timed_wire::{Encoded, Lane, Message};
 use tokio::sync::oneshot;
 
 /// For all goodbyes to leave when the node stops.
 const STOP_TIMEOUT: Duration = Duration::from_millis(2500);
-/// Validators whose node is remembered beyond its session: more than a set ever has. At the bound, which proofs without end can reach
-/// only before the first set is known, further ones are not remembered.
-const PROVED_MAX: usize = 4096;
-
 fn encode(message: &Message) -> Option<Encoded> {
     match Encoded::new(message) {
         Ok(encoded) => Some(encoded),
@@ -34,9 +29,9 @@ fn encode(message: &Message) -> Option<Encoded> {
     }
 }
 
-fn push(session: &PeerSession, now: Instant, message: &Message, encoded: Encoded) {
+fn push(session: &PeerSession, now: Instant, message: &Message, encoded: Encoded, height: Option<Height>) {
     session.outbound.note_request(message);
-    if let Err(overflow) = session.outbound.push(now, encoded) {
+    if let Err(overflow) = session.outbound.push_of_height(now, encoded, height) {
         tracing::debug!(peer = %session.key.short(), %overflow, "peer does not read");
         session.actor.do_send(ClosePeer(overflow.reason()));
     }
@@ -46,7 +41,7 @@ impl PeerManager {
     /// Counts a provable fault, and bans when it is enough, unless quorum needs the peer.
     pub(super) fn on_offence(&mut self, peer: PublicKey, offence: Offence) {
         let now = self.clock.now();
-        let connectivity = self.connectivity_without(&peer);
+        let connectivity = self.validators.connectivity_without(&peer, self.proved_keys());
         match self.misbehaviour.on_offence(now, peer, offence, connectivity) {
             PenaltyVerdict::Noted { points } => {
                 tracing::debug!(peer = %peer.short(), offence = offence.name(), points, "offence noted");
@@ -75,7 +70,7 @@ impl PeerManager {
         }
         let held = self.sessions.iter().map(|(number, session)| SessionQueue {
             session: *number,
-            is_validator: session.up().is_some_and(|up| is_validator(self.validators.as_ref(), &up.info)),
+            is_validator: session.up().is_some_and(|up| self.validators.is_validator(up.info.validator.as_ref())),
             waiting: session.outbound.queued_bytes(),
             leaving: session.outbound.leaving_bytes(),
         });
@@ -93,45 +88,19 @@ impl PeerManager {
         }
     }
 
-    /// The voting power that would stay connected without this peer, ourselves included, against the quorum. A fault is often counted
-    /// when its session is over already: a validator is one also then, since a ban would keep it from coming back.
-    fn connectivity_without(&self, peer: &PublicKey) -> Connectivity {
-        let remembered = || self.proved.iter().find(|(_, node)| *node == peer).map(|(validator, _)| *validator);
-        let Some(offender) = self.up_as(peer).or_else(remembered) else { return Connectivity::IRRELEVANT };
-        let Some(ValidatorsChanged { validators, quorum }) = &self.validators else {
-            return Connectivity { left: 0, floor: u64::MAX };
-        };
-        if validators.get(&offender).is_none() {
-            return Connectivity::IRRELEVANT;
-        }
-        let own = self.config.local.consensus_key.as_ref().map(|key| key.public());
-        let others = self.up.keys().filter(|key| *key != peer).filter_map(|key| self.up_as(key));
-        // A validator with two nodes votes once.
-        let left: BTreeSet<_> = others.chain(own).collect();
-        let left = left.iter().filter_map(|key| validators.get(key)).map(|v| v.power).sum();
-        Connectivity { left, floor: *quorum }
-    }
-
-    /// The consensus key that this peer proved, while it is up.
-    fn up_as(&self, peer: &PublicKey) -> Option<PublicKey> {
-        self.up.get(peer).and_then(|number| self.sessions.get(number))?.up()?.info.validator
+    /// All peers that are up, with the consensus keys that they proved.
+    fn proved_keys(&self) -> impl Iterator<Item = (PublicKey, Option<PublicKey>)> {
+        self.up.iter().map(|(key, number)| {
+            let up = self.sessions.get(number).and_then(PeerSession::up);
+            (*key, up.and_then(|up| up.info.validator))
+        })
     }
 
     /// A ban for faults gives way when others have gone since and quorum needs the validator that now comes back.
     pub(super) fn spare_if_needed(&mut self, now: Instant, peer: &PublicKey) {
-        let is_needed = self.validators.is_some() && !self.connectivity_without(peer).allows_ban();
-        if is_needed && self.misbehaviour.spare(now, peer) {
+        if self.validators.is_needed(peer, self.proved_keys()) && self.misbehaviour.spare(now, peer) {
             tracing::info!(peer = %peer.short(), "ban gives way: without the peer there is no quorum");
             self.book.release(now, peer);
-        }
-    }
-
-    /// Remembers which node a validator is, beyond its session.
-    pub(super) fn remember_proof(&mut self, info: &HandshakeInfo) {
-        if let Some(validator) = info.validator.filter(|_| is_validator(self.validators.as_ref(), info))
-            && (self.proved.len() < PROVED_MAX || self.proved.contains_key(&validator))
-        {
-            self.proved.insert(validator, info.key);
         }
     }
 }
@@ -142,7 +111,7 @@ impl Handler<SendTo> for PeerManager {
     fn handle(&mut self, send: SendTo, _ctx: &mut Context<Self>) {
         let Some(session) = self.up.get(&send.to).and_then(|number| self.sessions.get(number)) else { return };
         if let Some(encoded) = encode(&send.message) {
-            push(session, self.clock.now(), &send.message, encoded);
+            push(session, self.clock.now(), &send.message, encoded, send.height);
             self.keep_queue_budget();
         }
     }
@@ -152,7 +121,7 @@ impl Handler<Broadcast> for PeerManager {
     type Result = ();
 
     fn handle(&mut self, broadcast: Broadcast, _ctx: &mut Context<Self>) {
-        let Broadcast { message, audience, except } = broadcast;
+        let Broadcast { message, audience, except, height } = broadcast;
         let Some(encoded) = encode(&message) else { return };
         let now = self.clock.now();
         for (key, number) in &self.up {
@@ -162,7 +131,7 @@ impl Handler<Broadcast> for PeerManager {
                 Audience::Validators => session.up().is_some_and(|up| up.info.validator.is_some()),
             };
             if hears {
-                push(session, now, &message, encoded.clone());
+                push(session, now, &message, encoded.clone(), height);
             }
         }
         self.keep_queue_budget();
@@ -200,12 +169,11 @@ impl Handler<ValidatorsChanged> for PeerManager {
     type Result = ();
 
     fn handle(&mut self, changed: ValidatorsChanged, _ctx: &mut Context<Self>) {
-        self.proved.retain(|validator, _| changed.validators.get(validator).is_some());
-        self.validators = Some(changed);
-        let up = self.up.values().filter_map(|number| self.sessions.get(number)?.up());
-        for info in up.map(|up| up.info.clone()).collect::<Vec<_>>() {
-            self.book.on_role(&info.key, is_validator(self.validators.as_ref(), &info));
-            self.remember_proof(&info);
+        let ValidatorsChanged { validators, quorum } = changed;
+        self.validators.on_validators(validators, quorum);
+        for (node, proved) in self.proved_keys().collect::<Vec<_>>() {
+            self.book.on_role(&node, self.validators.is_validator(proved.as_ref()));
+            self.validators.on_proof(node, proved);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The life of sessions: opened, accepted or refused, ended.
 
-use super::connect::{HandshakeSlot, Permit};
-use super::{PeerManager, TWINS_MAX};
-use crate::messages::{Disconnect, PeerDown, PeerUp, ValidatorsChanged};
+use super::PeerManager;
+use super::handshakes::{ConnectionOrigin, HandshakeSlot, Permit};
+use crate::messages::{Disconnect, PeerDown, PeerUp};
 use crate::peer::{
     ClosePeer, ConnectionEstablished, OutboundQueue, PeerActor, PeerAdmission, PeerEnded, PeerParts, PostMortem,
     SharedStats, Supervisor,
@@ -17,9 +17,13 @@ use std::sync::Arc;
 use timed_peer::book::Departure;
 use timed_peer::handshake::FEELER;
 use timed_peer::{
-    CompletedHandshake, Dial, Direction, EndReason, HandshakeInfo, Offence, SessionDecision, SessionEnd, Side, Twin,
+    CompletedHandshake, ConnectionStage, Dial, Direction, EndClass, EndReason, EndedConnection, HandshakeInfo,
+    SessionDecision, SessionEnd, Twin,
 };
 use timed_primitives::{Instant, PublicKey};
+
+/// Keys remembered that two live nodes use; the oldest report is forgotten at the bound.
+const TWINS_MAX: usize = 16;
 
 /// A connection and its actor.
 pub(super) struct PeerSession {
@@ -36,14 +40,6 @@ pub(super) struct PeerSession {
     slot: Option<HandshakeSlot>,
 }
 
-/// How a connection began.
-pub(super) enum ConnectionOrigin {
-    /// They dialled; the permit counts against the handshakes under way.
-    Accepted(Permit),
-    /// We dialled.
-    Dialled(Dial),
-}
-
 /// Where a session stands.
 pub(super) enum SessionState {
     /// Its handshake is not complete.
@@ -58,6 +54,16 @@ pub(super) struct UpState {
     pub(super) info: HandshakeInfo,
     pub(super) generation: u64,
     pub(super) since: Instant,
+}
+
+impl SessionState {
+    const fn stage(&self) -> ConnectionStage {
+        match self {
+            Self::Handshaking => ConnectionStage::Handshaking,
+            Self::Refused => ConnectionStage::Refused,
+            Self::Up(_) => ConnectionStage::Up,
+        }
+    }
 }
 
 impl PeerSession {
@@ -163,7 +169,7 @@ impl PeerManager {
             session.state = SessionState::Refused;
             return PeerAdmission::Refused(EndReason::Tested);
         }
-        let is_validator = is_validator(self.validators.as_ref(), &info);
+        let is_validator = self.validators.is_validator(info.validator.as_ref());
         if let Some(dial) = &session.dialled {
             let found_at = session.observed.to_string();
             self.addresses.on_reached(self.clock.unix(), &info.key, &[&dial.address, &found_at], is_validator);
@@ -182,7 +188,7 @@ impl PeerManager {
             address: info.address(session.observed.ip()),
             observed: Some(session.observed.ip()),
         };
-        self.remember_proof(&info);
+        self.validators.on_proof(info.key, info.validator);
         self.spare_if_needed(now, &info.key);
         let (generation, twin) = match self.book.on_up(now, arrival, &mut self.rng) {
             SessionDecision::Refuse { reason } => {
@@ -264,29 +270,23 @@ impl PeerManager {
             // The book knows of its refusal; nobody else knew of the session.
             (SessionState::Handshaking, None) | (SessionState::Refused, _) => {}
         }
-        // A test of an address, by either side, was no session.
-        let is_feeler = session.dialled.as_ref().is_some_and(|dial| dial.is_feeler);
-        // Who is a peer by another connection is not unknown.
-        let is_unknown = session.dialled.is_none()
-            && !self.up.contains_key(&key)
-            && match session.state {
-                SessionState::Handshaking => true,
-                SessionState::Refused => end.reason == EndReason::TooManyPeers,
-                SessionState::Up(_) => false,
-            };
-        let is_test = is_feeler || end.reason == EndReason::Tested;
-        let is_news = match (is_unknown, is_test) {
-            (true, _) => self.ended.add_unknown(now, post_mortem),
-            (false, true) => true,
-            (false, false) => {
+        let ended = EndedConnection {
+            stage: session.state.stage(),
+            is_dialled: session.dialled.is_some(),
+            is_feeler: session.dialled.as_ref().is_some_and(|dial| dial.is_feeler),
+            is_peer: self.up.contains_key(&key),
+            end,
+        };
+        let is_news = match ended.class() {
+            EndClass::UnknownPeer => self.ended.add_unknown(now, post_mortem),
+            EndClass::Test => true,
+            EndClass::Session => {
                 self.ended.add(post_mortem);
                 true
             }
         };
-        match (end.reason, end.by) {
-            (EndReason::OversizedFrame, Side::Us) => self.on_offence(key, Offence::OversizedFrame),
-            (EndReason::Undecodable, Side::Us) => self.on_offence(key, Offence::UndecodableBody),
-            _ => {}
+        if let Some(offence) = ended.offence() {
+            self.on_offence(key, offence);
         }
         // Of unknown peers that come and go there is nothing new to show.
         if is_news {
@@ -315,12 +315,6 @@ pub(super) fn peer_up(info: &HandshakeInfo, observed: SocketAddr) -> PeerUp {
         address.set_port(info.listen_port);
     }
     PeerUp { peer: info.key, validator: info.validator, height: info.height, instance: info.instance, address }
-}
-
-/// Anybody can make a consensus key: it counts while it decides. Before the first set is known, every proved key counts.
-pub(super) fn is_validator(validators: Option<&ValidatorsChanged>, info: &HandshakeInfo) -> bool {
-    let decides = |key: &PublicKey| validators.is_none_or(|known| known.validators.get(key).is_some());
-    info.validator.as_ref().is_some_and(decides)
 }
 
 fn log_end(post_mortem: &PostMortem, departure: Departure) {

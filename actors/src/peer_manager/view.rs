@@ -4,7 +4,8 @@ use super::{HandshakeCounts, PeerManager, PeerTotals};
 use crate::peer::{PeerSnapshot, PostMortem};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use timed_peer::{Ban, Direction, EndReason, Twin};
+use std::time::Duration;
+use timed_peer::{Ban, Direction, EndReason, Heartbeat, Rtt, Twin};
 use timed_primitives::{Instant, PublicKey, UnixTime};
 
 /// Every peer, dial target, ban and recent end.
@@ -94,7 +95,12 @@ impl PeerManager {
         let session = self.sessions.get(&number)?;
         let up = session.up()?;
         let stats = session.stats.lock();
+        // There is none yet while the actor hears that its peer is up.
+        let heartbeat = stats.heartbeat.as_ref();
+        let rtt = heartbeat.map(Heartbeat::rtt);
         let deadline = timed_peer::heartbeat::deadline(up.info.interval);
+        // The present silence counts as soon as it is the longest.
+        let silence = heartbeat.map_or(Duration::ZERO, |h| h.longest_silence().max(now.since(h.last_life())));
         let address = up.info.address(session.observed.ip()).unwrap_or_else(|| session.observed.to_string());
         Some(PeerSnapshot {
             key: session.key,
@@ -102,21 +108,20 @@ impl PeerManager {
             address,
             observed: session.observed,
             direction: session.direction,
-            ping_time: stats.rtt.last(),
-            min_ping: stats.rtt.min(),
-            srtt: stats.rtt.srtt(),
-            rttvar: stats.rtt.rttvar(),
-            // The present silence counts as soon as it is the longest; a pause of ours may pass for one until the next pong.
-            longest_silence: stats.longest_silence.max(now.since(stats.last_life)).min(deadline),
+            ping_time: rtt.and_then(Rtt::last),
+            min_ping: rtt.and_then(Rtt::min),
+            srtt: rtt.and_then(Rtt::srtt),
+            rttvar: rtt.and_then(Rtt::rttvar),
+            longest_silence: silence.min(deadline),
             deadline,
-            ping_wait: stats.ping_sent.map(|sent| now.since(sent)),
+            ping_wait: heartbeat.and_then(Heartbeat::unanswered_since).map(|sent| now.since(sent)),
             last_sent: stats.last_sent,
             penalty: self.misbehaviour.points(now, &session.key),
             received: stats.tally.received.clone(),
             sent: stats.tally.sent.clone(),
             dropped: stats.tally.dropped,
             connected_since: up.since,
-            last_received: stats.last_life,
+            last_received: stats.last_received,
             useful_at: self.book.session(&session.key).and_then(|session| session.useful_at),
             agent: up.info.agent.clone(),
             height: stats.height,

@@ -21,6 +21,7 @@ fn defect_read_line_in_select_a_frame_that_comes_byte_by_byte_is_read_whole() {
                 message: ConsensusMessage::Vote(sample::opaque(2)).into(),
                 audience: Audience::All,
                 except: None,
+                height: None,
             });
             pass(Duration::from_millis(50)).await;
         }
@@ -93,7 +94,12 @@ fn defect_bulk_and_ping_share_a_writer_a_pong_passes_megabytes_of_bulk() {
         for n in 0..15 {
             let block = sample::opaque(1_000_000);
             let message = BlockSyncMessage::Decided { request: 1, height: n, certificate: sample::opaque(1), block };
-            scene.node.manager.do_send(Broadcast { message: message.into(), audience: Audience::All, except: None });
+            scene.node.manager.do_send(Broadcast {
+                message: message.into(),
+                audience: Audience::All,
+                except: None,
+                height: None,
+            });
         }
         pass(SECOND).await;
         raw.send(ControlMessage::Ping { nonce: 5 }).await;

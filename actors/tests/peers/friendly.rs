@@ -33,12 +33,12 @@ async fn send_all_kinds(from: &Node, to_id: u64, to: &mut Node) -> BTreeSet<Kind
     // What comes back for block sync must have been asked for.
     let ask = BlockSyncMessage::GetBlocks { request: 9, from: 1, count: 64 };
     let from_id = if to_id == 1 { 2 } else { 1 };
-    to.manager.do_send(SendTo { to: key(from_id), message: ask.into() });
+    to.manager.do_send(SendTo { to: key(from_id), message: ask.into(), height: None });
     let large = Message::from(ConsensusMessage::Block(sample::opaque(1_500_000)));
     let is_routed = |m: &Message| !matches!(m, Message::Control(_));
     let all: Vec<_> = Kind::ALL.into_iter().filter_map(sample::message).filter(is_routed).chain([large]).collect();
     for message in &all {
-        from.manager.do_send(SendTo { to: key(to_id), message: message.clone() });
+        from.manager.do_send(SendTo { to: key(to_id), message: message.clone(), height: None });
     }
     pass(SECOND).await;
     let mut arrived: Vec<Message> = Vec::new();
@@ -143,7 +143,7 @@ fn a_broadcast_reaches_its_audience_once() {
         pass(SECOND).await;
         let vote = Message::from(ConsensusMessage::Vote(sample::opaque(143)));
         for (audience, except) in [(Audience::All, None), (Audience::Validators, None), (Audience::All, Some(key(2)))] {
-            one.manager.do_send(Broadcast { message: vote.clone(), audience, except });
+            one.manager.do_send(Broadcast { message: vote.clone(), audience, except, height: None });
         }
         pass(SECOND).await;
         let (to_two, to_three) = (drain(&mut two.outlets.consensus), drain(&mut three.outlets.consensus));
@@ -471,7 +471,7 @@ fn real_sockets_carry_it_all() {
         let mut two = start(2, config, transport, None, 2);
         two.views.wait_for(|v| v.peers.len() == 1).await.unwrap();
         let block = Message::from(ConsensusMessage::Block(sample::opaque(2_000_000)));
-        one.manager.do_send(Broadcast { message: block.clone(), audience: Audience::All, except: None });
+        one.manager.do_send(Broadcast { message: block.clone(), audience: Audience::All, except: None, height: None });
         let arrived = tokio::time::timeout(20 * SECOND, two.outlets.consensus.recv()).await.unwrap().unwrap();
         assert_eq!(Message::Consensus(arrived.message), block);
         one.manager.send(StopPeers).await.unwrap();

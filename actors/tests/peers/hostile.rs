@@ -272,7 +272,12 @@ fn a_peer_that_does_not_read_costs_at_most_its_byte_bound() {
         };
         let mut received = 0;
         for n in 0..60 {
-            scene.node.manager.do_send(Broadcast { message: block(n), audience: Audience::All, except: None });
+            scene.node.manager.do_send(Broadcast {
+                message: block(n),
+                audience: Audience::All,
+                except: None,
+                height: None,
+            });
             pass(Duration::from_millis(100)).await;
             // It goes on sending, so it is not silent.
             deaf.send(ControlMessage::Pong { nonce: 1, time_ms: 0 }).await;
@@ -304,7 +309,7 @@ fn peers_that_do_not_read_cost_at_most_the_bound_for_all_of_them() {
         for id in 3..7 {
             deaf.push(Raw::established(&scene.network, id, 1, u128::from(id)).await);
         }
-        let broadcast = |message: Message| Broadcast { message, audience: Audience::All, except: None };
+        let broadcast = |message: Message| Broadcast { message, audience: Audience::All, except: None, height: None };
         let queued = |scene: &Scene, id: u64| {
             let view = scene.node.view();
             let peer = view.peers.iter().find(|p| p.key == key(id)).map(|p| (p.queued_bytes, p.dropped_outbound));
@@ -366,6 +371,7 @@ fn floods_of_votes_transactions_and_unasked_blocks_are_dropped_and_counted() {
             message: ConsensusMessage::Vote(sample::opaque(1)).into(),
             audience: Audience::All,
             except: None,
+            height: None,
         });
         pass(SECOND).await;
         let arrived = drain(&mut scene.node.outlets.consensus);

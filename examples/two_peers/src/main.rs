@@ -73,7 +73,7 @@ impl Node {
     }
 
     fn send(&self, to: PublicKey, note: &Note) {
-        self.manager.do_send(SendTo { to, message: ApplicationMessage(encode(note).into()).into() });
+        self.manager.do_send(SendTo { to, message: ApplicationMessage(encode(note).into()).into(), height: None });
     }
 
     /// The next note, and who sent it, as the TLS handshake proved.

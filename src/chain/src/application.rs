@@ -1,130 +1,17 @@
 //! What an application is: a state, transactions that change it, and how they are checked. Everything else is the chain's.
 
+use crate::application_error::{ApplyError, CheckError, QueryError};
 use crate::error::ReadError;
+use crate::genesis::ChainGenesis;
+use crate::refusal::Refusal;
+use crate::resource::Resource;
 use crate::state_view::{Layer, StateView};
 use crate::store::{StoreBatch, Table};
-use crate::transaction::{ApplicationTransaction, Pending, Resource, TransactionFacts};
+use crate::transaction::{ApplicationTransaction, Pending, TransactionFacts};
 use borsh::{BorshDeserialize, BorshSerialize};
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
-use timed_primitives::{Amount, ChainId, DecodeError, Hash, Height, PublicKey, UnixTime, ValidatorSet};
-
-/// What all nodes of a chain agree on before its first block, as far as the chain itself must know it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChainGenesis {
-    /// Covers everything that genesis says. Peers with another one are refused, files of another one are not opened.
-    pub hash: Hash,
-    /// Every signature commits to it.
-    pub chain_id: ChainId,
-    /// Time of height 0; the first block is later.
-    pub time: UnixTime,
-    /// Largest canonical encoding of a block, with its parent's certificate. Unit: bytes. Bound: [`BLOCK_BYTES_LIMIT`].
-    pub block_bytes_max: u32,
-    /// Hash of the parameters of chain and application; every header names it.
-    pub parameters_hash: Hash,
-}
-
-/// Largest block any chain may allow; wire frames and log records are sized for it. Unit: bytes.
-pub const BLOCK_BYTES_LIMIT: u32 = 1024 * 1024;
-
-/// Why an application refuses something: its own error, whole.
-#[derive(Clone)]
-pub struct Refusal(Arc<dyn Error + Send + Sync>);
-
-impl Refusal {
-    /// Of an application's error.
-    pub fn new(reason: impl Error + Send + Sync + 'static) -> Self {
-        Self(Arc::new(reason))
-    }
-
-    /// The error as the application's own type, if it is one.
-    pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
-        self.0.downcast_ref()
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Debug for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-/// They are equal when they say the same.
-impl PartialEq for Refusal {
-    fn eq(&self, other: &Self) -> bool {
-        self.to_string() == other.to_string()
-    }
-}
-
-impl Eq for Refusal {}
-
-impl Error for Refusal {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
-    }
-}
-
-/// Why a transaction was not applied. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// It breaks a rule.
-    #[error(transparent)]
-    Refused(Refusal),
-    /// Our own state could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-}
-
-impl ApplyError {
-    /// It breaks this rule.
-    pub fn refused(reason: impl Error + Send + Sync + 'static) -> Self {
-        Self::Refused(Refusal::new(reason))
-    }
-}
-
-/// Why a transaction cannot wait for a block.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckError {
-    /// What it consumes is neither here nor made by a transaction that waits.
-    #[error("{0} does not exist or is consumed already")]
-    Missing(Resource),
-    /// Its bytes are no transaction of this application.
-    #[error(transparent)]
-    Undecodable(DecodeError),
-    /// It breaks a rule.
-    #[error(transparent)]
-    Refused(Refusal),
-    /// Our own state could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-}
-
-impl From<ApplyError> for CheckError {
-    fn from(error: ApplyError) -> Self {
-        match error {
-            ApplyError::Refused(reason) => Self::Refused(reason),
-            ApplyError::Read(error) => Self::Read(error),
-        }
-    }
-}
-
-/// A question was not answered.
-#[derive(Debug, thiserror::Error)]
-pub enum QueryError {
-    /// It is no question of this application.
-    #[error("the query is not one that this application answers")]
-    Unknown,
-    /// Our own state could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-}
+use timed_primitives::{Amount, Hash, Height, PublicKey, UnixTime, ValidatorSet};
 
 /// The block under way, as far as its transactions may depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,4 +153,9 @@ pub trait Application: Send + Sync + Sized + 'static {
     /// # Errors
     /// [`QueryError`].
     fn query(&self, view: &StateView<Self>, request: &[u8]) -> Result<Vec<u8>, QueryError>;
+}
+
+/// All tables that the store of an application's chain needs.
+pub fn tables_of<A: Application>() -> Vec<Table> {
+    A::TABLES.iter().chain(&Table::OF_CHAIN).copied().collect()
 }

@@ -3,8 +3,8 @@
 //! What needs the state (transactions, state commitment) is checked by [`crate::Chain::validate`]; whether the proposer was the
 //! leader and whether the parent's certificate is signed by a quorum is for consensus, which has the one quorum function.
 
-use crate::application::{ChainGenesis, Refusal};
-use crate::execute::TransactionFault;
+use crate::genesis::ChainGenesis;
+use crate::refusal::{Refusal, TransactionFault};
 use timed_primitives::block::BLOCK_VERSION;
 use timed_primitives::{
     Block, BlockId, ChainId, CommitCertificate, Hash, Header, Height, PublicKey, Tip, TxId, UnixTime, ValidatorSet,

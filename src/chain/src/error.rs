@@ -1,9 +1,9 @@
 //! What can go wrong around the state. Everything here but [`ValidationError::Invalid`] and the "not next" cases is ours, and fatal:
 //! the node stops with the text as its reason, since going on could contradict what is final.
 
-use crate::application::Refusal;
 use crate::block_log::LogError;
 use crate::check_block::BlockError;
+use crate::refusal::Refusal;
 use std::io;
 use std::sync::Arc;
 use timed_primitives::{BlockId, Hash, Height};

@@ -1,12 +1,14 @@
 //! Validating and making blocks: both apply transactions to the state at the tip, by the same function of the application.
 
-use crate::application::{Application, ApplyError, BlockContext, Refusal, WorkingState};
+use crate::application::{Application, BlockContext, WorkingState};
+use crate::application_error::ApplyError;
 use crate::check_block::{
     BlockError, Context, certificate_hash, check_header, check_size, check_transaction_root, no_evidence,
     size_without_payload,
 };
 use crate::error::{AssembleError, ReadError, ValidationError};
 use crate::filter::Filter;
+use crate::refusal::{Refusal, TransactionFault};
 use crate::state_view::{BlockEffects, ChainState, StateView};
 use crate::transaction::{ApplicationTransaction, PoolTransaction, TransactionFacts, join, split};
 use crate::verified::VerifiedSignatures;
@@ -33,32 +35,6 @@ pub(crate) enum Signatures<'a> {
     Check(&'a VerifiedSignatures),
     /// The block comes out of our own log: they were checked before it was written.
     Trusted,
-}
-
-/// Why a transaction cannot be in a block.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TransactionFault {
-    /// The same transaction is earlier in the block.
-    #[error("the same transaction is in the block already")]
-    Duplicate,
-    /// A signature that its key did not make over this transaction.
-    #[error("the signature of input {index} is not valid")]
-    BadSignature {
-        /// Which.
-        index: usize,
-    },
-    /// The block has no room left; for a proposer only.
-    #[error("the block has no room for {size_bytes} more bytes")]
-    NoRoom {
-        /// Its size.
-        size_bytes: usize,
-    },
-    /// Its bytes are no transaction of this application; for a proposer only.
-    #[error("it is no transaction of this application")]
-    Undecodable,
-    /// The application refuses it.
-    #[error(transparent)]
-    Refused(Refusal),
 }
 
 /// What a proposer puts into a block.

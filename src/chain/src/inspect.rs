@@ -1,7 +1,7 @@
 //! The block log read beside a node at rest, from its first record on: nothing is made, changed or cut.
 
 use crate::block_log::{BlockLog, FILE_HEADER_BYTES, LogError, LogReader, LogScan};
-use crate::reader::DecidedBlock;
+use crate::decided::DecidedBlock;
 use std::sync::Arc;
 use timed_primitives::{Disk, Hash, Height};
 

@@ -16,39 +16,46 @@
 //! Start reading in [`Application`], then [`Chain`] (the one writer) and [`ChainReader`]; [`BlockError`] holds the rules of blocks.
 
 mod application;
+mod application_error;
 mod block_log;
 mod chain;
 mod check_block;
+mod decided;
 mod error;
 mod execute;
 mod filter;
 mod flush;
+mod genesis;
 mod inspect;
 mod open;
 mod reader;
+mod refusal;
+mod resource;
 mod state_view;
 mod store;
 mod transaction;
 mod verified;
 mod writer;
 
-pub use application::{
-    Application, ApplyError, BLOCK_BYTES_LIMIT, BlockContext, ChainGenesis, CheckError, QueryError, Refusal,
-    WorkingState,
-};
+pub use application::{Application, BlockContext, WorkingState, tables_of};
+pub use application_error::{ApplyError, CheckError, QueryError};
 pub use block_log::{Damage, DecidedBytes, FILE as BLOCK_LOG_FILE, LogError};
 pub use chain::{Chain, CommittedBlock};
 pub use check_block::BlockError;
+pub use decided::DecidedBlock;
 pub use error::{AssembleError, ChainOpenError, CommitError, ReadError, StoreError, ValidationError};
-pub use execute::{Assembled, Draft, TransactionFault};
+pub use execute::{Assembled, Draft};
 pub use filter::Filter;
 pub use flush::FlushJob;
+pub use genesis::{BLOCK_BYTES_LIMIT, ChainGenesis};
 pub use inspect::LogWalk;
-pub use reader::{ChainReader, ChainStats, DecidedBlock, History};
+pub use reader::{ChainReader, ChainStats, History};
+pub use refusal::{Refusal, TransactionFault};
+pub use resource::Resource;
 pub use state_view::{Layer, Location, OVERLAY_BLOCKS_MAX, OVERLAY_CHANGES_MAX, StateView};
-pub use store::{KeyValue, Store, StoreBatch, StoreView, Table, tables_of};
+pub use store::{KeyValue, Store, StoreBatch, StoreView, Table};
 pub use transaction::{
-    ApplicationTransaction, Checked, Pending, PoolTransaction, Resource, TransactionFacts, TransactionRules, payload,
+    ApplicationTransaction, Checked, Pending, PoolTransaction, TransactionFacts, TransactionRules, payload,
     payload_format, transactions,
 };
 pub use verified::{VERIFIED_MAX, VerifiedSignatures};

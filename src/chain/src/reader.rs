@@ -1,12 +1,16 @@
 //! Reading a chain beside its writer, without ever waiting for it.
 
-use crate::application::{Application, ChainGenesis, CheckError, QueryError};
+use crate::application::Application;
+use crate::application_error::{CheckError, QueryError};
 use crate::block_log::{DecidedBytes, LogError};
+use crate::decided::DecidedBlock;
 use crate::error::ReadError;
+use crate::genesis::ChainGenesis;
+use crate::resource::Resource;
 use crate::state_view::StateView;
 use crate::transaction::{
-    ApplicationTransaction as _, Checked, Pending, PoolTransaction, Resource, TransactionFacts, TransactionRules,
-    facts_of, payload_format,
+    ApplicationTransaction as _, Checked, Pending, PoolTransaction, TransactionFacts, TransactionRules, facts_of,
+    payload_format,
 };
 use bytes::Bytes;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -30,15 +34,6 @@ impl<A: Application> Published<A> {
     fn current(&self) -> Arc<StateView<A>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
-
-/// A final block and why it is final.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DecidedBlock {
-    /// The block.
-    pub block: Arc<Block>,
-    /// Its certificate.
-    pub certificate: Arc<CommitCertificate>,
 }
 
 /// How much there is, and where.

@@ -2,9 +2,9 @@
 
 use crate::application::Application;
 use crate::block_log::{DecidedBytes, LogReader};
+use crate::decided::DecidedBlock;
 use crate::error::{ReadError, StoreError};
 use crate::filter::Filter;
-use crate::reader::DecidedBlock;
 use crate::store::{KeyValue, StoreBatch, StoreView, Table};
 use crate::transaction::TransactionFacts;
 use borsh::{BorshDeserialize, BorshSerialize};

@@ -27,11 +27,6 @@ impl Table {
     }
 }
 
-/// All tables that the store of an application's chain needs.
-pub fn tables_of<A: crate::Application>() -> Vec<Table> {
-    A::TABLES.iter().chain(&Table::OF_CHAIN).copied().collect()
-}
-
 /// Changes that are written together or not at all. The last change of a key counts, so the order of writing is that of the calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreBatch {

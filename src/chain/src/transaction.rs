@@ -1,7 +1,8 @@
 //! Transactions as everything but their application sees them: bytes, names, what they consume and produce.
 
-use crate::application::CheckError;
+use crate::application_error::CheckError;
 use crate::error::ReadError;
+use crate::resource::Resource;
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
 use std::fmt;
@@ -10,29 +11,6 @@ use std::ops::Range;
 use timed_primitives::{
     Amount, BlockPayload, DecodeError, Domain, Hash, PayloadFormat, SignedItem, TxFullId, TxId, decode, encode, merkle,
 };
-
-/// Something that exists once and can be consumed once, by name: an output, the next number of an account. Two transactions that consume
-/// the same one cannot both be decided. Names must not let transactions form circles, in which each waits for what another produces: one that is
-/// the hash of who produces it, or a number that grows, cannot.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
-pub struct Resource {
-    /// What it comes from: the transaction that made it, an account.
-    pub origin: Hash,
-    /// Which of those that come from there.
-    pub index: u32,
-}
-
-impl fmt::Display for Resource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.origin, self.index)
-    }
-}
-
-impl fmt::Debug for Resource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.origin.short(), self.index)
-    }
-}
 
 /// What the chain must know of a transaction of an application. Its canonical bytes are its borsh encoding: no maps, nothing skipped.
 pub trait ApplicationTransaction:

@@ -6,8 +6,9 @@ use crate::error::{LedgerOpenError, SupplyError};
 use crate::genesis::{Genesis, GenesisError};
 use crate::queries::{LedgerQueries as _, LedgerQuery};
 use crate::recent::Recent;
-use crate::state::{OutputEntry, Totals, output_key, owner, owner_key};
+use crate::state::{OutputEntry, Supply, output_key, owner, owner_key};
 use crate::tables::{OUTPUTS, OUTPUTS_BY_KEY};
+use crate::totals::Totals;
 use crate::transaction::{OutPoint, Transaction, TxOutput};
 use std::sync::Arc;
 use timed_chain::{
@@ -109,7 +110,7 @@ impl Application for PaymentApplication {
         work.changes.finish();
         let before = work.state.supply();
         let after = work.state.after(work.block.height, &work.changes);
-        let impossible = |supply: crate::Supply| {
+        let impossible = |supply: Supply| {
             Refusal::new(SupplyError { unspent: supply.unspent, fees: supply.fees, supply: self.supply })
         };
         let after = after.ok_or_else(|| impossible(before))?;
@@ -135,7 +136,7 @@ impl Application for PaymentApplication {
     }
 
     fn on_stored(&self, layers: &[Arc<Layer<Self>>]) {
-        self.recent.absorb(layers);
+        self.recent.absorb(layers.iter().map(|layer| (layer.height(), layer.changes())));
     }
 
     fn check(

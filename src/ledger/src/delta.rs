@@ -1,13 +1,12 @@
 //! What a block changes, built transaction by transaction on top of what was before it.
 
-use crate::application::PaymentApplication;
 use crate::check::{TransactionError, check_form, check_spend};
 use crate::parameters::Parameters;
-use crate::queries::LedgerQueries as _;
+use crate::queries::LedgerQueries;
 use crate::state::{OutputEntry, owner};
 use crate::transaction::{KeyHash, OutPoint, Transaction, TxOutput};
 use std::collections::BTreeMap;
-use timed_chain::{ApplyError, Filter, StateView, TransactionFacts};
+use timed_chain::{ApplyError, Filter, TransactionFacts};
 use timed_primitives::{Amount, ChainId};
 
 /// The changes of one block. Outputs that are made and spent inside the block are in neither map.
@@ -51,7 +50,7 @@ impl OutputChanges {
     /// Applies one more transaction, signatures apart, or changes nothing.
     pub(crate) fn apply(
         &mut self,
-        view: &StateView<PaymentApplication>,
+        view: &impl LedgerQueries,
         (chain_id, parameters): (ChainId, &Parameters),
         transaction: &Transaction,
         facts: &TransactionFacts,
@@ -87,7 +86,7 @@ impl OutputChanges {
         self.touched = Filter::of(self.len(), ids);
     }
 
-    fn find(&self, view: &StateView<PaymentApplication>, outpoint: &OutPoint) -> Result<SpentSource, ApplyError> {
+    fn find(&self, view: &impl LedgerQueries, outpoint: &OutPoint) -> Result<SpentSource, ApplyError> {
         if let Some(output) = self.created.get(outpoint) {
             return Ok(SpentSource::InBlock(*output));
         }

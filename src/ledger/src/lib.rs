@@ -23,7 +23,9 @@ mod queries;
 mod recent;
 mod state;
 mod tables;
+mod totals;
 mod transaction;
+mod views;
 
 pub use address::{Address, AddressError};
 pub use application::{Ledger, LedgerReader, LedgerView, PaymentApplication, open};
@@ -35,8 +37,9 @@ pub use inspect::{MoneyTally, TallyError};
 pub use lthash::LtHash;
 pub use parameters::{Parameters, ParametersError, TRANSACTION_BYTES_LIMIT};
 pub use queries::{ConfirmedTransaction, LedgerQueries, LedgerQuery, LedgerTotals};
-pub use state::{OutputEntry, Supply, Totals};
+pub use state::{OutputEntry, Supply};
 pub use tables::{OUTPUTS, OUTPUTS_BY_KEY};
+pub use totals::Totals;
 pub use transaction::{
     KeyHash, Lock, OutPoint, PAYLOAD_FORMAT, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput, TxOutput,
     Witness, payment_of, transaction_root, transactions_of,

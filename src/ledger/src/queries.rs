@@ -1,15 +1,12 @@
 //! Questions about money, at one tip.
 
-use crate::application::{LedgerReader, LedgerView};
 use crate::genesis::Genesis;
-use crate::state::{OutputEntry, Supply, outpoint_of_owner_key, output_key, owner, owner_key};
-use crate::tables::{OUTPUTS, OUTPUTS_BY_KEY};
+use crate::state::{OutputEntry, Supply};
 use crate::transaction::{KeyHash, OutPoint, Transaction};
 use borsh::{BorshDeserialize, BorshSerialize};
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use timed_chain::{Location, ReadError, Table, transactions};
-use timed_primitives::{Height, TxId, decode};
+use timed_chain::ReadError;
+use timed_primitives::{Height, TxId};
 
 /// Questions in canonical bytes, for [`timed_chain::History::query`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -73,112 +70,4 @@ pub trait LedgerQueries {
 
     /// Totals.
     fn totals(&self) -> LedgerTotals;
-}
-
-impl LedgerQueries for LedgerView {
-    fn genesis(&self) -> Arc<Genesis> {
-        self.application().genesis().clone()
-    }
-
-    fn output(&self, outpoint: &OutPoint) -> Result<Option<OutputEntry>, ReadError> {
-        for layer in self.layers().rev().filter(|layer| layer.changes().touched.may_hold(&outpoint.txid)) {
-            if let Some(output) = layer.changes().created.get(outpoint) {
-                return Ok(Some(OutputEntry { output: *output, height: layer.height() }));
-            }
-            if layer.changes().spent.contains_key(outpoint) {
-                return Ok(None);
-            }
-        }
-        match self.application().recent.get(outpoint, self.stored_height()) {
-            Some(entry) => Ok(Some(entry)),
-            None => self.stored(OUTPUTS, &output_key(outpoint)),
-        }
-    }
-
-    fn outputs_of(
-        &self,
-        key: &KeyHash,
-        after: Option<&OutPoint>,
-        limit: usize,
-    ) -> Result<Vec<(OutPoint, OutputEntry)>, ReadError> {
-        let mut changes: BTreeMap<OutPoint, Option<OutputEntry>> = BTreeMap::new();
-        for layer in self.layers() {
-            let spent = layer.changes().spent.iter().filter(|(_, entry)| owner(&entry.output.lock) == *key);
-            changes.extend(spent.map(|(outpoint, _)| (*outpoint, None)));
-            let owners = &layer.changes().owners;
-            let first = owners.partition_point(|(owner, _)| owner < key);
-            for (_, outpoint) in owners.iter().skip(first).take_while(|(owner, _)| owner == key) {
-                let output = layer.changes().created.get(outpoint);
-                changes.insert(*outpoint, output.map(|o| OutputEntry { output: *o, height: layer.height() }));
-            }
-        }
-        let start = after.map(|outpoint| owner_key(key, outpoint));
-        let enough = limit.saturating_add(changes.len());
-        let mut found = BTreeMap::new();
-        for (stored_key, value) in self.scan_stored(OUTPUTS_BY_KEY, &key.0.0, start.as_deref(), enough)? {
-            let undecodable = || ReadError::Undecodable { table: OUTPUTS_BY_KEY.name() };
-            let outpoint = outpoint_of_owner_key(&stored_key).ok_or_else(undecodable)?;
-            found.insert(outpoint, decode(&value).map_err(|_| undecodable())?);
-        }
-        for (outpoint, change) in changes {
-            match change {
-                Some(entry) if after.is_none_or(|after| outpoint > *after) => drop(found.insert(outpoint, entry)),
-                _ => drop(found.remove(&outpoint)),
-            }
-        }
-        Ok(found.into_iter().take(limit).collect())
-    }
-
-    fn transaction(&self, txid: &TxId) -> Result<Option<ConfirmedTransaction>, ReadError> {
-        let Some(Location { height, index }) = self.location(txid)? else { return Ok(None) };
-        let undecodable = ReadError::Undecodable { table: Table::TRANSACTIONS.name() };
-        let Some(decided) = self.decided(height)? else { return Err(undecodable) };
-        let found = transactions::<Transaction>(&decided.block.payload)
-            .ok()
-            .and_then(|all| all.into_iter().nth(usize::try_from(index).unwrap_or(usize::MAX)));
-        match found {
-            Some(transaction) => Ok(Some(ConfirmedTransaction { transaction, height, index })),
-            None => Err(undecodable),
-        }
-    }
-
-    fn supply(&self) -> Supply {
-        self.state().supply()
-    }
-
-    fn totals(&self) -> LedgerTotals {
-        LedgerTotals { transactions: self.state().transactions, outputs: self.state().outputs }
-    }
-}
-
-/// Each at the newest tip.
-impl LedgerQueries for LedgerReader {
-    fn genesis(&self) -> Arc<Genesis> {
-        self.view().genesis()
-    }
-
-    fn output(&self, outpoint: &OutPoint) -> Result<Option<OutputEntry>, ReadError> {
-        self.view().output(outpoint)
-    }
-
-    fn outputs_of(
-        &self,
-        key: &KeyHash,
-        after: Option<&OutPoint>,
-        limit: usize,
-    ) -> Result<Vec<(OutPoint, OutputEntry)>, ReadError> {
-        self.view().outputs_of(key, after, limit)
-    }
-
-    fn transaction(&self, txid: &TxId) -> Result<Option<ConfirmedTransaction>, ReadError> {
-        self.view().transaction(txid)
-    }
-
-    fn supply(&self) -> Supply {
-        self.view().supply()
-    }
-
-    fn totals(&self) -> LedgerTotals {
-        self.view().totals()
-    }
 }

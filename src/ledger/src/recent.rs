@@ -1,12 +1,11 @@
 //! Unspent outputs that went from the overlay into the store a short time ago, kept in memory: what was just received is what is spent
 //! next, and a look into the store costs many times more.
 
-use crate::application::PaymentApplication;
+use crate::delta::OutputChanges;
 use crate::state::OutputEntry;
 use crate::transaction::OutPoint;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, PoisonError, RwLock};
-use timed_chain::Layer;
+use std::sync::{PoisonError, RwLock};
 use timed_primitives::Height;
 
 /// Most outputs remembered; above it the oldest is forgotten, and found in the store again. About 200 bytes each.
@@ -27,14 +26,14 @@ struct RecentTable {
 
 impl Recent {
     /// Takes over what these blocks did; the store holds them now. To be called before a view over that store is published.
-    pub(crate) fn absorb(&self, layers: &[Arc<Layer<PaymentApplication>>]) {
+    pub(crate) fn absorb<'a>(&self, blocks: impl Iterator<Item = (Height, &'a OutputChanges)>) {
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-        for layer in layers {
-            for outpoint in layer.changes().spent.keys() {
+        for (height, changes) in blocks {
+            for outpoint in changes.spent.keys() {
                 kept.outputs.remove(outpoint);
             }
-            for (outpoint, output) in &layer.changes().created {
-                kept.outputs.insert(*outpoint, OutputEntry { output: *output, height: layer.height() });
+            for (outpoint, output) in &changes.created {
+                kept.outputs.insert(*outpoint, OutputEntry { output: *output, height });
                 kept.order.push_back(*outpoint);
             }
         }

@@ -1,8 +1,16 @@
 //! What is reported to onlookers: the life of resources, arrivals, removals, conflicts.
 
-use crate::pool::Source;
 use timed_chain::Resource;
-use timed_primitives::{Amount, BlockId, Height, Instant, TxId};
+use timed_primitives::{Amount, BlockId, Height, Instant, PublicKey, TxId};
+
+/// Where a transaction came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// This node's operator: RPC, wallet, or the pool of the last run.
+    Local,
+    /// A peer, by its node key.
+    Peer(PublicKey),
+}
 
 /// Where a resource stands. Its consumer is the transaction that consumes it.
 ///

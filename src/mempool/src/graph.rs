@@ -3,8 +3,8 @@
 //! Invariants: at most one transaction consumes a resource; a child has a higher sequence number than its parents, so sorting by
 //! sequence puts parents first; totals of ancestors and descendants include the transaction itself and follow every change.
 
+use crate::event::Source;
 use crate::fee::FeeRate;
-use crate::pool::Source;
 use bytes::Bytes;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,8 +1,9 @@
 //! What onlookers may ask of the pool.
 
+use crate::event::Source;
 use crate::event::{Conflict, PoolEvent};
 use crate::graph::{DecisionStage, PoolEntry};
-use crate::pool::{Pool, Source};
+use crate::pool::Pool;
 use std::sync::Arc;
 use timed_chain::{PoolTransaction, Resource};
 use timed_primitives::{Amount, BlockId, Height, Instant, TxFullId, TxId};

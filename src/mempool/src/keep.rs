@@ -12,20 +12,20 @@
 //! passed over, and nothing that is read is believed, since every transaction is checked again.
 
 mod contents;
+mod record;
 mod summary;
 
+pub use record::{KeptRecord, KeptTransaction, ParseTransaction};
 pub use summary::PoolFileSummary;
 
 use crate::limits::PoolLimits;
-use crate::losses::{LOSSES_MAX, Loss, Losses};
-use borsh::BorshDeserialize;
-use bytes::Bytes;
+use crate::losses::{LOSSES_MAX, Losses};
 use contents::Contents;
+use record::{PAYLOAD_BYTES_MAX, RECORD_HEADER_BYTES, RECORD_MAGIC, record_at};
 use std::io;
 use std::sync::Arc;
-use timed_chain::PoolTransaction;
 use timed_primitives::planted::{Bug, is_planted};
-use timed_primitives::{DecodeError, Disk, DiskFile, Hash, UnixTime, decode, encode};
+use timed_primitives::{Disk, DiskFile, Hash};
 
 /// Name of the file on the disk seam.
 pub const POOL_FILE: &str = "mempool.log";
@@ -36,10 +36,6 @@ pub const POOL_FILE_DAMAGED: &str = "mempool.log.damaged";
 
 const FILE_MAGIC: &[u8; 8] = b"TIMEPOL1";
 const HEADER_BYTES: usize = 44;
-const RECORD_MAGIC: &[u8; 4] = b"POLR";
-const RECORD_HEADER_BYTES: usize = 12;
-/// Longest payload; transactions are far shorter. Unit: bytes.
-const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 /// How much is read or written at once. More than a record has. Unit: bytes.
 const CHUNK_BYTES: usize = 2 << 20;
 /// Places at which a record is looked for behind a damaged one; then the rest is given up.
@@ -48,66 +44,6 @@ const SEARCHES_MAX: usize = 10_000;
 const RECORD_OVERHEAD: usize = 256;
 /// Bytes of appended records above which the file is written anew, when they are also more than what waits.
 const REWRITE_BYTES: u64 = 8 << 20;
-
-/// A transaction that waits, as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptTransaction {
-    /// The transaction.
-    pub transaction: Arc<PoolTransaction>,
-    /// When it entered the pool.
-    pub arrived: UnixTime,
-    /// Whether it was acknowledged to a client.
-    pub is_ours: bool,
-}
-
-/// What the file says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeptRecord {
-    /// A transaction waits.
-    Waiting(KeptTransaction),
-    /// A transaction is lost.
-    Lost(Loss),
-}
-
-/// Reads a transaction of the application from its canonical bytes: [`PoolTransaction::parse`] of its type, or the chain's rules.
-pub type ParseTransaction<'a> = &'a dyn Fn(Bytes) -> Result<PoolTransaction, DecodeError>;
-
-impl KeptRecord {
-    fn payload(&self) -> Vec<u8> {
-        match self {
-            Self::Waiting(kept) => {
-                let mut payload = encode(&(0u8, kept.arrived, kept.is_ours));
-                payload.extend_from_slice(&kept.transaction.bytes);
-                payload
-            }
-            Self::Lost(loss) => encode(&(1u8, *loss)),
-        }
-    }
-
-    fn of_payload(payload: &[u8], parse: ParseTransaction<'_>) -> Option<Self> {
-        let (kind, mut rest) = payload.split_first()?;
-        match kind {
-            0 => {
-                let (arrived, is_ours) = <(UnixTime, bool)>::deserialize(&mut rest).ok()?;
-                let transaction = Arc::new(parse(Bytes::copy_from_slice(rest)).ok()?);
-                Some(Self::Waiting(KeptTransaction { transaction, arrived, is_ours }))
-            }
-            1 => decode(rest).ok().map(Self::Lost),
-            _ => None,
-        }
-    }
-
-    fn write(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
-        let payload = self.payload();
-        let length = u32::try_from(payload.len()).ok().filter(|_| payload.len() <= PAYLOAD_BYTES_MAX);
-        let length = length.ok_or_else(|| io::Error::other("a transaction is longer than a record may be"))?;
-        bytes.extend(RECORD_MAGIC);
-        bytes.extend(length.to_be_bytes());
-        bytes.extend(checksum(length, &payload).to_be_bytes());
-        bytes.extend(payload);
-        Ok(())
-    }
-}
 
 /// What is wrong with a file that was found. The node starts all the same.
 #[derive(Debug, thiserror::Error)]
@@ -318,26 +254,6 @@ fn file_header(genesis: Hash) -> Vec<u8> {
 fn genesis_of(header: &[u8]) -> Option<Hash> {
     let genesis = Hash(header.get(8..40)?.try_into().ok()?);
     (header == file_header(genesis)).then_some(genesis)
-}
-
-fn checksum(length: u32, payload: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&length.to_be_bytes());
-    hasher.update(payload);
-    hasher.finalize()
-}
-
-/// The record at the start of these bytes and its length; `None` when there is none that is whole.
-fn record_at(bytes: &[u8], parse: ParseTransaction<'_>) -> Option<(KeptRecord, usize)> {
-    let head = bytes.get(..RECORD_HEADER_BYTES).filter(|head| head.starts_with(RECORD_MAGIC))?;
-    let length = u32::from_be_bytes(head.get(4..8)?.try_into().ok()?);
-    let sum = u32::from_be_bytes(head.get(8..12)?.try_into().ok()?);
-    let size = usize::try_from(length).ok().filter(|size| *size <= PAYLOAD_BYTES_MAX)?;
-    let payload = bytes.get(RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + size)?;
-    if checksum(length, payload) != sum {
-        return None;
-    }
-    Some((KeptRecord::of_payload(payload, parse)?, RECORD_HEADER_BYTES + size))
 }
 
 /// How far a file could be read.

@@ -13,6 +13,7 @@
 //! Start reading in [`Pool`]; [`Relay`] stands beside it and never looks inside, and [`PoolFile`] keeps what waits over a restart.
 
 mod admission;
+mod check_queue;
 mod drain;
 mod event;
 mod fee;
@@ -33,8 +34,9 @@ mod tests;
 mod waiting;
 
 pub use admission::{Admission, AdmissionLimits, Budget, Load, RefusalEpisode, weight};
+pub use check_queue::{CheckQueue, PendingCheck, PendingChild, SignatureBatch, Waiter, Weights, valid_ones};
 pub use drain::{Backlog, Drain};
-pub use event::{Conflict, PoolEvent, RemovalReason, Removed, ResourceState};
+pub use event::{Conflict, PoolEvent, RemovalReason, Removed, ResourceState, Source};
 pub use fee::FeeRate;
 pub use info::{EntryInfo, PoolInfo};
 pub use keep::{
@@ -43,7 +45,7 @@ pub use keep::{
 };
 pub use limits::{PoolLimits, RelayLimits};
 pub use losses::{LOSSES_MAX, Loss, LossCounts, LossReason, Losses};
-pub use pool::{Admitted, Candidate, Pool, Source};
+pub use pool::{Admitted, Candidate, Pool};
 pub use reject::Reject;
 pub use relay::{Receipt, Relay, RelayAction, RelayStats};
 pub use suspects::Suspects;

@@ -1,6 +1,6 @@
 //! Admission: two steps, so that signatures can be verified in batches elsewhere in between.
 
-use crate::event::{Conflict, PoolEvent, RemovalReason, Removed, ResourceState};
+use crate::event::{Conflict, PoolEvent, RemovalReason, Removed, ResourceState, Source};
 use crate::fee::{FeeFloor, FeeRate};
 use crate::graph::{Graph, IncomingTransaction};
 use crate::limits::PoolLimits;
@@ -12,15 +12,6 @@ use timed_chain::{
     CheckError, Checked, PoolTransaction, ReadError, Refusal, Resource, TransactionFacts, TransactionRules,
 };
 use timed_primitives::{Amount, BlockId, Height, Instant, PublicKey, SignedItem, TxFullId, TxId};
-
-/// Where a transaction came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// This node's operator: RPC, wallet, or the pool of the last run.
-    Local,
-    /// A peer, by its node key.
-    Peer(PublicKey),
-}
 
 /// A transaction that passed [`Pool::pre_check`]; valid if all its signatures are.
 #[derive(Clone, Debug)]

@@ -11,15 +11,18 @@
 //! Nobody waits for the other side to dial, so a peer that cannot be reached, or does not know its own address, still ends up with one
 //! connection. Call [`PeerBook::refill`] and [`PeerBook::wants_dial`] after each event and at [`PeerBook::next_wake`].
 
+mod dial;
 mod discovery;
 mod eviction;
+mod feelers;
 mod pace;
 mod targets;
 
 use crate::Direction;
 use crate::end_reason::{EndReason, SessionEnd};
 use core::net::IpAddr;
-use discovery::Discovery;
+pub use dial::{Dial, STABLE_AFTER};
+use feelers::Feelers;
 use pace::Pace;
 use rand::Rng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -32,9 +35,6 @@ use uuid::Uuid;
 
 /// Sessions younger than this may be two halves of one simultaneous connect.
 pub const SIMULTANEOUS_CONNECT_WINDOW: Duration = Duration::from_secs(10);
-
-/// A session that lived this long was good: the next failure backs off from the start.
-pub const STABLE_AFTER: Duration = Duration::from_secs(60);
 
 /// Keys whose instance ids are remembered, to distinguish twins from restarts. At the bound one that is not connected gives way.
 const INSTANCE_KEYS_MAX: usize = 4096;
@@ -154,21 +154,6 @@ pub enum Departure {
     Stale,
 }
 
-/// A connection to make.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dial {
-    /// `host:port`, to be resolved now.
-    pub address: String,
-    /// The key that was found there last time, if any: a hint for logs, not a demand.
-    pub key: Option<PublicKey>,
-    /// Only to see whether the node answers there: complete the handshake with [`crate::handshake::FEELER`] and end with [`EndReason::Tested`]. Its end
-    /// is reported by [`PeerBook::on_tested`] or [`PeerBook::on_dial_failed`]; it never becomes a session.
-    pub is_feeler: bool,
-    /// Whether an operator named it. An address that peers announced is dialled only where its class says that it is: a public name may
-    /// lead into a private network.
-    pub is_configured: bool,
-}
-
 /// A live session.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -201,7 +186,7 @@ pub struct PeerBook {
     sessions: BTreeMap<PublicKey, Session>,
     targets: Targets,
     pace: Pace,
-    discovery: Discovery,
+    feelers: Feelers,
     instances: BTreeMap<PublicKey, VecDeque<Uuid>>,
     held: BTreeMap<PublicKey, Instant>,
     next_generation: u64,
@@ -215,7 +200,7 @@ impl PeerBook {
             sessions: BTreeMap::new(),
             targets: Targets::default(),
             pace: Pace::default(),
-            discovery: Discovery::default(),
+            feelers: Feelers::default(),
             instances: BTreeMap::new(),
             held: BTreeMap::new(),
             next_generation: 1,
@@ -253,16 +238,16 @@ impl PeerBook {
     pub fn wants_dial(&mut self, now: Instant, rng: &mut dyn Rng) -> Vec<Dial> {
         self.held.retain(|_, until| now < *until);
         self.targets.expire(now, self.config.votes, rng);
-        self.discovery.expire(now);
+        self.feelers.expire(now);
         let (blocked, outbound) = (self.blocked(), self.discovered_outbound());
         let room = DialBudget {
-            dials: self.config.dials_max.saturating_sub(self.discovery.dialling()),
+            dials: self.config.dials_max.saturating_sub(self.feelers.dialling()),
             discovered: self.config.outbound_max.saturating_sub(outbound),
             has_enough: self.has_enough(outbound),
         };
         let mut dials = self.targets.start_due(now, &blocked, room, &mut self.pace);
         if self.targets.dialling() < self.config.dials_max {
-            dials.extend(self.discovery.start_feeler(now, &mut self.pace));
+            dials.extend(self.feelers.start_feeler(now, &mut self.pace));
         }
         dials
     }
@@ -270,15 +255,15 @@ impl PeerBook {
     /// When to call [`PeerBook::wants_dial`] next, if nothing happens before.
     pub fn next_wake(&self) -> Option<Instant> {
         let has_room = self.discovered_outbound() < self.config.outbound_max;
-        let dials_max = self.config.dials_max.saturating_sub(self.discovery.dialling());
+        let dials_max = self.config.dials_max.saturating_sub(self.feelers.dialling());
         let due = self.targets.next_wake(&self.blocked(), dials_max, has_room);
         // A hold that ends may make a target due.
-        [due, self.discovery.next_wake(), self.held.values().min().copied()].into_iter().flatten().min()
+        [due, self.feelers.next_wake(), self.held.values().min().copied()].into_iter().flatten().min()
     }
 
     /// A dial ended without a session: not connected, not secured, or refused in the handshake.
     pub fn on_dial_failed(&mut self, now: Instant, address: &str, reason: EndReason, rng: &mut dyn Rng) {
-        self.discovery.on_ended(address);
+        self.feelers.on_ended(address);
         self.targets.on_dial_failed(now, address, reason, self.config.votes, rng);
     }
 

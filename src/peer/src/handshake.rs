@@ -11,7 +11,7 @@
 use crate::Direction;
 use crate::addresses::{AddressRecordError, check_address, join_address};
 use crate::end_reason::EndReason;
-use crate::heartbeat::{INTERVAL_MAX, INTERVAL_MIN, agree_interval};
+use crate::heartbeat::{INTERVAL_MAX, INTERVAL_MIN, INTERVAL_VALIDATORS, agree_interval};
 use core::net::IpAddr;
 use std::time::Duration;
 use timed_primitives::{ChainId, Hash, Instant, PublicKey, SecretKey, Signature, UnixTime};
@@ -76,7 +76,7 @@ impl LocalNode {
             external: None,
             height: 0,
             capabilities: 0,
-            ping_interval: Duration::from_secs(5),
+            ping_interval: INTERVAL_VALIDATORS,
         }
     }
 }

@@ -30,6 +30,11 @@ pub const INTERVAL_VALIDATORS: Duration = Duration::from_secs(5);
 /// Interval everybody else wishes for.
 pub const INTERVAL_OTHERS: Duration = Duration::from_secs(15);
 
+/// The interval a node wishes for.
+pub const fn wished_interval(is_validator: bool) -> Duration {
+    if is_validator { INTERVAL_VALIDATORS } else { INTERVAL_OTHERS }
+}
+
 /// Shortest interval a peer may wish for; less would be a flood.
 pub const INTERVAL_MIN: Duration = Duration::from_millis(500);
 
@@ -292,6 +297,11 @@ impl Heartbeat {
     /// The longest time without a life byte that the session survived, pauses of ours not counted: how near the peer came to being given up.
     pub const fn longest_silence(&self) -> Duration {
         self.longest_silence
+    }
+
+    /// When the oldest keep-alive ping left that no later pong has made up for.
+    pub const fn unanswered_since(&self) -> Option<Instant> {
+        self.unanswered_since
     }
 
     /// Whether an answer takes longer than usual: for display, it ends nothing.

@@ -1,5 +1,5 @@
 //! What it takes to keep a peer, and to let one go: handshake, heartbeat, outbound lanes, rate limits, the book of sessions, signed
-//! addresses, penalties, offsets of clocks.
+//! addresses, penalties, offsets of clocks, validators among peers.
 //!
 //! Knows: how long a peer may be silent, which of two sessions stays, when to dial again, what a session's end was called. Must not
 //! know: a runtime, a clock, a socket, a random source (all passed in), consensus, the ledger.
@@ -23,16 +23,19 @@ pub mod backoff;
 pub mod book;
 pub mod clock_offset;
 pub mod end_reason;
+mod ended_connection;
 pub mod handshake;
 pub mod heartbeat;
 pub mod heartbeat_line;
 pub mod lanes;
 pub mod link_rate;
 pub mod misbehaviour;
+mod outstanding_requests;
 pub mod queue_budget;
 pub mod rate;
 pub mod rtt;
 pub mod subnet;
+mod validator_peers;
 
 pub use addresses::{AddressBook, AddressClass, AddressRecord, AddressRecordError};
 pub use admission::{Begun, HandshakeAdmission, HandshakesUnderWay};
@@ -40,14 +43,17 @@ pub use backoff::Backoff;
 pub use book::{BookConfig, CompletedHandshake, Departure, Dial, PeerBook, Session, SessionDecision, Twin};
 pub use clock_offset::{ClockChange, ClockOffset, OwnClock, OwnClockOff, Reading, median_offset};
 pub use end_reason::{EndReason, Redial, SessionEnd, Side};
+pub use ended_connection::{ConnectionStage, EndClass, EndedConnection};
 pub use handshake::{Handshake, HandshakeAction, HandshakeError, HandshakeInfo, LocalNode, sign_claim, verify_claim};
 pub use heartbeat::{Heartbeat, HeartbeatAction, Pong, UserPingError};
 pub use heartbeat_line::HeartbeatLine;
 pub use lanes::{LaneLimits, Lanes, Overflow, QueuedFrame, chunk_bytes};
 pub use link_rate::LinkRate;
 pub use misbehaviour::{Ban, Connectivity, Misbehaviour, Offence, PenaltyVerdict};
+pub use outstanding_requests::OutstandingRequests;
 pub use rate::{RateLimit, TokenBucket};
 pub use rtt::Rtt;
+pub use validator_peers::ValidatorPeers;
 
 use std::fmt;
 

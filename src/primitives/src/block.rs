@@ -1,18 +1,13 @@
 //! Blocks: a header that commits to everything, and the body.
 
+use crate::block_id::BlockId;
 use crate::hash::{Domain, Hash};
-use crate::hash_newtype;
 use crate::keys::PublicKey;
 use crate::number::{ChainId, Height, Round};
 use crate::time::UnixTime;
 use crate::vote::CommitCertificate;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::io;
-
-hash_newtype! {
-    /// Name of a block: hash of its header.
-    BlockId
-}
 
 /// The format this software writes and accepts.
 pub const BLOCK_VERSION: u16 = 1;

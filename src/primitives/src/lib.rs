@@ -8,6 +8,7 @@
 pub mod accept_errors;
 pub mod amount;
 pub mod block;
+pub mod block_id;
 pub mod disk;
 pub mod hash;
 pub mod keys;
@@ -23,7 +24,8 @@ pub mod vote;
 
 pub use accept_errors::AcceptErrors;
 pub use amount::{Amount, AmountError};
-pub use block::{Block, BlockId, BlockPayload, Header, PayloadFormat, Tip};
+pub use block::{Block, BlockPayload, Header, PayloadFormat, Tip};
+pub use block_id::BlockId;
 pub use disk::{Disk, DiskFile, MemoryDisk, Survival, rewrite_and_sync};
 pub use hash::{Domain, Hash};
 pub use keys::{KeyError, PublicKey, SecretKey, Signature, SignedItem, verify_batch};

@@ -2,7 +2,7 @@
 //!
 //! Pre-images are a domain tag, the chain id and fixed-width fields, so that no two statements share bytes.
 
-use crate::block::BlockId;
+use crate::block_id::BlockId;
 use crate::hash::{Domain, Hash};
 use crate::keys::{PublicKey, Signature};
 use crate::number::{ChainId, Height, Round};

@@ -16,7 +16,7 @@
 //! whatever others hold open, and an address that floods displaces itself first. Clients with credentials never give way to those without,
 //! only to one another while they have no call in progress, and leave some places free, so that a health probe always finds one.
 
-use crate::server::RpcLimits;
+use crate::limits::RpcLimits;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;

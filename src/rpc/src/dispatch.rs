@@ -1,9 +1,9 @@
 //! From a checked call to the node's answer as JSON: one exhaustive match.
 
+use crate::catalogue::help_all;
 use crate::chain::{BlockInfo, TransactionInfo, TxOutInfo, UnspentInfo};
 use crate::error::RpcError;
-use crate::method::{Method, help_all};
-use crate::methods::Call;
+use crate::methods::{Call, Method};
 use crate::node::{BlockFacts, NodeApi};
 use crate::params::{Args, address};
 use crate::result::{AddressInfo, TipInfo};

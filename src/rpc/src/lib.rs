@@ -8,13 +8,12 @@
 //!             └─► /health /ready /metrics              └─► dispatch (parameters by the method table) ─► Node
 //! ```
 //!
-//! Start reading in [`node`] (what is asked), then [`method`] (the table of methods).
+//! Start reading in [`node`] (what is asked), then [`methods`] (the table of methods).
 
 pub mod auth;
 pub mod chain;
 pub mod error;
-pub mod method;
-mod methods;
+pub mod methods;
 pub mod metrics;
 pub mod node;
 pub mod result;
@@ -22,21 +21,26 @@ pub mod server;
 pub mod text;
 pub mod trouble;
 
+mod catalogue;
 mod connections;
 mod dispatch;
+mod limits;
+mod param;
 mod params;
 mod protocol;
 mod watched;
 
 pub use auth::{Auth, Cookie, read_cookie, remove_cookie, write_cookie};
+pub use catalogue::help_all;
 pub use error::RpcError;
-pub use method::{Method, Param, ParamKind};
-pub use methods::{Call, METHODS};
+pub use limits::RpcLimits;
+pub use methods::{Call, METHODS, Method};
 pub use node::{
     BlockAt, BlockFacts, ChainApi, ChainPosition, ConsensusApi, NodeApi, PeersApi, PoolApi, TransactionRecord,
     TransactionState, Unspent, WalletApi,
 };
+pub use param::{Param, ParamKind};
 pub use protocol::answer_body;
-pub use server::{RpcLimits, RpcServer};
+pub use server::RpcServer;
 pub use text::{JsonAmount, Text};
 pub use trouble::{Severity, Trouble};

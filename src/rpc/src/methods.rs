@@ -1,6 +1,7 @@
-//! Every method: its name for the code, and its row of the table.
+//! The table of methods: its name for the code, and one row that is the whole knowledge of its name, parameters and purpose. The server checks
+//! parameters by it, `help` prints it, and the client makes its own help from it. `catalogue.rs` finds the rows.
 
-use crate::method::{Method, Param, ParamKind, optional, required};
+use crate::param::{Param, ParamKind, optional, required};
 
 /// Which method, for the exhaustive `match` that answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +39,27 @@ pub enum Call {
     Uptime,
     Stop,
     Help,
+}
+
+/// One method.
+#[derive(Clone, Copy, Debug)]
+pub struct Method {
+    /// Which.
+    pub call: Call,
+    /// Its name.
+    pub name: &'static str,
+    /// Its name with hyphens, as the client also takes it.
+    pub kebab: &'static str,
+    /// Heading in `help`.
+    pub group: &'static str,
+    /// Its parameters, in order.
+    pub params: &'static [Param],
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// What comes back.
+    pub returns: &'static str,
+    /// Parameters of an example, as typed in a shell.
+    pub example: &'static str,
 }
 
 const FEE_RATE_MAX: Param =

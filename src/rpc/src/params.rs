@@ -2,8 +2,9 @@
 
 use crate::chain::transaction_from_hex;
 use crate::error::RpcError;
-use crate::method::{Method, ParamKind};
+use crate::methods::Method;
 use crate::node::BlockAt;
+use crate::param::ParamKind;
 use crate::text::JsonAmount;
 use serde_json::Value;
 use timed_ledger::{Address, Transaction};

@@ -3,11 +3,10 @@
 
 use crate::dispatch::{answer, is_wait, unknown};
 use crate::error::{ErrorObject, RpcError};
-use crate::method::Method;
-use crate::methods::Call;
+use crate::limits::RpcLimits;
+use crate::methods::{Call, Method};
 use crate::node::NodeApi;
 use crate::params::shown;
-use crate::server::RpcLimits;
 use axum::http::StatusCode;
 use futures_util::future::join_all;
 use serde::Serialize;

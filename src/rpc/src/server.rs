@@ -3,6 +3,7 @@
 use crate::auth::Auth;
 use crate::connections::{Busy, ConnectionId};
 use crate::error::RpcError;
+use crate::limits::RpcLimits;
 use crate::metrics::CONTENT_TYPE;
 use crate::node::NodeApi;
 use crate::protocol::{Calls, HttpReply, fault};
@@ -26,64 +27,6 @@ use timed_primitives::{AcceptErrors, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
-
-/// What requests may cost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RpcLimits {
-    /// Most calls in progress, beside waits and submissions; more are answered "busy". Calls of a batch count one by one.
-    pub calls_max: usize,
-    /// Most calls of `waitfornewblock` in progress; more are answered "busy".
-    pub waits_max: usize,
-    /// Most calls of `sendrawtransaction` in progress; more are answered "busy". Apart from the others, so that senders of payments leave the
-    /// operator's calls their places; and more, since one holds its transaction (64 KiB) and waits for a signature to be checked.
-    pub submissions_max: usize,
-    /// Longest time for one call; then the client gets an error, and the call is given up.
-    pub call_time: Duration,
-    /// Largest body. Unit: bytes. A block of 1 MiB in hex fits.
-    pub body_bytes_max: usize,
-    /// Most calls in one batch.
-    pub batch_max: usize,
-    /// From this size on, the rest of a batch is refused. Unit: bytes.
-    pub answer_bytes_max: usize,
-    /// Most connections; at the bound, one without credentials gives way to the newest.
-    pub connections_max: usize,
-    /// Places of these that clients with credentials leave free, for health probes. At least 1, below `connections_max`.
-    pub connections_reserved: usize,
-    /// Most connections without credentials of one address other than this machine's. Behind a proxy, all clients have its address.
-    pub per_address_max: usize,
-    /// Longest time from accept, or from the first byte of a further request, to the end of the request's head.
-    pub head_time: Duration,
-    /// Longest time for the body of a request to arrive.
-    pub body_time: Duration,
-    /// Longest time between two requests. Above the 15 s for which our own client keeps a connection.
-    pub idle_time: Duration,
-    /// How long a client may leave bytes of its answer unread, plus a second for each 64 KiB that it takes meanwhile.
-    pub write_time: Duration,
-    /// Longest time for answers in progress once the server is asked to end.
-    pub shutdown_time: Duration,
-}
-
-impl Default for RpcLimits {
-    fn default() -> Self {
-        Self {
-            calls_max: 64,
-            waits_max: 16,
-            submissions_max: 1_024,
-            call_time: Duration::from_secs(15),
-            body_bytes_max: 2 << 20,
-            batch_max: 100,
-            answer_bytes_max: 32 << 20,
-            connections_max: 256,
-            connections_reserved: 32,
-            per_address_max: 64,
-            head_time: Duration::from_secs(5),
-            body_time: Duration::from_secs(10),
-            idle_time: Duration::from_secs(30),
-            write_time: Duration::from_secs(10),
-            shutdown_time: Duration::from_secs(1),
-        }
-    }
-}
 
 /// How often deadlines of connections are checked.
 const TICK: Duration = Duration::from_millis(250);

@@ -1,9 +1,9 @@
 //! The table of connections with its clock, its sockets and its answers: what happens is reported to it, and what it closes ends.
 
 use crate::connections::{Busy, CloseReason, ConnectionId, Connections};
+use crate::limits::RpcLimits;
 use crate::metric_set;
 use crate::metrics::{ConstCounter, ConstGauge, Registry, Series, counter, level, page};
-use crate::server::RpcLimits;
 use axum::body::{Body, Bytes};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};

@@ -1,6 +1,5 @@
 //! What work costs a simulated node: virtual time in proportion to its size, on a processor that the seed draws.
 
-use crate::node::Node;
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -146,28 +145,6 @@ impl WorkCost for Processors {
         let whole_ms = *owed / 1_000;
         *owed %= 1_000;
         Duration::from_millis(whole_ms) + self.take_stuck(thread(work))
-    }
-}
-
-impl Node {
-    /// The next work on one of its threads takes so much longer: that actor stands still. `None` when its work takes no time.
-    pub(crate) fn stick(&self, thread: usize, time: Duration) -> Option<()> {
-        let life = self.life()?;
-        let processors = life.processors.as_ref()?;
-        life.gate
-            .trace
-            .node(self.0.id, format_args!("has actors of thread {thread} stuck for {} ms", time.as_millis()));
-        processors.stick(thread, time);
-        self.upset();
-        Some(())
-    }
-
-    /// Undoes [`Self::stick`] where it did not begin.
-    pub(crate) fn unstick(&self) {
-        self.upset();
-        if let Some(processors) = self.life().and_then(|life| life.processors.clone()) {
-            processors.unstick();
-        }
     }
 }
 

@@ -3,7 +3,6 @@
 
 use crate::check::SharedChecker;
 use crate::gate::{NodeGate, Passage, dead};
-use crate::node::Node;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use std::io;
@@ -220,17 +219,6 @@ impl Store for GatedStore {
 
     fn snapshot(&self) -> io::Result<Arc<dyn StoreView>> {
         self.store.snapshot()
-    }
-}
-
-impl Node {
-    /// Lets every sync fail, until its disk is set anew or this life ends: it gives up at the first that it needs, and what it had written
-    /// stays readable until its machine loses power.
-    pub fn fail_syncs(&self) {
-        self.upset();
-        if let Some(life) = self.life() {
-            life.gate.fail_syncs();
-        }
     }
 }
 

@@ -4,9 +4,11 @@
 //! Each pair of nodes is played alone (`link`) under what happens to its nodes and to the path between them, drawn beforehand
 //! (`fault_schedule`). A checker that knows all of it names the true cause of every end that a heartbeat declared.
 
+mod counts;
 mod fault_schedule;
 mod link;
 
+use counts::{EndCause, HeartbeatCounts};
 use fault_schedule::{NodeFaults, cuts, doubling, partitions};
 use link::NodePair;
 use rand::rngs::StdRng;
@@ -36,81 +38,6 @@ pub struct HeartbeatConfig {
     pub length: Duration,
     /// What everything follows.
     pub seed: u64,
-}
-
-/// Why a session ended, in truth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum EndCause {
-    /// Declared silent although it was alive and could be heard: must never be.
-    False,
-    /// Declared silent; the peer had stopped or lost power.
-    PeerLost,
-    /// Declared silent; nothing got through.
-    PathCut,
-    /// Declared silent; the peer's process stood still.
-    PeerFrozen,
-    /// The other side closed, or its system no longer knew the connection.
-    ClosedByPeer,
-    /// This end stopped or lost power.
-    Stopped,
-    /// The peer dialled anew.
-    Replaced,
-    /// It lasted until the end of the run.
-    StillUp,
-}
-
-impl EndCause {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::False => "false",
-            Self::PeerLost => "silent: peer was gone",
-            Self::PathCut => "silent: path was cut",
-            Self::PeerFrozen => "silent: peer was frozen",
-            Self::ClosedByPeer => "closed by the peer",
-            Self::Stopped => "stopped",
-            Self::Replaced => "replaced",
-            Self::StillUp => "still up",
-        }
-    }
-}
-
-/// What was counted on one pair of nodes or on all.
-#[derive(Clone, Debug, Default)]
-struct HeartbeatCounts {
-    pings: u64,
-    pongs: u64,
-    matched: u64,
-    unmatched: u64,
-    dials: u64,
-    sessions: u64,
-    ends: BTreeMap<EndCause, u64>,
-    kept_dead: u64,
-    /// Sum over both ends of all sessions.
-    node_time: Duration,
-    reconnects: Vec<Duration>,
-    /// When the dialler's last session ended.
-    last_end: Instant,
-}
-
-impl HeartbeatCounts {
-    fn note(&mut self, cause: EndCause) {
-        *self.ends.entry(cause).or_default() += 1;
-    }
-
-    fn add(&mut self, other: Self) {
-        self.pings += other.pings;
-        self.pongs += other.pongs;
-        self.matched += other.matched;
-        self.unmatched += other.unmatched;
-        self.dials += other.dials;
-        self.sessions += other.sessions;
-        self.kept_dead += other.kept_dead;
-        self.node_time += other.node_time;
-        self.reconnects.extend(other.reconnects);
-        for (cause, count) in other.ends {
-            *self.ends.entry(cause).or_default() += count;
-        }
-    }
 }
 
 /// What came of it.

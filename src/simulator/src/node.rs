@@ -8,8 +8,8 @@ use crate::clock::Skew;
 use crate::disk::lose_power;
 use crate::gate::{Crash, CrashPlan, DiskPace, NodeGate};
 use crate::kept::KeptState;
-use crate::life::{Life, NodeDriver};
-use crate::world::WorldSetting;
+use crate::life::Life;
+use crate::setting::WorldSetting;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use std::cell::{Cell, RefCell};
@@ -274,13 +274,6 @@ impl Node {
 
     pub(crate) fn split_rng(&self) -> StdRng {
         StdRng::from_rng(&mut *self.0.rng.borrow_mut())
-    }
-
-    fn begin(&self, life: Rc<Life>) {
-        self.0.fatal.replace(None);
-        self.0.setting.checker.lock().quiet().on_on(self.0.id);
-        self.0.life.replace(Some(life.clone()));
-        tokio::task::spawn_local(NodeDriver::new(self.clone(), life));
     }
 
     /// From its next life on, what its crashes tear and lose follows this seed and no longer the world's: the same life can end in many ways.

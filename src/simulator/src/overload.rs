@@ -12,11 +12,12 @@
 //! on a refused one.
 
 mod report;
+mod setting;
 
 pub use report::{OverloadReport, P99_MAX};
+pub use setting::OverloadConfig;
 
 use crate::application::{SimulatedApplication as _, Workload};
-use crate::cost::Machines;
 use crate::gate::DiskPace;
 use crate::node::{Node, StartError};
 use crate::payments::SimulatedPayments;
@@ -48,45 +49,6 @@ pub const SETTLE_MAX: Duration = Duration::from_secs(60);
 const COINS: usize = 20_000;
 /// The first block must be final within this time.
 const FIRST_BLOCK_WITHIN: Duration = Duration::from_secs(60);
-
-/// What such a run is made with.
-pub struct OverloadConfig {
-    /// Equal validators.
-    pub nodes: u64,
-    /// What everything follows.
-    pub seed: u64,
-    /// How fast they are, compared with each other.
-    pub machines: Machines,
-    /// How much longer work takes than on these machines.
-    pub cost: u64,
-    /// What they carry. Unit: payments per second.
-    pub carries: u64,
-    /// So many times as much is offered.
-    pub times: u64,
-    /// For so long.
-    pub length: Duration,
-    /// Whether leaders begin with the largest blocks that genesis allows.
-    pub first_blocks_full: bool,
-    /// Sees every line of the trace.
-    pub print: Option<Print>,
-}
-
-impl OverloadConfig {
-    /// Four validators on good machines, where work takes four times as long.
-    pub fn new(seed: u64, times: u64) -> Self {
-        Self {
-            nodes: 4,
-            seed,
-            machines: Machines::Alike,
-            cost: 4,
-            carries: 850,
-            times,
-            length: Duration::from_secs(6),
-            first_blocks_full: false,
-            print: None,
-        }
-    }
-}
 
 /// Plays a run to its end.
 ///

@@ -1,7 +1,7 @@
 //! Payments as the simulator plays them: accounts that each have at most one payment on its way.
 
 use crate::application::{SimulatedApplication, Workload};
-use crate::world::EMPTY_BLOCK_INTERVAL;
+use crate::setting::EMPTY_BLOCK_INTERVAL;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;

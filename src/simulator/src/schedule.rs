@@ -1,6 +1,6 @@
 //! The fault schedule: which faults were under way when, and so under which conditions a payment was on its way.
 
-use crate::faults::FaultKind;
+use crate::fault_kind::FaultKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;

@@ -2,7 +2,7 @@
 //!
 //! Each bound is a number of the longest round trips between two nodes, for what the protocol says, and a time beside, for what it waits.
 
-use crate::faults::FaultKind;
+use crate::fault_kind::FaultKind;
 use crate::regions::Latency;
 use crate::schedule::{Condition, FaultSchedule};
 use std::collections::BTreeMap;

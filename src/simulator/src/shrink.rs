@@ -1,6 +1,6 @@
 //! A run that fails, made smaller while it fails in the same way: fewer kinds of faults, fewer nodes, fewer payments, less time.
 
-use crate::faults::FaultSet;
+use crate::fault_kind::FaultSet;
 use crate::report::Report;
 use crate::run::{RunConfig, run};
 use std::time::Duration;

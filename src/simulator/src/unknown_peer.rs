@@ -3,8 +3,7 @@
 //!
 //! It secures its connections with the real node's TLS, handshake and codec, under a node key of its own.
 
-use crate::life::PORT;
-use crate::world::WorldSetting;
+use crate::setting::{PORT, WorldSetting};
 use bytes::BytesMut;
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -9,11 +9,12 @@ use crate::gate::DiskPace;
 use crate::node::{Node, StartError};
 use crate::payments::SimulatedPayments;
 use crate::regions::Latency;
+use crate::setting::{STARTED, WorldSetting};
 use crate::trace::{Print, Trace};
 use crate::unknown_peer::UnknownPeer;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -22,9 +23,6 @@ use timed_chain::{ChainGenesis, PoolTransaction};
 use timed_primitives::{Height, SecretKey, UnixTime};
 use timed_test_support::{LinkQuality, MemoryNetwork};
 use tokio::time::Instant;
-
-/// The civil time when every world begins: long after genesis, as on a real devnet.
-pub const STARTED: UnixTime = UnixTime(1_790_000_000_000);
 
 /// Most nodes of a world.
 pub const NODES_MAX: u64 = 200;
@@ -55,9 +53,6 @@ pub struct WorldConfig {
     pub print: Option<Print>,
 }
 
-/// What a devnet of payments says.
-pub(crate) const EMPTY_BLOCK_INTERVAL: Duration = Duration::from_secs(10);
-
 impl WorldConfig {
     /// Nodes without distance on disks without delay.
     pub fn instant(voters: u64, seed: u64) -> Self {
@@ -74,30 +69,6 @@ impl WorldConfig {
             cost: 0,
             print: None,
         }
-    }
-}
-
-/// What all nodes share.
-pub(crate) struct WorldSetting {
-    pub(crate) application: Arc<dyn SimulatedApplication>,
-    pub(crate) genesis: ChainGenesis,
-    pub(crate) voters: u64,
-    pub(crate) seed: u64,
-    pub(crate) first_blocks_full: bool,
-    pub(crate) links: MemoryNetwork,
-    pub(crate) disk: DiskPace,
-    pub(crate) discovers: bool,
-    pub(crate) machines: Machines,
-    pub(crate) cost: u64,
-    pub(crate) origin: Instant,
-    pub(crate) trace: Trace,
-    pub(crate) checker: SharedChecker,
-}
-
-impl WorldSetting {
-    /// The host of a node.
-    pub(crate) fn ip(&self, id: u64) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::new(10, 0, 0, u8::try_from(id).unwrap_or(u8::MAX)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::file_disk::{FileDisk, sync_folder};
 use crate::fjall_store::{FjallStore, StoreOpenError};
-use crate::folder_watch::FolderWatch;
+use crate::folder_watch::{FolderWatch, LOCK};
 use crate::remedy::remedy;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -11,8 +11,6 @@ use std::path::{Path, PathBuf};
 use timed_chain::Table;
 use timed_primitives::Hash;
 
-/// Name of the lock file.
-pub(crate) const LOCK: &str = "lock";
 /// Name of the file that says which genesis the folder belongs to.
 const GENESIS: &str = "genesis";
 /// Name of the folder of the derived state.

@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+/// Name of the lock file.
+pub(crate) const LOCK: &str = "lock";
 /// Written and removed at each look.
 const PROBE: &str = "write-probe";
 
@@ -78,7 +80,7 @@ impl FolderWatch {
     /// # Errors
     /// [`FolderLost`] says what has become of it.
     pub fn look(&self) -> Result<(), FolderLost> {
-        let lock = self.path.join(crate::data_dir::LOCK);
+        let lock = self.path.join(LOCK);
         let (held, found) = (self.lock.metadata().map_err(|e| self.unknown(e))?, fs::metadata(&lock));
         match found {
             Ok(found) if (found.dev(), found.ino()) == (held.dev(), held.ino()) => {}

@@ -134,7 +134,7 @@ fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
 /// The table of methods is the node's own, so no node is needed to explain it.
 fn help(name: Option<&str>) -> Result<String, Failure> {
     match name {
-        None => Ok(timed_rpc::method::help_all()),
+        None => Ok(timed_rpc::help_all()),
         Some(name) => match Method::find(name) {
             Some(method) => Ok(method.help()),
             None => {

@@ -1,7 +1,7 @@
 //! `timed healthcheck`: asks a running node whether it is alive, for those who watch over it, such as a container engine.
 
-use crate::args::NodeArgs;
 use crate::node;
+use crate::node_args::NodeArgs;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use std::io::Write as _;

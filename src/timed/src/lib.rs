@@ -6,6 +6,7 @@ pub mod args;
 mod folder_guard;
 pub mod healthcheck;
 pub mod node;
+mod node_args;
 mod open_files;
 pub mod resume_signing;
 mod service;

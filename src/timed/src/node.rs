@@ -1,6 +1,6 @@
 //! `timed`: one node, from its command line to its end.
 
-use crate::args::{ConfigAction, NodeArgs};
+use crate::node_args::{ConfigAction, NodeArgs};
 use crate::service::{Identity, NodeWallet, Noticed, Service, ServiceParts};
 use crate::watchdog::Watchdog;
 use anyhow::{Context as _, bail};
@@ -25,6 +25,7 @@ use timed_consensus::journal::JOURNAL_FILES;
 use timed_ledger::{Genesis, PaymentApplication};
 use timed_node_files::{Keys, PeerFiles, read_genesis};
 use timed_peer::addresses::KeptAddress;
+use timed_peer::heartbeat::wished_interval;
 use timed_peer::{Ban, BookConfig, LocalNode};
 use timed_primitives::{Clock, Network, PublicKey, SecretKey};
 use timed_process::LogWriter;
@@ -39,10 +40,6 @@ use uuid::Uuid;
 const STOP_WITHIN: Duration = Duration::from_secs(3);
 /// Files of the data folder that must stay while the node runs: what it decided and signed.
 const KEPT_FILES: [&str; 4] = [timed_chain::BLOCK_LOG_FILE, GUARD_FILE, JOURNAL_FILES[0], JOURNAL_FILES[1]];
-/// Time between pings that a validator wishes for; two validators agree on it.
-const PING_INTERVAL_VALIDATOR: Duration = Duration::from_secs(5);
-/// Time between pings that others wish for.
-const PING_INTERVAL_OTHER: Duration = Duration::from_secs(15);
 
 /// Runs a node until it is asked to end.
 ///
@@ -203,7 +200,7 @@ impl RunningNode {
             external: config.p2p.external.clone(),
             height,
             capabilities: 0,
-            ping_interval: if votes { PING_INTERVAL_VALIDATOR } else { PING_INTERVAL_OTHER },
+            ping_interval: wished_interval(votes),
         };
         let files = PeerFiles::new(data.path());
         let (bans, earlier_ends) = (files.bans(&*clock)?, files.history()?);

@@ -65,7 +65,6 @@ pub enum EncodeError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
     kind: Kind,
-    height: Option<u64>,
     /// The whole frame, header first, also when the message is too large for one frame.
     frame: Bytes,
 }
@@ -86,7 +85,7 @@ impl Encoded {
         let length = u32::try_from(bytes).ok().filter(|_| bytes <= max);
         let length = length.ok_or(EncodeError::Oversized { kind, bytes, max })?;
         (&mut frame[..]).put_u32(length);
-        Ok(Self { kind, height: message.height(), frame: frame.into() })
+        Ok(Self { kind, frame: frame.into() })
     }
 
     /// Which message it is.
@@ -97,11 +96,6 @@ impl Encoded {
     /// The lane it waits in.
     pub const fn lane(&self) -> Lane {
         self.kind.lane()
-    }
-
-    /// The height whose decision makes it worthless; `None` for messages that keep their worth.
-    pub const fn height(&self) -> Option<u64> {
-        self.height
     }
 
     /// Size of the frame: what it costs in a queue.

@@ -1,6 +1,6 @@
 //! Who else has a consensus key.
 
-use crate::message::WireKey;
+use crate::names::WireKey;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

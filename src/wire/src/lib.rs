@@ -11,10 +11,12 @@ pub mod body;
 pub mod frame;
 mod key_report;
 pub mod message;
+mod names;
 pub mod sample;
 
 pub use frame::{EncodeError, Encoded, FrameCodec, FrameError, Incoming};
 pub use message::{
     ApplicationMessage, BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Kind, Lane, MempoolMessage, Message,
-    TRANSACTIONS_BYTES_MAX, VoteSetBits, WireHash, WireKey, WireKeyReport, WireOtherSession,
+    TRANSACTIONS_BYTES_MAX, VoteSetBits, WireKeyReport, WireOtherSession,
 };
+pub use names::{WireHash, WireKey};

@@ -4,14 +4,10 @@
 //! that the compiler then asks for. Positions of fields and numbers of kinds never change; new ones are added at the end.
 
 pub use crate::key_report::{WireKeyReport, WireOtherSession};
+use crate::names::{WireHash, WireKey};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-
-/// 32 bytes of a hash, as they travel.
-pub type WireHash = [u8; 32];
-/// 32 bytes of a public key, as they travel.
-pub type WireKey = [u8; 32];
 
 /// Bytes in their canonical encoding, written by `timed_primitives::encode`.
 pub type Opaque = Bytes;
@@ -436,35 +432,6 @@ impl Message {
             Self::Application(_) => Kind::Application,
         }
     }
-}
-
-impl Message {
-    /// The height whose decision makes the message worthless, so that a full queue may drop it first: that of votes, proposals,
-    /// certificates of rounds and blocks under decision. `None` for all else, and for bytes too short to say.
-    pub fn height(&self) -> Option<u64> {
-        match self {
-            Self::Consensus(m) => match m {
-                ConsensusMessage::Vote(bytes) => height_at(bytes, VOTE_HEIGHT_AT),
-                ConsensusMessage::Proposal(bytes)
-                | ConsensusMessage::Polka(bytes)
-                | ConsensusMessage::RoundCertificate(bytes) => height_at(bytes, 0),
-                ConsensusMessage::Block(bytes) => height_at(bytes, BLOCK_HEIGHT_AT),
-                ConsensusMessage::VoteSetBits(bits) => Some(bits.height),
-                ConsensusMessage::GetBlock { height, .. } => Some(*height),
-                ConsensusMessage::KeyReport(_) => None,
-            },
-            Self::Control(_) | Self::Mempool(_) | Self::BlockSync(_) | Self::Application(_) => None,
-        }
-    }
-}
-
-/// Where the canonical bytes of a vote have the height: behind its kind.
-const VOTE_HEIGHT_AT: usize = 1;
-/// Where the canonical bytes of a block have the height: behind version and chain id.
-const BLOCK_HEIGHT_AT: usize = 2 + 8;
-
-fn height_at(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..)?.first_chunk().map(|b| u64::from_le_bytes(*b))
 }
 
 impl From<ControlMessage> for Message {

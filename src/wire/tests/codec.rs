@@ -4,14 +4,10 @@
 
 use bytes::{BufMut, BytesMut};
 use proptest::prelude::*;
-use timed_primitives::{
-    Block, BlockId, ChainId, Hash, Header, Height, PolkaCertificate, Proposal, PublicKey, Round, Signature, UnixTime,
-    Vote, VoteKind,
-};
 use timed_wire::frame::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, FRAME_BODY_MAX, HEADER_BYTES, UNKNOWN_BYTES_MAX};
 use timed_wire::{
-    BlockSyncMessage, ConsensusMessage, EncodeError, Encoded, FrameCodec, FrameError, Incoming, Kind, Lane,
-    MempoolMessage, Message, sample,
+    BlockSyncMessage, ConsensusMessage, EncodeError, Encoded, FrameCodec, FrameError, Incoming, Kind, MempoolMessage,
+    Message, sample,
 };
 use tokio_util::codec::{Decoder, Encoder};
 
@@ -307,49 +303,6 @@ fn memory_grows_only_as_bytes_arrive() {
     let mut wire = chunk(1, Kind::Block.number(), announced, &[0; 5000]);
     decode_all(&mut codec, &mut wire).unwrap();
     assert_eq!(codec.held_bytes(), 5000);
-}
-
-#[test]
-fn heights_are_read_from_canonical_bytes() {
-    let (height, round, block) = (Height(77), Round(3), BlockId(Hash([9; 32])));
-    let (key, signature) = (PublicKey([4; 32]), Signature([5; 64]));
-    let vote = Vote { kind: VoteKind::Precommit, height, round, block: Some(block), validator: key, signature };
-    let proposal = Proposal { height, round, block, valid_round: None, proposer: key, signature };
-    let polka = PolkaCertificate { height, round, block, signatures: vec![] };
-    let round_certificate =
-        timed_primitives::RoundCertificate { height, round, is_precommit: true, signatures: vec![] };
-    let header = Header {
-        version: 1,
-        chain_id: ChainId(u64::MAX),
-        height,
-        time: UnixTime(1),
-        parent: block,
-        proposer: key,
-        first_round: round,
-        tx_root: Hash::ZERO,
-        state_commitment: Hash::ZERO,
-        validators_hash: Hash::ZERO,
-        next_validators_hash: Hash::ZERO,
-        parent_certificate_hash: Hash::ZERO,
-        evidence_root: Hash::ZERO,
-        parameters_hash: Hash::ZERO,
-    };
-    let body = Block { header, parent_certificate: None, payload: Default::default() };
-    let all = [
-        ConsensusMessage::Vote(timed_primitives::encode(&vote).into()),
-        ConsensusMessage::Proposal(timed_primitives::encode(&proposal).into()),
-        ConsensusMessage::Polka(timed_primitives::encode(&polka).into()),
-        ConsensusMessage::RoundCertificate(timed_primitives::encode(&round_certificate).into()),
-        ConsensusMessage::Block(timed_primitives::encode(&body).into()),
-        ConsensusMessage::GetBlock { height: 77, id: [0; 32] },
-    ];
-    for message in all {
-        let encoded = Encoded::new(&message.clone().into()).unwrap();
-        assert_eq!(encoded.height(), Some(77), "{message:?}");
-        assert_eq!(encoded.lane(), Lane::Consensus);
-    }
-    assert_eq!(Message::from(ConsensusMessage::Vote(sample::opaque(3))).height(), None);
-    assert_eq!(sample::message(Kind::Decided).unwrap().height(), None);
 }
 
 #[test]

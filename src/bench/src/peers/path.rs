@@ -138,7 +138,7 @@ pub(crate) async fn node(
         let asked = pinging.send(Ping { peer: Some(to) });
         async move { asked.await.ok()?.first()?.rtt }.boxed_local()
     };
-    let send = move |message| manager.do_send(SendTo { to, message });
+    let send = move |message| manager.do_send(SendTo { to, message, height: None });
     Ok(BenchNode { send: Rc::new(send), ping: Rc::new(ping), outlets, view: seen })
 }
 

@@ -9,10 +9,12 @@
 //! `config.toml` describes the node as a process of this machine. `compose.yaml` changes by the environment what is different in a
 //! container: addresses to listen on and names to dial. The data folder of a container is a volume, which the image names.
 
+mod member;
 mod text;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use member::TestnetMember;
 use rand::rand_core::UnwrapErr;
 use std::fs::{self, Permissions};
 use std::io::{ErrorKind, Write as _};
@@ -56,20 +58,6 @@ pub struct TestnetArgs {
     /// Port of the first node for clients; the next node has the next port.
     #[arg(long, default_value_t = DEVNET_RPC_PORT, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub rpc_port: u16,
-}
-
-/// One node to be.
-struct TestnetMember {
-    /// Its folder, its service, and its name in the containers' network.
-    name: String,
-    /// What it is, for people.
-    title: String,
-    p2p_port: u16,
-    rpc_port: u16,
-    node_key: SecretKey,
-    /// Only a masternode has one.
-    consensus_key: Option<SecretKey>,
-    wallet_key: SecretKey,
 }
 
 /// Writes the network and says how to start it.

@@ -1,6 +1,6 @@
 //! The texts of a test network: its files, and what is said about them.
 
-use super::TestnetMember;
+use super::member::TestnetMember;
 use std::fmt::Write as _;
 use std::path::Path;
 use timed_ledger::Genesis;

@@ -1,6 +1,6 @@
 //! What waits and what is lost, from the records of a file.
 
-use super::{KeptRecord, KeptTransaction};
+use super::record::{KeptRecord, KeptTransaction};
 use crate::losses::Losses;
 use std::collections::BTreeMap;
 use timed_chain::Resource;

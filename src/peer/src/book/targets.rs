@@ -1,7 +1,7 @@
 //! Addresses to dial, each with its own back-off.
 
+use super::dial::{DIAL_LOST, Dial, STABLE_AFTER};
 use super::pace::Pace;
-use super::{Dial, STABLE_AFTER};
 use crate::addresses::{CandidateKind, DialCandidate, check_address};
 use crate::backoff::{BACKOFF_MAX, BACKOFF_MAX_VALIDATORS, Backoff, uniform};
 use crate::end_reason::{EndReason, Redial};
@@ -24,9 +24,6 @@ const HEARSAY_FAILURES_MAX: u32 = 3;
 
 /// When an address is asked about again that has been dialled enough for now.
 const CAPPED_WAIT: Duration = Duration::from_secs(60);
-
-/// A dial about which nobody reported counts as failed: 3 s to connect and 5 s for the handshake have long passed.
-pub(super) const DIAL_LOST: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug)]
 struct DialTarget {

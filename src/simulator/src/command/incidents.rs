@@ -1,6 +1,6 @@
 //! `timed simulate --scenario`: incidents of the past, played by name.
 
-use super::SimulateArgs;
+use super::arguments::SimulateArgs;
 use crate::scenarios::{INCIDENTS, Incident, Played, SCENARIOS, Scenario, named, near, play};
 use anyhow::bail;
 use std::time::Duration;

@@ -1,12 +1,12 @@
 //! `timed simulate --overload`.
 
-use super::SimulateArgs;
+use super::arguments::SimulateArgs;
 use crate::overload::{self, OverloadConfig};
 use std::time::Duration;
 
 /// Plays it and prints the figures.
 pub(super) fn run(arguments: &SimulateArgs, times: u64) -> anyhow::Result<()> {
-    let started = super::now();
+    let started = super::machine::now();
     let figures = overload::run(OverloadConfig {
         nodes: arguments.nodes,
         machines: arguments.machines,

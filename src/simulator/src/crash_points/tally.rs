@@ -1,6 +1,7 @@
 //! What is said of all crash points together.
 
-use super::{CrashOutcome, CrashPoint, Lives, StoryTrouble};
+use super::outcome::{CrashOutcome, Lives, StoryTrouble};
+use super::point::CrashPoint;
 use crate::check::Violation;
 use std::fmt;
 use std::time::Duration;

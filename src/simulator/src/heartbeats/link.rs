@@ -1,7 +1,7 @@
 //! One pair of nodes for weeks: each connection between them with a heartbeat at both ends, and a checker that knows what really happened.
 
+use super::counts::{EndCause, HeartbeatCounts};
 use super::fault_schedule::{NodeFaults, Spans, between};
-use super::{EndCause, HeartbeatCounts};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt as _};
 use std::collections::VecDeque;

@@ -1,6 +1,6 @@
 //! What is said of a run, and what it promises.
 
-use super::OverloadConfig;
+use super::setting::OverloadConfig;
 use crate::service::percentile_ms;
 use std::collections::BTreeMap;
 use std::fmt;

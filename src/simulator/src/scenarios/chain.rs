@@ -1,6 +1,6 @@
 //! Genesis, blocks and votes.
 
-use super::{
+use super::stage::{
     ELSEWHERE, Failed, HOUR, MINUTE, SECOND, Stage, all_reach, is_meshed, mesh, nobody_is_blamed, node, node_key, pay,
     payment, peer, promise, quiet, view,
 };

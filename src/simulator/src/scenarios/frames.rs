@@ -1,6 +1,6 @@
 //! Messages and frames.
 
-use super::{
+use super::stage::{
     ELSEWHERE, Failed, MINUTE, SECOND, Stage, all_reach, is_meshed, mesh, node, node_key, pay, payment, peer, promise,
     quiet, view,
 };
@@ -274,7 +274,7 @@ pub(super) async fn frame_bomb(stage: &Stage) -> Result<(), Failed> {
     let neighbour = neighbour.knock(1).await?;
     promise(neighbour.is_none(), format_args!("another unknown peer of that host was refused: {neighbour:?}"))?;
     promise(is_meshed(&world), format_args!("a validator lost a session"))?;
-    super::nobody_is_blamed(&world)?;
+    super::stage::nobody_is_blamed(&world)?;
     stage.show(format_args!("{} headers of up to 4 GiB ended the session by their five bytes", bombs.len()));
     stage.show(format_args!(
         "two more banned the key; a validator and another unknown peer of the same host stay welcome"

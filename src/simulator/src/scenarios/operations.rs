@@ -1,6 +1,6 @@
 //! Resources and the operator's side.
 
-use super::{
+use super::stage::{
     ELSEWHERE, Failed, MINUTE, SECOND, Stage, all_reach, is_meshed, mesh, nobody_is_blamed, node, node_key, pay,
     payment, peer, promise, quiet, view,
 };
@@ -65,7 +65,7 @@ pub(super) async fn slow_disk(stage: &Stage) -> Result<(), Failed> {
     let mut slowest = Duration::ZERO;
     for number in 0..40 {
         let began = tokio::time::Instant::now();
-        let txid = node(&world, 1)?.submit(super::payment(&world, number)?).await?;
+        let txid = node(&world, 1)?.submit(super::stage::payment(&world, number)?).await?;
         for fast in 1..=3 {
             node(&world, fast)?.wait_for_payment(txid, MINUTE).await?;
         }

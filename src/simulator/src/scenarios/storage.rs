@@ -1,6 +1,8 @@
 //! Disks, restarts, coins and the mempool.
 
-use super::{Failed, MINUTE, SECOND, Stage, all_reach, mesh, nobody_is_blamed, node, pay, payment, promise, quiet};
+use super::stage::{
+    Failed, MINUTE, SECOND, Stage, all_reach, mesh, nobody_is_blamed, node, pay, payment, promise, quiet,
+};
 use crate::gate::{Crash, DiskPace};
 use crate::kept::KeptState;
 use crate::node::Node;

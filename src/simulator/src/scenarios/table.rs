@@ -1,6 +1,7 @@
 //! The table: 43 incidents of networks of this kind, and what is played for each.
 
-use super::{Failed, Stage, chain, frames, operations, storage, transport, trust};
+use super::stage::{Failed, Stage};
+use super::{chain, frames, operations, storage, transport, trust};
 use std::future::Future;
 use std::pin::Pin;
 

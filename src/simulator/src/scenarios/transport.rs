@@ -1,6 +1,6 @@
 //! Connections and their heartbeat.
 
-use super::{
+use super::stage::{
     ELSEWHERE, Failed, HOUR, MINUTE, SECOND, Stage, all_reach, ends, is_meshed, mesh, node, node_key, pay, peer,
     promise, quiet, view,
 };
@@ -96,7 +96,7 @@ pub(super) async fn not_dialable(stage: &Stage) -> Result<(), Failed> {
         for (number, id) in (1..=4).enumerate() {
             pay(&world, number, id).await?;
         }
-        super::nobody_is_blamed(&world)?;
+        super::stage::nobody_is_blamed(&world)?;
     }
     stage.show(format_args!("each of four nodes in turn could not be dialled; all were connected within {slowest:?}"));
     stage.show(format_args!("two that can never meet decided with the help of the others"));
@@ -224,7 +224,7 @@ pub(super) async fn pings_after_a_pause(stage: &Stage) -> Result<(), Failed> {
     }
     promise(most <= 1, format_args!("in the 2 s after a pause of 9 s {most} pings left for one peer"))?;
     promise(is_meshed(&world), format_args!("a pause of 9 s cost a session"))?;
-    super::nobody_is_blamed(&world)?;
+    super::stage::nobody_is_blamed(&world)?;
     stage.show(format_args!("after each of 20 pauses at most one ping left for each peer, and no session ended"));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Whom nodes blame, and what for.
 
-use super::{
+use super::stage::{
     ELSEWHERE, Failed, HOUR, MINUTE, SECOND, Stage, all_reach, is_meshed, mesh, nobody_is_blamed, node, pay, payment,
     peer, promise, quiet, view,
 };

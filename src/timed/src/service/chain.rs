@@ -1,6 +1,7 @@
 //! Questions about the chain.
 
-use super::{Service, gone, unreadable};
+use super::Service;
+use super::failures::{gone, unreadable};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;

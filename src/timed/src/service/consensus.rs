@@ -1,8 +1,9 @@
 //! Questions about consensus and its validators.
 
+use super::Service;
 use super::chain::ratio;
+use super::failures::unreadable;
 use super::pool::number;
-use super::{Service, unreadable};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use timed_consensus::{ConsensusStatus, SigningStatus, quorum};

@@ -3,21 +3,22 @@
 
 mod chain;
 mod consensus;
+mod failures;
 mod metrics;
 mod peer_calls;
 mod peers;
 mod pool;
+mod saved_peers;
 mod troubles;
 mod wallet;
 
 pub(crate) use troubles::Noticed;
 pub(crate) use wallet::NodeWallet;
 
-use peer_calls::Saved;
+use saved_peers::SavedPeers;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::Handles;
-use timed_chain::ReadError;
 use timed_ledger::{LedgerQueries as _, LedgerReader};
 use timed_node_files::PeerFiles;
 use timed_peer::Ban;
@@ -26,7 +27,7 @@ use timed_process::LogWriter;
 use timed_process::{Stop, StopCause};
 use timed_rpc::metrics::Registry;
 use timed_rpc::result::EndInfo;
-use timed_rpc::{NodeApi, RpcError, Trouble};
+use timed_rpc::{NodeApi, Trouble};
 
 /// What this node says of itself.
 #[derive(Clone, Debug)]
@@ -61,7 +62,7 @@ pub(crate) struct Service {
     /// Of earlier runs, oldest first.
     earlier_ends: Vec<EndInfo>,
     /// Locked while files about peers are written.
-    saved: Arc<tokio::sync::Mutex<Saved>>,
+    saved: Arc<tokio::sync::Mutex<SavedPeers>>,
     noticed: Noticed,
 }
 
@@ -96,17 +97,10 @@ impl Service {
     pub(crate) fn new(parts: ServiceParts) -> Self {
         let ServiceParts { handles, reader, identity, wallet, clock, stop, log, files, earlier_ends, bans, noticed } =
             parts;
-        let (started, saved) = (clock.now(), Arc::new(tokio::sync::Mutex::new(Saved::new(bans))));
+        let (started, saved) =
+            (clock.now(), Arc::new(tokio::sync::Mutex::new(SavedPeers { bans, ..SavedPeers::default() })));
         Self { handles, reader, identity, wallet, clock, started, stop, log, files, earlier_ends, saved, noticed }
     }
-}
-
-fn unreadable(error: ReadError) -> RpcError {
-    RpcError::Internal(error.to_string())
-}
-
-fn gone<E>(_error: E) -> RpcError {
-    RpcError::Warmup("the node is shutting down".into())
 }
 
 impl NodeApi for Service {

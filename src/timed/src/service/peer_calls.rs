@@ -1,11 +1,12 @@
 //! What an operator does with peers, and why sessions ended.
 
-use super::{Service, gone};
+use super::Service;
+use super::failures::gone;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::messages::{Connect, Disconnect, KnownAddresses, LiftAllBans, LiftBan, ListAddresses, Ping, SetBan};
 use timed_actors::peer::PostMortem;
-use timed_peer::{AddressClass, Ban, Direction};
+use timed_peer::{AddressClass, Direction};
 use timed_primitives::PublicKey;
 use timed_rpc::RpcError;
 use timed_rpc::result::{BanInfo, EndInfo, LastMessageInfo, PingInfo, QueueInfo};
@@ -18,20 +19,6 @@ const KEY_DIGITS_MIN: usize = 8;
 const ADDRESSES_EVERY: Duration = Duration::from_secs(120);
 /// How long the peer manager may take to list it.
 const ADDRESSES_WITHIN: Duration = Duration::from_secs(1);
-
-/// What is on disk already.
-pub(super) struct Saved {
-    bans: Vec<Ban>,
-    last_end: Option<Arc<PostMortem>>,
-    address_changes: u64,
-}
-
-impl Saved {
-    /// At start.
-    pub(super) fn new(bans: Vec<Ban>) -> Self {
-        Self { bans, last_end: None, address_changes: 0 }
-    }
-}
 
 impl Service {
     /// The node key of the peer that an operator names. A whole key names also one that is absent.

@@ -1,6 +1,7 @@
 //! Questions about the mempool.
 
-use super::{Service, gone};
+use super::Service;
+use super::failures::{gone, unreadable};
 use async_trait::async_trait;
 use std::sync::Arc;
 use timed_actors::mempool::{ListEntries, MempoolStatus, SubmitError, TestAccept};
@@ -22,7 +23,7 @@ impl PoolApi for Service {
             Ok(txid) => Ok(txid),
             // The sender's wish is fulfilled already, unless it is in a block.
             Err(SubmitError::Refused(Reject::AlreadyKnown { txid })) => {
-                if self.reader.is_confirmed(&txid).map_err(super::unreadable)? {
+                if self.reader.is_confirmed(&txid).map_err(unreadable)? {
                     Err(RpcError::AlreadyInChain(txid))
                 } else {
                     Ok(txid)

@@ -16,6 +16,7 @@ use timed_mempool::{KeptRecord, Loss, LossReason, POOL_FILE, PoolFile};
 use timed_peer::LocalNode;
 use timed_primitives::{Amount, Disk, DiskFile, Height, MemoryDisk, SecretKey, UnixTime};
 use timed_process::LogWriter;
+use timed_rpc::RpcError;
 use timed_rpc::{ChainApi as _, PeersApi as _, PoolApi as _, Severity};
 use timed_test_support::MemoryStore;
 

@@ -1,8 +1,9 @@
 //! The node's wallet: the development key's coins, and payments with them.
 
+use super::Service;
 use super::chain::spender_of;
+use super::failures::{gone, unreadable};
 use super::pool::refusal;
-use super::{Service, gone, unreadable};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

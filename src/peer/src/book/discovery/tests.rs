@@ -1,9 +1,9 @@
-use super::super::{BookConfig, CompletedHandshake, SessionDecision};
+use super::super::{BookConfig, CompletedHandshake, Dial, SessionDecision};
 use super::*;
 use crate::addresses::{AddressClass, RecordSource};
 use crate::{Direction, EndReason};
 use rand::{SeedableRng, rngs::StdRng};
-use timed_primitives::{Signature, UnixTime};
+use timed_primitives::{PublicKey, Signature, UnixTime};
 use uuid::Uuid;
 
 const UNIX: UnixTime = UnixTime(1_800_000_000_000);
@@ -56,7 +56,7 @@ impl Scene {
                     self.addresses.on_reached(UNIX, &key, &[&dial.address], false);
                     if dial.is_feeler {
                         self.book.on_tested(&dial.address);
-                        assert_eq!(self.book.discovery.dialling(), 0, "it is over at once");
+                        assert_eq!(self.book.feelers.dialling(), 0, "it is over at once");
                     } else {
                         self.up(now, key, &dial.address);
                     }

@@ -1,14 +1,15 @@
-//! Transactions whose signatures wait to be checked.
+//! Transactions whose signatures wait to be checked: whose turn it is, how much of it, and what waits no longer.
+//!
+//! Checking itself is done elsewhere: the caller takes a batch, checks its signatures, and says when that is done.
 
-use super::SubmitError;
+use crate::event::Source;
+use crate::pool::Candidate;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_chain::{PoolTransaction, Resource, TransactionFacts};
-use timed_mempool::{Candidate, FeeRate, Source};
-use timed_primitives::{Amount, Instant, PublicKey, SignedItem, TxId, verify_batch};
-use tokio::sync::oneshot;
+use timed_primitives::{Instant, PublicKey, SignedItem, TxId, verify_batch};
 
 /// Most transactions that wait. Above a bound a peer's are dropped and counted, and RPC answers "busy". A bound for memory: admission by delay
 /// and the relay's bound keep the queue far below it.
@@ -28,43 +29,26 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 /// A batch with an invalid signature is checked again in so many parts, and only those that fail one by one.
 const PARTS: usize = 8;
 
-/// The client that waits for the outcome.
-pub(super) struct Asker {
-    pub(super) outcome: oneshot::Sender<Result<TxId, SubmitError>>,
-    /// For 1,000 bytes: what pays more is not meant, and refused.
-    pub(super) fee_rate_max: Option<Amount>,
-}
-
-impl Asker {
-    pub(super) fn is_closed(&self) -> bool {
-        self.outcome.is_closed()
-    }
-
-    /// Sends the outcome; the client may have given up.
-    pub(super) fn send(self, outcome: Result<TxId, SubmitError>) {
-        let _ = self.outcome.send(outcome);
-    }
-}
-
-/// Refuses a fee above so much for 1,000 bytes. What a rate allows for a size is rounded up.
-pub(super) fn check_fee(candidate: &Candidate, rate_max: Option<Amount>) -> Result<(), SubmitError> {
-    let Some(rate_max) = rate_max else { return Ok(()) };
-    let (fee, max) = (candidate.fee(), FeeRate::per_kilobyte(rate_max).fee_for(candidate.size()));
-    if fee > max { Err(SubmitError::FeeAboveMaximum { fee, max, rate_max }) } else { Ok(()) }
+/// Who waits for the outcome of a check.
+pub trait Waiter {
+    /// Whether nobody wants to know any more.
+    fn is_gone(&self) -> bool;
 }
 
 /// A candidate whose signatures are to be checked, and who waits for the outcome.
-pub(super) struct PendingCheck {
-    pub(super) candidate: Candidate,
-    pub(super) answer: Option<Asker>,
+pub struct PendingCheck<W> {
+    /// The candidate.
+    pub candidate: Candidate,
+    /// Who waits; `None` for what a peer brought.
+    pub answer: Option<W>,
     /// Since when.
-    pub(super) since: Instant,
+    pub since: Instant,
 }
 
-impl PendingCheck {
+impl<W: Waiter> PendingCheck<W> {
     /// Whether somebody wanted to know, and does no longer.
     fn is_abandoned(&self) -> bool {
-        self.answer.as_ref().is_some_and(Asker::is_closed)
+        self.answer.as_ref().is_some_and(Waiter::is_gone)
     }
 
     fn is_late(&self, now: Instant) -> bool {
@@ -73,31 +57,39 @@ impl PendingCheck {
 }
 
 /// A client's transaction that depends on one that is not checked yet.
-pub(super) struct PendingChild {
-    pub(super) transaction: Arc<PoolTransaction>,
-    pub(super) answer: Option<Asker>,
+pub struct PendingChild<W> {
+    /// The transaction.
+    pub transaction: Arc<PoolTransaction>,
+    /// Who waits.
+    pub answer: Option<W>,
 }
 
 /// What is checked next.
-#[derive(Default)]
-pub(super) struct SignatureBatch {
-    pub(super) checking: Vec<PendingCheck>,
+pub struct SignatureBatch<W> {
+    /// What is checked.
+    pub checking: Vec<PendingCheck<W>>,
     /// The signatures of each.
-    pub(super) items: Vec<Vec<SignedItem>>,
+    pub items: Vec<Vec<SignedItem>>,
     /// Clients' transactions that nobody waits for any more.
-    pub(super) abandoned: Vec<PendingCheck>,
+    pub abandoned: Vec<PendingCheck<W>>,
     /// Clients' transactions that waited too long.
-    pub(super) late: Vec<PendingCheck>,
+    pub late: Vec<PendingCheck<W>>,
     signatures: usize,
     weights: Weights,
 }
 
-impl SignatureBatch {
+impl<W> SignatureBatch<W> {
+    fn new() -> Self {
+        let weights = Weights { clients: 0, peers: 0 };
+        let (checking, items, abandoned, late) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { checking, items, abandoned, late, signatures: 0, weights }
+    }
+
     fn has_room(&self, count: usize, signatures: usize) -> bool {
         self.checking.len() < count && self.signatures < signatures
     }
 
-    fn push(&mut self, mut checking: PendingCheck) {
+    fn push(&mut self, mut checking: PendingCheck<W>) {
         let own = checking.candidate.take_signed_items();
         self.signatures += own.len();
         self.items.push(own);
@@ -106,11 +98,13 @@ impl SignatureBatch {
     }
 }
 
-/// Of transactions from clients and from peers: see [`timed_mempool::weight`].
+/// Of transactions from clients and from peers: see [`crate::weight`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Weights {
-    pub(super) clients: u64,
-    pub(super) peers: u64,
+pub struct Weights {
+    /// From clients.
+    pub clients: u64,
+    /// From peers.
+    pub peers: u64,
 }
 
 impl Weights {
@@ -129,24 +123,23 @@ impl Weights {
         *self.of(candidate) -= candidate.weight();
     }
 
-    pub(super) fn total(&self) -> u64 {
+    /// Of both.
+    pub fn total(&self) -> u64 {
         self.clients.saturating_add(self.peers)
     }
 }
 
 /// Of one peer.
-#[derive(Default)]
-struct PeerQueue {
-    queue: VecDeque<PendingCheck>,
+struct PeerQueue<W> {
+    queue: VecDeque<PendingCheck<W>>,
     bytes: usize,
 }
 
 /// Clients first, then peers in turn; each first in, first out, within its bounds.
-#[derive(Default)]
-pub(super) struct CheckQueue {
-    clients: VecDeque<PendingCheck>,
+pub struct CheckQueue<W> {
+    clients: VecDeque<PendingCheck<W>>,
     /// Only those that have something waiting.
-    peers: BTreeMap<PublicKey, PeerQueue>,
+    peers: BTreeMap<PublicKey, PeerQueue<W>>,
     /// The peer served last.
     turn: Option<PublicKey>,
     count: usize,
@@ -156,28 +149,44 @@ pub(super) struct CheckQueue {
     /// What is produced by those in the queue, in the batch that is being checked, and those that wait for a parent.
     producers: BTreeMap<Resource, TxId>,
     /// Clients' transactions by the parent they wait for.
-    children: BTreeMap<TxId, Vec<PendingChild>>,
+    children: BTreeMap<TxId, Vec<PendingChild<W>>>,
     children_count: usize,
 }
 
-impl CheckQueue {
+impl<W> Default for CheckQueue<W> {
+    fn default() -> Self {
+        Self {
+            clients: VecDeque::new(),
+            peers: BTreeMap::new(),
+            turn: None,
+            count: 0,
+            bytes: 0,
+            weights: Weights::default(),
+            producers: BTreeMap::new(),
+            children: BTreeMap::new(),
+            children_count: 0,
+        }
+    }
+}
+
+impl<W: Waiter> CheckQueue<W> {
     /// How many wait.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.count + self.children_count
     }
 
     /// Whether waiting would not make the next batch larger.
-    pub(super) fn has_full_batch(&self) -> bool {
+    pub fn has_full_batch(&self) -> bool {
         self.count >= BATCH_COUNT_MAX
     }
 
     /// Weight of what waits and of what is being checked; children that wait for a parent are left out, which has to be checked first.
-    pub(super) fn weights(&self) -> Weights {
+    pub fn weights(&self) -> Weights {
         self.weights
     }
 
     /// The transaction that produces this, when it is here, or being checked now.
-    pub(super) fn producer(&self, of: &Resource) -> Option<TxId> {
+    pub fn producer(&self, of: &Resource) -> Option<TxId> {
         self.producers.get(of).copied()
     }
 
@@ -186,7 +195,7 @@ impl CheckQueue {
     }
 
     /// Keeps a child until [`Self::finished`] with its parent.
-    pub(super) fn push_child(&mut self, parent: TxId, child: PendingChild) {
+    pub fn push_child(&mut self, parent: TxId, child: PendingChild<W>) {
         self.children_count += 1;
         self.bytes += child.transaction.facts.size_bytes;
         self.add_produced(&child.transaction.facts);
@@ -194,7 +203,7 @@ impl CheckQueue {
     }
 
     /// A transaction is in the pool or refused: its children are to be checked again.
-    pub(super) fn finished(&mut self, parent: &TransactionFacts) -> Vec<PendingChild> {
+    pub fn finished(&mut self, parent: &TransactionFacts) -> Vec<PendingChild<W>> {
         for resource in &parent.produces {
             if self.producer(resource) == Some(parent.id) {
                 self.producers.remove(resource);
@@ -206,12 +215,13 @@ impl CheckQueue {
         children
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether no candidate waits.
+    pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// Whether something of this size from there may still wait here.
-    pub(super) fn has_room(&self, size: usize, source: Source) -> bool {
+    pub fn has_room(&self, size: usize, source: Source) -> bool {
         let is_fair = match source {
             Source::Local => true,
             Source::Peer(peer) => self.peers.get(&peer).map_or(0, |own| own.bytes) + size <= PEER_BYTES_MAX,
@@ -219,7 +229,8 @@ impl CheckQueue {
         self.len() < COUNT_MAX && self.bytes + size <= BYTES_MAX && is_fair
     }
 
-    pub(super) fn push(&mut self, checking: PendingCheck) {
+    /// A candidate for which [`Self::has_room`].
+    pub fn push(&mut self, checking: PendingCheck<W>) {
         let size = checking.candidate.size();
         self.count += 1;
         self.bytes += size;
@@ -228,7 +239,7 @@ impl CheckQueue {
         match checking.candidate.source() {
             Source::Local => self.clients.push_back(checking),
             Source::Peer(peer) => {
-                let own = self.peers.entry(peer).or_default();
+                let own = self.peers.entry(peer).or_insert_with(|| PeerQueue { queue: VecDeque::new(), bytes: 0 });
                 own.bytes += size;
                 own.queue.push_back(checking);
             }
@@ -237,8 +248,8 @@ impl CheckQueue {
 
     /// The next batch with its signatures, in order: clients' transactions and, of those of peers, a fourth at least while some wait. Clients'
     /// transactions that nobody waits for any more, or that waited too long, are taken out beside it.
-    pub(super) fn take_batch(&mut self, now: Instant) -> SignatureBatch {
-        let mut batch = SignatureBatch::default();
+    pub fn take_batch(&mut self, now: Instant) -> SignatureBatch<W> {
+        let mut batch = SignatureBatch::new();
         let all = (BATCH_COUNT_MAX, BATCH_SIGNATURES);
         let but_a_part = |n: usize| n - n / PEERS_PART;
         let first = if self.peers.is_empty() { all } else { (but_a_part(all.0), but_a_part(all.1)) };
@@ -248,7 +259,7 @@ impl CheckQueue {
         batch
     }
 
-    fn take_clients(&mut self, now: Instant, (count, signatures): (usize, usize), batch: &mut SignatureBatch) {
+    fn take_clients(&mut self, now: Instant, (count, signatures): (usize, usize), batch: &mut SignatureBatch<W>) {
         while batch.has_room(count, signatures) {
             let Some(checking) = self.clients.pop_front() else { break };
             self.count -= 1;
@@ -266,7 +277,7 @@ impl CheckQueue {
     }
 
     /// One of each peer in turn, so that none waits for all of another.
-    fn take_peers(&mut self, (count, signatures): (usize, usize), batch: &mut SignatureBatch) {
+    fn take_peers(&mut self, (count, signatures): (usize, usize), batch: &mut SignatureBatch<W>) {
         while batch.has_room(count, signatures) {
             let after = self.turn.map_or(Bound::Unbounded, Bound::Excluded);
             let next = self.peers.range((after, Bound::Unbounded)).next().or_else(|| self.peers.iter().next());
@@ -286,7 +297,7 @@ impl CheckQueue {
     }
 
     /// A batch is checked. Returns its weight.
-    pub(super) fn batch_done(&mut self, batch: &SignatureBatch) -> u64 {
+    pub fn batch_done(&mut self, batch: &SignatureBatch<W>) -> u64 {
         self.weights.clients -= batch.weights.clients;
         self.weights.peers -= batch.weights.peers;
         batch.weights.total()
@@ -295,7 +306,7 @@ impl CheckQueue {
 
 /// One check over all; only when it fails, over parts of it, and of those that fail each transaction by itself. So an invalid one among many
 /// costs little more, and nothing but invalid ones three times as much as valid ones.
-pub(super) fn valid_ones(items: &[Vec<SignedItem>]) -> Vec<bool> {
+pub fn valid_ones(items: &[Vec<SignedItem>]) -> Vec<bool> {
     if verify_batch(&items.concat()) {
         return vec![true; items.len()];
     }
@@ -306,20 +317,25 @@ pub(super) fn valid_ones(items: &[Vec<SignedItem>]) -> Vec<bool> {
     items.chunks(items.len().div_ceil(PARTS).max(1)).flat_map(check_part).collect()
 }
 
-/// Sends the outcome to the client, if there is one.
-pub(super) fn reply(answer: Option<Asker>, outcome: Result<TxId, SubmitError>) {
-    if let Some(answer) = answer {
-        answer.send(outcome);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Pool, PoolLimits};
     use bytes::Bytes;
+    use std::cell::Cell;
+    use std::rc::Rc;
     use timed_chain::{CheckError, Checked, Pending, ReadError, TransactionRules};
-    use timed_mempool::{Pool, PoolLimits};
-    use timed_primitives::{DecodeError, Hash, Height, SecretKey, TxFullId};
+    use timed_primitives::{Amount, DecodeError, Hash, Height, SecretKey, TxFullId};
+
+    /// Somebody who may give up.
+    #[derive(Clone, Default)]
+    struct Client(Rc<Cell<bool>>);
+
+    impl Waiter for Client {
+        fn is_gone(&self) -> bool {
+            self.0.get()
+        }
+    }
 
     /// Everything exists, and no rule is broken.
     struct Anything;
@@ -361,7 +377,7 @@ mod tests {
         Arc::new(PoolTransaction { bytes, facts })
     }
 
-    fn checking(number: u32, source: Source, answer: Option<Asker>) -> PendingCheck {
+    fn checking(number: u32, source: Source, answer: Option<Client>) -> PendingCheck<Client> {
         let pool = Pool::new(PoolLimits::default(), Height::GENESIS);
         let candidate = pool.check(Instant(0), transaction(number, 10_000 + number), source, &Anything).unwrap();
         PendingCheck { candidate, answer, since: Instant(0) }
@@ -369,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_child_waits_for_who_produces_what_it_consumes() {
-        let mut queue = CheckQueue::default();
+        let mut queue = CheckQueue::<Client>::default();
         let parent = checking(1, Source::Local, None);
         let facts = parent.candidate.transaction().facts.clone();
         queue.push(parent);
@@ -398,7 +414,7 @@ mod tests {
 
     #[test]
     fn clients_go_first_and_leave_a_fourth_to_peers_in_turn() {
-        let mut queue = CheckQueue::default();
+        let mut queue = CheckQueue::<Client>::default();
         // One peer has sent a lot before anybody else came.
         for number in 0..250 {
             queue.push(checking(number, peer(1), None));
@@ -410,8 +426,9 @@ mod tests {
             queue.push(checking(number, Source::Local, None));
         }
         let batch = queue.take_batch(Instant(0));
-        let count =
-            |batch: &SignatureBatch, source| batch.checking.iter().filter(|c| c.candidate.source() == source).count();
+        let count = |batch: &SignatureBatch<Client>, source| {
+            batch.checking.iter().filter(|c| c.candidate.source() == source).count()
+        };
         assert_eq!([Source::Local, peer(1), peer(2)].map(|source| count(&batch, source)), [192, 44, 20]);
         assert!(batch.checking[..192].iter().all(|c| c.candidate.source() == Source::Local));
         let before = queue.weights();
@@ -428,15 +445,12 @@ mod tests {
 
     #[test]
     fn what_nobody_waits_for_and_what_waited_too_long_leaves_unchecked() {
-        let mut queue = CheckQueue::default();
-        let mut answers = Vec::new();
-        for number in 0..4 {
-            let (answer, outcome) = oneshot::channel();
-            let asker = Asker { outcome: answer, fee_rate_max: None };
-            queue.push(checking(number, Source::Local, Some(asker)));
-            answers.push(outcome);
+        let mut queue = CheckQueue::<Client>::default();
+        let clients: Vec<Client> = (0..4).map(|_| Client::default()).collect();
+        for (number, client) in (0..).zip(&clients) {
+            queue.push(checking(number, Source::Local, Some(client.clone())));
         }
-        answers.remove(1);
+        clients[1].0.set(true);
         queue.push(checking(4, Source::Local, None));
         let batch = queue.take_batch(Instant(6_000_000));
         assert_eq!(
