@@ -2,7 +2,7 @@
 
 use crate::error::ConfigError;
 use crate::layer::{KEYS, SettingOrigin, Settings, SettingsLayer, as_toml, origin};
-use crate::{
+use crate::sections::{
     Config, ConsensusSection, DEVNET_NODES_MAX, DEVNET_P2P_PORT, DEVNET_RPC_PORT, LogSection, MempoolSection,
     NodeSection, P2pSection, RpcSection,
 };

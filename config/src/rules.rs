@@ -1,7 +1,7 @@
 //! Bounds of single values and rules between them.
 
 use crate::error::RuleError;
-use crate::{Config, DEVNET_NODES_MAX, NodeSection, RpcSection};
+use crate::sections::{Config, DEVNET_NODES_MAX, NodeSection, RpcSection};
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;

@@ -2,7 +2,7 @@
 
 use super::super::peers::on_one_thread;
 use super::super::pretend_peer::{PretendPeer, connect};
-use super::HostileScenario;
+use super::scenario::HostileScenario;
 use anyhow::Context as _;
 use std::io;
 use std::net::Ipv4Addr;

@@ -5,6 +5,7 @@
 //! (`timed_peer::admission`), so the bound of handshakes under way and who gives way at it are what is measured here.
 
 mod attack;
+mod scenario;
 mod watch;
 
 use super::lone_node::{LoneNode, NodeUsage};
@@ -12,7 +13,8 @@ use super::peers::on_one_thread;
 use super::pretend_peer::{PretendCounts, PretendPeer, connect_many};
 use super::report::{self, Percentiles, float, ms, rounded};
 use attack::{Plan, RunningAttack, newcomer};
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum as _};
+use scenario::HostileScenario;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::rc::Rc;
@@ -32,61 +34,8 @@ const RAMP: Duration = Duration::from_millis(500);
 const NEWCOMER_EVERY: Duration = Duration::from_millis(100);
 /// How long a newcomer tries: what a node gives a dial and a handshake.
 const NEWCOMER_LIMIT: Duration = Duration::from_secs(8);
-/// Full blocks of a node that is asked for blocks: more than its lane for blocks holds.
-const BLOCKS: u32 = 16;
-/// Most attackers that are peers: a node of a devnet has 64 inbound places, and other peers have up to 32.
-const NEVER_READ_MAX: u16 = 32;
 /// Time between two pings of a peer; a node answers ten per second.
 const PING_EVERY: Duration = Duration::from_millis(250);
-
-/// What is done to the node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum HostileScenario {
-    /// Nothing: newcomers and peers alone.
-    Quiet,
-    /// Connections that never send a byte.
-    HalfOpen,
-    /// A byte of a TLS hello every 300 ms.
-    SlowDrip,
-    /// Connections that are closed at once.
-    ConnectClose,
-    /// A recorded TLS hello, closed when the node has answered it: the node computes, the attackers do not.
-    RecordedHello,
-    /// TLS completed with a new key, and then nothing.
-    MuteTls,
-    /// Peers, 32 at most, that ask for full blocks again and again and read nothing.
-    NeverReads,
-}
-
-impl HostileScenario {
-    /// Full blocks that the node has.
-    const fn blocks(self) -> Option<u32> {
-        match self {
-            Self::NeverReads => Some(BLOCKS),
-            _ => None,
-        }
-    }
-
-    /// How many of so many attackers take part.
-    fn attackers(self, all: u16) -> u16 {
-        match self {
-            Self::NeverReads => all.min(NEVER_READ_MAX),
-            _ => all,
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Quiet => "quiet",
-            Self::HalfOpen => "half-open",
-            Self::SlowDrip => "slow-drip",
-            Self::ConnectClose => "connect-close",
-            Self::RecordedHello => "recorded-hello",
-            Self::MuteTls => "mute-tls",
-            Self::NeverReads => "never-reads",
-        }
-    }
-}
 
 /// Flags of `timed-bench hostile`.
 #[derive(Clone, Debug, Args)]

@@ -3,22 +3,19 @@
 //! due, so a node that makes clients wait cannot hide it.
 
 pub(super) mod coins;
+mod network;
 pub(super) mod run;
 mod search;
 mod senders;
 mod watch;
 
 use super::report::{self, Percentiles, float, ms, rounded};
-use super::usage;
-use anyhow::Context as _;
 use clap::Args;
-use coins::BenchCoins;
+use network::PaymentNetwork;
 use run::PaymentFigures;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use timed_cli::NodeConnection;
-use timed_devnet::local_nodes::{Nodes, Ports};
 
 /// Flags of the benchmark of payments.
 #[derive(Clone, Debug, Args)]
@@ -83,36 +80,13 @@ fn measure(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut network = PaymentNetwork::start(program, arguments.nodes, folder)?;
     let outcome = match arguments.tps {
-        SendRate::PerSecond(rate) => network.measure(rate, arguments.duration).map(|measured| (measured, Vec::new())),
+        SendRate::PerSecond(rate) => {
+            run::measure(&mut network, rate, arguments.duration).map(|measured| (measured, Vec::new()))
+        }
         SendRate::Max => search::highest(&mut network, arguments.duration),
     };
     runtime.block_on(network.nodes.stop());
     outcome
-}
-
-/// Running nodes and the coins that pay.
-struct PaymentNetwork {
-    nodes: Nodes,
-    coins: BenchCoins,
-}
-
-impl PaymentNetwork {
-    fn start(program: &Path, count: u64, folder: &Path) -> anyhow::Result<Self> {
-        let nodes = Nodes::start(program, count, folder, Ports::Free)?;
-        super::wait_for_height(&nodes, 1)?;
-        let coins = BenchCoins::of_devnet(count);
-        Ok(Self { nodes, coins })
-    }
-
-    /// One run at one rate.
-    fn measure(&mut self, rate: f64, duration: Duration) -> anyhow::Result<PaymentFigures> {
-        run::measure(&self.nodes, &mut self.coins, rate, duration)
-    }
-
-    /// Connections to all nodes.
-    fn connections(nodes: &Nodes) -> anyhow::Result<Vec<NodeConnection>> {
-        nodes.iter().map(|node| NodeConnection::of_data_dir(&node.folder).context("a node does not answer")).collect()
-    }
 }
 
 fn percentiles(values: &[Duration]) -> Percentiles {

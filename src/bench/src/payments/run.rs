@@ -1,9 +1,11 @@
 //! One run at one rate.
 
 use super::coins::{BenchCoins, Signed};
+use super::network::{PaymentNetwork, connections};
 use super::senders::SendSchedule;
 use super::watch::LastBlock;
-use super::{PaymentNetwork, float, report, usage};
+use crate::report::{self, float};
+use crate::usage;
 use anyhow::Context as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,12 +69,9 @@ impl PaymentFigures {
     }
 }
 
-pub(super) fn measure(
-    nodes: &Nodes,
-    coins: &mut BenchCoins,
-    rate: f64,
-    duration: Duration,
-) -> anyhow::Result<PaymentFigures> {
+/// One run at one rate.
+pub(super) fn measure(network: &mut PaymentNetwork, rate: f64, duration: Duration) -> anyhow::Result<PaymentFigures> {
+    let PaymentNetwork { nodes, coins } = network;
     prepare_coins(nodes, coins, rate)?;
     #[allow(
         clippy::cast_possible_truncation,
@@ -123,13 +122,13 @@ fn play(nodes: &Nodes, rate: f64, duration: Duration, payments: Vec<Signed>) -> 
     let count = nodes.iter().len();
     let index_of: BTreeMap<String, usize> =
         payments.iter().enumerate().map(|(index, signed)| (signed.id.0.to_string(), index)).collect();
-    let mut followers = PaymentNetwork::connections(nodes)?;
+    let mut followers = connections(nodes)?;
     let seen: Vec<LastBlock> = followers.iter_mut().map(LastBlock::now).collect::<Result<_, _>>()?;
     let pids: Vec<u32> = nodes.iter().map(timed_devnet::local_nodes::NodeProcess::pid).collect();
     let cpu_now = || pids.iter().map(|pid| usage::cpu_time(*pid)).collect::<Vec<_>>();
     let mut senders = Vec::new();
     for _ in 0..SENDERS_PER_NODE {
-        senders.extend(PaymentNetwork::connections(nodes)?);
+        senders.extend(connections(nodes)?);
     }
     let (cpu_before, client_before) = (cpu_now(), usage::cpu_time(std::process::id()));
     let schedule = &SendSchedule::new(Instant::now(), rate, payments);

@@ -1,7 +1,8 @@
 //! The highest rate that the nodes sustain.
 
-use super::run::PaymentFigures;
-use super::{PaymentNetwork, report};
+use super::network::PaymentNetwork;
+use super::run::{PaymentFigures, measure};
+use crate::report;
 use std::time::Duration;
 
 /// How long one trial sends.
@@ -38,7 +39,7 @@ pub(super) fn highest(
     }
     let mut rate = good;
     loop {
-        let measured = network.measure(rate, duration)?;
+        let measured = measure(network, rate, duration)?;
         if measured.is_sustained() || rate < FIRST / 10.0 {
             return Ok((measured, trials));
         }
@@ -53,7 +54,7 @@ fn try_rate(
     duration: Duration,
     trials: &mut Vec<PaymentFigures>,
 ) -> anyhow::Result<bool> {
-    let measured = network.measure(rate, duration)?;
+    let measured = measure(network, rate, duration)?;
     let is_good = measured.is_sustained();
     report::progress(format!(
         "{rate} per second: {}, {:.0} per second became final",

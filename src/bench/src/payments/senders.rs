@@ -1,6 +1,7 @@
 //! Sends payments when they are due, whatever became of the ones before.
 
 use super::coins::Signed;
+use crate::report::float;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -33,7 +34,7 @@ impl SendSchedule {
     }
 
     fn due(&self, index: usize) -> Duration {
-        Duration::from_secs_f64(super::float(index as u64) / self.rate)
+        Duration::from_secs_f64(float(index as u64) / self.rate)
     }
 
     /// When the last one is due.
