@@ -3,7 +3,7 @@
 //!
 //! | when | what is offered |
 //! |---|---|
-//! | before | a light load for [`LIGHT_TIME`] |
+//! | before | a light load for `LIGHT_TIME` |
 //! | then | so many times what is carried, for the length of the run |
 //! | [`REST`] later | the light load again |
 //! | then | nothing, until all that was accepted is final where it was, [`SETTLE_MAX`] at the most |
