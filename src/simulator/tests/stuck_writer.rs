@@ -28,7 +28,7 @@ async fn pay(world: &World, nodes: &[Node], numbers: std::ops::Range<usize>) -> 
     longest
 }
 
-/// Red when a node signs before its journal is synced, or when the others wait for whoever cannot write.
+/// Three of four are a quorum. With two such disks nothing is final.
 #[test]
 fn whose_writer_hangs_holds_up_nobody_and_is_back_when_it_writes_again() {
     for seed in 1..=4 {
