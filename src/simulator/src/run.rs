@@ -30,8 +30,8 @@ use tokio::time::Instant;
 /// After a heal every node must reach a new height, and a payment handed in then must be final everywhere, within this time where nobody lies.
 /// Longest is the wait for a round that began in trouble: it may take a minute.
 pub const LIVE_WITHIN: Duration = Duration::from_secs(150);
-/// How long a round may take. Liars can show a quorum of prevotes to one honest validator alone: it is locked, refuses what others propose, and
-/// with as many liars as there may be nothing is decided without it, until it leads again.
+/// How long a round may take. Byzantine validators can show a quorum of prevotes to one honest validator alone: it is locked, refuses what
+/// others propose, and with as many Byzantine ones as there may be nothing is decided without it, until it leads again.
 const TURN: Duration = Duration::from_secs(60);
 /// How often a run looks whether the network lives.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
