@@ -70,6 +70,11 @@ impl Blocks {
         self.held.get(id).filter(|held| !invalid.contains(&held.validity)).map(|held| &held.block)
     }
 
+    /// Whether a block is held that is known to be valid, and of which the engine knows that.
+    pub(crate) fn is_valid(&self, id: &BlockId) -> bool {
+        self.held.get(id).is_some_and(|held| held.validity == BlockValidity::Reported(true))
+    }
+
     pub(crate) fn contains(&self, id: &BlockId) -> bool {
         self.held.contains_key(id)
     }

@@ -233,6 +233,7 @@ impl Consensus {
             self.leave_nil_round();
             self.update_hold();
             self.check_blocks();
+            self.lead_with_polka();
             if self.queue.is_empty() {
                 return Ok(());
             }
@@ -296,7 +297,8 @@ impl Consensus {
             Gossip::Vote(vote) => self.height.insert_vote(vote, self.clock.now()),
             Gossip::Proposal(proposal) => {
                 self.height.insert_own_proposal(proposal);
-                block = self.blocks.get(&proposal.block).filter(|_| proposal.valid_round.is_none());
+                // One that was proposed before is asked for by whoever lacks it.
+                block = self.blocks.get(&proposal.block).filter(|block| block.header.first_round == proposal.round);
             }
             Gossip::Polka(_)
             | Gossip::RoundCertificate(_)

@@ -2,12 +2,13 @@
 
 use crate::idle::{IdleRule, ParentCommit};
 use crate::leaders::leader;
-use crate::votes::Votes;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::votes::{ROUNDS_MAX, Votes};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_primitives::{
-    BlockId, CommitCertificate, Height, Instant, Proposal, PublicKey, Round, ValidatorSet, Vote, VoteKind,
+    BlockId, CommitCertificate, Height, Instant, PolkaCertificate, Proposal, PublicKey, Round, ValidatorSet, Vote,
+    VoteKind,
 };
 
 /// Contradictions reported per height. More teach nothing.
@@ -50,8 +51,8 @@ pub(crate) struct HeightState {
     known_since: BTreeMap<(Round, VoteKind, PublicKey), Instant>,
     /// When proposals came, until their blocks do.
     proposed_at: BTreeMap<BlockId, Instant>,
-    /// Blocks for which a peer proved a quorum of prevotes; the votes themselves may contradict some that are held. At most one a round.
-    polkas: BTreeSet<BlockId>,
+    /// Quorums of prevotes that a peer proved whole; the votes themselves may contradict some that are held. The highest [`ROUNDS_MAX`].
+    polkas: BTreeMap<Round, PolkaCertificate>,
     evidence_reported: usize,
     /// When it began here.
     began: Instant,
@@ -80,7 +81,7 @@ impl HeightState {
             order,
             known_since: BTreeMap::new(),
             proposed_at: BTreeMap::new(),
-            polkas: BTreeSet::new(),
+            polkas: BTreeMap::new(),
             evidence_reported: 0,
             began: now,
             parent,
@@ -158,19 +159,48 @@ impl HeightState {
     }
 
     /// A peer proved a quorum of prevotes for a block.
-    pub(crate) fn on_polka(&mut self, block: BlockId) {
-        self.polkas.insert(block);
+    pub(crate) fn on_polka(&mut self, polka: PolkaCertificate) {
+        self.polkas.insert(polka.round, polka);
+        while self.polkas.len() > ROUNDS_MAX {
+            self.polkas.pop_first();
+        }
+    }
+
+    /// The block for which a quorum is known to have prevoted in `round`.
+    pub(crate) fn polka_block(&self, round: Round) -> Option<BlockId> {
+        let proved = || self.polkas.get(&round).map(|polka| polka.block);
+        self.votes.quorum_block(round, VoteKind::Prevote).or_else(proved)
+    }
+
+    /// The proof of that.
+    pub(crate) fn polka(&self, round: Round) -> Option<PolkaCertificate> {
+        self.votes.polka(round).or_else(|| self.polkas.get(&round).cloned())
+    }
+
+    /// The highest round up to `round` with a quorum of prevotes for a block, and the block.
+    pub(crate) fn highest_polka(&self, round: Round) -> Option<(Round, BlockId)> {
+        let proved = self.polkas.range(..=round).next_back().map(|(round, _)| *round);
+        let highest = self.votes.highest_polka_round(round).max(proved)?;
+        self.polka_block(highest).map(|block| (highest, block))
+    }
+
+    /// Since when the last of the prevotes of a round is known that make a quorum for `block`.
+    pub(crate) fn polka_since(&self, round: Round, block: BlockId) -> Option<Instant> {
+        let prevotes = self.known_since.iter().filter(|((of, kind, _), _)| (*of, *kind) == (round, VoteKind::Prevote));
+        let is_for_block = |key: &PublicKey| {
+            self.votes.vote(round, VoteKind::Prevote, key).is_some_and(|vote| vote.block == Some(block))
+        };
+        prevotes.filter(|((.., key), _)| is_for_block(key)).map(|(_, since)| *since).max()
     }
 
     /// Whether a quorum found a block acceptable.
     pub(crate) fn has_quorum_for(&self, id: &BlockId) -> bool {
-        self.polkas.contains(id) || self.votes.has_quorum_for(*id)
+        self.polkas.values().any(|polka| polka.block == *id) || self.votes.has_quorum_for(*id)
     }
 
     /// Blocks that must not be pushed out: those with a quorum of prevotes up to `round`, ours, and the decided one.
     pub(crate) fn needed_blocks(&self, round: Option<Round>, me: Option<PublicKey>) -> Vec<BlockId> {
-        let rounds = round.and_then(|round| self.votes.highest_polka_round(round));
-        let polka = rounds.and_then(|round| self.votes.quorum_block(round, VoteKind::Prevote));
+        let polka = round.and_then(|round| self.highest_polka(round)).map(|(_, block)| block);
         let ours = self.votes.all_proposals().filter(|p| Some(p.proposer) == me).map(|p| p.block);
         polka.into_iter().chain(ours).chain(self.decided.as_ref().map(|c| c.block)).collect()
     }

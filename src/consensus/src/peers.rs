@@ -4,12 +4,14 @@ use crate::key_use::{HeardReport, OtherSession, OurUse, REPEAT_TIME};
 use crate::quorum::{is_more_than_third, power_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use timed_primitives::{BlockId, Height, Instant, PublicKey, ValidatorSet};
+use timed_primitives::{BlockId, Height, Instant, PublicKey, Round, ValidatorSet};
 
 /// Shortest time between two deliveries of known votes to the same peer out of turn.
 const KNOWN_VOTES_GAP: Duration = Duration::from_millis(100);
 /// Shortest time between two deliveries of the same block to the same peer.
 const BLOCK_GAP: Duration = Duration::from_millis(500);
+/// Shortest time between two deliveries of the same quorum of prevotes to the same peer out of turn.
+const POLKA_GAP: Duration = Duration::from_secs(10);
 /// How long a signer's messages are passed on after they were found lacking.
 pub(crate) const RELAY_TIME: Duration = Duration::from_secs(60);
 
@@ -26,6 +28,8 @@ pub(crate) struct Peer {
     height: Option<Height>,
     known_votes_sent: Option<Instant>,
     block_sent: Option<(BlockId, Instant)>,
+    /// The quorum of prevotes that it was shown last.
+    polka_sent: Option<(Height, Round, Instant)>,
     /// Validators whose messages do not reach this peer by themselves, and until when we pass them on.
     relayed: BTreeMap<PublicKey, Instant>,
 }
@@ -59,6 +63,7 @@ impl Peers {
             height: None,
             known_votes_sent: None,
             block_sent: None,
+            polka_sent: None,
             relayed: BTreeMap::new(),
         };
         self.by_key.insert(peer, peer_up);
@@ -118,6 +123,18 @@ impl Peers {
             peer.block_sent = Some((id, now));
         }
         !is_repeated
+    }
+
+    /// Whether a peer is shown this quorum of prevotes: not again for [`POLKA_GAP`]. True counts as sent.
+    pub(crate) fn may_send_polka(&mut self, peer: &PublicKey, height: Height, round: Round, now: Instant) -> bool {
+        let Some(peer) = self.by_key.get_mut(peer) else { return false };
+        let is_repeated =
+            |(of, sent, at): (Height, Round, Instant)| (of, sent) == (height, round) && now < at + POLKA_GAP;
+        let may = !peer.polka_sent.is_some_and(is_repeated);
+        if may {
+            peer.polka_sent = Some((height, round, now));
+        }
+        may
     }
 
     /// The messages of these validators do not reach a peer: they are passed on to it for [`RELAY_TIME`].

@@ -71,6 +71,56 @@ fn reproposal_by_another_leader() {
     assert!(sim.signed_by(second).contains(&(1, 1, 0)), "the second leader proposed it again");
 }
 
+/// Nodes by the round of height 1 that they lead.
+fn by_round(sim: &Sim) -> [usize; 4] {
+    [0, 1, 2, 3].map(|round| first_leader(sim, round))
+}
+
+/// The last leader alone saw that a quorum prevoted the first block, and is locked on it; the first is gone, so nothing is decided without
+/// the last. The others hear of the quorum, though they have left its round, and lead with its block before its turn comes.
+#[test]
+fn a_quorum_of_prevotes_that_one_validator_saw_alone_is_shown_to_those_in_later_rounds() {
+    let mut sim = Sim::new(4, 0, 1);
+    let [first, second, third, fourth] = by_round(&sim);
+    let key = consensus_key(fourth).public();
+    sim.filter = Box::new(move |_, to, message| match message {
+        Gossip::Vote(v) => to != fourth && v.validator == key && v.round == Round::ZERO,
+        Gossip::Proposal(p) => to == third && p.round == Round::ZERO,
+        _ => false,
+    });
+    sim.start_all();
+    let precommitted = |s: &Sim| s.signed_by(fourth).contains(&(1, 0, 2));
+    assert!(sim.run_until(10 * SECOND, precommitted), "{:#?}", sim.status(fourth));
+    sim.kill(first);
+    let decided = |s: &Sim| [second, third, fourth].iter().all(|id| s.height(*id) >= 1);
+    assert!(sim.run_until(60 * SECOND, decided), "{:#?}", sim.status(fourth));
+    let (block, certificate) = &sim.nodes[second].chain[0];
+    assert_eq!(block.header.first_round, Round::ZERO, "the block on which the fourth is locked");
+    assert!(certificate.round < Round(3), "decided before the fourth leads, in {:?}", certificate.round);
+}
+
+/// A validator lies: it prevotes the block to one neighbour and nothing to the others, whose bitmaps show no lack then.
+#[test]
+fn a_quorum_of_prevotes_that_a_liar_shows_to_one_alone_is_shown_to_all() {
+    let mut sim = Sim::new(4, 0, 1);
+    sim.contradictions = Some(Default::default());
+    let [first, liar, third, fourth] = by_round(&sim);
+    sim.filter =
+        Box::new(move |_, to, message| matches!(message, Gossip::Proposal(p) if to == third && p.round == Round::ZERO));
+    [first, third, fourth].into_iter().for_each(|id| sim.start(id));
+    assert!(sim.run_until(10 * SECOND, |s| s.status(fourth).proposal.is_some()), "{:#?}", sim.status(fourth));
+    let block = sim.status(fourth).proposal;
+    for (to, said) in [(fourth, block), (first, None), (third, None)] {
+        give(&mut sim, to, liar, Gossip::Vote(vote(liar, VoteKind::Prevote, 1, 0, said)));
+    }
+    let decided = |s: &Sim| [first, third, fourth].iter().all(|id| s.height(*id) >= 1);
+    assert!(sim.run_until(60 * SECOND, decided), "{:#?}", sim.status(fourth));
+    let (decided, certificate) = &sim.nodes[first].chain[0];
+    assert_eq!(Some(decided.id()), block, "the block on which the fourth is locked");
+    assert_eq!(certificate.round, Round(2), "the third led with it");
+    assert!(sim.signed_by(fourth).contains(&(1, 0, 2)), "the fourth is locked");
+}
+
 #[test]
 fn a_proposal_that_names_its_own_or_a_later_round_as_proof_is_refused() {
     let mut sim = Sim::started(4, 2);

@@ -27,12 +27,9 @@ use timed_consensus::SigningStatus;
 use timed_primitives::{Height, TxId};
 use tokio::time::Instant;
 
-/// After a heal every node must reach a new height, and a payment handed in then must be final everywhere, within this time where nobody lies.
-/// Longest is the wait for a round that began in trouble: it may take a minute.
+/// After a heal every node must reach a new height, and a payment handed in then must be final everywhere, within this time. Longest
+/// is the wait for a round that began in trouble: it may take a minute.
 pub const LIVE_WITHIN: Duration = Duration::from_secs(150);
-/// How long a round may take. Byzantine validators can show a quorum of prevotes to one honest validator alone: it is locked, refuses what
-/// others propose, and with as many Byzantine ones as there may be nothing is decided without it, until it leads again.
-const TURN: Duration = Duration::from_secs(60);
 /// How often a run looks whether the network lives.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -327,8 +324,8 @@ impl Run {
             if !self.world.checker().lock().violations().is_empty() {
                 return Ok(());
             }
-            if started.elapsed() > self.live_within() {
-                let violation = Violation::NotLive { after: self.live_within(), text: late };
+            if started.elapsed() > LIVE_WITHIN {
+                let violation = Violation::NotLive { after: LIVE_WITHIN, text: late };
                 self.world.checker().lock().report(violation);
                 return Ok(());
             }
@@ -350,12 +347,6 @@ impl Run {
     }
 
     /// Who is late, and what for.
-    /// Within what time the network must live again: [`LIVE_WITHIN`], or [`TURN`] for each validator beside it when some lie.
-    fn live_within(&self) -> Duration {
-        let turns = if self.world.nodes().any(Node::lies) { self.config.nodes } else { 0 };
-        LIVE_WITHIN + TURN * u32::try_from(turns).unwrap_or(u32::MAX)
-    }
-
     fn late(&self, height: Height, probe: Option<&TxId>) -> Option<String> {
         self.running().iter().find_map(|node| {
             let what = match probe {

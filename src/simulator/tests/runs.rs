@@ -69,7 +69,7 @@ fn fresh_seeds_find_nothing() {
 fn seeds_that_once_found_something_find_nothing() {
     // A disk was lost while another validator was one height behind and then crashed: two in doubt of four.
     assert_sound(&play(1023, |config| config.length = 5 * MINUTE));
-    // Byzantine validators had shown a quorum of prevotes to one validator alone: it was locked, and needed, until it led again 330 s after the heal.
+    // Byzantine validators had shown a quorum of prevotes to one validator alone: it was locked, and needed, and nobody else led with its block.
     assert_sound(&play(20_261_129_097, |config| {
         (config.nodes, config.latency, config.cost) = (7, Latency::Lan, 10);
     }));

@@ -80,6 +80,7 @@ impl Consensus {
                         self.engine.note_verified_vote(&vote);
                         self.height.recover_vote(&vote);
                     }
+                    self.height.on_polka(polka.clone());
                 }
                 JournalEntry::Block(block) => self.blocks.recover(Arc::new((**block).clone())),
                 JournalEntry::Validated { block, valid, .. } => self.blocks.recover_validity(block, *valid),
@@ -163,6 +164,24 @@ impl Consensus {
             parent_certificate: tip.certificate.clone(),
             bytes_max: self.block_size.on_asked(self.clock.now(), round),
         });
+    }
+
+    /// Leads with a block that a quorum is known to have prevoted in an earlier round, rather than with a new one, though the engine knows
+    /// no valid value: it takes a quorum of prevotes for that in the round alone where it came about. Who is locked on the block prevotes
+    /// no other, and where as many lie as may, nothing is decided without it. To propose it anew, without naming the round, is what
+    /// any leader may do, and who is locked on it prevotes it (line 24 of the algorithm in arXiv:1807.04938).
+    pub(super) fn lead_with_polka(&mut self) {
+        let Some(round) =
+            self.engine.round().filter(|round| self.phase == Phase::Running && self.height.is_building(*round))
+        else {
+            return;
+        };
+        let Some((_, block)) = self.height.highest_polka(round).filter(|(_, id)| self.blocks.is_valid(id)) else {
+            return;
+        };
+        self.height.stop_building();
+        self.outputs.retain(|output| !matches!(output, Output::Build { .. }));
+        self.push(engine::propose(self.chain.height(), round, block));
     }
 
     pub(super) fn on_built(&mut self, height: Height, round: Round, block: Arc<Block>) {

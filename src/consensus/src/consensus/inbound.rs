@@ -11,9 +11,7 @@ use crate::engine;
 use crate::messages::{Evidence, Gossip, GossipOffence, Output};
 use crate::statement::SignedRecord;
 use crate::votes::Seen;
-use timed_primitives::{
-    ChainId, Height, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate, Vote, VoteKind,
-};
+use timed_primitives::{ChainId, Height, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate, Vote};
 
 /// Rounds above ours of which single votes are taken; the engine's own bound.
 const ROUNDS_AHEAD: u32 = 10;
@@ -197,7 +195,7 @@ impl Consensus {
 
     fn on_polka(&mut self, from: PublicKey, polka: PolkaCertificate) {
         let is_current = self.phase == Phase::Running && polka.height == self.chain.height();
-        if !is_current || self.height.votes().quorum_block(polka.round, VoteKind::Prevote) == Some(polka.block) {
+        if !is_current || self.height.polka_block(polka.round) == Some(polka.block) {
             return;
         }
         let check = verify_polka(self.config.chain_id, &polka, self.chain.set(), |v| self.engine.is_verified_vote(v));
@@ -205,7 +203,7 @@ impl Consensus {
             return self.refuse(from, GossipOffence::BadCertificate);
         }
         // Whole first, since it counts even where a vote in it contradicts one that is held.
-        self.height.on_polka(polka.block);
+        self.height.on_polka(polka.clone());
         self.push(engine::polka(&polka));
         polka_votes(&polka).for_each(|vote| self.accept_vote(vote));
     }

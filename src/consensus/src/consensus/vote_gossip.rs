@@ -136,9 +136,26 @@ impl Consensus {
                 since.is_none_or(|since| self.is_due(since, Some(vote.validator), &from))
             });
             answer.into_iter().for_each(|message| self.send(from, message));
+            self.show_polka(from, theirs.round);
             self.show_what_we_lack(from, theirs, ours);
         } else if theirs.height == self.chain.tip().height {
             self.help_previous(from, theirs);
+        }
+    }
+
+    /// Shows a neighbour in `theirs` the highest quorum of prevotes that no bitmap brings to it: of a round that it has left, or with votes
+    /// that contradict those which it holds, as validators that lie can arrange it. It leads with that block then.
+    fn show_polka(&mut self, to: PublicKey, theirs: Round) {
+        let Some((round, block)) = self.height.highest_polka(theirs) else { return };
+        let validator = self.peers.get(&to).and_then(|peer| peer.validator());
+        let precommit = validator.and_then(|key| self.height.votes().vote(round, VoteKind::Precommit, &key));
+        let is_known = precommit.is_some_and(|vote| vote.block == Some(block));
+        let is_due = || self.height.polka_since(round, block).is_none_or(|since| self.is_due(since, None, &to));
+        if is_known || !is_due() || !self.peers.may_send_polka(&to, self.chain.height(), round, self.clock.now()) {
+            return;
+        }
+        if let Some(polka) = self.height.polka(round) {
+            self.send(to, Gossip::Polka(polka));
         }
     }
 
