@@ -99,19 +99,19 @@ fn a_quorum_of_prevotes_that_one_validator_saw_alone_is_shown_to_those_in_later_
     assert!(certificate.round < Round(3), "decided before the fourth leads, in {:?}", certificate.round);
 }
 
-/// A validator lies: it prevotes the block to one neighbour and nothing to the others, whose bitmaps show no lack then.
+/// A Byzantine validator prevotes the block to one neighbour and nothing to the others, whose bitmaps show no lack then.
 #[test]
-fn a_quorum_of_prevotes_that_a_liar_shows_to_one_alone_is_shown_to_all() {
+fn a_quorum_of_prevotes_that_a_byzantine_validator_shows_to_one_alone_is_shown_to_all() {
     let mut sim = Sim::new(4, 0, 1);
     sim.contradictions = Some(Default::default());
-    let [first, liar, third, fourth] = by_round(&sim);
+    let [first, byzantine, third, fourth] = by_round(&sim);
     sim.filter =
         Box::new(move |_, to, message| matches!(message, Gossip::Proposal(p) if to == third && p.round == Round::ZERO));
     [first, third, fourth].into_iter().for_each(|id| sim.start(id));
     assert!(sim.run_until(10 * SECOND, |s| s.status(fourth).proposal.is_some()), "{:#?}", sim.status(fourth));
     let block = sim.status(fourth).proposal;
     for (to, said) in [(fourth, block), (first, None), (third, None)] {
-        give(&mut sim, to, liar, Gossip::Vote(vote(liar, VoteKind::Prevote, 1, 0, said)));
+        give(&mut sim, to, byzantine, Gossip::Vote(vote(byzantine, VoteKind::Prevote, 1, 0, said)));
     }
     let decided = |s: &Sim| [first, third, fourth].iter().all(|id| s.height(*id) >= 1);
     assert!(sim.run_until(60 * SECOND, decided), "{:#?}", sim.status(fourth));
