@@ -108,7 +108,7 @@ fn allowed_dependencies() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "timed-config",
             ],
         ),
-        ("src/test_support", vec!["timed-chain", "timed-actors"]),
+        ("src/test_support", vec!["timed-primitives", "timed-chain", "timed-actors"]),
         (
             "src/simulator",
             vec![

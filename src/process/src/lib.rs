@@ -1,4 +1,4 @@
-//! The edge of a process of ours: its log, signals, the request to end, and last words.
+//! The edge of a process of ours: its log, signals, the request to end, last words, and its limit of open files.
 //!
 //! Knows: standard output and error, signals, threads that nothing may hold up. Must not know: what the process is for; no actor, no store.
 //!
@@ -8,6 +8,7 @@
 pub mod last_words;
 pub mod log_writer;
 pub mod logging;
+pub mod open_files;
 pub mod signals;
 pub mod stop;
 

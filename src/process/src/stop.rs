@@ -58,6 +58,20 @@ impl Stop {
         self.0.task.notify_one();
     }
 
+    /// Asks for the end when standard input has ended. Read by a thread of its own, which the end of the process does not wait for; a task
+    /// of a runtime would hold it up for as long as the other end stays open.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn ask_when_stdin_ends(self) -> std::io::Result<()> {
+        let read = move || {
+            // An error ends it as well: whoever held the other end is gone.
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            self.ask(StopCause::StdinEnded);
+        };
+        std::thread::Builder::new().name("stdin".into()).spawn(read).map(drop)
+    }
+
     /// Waits until it is asked, as a task.
     pub async fn asked(&self) -> StopCause {
         loop {

@@ -78,6 +78,15 @@ pub enum RpcError {
     /// The node did not answer within the limit for one call.
     #[error("the node did not answer within {0} s; see its log, or `getconsensusinfo` for what it waits for")]
     Timeout(u64),
+    /// The disk does not answer a read.
+    #[error(
+        "the disk does not answer: a read of the chain has taken {} s; check the disk of the data folder (`/health` says how long it lasts)",
+        silent.as_secs()
+    )]
+    DiskSilent {
+        /// How long the oldest read takes.
+        silent: Duration,
+    },
     /// A part of the node that should answer does not.
     #[error("{0}")]
     Internal(String),
@@ -185,7 +194,7 @@ impl RpcError {
             Self::InvalidParams { .. } => -32602,
             Self::Internal(_) => -32603,
             Self::Busy(_) | Self::Overloaded { .. } | Self::Behind { .. } => -32005,
-            Self::Timeout(_) => -32004,
+            Self::Timeout(_) | Self::DiskSilent { .. } => -32004,
             Self::Wallet(_) => -4,
             Self::Address { .. }
             | Self::TransactionUnknown(_)

@@ -23,6 +23,7 @@ pub mod trouble;
 
 mod catalogue;
 mod connections;
+mod disk_reads;
 mod dispatch;
 mod limits;
 mod param;
@@ -32,6 +33,7 @@ mod watched;
 
 pub use auth::{Auth, Cookie, read_cookie, remove_cookie, write_cookie};
 pub use catalogue::help_all;
+pub use disk_reads::{DiskReads, ReadLimits};
 pub use error::RpcError;
 pub use limits::RpcLimits;
 pub use methods::{Call, METHODS, Method};

@@ -27,6 +27,11 @@ pub enum Trouble {
         /// What is wrong with it and what to do.
         text: String,
     },
+    /// The disk does not answer what a client wants read.
+    DiskSilent {
+        /// How long the oldest read takes.
+        silent: Duration,
+    },
     /// There is little room left on the disk.
     DiskNearlyFull {
         /// Room left for this process. Unit: bytes.
@@ -104,10 +109,11 @@ pub enum Severity {
 
 impl Trouble {
     /// Every name that [`Self::name`] can give.
-    pub const NAMES: [&str; 14] = [
+    pub const NAMES: [&str; 15] = [
         "ended",
         "hung",
         "data_folder",
+        "disk_silent",
         "disk_nearly_full",
         "starting",
         "behind",
@@ -127,6 +133,7 @@ impl Trouble {
             Self::Ended { .. } => "ended",
             Self::Hung { .. } => "hung",
             Self::DataFolder { .. } => "data_folder",
+            Self::DiskSilent { .. } => "disk_silent",
             Self::DiskNearlyFull { .. } => "disk_nearly_full",
             Self::Starting => "starting",
             Self::Behind { .. } => "behind",
@@ -145,7 +152,9 @@ impl Trouble {
     pub const fn severity(&self) -> Severity {
         match self {
             Self::Ended { .. } | Self::Hung { .. } => Severity::Dead,
-            Self::DataFolder { .. }
+            Self::DiskSilent { silent } if silent.as_secs() >= DISK_DEAD_AFTER.as_secs() => Severity::Dead,
+            Self::DiskSilent { .. }
+            | Self::DataFolder { .. }
             | Self::DiskNearlyFull { .. }
             | Self::Starting
             | Self::Behind { .. }
@@ -164,6 +173,8 @@ impl Trouble {
     }
 }
 
+/// A disk that was silent for so long will not come right by itself: as long as for a thread that hangs.
+const DISK_DEAD_AFTER: Duration = Duration::from_secs(10);
 const MIB: u64 = 1 << 20;
 
 impl fmt::Display for Trouble {
@@ -174,6 +185,11 @@ impl fmt::Display for Trouble {
                 write!(f, "{who} has not answered for {} s: restart the node if it stays so", silent.as_secs())
             }
             Self::DataFolder { text } => f.write_str(text),
+            Self::DiskSilent { silent } => write!(
+                f,
+                "the disk of the data folder has not answered a read for {} s: check it, and restart the node if it stays so",
+                silent.as_secs()
+            ),
             Self::DiskNearlyFull { free, needed } => {
                 write!(
                     f,
@@ -224,6 +240,7 @@ mod tests {
             Trouble::Ended { who: "ledger" },
             Trouble::Hung { who: "ledger", silent: Duration::from_secs(12) },
             Trouble::DataFolder { text: text() },
+            Trouble::DiskSilent { silent: Duration::from_secs(9) },
             Trouble::DiskNearlyFull { free: 5 * MIB, needed: 100 * MIB },
             Trouble::Starting,
             Trouble::Behind { tip: Height(5), target: Height(9) },
@@ -241,10 +258,12 @@ mod tests {
             let text = trouble.to_string();
             assert!(!text.is_empty() && !text.contains('\n'), "{text:?}");
         }
-        assert_eq!(all[5].to_string(), "behind by 4 blocks: block 5 of 9");
+        assert_eq!(all[6].to_string(), "behind by 4 blocks: block 5 of 9");
         assert_eq!(all[1].to_string(), "ledger has not answered for 12 s: restart the node if it stays so");
         let full = Trouble::LogDropped { lines: 3, refusal: Some("no room".into()) }.to_string();
         assert!(full.contains("3 lines") && full.contains("cannot be written (no room)"), "{full}");
-        assert!(all[3].to_string().contains("5 MiB left, 100 MiB are needed"), "{}", all[3]);
+        let dead = Trouble::DiskSilent { silent: Duration::from_secs(10) };
+        assert_eq!([&all[3], &dead].map(Trouble::severity), [Severity::NotReady, Severity::Dead]);
+        assert!(all[4].to_string().contains("5 MiB left, 100 MiB are needed"), "{}", all[4]);
     }
 }

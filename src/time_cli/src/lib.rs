@@ -4,11 +4,13 @@
 
 mod command;
 mod connect;
+mod health;
 mod params;
 pub mod table;
 mod view;
 
 pub use connect::{DATA_DIR_VARIABLE, Failure, NodeConnection, no_answer, web_address};
+pub use health::health;
 use serde_json::{Value, json as value_of};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};

@@ -2,18 +2,11 @@
 
 use crate::node;
 use crate::node_args::NodeArgs;
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::Duration;
-use timed_cli::{DATA_DIR_VARIABLE, no_answer, web_address};
-use ureq::Agent;
-
-/// Longest wait for the answer: a node that takes longer is not well.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
-/// Longest answer read. Unit: bytes.
-const ANSWER_BYTES_MAX: u64 = 4096;
+use timed_cli::{DATA_DIR_VARIABLE, health, web_address};
 
 /// Flags of `timed healthcheck`.
 #[derive(Clone, Debug, Args)]
@@ -40,22 +33,9 @@ pub fn run(arguments: &HealthcheckArgs) -> anyhow::Result<()> {
             format!("http://{address}/")
         }
     };
-    let page = format!("{url}health");
-    let agent: Agent = Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(ANSWER_WITHIN))
-        .proxy(None)
-        .build()
-        .into();
-    let refused = |error| anyhow!(no_answer(&url, &error).to_string().replace('\n', "; "));
-    let mut answer = agent.get(&page).call().map_err(refused)?;
-    let text = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string().unwrap_or_default();
-    let (status, text) = (answer.status().as_u16(), text.trim());
-    if status != 200 {
-        bail!("{page} answers {status}: {text}");
-    }
+    let line = health(&url).map_err(|failure| anyhow!(failure.to_string().replace('\n', "; ")))?;
     // Whoever asked may have gone.
-    let _ = writeln!(std::io::stdout(), "{page}: {text}");
+    let _ = writeln!(std::io::stdout(), "{line}");
     Ok(())
 }
 

@@ -7,7 +7,6 @@ mod folder_guard;
 pub mod healthcheck;
 pub mod node;
 mod node_args;
-mod open_files;
 pub mod resume_signing;
 mod service;
 mod watchdog;

@@ -1,7 +1,7 @@
 //! `timed`: one node, from its command line to its end.
 
 use crate::node_args::{ConfigAction, NodeArgs};
-use crate::service::{Identity, NodeWallet, Noticed, Service, ServiceParts};
+use crate::service::{ChainReads, Identity, NodeWallet, Noticed, Service, ServiceParts};
 use crate::watchdog::Watchdog;
 use anyhow::{Context as _, bail};
 use rand::SeedableRng;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use timed_actors::peer::HeartbeatLevel;
-use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig};
+use timed_actors::peer_manager::{ConfiguredPeer, HANDSHAKES_MAX, PeersConfig};
 use timed_actors::transport::{Listener, TcpTransport, Transport as _};
 use timed_actors::{
     Component, FatalReason, FatalReporter, Handles, NodeParts, OpenNode, Priority, SystemClock, Threads,
@@ -30,7 +30,7 @@ use timed_peer::{Ban, BookConfig, LocalNode};
 use timed_primitives::{Clock, Network, PublicKey, SecretKey};
 use timed_process::LogWriter;
 use timed_process::{Stop, StopCause};
-use timed_rpc::{Auth, RpcServer};
+use timed_rpc::{Auth, DiskReads, ReadLimits, RpcLimits, RpcServer, Trouble};
 use timed_store::{DataDir, FjallStore};
 use tokio::sync::oneshot;
 use tracing::{error, info};
@@ -38,6 +38,8 @@ use uuid::Uuid;
 
 /// How long an orderly end may take; then the process ends anyway, which loses nothing final.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
+/// Files of the store, the logs of the chain, and what else is open at one time beside connections.
+const FILES: u64 = 256;
 /// Files of the data folder that must stay while the node runs: what it decided and signed.
 const KEPT_FILES: [&str; 4] = [timed_chain::BLOCK_LOG_FILE, GUARD_FILE, JOURNAL_FILES[0], JOURNAL_FILES[1]];
 
@@ -156,7 +158,8 @@ impl RunningNode {
     ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         // Before anything is opened.
-        let few_files = crate::open_files::raise(config.p2p.inbound_max, config.p2p.outbound_max);
+        let needed = files_needed(&config);
+        let few_files = timed_process::open_files::raise(needed).map(|allowed| Trouble::FewFiles { allowed, needed });
         // Ports first: a second node on the same machine is refused before anything is opened.
         let listener = bind_p2p(config.p2p_address()).await?;
         let rpc_listener = std::net::TcpListener::bind(config.rpc_address()).with_context(|| {
@@ -238,7 +241,7 @@ impl RunningNode {
         watchdog.start()?;
         let parts = ServiceParts {
             handles: handles.clone(),
-            reader,
+            chain: ChainReads::new(reader, DiskReads::new(ReadLimits::default())),
             identity,
             wallet,
             clock,
@@ -260,8 +263,7 @@ impl RunningNode {
         if let (Some(user), Some(password)) = (&self.rpc.user, &self.rpc.password) {
             auth = auth.with_password(user, password);
         }
-        let limits =
-            timed_rpc::RpcLimits { calls_max: usize::try_from(self.rpc.calls_max)?, ..timed_rpc::RpcLimits::default() };
+        let limits = RpcLimits { calls_max: usize::try_from(self.rpc.calls_max)?, ..RpcLimits::default() };
         let server = RpcServer::new(self.service.clone(), auth).with_hosts(self.rpc.hosts.clone()).with_limits(limits);
         let (end_rpc, rpc_ended) = oneshot::channel::<()>();
         let (rpc_done, rpc_is_done) = oneshot::channel::<()>();
@@ -285,7 +287,7 @@ impl RunningNode {
         actix_rt::spawn(async move { service.keep_addresses_now_and_then().await });
 
         if exit_with_stdin {
-            end_with_stdin(self.end.stop.clone())?;
+            self.end.stop.clone().ask_when_stdin_ends()?;
         }
         let reason = wait_for_end(&self.end.stop, self.fatal).await;
         // What would be written to a folder that is gone, or to another one in its place, helps nobody.
@@ -333,17 +335,6 @@ async fn wait_for_end(stop: &Stop, fatal: oneshot::Receiver<FatalReason>) -> Opt
     None
 }
 
-/// Asks for the end when standard input has ended. Read by a thread of its own, which the end of the process does not wait for; a task of
-/// the runtime would hold it up for as long as the other end stays open.
-fn end_with_stdin(stop: Stop) -> std::io::Result<()> {
-    let read = move || {
-        // An error ends it as well: whoever held the other end is gone.
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-        stop.ask(StopCause::StdinEnded);
-    };
-    std::thread::Builder::new().name("stdin".into()).spawn(read).map(drop)
-}
-
 /// The first reason given wins.
 fn fatal(stop: Stop) -> (FatalReporter, oneshot::Receiver<FatalReason>) {
     let (sender, receiver) = oneshot::channel();
@@ -375,6 +366,12 @@ async fn bind_p2p(address: SocketAddr) -> anyhow::Result<Box<dyn Listener>> {
         .bind(address)
         .await
         .with_context(|| format!("cannot listen for nodes on {address}; choose another port with --p2p-port PORT"))
+}
+
+/// Files and sockets that may be open at one time.
+fn files_needed(config: &Config) -> u64 {
+    let connections = HANDSHAKES_MAX + RpcLimits::default().connections_max;
+    u64::from(config.p2p.inbound_max) + u64::from(config.p2p.outbound_max) + connections as u64 + FILES
 }
 
 fn consensus_config(genesis: &Genesis, key: Option<SecretKey>, config: &Config) -> timed_consensus::CoreConfig {

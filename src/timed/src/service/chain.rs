@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::mempool::{GetEntry, GetFate, ResourceStates, TransactionFate};
-use timed_chain::History as _;
 use timed_ledger::{ConfirmedTransaction, LedgerQueries as _, LedgerView, OutPoint, Transaction, payment_of};
 use timed_mempool::ResourceState;
 use timed_primitives::{Amount, BlockId, Height, TxId};
@@ -19,13 +18,12 @@ const FEE_INPUTS_MAX: usize = 256;
 #[async_trait]
 impl ChainApi for Service {
     async fn tip(&self) -> Result<(Height, BlockId), RpcError> {
-        let tip = self.reader.tip();
+        let tip = self.chain.tip();
         Ok((tip.height, tip.id))
     }
 
     async fn blockchain_info(&self) -> Result<BlockchainInfo, RpcError> {
-        let view = self.reader.view();
-        let (tip, genesis) = (view.tip(), self.reader.genesis());
+        let ((tip, supply, totals), genesis) = (self.chain.summary(), self.chain.genesis());
         let sync = self.handles.sync.borrow().clone();
         // What sync believes, not what a peer says.
         let best = sync.as_ref().map_or(0, |s| s.progress.target.0).max(tip.height.0);
@@ -50,32 +48,22 @@ impl ChainApi for Service {
                 stalled: p.stall.map(|stall| stall.to_string()),
             }),
             state_commitment: tip.state_commitment.into(),
-            supply: view.supply().unspent.into(),
-            utxos: view.totals().outputs,
+            supply: supply.unspent.into(),
+            utxos: totals.outputs,
             warnings: self.warnings(),
         })
     }
 
     async fn block(&self, at: BlockAt) -> Result<BlockFacts, RpcError> {
-        let view = self.reader.view();
-        let tip = view.tip().height;
-        let height = match at {
-            BlockAt::Height(height) => height,
-            BlockAt::Id(id) => view.height_of(&id).map_err(unreadable)?.ok_or(RpcError::BlockUnknown(id))?,
-        };
-        let decided = view.decided(height).map_err(unreadable)?.ok_or(RpcError::HeightUnknown { height, tip })?;
-        Ok(BlockFacts {
-            block: decided.block,
-            certificate: Some((*decided.certificate).clone()),
-            confirmations: tip.above(height) + 1,
-            next: view.block_id(height.next()).map_err(unreadable)?,
-        })
+        self.chain.read(move |view| block_facts(view, at)).await
     }
 
     async fn block_id(&self, height: Height) -> Result<BlockId, RpcError> {
-        let view = self.reader.view();
-        let found = view.block_id(height).map_err(unreadable)?;
-        found.ok_or(RpcError::HeightUnknown { height, tip: view.tip().height })
+        let read = move |view: &LedgerView| {
+            let found = view.block_id(height).map_err(unreadable)?;
+            found.ok_or(RpcError::HeightUnknown { height, tip: view.tip().height })
+        };
+        self.chain.read(read).await
     }
 
     async fn output(&self, outpoint: OutPoint, include_mempool: bool) -> Result<Option<Unspent>, RpcError> {
@@ -88,29 +76,34 @@ impl ChainApi for Service {
         if spent_by.is_some() {
             return Ok(None);
         }
-        let view = self.reader.view();
-        if let Some(entry) = view.output(&outpoint).map_err(unreadable)? {
-            let confirmations = view.tip().height.above(entry.height) + 1;
-            let height = Some(entry.height);
-            return Ok(Some(Unspent { outpoint, output: entry.output, height, confirmations, spent_by: None }));
-        }
-        // Not unspent on the chain: if its transaction is final it was spent, else it waits.
-        if view.location(&outpoint.txid).map_err(unreadable)?.is_some() {
-            return Ok(None);
-        }
-        let output = waiting.and_then(|entry| {
-            let index = usize::try_from(outpoint.index).ok()?;
-            payment_of(&entry.transaction).ok()?.body.outputs.get(index).copied()
-        });
-        Ok(output.map(|output| Unspent { outpoint, output, height: None, confirmations: 0, spent_by: None }))
+        let read = move |view: &LedgerView| {
+            if let Some(entry) = view.output(&outpoint).map_err(unreadable)? {
+                let confirmations = view.tip().height.above(entry.height) + 1;
+                let height = Some(entry.height);
+                return Ok(Some(Unspent { outpoint, output: entry.output, height, confirmations, spent_by: None }));
+            }
+            // Not unspent on the chain: if its transaction is final it was spent, else it waits.
+            if view.location(&outpoint.txid).map_err(unreadable)?.is_some() {
+                return Ok(None);
+            }
+            let output = waiting.and_then(|entry| {
+                let index = usize::try_from(outpoint.index).ok()?;
+                payment_of(&entry.transaction).ok()?.body.outputs.get(index).copied()
+            });
+            Ok(output.map(|output| Unspent { outpoint, output, height: None, confirmations: 0, spent_by: None }))
+        };
+        self.chain.read(read).await
     }
 
     async fn transaction(&self, txid: TxId) -> Result<TransactionRecord, RpcError> {
         // The mempool first: a transaction moves from there to the chain, never back.
         let fate = self.handles.mempool.send(GetFate(txid)).await.map_err(gone)?;
-        let view = self.reader.view();
-        if let Some(found) = view.transaction(&txid).map_err(unreadable)? {
-            return final_facts(&view, found);
+        let read = move |view: &LedgerView| {
+            let found = view.transaction(&txid).map_err(unreadable)?;
+            found.map(|found| final_facts(view, found)).transpose()
+        };
+        if let Some(record) = self.chain.read(read).await? {
+            return Ok(record);
         }
         let entry = match fate {
             TransactionFate::Waiting(entry) => entry,
@@ -167,6 +160,21 @@ pub(super) fn spender_of(state: ResourceState) -> Option<TxId> {
         | ResourceState::Decided { by, .. }
         | ResourceState::Confirmed { by, .. } => Some(by),
     }
+}
+
+fn block_facts(view: &LedgerView, at: BlockAt) -> Result<BlockFacts, RpcError> {
+    let tip = view.tip().height;
+    let height = match at {
+        BlockAt::Height(height) => height,
+        BlockAt::Id(id) => view.height_of(&id).map_err(unreadable)?.ok_or(RpcError::BlockUnknown(id))?,
+    };
+    let decided = view.decided(height).map_err(unreadable)?.ok_or(RpcError::HeightUnknown { height, tip })?;
+    Ok(BlockFacts {
+        block: decided.block,
+        certificate: Some((*decided.certificate).clone()),
+        confirmations: tip.above(height) + 1,
+        next: view.block_id(height.next()).map_err(unreadable)?,
+    })
 }
 
 fn final_facts(view: &LedgerView, found: ConfirmedTransaction) -> Result<TransactionRecord, RpcError> {

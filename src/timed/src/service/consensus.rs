@@ -7,6 +7,7 @@ use super::pool::number;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use timed_consensus::{ConsensusStatus, SigningStatus, quorum};
+use timed_ledger::LedgerView;
 use timed_primitives::{BlockId, PublicKey};
 use timed_rpc::result::{ConsensusInfo, MasternodeInfo, ValidatorVotes};
 use timed_rpc::{ConsensusApi, RpcError};
@@ -60,9 +61,11 @@ impl ConsensusApi for Service {
     }
 
     async fn masternodes(&self) -> Result<Vec<MasternodeInfo>, RpcError> {
-        let view = self.reader.view();
-        let set = view.validators(view.height().next());
-        let recent = view.recent(SIGNED_WINDOW).map_err(unreadable)?;
+        let read = |view: &LedgerView| {
+            let recent = view.recent(SIGNED_WINDOW).map_err(unreadable)?;
+            Ok((view.validators(view.height().next()), recent))
+        };
+        let (set, recent) = self.chain.read(read).await?;
         let mut signed: BTreeMap<PublicKey, (u64, u64)> = BTreeMap::new();
         for (header, certificate) in &recent {
             for signature in &certificate.signatures {

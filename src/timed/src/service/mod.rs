@@ -8,10 +8,12 @@ mod metrics;
 mod peer_calls;
 mod peers;
 mod pool;
+mod reads;
 mod saved_peers;
 mod troubles;
 mod wallet;
 
+pub(crate) use reads::ChainReads;
 pub(crate) use troubles::Noticed;
 pub(crate) use wallet::NodeWallet;
 
@@ -19,7 +21,6 @@ use saved_peers::SavedPeers;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::Handles;
-use timed_ledger::{LedgerQueries as _, LedgerReader};
 use timed_node_files::PeerFiles;
 use timed_peer::Ban;
 use timed_primitives::{Clock, Instant, Network, PublicKey};
@@ -51,7 +52,7 @@ pub(crate) struct Identity {
 /// Answers clients.
 pub(crate) struct Service {
     handles: Handles,
-    reader: LedgerReader,
+    chain: ChainReads,
     identity: Identity,
     wallet: Arc<NodeWallet>,
     clock: Arc<dyn Clock>,
@@ -70,8 +71,8 @@ pub(crate) struct Service {
 pub(crate) struct ServiceParts {
     /// The running node.
     pub handles: Handles,
-    /// Its ledger.
-    pub reader: LedgerReader,
+    /// Its chain, as clients read it.
+    pub chain: ChainReads,
     /// What it says of itself.
     pub identity: Identity,
     /// Its wallet.
@@ -95,17 +96,17 @@ pub(crate) struct ServiceParts {
 impl Service {
     /// Over a running node.
     pub(crate) fn new(parts: ServiceParts) -> Self {
-        let ServiceParts { handles, reader, identity, wallet, clock, stop, log, files, earlier_ends, bans, noticed } =
+        let ServiceParts { handles, chain, identity, wallet, clock, stop, log, files, earlier_ends, bans, noticed } =
             parts;
         let (started, saved) =
             (clock.now(), Arc::new(tokio::sync::Mutex::new(SavedPeers { bans, ..SavedPeers::default() })));
-        Self { handles, reader, identity, wallet, clock, started, stop, log, files, earlier_ends, saved, noticed }
+        Self { handles, chain, identity, wallet, clock, started, stop, log, files, earlier_ends, saved, noticed }
     }
 }
 
 impl NodeApi for Service {
     fn network(&self) -> Network {
-        self.reader.genesis().network
+        self.chain.genesis().network
     }
 
     fn uptime(&self) -> Duration {

@@ -5,8 +5,8 @@ use super::failures::{gone, unreadable};
 use async_trait::async_trait;
 use std::sync::Arc;
 use timed_actors::mempool::{ListEntries, MempoolStatus, SubmitError, TestAccept};
-use timed_chain::{History as _, PoolTransaction};
-use timed_ledger::{LedgerQueries as _, Transaction};
+use timed_chain::PoolTransaction;
+use timed_ledger::Transaction;
 use timed_mempool::Reject;
 use timed_primitives::{Amount, TxId, UnixTime};
 use timed_rpc::result::{MempoolAcceptance, MempoolEntry, MempoolInfo};
@@ -23,7 +23,7 @@ impl PoolApi for Service {
             Ok(txid) => Ok(txid),
             // The sender's wish is fulfilled already, unless it is in a block.
             Err(SubmitError::Refused(Reject::AlreadyKnown { txid })) => {
-                if self.reader.is_confirmed(&txid).map_err(unreadable)? {
+                if self.chain.read(move |view| view.location(&txid).map_err(unreadable)).await?.is_some() {
                     Err(RpcError::AlreadyInChain(txid))
                 } else {
                     Ok(txid)
@@ -108,7 +108,7 @@ impl Service {
 
     /// Least fee for 1,000 bytes.
     pub(super) fn relay_fee(&self) -> Amount {
-        self.reader.genesis().parameters.fee_min(1_000)
+        self.chain.genesis().parameters.fee_min(1_000)
     }
 }
 

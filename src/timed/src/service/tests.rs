@@ -5,7 +5,6 @@ use rand::SeedableRng as _;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Condvar, Mutex};
 use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig};
 use timed_actors::pulse::{BEAT_EVERY, HUNG_AFTER, Monitor};
 use timed_actors::transport::{Listener, TcpTransport, Transport as _};
@@ -14,75 +13,15 @@ use timed_consensus::SigningStatus;
 use timed_ledger::{Genesis, KeyHash, Lock, OutPoint, PAYLOAD_FORMAT, Transaction, TransactionBody, TxInput, TxOutput};
 use timed_mempool::{KeptRecord, Loss, LossReason, POOL_FILE, PoolFile};
 use timed_peer::LocalNode;
-use timed_primitives::{Amount, Disk, DiskFile, Height, MemoryDisk, SecretKey, UnixTime};
+use timed_primitives::{Amount, Disk as _, Height, MemoryDisk, SecretKey, UnixTime};
 use timed_process::LogWriter;
-use timed_rpc::RpcError;
-use timed_rpc::{ChainApi as _, PeersApi as _, PoolApi as _, Severity};
-use timed_test_support::MemoryStore;
+use timed_rpc::{Auth, BlockAt, DiskReads, ReadLimits, RpcError, RpcServer};
+use timed_rpc::{ChainApi as _, ConsensusApi as _, PeersApi as _, PoolApi as _, Severity, WalletApi as _};
+use timed_test_support::{HeldDisk, HeldOperations, MemoryStore};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// A disk whose syncs of one file can be held up, as a disk that is broken does it.
-#[derive(Clone)]
-struct SlowDisk {
-    files: MemoryDisk,
-    file: &'static str,
-    held: Arc<(Mutex<bool>, Condvar)>,
-}
-
-struct SlowFile {
-    file: Arc<dyn DiskFile>,
-    held: Option<Arc<(Mutex<bool>, Condvar)>>,
-}
-
-impl SlowDisk {
-    fn new(file: &'static str) -> Arc<Self> {
-        Arc::new(Self { files: MemoryDisk::default(), file, held: Arc::default() })
-    }
-
-    fn hold(&self, is_held: bool) {
-        *self.held.0.lock().unwrap() = is_held;
-        self.held.1.notify_all();
-    }
-}
-
-impl Disk for SlowDisk {
-    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let held = name.starts_with(self.file).then(|| self.held.clone());
-        Ok(Arc::new(SlowFile { file: self.files.open(name)?, held }))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.files.rename(from, to)
-    }
-}
-
-impl DiskFile for SlowFile {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.file.read_at(offset, buffer)
-    }
-
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_at(offset, bytes)
-    }
-
-    fn set_len(&self, size: u64) -> io::Result<()> {
-        self.file.set_len(size)
-    }
-
-    fn identity(&self) -> io::Result<Option<u128>> {
-        self.file.identity()
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        if let Some(held) = &self.held {
-            drop(held.1.wait_while(held.0.lock().unwrap(), |is_held| *is_held).unwrap());
-        }
-        self.file.sync()
-    }
-}
+/// How long clients wait for a read here.
+const READ_TIME: Duration = Duration::from_millis(200);
 
 /// A clock that somebody has set. Unit: milliseconds ahead.
 #[derive(Clone)]
@@ -105,14 +44,14 @@ impl Clock for SetClock {
 }
 
 /// The first validator of so many, alone, in memory.
-fn service(disk: Arc<SlowDisk>, validators: u64) -> Service {
+fn service(disk: Arc<HeldDisk>, validators: u64) -> Service {
     node(1, disk, validators, SetClock::ahead(0), None, Vec::new())
 }
 
 /// A validator of so many, in memory.
 fn node(
     id: u64,
-    disk: Arc<SlowDisk>,
+    disk: Arc<HeldDisk>,
     validators: u64,
     clock: SetClock,
     listener: Option<Box<dyn Listener>>,
@@ -154,7 +93,7 @@ fn node(
     let folder = tempfile::tempdir().unwrap().keep();
     Service::new(ServiceParts {
         handles,
-        reader,
+        chain: ChainReads::new(reader, DiskReads::new(ReadLimits { time: READ_TIME, ..ReadLimits::default() })),
         identity: Identity {
             node_key: key("node").public(),
             validator: Some(key("consensus").public()),
@@ -202,10 +141,10 @@ fn metrics_of(service: &Service) -> String {
 fn whoever_a_disk_holds_up_is_named_and_clients_are_answered_meanwhile() {
     for (file, who) in [("blocks.log", "ledger"), ("journal", "consensus")] {
         actix_rt::System::new().block_on(async {
-            let disk = SlowDisk::new(file);
+            let disk = HeldDisk::new(file);
             let service = service(disk.clone(), 1);
             until(&service, "a node alone is ready", |service| service.troubles().is_empty()).await;
-            disk.hold(true);
+            disk.hold(HeldOperations::Syncs);
             let height = service.handles.history.tip().height;
             // Looks a real second apart, each of which counts as one that the clock of the looks says.
             let (mut monitor, mut now) = (Monitor::default(), Instant::START);
@@ -227,7 +166,7 @@ fn whoever_a_disk_holds_up_is_named_and_clients_are_answered_meanwhile() {
                 service.warnings()
             );
             assert!(service.blockchain_info().await.is_ok() && service.network_info().await.is_ok());
-            disk.hold(false);
+            disk.hold(HeldOperations::Nothing);
             until(&service, "it goes on", |service| service.handles.history.tip().height.0 > height.0 + 1).await;
             monitor.look(now + BEAT_EVERY, &service.handles.pulses);
             assert!(service.troubles().is_empty(), "{:?}", service.troubles());
@@ -235,10 +174,60 @@ fn whoever_a_disk_holds_up_is_named_and_clients_are_answered_meanwhile() {
     }
 }
 
+/// What `/health` or `/ready` answers.
+async fn probe(address: SocketAddr, path: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// The server runs on this one thread, as all clients' calls do.
+#[test]
+fn a_disk_that_hangs_on_reads_holds_up_those_who_read_and_is_named() {
+    actix_rt::System::new().block_on(async {
+        let disk = HeldDisk::new("blocks.log");
+        let service = Arc::new(service(disk.clone(), 1));
+        // Those that the store does not have yet are in memory.
+        until(&service, "stored blocks", |service| service.chain.stats().stored_height.0 > 1).await;
+        let server = RpcServer::new(service.clone(), Auth::default());
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        actix_rt::spawn(server.serve(listener, std::future::pending()));
+        let at = BlockAt::Height(Height(1));
+        let id = service.block(at).await.unwrap().block.id();
+        assert!(probe(address, "/ready").await.starts_with("HTTP/1.1 200"));
+        disk.hold(HeldOperations::Reads);
+        let reading = actix_rt::spawn({
+            let service = service.clone();
+            async move { service.block(at).await.err() }
+        });
+        tokio::task::yield_now().await;
+        assert!(probe(address, "/health").await.starts_with("HTTP/1.1 200"), "answered beside the read");
+        assert_eq!(reading.await.unwrap(), Some(RpcError::DiskSilent { silent: READ_TIME }));
+        let ready = probe(address, "/ready").await;
+        assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("the disk of the data folder"), "{ready}");
+        assert!(metrics_of(&service).contains("timed_node_trouble{reason=\"disk_silent\"} 1"));
+        // Whoever else reads the log; in the end no place is left, and none is waited for.
+        for _ in 0..4 {
+            assert!(matches!(service.block(BlockAt::Id(id)).await, Err(RpcError::DiskSilent { .. })));
+        }
+        assert!(matches!(service.masternodes().await, Err(RpcError::DiskSilent { .. })));
+        assert!(matches!(service.balance(None).await, Err(RpcError::DiskSilent { .. })), "all reads share the places");
+        assert!(service.blockchain_info().await.is_ok() && service.network_info().await.is_ok());
+        disk.hold(HeldOperations::Nothing);
+        until(&service, "it answers again", |service| service.troubles().is_empty()).await;
+        assert_eq!(service.block_id(Height(1)).await, Ok(id));
+        assert!(probe(address, "/ready").await.starts_with("HTTP/1.1 200"));
+    });
+}
+
 #[test]
 fn a_validator_without_a_quorum_says_so() {
     actix_rt::System::new().block_on(async {
-        let service = service(SlowDisk::new("nothing"), 4);
+        let service = service(HeldDisk::new("nothing"), 4);
         until(&service, "no quorum", |service| {
             service
                 .troubles()
@@ -254,7 +243,7 @@ fn a_validator_without_a_quorum_says_so() {
 #[test]
 fn a_node_whose_clock_is_wrong_says_so_until_it_is_set() {
     actix_rt::System::new().block_on(async {
-        let disk = SlowDisk::new("nothing");
+        let disk = HeldDisk::new("nothing");
         let clock = SetClock::ahead(0);
         let listener = TcpTransport.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
         let first = ConfiguredPeer {
@@ -264,7 +253,7 @@ fn a_node_whose_clock_is_wrong_says_so_until_it_is_set() {
         };
         let service = node(1, disk.clone(), 4, clock.clone(), Some(listener), Vec::new());
         let others: Vec<_> = (2..=4)
-            .map(|id| node(id, SlowDisk::new("nothing"), 4, SetClock::ahead(2_500), None, vec![first.clone()]))
+            .map(|id| node(id, HeldDisk::new("nothing"), 4, SetClock::ahead(2_500), None, vec![first.clone()]))
             .collect();
         let line = |service: &Service| {
             service.troubles().into_iter().find_map(|trouble| match trouble {
@@ -332,7 +321,7 @@ fn what_threads_notice_is_shown_once_and_goes() {
 fn a_fee_that_nobody_means_is_refused_before_a_signature_is_checked() {
     actix_rt::System::new().block_on(async {
         // No quorum, so nothing leaves the pool.
-        let service = service(SlowDisk::new("nothing"), 4);
+        let service = service(HeldDisk::new("nothing"), 4);
         let genesis = Genesis::devnet(4);
         let owner = SecretKey::development("wallet", 0);
         let (previous, coin) = genesis.unspent().find(|(_, output)| output.lock == lock_of(&owner)).unwrap();
@@ -362,7 +351,7 @@ fn a_fee_that_nobody_means_is_refused_before_a_signature_is_checked() {
 #[test]
 fn what_is_found_in_the_mempools_file_is_synced_soon() {
     actix_rt::System::new().block_on(async {
-        let (disk, genesis) = (SlowDisk::new("nothing"), Genesis::devnet(4));
+        let (disk, genesis) = (HeldDisk::new("nothing"), Genesis::devnet(4));
         let length = |disk: &MemoryDisk| disk.open(POOL_FILE).unwrap().len().unwrap();
         let (limits, parse) = (timed_mempool::PoolLimits::default(), |_| panic!("nothing waits"));
         let (mut last, _) = PoolFile::open(disk.clone(), genesis.hash(), &limits, &parse);

@@ -54,6 +54,7 @@ impl Service {
             .into_iter()
             .chain(self.clock_trouble())
             .chain(self.overload())
+            .chain(self.chain.trouble())
             .chain(self.keeping_trouble())
             .chain(self.noticed.all());
         let mut troubles: Vec<_> = ended.chain(hung).chain(rest).collect();

@@ -172,12 +172,12 @@ impl WalletApi for Service {
         let mut last = None;
         for _ in 0..TRIES {
             self.release_coins().await?;
-            let mut coins = self.coins()?;
+            let mut coins = self.coins().await?;
             let (transaction, in_flight) = loop {
                 match self.build_payment(to, amount, &coins)? {
                     Some(built) => break built,
                     // Heights only grow, so this ends as soon as no block comes in between.
-                    None => coins = self.coins()?,
+                    None => coins = self.coins().await?,
                 }
             };
             let outcome = self.handles.submissions.submit(Arc::new(PoolTransaction::of(&*transaction)), None).await;
@@ -209,7 +209,7 @@ impl WalletApi for Service {
 
 impl Service {
     /// Every final output of a key.
-    fn outputs_of(&self, view: &LedgerView, owner: &KeyHash) -> Result<Vec<(OutPoint, OutputEntry)>, RpcError> {
+    fn outputs_of(view: &LedgerView, owner: &KeyHash) -> Result<Vec<(OutPoint, OutputEntry)>, RpcError> {
         let mut found: Vec<(OutPoint, OutputEntry)> = Vec::new();
         loop {
             let after = found.last().map(|(outpoint, _)| *outpoint);
@@ -227,15 +227,18 @@ impl Service {
     }
 
     /// Final outputs of the wallet's keys, and at which height.
-    fn coins(&self) -> Result<(Height, Vec<Coin>), RpcError> {
-        let view = self.reader.view();
-        let mut coins = Vec::new();
-        for key_hash in self.wallet.key_hashes() {
-            for (outpoint, entry) in self.outputs_of(&view, &key_hash)? {
-                coins.push(Coin { outpoint, amount: entry.output.amount, key_hash });
+    async fn coins(&self) -> Result<(Height, Vec<Coin>), RpcError> {
+        let keys = self.wallet.key_hashes();
+        let read = move |view: &LedgerView| {
+            let mut coins = Vec::new();
+            for key_hash in keys {
+                for (outpoint, entry) in Self::outputs_of(view, &key_hash)? {
+                    coins.push(Coin { outpoint, amount: entry.output.amount, key_hash });
+                }
             }
-        }
-        Ok((view.tip().height, coins))
+            Ok((view.tip().height, coins))
+        };
+        self.chain.read(read).await
     }
 
     /// Gives back coins whose payment is no more: it was refused, has expired, or lost to another that took only some of them.
@@ -306,28 +309,31 @@ impl Service {
         };
         // The mempool first: what is final in between is found on the chain, and counted there only.
         let waiting = self.handles.mempool.send(ListEntries).await.map_err(gone)?;
-        let view = self.reader.view();
-        let tip = view.tip().height;
-        let mut rows = Vec::new();
-        for owner in &owners {
-            for (outpoint, entry) in self.outputs_of(&view, owner)? {
-                let confirmations = tip.above(entry.height) + 1;
-                let height = Some(entry.height);
-                rows.push(Unspent { outpoint, output: entry.output, height, confirmations, spent_by: None });
-            }
-        }
-        for entry in &waiting {
-            if view.location(&entry.txid).map_err(unreadable)?.is_some() {
-                continue;
-            }
-            let Ok(transaction) = payment_of(&entry.transaction) else { continue };
-            for (outpoint, output) in transaction.outputs() {
-                let Lock::KeyHash(owner) = output.lock;
-                if owners.contains(&owner) {
-                    rows.push(Unspent { outpoint, output, height: None, confirmations: 0, spent_by: None });
+        let read = move |view: &LedgerView| {
+            let tip = view.tip().height;
+            let mut rows = Vec::new();
+            for owner in &owners {
+                for (outpoint, entry) in Self::outputs_of(view, owner)? {
+                    let confirmations = tip.above(entry.height) + 1;
+                    let height = Some(entry.height);
+                    rows.push(Unspent { outpoint, output: entry.output, height, confirmations, spent_by: None });
                 }
             }
-        }
+            for entry in &waiting {
+                if view.location(&entry.txid).map_err(unreadable)?.is_some() {
+                    continue;
+                }
+                let Ok(transaction) = payment_of(&entry.transaction) else { continue };
+                for (outpoint, output) in transaction.outputs() {
+                    let Lock::KeyHash(owner) = output.lock;
+                    if owners.contains(&owner) {
+                        rows.push(Unspent { outpoint, output, height: None, confirmations: 0, spent_by: None });
+                    }
+                }
+            }
+            Ok(rows)
+        };
+        let mut rows = self.chain.read(read).await?;
         let resources = rows.iter().map(|row| row.outpoint.resource()).collect();
         let states = self.handles.mempool.send(ResourceStates(resources)).await.map_err(gone)?;
         for (row, state) in rows.iter_mut().zip(states) {

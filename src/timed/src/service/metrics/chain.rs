@@ -2,9 +2,7 @@
 
 use super::Service;
 use timed_actors::block_sync::SyncStatus;
-use timed_chain::History as _;
 use timed_consensus::{ConsensusStatus, SigningStatus};
-use timed_ledger::LedgerQueries as _;
 use timed_rpc::metric_set;
 use timed_rpc::metrics::{ConstCounter, ConstGauge, Registry, counter, flag, level};
 
@@ -62,7 +60,7 @@ metric_set! {
 
 impl LedgerMetrics {
     fn of(service: &Service) -> Self {
-        let (stats, totals) = (service.reader.stats(), service.reader.totals());
+        let (stats, totals) = (service.chain.stats(), service.chain.summary().2);
         Self {
             height_blocks: level(stats.height.0),
             unspent_outputs: level(totals.outputs),
