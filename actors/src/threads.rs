@@ -82,6 +82,8 @@ pub enum Work {
     Admit(usize),
     /// Taking those of a decided block out of the pool.
     Remove(usize),
+    /// Writing or syncing the mempool's file.
+    Keep,
 }
 
 /// What work costs where time is simulated.
@@ -243,7 +245,10 @@ impl Threads {
     /// Callers have one or two under way. `None` when the work panicked or the process is ending.
     pub async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         match &self.arbiters {
-            None => Some(work()),
+            None => {
+                self.spend(Work::Keep).await;
+                Some(work())
+            }
             Some(_) => tokio::task::spawn_blocking(work).await.ok(),
         }
     }

@@ -53,6 +53,8 @@ pub enum Bug {
     TwinUnheard,
     /// Nothing of the mempool is kept over a restart.
     PoolForgotten,
+    /// A client's answer waits for the mempool's file however long its writer hangs.
+    AnswerWaitsForFile,
     /// Whoever hangs is taken for alive.
     HeartbeatIgnored,
     /// Who has a line for a log that nobody reads waits for a reader.
@@ -61,7 +63,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::QuorumOffByOne,
         Self::NoGuard,
         Self::NoJournalSync,
@@ -81,6 +83,7 @@ impl Bug {
         Self::ClockDecidesDoubt,
         Self::TwinUnheard,
         Self::PoolForgotten,
+        Self::AnswerWaitsForFile,
         Self::HeartbeatIgnored,
         Self::LogWaits,
     ];

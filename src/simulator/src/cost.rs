@@ -23,6 +23,8 @@ const fn micros_each(work: Work) -> (usize, u64) {
         Work::Commit(count) => (count, 60),
         Work::Admit(count) => (count, 15),
         Work::Remove(count) => (count, 80),
+        // Some ten microseconds whatever it writes.
+        Work::Keep => (0, 0),
     }
 }
 
@@ -94,11 +96,14 @@ const fn thread(work: Work) -> usize {
         Work::Signatures(_) => 0,
         Work::Validate(_) | Work::Assemble(_) | Work::Commit(_) => 1,
         Work::Admit(_) | Work::Remove(_) => 2,
+        Work::Keep => FILE_WRITER,
     }
 }
 
 /// Threads of one node that work takes time on.
 pub(crate) const THREADS: usize = 3;
+/// The one behind them, which writes the mempool's file.
+pub(crate) const FILE_WRITER: usize = THREADS;
 
 /// The processors of one node.
 #[derive(Debug)]
@@ -106,9 +111,9 @@ pub(crate) struct Processors {
     /// Unit: percent of the times of a good processor.
     times_percent: u64,
     /// Work that is too little for a timer yet, by thread. Unit: microseconds.
-    owed: Mutex<[u64; THREADS]>,
+    owed: Mutex<[u64; THREADS + 1]>,
     /// How much longer the next work takes, by thread.
-    stuck: Mutex<[Duration; THREADS]>,
+    stuck: Mutex<[Duration; THREADS + 1]>,
 }
 
 impl Processors {
@@ -126,7 +131,7 @@ impl Processors {
 
     /// No work is held up any more that has not begun yet.
     pub(crate) fn unstick(&self) {
-        *self.stuck.lock().unwrap_or_else(PoisonError::into_inner) = [Duration::ZERO; THREADS];
+        *self.stuck.lock().unwrap_or_else(PoisonError::into_inner) = [Duration::ZERO; THREADS + 1];
     }
 
     fn take_stuck(&self, thread: usize) -> Duration {

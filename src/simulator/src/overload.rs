@@ -85,8 +85,8 @@ struct OfferedPayment {
     due: Instant,
     stretch: LoadStretch,
     is_accepted: bool,
-    /// Of the block that holds it.
-    height: Option<Height>,
+    /// Of the block that holds it, and when the first node called that final.
+    decided: Option<(Height, Instant)>,
 }
 
 type SubmissionAnswers = Rc<RefCell<Vec<(TxId, Result<TxId, SubmitError>)>>>;
@@ -185,7 +185,7 @@ impl OverloadClients {
         }
         let (txid, due, answers) = (transaction.facts.id, Instant::now(), self.answers.clone());
         let handed_in = transaction.clone();
-        let offered = OfferedPayment { transaction, node: node.id(), due, stretch, is_accepted: false, height: None };
+        let offered = OfferedPayment { transaction, node: node.id(), due, stretch, is_accepted: false, decided: None };
         self.offered.insert(txid, offered);
         tokio::task::spawn_local(async move {
             let answer = handles.submissions.submit(handed_in, None).await;
@@ -203,13 +203,13 @@ impl OverloadClients {
             self.payments.on_final(&done.txid);
             self.became_final.push(done.at);
             if let Some(offered) = self.offered.get_mut(&done.txid) {
-                offered.height = Some(done.height);
+                offered.decided = Some((done.height, done.at));
             }
         }
         let heights: BTreeMap<u64, Height> = self.nodes.iter().map(|node| (node.id(), node.height())).collect();
         let is_done = |offered: &OfferedPayment| {
             let tip = heights.get(&offered.node).copied().unwrap_or_default();
-            offered.is_accepted && offered.height.is_some_and(|height| height <= tip)
+            offered.is_accepted && offered.decided.is_some_and(|(height, _)| height <= tip)
         };
         let done = self.offered.extract_if(.., |_, offered| is_done(offered));
         self.samples.extend(done.map(|(_, offered)| offered.sample()));
@@ -260,6 +260,8 @@ impl OverloadClients {
 
 impl OfferedPayment {
     fn sample(&self) -> AcceptedSample {
-        AcceptedSample { stretch: self.stretch, node: self.node, took: self.due.elapsed() }
+        let took = self.due.elapsed();
+        let decided = self.decided.map_or(took, |(_, at)| at.saturating_duration_since(self.due));
+        AcceptedSample { stretch: self.stretch, node: self.node, took, decided }
     }
 }

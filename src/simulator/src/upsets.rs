@@ -1,5 +1,6 @@
 //! What goes wrong inside a node that lives on: an actor that stands still, a disk that syncs no more.
 
+use crate::cost::FILE_WRITER;
 use crate::node::Node;
 use std::time::Duration;
 
@@ -14,6 +15,11 @@ impl Node {
         processors.stick(thread, time);
         self.upset();
         Some(())
+    }
+
+    /// The next write or sync of the mempool's file hangs for so long. Nothing where work takes no time.
+    pub fn hold_file(&self, time: Duration) {
+        let _ = self.stick(FILE_WRITER, time);
     }
 
     /// Undoes [`Self::stick`] where it did not begin.

@@ -7,9 +7,11 @@
 #![cfg(feature = "planted")]
 #![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 
+mod stuck_world;
 mod twins_world;
 
 use std::time::Duration;
+use stuck_world::{ANSWERED_WITHIN, longest_answer};
 use timed_consensus::ConsensusStatus;
 use timed_primitives::planted::{Bug, plant};
 use timed_primitives::{Height, Round, SecretKey};
@@ -179,6 +181,15 @@ fn pool_forgotten_is_seen_by_the_clients_of_a_run() {
     assert_caught(Bug::PoolForgotten, &["lost"], 17, faults("kill,partition"));
 }
 
+/// The writer of one mempool's file hangs.
+#[test]
+fn answer_waits_for_file() {
+    assert_caught(Bug::AnswerWaitsForFile, &["late"], 1, |seed| {
+        let (longest, found) = longest_answer(seed);
+        (longest > ANSWERED_WITHIN).then_some("late").into_iter().chain(found).collect()
+    });
+}
+
 #[test]
 fn certificate_unchecked() {
     assert_caught(Bug::CertificateUnchecked, &["other-block"], 1, byzantine(Lie::WrongSync));
@@ -324,6 +335,13 @@ fn overloaded(config: impl Fn(u64) -> OverloadConfig) -> impl Fn(u64) -> Vec<&'s
 fn admission_ignores_delay() {
     let config = |seed| OverloadConfig { length: 4 * SECOND, ..OverloadConfig::new(seed, 4) };
     assert_caught(Bug::AdmissionIgnoresDelay, &["late"], 1, overloaded(config));
+}
+
+/// Where work takes ten times as long, a block of what may wait takes longer than the base that short heights before it led to.
+#[test]
+fn own_work_ignored() {
+    let config = |seed| OverloadConfig { cost: 10, carries: 340, ..OverloadConfig::new(seed, 10) };
+    assert_caught(Bug::OwnWorkIgnored, &["failed-rounds"], 1, overloaded(config));
 }
 
 /// Two groups that both go on need links that are cut, and nothing else.

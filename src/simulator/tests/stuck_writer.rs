@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 
+mod stuck_world;
+
 use std::time::Duration;
+use stuck_world::{ANSWERED_WITHIN, longest_answer};
 use timed_primitives::Height;
 use timed_simulator::{DiskPace, Latency, Node, World, WorldConfig, play};
 use tokio::time::Instant;
@@ -60,5 +63,15 @@ fn whose_writer_hangs_holds_up_nobody_and_is_back_when_it_writes_again() {
             assert!(longest <= SERVED_WITHIN, "seed {seed}, all of them again: {longest:?}");
             assert_eq!(world.checker().lock().violations(), [], "seed {seed}");
         });
+    }
+}
+
+/// Who has handed a payment in waits for the file for a moment, and not for as long as its writer hangs.
+#[test]
+fn whose_mempool_file_hangs_answers_its_clients() {
+    for seed in 1..=4 {
+        let (longest, found) = longest_answer(seed);
+        assert!(longest <= ANSWERED_WITHIN, "seed {seed}: {longest:?}");
+        assert_eq!(found, [""; 0], "seed {seed}");
     }
 }
