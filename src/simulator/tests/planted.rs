@@ -84,6 +84,12 @@ fn commit_before_sync() {
     assert_caught(Bug::CommitBeforeSync, &["stopped", "went-back"], 3, faults("power-loss"));
 }
 
+/// A node builds on what it found after a sync that failed, and loses it with its power.
+#[test]
+fn found_is_durable() {
+    assert_caught(Bug::FoundIsDurable, &["stopped"], 13, faults("failed-sync,power-loss"));
+}
+
 #[test]
 fn wrong_session_cleanup() {
     assert_caught(Bug::WrongSessionCleanup, &["dialled-again"], 3, faults("none"));
@@ -344,6 +350,10 @@ fn own_work_ignored() {
     assert_caught(Bug::OwnWorkIgnored, &["failed-rounds"], 1, overloaded(config));
 }
 
+/// `BlockSizeNeverShrinks` is not here. What may wait is bounded to what is done in a fraction of a second before any of it is in a block, so no
+/// simulated leader has more than a block's worth: with the bug the runs of one to ten times the load, where work takes one to thirty-two times as
+/// long, are the same to the millisecond. It is caught by `block_size_never_shrinks` in `src/consensus/src/block_size.rs`.
+///
 /// Two groups that both go on need links that are cut, and nothing else.
 #[test]
 fn a_run_that_fails_is_made_smaller() {
