@@ -15,7 +15,7 @@ use crate::statement::SignedRecord;
 use crate::timers::Timer;
 use std::sync::Arc;
 use timed_primitives::planted::{Bug, is_planted};
-use timed_primitives::{Block, CommitCertificate, Height, Round};
+use timed_primitives::{Block, BlockId, CommitCertificate, Height, Round};
 
 impl Consensus {
     /// Starts the height after the tip.
@@ -176,9 +176,8 @@ impl Consensus {
         else {
             return;
         };
-        let Some((_, block)) = self.height.highest_polka(round).filter(|(_, id)| self.blocks.is_valid(id)) else {
-            return;
-        };
+        let is_known = |id: &BlockId| self.blocks.is_valid(id) && !is_planted(Bug::LockIgnored);
+        let Some((_, block)) = self.height.highest_polka(round).filter(|(_, id)| is_known(id)) else { return };
         self.height.stop_building();
         self.outputs.retain(|output| !matches!(output, Output::Build { .. }));
         self.push(engine::propose(self.chain.height(), round, block));
