@@ -144,8 +144,7 @@ impl Journal {
         let file = &self.files[index];
         let mut size = file.len()?;
         if size < self.step_bytes {
-            let missing = usize::try_from(self.step_bytes - size).map_err(io::Error::other)?;
-            file.write_at(size, &vec![0; missing])?;
+            file.preallocate(size..self.step_bytes)?;
             file.sync()?;
             size = self.step_bytes;
         }
@@ -244,8 +243,7 @@ impl Journal {
         let end = self.offset + bytes.len() as u64;
         if end > self.sizes[index] {
             let size = end.div_ceil(self.step_bytes) * self.step_bytes;
-            let grown = usize::try_from(size - self.sizes[index]).map_err(io::Error::other)?;
-            self.files[index].write_at(self.sizes[index], &vec![0; grown])?;
+            self.files[index].preallocate(self.sizes[index]..size)?;
             self.sizes[index] = size;
         }
         self.files[index].write_at(self.offset, &bytes)?;

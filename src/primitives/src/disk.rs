@@ -55,6 +55,16 @@ pub trait DiskFile: Send + Sync {
     /// What the system says; the file's content is then unknown until it is read again.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
+    /// Writes zeros there, so that what is written into them later changes neither the file's size nor where it lies, and its sync has
+    /// less to do.
+    ///
+    /// # Errors
+    /// As [`Self::write_at`].
+    fn preallocate(&self, range: Range<u64>) -> io::Result<()> {
+        let length = range.end.saturating_sub(range.start);
+        self.write_at(range.start, &vec![0; usize::try_from(length).map_err(io::Error::other)?])
+    }
+
     /// Cuts or extends the file to `size` bytes; new bytes are zero.
     ///
     /// # Errors

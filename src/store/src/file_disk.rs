@@ -2,11 +2,15 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 use timed_primitives::{Disk, DiskFile};
+
+/// What the system caches at once, at the least. Unit: bytes.
+const PAGE_BYTES: usize = 4096;
 
 /// The files of one folder, which must exist. Files are made with mode 0600.
 #[derive(Clone, Debug)]
@@ -82,6 +86,18 @@ impl DiskFile for OpenFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
+    }
+
+    /// A page at a time: of one large write the system makes large pieces of its cache, each of which is then written as a whole for every
+    /// small record in it.
+    fn preallocate(&self, range: Range<u64>) -> io::Result<()> {
+        let mut at = range.start;
+        while at < range.end {
+            let end = (at + 1).next_multiple_of(PAGE_BYTES as u64).min(range.end);
+            self.write_at(at, &[0; PAGE_BYTES][..usize::try_from(end - at).map_err(io::Error::other)?])?;
+            at = end;
+        }
+        Ok(())
     }
 
     fn set_len(&self, size: u64) -> io::Result<()> {
