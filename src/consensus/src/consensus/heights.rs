@@ -221,13 +221,13 @@ impl Consensus {
         self.commit_if_found();
     }
 
-    /// Hands the decided block over, once it is here.
+    /// Hands the decided block over, once it is here. Nobody hears of it yet, so the journal need not hold why it is decided: the block log
+    /// will, with the certificate, before anybody does. After a crash in between, the votes come again.
     pub(super) fn commit_if_found(&mut self) {
         let Some(certificate) = self.height.decided() else { return };
         let Some(block) = self.blocks.get(&certificate.block) else { return };
         self.outputs.push(Output::Commit { block: block.clone(), certificate: certificate.clone() });
         self.height.on_handed_over();
-        self.durable.flush_before_return();
     }
 
     pub(super) fn on_committed(&mut self, committed: CommittedBlocks) -> Result<(), FatalError> {
