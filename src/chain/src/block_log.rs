@@ -1,7 +1,7 @@
 //! The block log: every final block with its certificate, in order, append-only and checksummed. It is the truth; its sync is finality.
 //!
 //! ```text
-//! file    = header record*
+//! file    = header record* zero*
 //! header  = "TIMEBLK1" genesis-hash(32) crc(4)                       crc over the 40 bytes before
 //! record  = "BLKR" length(4) crc(4) height(8) batch(8) payload       crc over length, height, batch, payload
 //! payload = certificate-length(4) certificate block                  numbers big endian, the rest borsh
@@ -11,6 +11,9 @@
 //! any part of the last batch, later parts without earlier ones included. So at open, a bad record is a torn tail, which is cut, unless
 //! a valid record of a **later** batch follows: that one was written after this one's sync, and the bad record is damage. A last batch
 //! that is whole may have been in the system's memory only; it is made durable before it counts as final.
+//!
+//! The zeros are preallocated: a record that is written into them changes neither the file's size nor where it lies, so its sync has only
+//! the record to write. Nothing but zeros up to the end of the file is the end of the log.
 
 use std::io;
 use std::sync::Arc;
@@ -28,6 +31,11 @@ const RECORD_HEADER_BYTES: usize = 28;
 const PAYLOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How much is read at once in search of a record. Unit: bytes.
 const SEARCH_BYTES: usize = 1024 * 1024;
+/// How far the file is made to reach beyond a batch that did not fit: some hundred small blocks. Unit: bytes.
+const PREALLOCATED_BYTES: u64 = 256 * 1024;
+/// A larger batch that does not fit just makes the file longer: its own bytes cost more than the file's new size, and under load zeros
+/// would double what is written. Unit: bytes.
+const SMALL_BATCH_BYTES: usize = 32 * 1024;
 
 /// What is wrong with a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,14 +146,17 @@ pub(crate) struct LogReader {
 /// The one writer.
 pub(crate) struct BlockLog {
     reader: LogReader,
+    /// Where the next record goes.
     end: u64,
+    /// Size of the file.
+    size: u64,
 }
 
 /// What is at a position.
 pub(crate) enum LogScan {
     /// A valid record.
     Record(Box<LogRecord>),
-    /// The end of the file.
+    /// The end of the file, or of what is in it.
     End,
     /// A part of a batch that was never synced.
     Torn,
@@ -238,7 +249,7 @@ impl LogReader {
     /// What is at `position`, where the record of `height` is due.
     pub(crate) fn scan(&self, position: u64, height: Height) -> Result<LogScan, LogError> {
         let len = self.len()?;
-        if position >= len {
+        if self.is_end(position)? {
             return Ok(LogScan::End);
         }
         let damaged = |damage| LogError::Damaged { offset: position, height, damage };
@@ -251,6 +262,30 @@ impl LogReader {
             Err(damage) if self.is_followed_by_later_batch(position + 1, len, height)? => Err(damaged(damage)),
             Err(_) => Ok(LogScan::Torn),
         }
+    }
+
+    /// True when nothing but zeros is in the file from `position` on.
+    pub(crate) fn is_end(&self, position: u64) -> Result<bool, LogError> {
+        let first = self.used_from(position)?.next();
+        first.transpose().map(|used| used.is_none())
+    }
+
+    /// Where what is not zero ends in the file, at `position` or behind it.
+    pub(crate) fn used_end(&self, position: u64) -> Result<u64, LogError> {
+        self.used_from(position)?.last().unwrap_or(Ok(position))
+    }
+
+    /// Where what is not zero ends in each piece of the file from `position` on that has any.
+    fn used_from(&self, position: u64) -> Result<impl Iterator<Item = Result<u64, LogError>>, LogError> {
+        let len = self.len()?;
+        let pieces = (position..len).step_by(SEARCH_BYTES);
+        Ok(pieces.filter_map(move |at| {
+            let mut piece = vec![0; usize::try_from(len - at).map_or(SEARCH_BYTES, |left| left.min(SEARCH_BYTES))];
+            if let Err(error) = self.file.read_at(at, &mut piece).map_err(io_error("cannot read", at)) {
+                return Some(Err(error));
+            }
+            piece.iter().rposition(|byte| *byte != 0).map(|last| Ok(at + last as u64 + 1))
+        }))
     }
 
     /// True when a whole record of a batch that starts above `height` is anywhere from `position` on.
@@ -299,7 +334,8 @@ impl BlockLog {
             reader.file.write_at(0, &expected).map_err(io_error("cannot start", 0))?;
             reader.file.sync().map_err(io_error("cannot sync", 0))?;
         }
-        Ok(Self { reader, end: FILE_HEADER_BYTES })
+        let size = reader.len()?;
+        Ok(Self { reader, end: FILE_HEADER_BYTES, size })
     }
 
     /// Opens a log to read, of whatever genesis.
@@ -341,10 +377,11 @@ impl BlockLog {
     /// Says where the next record goes, and cuts what a crash left behind it.
     pub(crate) fn set_end(&mut self, end: u64) -> Result<(), LogError> {
         self.end = end;
-        if self.reader.len()? > end {
+        if !self.reader.is_end(end)? {
             self.reader.file.set_len(end).map_err(io_error("cannot cut the torn tail", end))?;
             self.reader.file.sync().map_err(io_error("cannot sync", end))?;
         }
+        self.size = self.reader.len()?;
         Ok(())
     }
 
@@ -360,10 +397,18 @@ impl BlockLog {
             spans.push((start, self.end + bytes.len() as u64));
         }
         self.reader.file.write_at(self.end, &bytes).map_err(io_error("cannot append", self.end))?;
+        let end = self.end + bytes.len() as u64;
+        if end > self.size {
+            self.size = end;
+            if bytes.len() <= SMALL_BATCH_BYTES {
+                self.size += PREALLOCATED_BYTES;
+                self.reader.file.preallocate(end..self.size).map_err(io_error("cannot preallocate", end))?;
+            }
+        }
         if !is_planted(Bug::CommitBeforeSync) {
             self.reader.file.sync().map_err(io_error("cannot sync", self.end))?;
         }
-        self.end += bytes.len() as u64;
+        self.end = end;
         Ok(spans)
     }
 }

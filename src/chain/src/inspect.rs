@@ -44,11 +44,11 @@ impl LogWalk {
         self.position
     }
 
-    /// Bytes from there to the end of the file: at the end of the walk, what a crash left behind.
+    /// Bytes from there to the end of what the file holds: at the end of the walk, what a crash left behind.
     ///
     /// # Errors
     /// [`LogError::Io`].
     pub fn bytes_left(&self) -> Result<u64, LogError> {
-        Ok(self.reader.len()?.saturating_sub(self.position))
+        Ok(self.reader.used_end(self.position)?.saturating_sub(self.position))
     }
 }

@@ -108,6 +108,9 @@ fn caught_up_to<A: Application>(
             Ok(view)
         }
         Ok(_) => Err(mismatch()),
+        Err(ChainOpenError::Log(LogError::Damaged { offset, .. })) if log.is_end(offset)? => {
+            Err(ChainOpenError::LogShort { log_end: offset, applied: height, applied_end: log_end })
+        }
         // Either the log is damaged, or it is sound and the store was made from another one.
         Err(ChainOpenError::Log(LogError::Damaged { .. })) => match log.verify_from_start(height) {
             Ok(()) => Err(mismatch()),

@@ -122,8 +122,15 @@ impl Node {
     }
 }
 
-/// Everything of the block log, as it is on disk.
+/// Everything of the block log, as it is on disk, without the zeros behind it. No record of these tests ends with a zero.
 pub(crate) fn log_bytes(disk: &MemoryDisk) -> Vec<u8> {
+    let mut bytes = log_file(disk);
+    bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+    bytes
+}
+
+/// The block log's file with its preallocated zeros.
+pub(crate) fn log_file(disk: &MemoryDisk) -> Vec<u8> {
     let mut bytes = Vec::new();
     disk.damage(timed_chain::BLOCK_LOG_FILE, |content| bytes = content.clone()).unwrap();
     bytes

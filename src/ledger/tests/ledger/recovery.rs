@@ -1,6 +1,6 @@
 //! What a ledger opens after crashes, torn writes, damage and lost files.
 
-use crate::chain::{Node, block, certify, coin, commit, genesis, log_bytes, move_to};
+use crate::chain::{Node, block, certify, coin, commit, genesis, log_bytes, log_file, move_to};
 use std::sync::Arc;
 use timed_chain::{
     BLOCK_LOG_FILE, Chain, ChainOpenError, CommitError, Damage, History as _, LogError, Store as _, StoreBatch, Table,
@@ -85,6 +85,33 @@ fn a_tail_with_any_changed_byte_is_cut_too() {
 }
 
 #[test]
+fn small_blocks_go_into_preallocated_zeros_and_what_a_crash_leaves_there_is_cut() {
+    let (mut node, stores, ends) = three();
+    let size = log_file(&node.disk).len();
+    assert!(size > 4 * ends[3], "{size} bytes for records up to {}", ends[3]);
+    commit(&mut node.ledger, vec![move_to(coin(3), 0, 1)]);
+    assert_eq!(log_file(&node.disk).len(), size, "a block that fits leaves the size");
+    let whole = log_file(&node.disk);
+    let end = log_bytes(&node.disk).len();
+    let reopened = disk_with(&whole);
+    assert_eq!(open(&reopened, &stores[3].copy()).unwrap().tip().height, Height(4));
+    assert_eq!(log_file(&reopened), whole, "zeros that wait for blocks stay");
+    for cut in ends[3] + 1..end {
+        let mut torn = whole.clone();
+        torn[cut..].fill(0);
+        let disk = disk_with(&torn);
+        let mut ledger = open(&disk, &stores[3].copy()).unwrap();
+        assert_eq!(ledger.tip().height, Height(3), "zeros from {cut}");
+        assert_eq!(log_bytes(&disk).len(), ends[3], "zeros from {cut}");
+        if cut % 97 == 0 {
+            let again = block(&mut ledger, vec![move_to(coin(3), 0, 1)]);
+            ledger.commit(again.clone(), certify(&again)).unwrap();
+            assert_eq!(log_bytes(&disk), whole[..end], "the same block makes the same log");
+        }
+    }
+}
+
+#[test]
 fn damage_before_a_later_block_is_refused_and_nothing_is_touched() {
     let (node, stores, ends) = three();
     let log = log_bytes(&node.disk);
@@ -127,7 +154,7 @@ fn a_batch_that_was_never_synced_is_cut_whatever_part_of_it_is_there() {
     assert_eq!(log_bytes(&disk), log[..before]);
     // With a later batch behind it, the sync did return: the same damage is refused.
     commit(&mut node.ledger, vec![]);
-    let mut damaged = log_bytes(&node.disk);
+    let mut damaged = log_file(&node.disk);
     damaged[before + 60] ^= 1;
     let disk = disk_with(&damaged);
     let Err(error) = open(&disk, &store.copy()) else { panic!("opened with damage") };
@@ -135,7 +162,7 @@ fn a_batch_that_was_never_synced_is_cut_whatever_part_of_it_is_there() {
         error,
         ChainOpenError::Log(LogError::Damaged { height: Height(2), damage: Damage::Checksum, .. })
     ));
-    assert_eq!(log_bytes(&disk), damaged);
+    assert_eq!(log_file(&disk), damaged);
 }
 
 #[test]
@@ -149,6 +176,12 @@ fn a_log_shorter_than_the_store_is_refused() {
         assert!(error.to_string().contains("from a backup"), "{error}");
         assert_eq!(log_bytes(&disk), log[..cut]);
     }
+    // An old copy ends with the zeros that it was to grow into.
+    let mut old = log[..ends[2]].to_vec();
+    old.resize(log.len() + 5_000, 0);
+    let Err(error) = open(&disk_with(&old), &stores[3].copy()) else { panic!("opened an old copy") };
+    let expected = u64::try_from(ends[2]).unwrap();
+    assert!(matches!(error, ChainOpenError::LogShort { log_end, .. } if log_end == expected), "{error}");
     let Err(error) = open(&MemoryDisk::default(), &stores[1].copy()) else { panic!("opened without a log") };
     assert!(matches!(error, ChainOpenError::Log(LogError::NoLog)), "{error}");
 }
