@@ -99,16 +99,15 @@ impl ConsensusActor {
     /// The one entry into the core.
     fn feed(&mut self, input: Input, ctx: &mut Context<Self>) {
         let (now, unix) = (self.parts.clock.now(), self.parts.clock.unix());
-        match self.parts.core.handle(now, unix, input) {
-            Ok(outputs) => {
-                for output in outputs {
-                    self.carry_out(output, ctx);
-                }
+        let outcome = self.parts.core.handle(now, unix, input).and_then(|outputs| {
+            for output in outputs {
+                self.carry_out(output, ctx);
             }
-            Err(error) => {
-                self.parts.fatal.fail(error.to_string());
-                return;
-            }
+            self.parts.core.on_carried_out()
+        });
+        if let Err(error) = outcome {
+            self.parts.fatal.fail(error.to_string());
+            return;
         }
         if let Some(handle) = self.wake.take() {
             ctx.cancel_future(handle);

@@ -29,7 +29,7 @@ fn a_damaged_block_log_is_refused_and_left_as_it_is() {
     let network = stopped(10);
     let folder = &network.node(1).folder;
     let log = folder.join("blocks.log");
-    let middle = usize::try_from(fs::metadata(&log).unwrap().len() / 2).unwrap();
+    let middle = fs::read(&log).unwrap().iter().rposition(|byte| *byte != 0).unwrap() / 2;
     flip(&log, middle);
     let before = contents(folder, &["state"]);
     check(&refusal(network.node(1).command()), &["blocks.log: byte ", "of height ", "damaged", "backup", "`state/`"]);
@@ -55,26 +55,26 @@ fn a_damaged_store_is_refused_and_rebuilt_once_moved_aside() {
     network.wait_final(&txid);
 }
 
-/// A batch of a journal file.
+/// A batch of a journal file, which stands twice.
 struct Batch {
     generation: u64,
-    /// Where its payload ends.
-    end: usize,
+    /// Where it starts, and where again. Unit: bytes.
+    copies: [usize; 2],
 }
 
-/// The batches of the generation that a journal file holds. The layout is in `src/consensus/src/journal.rs`.
+/// The batches of the generation that a journal file holds. The layout is in `src/consensus/src/journal/pages.rs`.
 fn batches(file: &Path) -> Vec<Batch> {
     let bytes = fs::read(file).unwrap();
     let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
     let mut found: Vec<Batch> = Vec::new();
     let mut at = 0;
-    while bytes.get(at..at + 8) == Some(b"TIMEjrnl")
+    while bytes.get(at..at + 8) == Some(b"TIMEjrn2")
         && found.last().is_none_or(|last| last.generation == number(at + 8))
     {
         let payload = usize::try_from(u32::from_le_bytes(bytes[at + 32..at + 36].try_into().unwrap())).unwrap();
-        let end = at + 40 + payload;
-        found.push(Batch { generation: number(at + 8), end });
-        at = end.next_multiple_of(64);
+        let size = payload.div_ceil(4052) * 4096;
+        found.push(Batch { generation: number(at + 8), copies: [at, at + size] });
+        at += 2 * size;
     }
     found
 }
@@ -93,15 +93,15 @@ fn a_damaged_journal_is_refused_and_left_as_it_is() {
         (found.len() >= 2).then_some((newest, found))
     });
     network.nodes.iter_mut().for_each(Node::kill);
-    flip(&newest, found[0].end - 1);
+    found[0].copies.iter().for_each(|start| flip(&newest, start + 44));
     let before = contents(&folder, &["state"]);
     let line = refusal(network.node(1).command());
     let name = newest.file_name().unwrap().to_str().unwrap();
     check(&line, &[&format!("{name} is damaged at byte 0"), "nothing was changed", "journal-a, journal-b and guard"]);
     assert!(contents(&folder, &["state"]) == before, "files were touched");
 
-    // The file restored, as the refusal says, the node votes at once.
-    flip(&newest, found[0].end - 1);
+    // With one copy whole the node votes at once.
+    flip(&newest, found[0].copies[1] + 44);
     network.nodes.iter_mut().for_each(Node::start);
     let txid = wait_for("a payment", || network.node(1).pay().ok());
     network.wait_final(&txid);

@@ -87,7 +87,7 @@ fn inspect_names_damage_and_shows_the_rest() {
     assert!(contents(folder, &[]) == before, "files were touched");
 
     // A tail that was never synced is no damage.
-    fs::write(&log, &whole[..whole.len() - 7]).unwrap();
+    fs::write(&log, &whole[..used(&whole) - 7]).unwrap();
     let found = report(folder, &[]);
     assert_eq!((&found["damage"], &found["blocks"]), (&json!([]), &json!(reported["blocks"].as_u64().unwrap() - 1)));
     assert!(found["log"]["torn_bytes"].as_u64() > Some(0), "{found}");
@@ -151,20 +151,26 @@ fn vote_and_its_contradiction(folder: &Path) -> (Vote, Vote) {
     (vote, other)
 }
 
-/// Adds a batch with one vote behind a journal file, as a remainder of the first generation. The layout is in
-/// `src/consensus/src/journal.rs`.
-fn plant(file: &Path, vote: &Vote) {
+/// Where what is not zero ends in a block log.
+fn used(log: &[u8]) -> usize {
+    log.iter().rposition(|byte| *byte != 0).unwrap() + 1
+}
+
+/// Adds a batch with one vote behind a journal file, as a remainder of a generation before the first. The layout is in
+/// `src/consensus/src/journal/pages.rs`.
+fn plant(file: &Path, sequence: u64, vote: &Vote) {
     let mut payload = vec![0];
     payload.extend(encode(vote));
     let mut head = Vec::new();
     head.extend(0u64.to_le_bytes());
-    head.extend(0u64.to_le_bytes());
+    head.extend(sequence.to_le_bytes());
     head.extend(vote.height.0.to_le_bytes());
     head.extend(u32::try_from(payload.len()).unwrap().to_le_bytes());
+    head.extend(0u32.to_le_bytes());
     let checksum = crc32fast::hash(&[&head[..], &payload].concat());
     let mut content = fs::read(file).unwrap();
-    content.resize(content.len().next_multiple_of(64), 0);
-    content.extend([&b"TIMEjrnl"[..], &head, &checksum.to_le_bytes(), &payload].concat());
+    content.resize(content.len().next_multiple_of(4096), 0);
+    content.extend([&b"TIMEjrn2"[..], &head, &checksum.to_le_bytes(), &payload].concat());
     fs::write(file, content).unwrap();
 }
 
@@ -181,11 +187,11 @@ fn a_second_signature_in_a_journal_is_found() {
     checker.finish(&folders(&network, &reported)).unwrap();
     checker.peek(1, folder).unwrap();
 
-    plant(&folder.join("journal-a"), &vote);
+    plant(&folder.join("journal-a"), 0, &vote);
     checker.read(1, folder).unwrap();
     assert_eq!(inspect(folder, &[]).status.code(), Some(0));
 
-    plant(&folder.join("journal-a"), &other);
+    plant(&folder.join("journal-a"), 1, &other);
     let fault = checker.read(1, folder).unwrap_err();
     let Fault::SignedTwice(evidence) = &fault else { panic!("{fault}") };
     assert_eq!(**evidence, timed_consensus::Evidence::Votes(Box::new(vote.clone()), Box::new(other)));
@@ -224,7 +230,7 @@ fn lost_and_changed_blocks_and_payments_are_found() {
     // The last block is gone.
     let log = folder.join("blocks.log");
     let whole = fs::read(&log).unwrap();
-    fs::write(&log, &whole[..whole.len() - 1]).unwrap();
+    fs::write(&log, &whole[..used(&whole) - 1]).unwrap();
     checker.forget_folder(1);
     checker.read(1, folder).unwrap();
     assert!(matches!(checker.check_height(1, tip), Err(Fault::Lost { .. })));

@@ -140,6 +140,20 @@ impl Consensus {
         result.map(|()| std::mem::take(&mut self.outputs))
     }
 
+    /// To be called when the outputs of [`Self::handle`] are carried out: a decided block is on its way to the disk, so that the guard's
+    /// sync, once for each height, costs no time beside. Without this call it comes before something is signed at the next height.
+    ///
+    /// # Errors
+    /// As [`Self::handle`].
+    pub fn on_carried_out(&mut self) -> Result<(), FatalError> {
+        if self.is_stopped {
+            return Err(FatalError::Stopped);
+        }
+        let result = if self.phase == Phase::Committing { self.durable.sync_guard() } else { Ok(()) };
+        self.is_stopped = result.is_err();
+        result
+    }
+
     /// When [`Input::Wake`] is wanted next.
     pub fn next_wake(&self) -> Option<Instant> {
         self.timers.next()

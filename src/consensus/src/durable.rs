@@ -4,7 +4,7 @@ use crate::error::{CoreOpenError, FatalError};
 use crate::guard::{Guard, Memory};
 use crate::journal::{Journal, JournalEntry};
 use crate::signing::TwinFound;
-use crate::statement::{SignedRecord, Statement};
+use crate::statement::{SignedRecord, SignedStep, Statement};
 use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{BlockId, Disk, Height, PayloadFormat, PublicKey};
 
@@ -51,10 +51,15 @@ impl Durable {
         let mut guard = Guard::open(disk)?;
         // Also of a height that is decided by now.
         let signed: Vec<_> = recovered.iter().flat_map(|r| &r.entries).filter_map(|e| signed_by(e, me)).collect();
+        let found = recovered.as_ref().map(|r| r.height);
         let replay = recovered.filter(|r| r.height == height).map_or_else(Vec::new, |r| r.entries);
         let last = guard.last();
-        let is_explained = last.is_none_or(|g| g.height < height || (g.height == height && signed.contains(&g)));
-        // The journal is synced before the guard, so it may be one step ahead.
+        let is_signed = |g: &SignedRecord| g.height == height && signed.contains(g);
+        // What was signed at a decided height is in the journal, or what came after it.
+        let is_behind =
+            |g: &SignedRecord| g.height < height && (g.step == SignedStep::Decided || found >= Some(g.height));
+        let is_explained = last.is_none_or(|g| !journal.is_new() && (is_signed(&g) || is_behind(&g)));
+        // The journal is synced before the guard is written, so it may be ahead.
         signed.into_iter().for_each(|record| guard.note_signed(record));
         guard.secure()?;
         let opened = Opened { signed: last.and(guard.last()), is_explained };
@@ -129,6 +134,8 @@ impl Durable {
 
     /// Leaves out the blocks that are not needed. Whether there is room then.
     pub(crate) fn make_room(&mut self, is_needed: impl Fn(&BlockId) -> bool) -> Result<bool, FatalError> {
+        // The other file may hold what was signed at the height before.
+        self.guard.sync_written()?;
         self.journal.compact(is_needed)?;
         Ok(self.has_room())
     }
@@ -138,14 +145,25 @@ impl Durable {
         self.is_flush_due = true;
     }
 
-    /// The journal first: see [`crate::guard`].
+    /// The journal first: see [`crate::guard`]. Where it begins a height, what was signed at the one before is durable in the guard.
     pub(crate) fn flush_if_due(&mut self) -> Result<(), FatalError> {
         if self.is_flush_due && !is_planted(Bug::PublishBeforeSync) {
+            if is_planted(Bug::GuardBeforeJournal) {
+                self.guard.flush()?;
+            }
+            if self.journal.begins() {
+                self.guard.sync_written()?;
+            }
             self.journal.flush()?;
             self.guard.flush()?;
             self.is_flush_due = false;
         }
         Ok(())
+    }
+
+    /// What the guard was given and need not have made durable yet.
+    pub(crate) fn sync_guard(&mut self) -> Result<(), FatalError> {
+        Ok(self.guard.sync_written()?)
     }
 
     /// What was found of the height that begins; the second time nothing.

@@ -1,7 +1,10 @@
 //! The last thing this node signed, in a file of its own: a second memory beside the journal.
 //!
-//! Two slots of 4 KiB, written in turn, so that a torn write leaves the other. Order before anything signed leaves the node: journal
-//! sync, guard sync, publish. So the journal may be one step ahead of the guard after a crash, and never behind it.
+//! Two slots of 4 KiB. The one that is not known to be durable is written, again and again until a sync, so that a torn write leaves the
+//! other. Order before anything signed leaves the node: journal sync, guard write, publish. The guard is synced once for each height, when
+//! nothing waits for it, and at the latest before the journal begins the next height. So after a loss of power the journal may be ahead of
+//! the guard, by what was signed at one height and the next, and never behind it. Synced before anything leaves are the first record of all,
+//! the first that names another file than the one before, and the first after heights that others decided.
 //!
 //! Each slot names the file that it was written to ([`DiskFile::identity`]), so that a copy is distinguished from the original: until the node
 //! that runs on the copy signs, and not while its memory is in doubt.
@@ -10,7 +13,7 @@
 //! every restart, until the operator clears it.
 
 use crate::signing::TwinFound;
-use crate::statement::SignedRecord;
+use crate::statement::{SignedRecord, SignedStep};
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::VecDeque;
 use std::io;
@@ -65,9 +68,15 @@ pub(crate) enum Memory {
 
 pub(crate) struct Guard {
     file: Arc<dyn DiskFile>,
-    sequence: u64,
+    /// The newest slot that is durable.
+    durable: Option<GuardSlot>,
+    /// The other one, while it is written and not synced.
+    written: Option<GuardSlot>,
     last: Option<SignedRecord>,
+    /// Whether the record is not written as it is.
     is_dirty: bool,
+    /// Whether what is written must be synced before anything leaves.
+    is_sync_due: bool,
     /// What this process signed, in order.
     own: VecDeque<SignedRecord>,
     /// The newest that was dropped of them.
@@ -98,12 +107,13 @@ impl Guard {
         let identity = file.identity()?;
         let stamp = newest.as_ref().and_then(|slot| slot.identity);
         let is_original = identity.is_some() && stamp == identity;
-        let (sequence, last) = newest.map_or((0, None), |s| (s.sequence, Some(s.record)));
         Ok(Self {
             file,
-            sequence,
-            last,
+            last: newest.as_ref().map(|slot| slot.record),
+            durable: newest,
+            written: None,
             is_dirty: false,
+            is_sync_due: false,
             own: VecDeque::new(),
             dropped: None,
             stop,
@@ -142,7 +152,7 @@ impl Guard {
         if self.own.len() > OWN_MAX {
             self.dropped = self.own.pop_front().into_iter().chain(self.dropped).max_by_key(SignedRecord::place);
         }
-        self.note(record);
+        self.set_last(record);
     }
 
     /// True when what was found at open had been written to this very file, and not to one that this is a copy of.
@@ -164,6 +174,7 @@ impl Guard {
     pub(crate) fn disown(&mut self) {
         if self.stamp.take().is_some() {
             self.is_dirty = true;
+            self.is_sync_due = true;
         }
     }
 
@@ -174,40 +185,73 @@ impl Guard {
 
     /// Remembers `record`, if it comes after the last one; [`Guard::flush`] makes it durable.
     pub(crate) fn note(&mut self, record: SignedRecord) {
-        if self.last.is_none_or(|last| record.is_after(&last)) {
+        self.is_sync_due |= self.set_last(record);
+    }
+
+    fn set_last(&mut self, record: SignedRecord) -> bool {
+        let is_newer = self.last.is_none_or(|last| record.is_after(&last));
+        if is_newer {
             self.last = Some(record);
             self.is_dirty = true;
         }
+        is_newer
     }
 
-    /// Makes durable what was found at open and what the journal added to it. The record goes to the other slot, so that a torn write leaves
-    /// the one that was found.
+    /// Makes durable what was found at open, as it was found: a torn write leaves the other slot, which is durable if this one is not. What
+    /// the journal added goes there then.
     pub(crate) fn secure(&mut self) -> Result<(), GuardError> {
         if is_planted(Bug::FoundIsDurable) {
             return Ok(());
         }
+        let rewrite = |at: u64| rewrite_and_sync(&*self.file, at..at + SLOT).map_err(|source| GuardError { source });
         if self.stop.is_some() {
-            rewrite_and_sync(&*self.file, STOP_AT..STOP_AT + SLOT).map_err(|source| GuardError { source })?;
+            rewrite(STOP_AT)?;
         }
-        self.is_dirty |= self.last.is_some();
+        if let Some(slot) = &self.durable {
+            rewrite(slot.sequence % 2 * SLOT)?;
+        }
+        self.is_sync_due = self.is_dirty;
         self.flush()
     }
 
-    /// Writes and syncs the last record and the stop, if they changed.
+    /// Writes the last record and the stop, if they changed, and syncs what must be durable before anything leaves.
     pub(crate) fn flush(&mut self) -> Result<(), GuardError> {
+        self.write().map_err(|source| GuardError { source })?;
+        let is_first = self.written.as_ref().is_some_and(|written| match &self.durable {
+            // A record of what was decided by others says nothing of the journal.
+            Some(durable) => durable.identity != written.identity || durable.record.step == SignedStep::Decided,
+            None => true,
+        });
+        if std::mem::take(&mut self.is_sync_due) || is_first { self.sync() } else { Ok(()) }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
         if let Some(found) = self.stop.filter(|_| self.is_stop_dirty) {
-            let bytes = sealed(&StopMark { magic: STOP_MAGIC, found });
-            let write = self.file.write_at(STOP_AT, &bytes).and_then(|()| self.file.sync());
-            write.map_err(|source| GuardError { source })?;
+            self.file.write_at(STOP_AT, &sealed(&StopMark { magic: STOP_MAGIC, found }))?;
             self.is_stop_dirty = false;
+            self.is_sync_due = true;
         }
-        let Some(record) = self.last.filter(|_| self.is_dirty) else { return Ok(()) };
-        let slot = GuardSlot { magic: MAGIC, sequence: self.sequence + 1, record, identity: self.stamp };
-        let bytes = sealed(&slot);
-        let write = self.file.write_at(slot.sequence % 2 * SLOT, &bytes).and_then(|()| self.file.sync());
-        write.map_err(|source| GuardError { source })?;
-        self.sequence = slot.sequence;
-        self.is_dirty = false;
+        if let Some(record) = self.last.filter(|_| self.is_dirty) {
+            let sequence = self.durable.as_ref().map_or(0, |slot| slot.sequence) + 1;
+            let slot = GuardSlot { magic: MAGIC, sequence, record, identity: self.stamp };
+            self.file.write_at(sequence % 2 * SLOT, &sealed(&slot))?;
+            self.is_dirty = false;
+            self.written = Some(slot);
+        }
+        Ok(())
+    }
+
+    /// Makes durable what is written and was not due.
+    pub(crate) fn sync_written(&mut self) -> Result<(), GuardError> {
+        if self.written.is_some() { self.sync() } else { Ok(()) }
+    }
+
+    fn sync(&mut self) -> Result<(), GuardError> {
+        if is_planted(Bug::NoGuardSync) {
+            return Ok(());
+        }
+        self.file.sync().map_err(|source| GuardError { source })?;
+        self.durable = self.written.take().or_else(|| self.durable.take());
         Ok(())
     }
 }
@@ -282,7 +326,6 @@ pub(crate) fn decode_slot(bytes: &[u8]) -> Option<GuardSlot> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::statement::SignedStep;
     use timed_primitives::{BlockId, Hash, Height, MemoryDisk, Round};
 
     fn record(height: u64, round: u32, step: SignedStep, block: Option<u8>) -> SignedRecord {

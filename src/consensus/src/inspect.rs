@@ -5,7 +5,7 @@
 
 use crate::certificate::polka_votes;
 use crate::guard::{GUARD_FILE, GuardError, decode_slot, read_slots};
-use crate::journal::{IntactBatch, JOURNAL_FILES, JournalEntry, JournalError, decode_entries, newest, scan};
+use crate::journal::{Batch, JOURNAL_FILES, JournalEntry, JournalError, batches, decode_entries, newest};
 use crate::messages::Evidence;
 use crate::statement::{SignedRecord, SignedStep, Statement};
 use std::collections::BTreeMap;
@@ -48,24 +48,19 @@ pub struct JournalContents {
 pub fn read_journal(disk: &dyn Disk, format: PayloadFormat) -> Result<JournalContents, JournalError> {
     let content = |file| read_whole(disk, file).map_err(|source| JournalError::Io { file, source });
     let contents = [content(JOURNAL_FILES[0])?, content(JOURNAL_FILES[1])?];
-    let found = [scan(&contents[0]), scan(&contents[1])];
-    let (newest, damage) = match newest(&contents, &found, format) {
+    let (newest, damage) = match newest(&contents, format) {
         Ok(newest) => (newest.map(|n| (n.generation, n.height)), None),
         Err(damage) => (None, Some(damage)),
     };
-    let read = |((file, content), found): ((_, &Vec<u8>), &Vec<IntactBatch>)| batches_of(file, content, found, format);
-    let batches = JOURNAL_FILES.into_iter().zip(&contents).zip(&found).flat_map(read).collect();
+    let read = |(file, content): (_, &Vec<u8>)| batches_in(file, content, format);
+    let batches = JOURNAL_FILES.into_iter().zip(&contents).flat_map(read).collect();
     Ok(JournalContents { batches, newest, damage })
 }
 
 /// The intact batches in a piece of a journal file that begins where a batch may.
 pub fn batches_in(file: &'static str, content: &[u8], format: PayloadFormat) -> Vec<JournalBatch> {
-    batches_of(file, content, &scan(content), format)
-}
-
-fn batches_of(file: &'static str, content: &[u8], found: &[IntactBatch], format: PayloadFormat) -> Vec<JournalBatch> {
-    let read = |batch: &IntactBatch| {
-        let entries = decode_entries(&content[batch.payload.clone()], format)?;
+    let read = |batch: Batch| {
+        let entries = decode_entries(&batch.payload, format)?;
         Some(JournalBatch {
             file,
             offset: batch.offset as u64,
@@ -75,7 +70,7 @@ fn batches_of(file: &'static str, content: &[u8], found: &[IntactBatch], format:
             statements: entries.iter().flat_map(statements_in).collect(),
         })
     };
-    found.iter().filter_map(read).collect()
+    batches(content).into_iter().filter_map(read).collect()
 }
 
 fn statements_in(entry: &JournalEntry) -> Vec<Statement> {
@@ -263,15 +258,18 @@ mod tests {
     fn damage_and_a_torn_tail_are_distinguished_and_nothing_is_cut() {
         let disk = written();
         let second = read_journal(&disk, PayloadFormat::EMPTY).unwrap().batches[1].offset as usize;
-        disk.damage(JOURNAL_FILES[0], |bytes| bytes[second + 41] ^= 1).unwrap();
+        // One copy of two, then both.
+        disk.damage(JOURNAL_FILES[0], |bytes| bytes[second + 45] ^= 1).unwrap();
+        assert_eq!(read_journal(&disk, PayloadFormat::EMPTY).unwrap().batches.len(), 3);
+        disk.damage(JOURNAL_FILES[0], |bytes| bytes[second + 4096 + 45] ^= 1).unwrap();
         let before = contents(&disk);
         let torn = read_journal(&disk, PayloadFormat::EMPTY).unwrap();
         assert_eq!((torn.newest, torn.batches.len()), (Some((2, Height(6))), 2));
         assert!(torn.damage.is_none());
 
         disk.damage(JOURNAL_FILES[0], |bytes| {
-            bytes[second + 41] ^= 1;
-            bytes[41] ^= 1;
+            bytes[second + 45] ^= 1;
+            [45, 4096 + 45].iter().for_each(|at| bytes[*at] ^= 1);
         })
         .unwrap();
         let damaged = read_journal(&disk, PayloadFormat::EMPTY).unwrap();

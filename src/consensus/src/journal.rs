@@ -1,34 +1,34 @@
 //! The write-ahead log of the height being decided, with the undecided blocks it depends on.
 //!
 //! Two files, `journal-a` and `journal-b`; generation G lives in file G mod 2, from its start. A generation holds one height and
-//! begins when the block before is committed, so nothing is ever cut away or rewritten that may still be needed. A batch is written
-//! and synced together, all entries since the last one, so only the last batch can be torn, or be whole and not durable: at open it is
-//! written and synced again before anything follows from it.
+//! begins when the block before is committed, so nothing is ever cut away or rewritten that may still be needed. A batch is all entries since
+//! the last one, written together. What follows from it leaves the node when it is **sealed**:
 //!
-//! ```text
-//! batch, at a multiple of 64 bytes:
-//!   "TIMEjrnl" | generation u64 | sequence u64 | height u64 | payload length u32 | crc32 u32 | payload: entries, borsh | zeros
-//! ```
-//! Integers are little endian; the checksum covers generation to length, and the payload.
+//! | batch | written | sealed by | when a sector of it is spoiled later |
+//! |---|---|---|---|
+//! | small | twice, at once | one sync | the other copy counts |
+//! | large: with a large block | once | a sync, then an empty small batch behind it, and a sync | damage: the empty one shows that it was synced |
+//!
+//! So a last batch that cannot be read was never sealed: it is torn, and nothing of it left. A last batch that is whole may not be durable: at
+//! open it is written and synced again before anything follows from it.
+
+mod first_format;
+mod pages;
 
 use crate::statement::Statement;
 use crate::timers::TimeoutStep;
 use borsh::{BorshDeserialize, BorshSerialize};
+pub(crate) use pages::Batch;
+use pages::Place;
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{
     Block, BlockId, Disk, DiskFile, Height, PayloadFormat, PolkaCertificate, Proposal, PublicKey, Round, Vote,
-    rewrite_and_sync,
 };
 
 /// Names of the two files, by parity of the generation.
 pub const JOURNAL_FILES: [&str; 2] = ["journal-a", "journal-b"];
-
-const MAGIC: &[u8; 8] = b"TIMEjrnl";
-const HEADER: usize = 40;
-const ALIGNMENT: usize = 64;
 
 /// Number of [`JournalEntry::Block`] in stored bytes.
 const BLOCK_ENTRY: u8 = 5;
@@ -98,6 +98,8 @@ pub(crate) struct Recovered {
 pub(crate) struct Journal {
     files: [Arc<dyn DiskFile>; 2],
     sizes: [u64; 2],
+    /// Whether a file was missing, or empty as one that was just made.
+    is_new: bool,
     generation: u64,
     height: Height,
     sequence: u64,
@@ -121,19 +123,19 @@ impl Journal {
         let mut journal = Self {
             files,
             sizes: [0; 2],
+            is_new: false,
             generation: 0,
             height: Height::GENESIS,
             sequence: 0,
             offset: 0,
             pending: Vec::new(),
-            step_bytes: step_bytes.max(4096),
+            step_bytes: step_bytes.max(pages::PAGE as u64),
             bytes_max,
             format,
         };
         let mut contents = [Vec::new(), Vec::new()];
         for (index, content) in contents.iter_mut().enumerate() {
-            *content =
-                journal.prepare(index).map_err(|source| JournalError::Io { file: JOURNAL_FILES[index], source })?;
+            *content = journal.prepare(index).map_err(refused(index))?;
         }
         let recovered = journal.recover(&contents)?;
         Ok((journal, recovered))
@@ -143,6 +145,7 @@ impl Journal {
     fn prepare(&mut self, index: usize) -> io::Result<Vec<u8>> {
         let file = &self.files[index];
         let mut size = file.len()?;
+        self.is_new |= size == 0;
         if size < self.step_bytes {
             file.preallocate(size..self.step_bytes)?;
             file.sync()?;
@@ -155,38 +158,66 @@ impl Journal {
     }
 
     fn recover(&mut self, contents: &[Vec<u8>; 2]) -> Result<Option<Recovered>, JournalError> {
-        let found = [scan(&contents[0]), scan(&contents[1])];
-        let Some(newest) = newest(contents, &found, self.format)? else { return Ok(None) };
-        let Newest { index, generation, height, sequence, last, end, entries } = newest;
-        self.generation = generation;
-        self.height = height;
-        self.sequence = sequence;
-        self.offset = end as u64;
-        self.secure(index, &contents[index], last)
-            .map_err(|source| JournalError::Io { file: JOURNAL_FILES[index], source })?;
+        let Some(newest) = newest(contents, self.format)? else {
+            self.zero_torn(contents)?;
+            return Ok(None);
+        };
+        let Newest { index, generation, height, batches, is_first_format, entries } = newest;
+        (self.generation, self.height) = (generation, height);
+        self.sequence = batches.len() as u64;
+        self.offset = batches.last().map_or(0, |last| last.end as u64);
+        self.zero_torn(contents)?;
+        if is_first_format {
+            self.begin(height);
+            entries.iter().for_each(|entry| self.push(entry));
+            self.flush()?;
+        } else if let Some(last) = batches.last() {
+            self.secure(index, last).map_err(refused(index))?;
+        }
         Ok(Some(Recovered { height, entries }))
     }
 
-    /// Makes the last batch durable, whose sync may not have returned, and zeroes a torn one behind it, lest its remains be taken for
-    /// something later.
-    fn secure(&self, index: usize, content: &[u8], last: usize) -> io::Result<()> {
-        self.cut_tail(index, content)?;
-        rewrite_and_sync(&*self.files[index], last as u64..self.offset)
+    /// Zeroes what a crash left of a batch that was not sealed, lest its remains be taken for something later.
+    fn zero_torn(&self, contents: &[Vec<u8>; 2]) -> Result<(), JournalError> {
+        let current = file_of(self.generation);
+        for (index, content) in contents.iter().enumerate() {
+            let is_torn = |page: &pages::Page| match index == current {
+                true => page.generation == self.generation && page.offset as u64 >= self.offset,
+                false => page.generation > self.generation,
+            };
+            let torn: Vec<_> = pages::scan(content).into_iter().filter(is_torn).collect();
+            let zero = |page: &pages::Page| self.files[index].write_at(page.offset as u64, &[0; pages::PAGE]);
+            if !torn.is_empty() {
+                let zeroed = torn.iter().try_for_each(zero).and_then(|()| self.files[index].sync());
+                zeroed.map_err(refused(index))?;
+            }
+        }
+        Ok(())
     }
 
-    /// Zeroes a torn batch.
-    fn cut_tail(&self, index: usize, content: &[u8]) -> io::Result<()> {
-        let start = usize::try_from(self.offset).map_err(io::Error::other)?;
-        let tail = content.get(start..).unwrap_or_default();
-        let is_torn = tail.starts_with(MAGIC) && tail.get(8..16) == Some(&self.generation.to_le_bytes()[..]);
-        let Some(last) = tail.iter().rposition(|b| *b != 0).filter(|_| is_torn) else { return Ok(()) };
-        self.files[index].write_at(self.offset, &vec![0; last + 1])?;
+    /// Makes the last batch durable, whose sync may not have returned, and whole, of which a copy may be spoiled.
+    fn secure(&self, index: usize, last: &Batch) -> io::Result<()> {
+        if is_planted(Bug::FoundIsDurable) {
+            return Ok(());
+        }
+        let place = Place { generation: last.generation, sequence: last.sequence, height: last.height };
+        self.files[index].write_at(last.offset as u64, &pages::encode(place, &last.payload)?)?;
         self.files[index].sync()
+    }
+
+    /// Whether a file was missing at open, or empty.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// The height whose entries are written.
     pub(crate) fn height(&self) -> Height {
         self.height
+    }
+
+    /// Whether the next batch is the first of its generation, and so takes the place of what was signed at an earlier height.
+    pub(crate) fn begins(&self) -> bool {
+        self.sequence == 0 && !self.pending.is_empty()
     }
 
     /// Starts a generation for `height`; what was pending belongs to a decided height and is dropped. Writes nothing yet.
@@ -205,15 +236,16 @@ impl Journal {
 
     /// Bytes that may still be written in this generation.
     pub(crate) fn room(&self) -> u64 {
-        self.bytes_max.saturating_sub(self.offset + self.pending.len() as u64 + HEADER as u64)
+        let pending = pages::size_of(self.pending.len()) + pages::size_of(0);
+        self.bytes_max.saturating_sub(self.offset + pending as u64)
     }
 
     /// Makes room: writes this generation anew, in the other file, without blocks but those for which `is_needed` holds. The other
     /// file holds a decided height or an older form of this one. A block that is left out can be fetched again.
     pub(crate) fn compact(&mut self, is_needed: impl Fn(&BlockId) -> bool) -> Result<(), JournalError> {
         self.flush()?;
-        let index = usize::from(self.generation % 2 == 1);
-        let entries = self.read_all(index).map_err(|source| JournalError::Io { file: JOURNAL_FILES[index], source })?;
+        let index = file_of(self.generation);
+        let entries = self.read_all(index).map_err(refused(index))?;
         let height = self.height;
         self.begin(height);
         let is_kept = |e: &&JournalEntry| !matches!(e, JournalEntry::Block(b) if !is_needed(&b.id()));
@@ -224,23 +256,39 @@ impl Journal {
     fn read_all(&self, index: usize) -> io::Result<Vec<JournalEntry>> {
         let mut content = vec![0; usize::try_from(self.offset).map_err(io::Error::other)?];
         self.files[index].read_at(0, &mut content)?;
-        let payloads = scan(&content).into_iter().map(|batch| decode_entries(&content[batch.payload], self.format));
-        let entries: Option<Vec<_>> = payloads.collect();
+        let of_generation = batches(&content).into_iter().filter(|batch| batch.generation == self.generation);
+        let batches: Vec<_> = of_generation.collect();
+        let entries = batches.iter().map(|batch| decode_entries(&batch.payload, self.format));
+        let entries: Option<Vec<_>> = entries.collect();
+        let entries = entries.filter(|_| batches.len() as u64 == self.sequence);
         Ok(entries.ok_or(io::ErrorKind::InvalidData)?.into_iter().flatten().collect())
     }
 
-    /// Writes what is pending as one batch and syncs; nothing when nothing is.
+    /// Writes what is pending as one batch, and seals it; nothing when nothing is.
     pub(crate) fn flush(&mut self) -> Result<(), JournalError> {
-        let index = usize::from(self.generation % 2 == 1);
-        self.write(index).map_err(|source| JournalError::Io { file: JOURNAL_FILES[index], source })
+        let index = file_of(self.generation);
+        self.write_pending(index).map_err(refused(index))
     }
 
-    fn write(&mut self, index: usize) -> io::Result<()> {
+    fn write_pending(&mut self, index: usize) -> io::Result<()> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let bytes = batch_bytes(self.generation, self.sequence, self.height, &self.pending)?;
-        let end = self.offset + bytes.len() as u64;
+        let pending = std::mem::take(&mut self.pending);
+        self.write(index, &pending)?;
+        if !pages::is_doubled(pending.len()) {
+            self.write(index, &[])?;
+        }
+        self.pending = pending;
+        self.pending.clear();
+        Ok(())
+    }
+
+    /// Writes a batch and syncs.
+    fn write(&mut self, index: usize, payload: &[u8]) -> io::Result<()> {
+        let place = Place { generation: self.generation, sequence: self.sequence, height: self.height };
+        let bytes = pages::encode(place, payload)?;
+        let end = self.offset + pages::size_of(payload.len()) as u64;
         if end > self.sizes[index] {
             let size = end.div_ceil(self.step_bytes) * self.step_bytes;
             self.files[index].preallocate(self.sizes[index]..size)?;
@@ -252,42 +300,17 @@ impl Journal {
         }
         self.offset = end;
         self.sequence += 1;
-        self.pending.clear();
         Ok(())
     }
 }
 
-fn aligned(position: usize) -> usize {
-    position.next_multiple_of(ALIGNMENT)
+/// Where a generation lies.
+fn file_of(generation: u64) -> usize {
+    usize::from(generation % 2 == 1)
 }
 
-fn batch_bytes(generation: u64, sequence: u64, height: Height, payload: &[u8]) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(aligned(HEADER + payload.len()));
-    bytes.extend(MAGIC);
-    bytes.extend(generation.to_le_bytes());
-    bytes.extend(sequence.to_le_bytes());
-    bytes.extend(height.0.to_le_bytes());
-    bytes.extend(u32::try_from(payload.len()).map_err(io::Error::other)?.to_le_bytes());
-    bytes.extend(checksum(&bytes[8..], payload).to_le_bytes());
-    bytes.extend(payload);
-    bytes.resize(aligned(bytes.len()), 0);
-    Ok(bytes)
-}
-
-fn checksum(head: &[u8], payload: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(head);
-    hasher.update(payload);
-    hasher.finalize()
-}
-
-/// An intact batch and where it lies.
-pub(crate) struct IntactBatch {
-    pub(crate) offset: usize,
-    pub(crate) generation: u64,
-    sequence: u64,
-    pub(crate) height: Height,
-    pub(crate) payload: Range<usize>,
+fn refused(index: usize) -> impl FnOnce(io::Error) -> JournalError {
+    move |source| JournalError::Io { file: JOURNAL_FILES[index], source }
 }
 
 /// The newest generation, read whole.
@@ -296,73 +319,53 @@ pub(crate) struct Newest {
     index: usize,
     pub(crate) generation: u64,
     pub(crate) height: Height,
-    /// Of the next batch.
-    sequence: u64,
-    /// Where the last batch starts.
-    last: usize,
-    /// Where the next batch goes.
-    end: usize,
+    batches: Vec<Batch>,
+    is_first_format: bool,
     entries: Vec<JournalEntry>,
 }
 
-/// The newest generation in the contents of both files, given their intact batches.
-pub(crate) fn newest(
-    contents: &[Vec<u8>; 2],
-    found: &[Vec<IntactBatch>; 2],
-    format: PayloadFormat,
-) -> Result<Option<Newest>, JournalError> {
-    let highest = |batches: &[IntactBatch]| batches.iter().map(|b| b.generation).max();
-    let index = usize::from(highest(&found[1]) > highest(&found[0]));
-    let Some(generation) = highest(&found[index]) else { return Ok(None) };
-    let file = JOURNAL_FILES[index];
-    let mut newest =
-        Newest { index, generation, height: Height::GENESIS, sequence: 0, last: 0, end: 0, entries: Vec::new() };
-    for batch in found[index].iter().filter(|b| b.generation == generation) {
-        let readable = batch.offset == newest.end && batch.sequence == newest.sequence;
-        let decoded = readable.then(|| decode_entries(&contents[index][batch.payload.clone()], format)).flatten();
-        let Some(decoded) = decoded else { return Err(JournalError::Damaged { file, offset: newest.end as u64 }) };
-        newest.entries.extend(decoded);
-        newest.height = batch.height;
-        newest.last = batch.offset;
-        newest.end = aligned(batch.payload.end);
-        newest.sequence += 1;
+/// The newest generation in the contents of both files. A first batch that is torn counts for nothing: the generation before is the newest.
+pub(crate) fn newest(contents: &[Vec<u8>; 2], format: PayloadFormat) -> Result<Option<Newest>, JournalError> {
+    let found = [0, 1].map(|index| in_file(index, &contents[index]));
+    let Some(InFile { index, batches, is_first_format, .. }) =
+        found.into_iter().flatten().max_by_key(|found| found.generation)
+    else {
+        return Ok(None);
+    };
+    let batches = batches?;
+    let Some(last) = batches.last() else { return Ok(None) };
+    let (generation, height) = (last.generation, last.height);
+    let mut entries = Vec::new();
+    for batch in &batches {
+        let decoded = decode_entries(&batch.payload, format);
+        let offset = batch.offset as u64;
+        entries.extend(decoded.ok_or(JournalError::Damaged { file: JOURNAL_FILES[index], offset })?);
     }
-    Ok(Some(newest))
+    Ok(Some(Newest { index, generation, height, batches, is_first_format, entries }))
 }
 
-/// All intact batches of any generation, in order of position. What lies inside an intact batch is not searched.
-pub(crate) fn scan(content: &[u8]) -> Vec<IntactBatch> {
-    let (mut found, mut offset) = (Vec::new(), 0);
-    while offset + HEADER <= content.len() {
-        match batch_at(content, offset) {
-            Some(batch) => {
-                offset = aligned(batch.payload.end);
-                found.push(batch);
-            }
-            None => offset += ALIGNMENT,
-        }
-    }
-    found
+/// The highest generation in a file.
+struct InFile {
+    index: usize,
+    generation: u64,
+    batches: Result<Vec<Batch>, JournalError>,
+    is_first_format: bool,
 }
 
-fn batch_at(content: &[u8], offset: usize) -> Option<IntactBatch> {
-    let header = content.get(offset..offset + HEADER)?;
-    if !header.starts_with(MAGIC) {
-        return None;
-    }
-    let number = |at: usize| header.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
-    let short = |at: usize| header.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
-    let length = usize::try_from(short(32)?).ok()?;
-    let start = offset + HEADER;
-    let payload = start..start.checked_add(length)?;
-    let intact = checksum(header.get(8..36)?, content.get(payload.clone())?) == short(36)?;
-    intact.then_some(IntactBatch {
-        offset,
-        generation: number(8)?,
-        sequence: number(16)?,
-        height: Height(number(24)?),
-        payload,
-    })
+fn in_file(index: usize, content: &[u8]) -> Option<InFile> {
+    let pages = pages::scan(content);
+    let is_first_format = pages.is_empty();
+    let (generation, batches) = match is_first_format {
+        true => first_format::newest(index, content)?,
+        false => pages::newest(index, content, &pages)?,
+    };
+    Some(InFile { index, generation, batches, is_first_format })
+}
+
+/// All whole batches of any generation in the content of a file, or in a piece of one that begins where a batch may.
+pub(crate) fn batches(content: &[u8]) -> Vec<Batch> {
+    let pages = pages::scan(content);
+    if pages.is_empty() { first_format::batches(content) } else { pages::batches(content, &pages) }
 }
 
 pub(crate) fn decode_entries(mut payload: &[u8], format: PayloadFormat) -> Option<Vec<JournalEntry>> {
@@ -380,171 +383,4 @@ pub(crate) fn decode_entries(mut payload: &[u8], format: PayloadFormat) -> Optio
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use timed_primitives::MemoryDisk;
-
-    const STEP: u64 = 8192;
-    const MAX: u64 = 1 << 20;
-
-    #[test]
-    fn blocks_end_where_their_payload_does() {
-        let block = |height| (*crate::blocks::tests::block(height, 1, 0).1).clone();
-        let entries = vec![
-            JournalEntry::Block(Box::new(block(1))),
-            entry(1),
-            JournalEntry::Block(Box::new(block(2))),
-            JournalEntry::Block(Box::new(block(3))),
-        ];
-        let bytes: Vec<u8> = entries.iter().flat_map(timed_primitives::encode).collect();
-        assert_eq!(bytes[0], BLOCK_ENTRY);
-        assert_eq!(decode_entries(&bytes, PayloadFormat::EMPTY), Some(entries));
-        assert_eq!(decode_entries(&bytes[..bytes.len() - 1], PayloadFormat::EMPTY), None);
-    }
-
-    fn entry(round: u32) -> JournalEntry {
-        JournalEntry::Timeout { step: TimeoutStep::Propose, round: Round(round) }
-    }
-
-    fn open(disk: &MemoryDisk) -> Result<(Journal, Option<Recovered>), JournalError> {
-        Journal::open(disk, STEP, MAX, PayloadFormat::EMPTY)
-    }
-
-    /// Three batches of one entry in generation 1 (`journal-b`), for height 5.
-    fn written() -> MemoryDisk {
-        let disk = MemoryDisk::default();
-        let (mut journal, recovered) = open(&disk).unwrap();
-        assert!(recovered.is_none());
-        journal.begin(Height(5));
-        for round in 0..3 {
-            journal.push(&entry(round));
-            journal.flush().unwrap();
-        }
-        disk
-    }
-
-    fn entries(disk: &MemoryDisk) -> Vec<JournalEntry> {
-        open(disk).unwrap().1.unwrap().entries
-    }
-
-    #[test]
-    fn what_was_flushed_is_found_again() {
-        let disk = written();
-        disk.crash();
-        let (mut journal, recovered) = open(&disk).unwrap();
-        let recovered = recovered.unwrap();
-        assert_eq!((recovered.height, recovered.entries), (Height(5), vec![entry(0), entry(1), entry(2)]));
-        journal.push(&entry(3));
-        disk.crash();
-        assert_eq!(entries(&disk).len(), 3);
-        journal.flush().unwrap();
-        assert_eq!(entries(&disk).len(), 4);
-    }
-
-    #[test]
-    fn the_newest_generation_counts_and_an_old_one_is_kept_until_it_exists() {
-        let disk = written();
-        let (mut journal, _) = open(&disk).unwrap();
-        journal.begin(Height(6));
-        assert_eq!(open(&disk).unwrap().1.unwrap().height, Height(5));
-        journal.push(&entry(7));
-        journal.flush().unwrap();
-        assert_eq!(entries(&disk), vec![entry(7)]);
-        journal.begin(Height(7));
-        journal.push(&entry(8));
-        journal.flush().unwrap();
-        // Generation 3 overwrote the first batch of generation 1 only; what remains of that one is ignored.
-        assert_eq!(entries(&disk), vec![entry(8)]);
-    }
-
-    #[test]
-    fn torn_journal_tail_is_cut() {
-        for keep in [1, 20, 39, 41] {
-            let disk = written();
-            disk.damage(JOURNAL_FILES[1], |bytes| bytes[128 + keep..].fill(0)).unwrap();
-            assert_eq!(entries(&disk), vec![entry(0), entry(1)], "third batch torn after {keep} bytes");
-            let (mut journal, _) = open(&disk).unwrap();
-            journal.push(&entry(9));
-            journal.flush().unwrap();
-            assert_eq!(entries(&disk), vec![entry(0), entry(1), entry(9)]);
-        }
-    }
-
-    #[test]
-    fn journal_damage_is_refused_and_nothing_overwritten() {
-        for (at, offset) in [(3, 0), (64 + 41, 64)] {
-            let disk = written();
-            disk.damage(JOURNAL_FILES[1], |bytes| bytes[at] ^= 1).unwrap();
-            let mut before = Vec::new();
-            disk.damage(JOURNAL_FILES[1], |bytes| before.clone_from(bytes)).unwrap();
-            let error = open(&disk).err().unwrap();
-            assert!(matches!(error, JournalError::Damaged { file: "journal-b", offset: o } if o == offset), "{error}");
-            assert!(error.to_string().contains("journal-b is damaged at byte"));
-            disk.damage(JOURNAL_FILES[1], |bytes| assert_eq!(*bytes, before)).unwrap();
-        }
-    }
-
-    #[test]
-    fn it_grows_in_steps_and_says_how_much_room_is_left() {
-        let disk = MemoryDisk::default();
-        let (mut journal, _) = open(&disk).unwrap();
-        journal.begin(Height(1));
-        let before = journal.room();
-        for round in 0..600 {
-            journal.push(&entry(round));
-            journal.flush().unwrap();
-        }
-        assert_eq!(disk.open(JOURNAL_FILES[1]).unwrap().len().unwrap() % STEP, 0);
-        assert_eq!(before - journal.room(), 600 * 64);
-        assert_eq!(entries(&disk).len(), 600);
-    }
-
-    #[test]
-    fn what_was_found_is_durable_once_it_is_opened_whatever_became_of_its_sync() {
-        let whole = content(&written());
-        for is_failed in [false, true] {
-            let disk = written();
-            // The process ends between the write of the last batch and its sync, or because that failed.
-            disk.damage(JOURNAL_FILES[1], |bytes| bytes[128..192].fill(0)).unwrap();
-            let file = disk.open(JOURNAL_FILES[1]).unwrap();
-            file.write_at(128, &whole[128..192]).unwrap();
-            if is_failed {
-                disk.fail_syncs(JOURNAL_FILES[1]);
-                assert!(file.sync().is_err());
-                disk.allow_syncs(JOURNAL_FILES[1]);
-            }
-            assert_eq!(entries(&disk).len(), 3);
-            disk.crash();
-            assert!(content(&disk) == whole, "after a sync that failed: {is_failed}");
-        }
-    }
-
-    fn content(disk: &MemoryDisk) -> Vec<u8> {
-        let mut content = Vec::new();
-        disk.damage(JOURNAL_FILES[1], |bytes| content.clone_from(bytes)).unwrap();
-        content
-    }
-
-    #[test]
-    fn a_failed_sync_is_an_error() {
-        let disk = MemoryDisk::default();
-        let (mut journal, _) = open(&disk).unwrap();
-        journal.begin(Height(1));
-        journal.push(&entry(0));
-        disk.fail_syncs(JOURNAL_FILES[1]);
-        assert!(matches!(journal.flush(), Err(JournalError::Io { file: "journal-b", .. })));
-    }
-
-    /// Each bug makes a test fail that passes without it.
-    #[cfg(feature = "planted")]
-    mod planted {
-        use super::*;
-        use timed_primitives::planted::is_caught;
-
-        #[test]
-        fn found_is_durable() {
-            let test = what_was_found_is_durable_once_it_is_opened_whatever_became_of_its_sync;
-            assert!(is_caught(Bug::FoundIsDurable, test));
-        }
-    }
-}
+mod tests;

@@ -373,7 +373,7 @@ fn an_invalid_block_is_not_decided() {
 fn a_full_journal_stops_signing_and_not_the_node() {
     let mut sim = Sim::new(4, 0, 14);
     sim.config.journal_step_bytes = 4096;
-    sim.config.journal_bytes_max = 12 << 10;
+    sim.config.journal_bytes_max = 96 << 10;
     sim.is_valid = Box::new(|_, block| block.header.height != Height(3));
     sim.start_all();
     sim.payload_everywhere();

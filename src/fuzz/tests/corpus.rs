@@ -237,28 +237,28 @@ fn journals() -> Vec<Vec<u8>> {
             kept.push(found);
         }
     }
-    let both = |journal: &[Vec<u8>; 3], guard: &[u8]| [&[64, 64], &journal[0][..], &journal[1], guard].concat();
+    let both = |journal: &[Vec<u8>; 3], guard: &[u8]| [&[96, 96], &journal[0][..], &journal[1], guard].concat();
     let pairs = kept.iter().zip(kept.iter().skip(1));
     let seeds = pairs.flat_map(|(before, after)| [both(after, &after[2]), both(after, &before[2])]);
     seeds.take(JOURNALS_MAX).collect()
 }
 
-/// Bytes of each journal file in a seed; the guard takes twice as many, so that each is a whole number of shares.
-const FILE_BYTES: usize = 4_096;
+/// Bytes of each journal file in a seed: three batches.
+const FILE_BYTES: usize = 24 << 10;
+/// Bytes of the guard in one, so that each is a whole number of shares.
+const GUARD_BYTES: usize = 16 << 10;
 /// Most seeds of journals.
-const JOURNALS_MAX: usize = 12;
+const JOURNALS_MAX: usize = 6;
 
 /// Both journal files and the guard, each filled up with zeros.
 fn files(disk: &MemoryDisk) -> [Vec<u8>; 3] {
-    [(JOURNAL_FILES[0], FILE_BYTES), (JOURNAL_FILES[1], FILE_BYTES), (GUARD_FILE, 2 * FILE_BYTES)].map(
-        |(name, size)| {
-            let file = disk.open(name).unwrap();
-            let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
-            file.read_at(0, &mut bytes).unwrap();
-            bytes.resize(size, 0);
-            bytes
-        },
-    )
+    [(JOURNAL_FILES[0], FILE_BYTES), (JOURNAL_FILES[1], FILE_BYTES), (GUARD_FILE, GUARD_BYTES)].map(|(name, size)| {
+        let file = disk.open(name).unwrap();
+        let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+        file.read_at(0, &mut bytes).unwrap();
+        bytes.resize(size, 0);
+        bytes
+    })
 }
 
 /// A call of each method, as far as its parameters can be guessed from their kinds; a batch; a call of the old form.

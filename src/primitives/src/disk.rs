@@ -158,6 +158,11 @@ impl MemoryDisk {
         lock(&self.files).values().map(|file| lock(&file.state).current.len() as u64).sum()
     }
 
+    /// How often a file was synced here.
+    pub fn syncs(&self, name: &str) -> u64 {
+        lock(&self.files).get(name).map_or(0, |file| lock(&file.state).syncs)
+    }
+
     /// An independent copy of what is durable now, as a backup would hold it.
     pub fn copy_of_durable(&self) -> Self {
         self.copy_as(self.copies.fetch_add(1, Ordering::Relaxed) + 1)
@@ -233,6 +238,7 @@ struct MemoryState {
     durable: Vec<u8>,
     unsynced: Vec<DiskChange>,
     fail_sync: bool,
+    syncs: u64,
 }
 
 enum DiskChange {
@@ -326,6 +332,7 @@ impl DiskFile for MemoryFile {
             return Err(io::Error::other("injected sync failure"));
         }
         let state = &mut *state;
+        state.syncs += 1;
         for change in state.unsynced.drain(..) {
             change.apply(&mut state.durable);
         }

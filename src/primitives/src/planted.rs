@@ -19,6 +19,12 @@ pub enum Bug {
     NoGuard,
     /// The journal is written and not synced.
     NoJournalSync,
+    /// No batch of the journal stands twice.
+    JournalStandsOnce,
+    /// The guard is written and not synced.
+    NoGuardSync,
+    /// The guard is written, and may become durable, before the journal is synced.
+    GuardBeforeJournal,
     /// Votes leave before journal and guard are written.
     PublishBeforeSync,
     /// A restarted validator forgets upon what it is locked: the votes of others are left out of the replay. Inside the engine nothing
@@ -63,10 +69,13 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::QuorumOffByOne,
         Self::NoGuard,
         Self::NoJournalSync,
+        Self::JournalStandsOnce,
+        Self::NoGuardSync,
+        Self::GuardBeforeJournal,
         Self::PublishBeforeSync,
         Self::LockIgnored,
         Self::StaleTimeoutAccepted,

@@ -424,7 +424,8 @@ impl Node {
         debug_assert!(!self.is_running(), "a bit rots while the node is down");
         let mut turned = None;
         self.0.kept.borrow().files.damage(file, |bytes| {
-            if let Some(bit) = draw.checked_rem(8 * bytes.len() as u64) {
+            let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
+            if let Some(bit) = draw.checked_rem(8 * used) {
                 if let Some(byte) = usize::try_from(bit / 8).ok().and_then(|at| bytes.get_mut(at)) {
                     *byte ^= 1 << (bit % 8);
                 }

@@ -21,58 +21,93 @@ pub(crate) enum Operation {
 pub(crate) struct Surface {
     pub(crate) durable: Image,
     unsynced: Vec<Operation>,
+    /// Where the journal was written last.
+    newest: Option<(String, usize)>,
     /// A planted fault: syncs of the journal do nothing.
     is_journal_lying: bool,
 }
 
 impl Surface {
     pub(crate) fn new(durable: Image, is_journal_lying: bool) -> Self {
-        Self { durable, unsynced: vec![], is_journal_lying }
+        Self { durable, unsynced: vec![], newest: None, is_journal_lying }
     }
 
     pub(crate) fn apply(&mut self, operation: &Operation) {
-        let Operation::Sync { file: synced } = operation else { return self.unsynced.push(operation.clone()) };
+        let Operation::Sync { file: synced } = operation else {
+            if let Operation::Write { file, offset, .. } = operation
+                && JOURNAL_FILES.contains(&file.as_str())
+            {
+                self.newest = Some((file.clone(), *offset));
+            }
+            return self.unsynced.push(operation.clone());
+        };
         if self.is_journal_lying && JOURNAL_FILES.contains(&synced.as_str()) {
             return;
         }
         for operation in std::mem::take(&mut self.unsynced) {
             match &operation {
-                Operation::Write { file, .. } if file == synced => write(&mut self.durable, &operation, usize::MAX),
+                Operation::Write { file, .. } if file == synced => write(&mut self.durable, &operation),
                 _ => self.unsynced.push(operation),
             }
         }
     }
 
-    /// Each way in which a loss of power may leave it: writes since the last sync are lost, kept, or kept with the last one torn.
+    /// What is durable, but for the page with which the newest batch of the journal begins.
+    pub(crate) fn spoiled(&self) -> Option<Image> {
+        let (file, offset) = self.newest.clone()?;
+        let mut image = self.durable.clone();
+        image.get_mut(&file)?.get_mut(offset..offset + 4096)?.fill(0x5a);
+        Some(image)
+    }
+
+    /// Each way in which a loss of power may leave it: of each file the writes since its last sync are lost or kept, and the last write of
+    /// all is whole, or either half of it is lost.
     pub(crate) fn survivors(&self) -> BTreeSet<Image> {
-        let kept = |length_of: &dyn Fn(usize, &[u8]) -> usize| {
-            let mut image = self.durable.clone();
-            for (index, operation) in self.unsynced.iter().enumerate() {
-                if let Operation::Write { bytes, .. } = operation {
-                    write(&mut image, operation, length_of(index, bytes));
+        let files: BTreeSet<_> = self.unsynced.iter().map(Operation::file).collect();
+        let mut images = BTreeSet::new();
+        for kept in 0..1_u32 << files.len() {
+            let is_kept = |file: &str| files.iter().position(|one| *one == file).is_some_and(|at| kept >> at & 1 == 1);
+            for half in [None, Some(0), Some(1)] {
+                let mut image = self.durable.clone();
+                let last = self.unsynced.len().saturating_sub(1);
+                for (index, operation) in self.unsynced.iter().enumerate().filter(|(_, o)| is_kept(o.file())) {
+                    write(&mut image, &operation.torn(half.filter(|_| index == last)));
                 }
+                images.insert(image);
             }
-            image
-        };
-        let last = self.unsynced.len().saturating_sub(1);
-        BTreeSet::from([
-            self.durable.clone(),
-            kept(&|_, bytes| bytes.len()),
-            kept(&|index, bytes| if index == last { bytes.len() / 2 } else { bytes.len() }),
-        ])
+        }
+        images
     }
 }
 
-/// Writes at most the first `length_max` bytes.
-fn write(image: &mut Image, operation: &Operation, length_max: usize) {
+impl Operation {
+    fn file(&self) -> &str {
+        match self {
+            Self::Write { file, .. } | Self::Sync { file } => file,
+        }
+    }
+
+    /// One half of a write; all of it without a number.
+    fn torn(&self, half: Option<usize>) -> Self {
+        match (self, half) {
+            (Self::Write { file, offset, bytes }, Some(half)) => {
+                let (first, second) = bytes.split_at(bytes.len() / 2);
+                let (offset, bytes) = if half == 0 { (*offset, first) } else { (offset + first.len(), second) };
+                Self::Write { file: file.clone(), offset, bytes: bytes.to_vec() }
+            }
+            (whole, _) => whole.clone(),
+        }
+    }
+}
+
+fn write(image: &mut Image, operation: &Operation) {
     let Operation::Write { file, offset, bytes } = operation else { return };
     let content = image.entry(file.clone()).or_default();
     let end = offset + bytes.len();
     if content.len() < end {
         content.resize(end, 0);
     }
-    let length = bytes.len().min(length_max);
-    content[*offset..offset + length].copy_from_slice(&bytes[..length]);
+    content[*offset..end].copy_from_slice(bytes);
 }
 
 #[derive(Default)]
@@ -133,7 +168,7 @@ impl DiskFile for LoggedFile {
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         let operation = Operation::Write { file: self.name.clone(), offset, bytes: bytes.to_vec() };
         let mut state = self.disk.state();
-        write(&mut state.current, &operation, usize::MAX);
+        write(&mut state.current, &operation);
         state.log.push(operation);
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use timed_consensus::guard::GUARD_FILE;
+use timed_consensus::inspect::read_guard;
 use timed_consensus::statement::Statement;
 use timed_consensus::{
     ChainStart, CommittedBlocks, Consensus, CoreConfig, Gossip, Input, KeyReport, LeaderRecord, Output, Payload,
@@ -148,6 +149,11 @@ impl Life {
         (life, events)
     }
 
+    /// What the guard holds, synced or not.
+    pub(crate) fn guard(&self) -> Option<String> {
+        read_guard(&self.disk).unwrap()[0].map(|record| format!("{record:?}"))
+    }
+
     pub(crate) fn status(&self) -> timed_consensus::ConsensusStatus {
         self.core.status()
     }
@@ -210,6 +216,10 @@ impl Life {
                 Plant::PublishBeforeSync => events.extend(visible.into_iter().chain(disk)),
                 _ => events.extend(disk.into_iter().chain(visible)),
             }
+            if self.fatal.is_none() {
+                self.fatal = self.core.on_carried_out().err().map(|fatal| fatal.to_string());
+            }
+            events.extend(self.disk.take_log().into_iter().map(Event::Disk));
         }
         events.iter().for_each(|event| {
             if let Event::Disk(operation) = event {

@@ -1,8 +1,8 @@
 //! A model of the embedding: four validators, explored by the model checker `stateright`, over the real [`timed_consensus::Consensus`].
 //!
 //! **What it shows.** Whatever is heard late, in part or never, whichever time-outs come early, and wherever in its order of writing
-//! (journal write, journal sync, guard write, guard sync, publish, commit) a validator loses power, once each, with its unsynced writes
-//! lost, kept or torn, or loses its journal's files: no validator signs two contradicting statements for one height, round and step; no
+//! (journal write, journal sync, guard write, publish, commit, guard sync) a validator loses power, once each, with its unsynced writes
+//! lost, kept or torn in each file, or then finds a page of its journal spoiled, or its journal's files gone: no validator signs two contradicting statements for one height, round and step; no
 //! two blocks are decided at one height; a loss of power alone leaves nobody in doubt of what it signed; and no core stops. And that the
 //! model can fail: without the guard, without the journal's sync, and with publishing before syncing it finds a counterexample.
 //!
@@ -162,6 +162,18 @@ mod planted {
     #[test]
     fn no_guard() {
         check_finds(bounds(1, 2, 1, 1), Plant::Bug(Bug::NoGuard), CONTRADICTION);
+    }
+
+    /// What was written to the guard survives, and the journal's batch does not.
+    #[test]
+    fn guard_before_journal() {
+        check_finds(bounds(1, 2, 1, 1), Plant::Bug(Bug::GuardBeforeJournal), DOUBT);
+    }
+
+    /// One page that is spoiled takes a vote that left. Here the guard still has it; after the next height has begun it would not.
+    #[test]
+    fn journal_stands_once() {
+        check_finds(bounds(1, 2, 1, 1), Plant::Bug(Bug::JournalStandsOnce), DOUBT);
     }
 
     #[test]

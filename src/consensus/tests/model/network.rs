@@ -20,7 +20,7 @@ const MORE_THAN_THIRD: usize = 2;
 /// What must always hold.
 pub(crate) const CONTRADICTION: &str = "no validator signs two contradicting statements";
 pub(crate) const FORK: &str = "no two blocks are decided at one height";
-pub(crate) const DOUBT: &str = "a loss of power leaves no validator in doubt of what it signed";
+pub(crate) const DOUBT: &str = "a loss of power, and of a page besides, leaves no validator in doubt of what it signed";
 pub(crate) const STOP: &str = "no core stops";
 /// What must be reached, lest the rest say nothing.
 pub(crate) const DECIDED: &str = "all decide the last height";
@@ -277,6 +277,7 @@ impl Network {
             let loss = match outcome.as_ref().and_then(|outcome| outcome.loss) {
                 None => "",
                 Some(Loss::Power) => ", loses power meanwhile and starts again",
+                Some(Loss::Page) => ", then loses power and a page of its journal and starts again",
                 Some(Loss::Journal) => ", then ends, loses its journal and starts again",
             };
             let published = outcome.map_or_else(Vec::new, |outcome| outcome.published);

@@ -40,6 +40,8 @@ pub(crate) enum Step {
 pub(crate) enum Loss {
     /// The power fails: unsynced writes are lost, kept or torn.
     Power,
+    /// The same, and a page of the journal's newest batch is spoiled.
+    Page,
     /// The journal's files are gone.
     Journal,
 }
@@ -73,6 +75,8 @@ pub(crate) struct Facts {
     stored: BTreeSet<usize>,
     durable: BTreeSet<StatementId>,
     guard: Option<String>,
+    /// The guard as it is written, synced or not.
+    written: Option<String>,
     /// Whether it signs, and if not, why, and how many heights have passed since.
     signing: String,
     pub(crate) is_memory_in_doubt: bool,
@@ -164,7 +168,7 @@ impl Table {
         Some((local, published))
     }
 
-    /// Each way in which the power, or the journal, may be lost during a step, and where the next life then begins.
+    /// Each way in which the power, or the journal, may be lost during a step or after it, and where the next life then begins.
     pub(crate) fn losses(&self, local: LocalId, step: &Step, reported: [u64; VALIDATORS]) -> Vec<Outcome> {
         let place = (local, step.clone(), reported);
         if let Some(known) = self.inner().losses.get(&place) {
@@ -195,6 +199,9 @@ impl Table {
                 Some(Event::Commit(link)) => chain.push(link.clone()),
                 None => {}
             }
+        }
+        if let Some(image) = surface.spoiled() {
+            left.insert((image, published, chain.len(), Loss::Page), chain.clone());
         }
         let mut image = surface.durable.clone();
         JOURNAL_FILES.iter().for_each(|file| drop(image.remove(*file)));
@@ -316,6 +323,7 @@ impl Table {
         facts.stored = stored.map_or_else(BTreeSet::new, |(_, certificate)| inner.signers(certificate, [].into_iter()));
         facts.guard =
             read_guard(&disk).unwrap()[0].filter(|_| may_lose && !is_over).map(|record| format!("{record:?}"));
+        facts.written = life.guard().filter(|_| may_lose && !is_over);
         if is_over {
             facts.certificate.clear();
             facts.valid = None;

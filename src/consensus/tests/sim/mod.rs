@@ -311,6 +311,8 @@ impl Sim {
             self.nodes[id].outputs.push(output.clone());
             self.carry_out(id, output);
         }
+        let carried_out = self.nodes[id].core.as_mut().map_or(Ok(()), Consensus::on_carried_out);
+        carried_out.unwrap_or_else(|e| panic!("node {} at {now:?}: {e}", id + 1));
     }
 
     fn carry_out(&mut self, id: usize, output: Output) {
