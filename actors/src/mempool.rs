@@ -260,6 +260,10 @@ impl MempoolActor {
         self.publish_budget();
         self.ask_for_more(ctx);
         let now = self.clock.now();
+        if self.relay.next_wake().is_some_and(|at| at <= now) {
+            let actions = self.relay.on_wake(now);
+            self.carry_out(actions, ctx);
+        }
         self.status.send_replace(Some(MempoolStatus {
             pool: self.pool.info(now),
             relay: self.relay.stats(),

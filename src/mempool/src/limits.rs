@@ -76,7 +76,7 @@ pub struct RelayLimits {
     pub wanted_max: usize,
     /// Most ids for which we remember that a peer has them; above it the oldest is forgotten, which costs one idle announcement.
     pub known_per_peer_max: usize,
-    /// How long an announcement may wait for company.
+    /// Least time between announcements, in which others gather. One that comes later than that after those before waits for nobody.
     pub announce_delay: Duration,
     /// So many ids for one peer leave at once. Stays below [`Self::message_ids_max`].
     pub announce_batch: usize,

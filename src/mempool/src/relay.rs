@@ -1,6 +1,7 @@
 //! How transactions travel: announce, request from one announcer, after a time-out from the next.
 //!
-//! Driven by events: an announcement is answered by a request at once, an admission by an announcement within a few milliseconds.
+//! Driven by events: an announcement is answered by a request at once, an admission by an announcement: the first after a quiet time leaves at
+//! once, those that follow gather for a few milliseconds.
 
 use crate::limits::RelayLimits;
 use crate::waiting::Waiting;
@@ -138,7 +139,10 @@ pub struct Relay {
     /// Most transactions asked for at a time.
     room: usize,
     waiting: Waiting,
+    /// When what is to be announced leaves.
     flush_at: Option<Instant>,
+    /// When collected announcements left last.
+    flushed_at: Option<Instant>,
     stats: RelayStats,
 }
 
@@ -155,6 +159,7 @@ impl Relay {
             room: usize::MAX,
             waiting: Waiting::default(),
             flush_at: None,
+            flushed_at: None,
             stats: RelayStats::default(),
         }
     }
@@ -291,8 +296,9 @@ impl Relay {
         self.waiting.insert(now, &self.limits, transaction, missing, from);
     }
 
-    /// A transaction entered the pool: it is announced to every peer that is not known to have it, within
-    /// [`RelayLimits::announce_delay`]; children that waited for what it produces are tried again.
+    /// A transaction entered the pool: it is announced to every peer that is not known to have it, at [`Relay::next_wake`], which may be
+    /// now: the first after a quiet time with whatever else enters at this moment, later ones [`RelayLimits::announce_delay`] after those
+    /// before. Children that waited for what it produces are tried again.
     pub fn on_admitted(&mut self, now: Instant, full_id: TxFullId, produces: &[Resource]) -> Vec<RelayAction> {
         self.forget_want(&full_id);
         let mut actions = Vec::new();
@@ -305,7 +311,8 @@ impl Relay {
             if state.queue.len() >= self.limits.announce_batch {
                 announce(*peer, state, &mut self.stats, &mut actions);
             } else if self.flush_at.is_none() {
-                self.flush_at = Some(now + self.limits.announce_delay);
+                let pause_ends = self.flushed_at.map_or(now, |before| before + self.limits.announce_delay);
+                self.flush_at = Some(pause_ends.max(now));
             }
         }
         actions.extend(self.on_available(produces));
@@ -331,7 +338,7 @@ impl Relay {
         let mut actions = self.send(requests);
         self.waiting.expire(now);
         if self.flush_at.is_some_and(|at| at <= now) {
-            self.flush_at = None;
+            (self.flush_at, self.flushed_at) = (None, Some(now));
             for (peer, state) in &mut self.peers {
                 announce(*peer, state, &mut self.stats, &mut actions);
             }

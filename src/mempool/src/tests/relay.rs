@@ -87,6 +87,8 @@ fn a_peer_that_goes_passes_its_requests_on() {
 fn announcements_leave_in_company_and_not_to_those_who_know() {
     let mut relay = relay(3, RelayLimits { announce_batch: 3, ..RelayLimits::default() });
     let _ = relay.on_announce(ms(0), peer(1), &[id(1)], NONE);
+    assert_eq!(relay.on_admitted(ms(9), id(9), &[]), []);
+    assert_eq!(relay.on_wake(ms(10)).len(), 3);
     assert_eq!(relay.on_admitted(ms(10), id(1), &[]), []);
     assert_eq!(relay.on_admitted(ms(11), id(2), &[]), []);
     assert_eq!(relay.next_wake(), Some(ms(13)));
@@ -98,6 +100,25 @@ fn announcements_leave_in_company_and_not_to_those_who_know() {
     assert_eq!(relay.on_wake(ms(13)), [announce(1, &[id(2), id(3)])]);
     assert_eq!(relay.on_admitted(ms(14), id(3), &[]), [], "announced to all");
     assert_eq!(relay.on_wake(ms(100)), []);
+}
+
+#[test]
+fn the_first_after_a_quiet_time_is_announced_at_once_and_the_next_ones_gather() {
+    let mut relay = relay(1, RelayLimits::default());
+    assert_eq!(relay.on_admitted(ms(7), id(1), &[]), []);
+    assert_eq!(relay.on_admitted(ms(7), id(2), &[]), []);
+    assert_eq!(relay.next_wake(), Some(ms(7)));
+    assert_eq!(relay.on_wake(ms(7)), [announce(1, &[id(1), id(2)])], "with what enters at the same moment");
+    assert_eq!(relay.on_admitted(ms(8), id(3), &[]), []);
+    assert_eq!(relay.on_admitted(ms(9), id(4), &[]), []);
+    assert_eq!(relay.next_wake(), Some(ms(10)));
+    assert_eq!(relay.on_wake(ms(9)), []);
+    assert_eq!(relay.on_wake(ms(10)), [announce(1, &[id(3), id(4)])]);
+    assert_eq!(relay.on_admitted(ms(12), id(5), &[]), []);
+    assert_eq!(relay.on_wake(ms(12)), [], "two milliseconds are not quiet");
+    assert_eq!(relay.on_wake(ms(13)), [announce(1, &[id(5)])]);
+    assert_eq!(relay.on_admitted(ms(16), id(6), &[]), []);
+    assert_eq!(relay.on_wake(ms(16)), [announce(1, &[id(6)])]);
 }
 
 #[test]
