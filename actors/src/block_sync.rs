@@ -2,12 +2,11 @@
 
 use crate::fatal::FatalHandle;
 use crate::ledger::{CommitMany, Committed};
-use crate::messages::{Audience, Inbound, PeerDown, PeerUp, Penalize, SendTo, TipChanged};
+use crate::messages::{Audience, Broadcast, Delivery, Inbound, PeerDown, PeerUp, Penalize, SendTo, TipChanged};
 use crate::network::NetworkHandle;
 use crate::threads::Threads;
-use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle, StreamHandler, WrapFuture,
-};
+use crate::wake_timer::WakeTimer;
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, StreamHandler, WrapFuture};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -90,7 +89,7 @@ pub struct BlockSyncActor {
     /// Peers that are connected.
     up: BTreeSet<PublicKey>,
     was_leading: bool,
-    wake: Option<SpawnHandle>,
+    timer: WakeTimer,
     fatal: FatalHandle,
 }
 
@@ -110,7 +109,7 @@ impl BlockSyncActor {
             checking: BTreeMap::new(),
             up: BTreeSet::new(),
             was_leading: false,
-            wake: None,
+            timer: WakeTimer::default(),
             fatal: parts.fatal,
         }
     }
@@ -148,6 +147,22 @@ impl BlockSyncActor {
                 actor.after(ctx);
             }
         }));
+    }
+
+    fn on_message(&mut self, peer: PublicKey, message: BlockSyncMessage, ctx: &mut Context<Self>) {
+        match message {
+            // What a peer said last may be read after its end, which must not bring it back.
+            BlockSyncMessage::Status { .. } if !self.up.contains(&peer) => {}
+            BlockSyncMessage::Status { height, earliest } => {
+                let actions = self.sync.on_status(self.clock.now(), peer, Height(height), Height(earliest));
+                self.carry_out(actions, ctx);
+            }
+            BlockSyncMessage::GetBlocks { request, from, count } => self.serve(peer, request, Height(from), count, ctx),
+            BlockSyncMessage::Decided { request, height, certificate, block } => {
+                self.on_decided(Received { peer, request, height: Height(height), certificate, block }, ctx);
+            }
+            BlockSyncMessage::End { request, .. } => self.on_end(peer, request, ctx),
+        }
     }
 
     fn on_decided(&mut self, decided: Received, ctx: &mut Context<Self>) {
@@ -242,14 +257,11 @@ impl BlockSyncActor {
             }
         }
         self.status.send_replace(Some(SyncStatus { progress, stats: self.sync.stats() }));
-        if let Some(handle) = self.wake.take() {
-            ctx.cancel_future(handle);
-        }
-        self.wake = self.sync.next_wake().map(|at| ctx.run_later(at.since(now), Self::on_wake));
+        self.timer.arm(self.sync.next_wake(), now, Self::on_wake, ctx);
     }
 
     fn on_wake(&mut self, ctx: &mut Context<Self>) {
-        self.wake = None;
+        self.timer.on_wake();
         let actions = self.sync.on_tick(self.clock.now());
         self.carry_out(actions, ctx);
         self.after(ctx);
@@ -310,21 +322,10 @@ impl Actor for BlockSyncActor {
     }
 }
 
-impl StreamHandler<Inbound<BlockSyncMessage>> for BlockSyncActor {
-    fn handle(&mut self, inbound: Inbound<BlockSyncMessage>, ctx: &mut Self::Context) {
-        let (peer, now) = (inbound.peer, self.clock.now());
-        match inbound.message {
-            // What a peer said last may be read after its end, which must not bring it back.
-            BlockSyncMessage::Status { .. } if !self.up.contains(&peer) => {}
-            BlockSyncMessage::Status { height, earliest } => {
-                let actions = self.sync.on_status(now, peer, Height(height), Height(earliest));
-                self.carry_out(actions, ctx);
-            }
-            BlockSyncMessage::GetBlocks { request, from, count } => self.serve(peer, request, Height(from), count, ctx),
-            BlockSyncMessage::Decided { request, height, certificate, block } => {
-                self.on_decided(Received { peer, request, height: Height(height), certificate, block }, ctx);
-            }
-            BlockSyncMessage::End { request, .. } => self.on_end(peer, request, ctx),
+impl StreamHandler<Vec<Inbound<BlockSyncMessage>>> for BlockSyncActor {
+    fn handle(&mut self, messages: Vec<Inbound<BlockSyncMessage>>, ctx: &mut Self::Context) {
+        for inbound in messages {
+            self.on_message(inbound.peer, inbound.message, ctx);
         }
         self.after(ctx);
     }
@@ -377,7 +378,9 @@ impl Handler<Committed> for BlockSyncActor {
         let actions = self.sync.on_committed(self.clock.now(), height);
         self.carry_out(actions, ctx);
         self.network.tip.do_send(TipChanged { height });
-        self.network.broadcast(Audience::All, BlockSyncMessage::Status { height: height.0, earliest: Height::FIRST.0 });
+        let message = BlockSyncMessage::Status { height: height.0, earliest: Height::FIRST.0 }.into();
+        let status = Broadcast { message, audience: Audience::All, except: None, height: None };
+        self.network.send_all(vec![Delivery::ToMany(status)]);
         self.after(ctx);
     }
 }

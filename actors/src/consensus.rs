@@ -6,21 +6,22 @@ use crate::fatal::FatalHandle;
 use crate::ledger::{Assemble, Commit, Committed, Validate, Validity};
 use crate::mempool::{BuildPayload, PayloadWaiting, Proposed, Revalidate};
 use crate::messages::{
-    Audience, Broadcast, Inbound, NetworkTime, PeerDown, PeerUp, Penalize, SendTo, ValidatorsChanged,
+    Audience, Broadcast, Delivery, Inbound, NetworkTime, PeerDown, PeerUp, Penalize, SendTo, ValidatorsChanged,
 };
 use crate::network::NetworkHandle;
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, SpawnHandle, StreamHandler, WrapFuture};
+use crate::wake_timer::WakeTimer;
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, StreamHandler, WrapFuture};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_chain::{Draft, History, TransactionFacts, TransactionFault};
 use timed_consensus::key_use::STALE_SESSION_TIME;
 use timed_consensus::{
-    Consensus, ConsensusStatus, Gossip, GossipOffence, Input, KeyReport, KnownVotes, OtherNode, OtherSession, Output,
-    Payload, quorum,
+    Consensus, ConsensusStatus, FatalError, Gossip, GossipOffence, Input, KeyReport, KnownVotes, OtherNode,
+    OtherSession, Output, Payload, quorum,
 };
 use timed_peer::EndReason;
 use timed_primitives::{
-    Block, BlockId, Clock, CommitCertificate, DecodeError, Hash, Height, Proposal, PublicKey, Round, UnixTime,
+    Block, BlockId, Clock, CommitCertificate, DecodeError, Hash, Height, Instant, Proposal, PublicKey, Round, UnixTime,
     ValidatorSet, Vote, decode, encode,
 };
 use timed_wire::ConsensusMessage;
@@ -29,7 +30,7 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 /// How long changes gather before the status is published: it is for onlookers, and a vote should not pay for it.
-const PUBLISH_AFTER: Duration = Duration::from_millis(20);
+const PUBLISH_AFTER: Duration = Duration::from_millis(100);
 
 /// Longest age of a session that a peer is believed: longer than any lives.
 const AGE_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -72,8 +73,13 @@ pub struct ConsensusParts {
 pub struct ConsensusActor {
     parts: ConsensusParts,
     inbox: Option<mpsc::Receiver<Inbound<ConsensusMessage>>>,
-    wake: Option<SpawnHandle>,
-    is_publish_planned: bool,
+    timer: WakeTimer,
+    /// When the status is published, if it may have changed.
+    publish_at: Option<Instant>,
+    /// What is to be sent when all inputs that are here are handled.
+    deliveries: Vec<Delivery>,
+    /// The core refused to go on: the process is ending.
+    has_failed: bool,
     /// The validators that were last announced to the peer manager.
     announced: Option<ValidatorSet>,
 }
@@ -93,30 +99,54 @@ impl ConsensusActor {
     pub fn new(mut parts: ConsensusParts) -> Self {
         let (_, closed) = mpsc::channel(1);
         let inbox = Some(std::mem::replace(&mut parts.inbox, closed));
-        Self { parts, inbox, wake: None, is_publish_planned: false, announced: None }
+        Self {
+            parts,
+            inbox,
+            timer: WakeTimer::default(),
+            publish_at: None,
+            deliveries: Vec::new(),
+            has_failed: false,
+            announced: None,
+        }
     }
 
-    /// The one entry into the core.
+    /// The one entry into the core. [`Self::after`] follows once all inputs that are here are in.
     fn feed(&mut self, input: Input, ctx: &mut Context<Self>) {
         let (now, unix) = (self.parts.clock.now(), self.parts.clock.unix());
-        let outcome = self.parts.core.handle(now, unix, input).and_then(|outputs| {
-            for output in outputs {
-                self.carry_out(output, ctx);
+        self.publish_at.get_or_insert(now + PUBLISH_AFTER);
+        match self.parts.core.handle(now, unix, input) {
+            Ok(outputs) => {
+                for output in outputs {
+                    self.carry_out(output, ctx);
+                }
             }
-            self.parts.core.on_carried_out()
-        });
-        if let Err(error) = outcome {
-            self.parts.fatal.fail(error.to_string());
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn fail(&mut self, error: &FatalError) {
+        self.has_failed = true;
+        self.parts.fatal.fail(error.to_string());
+    }
+
+    /// What follows after inputs: send, tell the core that all is on its way, keep the one timer.
+    fn after(&mut self, ctx: &mut Context<Self>) {
+        self.parts.network.send_all(std::mem::take(&mut self.deliveries));
+        if !self.has_failed
+            && let Err(error) = self.parts.core.on_carried_out()
+        {
+            self.fail(&error);
+        }
+        if self.has_failed {
             return;
         }
-        if let Some(handle) = self.wake.take() {
-            ctx.cancel_future(handle);
-        }
-        self.wake = self.parts.core.next_wake().map(|at| ctx.run_later(at.since(now), Self::on_wake));
-        if !self.is_publish_planned {
-            self.is_publish_planned = true;
-            ctx.run_later(PUBLISH_AFTER, Self::publish);
-        }
+        let wake = [self.parts.core.next_wake(), self.publish_at].into_iter().flatten().min();
+        self.timer.arm(wake, self.parts.clock.now(), Self::on_wake, ctx);
+    }
+
+    fn feed_one(&mut self, input: Input, ctx: &mut Context<Self>) {
+        self.feed(input, ctx);
+        self.after(ctx);
     }
 
     /// Announces to the peer manager who decides the next height, when that has changed.
@@ -130,13 +160,15 @@ impl ConsensusActor {
     }
 
     fn on_wake(&mut self, ctx: &mut Context<Self>) {
-        self.wake = None;
-        self.feed(Input::Wake, ctx);
-    }
-
-    fn publish(&mut self, _ctx: &mut Context<Self>) {
-        self.is_publish_planned = false;
-        self.parts.status.send_replace(Some(self.parts.core.status()));
+        self.timer.on_wake();
+        let now = self.parts.clock.now();
+        if self.publish_at.take_if(|at| *at <= now).is_some() {
+            self.parts.status.send_replace(Some(self.parts.core.status()));
+        }
+        if self.parts.core.next_wake().is_some_and(|at| at <= now) {
+            self.feed(Input::Wake, ctx);
+        }
+        self.after(ctx);
     }
 
     fn carry_out(&mut self, output: Output, ctx: &mut Context<Self>) {
@@ -144,11 +176,11 @@ impl ConsensusActor {
             Output::Broadcast(gossip) => {
                 let (message, height) = (to_wire(&gossip).into(), gossip.height());
                 let broadcast = Broadcast { message, audience: Audience::All, except: None, height };
-                self.parts.network.broadcast.do_send(broadcast);
+                self.deliveries.push(Delivery::ToMany(broadcast));
             }
             Output::Send { to, message: gossip } => {
                 let (message, height) = (to_wire(&gossip).into(), gossip.height());
-                self.parts.network.send.do_send(SendTo { to, message, height });
+                self.deliveries.push(Delivery::ToOne(SendTo { to, message, height }));
             }
             Output::Build { height, round, parent, time, parent_certificate, bytes_max } => {
                 self.build(Order { height, round, parent, time, parent_certificate, bytes_max }, ctx);
@@ -212,7 +244,7 @@ impl ConsensusActor {
                 actor.parts.revalidate.do_send(Revalidate);
             }
             actor.report_proposed(&assembled.block, &assembled.transactions);
-            actor.feed(Input::Built { height, round, block: assembled.block }, ctx);
+            actor.feed_one(Input::Built { height, round, block: assembled.block }, ctx);
         }));
     }
 
@@ -223,11 +255,11 @@ impl ConsensusActor {
             match validity {
                 Ok(Validity::Valid(transactions)) => {
                     actor.report_proposed(&block, &transactions);
-                    actor.feed(Input::Validated { id, valid: true }, ctx);
+                    actor.feed_one(Input::Validated { id, valid: true }, ctx);
                 }
                 Ok(Validity::Invalid(error)) => {
                     debug!(height = %block.height(), block = id.short(), %error, "proposed block is not valid");
-                    actor.feed(Input::Validated { id, valid: false }, ctx);
+                    actor.feed_one(Input::Validated { id, valid: false }, ctx);
                 }
                 // The tip has moved on, or the process is ending: nothing to say of this block.
                 Ok(Validity::NotNext) | Err(_) => {}
@@ -314,19 +346,22 @@ impl Actor for ConsensusActor {
             ctx.add_stream(crate::inbox_stream(inbox));
         }
         self.announce_validators(self.parts.history.tip().height.next());
-        self.feed(Input::Start, ctx);
+        self.feed_one(Input::Start, ctx);
     }
 }
 
-impl StreamHandler<Inbound<ConsensusMessage>> for ConsensusActor {
-    fn handle(&mut self, inbound: Inbound<ConsensusMessage>, ctx: &mut Self::Context) {
-        match from_wire(inbound.message) {
-            Ok(message) => self.feed(Input::Gossip { from: inbound.peer, message }, ctx),
-            Err(error) => {
-                debug!(peer = inbound.peer.short(), %error, "undecodable body");
-                self.penalize(inbound.peer, timed_peer::Offence::UndecodableBody);
+impl StreamHandler<Vec<Inbound<ConsensusMessage>>> for ConsensusActor {
+    fn handle(&mut self, messages: Vec<Inbound<ConsensusMessage>>, ctx: &mut Self::Context) {
+        for inbound in messages {
+            match from_wire(inbound.message) {
+                Ok(message) => self.feed(Input::Gossip { from: inbound.peer, message }, ctx),
+                Err(error) => {
+                    debug!(peer = inbound.peer.short(), %error, "undecodable body");
+                    self.penalize(inbound.peer, timed_peer::Offence::UndecodableBody);
+                }
             }
         }
+        self.after(ctx);
     }
 
     fn finished(&mut self, _ctx: &mut Self::Context) {
@@ -341,7 +376,7 @@ impl Handler<PeerUp> for ConsensusActor {
         let PeerUp { peer, validator, height, instance, address } = up;
         let (instance, address) = (instance.as_u128(), Some(address));
         self.feed(Input::PeerUp { peer, validator, instance, address }, ctx);
-        self.feed(Input::PeerHeight { peer, height: Height(height) }, ctx);
+        self.feed_one(Input::PeerHeight { peer, height: Height(height) }, ctx);
     }
 }
 
@@ -351,7 +386,7 @@ impl Handler<PeerDown> for ConsensusActor {
     fn handle(&mut self, down: PeerDown, ctx: &mut Self::Context) {
         // Any other end may leave a node that lives.
         let is_gone = matches!(down.reason, EndReason::Shutdown | EndReason::Silent | EndReason::PongsMissing);
-        self.feed(Input::PeerDown { peer: down.peer, is_gone }, ctx);
+        self.feed_one(Input::PeerDown { peer: down.peer, is_gone }, ctx);
     }
 }
 
@@ -359,7 +394,7 @@ impl Handler<NetworkTime> for ConsensusActor {
     type Result = ();
 
     fn handle(&mut self, time: NetworkTime, ctx: &mut Self::Context) {
-        self.feed(Input::NetworkTime { offset_ms: time.offset_ms }, ctx);
+        self.feed_one(Input::NetworkTime { offset_ms: time.offset_ms }, ctx);
     }
 }
 
@@ -367,7 +402,7 @@ impl Handler<PayloadWaiting> for ConsensusActor {
     type Result = ();
 
     fn handle(&mut self, waiting: PayloadWaiting, ctx: &mut Self::Context) {
-        self.feed(Input::PayloadWaiting(waiting.0), ctx);
+        self.feed_one(Input::PayloadWaiting(waiting.0), ctx);
     }
 }
 
@@ -384,7 +419,7 @@ impl Handler<Committed> for ConsensusActor {
             decided_by: self.parts.history.validators(height),
             validators: self.parts.history.validators(height.next()),
         };
-        self.feed(Input::Committed(committed), ctx);
+        self.feed_one(Input::Committed(committed), ctx);
         self.announce_validators(height.next());
     }
 }

@@ -31,6 +31,7 @@ pub mod threads;
 pub mod times;
 pub mod tls;
 pub mod transport;
+mod wake_timer;
 
 pub use clock::{SystemClock, TokioClock};
 pub use fatal::{FatalHandle, FatalReason, FatalReporter};
@@ -39,10 +40,13 @@ pub use pulse::{Component, Hung, Pulses};
 pub use threads::{Priority, Threads, Work, WorkCost};
 pub use times::NodeTimes;
 
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 
+/// Messages from peers that an actor handles together when so many wait: what follows from them is done once.
+const INBOUND_AT_ONCE: usize = 16;
+
 /// The bounded channel of an actor as its stream, which takes turns with timers and messages.
-fn inbox_stream<M>(mut inbox: mpsc::Receiver<M>) -> impl Stream<Item = M> {
-    futures_util::stream::poll_fn(move |context| inbox.poll_recv(context))
+fn inbox_stream<M>(mut inbox: mpsc::Receiver<M>) -> impl Stream<Item = Vec<M>> {
+    futures_util::stream::poll_fn(move |context| inbox.poll_recv(context)).ready_chunks(INBOUND_AT_ONCE)
 }

@@ -25,10 +25,11 @@ pub use submit_error::SubmitError;
 use crate::fatal::FatalHandle;
 use crate::finality::{Finality, FinalitySummary};
 use crate::ledger::Committed;
-use crate::messages::{Inbound, PeerDown, PeerUp, Penalize};
+use crate::messages::{Delivery, Inbound, PeerDown, PeerUp, Penalize, SendTo};
 use crate::network::NetworkHandle;
 use crate::threads::{Threads, Work};
-use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture, SpawnHandle, StreamHandler};
+use crate::wake_timer::WakeTimer;
+use actix::{Actor, AsyncContext, Context, Handler, Recipient, ResponseFuture, StreamHandler};
 use admission::USUAL_WEIGHT;
 use asker::{Asker, check_fee};
 use bytes::Bytes;
@@ -125,8 +126,9 @@ pub struct MempoolActor {
     undecodable: u64,
     /// What listeners know.
     reported_payload: Option<Payload>,
-    /// The one timer, and when it goes off.
-    wake: Option<(Instant, SpawnHandle)>,
+    timer: WakeTimer,
+    /// What is to be sent when all messages that are here are handled.
+    deliveries: Vec<Delivery>,
     keeping: Keeping,
     restoring: Restoring,
 }
@@ -167,7 +169,8 @@ impl MempoolActor {
             abandoned: 0,
             undecodable: 0,
             reported_payload: None,
-            wake: None,
+            timer: WakeTimer::default(),
+            deliveries: Vec::new(),
             keeping,
             restoring,
         };
@@ -184,10 +187,10 @@ impl MempoolActor {
         for action in actions {
             match action {
                 RelayAction::Request { to, ids } => {
-                    self.network.send(to, MempoolMessage::Request { ids: to_wire(&ids) })
+                    self.deliveries.push(to_peer(to, MempoolMessage::Request { ids: to_wire(&ids) }))
                 }
                 RelayAction::Announce { to, ids } => {
-                    self.network.send(to, MempoolMessage::Announce { ids: to_wire(&ids) })
+                    self.deliveries.push(to_peer(to, MempoolMessage::Announce { ids: to_wire(&ids) }))
                 }
                 RelayAction::Retry { from, transaction } => {
                     self.pre_check(transaction, Source::Peer(from), None);
@@ -216,7 +219,7 @@ impl MempoolActor {
     }
 
     /// Sends what was asked for, each once and at most [`ANSWER_BYTES_MAX`] of it; the rest is asked from others.
-    fn answer_request(&self, peer: PublicKey, ids: Vec<TxFullId>) {
+    fn answer_request(&mut self, peer: PublicKey, ids: Vec<TxFullId>) {
         let ids: BTreeSet<TxFullId> = ids.into_iter().collect();
         let (mut transactions, mut size, mut left) = (Vec::new(), 0, ANSWER_BYTES_MAX);
         for transaction in ids.iter().filter_map(|id| self.pool.transaction_by_full_id(id)) {
@@ -225,18 +228,18 @@ impl MempoolActor {
             left = rest;
             if size + bytes.len() > timed_wire::TRANSACTIONS_BYTES_MAX && !transactions.is_empty() {
                 let transactions = std::mem::take(&mut transactions);
-                self.network.send(peer, MempoolMessage::Transactions { transactions });
+                self.deliveries.push(to_peer(peer, MempoolMessage::Transactions { transactions }));
                 size = 0;
             }
             size += bytes.len();
             transactions.push(bytes.clone());
         }
         if !transactions.is_empty() {
-            self.network.send(peer, MempoolMessage::Transactions { transactions });
+            self.deliveries.push(to_peer(peer, MempoolMessage::Transactions { transactions }));
         }
     }
 
-    /// What follows every event: report to consensus, answer payload requests, publish, set the one timer.
+    /// What follows after events: report to consensus, answer payload requests, publish, send, keep the one timer.
     fn after(&mut self, ctx: &mut Context<Self>) {
         let payload = Payload::of(self.pool.bytes() as u64);
         if self.reported_payload != Some(payload) {
@@ -273,25 +276,30 @@ impl MempoolActor {
             undecodable: self.undecodable,
             keeping: self.keeping.status(self.restoring.len()),
         }));
-        let next = [self.relay.next_wake(), self.pool.next_wake()].into_iter().flatten().min();
-        if next != self.wake.map(|(at, _)| at) {
-            if let Some((_, handle)) = self.wake.take() {
-                ctx.cancel_future(handle);
-            }
-            self.wake = next.map(|at| (at, ctx.run_later(at.since(now), Self::on_wake)));
-        }
+        self.network.send_all(std::mem::take(&mut self.deliveries));
         self.keep(ctx);
+        self.arm(ctx);
+    }
+
+    fn arm(&mut self, ctx: &mut Context<Self>) {
+        let wakes = [self.relay.next_wake(), self.pool.next_wake(), self.keeping.next_wake()];
+        self.timer.arm(wakes.into_iter().flatten().min(), self.clock.now(), Self::on_wake, ctx);
     }
 
     fn on_wake(&mut self, ctx: &mut Context<Self>) {
-        self.wake = None;
+        self.timer.on_wake();
         let now = self.clock.now();
+        self.keeping.on_wake(now);
         let expired = self.pool.on_wake(now);
         self.on_left(&expired);
         let actions = self.relay.on_wake(now);
         self.carry_out(actions, ctx);
         self.after(ctx);
     }
+}
+
+fn to_peer(to: PublicKey, message: MempoolMessage) -> Delivery {
+    Delivery::ToOne(SendTo { to, message: message.into(), height: None })
 }
 
 fn to_wire(ids: &[TxFullId]) -> Vec<timed_wire::WireHash> {
@@ -314,22 +322,21 @@ impl Actor for MempoolActor {
     }
 }
 
-impl StreamHandler<Inbound<MempoolMessage>> for MempoolActor {
-    fn handle(&mut self, inbound: Inbound<MempoolMessage>, ctx: &mut Self::Context) {
-        let peer = inbound.peer;
-        match inbound.message {
-            MempoolMessage::Announce { ids } => {
-                let now = self.clock.now();
-                let pool = &self.pool;
-                let actions = self.relay.on_announce(now, peer, &from_wire(ids), |id| pool.is_known(now, id));
-                self.carry_out(actions, ctx);
-            }
-            MempoolMessage::Request { ids } => self.answer_request(peer, from_wire(ids)),
-            MempoolMessage::Transactions { transactions } => {
-                self.on_transactions(peer, transactions);
-                self.check_signatures(ctx);
+impl StreamHandler<Vec<Inbound<MempoolMessage>>> for MempoolActor {
+    fn handle(&mut self, messages: Vec<Inbound<MempoolMessage>>, ctx: &mut Self::Context) {
+        for Inbound { peer, message, .. } in messages {
+            match message {
+                MempoolMessage::Announce { ids } => {
+                    let now = self.clock.now();
+                    let pool = &self.pool;
+                    let actions = self.relay.on_announce(now, peer, &from_wire(ids), |id| pool.is_known(now, id));
+                    self.carry_out(actions, ctx);
+                }
+                MempoolMessage::Request { ids } => self.answer_request(peer, from_wire(ids)),
+                MempoolMessage::Transactions { transactions } => self.on_transactions(peer, transactions),
             }
         }
+        self.check_signatures(ctx);
         self.after(ctx);
     }
 

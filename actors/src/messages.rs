@@ -112,6 +112,21 @@ pub struct Broadcast {
     pub height: Option<Height>,
 }
 
+/// What one event makes an actor send, in order: it leaves together, so that each peer gets it with one write. Bound: what the inputs that are
+/// handled together give.
+#[derive(Clone, Debug, Default, ActixMessage)]
+#[rtype(result = "()")]
+pub struct SendBatch(pub Vec<Delivery>);
+
+/// One message of a [`SendBatch`].
+#[derive(Clone, Debug)]
+pub enum Delivery {
+    /// To one peer.
+    ToOne(SendTo),
+    /// To many.
+    ToMany(Broadcast),
+}
+
 /// A peer provably misbehaved.
 #[derive(Clone, Copy, Debug, ActixMessage)]
 #[rtype(result = "()")]

@@ -1,6 +1,6 @@
 //! The network handle: from an actor to the peers.
 
-use crate::messages::{Audience, Broadcast, Penalize, SendTo, TipChanged, Useful, ValidatorsChanged};
+use crate::messages::{Delivery, Penalize, SendBatch, SendTo, TipChanged, Useful, ValidatorsChanged};
 use actix::Recipient;
 use timed_primitives::PublicKey;
 use timed_wire::Message;
@@ -10,8 +10,8 @@ use timed_wire::Message;
 pub struct NetworkHandle {
     /// To one peer.
     pub send: Recipient<SendTo>,
-    /// To all peers, or all validators.
-    pub broadcast: Recipient<Broadcast>,
+    /// Several messages that leave together.
+    pub batch: Recipient<SendBatch>,
     /// A provable fault of an authenticated peer.
     pub penalize: Recipient<Penalize>,
     /// A peer brought something new.
@@ -28,8 +28,10 @@ impl NetworkHandle {
         self.send.do_send(SendTo { to, message: message.into(), height: None });
     }
 
-    /// Sends one message to many peers; it is encoded once.
-    pub fn broadcast(&self, audience: Audience, message: impl Into<Message>) {
-        self.broadcast.do_send(Broadcast { message: message.into(), audience, except: None, height: None });
+    /// Sends these together, in order; nothing happens when there are none.
+    pub fn send_all(&self, deliveries: Vec<Delivery>) {
+        if !deliveries.is_empty() {
+            self.batch.do_send(SendBatch(deliveries));
+        }
     }
 }

@@ -205,7 +205,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
     let peer_manager = threads.start(Component::PeerManager, move |_| manager);
     let network = NetworkHandle {
         send: peer_manager.clone().recipient(),
-        broadcast: peer_manager.clone().recipient(),
+        batch: peer_manager.clone().recipient(),
         penalize: peer_manager.clone().recipient(),
         useful: peer_manager.clone().recipient(),
         tip: peer_manager.clone().recipient(),

@@ -29,10 +29,8 @@ pub use supervisor::{
     UserPing,
 };
 
-use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Running, SpawnHandle, StreamHandler,
-    WrapFuture,
-};
+use crate::wake_timer::WakeTimer;
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Running, StreamHandler, WrapFuture};
 use ending::end_of;
 use futures_util::StreamExt as _;
 use inbound_router::{DeliveryOutcome, InboundChannel, InboundRouter};
@@ -92,7 +90,7 @@ pub struct PeerActor {
     clock: Arc<dyn Clock>,
     rng: StdRng,
     heartbeat_level: HeartbeatLevel,
-    timer: Option<(Instant, SpawnHandle)>,
+    timer: WakeTimer,
     up_since: Option<Instant>,
     /// What came together with the handshake, while the manager is asked. Bound: [`FRAMES_AT_ONCE`].
     early: Vec<ReadFrame>,
@@ -126,7 +124,7 @@ impl PeerActor {
             clock: parts.clock,
             rng: parts.rng,
             heartbeat_level: parts.heartbeat_level,
-            timer: None,
+            timer: WakeTimer::default(),
             up_since: None,
             early: Vec::new(),
             is_asking: false,
@@ -184,20 +182,16 @@ impl PeerActor {
             PeerStage::Up(_) => self.stats.heartbeat(|heartbeat| heartbeat.next_wake()).flatten(),
             PeerStage::Ended => None,
         };
-        let Some(wake) = wake else { return };
-        match self.timer {
-            Some((at, _)) if at <= wake => return,
-            Some((_, handle)) => {
-                ctx.cancel_future(handle);
-            }
-            None => {}
-        }
-        let handle = ctx.run_later(wake.since(self.clock.now()), Self::on_timer);
-        self.timer = Some((wake, handle));
+        self.timer.arm(wake, self.clock.now(), Self::on_timer, ctx);
     }
 
     fn on_timer(&mut self, ctx: &mut Context<Self>) {
-        self.timer = None;
+        self.timer.on_wake();
+        self.tick(ctx);
+    }
+
+    /// What is due now, and the timer for what comes next.
+    fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = self.clock.now();
         match &mut self.stage {
             PeerStage::Handshaking(handshake) => {
@@ -250,7 +244,7 @@ impl PeerActor {
         let live = Live { user_pings: UserPings::default(), rate: RateLimit::new(now) };
         self.stage = PeerStage::Up(Box::new(live));
         self.send(ControlMessage::GetAddr, None, ctx);
-        self.on_timer(ctx);
+        self.tick(ctx);
         for frame in std::mem::take(&mut self.early) {
             self.on_frame(now, frame, ctx);
         }

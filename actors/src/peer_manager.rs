@@ -29,7 +29,8 @@ use crate::pulse::Pulses;
 use crate::times::NodeTimes;
 use crate::tls::{Tls, TlsError};
 use crate::transport::{Listener, Transport};
-use actix::{Actor, AsyncContext, Context, SpawnHandle};
+use crate::wake_timer::WakeTimer;
+use actix::{Actor, AsyncContext, Context};
 use clocks::Clocks;
 use connect::accept_all;
 use handshakes::InboundHandshakes;
@@ -43,7 +44,7 @@ use timed_peer::addresses::KeptAddress;
 use timed_peer::{
     AddressBook, Ban, BookConfig, EndReason, LaneLimits, LocalNode, Misbehaviour, PeerBook, Twin, ValidatorPeers,
 };
-use timed_primitives::{Clock, Instant, PublicKey, SecretKey};
+use timed_primitives::{Clock, PublicKey, SecretKey};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -165,7 +166,7 @@ pub struct PeerManager {
     twins: Vec<Twin>,
     clocks: Clocks,
     fatal: Option<FatalHandle>,
-    timer: Option<(Instant, SpawnHandle)>,
+    timer: WakeTimer,
     /// Both ends of a channel that closes when the last writer is done; taken by [`crate::messages::StopPeers`].
     alive: Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>,
 }
@@ -231,7 +232,7 @@ impl PeerManager {
             twins: Vec::new(),
             clocks: Clocks::default(),
             fatal: None,
-            timer: None,
+            timer: WakeTimer::default(),
             alive: Some(mpsc::channel(1)),
         })
     }
@@ -251,19 +252,12 @@ impl PeerManager {
         for dial in self.book.wants_dial(now, &mut self.rng) {
             self.dial(dial, ctx);
         }
-        let Some(wake) = self.book.next_wake() else { return };
-        match self.timer {
-            Some((at, _)) if at <= wake => return,
-            Some((_, handle)) => {
-                ctx.cancel_future(handle);
-            }
-            None => {}
-        }
-        let handle = ctx.run_later(wake.since(self.clock.now()), |actor, ctx| {
-            actor.timer = None;
-            actor.dial_due(ctx);
-        });
-        self.timer = Some((wake, handle));
+        self.timer.arm(self.book.next_wake(), now, Self::on_timer, ctx);
+    }
+
+    fn on_timer(&mut self, ctx: &mut Context<Self>) {
+        self.timer.on_wake();
+        self.dial_due(ctx);
     }
 
     /// Accepts and dials no more.

@@ -6,7 +6,7 @@
 
 use super::asker::{Asker, reply};
 use super::{CloseAndKeep, GetFate, KeepStatus, MempoolActor, SubmitError, TransactionFate};
-use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, SpawnHandle, WrapFuture};
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
@@ -50,7 +50,8 @@ pub(super) struct Keeping {
     answers: Answers,
     /// For what is being written.
     answers_under_way: Answers,
-    late: Option<SpawnHandle>,
+    /// When the answers of the write under way wait no longer.
+    late_at: Option<Instant>,
     /// A write takes too long, or failed: answers do not wait for it.
     is_late: bool,
     wants_rewrite: bool,
@@ -84,7 +85,7 @@ impl Keeping {
             pending_bytes: 0,
             answers: Vec::new(),
             answers_under_way: Vec::new(),
-            late: None,
+            late_at: None,
             is_late: false,
             wants_rewrite: false,
             retry_at: Instant::START,
@@ -148,6 +149,19 @@ impl Keeping {
         self.lost.add(&loss.reason);
         self.losses.insert(loss);
         self.push(KeptRecord::Lost(loss));
+    }
+
+    /// When [`Self::on_wake`] has something to do.
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        self.late_at
+    }
+
+    /// Clients whose answers waited too long for the file are answered without it.
+    pub(super) fn on_wake(&mut self, now: Instant) {
+        if self.late_at.take_if(|at| *at <= now).is_some() {
+            self.is_late = true;
+            self.release();
+        }
     }
 
     fn release(&mut self) {
@@ -336,10 +350,8 @@ impl MempoolActor {
         (self.keeping.is_writing, self.keeping.write_began) = (true, self.clock.now());
         self.keeping.answers_under_way = std::mem::take(&mut self.keeping.answers);
         if !self.keeping.answers_under_way.is_empty() && !is_planted(Bug::AnswerWaitsForFile) {
-            self.keeping.late = Some(ctx.run_later(ANSWER_WITHIN, |actor, _| {
-                actor.keeping.is_late = true;
-                actor.keeping.release();
-            }));
+            self.keeping.late_at = Some(self.keeping.write_began + ANSWER_WITHIN);
+            self.arm(ctx);
         }
         let threads = self.threads.clone();
         let work = move || {
@@ -354,9 +366,7 @@ impl MempoolActor {
         let keeping = &mut self.keeping;
         keeping.is_writing = false;
         let before = (keeping.failed.is_some(), keeping.is_late);
-        if let Some(late) = keeping.late.take() {
-            ctx.cancel_future(late);
-        }
+        keeping.late_at = None;
         let problem = match outcome {
             Some((file, done)) => {
                 keeping.file = Some(file);

@@ -3,8 +3,8 @@
 use super::PeerManager;
 use super::sessions::{PeerSession, peer_up};
 use crate::messages::{
-    Audience, Broadcast, Connect, LiftAllBans, LiftBan, PING_WAIT, Penalize, Ping, Pinged, SendTo, SetBan, StopPeers,
-    SubscribePeers, TipChanged, Useful, ValidatorsChanged,
+    Audience, Broadcast, Connect, Delivery, LiftAllBans, LiftBan, PING_WAIT, Penalize, Ping, Pinged, SendBatch, SendTo,
+    SetBan, StopPeers, SubscribePeers, TipChanged, Useful, ValidatorsChanged,
 };
 use crate::peer::{ClosePeer, PeerStats, UserPing};
 use actix::{Context, Handler, ResponseFuture};
@@ -62,6 +62,29 @@ impl PeerManager {
         }
     }
 
+    fn send_to(&self, send: SendTo) {
+        let Some(session) = self.up.get(&send.to).and_then(|number| self.sessions.get(number)) else { return };
+        if let Some(encoded) = encode(&send.message) {
+            push(session, self.clock.now(), &send.message, encoded, send.height);
+        }
+    }
+
+    fn broadcast(&self, broadcast: Broadcast) {
+        let Broadcast { message, audience, except, height } = broadcast;
+        let Some(encoded) = encode(&message) else { return };
+        let now = self.clock.now();
+        for (key, number) in &self.up {
+            let Some(session) = self.sessions.get(number).filter(|_| Some(*key) != except) else { continue };
+            let hears = match audience {
+                Audience::All => true,
+                Audience::Validators => session.up().is_some_and(|up| up.info.validator.is_some()),
+            };
+            if hears {
+                push(session, now, &message, encoded.clone(), height);
+            }
+        }
+    }
+
     /// Keeps what waits for all peers together within its bound, after more was queued.
     fn keep_queue_budget(&self) {
         let bytes_max = self.config.lane_limits.all_peers;
@@ -109,11 +132,8 @@ impl Handler<SendTo> for PeerManager {
     type Result = ();
 
     fn handle(&mut self, send: SendTo, _ctx: &mut Context<Self>) {
-        let Some(session) = self.up.get(&send.to).and_then(|number| self.sessions.get(number)) else { return };
-        if let Some(encoded) = encode(&send.message) {
-            push(session, self.clock.now(), &send.message, encoded, send.height);
-            self.keep_queue_budget();
-        }
+        self.send_to(send);
+        self.keep_queue_budget();
     }
 }
 
@@ -121,20 +141,22 @@ impl Handler<Broadcast> for PeerManager {
     type Result = ();
 
     fn handle(&mut self, broadcast: Broadcast, _ctx: &mut Context<Self>) {
-        let Broadcast { message, audience, except, height } = broadcast;
-        let Some(encoded) = encode(&message) else { return };
-        let now = self.clock.now();
-        for (key, number) in &self.up {
-            let Some(session) = self.sessions.get(number).filter(|_| Some(*key) != except) else { continue };
-            let hears = match audience {
-                Audience::All => true,
-                Audience::Validators => session.up().is_some_and(|up| up.info.validator.is_some()),
-            };
-            if hears {
-                push(session, now, &message, encoded.clone(), height);
-            }
-        }
+        self.broadcast(broadcast);
         self.keep_queue_budget();
+    }
+}
+
+impl Handler<SendBatch> for PeerManager {
+    type Result = ();
+
+    fn handle(&mut self, SendBatch(deliveries): SendBatch, _ctx: &mut Context<Self>) {
+        for delivery in deliveries {
+            match delivery {
+                Delivery::ToOne(send) => self.send_to(send),
+                Delivery::ToMany(broadcast) => self.broadcast(broadcast),
+            }
+            self.keep_queue_budget();
+        }
     }
 }
 
