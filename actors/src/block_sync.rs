@@ -2,7 +2,7 @@
 
 use crate::fatal::FatalHandle;
 use crate::ledger::{CommitMany, Committed};
-use crate::messages::{Audience, Broadcast, Delivery, Inbound, PeerDown, PeerUp, Penalize, SendTo, TipChanged};
+use crate::messages::{Delivery, Inbound, PeerDown, PeerUp, Penalize, SendTo, TipChanged};
 use crate::network::NetworkHandle;
 use crate::threads::Threads;
 use crate::wake_timer::WakeTimer;
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use timed_block_sync::{
     BlockDelivery, BlockReply, BlockServer, BlockSync, Progress, ServeDecision, ServerLimits, SyncAction, SyncLimits,
-    SyncStats,
+    SyncStats, TipAnnouncer,
 };
 use timed_chain::{History, ReadError};
 use timed_consensus::verify_certificate;
@@ -33,6 +33,11 @@ pub struct Wanted {
     /// Its id.
     pub id: BlockId,
 }
+
+/// Consensus heard that others have decided more than one height above ours.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Behind;
 
 /// What onlookers see of block sync.
 #[derive(Clone, Debug)]
@@ -88,6 +93,7 @@ pub struct BlockSyncActor {
     checking: BTreeMap<(PublicKey, u64), RequestChecks>,
     /// Peers that are connected.
     up: BTreeSet<PublicKey>,
+    announcer: TipAnnouncer,
     was_leading: bool,
     timer: WakeTimer,
     fatal: FatalHandle,
@@ -99,6 +105,7 @@ impl BlockSyncActor {
         Self {
             sync: BlockSync::new(SyncLimits::default(), parts.history.tip().height),
             server: BlockServer::new(ServerLimits::default()),
+            announcer: TipAnnouncer::new(parts.history.tip().height),
             history: parts.history,
             ledger: parts.ledger,
             clock: parts.clock,
@@ -154,6 +161,9 @@ impl BlockSyncActor {
             // What a peer said last may be read after its end, which must not bring it back.
             BlockSyncMessage::Status { .. } if !self.up.contains(&peer) => {}
             BlockSyncMessage::Status { height, earliest } => {
+                if self.announcer.on_status(&peer, Height(height)) {
+                    self.send_status([peer]);
+                }
                 let actions = self.sync.on_status(self.clock.now(), peer, Height(height), Height(earliest));
                 self.carry_out(actions, ctx);
             }
@@ -163,6 +173,12 @@ impl BlockSyncActor {
             }
             BlockSyncMessage::End { request, .. } => self.on_end(peer, request, ctx),
         }
+    }
+
+    fn send_status(&self, to: impl IntoIterator<Item = PublicKey>) {
+        let status = BlockSyncMessage::Status { height: self.history.tip().height.0, earliest: Height::FIRST.0 };
+        let to_peer = |to| Delivery::ToOne(SendTo { to, message: status.clone().into(), height: None });
+        self.network.send_all(to.into_iter().map(to_peer).collect());
     }
 
     fn on_decided(&mut self, decided: Received, ctx: &mut Context<Self>) {
@@ -257,12 +273,16 @@ impl BlockSyncActor {
             }
         }
         self.status.send_replace(Some(SyncStatus { progress, stats: self.sync.stats() }));
-        self.timer.arm(self.sync.next_wake(), now, Self::on_wake, ctx);
+        let wake = [self.sync.next_wake(), self.announcer.next_wake()].into_iter().flatten().min();
+        self.timer.arm(wake, now, Self::on_wake, ctx);
     }
 
     fn on_wake(&mut self, ctx: &mut Context<Self>) {
         self.timer.on_wake();
-        let actions = self.sync.on_tick(self.clock.now());
+        let now = self.clock.now();
+        let hearers = self.announcer.on_wake(now);
+        self.send_status(hearers);
+        let actions = self.sync.on_tick(now);
         self.carry_out(actions, ctx);
         self.after(ctx);
     }
@@ -342,8 +362,8 @@ impl Handler<PeerUp> for BlockSyncActor {
         self.up.insert(up.peer);
         let actions = self.sync.on_status(self.clock.now(), up.peer, Height(up.height), Height::FIRST);
         self.carry_out(actions, ctx);
-        let status = BlockSyncMessage::Status { height: self.history.tip().height.0, earliest: Height::FIRST.0 };
-        self.network.send(up.peer, status);
+        self.announcer.on_peer_up(up.peer, Height(up.height));
+        self.send_status([up.peer]);
         self.after(ctx);
     }
 }
@@ -353,6 +373,7 @@ impl Handler<PeerDown> for BlockSyncActor {
 
     fn handle(&mut self, down: PeerDown, ctx: &mut Self::Context) {
         self.up.remove(&down.peer);
+        self.announcer.on_peer_down(&down.peer);
         self.server.on_peer_down(&down.peer);
         let actions = self.sync.on_peer_down(self.clock.now(), &down.peer);
         self.carry_out(actions, ctx);
@@ -370,17 +391,26 @@ impl Handler<Wanted> for BlockSyncActor {
     }
 }
 
+impl Handler<Behind> for BlockSyncActor {
+    type Result = ();
+
+    fn handle(&mut self, _behind: Behind, _ctx: &mut Self::Context) {
+        let hearers = self.announcer.on_behind(self.clock.now());
+        self.send_status(hearers);
+    }
+}
+
 impl Handler<Committed> for BlockSyncActor {
     type Result = ();
 
     fn handle(&mut self, Committed(committed): Committed, ctx: &mut Self::Context) {
         let height = committed.block.height();
-        let actions = self.sync.on_committed(self.clock.now(), height);
+        let now = self.clock.now();
+        let actions = self.sync.on_committed(now, height);
         self.carry_out(actions, ctx);
         self.network.tip.do_send(TipChanged { height });
-        let message = BlockSyncMessage::Status { height: height.0, earliest: Height::FIRST.0 }.into();
-        let status = Broadcast { message, audience: Audience::All, except: None, height: None };
-        self.network.send_all(vec![Delivery::ToMany(status)]);
+        let hearers = self.announcer.on_tip(now, height);
+        self.send_status(hearers);
         self.after(ctx);
     }
 }

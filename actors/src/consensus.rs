@@ -1,7 +1,7 @@
 //! The consensus actor: one input at a time into the core, its outputs carried out in order. The core has made durable what must be
 //! durable before it returns, on this actor's own thread. It never waits: answers come back as messages that name what they answer.
 
-use crate::block_sync::Wanted;
+use crate::block_sync::{Behind, Wanted};
 use crate::fatal::FatalHandle;
 use crate::ledger::{Assemble, Commit, Committed, Validate, Validity};
 use crate::mempool::{BuildPayload, PayloadWaiting, Proposed, Revalidate};
@@ -57,6 +57,8 @@ pub struct ConsensusParts {
     pub proposed: Recipient<Proposed>,
     /// Missing blocks are reported to it.
     pub wanted: Recipient<Wanted>,
+    /// Heights of others that we have not reached are reported to it.
+    pub behind: Recipient<Behind>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// The way to peers.
@@ -191,7 +193,10 @@ impl ConsensusActor {
                 debug!(%height, block = id.short(), "a block is missing");
                 self.parts.wanted.do_send(Wanted { height, id });
             }
-            Output::Behind { height } => debug!(%height, "others have decided more"),
+            Output::Behind { height } => {
+                debug!(%height, "others have decided more");
+                self.parts.behind.do_send(Behind);
+            }
             Output::Evidence(evidence) => warn!(?evidence, "a validator contradicted itself"),
             Output::Invalid { from, offence } => {
                 let offence = match offence {

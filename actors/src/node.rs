@@ -259,6 +259,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         proposed: mempool.clone().recipient(),
         revalidate: mempool.clone().recipient(),
         wanted: block_sync.clone().recipient(),
+        behind: block_sync.clone().recipient(),
         clock,
         network,
         inbox: outlets.consensus,

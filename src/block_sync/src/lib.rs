@@ -10,8 +10,9 @@
 //! ```
 //!
 //! Block sync is always alive next to consensus; [`BlockSync::leads`] says which of the two leads. Start reading in [`BlockSync`];
-//! [`BlockServer`] is the other side: what we give to those who are behind.
+//! [`BlockServer`] is the other side: what we give to those who are behind; [`TipAnnouncer`] says who hears of our tips.
 
+mod announcer;
 mod limits;
 mod peer;
 mod plan;
@@ -21,6 +22,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
+pub use announcer::TipAnnouncer;
 pub use limits::{ServerLimits, SyncLimits};
 pub use progress::{Progress, Stall};
 pub use server::{BlockReply, BlockServer, ServeDecision};

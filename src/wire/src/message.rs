@@ -171,7 +171,8 @@ pub enum MempoolMessage {
 /// Decided blocks.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BlockSyncMessage {
-    /// The sender's chain: sent on connecting and at each new tip. No reply.
+    /// The sender's chain: sent on connecting, at each new tip to who is behind, and to others now and then. Reply: the receiver's, when it
+    /// is ahead by more than a block and has not said so.
     Status {
         /// Height of the tip.
         height: u64,
