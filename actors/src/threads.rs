@@ -86,6 +86,14 @@ pub enum Work {
     Keep,
 }
 
+impl Work {
+    /// Whether it is done before another thread would have been woken and had woken this one for the answer. Measured: one signature takes
+    /// 50 µs.
+    const fn is_short(self) -> bool {
+        matches!(self, Self::Signatures(..=2))
+    }
+}
+
 /// What work costs where time is simulated.
 pub trait WorkCost: Send + Sync {
     /// How long this work keeps its thread busy, in virtual time.
@@ -214,7 +222,7 @@ impl Threads {
         }
     }
 
-    /// The same as [`Self::compute`], for work that takes virtual time where time is simulated.
+    /// The same as [`Self::compute`], for work that takes virtual time where time is simulated. Short work is done in place.
     pub async fn compute_work<T: Send + 'static>(
         &self,
         work: Work,
@@ -223,6 +231,9 @@ impl Threads {
         if let Some(simulated) = &self.simulated {
             let _slot = simulated.slots.acquire().await.ok()?;
             self.spend(work).await;
+            return Some(run());
+        }
+        if work.is_short() {
             return Some(run());
         }
         self.compute(run).await
