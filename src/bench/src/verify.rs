@@ -38,7 +38,7 @@ pub(super) struct VerifyArgs {
 pub(super) fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
     report::progress("signing payments for a full block ...");
     let block = FullBlock::make()?;
-    let items = signed_items();
+    let items = signed_items(BATCHES.iter().copied().max().unwrap_or(1));
     let mut signatures: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     let [mut checked, mut unknown, mut known] = [const { Vec::new() }; 3];
     report::progress(format!("measuring {} repetitions ...", arguments.repetitions));
@@ -127,17 +127,21 @@ impl VerifyFigures {
     }
 }
 
-/// As many as the largest batch has, each by another key.
-fn signed_items() -> Vec<SignedItem> {
+/// Each by another key.
+pub(super) fn signed_items(count: usize) -> Vec<SignedItem> {
     let item = |id: u64| {
         let key = SecretKey::development("benchmark", id);
         let message = id.to_be_bytes().repeat(4);
         SignedItem { key: key.public(), signature: key.sign(&message), message }
     };
-    (0..BATCHES.iter().copied().max().unwrap_or(1) as u64).map(item).collect()
+    (0..count as u64).map(item).collect()
 }
 
-fn signatures_per_second(items: &[SignedItem], size: usize, time: Duration) -> anyhow::Result<f64> {
+/// Signatures per second of processor time, in batches of this size.
+///
+/// # Errors
+/// When a valid signature is refused.
+pub(super) fn signatures_per_second(items: &[SignedItem], size: usize, time: Duration) -> anyhow::Result<f64> {
     let (start, cpu, mut count) = (Instant::now(), thread_cpu_time(), 0);
     loop {
         for batch in items.chunks(size) {

@@ -2,7 +2,9 @@
 //! when they are due, final when a node's `waitfornewblock` shows the block that holds them. Latency counts from the moment a payment was
 //! due, so a node that makes clients wait cannot hide it.
 
+mod accounts;
 pub(super) mod coins;
+mod cost;
 mod network;
 pub(super) mod run;
 mod search;
@@ -107,7 +109,8 @@ fn as_json(nodes: u64, measured: &PaymentFigures, trials: &[PaymentFigures]) -> 
             .iter()
             .map(|trial| {
                 json!({ "tps": trial.rate, "sustained": trial.is_sustained(), "achieved_tps": rounded(trial.achieved(), 1),
-                        "finality_ms": percentiles(&trial.finality), "refused": trial.refused, "lost": trial.lost() })
+                        "finality_ms": percentiles(&trial.finality), "refused": trial.accounts.refused.count,
+                        "unanswered": trial.accounts.unanswered.count, "lost": trial.accounts.lost() })
             })
             .collect();
     }
@@ -115,16 +118,21 @@ fn as_json(nodes: u64, measured: &PaymentFigures, trials: &[PaymentFigures]) -> 
 }
 
 fn fields(nodes: u64, measured: &PaymentFigures) -> Value {
+    let (accounts, cost) = (&measured.accounts, measured.cost());
     json!({
         "nodes": nodes,
         "tps": measured.rate,
         "duration_s": measured.duration.as_secs_f64(),
         "scheduled": measured.scheduled,
-        "submitted": measured.submitted,
-        "refused": measured.refused,
+        "submitted": accounts.accepted.count,
+        "refused": accounts.refused.count,
+        "unanswered": accounts.unanswered.count,
+        "unsent": accounts.unsent.count,
         "last_refusal": measured.last_refusal,
-        "finalized": measured.finality.len(),
-        "lost": measured.lost(),
+        "finalized": accounts.finals(),
+        "finalized_unanswered": accounts.unanswered.finals,
+        "finalized_refused": accounts.contradictions(),
+        "lost": accounts.lost(),
         "achieved_tps": rounded(measured.achieved(), 1),
         "finality_ms": percentiles(&measured.finality),
         "answer_ms": percentiles(&measured.answers),
@@ -133,6 +141,10 @@ fn fields(nodes: u64, measured: &PaymentFigures) -> Value {
         "payments_per_block": rounded(float(measured.finality.len() as u64) / float(measured.blocks.max(1)), 2),
         "later_rounds": measured.later_rounds,
         "cpu_s_per_node": measured.cpu.iter().map(|cpu| cpu.map(|cpu| rounded(cpu.as_secs_f64(), 2))).collect::<Vec<_>>(),
+        "payment_us": cost.map(|cost| rounded(1e6 * cost.payment, 1)),
+        "payment_signature_checks": cost.map(|cost| rounded(cost.payment_in_checks(), 2)),
+        "height_ms": cost.map(|cost| rounded(1e3 * cost.height, 3)),
+        "signature_check_us": rounded(1e6 * measured.signature_check, 2),
         "cpu_s_client": measured.client_cpu.map(|cpu| rounded(cpu.as_secs_f64(), 2)),
         "rss_mb_per_node": measured.memory.iter().map(|m| m.map(|(now, _)| rounded(now, 1))).collect::<Vec<_>>(),
         "rss_max_mb_per_node": measured.memory.iter().map(|m| m.map(|(_, most)| rounded(most, 1))).collect::<Vec<_>>(),
@@ -140,6 +152,7 @@ fn fields(nodes: u64, measured: &PaymentFigures) -> Value {
 }
 
 fn print_table(measured: &PaymentFigures) {
+    let accounts = &measured.accounts;
     let finality = percentiles(&measured.finality);
     let answers = percentiles(&measured.answers);
     let seconds = measured.took.as_secs_f64();
@@ -151,10 +164,16 @@ fn print_table(measured: &PaymentFigures) {
     let memory = measured.memory.iter().map(|m| m.map(|(now, _)| now)).collect();
     report::print_rows(&[
         ("payments due", measured.scheduled.to_string(), &format!("{} per second", measured.rate)),
-        ("  accepted", measured.submitted.to_string(), ""),
-        ("  refused", measured.refused.to_string(), measured.last_refusal.as_deref().unwrap_or_default()),
-        ("  final", measured.finality.len().to_string(), &format!("{:.1} per second", measured.achieved())),
-        ("  lost", measured.lost().to_string(), "accepted and not final at the end"),
+        ("  accepted", accounts.accepted.count.to_string(), ""),
+        ("  refused", accounts.refused.count.to_string(), measured.last_refusal.as_deref().unwrap_or_default()),
+        (
+            "  unanswered",
+            accounts.unanswered.count.to_string(),
+            &format!("no answer in time; {} of them are final all the same", accounts.unanswered.finals),
+        ),
+        ("  unsent", accounts.unsent.count.to_string(), "due and never sent: all connections waited too long"),
+        ("  final", accounts.finals().to_string(), &format!("{:.1} per second", measured.achieved())),
+        ("  lost", accounts.lost().to_string(), "accepted and not final at the end"),
         (
             "finality p50",
             format!("{:.1} ms", finality.p50),
@@ -174,6 +193,12 @@ fn print_table(measured: &PaymentFigures) {
         ("  client", measured.client_cpu.map_or("-".into(), |cpu| format!("{:.1}", cpu.as_secs_f64())), "s"),
         ("memory", per_node(memory), "MiB per node"),
     ]);
+    if accounts.contradictions() > 0 {
+        report::print_text(&format!("{} payments are final that no node had accepted", accounts.contradictions()));
+    }
+    if let Some(cost) = measured.cost() {
+        report::print_text(&cost.line());
+    }
 }
 
 #[cfg(test)]

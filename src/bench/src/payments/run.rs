@@ -1,6 +1,8 @@
 //! One run at one rate.
 
+use super::accounts::PaymentAccounts;
 use super::coins::{BenchCoins, Signed};
+use super::cost::Cost;
 use super::network::{PaymentNetwork, connections};
 use super::senders::SendSchedule;
 use super::watch::LastBlock;
@@ -37,8 +39,7 @@ pub(super) struct PaymentFigures {
     /// From the start until the last payment was final, or the last was due.
     pub(super) took: Duration,
     pub(super) scheduled: usize,
-    pub(super) submitted: usize,
-    pub(super) refused: u64,
+    pub(super) accounts: PaymentAccounts,
     pub(super) last_refusal: Option<String>,
     pub(super) finality: Vec<Duration>,
     pub(super) answers: Vec<Duration>,
@@ -48,19 +49,23 @@ pub(super) struct PaymentFigures {
     pub(super) later_rounds: u64,
     /// Of each node.
     pub(super) cpu: Vec<Option<Duration>>,
+    /// Processor time of checking one signature, in batches. Unit: seconds.
+    pub(super) signature_check: f64,
     pub(super) client_cpu: Option<Duration>,
     /// Of each node, now and at most. Unit: MiB.
     pub(super) memory: Vec<Option<(f64, f64)>>,
 }
 
 impl PaymentFigures {
-    pub(super) fn lost(&self) -> usize {
-        self.submitted.saturating_sub(self.finality.len())
-    }
-
     /// Payments made final per second.
     pub(super) fn achieved(&self) -> f64 {
         float(self.finality.len() as u64) / self.took.as_secs_f64().max(f64::EPSILON)
+    }
+
+    /// What payments and heights cost a node; `None` where the system does not say.
+    pub(super) fn cost(&self) -> Option<Cost> {
+        let nodes: Option<Vec<f64>> = self.cpu.iter().map(|cpu| cpu.map(|cpu| cpu.as_secs_f64())).collect();
+        Cost::of(&nodes?, self.finality.len(), self.blocks, self.signature_check)
     }
 
     /// The nodes kept up: all payments final, at 98 % of the rate or above, so that no queue was left at the end.
@@ -82,7 +87,8 @@ pub(super) fn measure(network: &mut PaymentNetwork, rate: f64, duration: Duratio
     report::progress(format!("signing {count} payments"));
     let payments = coins.payments(count);
     report::progress(format!("sending {rate} payments per second for {} s", duration.as_secs_f64()));
-    let measured = play(nodes, rate, duration, payments)?;
+    let mut measured = play(nodes, rate, duration, payments)?;
+    measured.signature_check = super::cost::signature_check()?;
     coins.forget(&measured.broken_places);
     Ok(measured)
 }
@@ -165,21 +171,20 @@ fn play(nodes: &Nodes, rate: f64, duration: Duration, payments: Vec<Signed>) -> 
         last.push(end.context("a node stopped answering")?);
     }
     let first = seen.first().map_or(0, |seen| seen.height);
-    let (refused, last_refusal) = schedule.refusals();
     Ok(PaymentFigures {
         rate,
         duration,
         took: schedule.last_final().max(duration),
         scheduled: schedule.payments.len(),
-        submitted: schedule.answers().len(),
-        refused,
-        last_refusal,
+        accounts: schedule.accounts(),
+        last_refusal: schedule.last_refusal(),
         finality: schedule.finals(),
         answers: schedule.answers(),
         broken_places: schedule.broken_places(),
         blocks: last.first().map_or(0, |seen| seen.height - first),
         later_rounds: last.first().map_or(0, |seen| seen.later_rounds),
         cpu: cpu_before.iter().zip(cpu_after).map(|(before, after)| Some(after?.saturating_sub((*before)?))).collect(),
+        signature_check: 0.0,
         client_cpu: client_after.zip(client_before).map(|(after, before)| after.saturating_sub(before)),
         memory: pids.iter().map(|pid| usage::memory_mib(*pid)).collect(),
     })

@@ -1,11 +1,12 @@
 //! Sends payments when they are due, whatever became of the ones before.
 
+use super::accounts::{Outcome, PaymentAccounts};
 use super::coins::Signed;
 use crate::report::float;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use timed_cli::{Failure, NodeConnection};
 
@@ -19,9 +20,11 @@ pub(super) struct SendSchedule {
     pub(super) start: Instant,
     rate: f64,
     pub(super) payments: Vec<Signed>,
+    /// Once for each; empty while it is not sent or under way.
+    outcomes: Vec<OnceLock<Outcome>>,
+    /// When it was accepted.
     answered: Vec<AtomicU64>,
     seen_final: Vec<AtomicU64>,
-    refused: AtomicU64,
     last_refusal: Mutex<Option<String>>,
 }
 
@@ -30,7 +33,8 @@ impl SendSchedule {
     pub(super) fn new(start: Instant, rate: f64, payments: Vec<Signed>) -> Self {
         let zeros = || (0..payments.len()).map(|_| AtomicU64::new(0)).collect();
         let (answered, seen_final) = (zeros(), zeros());
-        Self { start, rate, payments, answered, seen_final, refused: AtomicU64::new(0), last_refusal: Mutex::default() }
+        let outcomes = payments.iter().map(|_| OnceLock::new()).collect();
+        Self { start, rate, payments, outcomes, answered, seen_final, last_refusal: Mutex::default() }
     }
 
     fn due(&self, index: usize) -> Duration {
@@ -87,21 +91,26 @@ impl SendSchedule {
         Duration::from_micros(last.unwrap_or_default())
     }
 
-    /// How many were refused, and why the last one.
-    pub(super) fn refusals(&self) -> (u64, Option<String>) {
-        let last = self.last_refusal.lock().ok().and_then(|last| last.clone());
-        (self.refused.load(Ordering::Relaxed), last)
+    /// What became of each payment.
+    pub(super) fn accounts(&self) -> PaymentAccounts {
+        let outcomes = self.outcomes.iter().map(|outcome| outcome.get().copied().unwrap_or(Outcome::Unsent));
+        let finals = self.seen_final.iter().map(|time| time.load(Ordering::Relaxed) > 0);
+        PaymentAccounts::of(outcomes.zip(finals))
     }
 
-    fn take_answer(&self, index: usize, answer: Result<(), String>) {
-        match answer {
-            Ok(()) => self.answered[index].store(self.micros(), Ordering::Relaxed),
-            Err(why) => {
-                self.refused.fetch_add(1, Ordering::Relaxed);
-                if let Ok(mut last) = self.last_refusal.lock() {
-                    *last = Some(why);
-                }
-            }
+    /// Why the last one was refused or has no answer.
+    pub(super) fn last_refusal(&self) -> Option<String> {
+        self.last_refusal.lock().ok().and_then(|last| last.clone())
+    }
+
+    fn take_answer(&self, index: usize, answer: Result<(), &Failure>) {
+        let outcome = Outcome::of(answer);
+        if outcome == Outcome::Accepted {
+            self.answered[index].store(self.micros(), Ordering::Relaxed);
+        }
+        let _ = self.outcomes[index].set(outcome);
+        if let (Err(failure), Ok(mut last)) = (answer, self.last_refusal.lock()) {
+            *last = Some(first_line(failure));
         }
     }
 
@@ -130,10 +139,10 @@ impl SendSchedule {
         match connection.batch(calls) {
             Ok(answers) => {
                 for (index, answer) in due.iter().zip(answers) {
-                    self.take_answer(*index, answer.map(|_| ()).map_err(|failure| first_line(&failure)));
+                    self.take_answer(*index, answer.as_ref().map(|_| ()));
                 }
             }
-            Err(failure) => due.iter().for_each(|index| self.take_answer(*index, Err(first_line(&failure)))),
+            Err(failure) => due.iter().for_each(|index| self.take_answer(*index, Err(&failure))),
         }
     }
 }
