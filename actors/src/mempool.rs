@@ -40,7 +40,7 @@ use restoring::Restoring;
 use rules::FatalRules;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use timed_chain::{History, PoolTransaction, TransactionRules, VerifiedSignatures};
+use timed_chain::{History, PoolTransaction, TransactionRules, VerifiedTransactions};
 use timed_consensus::Payload;
 use timed_mempool::{
     Admission, AdmissionLimits, Candidate, CheckQueue, KeptContents, Pool, PoolFile, PoolLimits, Receipt, Reject,
@@ -70,7 +70,7 @@ pub struct MempoolParts {
     /// What the application says of transactions.
     pub rules: Arc<dyn TransactionRules>,
     /// Signatures known to be good, shared with the chain.
-    pub verified: Arc<VerifiedSignatures>,
+    pub verified: Arc<VerifiedTransactions>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Where signatures are checked.
@@ -97,7 +97,7 @@ pub struct MempoolActor {
     pool: Pool,
     relay: Relay,
     rules: FatalRules,
-    verified: Arc<VerifiedSignatures>,
+    verified: Arc<VerifiedTransactions>,
     clock: Arc<dyn Clock>,
     threads: Threads,
     network: NetworkHandle,

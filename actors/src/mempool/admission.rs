@@ -225,7 +225,7 @@ impl MempoolActor {
             reply(answer, Err(SubmitError::BadSignature));
             return;
         }
-        self.verified.insert([candidate.full_id()]);
+        self.verified.insert([Arc::clone(candidate.transaction())]);
         let source = candidate.source();
         if self.keeping.is_closing {
             return reply(answer, Err(SubmitError::Closing));

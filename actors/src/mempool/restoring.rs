@@ -3,6 +3,7 @@
 use super::MempoolActor;
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 use timed_mempool::{
     Candidate, KeepTrouble, KeptContents, KeptTransaction, Loss, LossReason, POOL_FILE, POOL_FILE_DAMAGED, Reject,
@@ -139,7 +140,7 @@ impl MempoolActor {
         if !is_valid {
             return self.on_not_restored(txid, is_ours, LossReason::Invalid);
         }
-        self.verified.insert([candidate.full_id()]);
+        self.verified.insert([Arc::clone(candidate.transaction())]);
         match self.pool.admit(now, candidate, &self.rules) {
             Ok(admitted) => {
                 self.restoring.ids.remove(&txid);

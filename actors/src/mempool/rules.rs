@@ -55,11 +55,9 @@ mod tests {
     impl TransactionRules for Unreadable {
         fn parse(&self, bytes: Bytes) -> Result<PoolTransaction, DecodeError> {
             let (id, full_id, size_bytes) = (TxId::default(), TxFullId::default(), bytes.len());
-            let (consumes, produces) = (Box::default(), Box::default());
-            Ok(PoolTransaction {
-                bytes,
-                facts: TransactionFacts { id, full_id, size_bytes, signatures: 0, consumes, produces },
-            })
+            let (consumes, produces) = (Arc::default(), Arc::default());
+            let facts = TransactionFacts { id, full_id, size_bytes, signatures: 0, consumes, produces };
+            Ok(PoolTransaction::new(bytes, facts))
         }
 
         fn check(&self, _transaction: &PoolTransaction, _pending: &dyn Pending) -> Result<Checked, CheckError> {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use timed_chain::{History as _, TransactionRules as _};
-use timed_ledger::{Ledger, Transaction, transactions_of};
+use timed_chain::{History as _, PoolTransaction, TransactionRules as _};
+use timed_ledger::{Ledger, transactions_of};
 use timed_mempool::{Pool, PoolLimits, Source};
 use timed_primitives::{Block, CommitCertificate, MemoryDisk, SecretKey, SignedItem, encode, verify_batch};
 use timed_test_support::MemoryStore;
@@ -212,7 +212,8 @@ impl FullBlock {
     fn validate(&self, repetition: u64, is_known: bool) -> anyhow::Result<f64> {
         let mut ledger = self.chain()?;
         if is_known {
-            ledger.verified().insert(transactions_of(&self.block.payload).iter().map(Transaction::full_id));
+            let known = transactions_of(&self.block.payload);
+            ledger.verified().insert(known.iter().map(|known| Arc::new(PoolTransaction::of(known))));
         }
         // As it comes from the network: decoded anew, nothing of it in a cache.
         let mut block = (*self.block).clone();

@@ -123,7 +123,7 @@ pub trait Application: Send + Sync + Sized + 'static {
         pending: &dyn Pending,
     ) -> Result<Amount, CheckError> {
         let mut must_wait = false;
-        for resource in &facts.consumes {
+        for resource in facts.consumes.iter() {
             let is_pending = pending.producer(resource).is_some();
             must_wait |= is_pending;
             if !is_pending && !self.is_available(view, resource)? {

@@ -9,8 +9,8 @@ use crate::flush::FlushJob;
 use crate::reader::{ChainReader, Published};
 use crate::state_view::{Layer, StateView, batch_of};
 use crate::store::Store;
-use crate::transaction::TransactionFacts;
-use crate::verified::VerifiedSignatures;
+use crate::transaction::{TransactionFacts, bytes_of};
+use crate::verified::VerifiedTransactions;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use timed_primitives::{Block, BlockId, CommitCertificate, Tip};
@@ -30,7 +30,7 @@ pub struct Chain<A: Application> {
     view: Arc<StateView<A>>,
     validated: VecDeque<Arc<ValidatedBlock<A>>>,
     flush: Option<FlushJob>,
-    verified: Arc<VerifiedSignatures>,
+    verified: Arc<VerifiedTransactions>,
     /// After a failed write nothing is written any more.
     stopped: bool,
 }
@@ -69,8 +69,8 @@ impl<A: Application> Chain<A> {
         ChainReader::new(self.published.clone())
     }
 
-    /// The set of checked signatures, to be shared with the pool: what either has checked, the other does not check again.
-    pub fn verified(&self) -> Arc<VerifiedSignatures> {
+    /// The transactions whose signatures are checked, to be shared with the pool: what either has checked, the other does not check again.
+    pub fn verified(&self) -> Arc<VerifiedTransactions> {
         self.verified.clone()
     }
 
@@ -244,6 +244,9 @@ impl<A: Application> Chain<A> {
             view = view.with(Arc::new(layer(&validated, certificate, span)));
         }
         self.validated.clear();
+        for one in &committed {
+            self.verified.forget(bytes_of(&one.block.payload, &one.transactions));
+        }
         self.publish(view);
         Ok(committed)
     }
@@ -284,7 +287,7 @@ impl<A: Application> Chain<A> {
         if let Some(validated) = self.validated.iter().find(|validated| validated.id == id) {
             return Ok(validated.clone());
         }
-        validate(ahead, block, Signatures::Check(&self.verified)).map(Arc::new).map_err(|error| match error {
+        validate(ahead, block, Signatures::CheckOnce(&self.verified)).map(Arc::new).map_err(|error| match error {
             ValidationError::NotNext { height, tip } => CommitError::NotNext { height, tip },
             ValidationError::Invalid(BlockError::StateCommitment { height, ours, theirs }) => {
                 CommitError::StateDiffers { height, ours, theirs }

@@ -10,15 +10,17 @@ use crate::error::{AssembleError, ReadError, ValidationError};
 use crate::filter::Filter;
 use crate::refusal::{Refusal, TransactionFault};
 use crate::state_view::{BlockEffects, ChainState, StateView};
-use crate::transaction::{ApplicationTransaction, PoolTransaction, TransactionFacts, join, split};
-use crate::verified::VerifiedSignatures;
-use std::collections::BTreeMap;
+use crate::transaction::{
+    ApplicationTransaction, BlockTransaction, PoolTransaction, TransactionFacts, join, read_block,
+};
+use crate::verified::VerifiedTransactions;
+use std::collections::HashMap;
 use std::sync::Arc;
 use timed_primitives::block::BLOCK_VERSION;
 use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{
-    Block, BlockId, CommitCertificate, Hash, Header, Height, PublicKey, Round, SignedItem, TxId, UnixTime, decode,
-    merkle, verify_batch,
+    Block, BlockId, CommitCertificate, Hash, Header, Height, PublicKey, Round, SignedItem, TxId, UnixTime, merkle,
+    verify_batch,
 };
 
 /// A block that is valid on top of the tip, and what it does.
@@ -31,8 +33,10 @@ pub(crate) struct ValidatedBlock<A: Application> {
 /// What to do about signatures.
 #[derive(Clone, Copy)]
 pub(crate) enum Signatures<'a> {
-    /// Check those that are not known to be good.
-    Check(&'a VerifiedSignatures),
+    /// Check those that are not known to be good, and remember them: they may come in another block.
+    Check(&'a VerifiedTransactions),
+    /// Check those that are not known to be good; the block is decided.
+    CheckOnce(&'a VerifiedTransactions),
     /// The block comes out of our own log: they were checked before it was written.
     Trusted,
 }
@@ -67,13 +71,13 @@ pub struct Assembled {
 struct Execution<A: Application> {
     work: WorkingState<A>,
     transactions: Vec<TransactionFacts>,
-    positions: BTreeMap<TxId, u32>,
+    positions: HashMap<TxId, u32>,
 }
 
 impl<A: Application> Execution<A> {
     fn new(view: &StateView<A>, block: BlockContext) -> Self {
         let work = WorkingState { block, state: view.state().clone(), changes: A::Changes::default() };
-        Self { work, transactions: Vec::new(), positions: BTreeMap::new() }
+        Self { work, transactions: Vec::new(), positions: HashMap::new() }
     }
 
     /// Applies one more transaction, or changes nothing.
@@ -133,27 +137,29 @@ pub(crate) fn validate<A: Application>(
     }
     check_against(view, block)?;
     check_size(block, view.application().genesis())?;
-    let split = split::<A::Transaction>(&block.payload);
-    let split = split.ok_or(BlockError::Payload { size_bytes: block.payload.0.len() })?;
-    let facts: Vec<_> = split
-        .iter()
-        .map(|(transaction, range)| {
-            TransactionFacts::of(transaction, block.payload.0.get(range.clone()).unwrap_or_default())
-        })
-        .collect();
-    check_transaction_root(header, merkle::root(&facts.iter().map(|facts| facts.full_id.0).collect::<Vec<_>>()))?;
+    let known = match signatures {
+        Signatures::Check(verified) | Signatures::CheckOnce(verified) => Some(verified),
+        Signatures::Trusted => None,
+    };
+    let transactions = read_block::<A::Transaction>(&block.payload, known);
+    let transactions = transactions.ok_or(BlockError::Payload { size_bytes: block.payload.0.len() })?;
+    let full_ids: Vec<_> = transactions.iter().map(|one| one.facts.full_id.0).collect();
+    check_transaction_root(header, merkle::root(&full_ids))?;
     let mut execution = Execution::new(view, BlockContext { height, time: header.time, proposer: header.proposer });
-    for (index, ((transaction, _), facts)) in split.iter().zip(facts).enumerate() {
+    for (index, BlockTransaction { transaction, facts, .. }) in transactions.iter().enumerate() {
         let txid = facts.id;
-        execution.apply(view, transaction, facts).map_err(|error| match error {
+        execution.apply(view, transaction, facts.clone()).map_err(|error| match error {
             ExecutionError::Fault(reason) => BlockError::Transaction { index, txid, reason }.into(),
             ExecutionError::Read(error) => ValidationError::Read(error),
         })?;
     }
-    if let Signatures::Check(verified) = signatures {
-        let transactions: Vec<_> =
-            split.iter().map(|(transaction, _)| transaction).zip(&execution.transactions).collect();
-        check_signatures(&transactions, verified)?;
+    match signatures {
+        Signatures::Check(verified) => {
+            let checked = check_signatures(&transactions)?;
+            verified.insert(checked.into_iter().filter_map(|one| one.to_pool(&block.payload)).map(Arc::new));
+        }
+        Signatures::CheckOnce(_) => check_signatures(&transactions).map(drop)?,
+        Signatures::Trusted => {}
     }
     let mut effects = execution.finish(view).map_err(BlockError::State)?;
     let ours = view.application().commitment(&effects.state.application, height);
@@ -188,7 +194,7 @@ pub(crate) type LeftOut = Vec<(TxId, TransactionFault)>;
 pub(crate) fn assemble<A: Application>(
     view: &StateView<A>,
     draft: Draft,
-    verified: &VerifiedSignatures,
+    verified: &VerifiedTransactions,
 ) -> Result<(ValidatedBlock<A>, LeftOut), AssembleError> {
     let genesis = view.application().genesis();
     let mut header = header(view, &draft);
@@ -225,17 +231,17 @@ pub(crate) fn assemble<A: Application>(
 fn take<A: Application>(
     view: &StateView<A>,
     execution: &mut Execution<A>,
-    candidate: &PoolTransaction,
+    candidate: &Arc<PoolTransaction>,
     room: usize,
-    verified: &VerifiedSignatures,
+    verified: &VerifiedTransactions,
 ) -> Result<(), ExecutionError> {
     let size_bytes = candidate.facts.size_bytes;
     if size_bytes > room {
         return Err(ExecutionError::Fault(TransactionFault::NoRoom { size_bytes }));
     }
-    let transaction: A::Transaction =
-        decode(&candidate.bytes).map_err(|_| ExecutionError::Fault(TransactionFault::Undecodable))?;
-    if let Some(index) = bad_signature(&transaction, &candidate.facts, verified) {
+    let transaction = candidate.decoded::<A::Transaction>();
+    let transaction = transaction.map_err(|_| ExecutionError::Fault(TransactionFault::Undecodable))?;
+    if let Some(index) = bad_signature(&*transaction, candidate, verified) {
         return Err(ExecutionError::Fault(TransactionFault::BadSignature { index }));
     }
     execution.apply(view, &transaction, candidate.facts.clone())
@@ -262,40 +268,38 @@ fn header<A: Application>(view: &StateView<A>, draft: &Draft) -> Header {
     }
 }
 
-/// Checks all signatures that are not known to be good in one batch, and remembers them.
+/// Checks all signatures that are not known to be good in one batch. Gives the transactions that had them.
 fn check_signatures<T: ApplicationTransaction>(
-    transactions: &[(&T, &TransactionFacts)],
-    verified: &VerifiedSignatures,
-) -> Result<(), BlockError> {
-    let unknown: Vec<_> =
-        transactions.iter().enumerate().filter(|(_, (_, facts))| !verified.contains(&facts.full_id)).collect();
-    let items: Vec<SignedItem> = unknown.iter().flat_map(|(_, (transaction, _))| transaction.signed_items()).collect();
+    transactions: &[BlockTransaction<T>],
+) -> Result<Vec<&BlockTransaction<T>>, BlockError> {
+    let (indexes, unknown): (Vec<_>, Vec<_>) =
+        transactions.iter().enumerate().filter(|(_, one)| !one.is_verified).unzip();
+    let items: Vec<SignedItem> = unknown.iter().flat_map(|one| one.transaction.signed_items()).collect();
     if !verify_batch(&items) {
-        for (index, (transaction, facts)) in unknown {
-            if let Some(input) = first_bad_signature(*transaction) {
+        for (index, one) in indexes.into_iter().zip(&unknown) {
+            if let Some(input) = first_bad_signature(&*one.transaction) {
                 let reason = TransactionFault::BadSignature { index: input };
-                return Err(BlockError::Transaction { index, txid: facts.id, reason });
+                return Err(BlockError::Transaction { index, txid: one.facts.id, reason });
             }
         }
         // Batch and single verification agree (ZIP 215), so one was found.
-        return Ok(());
+        return Ok(Vec::new());
     }
-    verified.insert(unknown.into_iter().map(|(_, (_, facts))| facts.full_id));
-    Ok(())
+    Ok(unknown)
 }
 
 /// Which signature is bad, unless all are known or found to be good; those found are remembered.
 fn bad_signature<T: ApplicationTransaction>(
     transaction: &T,
-    facts: &TransactionFacts,
-    verified: &VerifiedSignatures,
+    candidate: &Arc<PoolTransaction>,
+    verified: &VerifiedTransactions,
 ) -> Option<usize> {
-    if verified.contains(&facts.full_id) {
+    if verified.contains(candidate) {
         return None;
     }
     let bad = first_bad_signature(transaction);
     if bad.is_none() {
-        verified.insert([facts.full_id]);
+        verified.insert([candidate.clone()]);
     }
     bad
 }

@@ -58,5 +58,5 @@ pub use transaction::{
     ApplicationTransaction, Checked, Pending, PoolTransaction, TransactionFacts, TransactionRules, payload,
     payload_format, transactions,
 };
-pub use verified::{VERIFIED_MAX, VerifiedSignatures};
+pub use verified::{VERIFIED_BYTES_MAX, VERIFIED_MAX, VerifiedTransactions};
 pub use writer::ChainWriter;

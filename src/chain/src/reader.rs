@@ -16,7 +16,7 @@ use bytes::Bytes;
 use std::sync::{Arc, PoisonError, RwLock};
 use timed_primitives::{
     Block, BlockId, BlockPayload, CommitCertificate, DecodeError, Header, Height, PayloadFormat, Tip, TxId,
-    ValidatorSet, decode,
+    ValidatorSet,
 };
 
 /// What the writer publishes. The lock is held for the time of copying or swapping one pointer.
@@ -232,9 +232,9 @@ impl<A: Application> TransactionRules for ChainReader<A> {
 
     fn check(&self, transaction: &PoolTransaction, pending: &dyn Pending) -> Result<Checked, CheckError> {
         let view = self.view();
-        let parsed: A::Transaction = decode(&transaction.bytes).map_err(CheckError::Undecodable)?;
-        let fee = view.application().check(&view, &parsed, &transaction.facts, pending)?;
-        Ok(Checked { fee, signed_items: parsed.signed_items() })
+        let decoded = transaction.decoded::<A::Transaction>().map_err(CheckError::Undecodable)?;
+        let fee = view.application().check(&view, &decoded, &transaction.facts, pending)?;
+        Ok(Checked { fee, signed_items: decoded.signed_items() })
     }
 
     fn is_available(&self, resource: &Resource) -> Result<bool, ReadError> {

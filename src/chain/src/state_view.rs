@@ -8,7 +8,7 @@ use crate::filter::Filter;
 use crate::store::{KeyValue, StoreBatch, StoreView, Table};
 use crate::transaction::TransactionFacts;
 use borsh::{BorshDeserialize, BorshSerialize};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 use timed_primitives::{
     Block, BlockId, CommitCertificate, Hash, Header, Height, Tip, TxId, UnixTime, ValidatorSet, decode, encode,
@@ -48,7 +48,7 @@ pub(crate) struct BlockEffects<A: Application> {
     /// Of each transaction, in order.
     pub(crate) transactions: Arc<[TransactionFacts]>,
     /// Position of each transaction.
-    pub(crate) positions: BTreeMap<TxId, u32>,
+    pub(crate) positions: HashMap<TxId, u32>,
     pub(crate) ids: Filter,
     pub(crate) changes: A::Changes,
     pub(crate) state: ChainState<A::State>,
@@ -315,8 +315,8 @@ pub(crate) fn batch_of<A: Application>(application: &A, layers: &[Arc<Layer<A>>]
     for layer in layers {
         let height = layer.height();
         application.write_changes(layer, &mut batch);
-        for (txid, index) in &layer.effects.positions {
-            batch.put(Table::TRANSACTIONS, txid.0.0.to_vec(), encode(&(height, *index)));
+        for (index, facts) in (0u32..).zip(layer.effects.transactions.iter()) {
+            batch.put(Table::TRANSACTIONS, facts.id.0.0.to_vec(), encode(&(height, index)));
         }
         batch.put(Table::BLOCKS, height.0.to_be_bytes().to_vec(), encode(&layer.position));
         batch.put(Table::BLOCK_IDS, layer.effects.state.id.0.0.to_vec(), encode(&height));

@@ -1,6 +1,7 @@
 //! Seam: where the state derived from the block log is kept. The daemon keeps it in a database, tests in memory.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ impl Table {
 /// Changes that are written together or not at all. The last change of a key counts, so the order of writing is that of the calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreBatch {
-    changes: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    changes: HashMap<(Table, Vec<u8>), Option<Vec<u8>>>,
 }
 
 impl StoreBatch {
@@ -44,14 +45,27 @@ impl StoreBatch {
         self.changes.insert((table, key), None);
     }
 
+    /// Removes a key that the store does not hold unless it was put there before this batch: when this batch puts it, neither is written.
+    pub fn take_back(&mut self, table: Table, key: Vec<u8>) {
+        match self.changes.entry((table, key)) {
+            Entry::Occupied(put) if put.get().is_some() => drop(put.remove()),
+            Entry::Occupied(_) => {}
+            Entry::Vacant(other) => drop(other.insert(None)),
+        }
+    }
+
     /// Each changed key once, with its new value, or `None` when it is removed. In order of table and key.
     pub fn into_changes(self) -> impl Iterator<Item = (Table, Vec<u8>, Option<Vec<u8>>)> {
-        self.changes.into_iter().map(|((table, key), value)| (table, key, value))
+        let mut changes: Vec<_> = self.changes.into_iter().map(|((table, key), value)| (table, key, value)).collect();
+        changes.sort_unstable_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        changes.into_iter()
     }
 
     /// Each changed key once, in order of table and key.
     pub fn keys(&self) -> impl Iterator<Item = (Table, &[u8])> {
-        self.changes.keys().map(|(table, key)| (*table, &key[..]))
+        let mut keys: Vec<_> = self.changes.keys().map(|(table, key)| (*table, &key[..])).collect();
+        keys.sort_unstable();
+        keys.into_iter()
     }
 
     /// How many keys change.

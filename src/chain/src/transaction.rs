@@ -3,11 +3,14 @@
 use crate::application_error::CheckError;
 use crate::error::ReadError;
 use crate::resource::Resource;
+use crate::verified::VerifiedTransactions;
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use timed_primitives::{
     Amount, BlockPayload, DecodeError, Domain, Hash, PayloadFormat, SignedItem, TxFullId, TxId, decode, encode, merkle,
 };
@@ -54,9 +57,9 @@ pub struct TransactionFacts {
     /// How many signatures it has.
     pub signatures: usize,
     /// What it consumes.
-    pub consumes: Box<[Resource]>,
+    pub consumes: Arc<[Resource]>,
     /// What it produces.
-    pub produces: Box<[Resource]>,
+    pub produces: Arc<[Resource]>,
 }
 
 impl TransactionFacts {
@@ -75,19 +78,53 @@ impl TransactionFacts {
 }
 
 /// A transaction that is not decided, as pool and peers carry it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct PoolTransaction {
     /// Its canonical bytes.
     pub bytes: Bytes,
     /// What is known of it.
     pub facts: TransactionFacts,
+    /// What the bytes mean to the application, so that they are decoded once.
+    decoded: Option<Arc<dyn Any + Send + Sync>>,
 }
 
+impl fmt::Debug for PoolTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolTransaction").field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+/// What is known of them follows from the bytes.
+impl PartialEq for PoolTransaction {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes && self.facts == other.facts
+    }
+}
+
+impl Eq for PoolTransaction {}
+
 impl PoolTransaction {
+    /// Of bytes and what is known of them.
+    pub const fn new(bytes: Bytes, facts: TransactionFacts) -> Self {
+        Self { bytes, facts, decoded: None }
+    }
+
     /// Of an application's transaction.
     pub fn of<T: ApplicationTransaction>(transaction: &T) -> Self {
         let bytes = Bytes::from(encode(transaction).into_boxed_slice());
-        Self { facts: TransactionFacts::of(transaction, &bytes), bytes }
+        let facts = TransactionFacts::of(transaction, &bytes);
+        Self { facts, bytes, decoded: Some(Arc::new(transaction.clone())) }
+    }
+
+    /// The application's transaction, decoded only when that was not done before.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the bytes are not one.
+    pub fn decoded<T: ApplicationTransaction>(&self) -> Result<Arc<T>, DecodeError> {
+        match self.decoded.clone().map(Arc::downcast) {
+            Some(Ok(decoded)) => Ok(decoded),
+            Some(Err(_)) | None => Ok(Arc::new(decode(&self.bytes)?)),
+        }
     }
 
     /// Reads one from its canonical bytes.
@@ -96,7 +133,7 @@ impl PoolTransaction {
     /// [`DecodeError`] when the bytes are not one.
     pub fn parse<T: ApplicationTransaction>(bytes: Bytes) -> Result<Self, DecodeError> {
         let transaction: T = decode(&bytes)?;
-        Ok(Self { facts: TransactionFacts::of(&transaction, &bytes), bytes })
+        Ok(Self { facts: TransactionFacts::of(&transaction, &bytes), bytes, decoded: Some(Arc::new(transaction)) })
     }
 }
 
@@ -142,6 +179,56 @@ pub trait TransactionRules: Send + Sync {
     fn is_confirmed(&self, id: &TxId) -> Result<bool, ReadError>;
 }
 
+/// A transaction of a block that is validated.
+pub(crate) struct BlockTransaction<T> {
+    pub(crate) transaction: Arc<T>,
+    pub(crate) facts: TransactionFacts,
+    /// Where its canonical bytes are in the payload.
+    pub(crate) range: Range<usize>,
+    /// Its signatures are known to be good.
+    pub(crate) is_verified: bool,
+}
+
+impl<T: ApplicationTransaction> BlockTransaction<T> {
+    /// As the pool would hold it.
+    pub(crate) fn to_pool(&self, payload: &BlockPayload) -> Option<PoolTransaction> {
+        let bytes = Bytes::copy_from_slice(payload.0.get(self.range.clone())?);
+        Some(PoolTransaction { bytes, facts: self.facts.clone(), decoded: Some(self.transaction.clone()) })
+    }
+}
+
+/// The transactions of a payload; of those that are known already nothing is decoded or hashed. `None` when the payload is no list of them.
+pub(crate) fn read_block<T: ApplicationTransaction>(
+    payload: &BlockPayload,
+    known: Option<&VerifiedTransactions>,
+) -> Option<Vec<BlockTransaction<T>>> {
+    let bytes = &payload.0[..];
+    let mut rest = bytes;
+    let count = u32::deserialize_reader(&mut rest).ok()?;
+    let mut transactions = Vec::new();
+    for _ in 0..count {
+        let start = bytes.len() - rest.len();
+        let known = known.and_then(|known| known.at_front(rest));
+        // Canonical bytes at the front are what decoding would take from there.
+        let known = known.and_then(|known| Some((known.decoded::<T>().ok()?, known)));
+        if let Some((transaction, known)) = known {
+            rest = rest.get(known.bytes.len()..)?;
+            let (facts, range) = (known.facts.clone(), start..bytes.len() - rest.len());
+            transactions.push(BlockTransaction { transaction, facts, range, is_verified: true });
+            continue;
+        }
+        let transaction = T::deserialize_reader(&mut rest).ok()?;
+        let range = start..bytes.len() - rest.len();
+        // One without bytes would let a few bytes claim four billion of them.
+        if range.is_empty() {
+            return None;
+        }
+        let facts = TransactionFacts::of(&transaction, bytes.get(range.clone())?);
+        transactions.push(BlockTransaction { transaction: Arc::new(transaction), facts, range, is_verified: false });
+    }
+    rest.is_empty().then_some(transactions)
+}
+
 /// A transaction and where its canonical bytes are.
 type Placed<T> = (T, Range<usize>);
 
@@ -167,6 +254,15 @@ fn read_list<T: BorshDeserialize>(bytes: &[u8]) -> Option<(Vec<Placed<T>>, usize
 pub(crate) fn split<T: BorshDeserialize>(payload: &BlockPayload) -> Option<Vec<Placed<T>>> {
     let (transactions, end) = read_list(&payload.0)?;
     (end == payload.0.len()).then_some(transactions)
+}
+
+/// The canonical bytes of each of a payload's transactions, of which all is known.
+pub(crate) fn bytes_of<'a>(
+    payload: &'a BlockPayload,
+    transactions: &'a [TransactionFacts],
+) -> impl Iterator<Item = &'a [u8]> {
+    let mut rest = payload.0.get(4..).unwrap_or_default();
+    transactions.iter().map_while(move |facts| rest.split_off(..facts.size_bytes))
 }
 
 /// What is known of the transactions of a payload.

@@ -7,7 +7,7 @@ use crate::execute::{Assembled, Draft};
 use crate::flush::FlushJob;
 use crate::reader::History;
 use crate::transaction::{TransactionFacts, TransactionRules};
-use crate::verified::VerifiedSignatures;
+use crate::verified::VerifiedTransactions;
 use std::sync::Arc;
 use timed_primitives::{Block, CommitCertificate, Tip};
 
@@ -23,7 +23,7 @@ pub trait ChainWriter: Send {
     fn rules(&self) -> Arc<dyn TransactionRules>;
 
     /// As [`Chain::verified`].
-    fn verified(&self) -> Arc<VerifiedSignatures>;
+    fn verified(&self) -> Arc<VerifiedTransactions>;
 
     /// As [`Chain::validate`].
     ///
@@ -75,7 +75,7 @@ impl<A: Application> ChainWriter for Chain<A> {
         Arc::new(self.reader())
     }
 
-    fn verified(&self) -> Arc<VerifiedSignatures> {
+    fn verified(&self) -> Arc<VerifiedTransactions> {
         Self::verified(self)
     }
 

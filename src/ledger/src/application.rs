@@ -126,9 +126,10 @@ impl Application for PaymentApplication {
     }
 
     fn write_changes(&self, layer: &Layer<Self>, batch: &mut StoreBatch) {
+        // An output is made once, so one that the same batch makes is not in the store and need not get there.
         for (outpoint, entry) in &layer.changes().spent {
-            batch.delete(OUTPUTS, output_key(outpoint));
-            batch.delete(OUTPUTS_BY_KEY, owner_key(&owner(&entry.output.lock), outpoint));
+            batch.take_back(OUTPUTS, output_key(outpoint));
+            batch.take_back(OUTPUTS_BY_KEY, owner_key(&owner(&entry.output.lock), outpoint));
         }
         for (outpoint, output) in &layer.changes().created {
             put_output(batch, outpoint, &OutputEntry { output: *output, height: layer.height() });

@@ -3,7 +3,7 @@
 //! Signatures are apart, since they are checked in batches and once per node: see [`Transaction::signed_items`].
 
 use crate::parameters::Parameters;
-use crate::transaction::{KeyHash, Lock, OutPoint, TRANSACTION_VERSION, Transaction, TxOutput};
+use crate::transaction::{KeyHash, Lock, OutPoint, TRANSACTION_VERSION, Transaction, TxInput, TxOutput};
 use std::collections::BTreeSet;
 use timed_primitives::{Amount, ChainId};
 
@@ -144,15 +144,26 @@ pub fn check_form(
             witnesses: transaction.witnesses.len(),
         });
     }
-    let mut seen = BTreeSet::new();
-    if let Some(twice) = body.inputs.iter().find(|input| !seen.insert(input.previous)) {
-        return Err(TransactionError::DuplicateInput(twice.previous));
+    if let Some(twice) = first_duplicate(&body.inputs) {
+        return Err(TransactionError::DuplicateInput(twice));
     }
     let min = parameters.dust_min;
     if let Some((index, output)) = body.outputs.iter().enumerate().find(|(_, output)| output.amount < min) {
         return Err(TransactionError::Dust { index, amount: output.amount, min });
     }
     Amount::sum(body.outputs.iter().map(|o| o.amount)).map(|_| ()).ok_or(TransactionError::OutputsOverflow)
+}
+
+/// The first input that an earlier one names too. Most transactions have one or two, for which no set is made.
+fn first_duplicate(inputs: &[TxInput]) -> Option<OutPoint> {
+    match inputs {
+        [] | [_] => None,
+        [first, second] => (first == second).then_some(first.previous),
+        many => {
+            let mut seen = BTreeSet::new();
+            many.iter().map(|input| input.previous).find(|previous| !seen.insert(*previous))
+        }
+    }
 }
 
 /// Whether the transaction may spend these outputs, and pays enough. They are those its inputs name, in order.
@@ -188,7 +199,7 @@ pub fn check_spend(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transaction::{TransactionBody, TxInput};
+    use crate::transaction::TransactionBody;
     use timed_primitives::{Hash, Network, SecretKey, TxId};
 
     const CHAIN: ChainId = ChainId(9);

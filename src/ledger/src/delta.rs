@@ -5,7 +5,7 @@ use crate::parameters::Parameters;
 use crate::queries::LedgerQueries;
 use crate::state::{OutputEntry, owner};
 use crate::transaction::{KeyHash, OutPoint, Transaction, TxOutput};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use timed_chain::{ApplyError, Filter, TransactionFacts};
 use timed_primitives::{Amount, ChainId};
 
@@ -13,9 +13,9 @@ use timed_primitives::{Amount, ChainId};
 #[derive(Debug, Default)]
 pub struct OutputChanges {
     /// New unspent outputs; their height is the block's.
-    pub(crate) created: BTreeMap<OutPoint, TxOutput>,
+    pub(crate) created: HashMap<OutPoint, TxOutput>,
     /// Outputs of earlier blocks that are gone.
-    pub(crate) spent: BTreeMap<OutPoint, OutputEntry>,
+    pub(crate) spent: HashMap<OutPoint, OutputEntry>,
     /// Owners of `created`, sorted.
     pub(crate) owners: Vec<(KeyHash, OutPoint)>,
     /// Sum of the fees.

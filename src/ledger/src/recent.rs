@@ -4,7 +4,7 @@
 use crate::delta::OutputChanges;
 use crate::state::OutputEntry;
 use crate::transaction::OutPoint;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{PoisonError, RwLock};
 use timed_primitives::Height;
 
@@ -19,7 +19,7 @@ pub(crate) struct Recent {
 
 #[derive(Default)]
 struct RecentTable {
-    outputs: BTreeMap<OutPoint, OutputEntry>,
+    outputs: HashMap<OutPoint, OutputEntry>,
     /// Also those that are spent since.
     order: VecDeque<OutPoint>,
 }
@@ -32,7 +32,9 @@ impl Recent {
             for outpoint in changes.spent.keys() {
                 kept.outputs.remove(outpoint);
             }
-            for (outpoint, output) in &changes.created {
+            // In an order of their own, so that all runs forget the same.
+            for (_, outpoint) in &changes.owners {
+                let Some(output) = changes.created.get(outpoint) else { continue };
                 kept.outputs.insert(*outpoint, OutputEntry { output: *output, height });
                 kept.order.push_back(*outpoint);
             }

@@ -4,7 +4,7 @@
 
 use crate::event::Source;
 use crate::pool::Candidate;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,9 +147,9 @@ pub struct CheckQueue<W> {
     /// Of what waits, and of what is being checked.
     weights: Weights,
     /// What is produced by those in the queue, in the batch that is being checked, and those that wait for a parent.
-    producers: BTreeMap<Resource, TxId>,
+    producers: HashMap<Resource, TxId>,
     /// Clients' transactions by the parent they wait for.
-    children: BTreeMap<TxId, Vec<PendingChild<W>>>,
+    children: HashMap<TxId, Vec<PendingChild<W>>>,
     children_count: usize,
 }
 
@@ -162,8 +162,8 @@ impl<W> Default for CheckQueue<W> {
             count: 0,
             bytes: 0,
             weights: Weights::default(),
-            producers: BTreeMap::new(),
-            children: BTreeMap::new(),
+            producers: HashMap::new(),
+            children: HashMap::new(),
             children_count: 0,
         }
     }
@@ -204,7 +204,7 @@ impl<W: Waiter> CheckQueue<W> {
 
     /// A transaction is in the pool or refused: its children are to be checked again.
     pub fn finished(&mut self, parent: &TransactionFacts) -> Vec<PendingChild<W>> {
-        for resource in &parent.produces {
+        for resource in parent.produces.iter() {
             if self.producer(resource) == Some(parent.id) {
                 self.producers.remove(resource);
             }
@@ -362,7 +362,7 @@ mod tests {
 
     /// Consumes one resource and produces one, of these numbers.
     fn transaction(consumes: u32, produces: u32) -> Arc<PoolTransaction> {
-        let resource = |index| Box::from([Resource { origin: Hash([7; 32]), index }]);
+        let resource = |index| Arc::from([Resource { origin: Hash([7; 32]), index }]);
         let bytes = Bytes::copy_from_slice(&[consumes.to_be_bytes(), produces.to_be_bytes()].concat());
         let mut id = [0; 32];
         id[..8].copy_from_slice(&bytes);
@@ -374,7 +374,7 @@ mod tests {
             consumes: resource(consumes),
             produces: resource(produces),
         };
-        Arc::new(PoolTransaction { bytes, facts })
+        Arc::new(PoolTransaction::new(bytes, facts))
     }
 
     fn checking(number: u32, source: Source, answer: Option<Client>) -> PendingCheck<Client> {

@@ -7,7 +7,7 @@ use crate::event::Source;
 use crate::fee::FeeRate;
 use bytes::Bytes;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use timed_chain::{Pending, PoolTransaction, Resource, TransactionFacts};
 use timed_primitives::{Amount, BlockId, Height, Instant, PublicKey, TxFullId, TxId};
@@ -103,10 +103,11 @@ pub(crate) struct IncomingTransaction {
 
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
-    entries: BTreeMap<TxId, PoolEntry>,
-    full_ids: BTreeMap<TxFullId, TxId>,
-    consumers: BTreeMap<Resource, TxId>,
-    producers: BTreeMap<Resource, TxId>,
+    // Their order is that of nothing: what is shown or chosen in order comes from the sets below.
+    entries: HashMap<TxId, PoolEntry>,
+    full_ids: HashMap<TxFullId, TxId>,
+    consumers: HashMap<Resource, TxId>,
+    producers: HashMap<Resource, TxId>,
     by_payload: BTreeSet<RatePosition>,
     by_eviction: BTreeSet<RatePosition>,
     by_sequence: BTreeMap<u64, TxId>,
@@ -290,7 +291,7 @@ impl Graph {
             *self.peer_bytes.entry(peer).or_default() += size;
         }
         self.consumers.extend(entry.consumes().iter().map(|resource| (*resource, id)));
-        for resource in &entry.transaction.facts.produces {
+        for resource in entry.transaction.facts.produces.iter() {
             self.producers.entry(*resource).or_insert(id);
         }
         self.full_ids.insert(entry.full_id, entry.id);
@@ -342,7 +343,7 @@ impl Graph {
         for resource in entry.consumes() {
             self.consumers.remove(resource);
         }
-        for resource in &entry.transaction.facts.produces {
+        for resource in entry.transaction.facts.produces.iter() {
             if self.producers.get(resource) == Some(&entry.id) {
                 self.producers.remove(resource);
             }
@@ -366,7 +367,7 @@ impl Graph {
     /// Everything that is kept beside the entries, computed anew.
     pub(crate) fn check(&self) {
         let mut peer_bytes: BTreeMap<PublicKey, usize> = BTreeMap::new();
-        let (mut consumers, mut producers) = (BTreeMap::new(), BTreeMap::new());
+        let (mut consumers, mut producers) = (HashMap::new(), HashMap::new());
         for (id, entry) in &self.entries {
             let facts = &entry.transaction.facts;
             assert_eq!((*id, entry.full_id), (facts.id, facts.full_id));
@@ -385,10 +386,10 @@ impl Graph {
             assert!(self.by_eviction.contains(&entry.eviction_place()));
             assert_eq!(self.by_sequence.get(&entry.sequence), Some(id));
             assert_eq!(self.full_ids.get(&entry.full_id), Some(id));
-            for resource in &facts.consumes {
+            for resource in facts.consumes.iter() {
                 assert_eq!(consumers.insert(*resource, *id), None, "{resource} is consumed twice");
             }
-            for resource in &facts.produces {
+            for resource in facts.produces.iter() {
                 assert_eq!(producers.insert(*resource, *id), None, "{resource} is produced twice");
             }
             if let Source::Peer(peer) = entry.source {

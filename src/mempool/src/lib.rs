@@ -20,6 +20,7 @@ mod fee;
 mod graph;
 mod info;
 mod keep;
+mod known;
 mod lifecycle;
 mod limits;
 mod losses;

@@ -79,7 +79,7 @@ impl Pool {
             let full_id = self.graph.get(&id).map_or(full_id, |entry| entry.full_id);
             self.included.insert(full_id, now + INCLUDED_FOR);
             removed.extend(self.take_included(&id, height));
-            for &resource in consumes {
+            for &resource in consumes.iter() {
                 if let Some(loser) = self.graph.consumer(&resource) {
                     let reason = RemovalReason::Conflict { with: id, resource, height };
                     removed.extend(self.remove_with_descendants(&loser, reason));
@@ -254,7 +254,7 @@ impl Pool {
     fn set_stage(&mut self, id: &TxId, stage: DecisionStage) {
         if let Some(entry) = self.graph.set_stage(id, stage) {
             let (state, transaction) = (consumed_state(entry), Arc::clone(&entry.transaction));
-            for &resource in &transaction.facts.consumes {
+            for &resource in transaction.facts.consumes.iter() {
                 self.emit(PoolEvent::Resource { resource, state });
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::graph::{PoolEntry, RatePosition, SetTotals};
 use crate::pool::Pool;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use timed_chain::PoolTransaction;
 use timed_primitives::TxId;
@@ -15,11 +15,11 @@ const MISFITS_MAX: usize = 200;
 struct PayloadChoice {
     chosen: Vec<Arc<PoolTransaction>>,
     bytes: u64,
-    taken: BTreeSet<TxId>,
+    taken: HashSet<TxId>,
     /// Did not fit with what they still need.
-    refused: BTreeSet<TxId>,
+    refused: HashSet<TxId>,
     /// Descendants of taken ones: what they still need, and their place by that.
-    changed: BTreeMap<TxId, SetTotals>,
+    changed: HashMap<TxId, SetTotals>,
     changed_order: BTreeSet<RatePosition>,
 }
 

@@ -6,7 +6,7 @@ use crate::graph::{Graph, IncomingTransaction};
 use crate::limits::PoolLimits;
 use crate::reject::Reject;
 use crate::seen::SeenIds;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use timed_chain::{
     CheckError, Checked, PoolTransaction, ReadError, Refusal, Resource, TransactionFacts, TransactionRules,
@@ -110,7 +110,7 @@ pub struct Pool {
     /// With what each holds of ours, in order of id.
     pub(crate) proposed: BTreeMap<BlockId, (Height, Vec<TxId>)>,
     pub(crate) proposed_order: VecDeque<BlockId>,
-    pub(crate) confirmed: BTreeMap<Resource, (TxId, Height)>,
+    pub(crate) confirmed: HashMap<Resource, (TxId, Height)>,
     pub(crate) confirmed_order: VecDeque<Resource>,
     pub(crate) events: VecDeque<PoolEvent>,
     pub(crate) height: Height,
@@ -134,7 +134,7 @@ impl Pool {
             conflicts: VecDeque::new(),
             proposed: BTreeMap::new(),
             proposed_order: VecDeque::new(),
-            confirmed: BTreeMap::new(),
+            confirmed: HashMap::new(),
             confirmed_order: VecDeque::new(),
             events: VecDeque::new(),
             height,
@@ -220,7 +220,7 @@ impl Pool {
         self.graph.insert(IncomingTransaction { transaction: Arc::clone(&transaction), fee, arrived, source });
         let TransactionFacts { id: txid, size_bytes: size, ref consumes, .. } = transaction.facts;
         self.emit(PoolEvent::Accepted { txid, fee, size });
-        for resource in consumes {
+        for resource in consumes.iter() {
             self.emit(PoolEvent::Resource { resource: *resource, state: ResourceState::Locked { by: txid } });
         }
         Ok(Admitted { transaction, evicted })
@@ -275,7 +275,7 @@ impl Pool {
 
     /// The first of what it consumes that is neither here nor on the chain.
     fn missing(&self, facts: &TransactionFacts, rules: &dyn TransactionRules) -> Result<Option<Resource>, ReadError> {
-        for resource in &facts.consumes {
+        for resource in facts.consumes.iter() {
             if !self.exists(resource, rules)? {
                 return Ok(Some(*resource));
             }
@@ -293,7 +293,7 @@ impl Pool {
         if self.graph.get(&facts.id).is_some() {
             return Err(Reject::AlreadyKnown { txid: facts.id });
         }
-        for resource in &facts.consumes {
+        for resource in facts.consumes.iter() {
             if let Some(with) = self.graph.consumer(resource) {
                 return Err(Reject::Conflict { with, resource: *resource });
             }

@@ -3,9 +3,10 @@
 //! Driven by events: an announcement is answered by a request at once, an admission by an announcement: the first after a quiet time leaves at
 //! once, those that follow gather for a few milliseconds.
 
+use crate::known::KnownIds;
 use crate::limits::RelayLimits;
 use crate::waiting::Waiting;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use timed_chain::{PoolTransaction, Resource};
 use timed_primitives::planted::{Bug, is_planted};
@@ -105,25 +106,11 @@ impl WantedTransaction {
 /// What one peer has, and what is to be announced to it.
 #[derive(Debug, Default)]
 struct PeerState {
-    known: BTreeSet<TxFullId>,
-    known_order: VecDeque<TxFullId>,
+    known: KnownIds,
     /// Not yet announced to it.
     queue: Vec<TxFullId>,
     /// It is asked, or remembered as one to ask, for these.
-    wanted: BTreeSet<TxFullId>,
-}
-
-impl PeerState {
-    fn learn(&mut self, id: TxFullId, max: usize) {
-        if self.known.insert(id) {
-            self.known_order.push_back(id);
-            if self.known_order.len() > max
-                && let Some(oldest) = self.known_order.pop_front()
-            {
-                self.known.remove(&oldest);
-            }
-        }
-    }
+    wanted: HashSet<TxFullId>,
 }
 
 /// Who has what, who is asked for what, what is announced to whom. Knows ids and peers only; what is in the pool is reported to it.
@@ -131,7 +118,7 @@ impl PeerState {
 pub struct Relay {
     limits: RelayLimits,
     peers: BTreeMap<PublicKey, PeerState>,
-    wants: BTreeMap<TxFullId, WantedTransaction>,
+    wants: HashMap<TxFullId, WantedTransaction>,
     deadlines: BTreeSet<(Instant, TxFullId)>,
     /// Wanted and not asked for, oldest first.
     put_off: BTreeMap<u64, TxFullId>,
@@ -152,7 +139,7 @@ impl Relay {
         Self {
             limits,
             peers: BTreeMap::new(),
-            wants: BTreeMap::new(),
+            wants: HashMap::new(),
             deadlines: BTreeSet::new(),
             put_off: BTreeMap::new(),
             next_place: 0,
@@ -169,7 +156,7 @@ impl Relay {
         let state = self.peers.entry(peer).or_default();
         let ids: Vec<TxFullId> = pool.into_iter().take(self.limits.known_per_peer_max).collect();
         for id in &ids {
-            state.learn(*id, self.limits.known_per_peer_max);
+            state.known.learn(id, self.limits.known_per_peer_max);
         }
         self.stats.announced += count(ids.len());
         let chunks = ids.chunks(self.limits.message_ids_max.max(1));
@@ -180,7 +167,9 @@ impl Relay {
     pub fn on_peer_down(&mut self, now: Instant, peer: &PublicKey) -> Vec<RelayAction> {
         let Some(state) = self.peers.remove(peer) else { return Vec::new() };
         let mut requests = Requests::default();
-        for id in state.wanted {
+        let mut wanted: Vec<_> = state.wanted.into_iter().collect();
+        wanted.sort_unstable();
+        for id in wanted {
             let Some(want) = self.wants.get_mut(&id) else { continue };
             want.next.retain(|other| other != peer);
             want.before.retain(|other| other != peer);
@@ -206,7 +195,7 @@ impl Relay {
         let mut requests = Requests::default();
         for id in ids {
             let Some(state) = self.peers.get_mut(&peer) else { return Vec::new() };
-            state.learn(*id, self.limits.known_per_peer_max);
+            state.known.learn(id, self.limits.known_per_peer_max);
             if is_known(id) || self.waiting.contains(id) {
                 continue;
             }
@@ -271,7 +260,7 @@ impl Relay {
     /// A transaction arrived from a peer. It need not be asked for any more.
     pub fn on_received(&mut self, peer: &PublicKey, id: &TxFullId) -> Receipt {
         if let Some(state) = self.peers.get_mut(peer) {
-            state.learn(*id, self.limits.known_per_peer_max);
+            state.known.learn(id, self.limits.known_per_peer_max);
         }
         let is_wanted =
             self.wants.get(id).is_some_and(|want| want.asked() == Some(*peer) || want.before.contains(peer));
@@ -303,10 +292,9 @@ impl Relay {
         self.forget_want(&full_id);
         let mut actions = Vec::new();
         for (peer, state) in &mut self.peers {
-            if state.known.contains(&full_id) && !is_planted(Bug::DoubleRelay) {
+            if !state.known.learn(&full_id, self.limits.known_per_peer_max) && !is_planted(Bug::DoubleRelay) {
                 continue;
             }
-            state.learn(full_id, self.limits.known_per_peer_max);
             state.queue.push(full_id);
             if state.queue.len() >= self.limits.announce_batch {
                 announce(*peer, state, &mut self.stats, &mut actions);

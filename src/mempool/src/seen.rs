@@ -1,19 +1,19 @@
 //! A bounded memory of full ids, each kept for a time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use timed_primitives::{Instant, TxFullId};
 
 /// Remembers ids until a time. Bound: `max` ids; above it the oldest is forgotten.
 #[derive(Debug)]
 pub(crate) struct SeenIds {
     max: usize,
-    until: BTreeMap<TxFullId, Instant>,
+    until: HashMap<TxFullId, Instant>,
     order: VecDeque<TxFullId>,
 }
 
 impl SeenIds {
     pub(crate) fn new(max: usize) -> Self {
-        Self { max, until: BTreeMap::new(), order: VecDeque::new() }
+        Self { max, until: HashMap::new(), order: VecDeque::new() }
     }
 
     pub(crate) fn insert(&mut self, id: TxFullId, until: Instant) {

@@ -66,7 +66,8 @@ impl Domain {
 }
 
 /// Of each purpose, in order of [`Domain`].
-static CONTEXT_KEYS: [OnceLock<ContextKey>; Domain::LeaderOrder as usize + 1] = [const { OnceLock::new() }; Domain::LeaderOrder as usize + 1];
+static CONTEXT_KEYS: [OnceLock<ContextKey>; Domain::LeaderOrder as usize + 1] =
+    [const { OnceLock::new() }; Domain::LeaderOrder as usize + 1];
 
 /// A BLAKE3 hash. Shown as 64 lower-case hex digits, in byte order.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]

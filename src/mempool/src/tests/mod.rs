@@ -124,7 +124,7 @@ impl MapChain {
 
     /// Applies a transaction as a decided block does; its inputs must exist.
     pub(crate) fn apply(&mut self, transaction: &PoolTransaction) {
-        for input in &transaction.facts.consumes {
+        for input in transaction.facts.consumes.iter() {
             assert!(self.outputs.remove(input).is_some(), "{input} does not exist");
         }
         let amounts = parsed(&transaction.bytes).outputs.into_iter().map(|(amount, _)| amount);

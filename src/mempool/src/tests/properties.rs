@@ -121,7 +121,7 @@ impl World {
                 let unspent: Vec<Resource> = self.chain.outputs.keys().copied().collect();
                 let foreign = spend(&Self::pick(&unspent, &inputs), &[1, u64::from(self.blocks)]);
                 self.chain.apply(&foreign);
-                self.outputs.extend(&foreign.facts.produces);
+                self.outputs.extend(foreign.facts.produces.iter());
                 self.decide(vec![foreign]);
             }
             Op::Hear => {
@@ -138,7 +138,7 @@ impl World {
                     self.pool.end_commit(self.now, height);
                     for transaction in &block {
                         assert!(self.pool.transaction(&transaction.facts.id).is_none());
-                        for input in &transaction.facts.consumes {
+                        for input in transaction.facts.consumes.iter() {
                             assert!(matches!(
                                 self.pool.resource_state(input, &self.chain).unwrap(),
                                 Some(ResourceState::Confirmed { .. })
@@ -189,7 +189,7 @@ impl World {
             }
             Err(_) => assert_eq!(before, self.pool.entries().map(|entry| entry.txid).collect::<Vec<_>>()),
         }
-        self.outputs.extend(&transaction.facts.produces);
+        self.outputs.extend(transaction.facts.produces.iter());
     }
 
     fn decide(&mut self, block: Vec<Arc<PoolTransaction>>) {
@@ -211,7 +211,7 @@ impl World {
             }
             if self.unheard.is_empty() {
                 assert!(!self.chain.known.contains(&entry.txid), "{} is decided and still here", entry.txid);
-                for input in &entry.transaction.facts.consumes {
+                for input in entry.transaction.facts.consumes.iter() {
                     assert!(self.pool.exists(input, &self.chain).unwrap(), "{input} is gone");
                 }
             }
