@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use timed_primitives::{
     Block, BlockId, CommitCertificate, Hash, Header, Height, Tip, TxId, UnixTime, ValidatorSet, decode, encode,
+    encode_compact,
 };
 
 /// Most blocks that are not in the store yet. At the bound, a commit first writes them to the store.
@@ -316,7 +317,7 @@ pub(crate) fn batch_of<A: Application>(application: &A, layers: &[Arc<Layer<A>>]
         let height = layer.height();
         application.write_changes(layer, &mut batch);
         for (index, facts) in (0u32..).zip(layer.effects.transactions.iter()) {
-            batch.put(Table::TRANSACTIONS, facts.id.0.0.to_vec(), encode(&(height, index)));
+            batch.put(Table::TRANSACTIONS, facts.id.0.0.to_vec(), encode_compact(&(height, index)));
         }
         batch.put(Table::BLOCKS, height.0.to_be_bytes().to_vec(), encode(&layer.position));
         batch.put(Table::BLOCK_IDS, layer.effects.state.id.0.0.to_vec(), encode(&height));

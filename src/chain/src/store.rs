@@ -45,12 +45,14 @@ impl StoreBatch {
         self.changes.insert((table, key), None);
     }
 
-    /// Removes a key that the store does not hold unless it was put there before this batch: when this batch puts it, neither is written.
+    /// Removes a key that is put once in all time: when this batch puts it, the store has never held it, and neither is written.
     pub fn take_back(&mut self, table: Table, key: Vec<u8>) {
         match self.changes.entry((table, key)) {
             Entry::Occupied(put) if put.get().is_some() => drop(put.remove()),
             Entry::Occupied(_) => {}
-            Entry::Vacant(other) => drop(other.insert(None)),
+            Entry::Vacant(other) => {
+                other.insert(None);
+            }
         }
     }
 
@@ -113,4 +115,30 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// What the system says.
     fn snapshot(&self) -> io::Result<Arc<dyn StoreView>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_batch_puts_and_takes_back_is_not_in_it() {
+        let key = |n: u8| vec![n];
+        let mut batch = StoreBatch::default();
+        batch.put(Table::BLOCKS, key(1), vec![9]);
+        batch.take_back(Table::BLOCKS, key(1));
+        assert!(batch.is_empty());
+        // Put by an earlier batch.
+        batch.take_back(Table::BLOCKS, key(2));
+        batch.take_back(Table::BLOCKS, key(2));
+        batch.put(Table::BLOCK_IDS, key(3), vec![7]);
+        batch.delete(Table::BLOCKS, key(1));
+        assert_eq!(batch.len(), 3);
+        let keys: Vec<_> = batch.keys().map(|(table, key)| (table, key.to_vec())).collect();
+        let changes: Vec<_> = batch.into_changes().collect();
+        let expected =
+            [(Table::BLOCK_IDS, key(3), Some(vec![7])), (Table::BLOCKS, key(1), None), (Table::BLOCKS, key(2), None)];
+        assert_eq!(changes, expected, "in order of table and key");
+        assert_eq!(keys, changes.into_iter().map(|(table, key, _)| (table, key)).collect::<Vec<_>>());
+    }
 }

@@ -15,7 +15,7 @@ use timed_chain::{
     Application, ApplyError, Chain, ChainGenesis, ChainReader, CheckError, Layer, Pending, QueryError, ReadError,
     Refusal, Resource, StateView, Store, StoreBatch, Table, TransactionFacts, WorkingState,
 };
-use timed_primitives::{Amount, Disk, Hash, Height, ValidatorSet, decode, encode};
+use timed_primitives::{Amount, Disk, Hash, Height, ValidatorSet, decode, encode, encode_compact};
 
 /// Payments: unspent outputs, and transactions that spend them.
 pub struct PaymentApplication {
@@ -174,6 +174,7 @@ impl Application for PaymentApplication {
 
 /// Writes an unspent output into both tables.
 fn put_output(batch: &mut StoreBatch, outpoint: &OutPoint, entry: &OutputEntry) {
-    batch.put(OUTPUTS, output_key(outpoint), encode(entry));
-    batch.put(OUTPUTS_BY_KEY, owner_key(&owner(&entry.output.lock), outpoint), encode(entry));
+    let value = encode_compact(entry);
+    batch.put(OUTPUTS, output_key(outpoint), value.clone());
+    batch.put(OUTPUTS_BY_KEY, owner_key(&owner(&entry.output.lock), outpoint), value);
 }

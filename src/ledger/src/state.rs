@@ -24,16 +24,22 @@ pub struct Supply {
 
 /// The store's key of an output: order of bytes is order of outpoints.
 pub(crate) fn output_key(outpoint: &OutPoint) -> Vec<u8> {
-    let mut key = outpoint.txid.0.0.to_vec();
-    key.extend(outpoint.index.to_be_bytes());
+    let mut key = Vec::with_capacity(36);
+    write_outpoint(&mut key, outpoint);
     key
 }
 
 /// The store's key of an output among those of its owner.
 pub(crate) fn owner_key(owner: &KeyHash, outpoint: &OutPoint) -> Vec<u8> {
-    let mut key = owner.0.0.to_vec();
-    key.extend(output_key(outpoint));
+    let mut key = Vec::with_capacity(68);
+    key.extend(owner.0.0);
+    write_outpoint(&mut key, outpoint);
     key
+}
+
+fn write_outpoint(key: &mut Vec<u8>, outpoint: &OutPoint) {
+    key.extend(outpoint.txid.0.0);
+    key.extend(outpoint.index.to_be_bytes());
 }
 
 /// Reads the outpoint behind an owner's key hash.
