@@ -43,8 +43,8 @@ use std::sync::Arc;
 use timed_chain::{History, PoolTransaction, TransactionRules, VerifiedTransactions};
 use timed_consensus::Payload;
 use timed_mempool::{
-    Admission, AdmissionLimits, Candidate, CheckQueue, KeptContents, Pool, PoolFile, PoolLimits, Receipt, Reject,
-    Relay, RelayAction, RelayLimits, Source, Suspects,
+    Admission, AdmissionLimits, Candidate, CheckQueue, KeptContents, Pool, PoolFile, PoolIndex, PoolLimits, Receipt,
+    Reject, Relay, RelayAction, RelayLimits, Source, Suspects,
 };
 use timed_peer::Offence;
 use timed_primitives::{Amount, Clock, Instant, PublicKey, TxFullId, verify_batch};
@@ -176,6 +176,11 @@ impl MempoolActor {
         };
         actor.publish_budget();
         actor
+    }
+
+    /// Who consumes and produces what in the pool, to be read on any thread.
+    pub fn index(&self) -> Arc<PoolIndex> {
+        self.pool.index()
     }
 
     /// What decides on submissions before they reach it.

@@ -20,7 +20,7 @@ use std::time::Duration;
 use timed_chain::{ChainWriter, History, ReadError};
 use timed_consensus::leaders::MEMORY_HEIGHTS;
 use timed_consensus::{ChainStart, Consensus, ConsensusStatus, CoreConfig, CoreOpenError, LeaderRecord};
-use timed_mempool::{KeptContents, PoolFile, PoolLimits};
+use timed_mempool::{KeptContents, PoolFile, PoolIndex, PoolLimits};
 use timed_primitives::{Clock, Disk, Height, PublicKey, SecretKey};
 use timed_wire::ApplicationMessage;
 use tokio::sync::{mpsc, watch};
@@ -104,6 +104,8 @@ pub struct Handles {
     pub submissions: Submissions,
     /// Answers about the mempool.
     pub mempool: Addr<MempoolActor>,
+    /// Who consumes and produces what in the mempool.
+    pub mempool_index: Arc<PoolIndex>,
     /// Its levels, counters, and how fast payments become final.
     pub mempool_status: watch::Receiver<Option<MempoolStatus>>,
     /// What is being decided.
@@ -232,7 +234,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         status: mempool_sender,
         fatal: FatalHandle::new("mempool", fatal.clone()),
     });
-    let gate = actor.gate();
+    let (gate, mempool_index) = (actor.gate(), actor.index());
     let mempool = threads.start(Component::Mempool, move |_| actor);
     let submissions = Submissions::new(mempool.clone(), gate, sync.clone());
 
@@ -281,6 +283,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         history,
         submissions,
         mempool,
+        mempool_index,
         mempool_status,
         consensus: consensus_status,
         sync,

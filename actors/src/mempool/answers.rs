@@ -25,7 +25,7 @@ impl Handler<ListConsumed> for MempoolActor {
     type Result = Vec<Resource>;
 
     fn handle(&mut self, _list: ListConsumed, _ctx: &mut Self::Context) -> Self::Result {
-        self.pool.consumed().collect()
+        self.pool.consumed()
     }
 }
 

@@ -5,6 +5,7 @@
 
 use crate::event::Source;
 use crate::fee::FeeRate;
+use crate::index::PoolIndex;
 use bytes::Bytes;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -106,8 +107,7 @@ pub(crate) struct Graph {
     // Their order is that of nothing: what is shown or chosen in order comes from the sets below.
     entries: HashMap<TxId, PoolEntry>,
     full_ids: HashMap<TxFullId, TxId>,
-    consumers: HashMap<Resource, TxId>,
-    producers: HashMap<Resource, TxId>,
+    index: Arc<PoolIndex>,
     by_payload: BTreeSet<RatePosition>,
     by_eviction: BTreeSet<RatePosition>,
     by_sequence: BTreeMap<u64, TxId>,
@@ -175,16 +175,17 @@ impl Graph {
     }
 
     pub(crate) fn consumer(&self, resource: &Resource) -> Option<TxId> {
-        self.consumers.get(resource).copied()
+        self.index.consumer(resource)
     }
 
-    pub(crate) fn consumed(&self) -> impl Iterator<Item = Resource> + '_ {
-        self.consumers.keys().copied()
+    /// Who consumes and produces what, for any thread.
+    pub(crate) const fn index(&self) -> &Arc<PoolIndex> {
+        &self.index
     }
 
     /// Whether a transaction of the pool produces it.
     pub(crate) fn is_produced(&self, resource: &Resource) -> bool {
-        self.producers.contains_key(resource)
+        self.index.is_produced(resource)
     }
 
     /// Parents first.
@@ -217,7 +218,7 @@ impl Graph {
 
     /// The transactions of the pool that produce what this one consumes.
     pub(crate) fn parents(&self, facts: &TransactionFacts) -> BTreeSet<TxId> {
-        facts.consumes.iter().filter_map(|resource| self.producers.get(resource)).copied().collect()
+        self.index.producers_of(&facts.consumes).collect()
     }
 
     /// `parents` and everything they depend on in the pool. Stops at `max` with what was found so far.
@@ -290,10 +291,7 @@ impl Graph {
         if let Source::Peer(peer) = entry.source {
             *self.peer_bytes.entry(peer).or_default() += size;
         }
-        self.consumers.extend(entry.consumes().iter().map(|resource| (*resource, id)));
-        for resource in entry.transaction.facts.produces.iter() {
-            self.producers.entry(*resource).or_insert(id);
-        }
+        self.index.insert(&entry.transaction);
         self.full_ids.insert(entry.full_id, entry.id);
         self.by_payload.insert(entry.payload_place());
         self.by_eviction.insert(entry.eviction_place());
@@ -340,14 +338,7 @@ impl Graph {
                 self.peer_bytes.remove(&peer);
             }
         }
-        for resource in entry.consumes() {
-            self.consumers.remove(resource);
-        }
-        for resource in entry.transaction.facts.produces.iter() {
-            if self.producers.get(resource) == Some(&entry.id) {
-                self.producers.remove(resource);
-            }
-        }
+        self.index.remove(&entry.transaction);
         self.full_ids.remove(&entry.full_id);
         self.by_payload.remove(&entry.payload_place());
         self.by_eviction.remove(&entry.eviction_place());
@@ -357,8 +348,7 @@ impl Graph {
 
 impl Pending for Graph {
     fn producer(&self, of: &Resource) -> Option<Bytes> {
-        let entry = self.entries.get(self.producers.get(of)?)?;
-        Some(entry.transaction.bytes.clone())
+        Some(self.index.producer(of)?.bytes.clone())
     }
 }
 
@@ -396,7 +386,7 @@ impl Graph {
                 *peer_bytes.entry(peer).or_default() += facts.size_bytes;
             }
         }
-        assert_eq!((consumers, producers), (self.consumers.clone(), self.producers.clone()));
+        assert_eq!((consumers, producers), self.index.contents());
         assert_eq!(peer_bytes, self.peer_bytes);
         assert_eq!(self.bytes, self.entries.values().map(|entry| entry.transaction.facts.size_bytes).sum::<usize>());
         assert_eq!(self.fees, self.entries.values().map(|entry| entry.own.fee).sum::<u64>());

@@ -3,6 +3,7 @@
 use crate::event::Source;
 use crate::event::{Conflict, PoolEvent};
 use crate::graph::{DecisionStage, PoolEntry};
+use crate::index::PoolIndex;
 use crate::pool::Pool;
 use std::sync::Arc;
 use timed_chain::{PoolTransaction, Resource};
@@ -104,8 +105,13 @@ impl Pool {
     }
 
     /// Every resource that a transaction here consumes.
-    pub fn consumed(&self) -> impl Iterator<Item = Resource> + '_ {
-        self.graph.consumed()
+    pub fn consumed(&self) -> Vec<Resource> {
+        self.graph.index().consumed()
+    }
+
+    /// Who consumes and produces what here, kept up to date for any thread.
+    pub fn index(&self) -> Arc<PoolIndex> {
+        self.graph.index().clone()
     }
 
     /// The number of the transaction that enters next.

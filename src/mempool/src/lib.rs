@@ -18,6 +18,7 @@ mod drain;
 mod event;
 mod fee;
 mod graph;
+mod index;
 mod info;
 mod keep;
 mod known;
@@ -39,6 +40,7 @@ pub use check_queue::{CheckQueue, PendingCheck, PendingChild, SignatureBatch, Wa
 pub use drain::{Backlog, Drain};
 pub use event::{Conflict, PoolEvent, RemovalReason, Removed, ResourceState, Source};
 pub use fee::FeeRate;
+pub use index::PoolIndex;
 pub use info::{EntryInfo, PoolInfo};
 pub use keep::{
     KeepTrouble, KeptContents, KeptRecord, KeptTransaction, POOL_FILE, POOL_FILE_BESIDE, POOL_FILE_DAMAGED,

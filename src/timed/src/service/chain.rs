@@ -5,7 +5,7 @@ use super::failures::{gone, unreadable};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_actors::mempool::{GetEntry, GetFate, ResourceStates, TransactionFate};
+use timed_actors::mempool::{GetFate, TransactionFate};
 use timed_ledger::{ConfirmedTransaction, LedgerQueries as _, LedgerView, OutPoint, Transaction, payment_of};
 use timed_mempool::ResourceState;
 use timed_primitives::{Amount, BlockId, Height, TxId};
@@ -68,14 +68,11 @@ impl ChainApi for Service {
 
     async fn output(&self, outpoint: OutPoint, include_mempool: bool) -> Result<Option<Unspent>, RpcError> {
         // The mempool first: what becomes final in between is then found on the chain.
-        let (mut spent_by, mut waiting) = (None, None);
-        if include_mempool {
-            spent_by = self.spender(outpoint).await?;
-            waiting = self.handles.mempool.send(GetEntry(outpoint.txid)).await.map_err(gone)?;
-        }
-        if spent_by.is_some() {
+        let (resource, pool) = (outpoint.resource(), &self.handles.mempool_index);
+        if include_mempool && pool.consumer(&resource).is_some() {
             return Ok(None);
         }
+        let waiting = if include_mempool { pool.producer(&resource) } else { None };
         let read = move |view: &LedgerView| {
             if let Some(entry) = view.output(&outpoint).map_err(unreadable)? {
                 let confirmations = view.tip().height.above(entry.height) + 1;
@@ -86,9 +83,9 @@ impl ChainApi for Service {
             if view.location(&outpoint.txid).map_err(unreadable)?.is_some() {
                 return Ok(None);
             }
-            let output = waiting.and_then(|entry| {
+            let output = waiting.and_then(|producer| {
                 let index = usize::try_from(outpoint.index).ok()?;
-                payment_of(&entry.transaction).ok()?.body.outputs.get(index).copied()
+                payment_of(&producer).ok()?.body.outputs.get(index).copied()
             });
             Ok(output.map(|output| Unspent { outpoint, output, height: None, confirmations: 0, spent_by: None }))
         };
@@ -140,14 +137,6 @@ impl ChainApi for Service {
         let _ = tokio::time::timeout(limit, tip.wait_for(|tip| tip.id != current)).await;
         let seen = *tip.borrow();
         Ok((seen.height, seen.id))
-    }
-}
-
-impl Service {
-    /// The transaction in the mempool that spends an output.
-    async fn spender(&self, outpoint: OutPoint) -> Result<Option<TxId>, RpcError> {
-        let states = self.handles.mempool.send(ResourceStates(vec![outpoint.resource()])).await.map_err(gone)?;
-        Ok(states.into_iter().flatten().next().and_then(spender_of))
     }
 }
 
