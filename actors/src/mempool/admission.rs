@@ -143,6 +143,8 @@ impl MempoolActor {
             return;
         }
         let mut batch = self.queue.take_batch(now);
+        let (pool, verified) = (&self.pool, &self.verified);
+        batch.skip_checked(|known| verified.contains(known) || pool.is_included(now, &known.facts.full_id));
         self.give_back(&mut batch);
         if batch.checking.is_empty() {
             // Only a child of one that was given back can be in the queue now.

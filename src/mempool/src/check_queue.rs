@@ -85,6 +85,15 @@ impl<W> SignatureBatch<W> {
         Self { checking, items, abandoned, late, signatures: 0, weights }
     }
 
+    /// Leaves out the signatures of those that were checked since they came here: a proposed block may have brought them first.
+    pub fn skip_checked(&mut self, is_checked: impl Fn(&PoolTransaction) -> bool) {
+        for (checking, items) in self.checking.iter().zip(&mut self.items) {
+            if is_checked(checking.candidate.transaction()) {
+                items.clear();
+            }
+        }
+    }
+
     fn has_room(&self, count: usize, signatures: usize) -> bool {
         self.checking.len() < count && self.signatures < signatures
     }
@@ -460,6 +469,23 @@ mod tests {
         );
         queue.batch_done(&batch);
         assert_eq!((queue.len(), queue.bytes, queue.weights()), (0, 0, Weights::default()));
+    }
+
+    #[test]
+    fn what_was_checked_meanwhile_is_not_checked_again() {
+        let mut queue = CheckQueue::<Client>::default();
+        for number in 0..3 {
+            queue.push(checking(number, peer(1), None));
+        }
+        let mut batch = queue.take_batch(Instant(0));
+        let known = batch.checking[1].candidate.full_id();
+        batch.skip_checked(|transaction| transaction.facts.full_id == known);
+        assert_eq!(batch.items.iter().map(Vec::len).collect::<Vec<_>>(), [1, 0, 1]);
+        assert_eq!(valid_ones(&batch.items), [true; 3]);
+        batch.items[0][0].signature.0[5] ^= 1;
+        assert_eq!(valid_ones(&batch.items), [false, true, true]);
+        queue.batch_done(&batch);
+        assert_eq!(queue.weights(), Weights::default());
     }
 
     #[test]

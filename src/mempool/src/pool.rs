@@ -242,6 +242,11 @@ impl Pool {
         self.graph.by_full_id(id).is_some() || self.rejects.contains(now, id) || self.included.contains(now, id)
     }
 
+    /// True when a final block held exactly this transaction a short time ago: its signatures are good.
+    pub fn is_included(&self, now: Instant, id: &TxFullId) -> bool {
+        self.included.contains(now, id)
+    }
+
     /// All rules but signatures, and that it is in no final block.
     fn check_rules(&self, transaction: &PoolTransaction, rules: &dyn TransactionRules) -> Result<Checked, Reject> {
         let facts = &transaction.facts;
