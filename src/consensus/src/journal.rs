@@ -356,10 +356,11 @@ fn in_file(index: usize, content: &[u8]) -> Option<InFile> {
     let pages = pages::scan(content);
     let is_first_format = pages.is_empty();
     let (generation, batches) = match is_first_format {
-        true => first_format::newest(index, content)?,
-        false => pages::newest(index, content, &pages)?,
+        true => first_format::newest(content)?,
+        false => pages::newest(content, &pages)?,
     };
-    Some(InFile { index, generation, batches, is_first_format })
+    let damaged = |offset| JournalError::Damaged { file: JOURNAL_FILES[index], offset: offset as u64 };
+    Some(InFile { index, generation, batches: batches.map_err(damaged), is_first_format })
 }
 
 /// All whole batches of any generation in the content of a file, or in a piece of one that begins where a batch may.

@@ -8,7 +8,6 @@
 //! The checksum covers generation to length, and the payload.
 
 use super::pages::Batch;
-use super::{JOURNAL_FILES, JournalError};
 use timed_primitives::Height;
 
 const MAGIC: &[u8; 8] = b"TIMEjrnl";
@@ -54,14 +53,14 @@ fn batch_at(content: &[u8], offset: usize) -> Option<Batch> {
     })
 }
 
-/// The batches of the highest generation in a file. An error where one is missing before a whole one.
-pub(super) fn newest(index: usize, content: &[u8]) -> Option<(u64, Result<Vec<Batch>, JournalError>)> {
+/// The batches of the highest generation in a file. The position where one is missing before a whole one.
+pub(super) fn newest(content: &[u8]) -> Option<(u64, Result<Vec<Batch>, usize>)> {
     let found = batches(content);
     let generation = found.iter().map(|batch| batch.generation).max()?;
     let (mut chain, mut end): (Vec<Batch>, usize) = (Vec::new(), 0);
     for batch in found.into_iter().filter(|batch| batch.generation == generation) {
         if batch.offset != end || batch.sequence != chain.len() as u64 {
-            return Some((generation, Err(JournalError::Damaged { file: JOURNAL_FILES[index], offset: end as u64 })));
+            return Some((generation, Err(end)));
         }
         end = batch.end;
         chain.push(batch);

@@ -10,7 +10,6 @@
 //!
 //! Only starts of pages are interpreted, and what stands there is ours: no payload that somebody else made can look like a batch.
 
-use super::{JOURNAL_FILES, JournalError};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
@@ -164,9 +163,9 @@ fn whole(content: &[u8], group: &[&Page]) -> Option<Batch> {
     Some(Batch { offset, end: offset + size, generation, sequence, height, payload })
 }
 
-/// The batches of the highest generation in a file; `None` when only its first one is there, and torn. An error where one is not whole though
+/// The batches of the highest generation in a file; `None` when only its first one is there, and torn. The position where one is not whole though
 /// a later one has left something: that one was written after this one's sync.
-pub(super) fn newest(index: usize, content: &[u8], pages: &[Page]) -> Option<(u64, Result<Vec<Batch>, JournalError>)> {
+pub(super) fn newest(content: &[u8], pages: &[Page]) -> Option<(u64, Result<Vec<Batch>, usize>)> {
     let generation = pages.iter().map(|page| page.generation).max()?;
     let (mut chain, mut end): (Vec<Batch>, usize) = (Vec::new(), 0);
     for batch in batches(content, pages).into_iter().filter(|batch| batch.generation == generation) {
@@ -177,7 +176,7 @@ pub(super) fn newest(index: usize, content: &[u8], pages: &[Page]) -> Option<(u6
     }
     let is_later = |page: &Page| page.generation == generation && page.sequence > chain.len() as u64;
     match pages.iter().any(is_later) {
-        true => Some((generation, Err(JournalError::Damaged { file: JOURNAL_FILES[index], offset: end as u64 }))),
+        true => Some((generation, Err(end))),
         false if chain.is_empty() => None,
         false => Some((generation, Ok(chain))),
     }
