@@ -19,7 +19,7 @@ use crate::statement::Statement;
 use crate::timers::TimeoutStep;
 use borsh::{BorshDeserialize, BorshSerialize};
 pub(crate) use pages::Batch;
-use pages::Place;
+use pages::BatchPlace;
 use std::io;
 use std::sync::Arc;
 use timed_primitives::planted::{Bug, is_planted};
@@ -200,7 +200,7 @@ impl Journal {
         if is_planted(Bug::FoundIsDurable) {
             return Ok(());
         }
-        let place = Place { generation: last.generation, sequence: last.sequence, height: last.height };
+        let place = BatchPlace { generation: last.generation, sequence: last.sequence, height: last.height };
         self.files[index].write_at(last.offset as u64, &pages::encode(place, &last.payload)?)?;
         self.files[index].sync()
     }
@@ -286,7 +286,7 @@ impl Journal {
 
     /// Writes a batch and syncs.
     fn write(&mut self, index: usize, payload: &[u8]) -> io::Result<()> {
-        let place = Place { generation: self.generation, sequence: self.sequence, height: self.height };
+        let place = BatchPlace { generation: self.generation, sequence: self.sequence, height: self.height };
         let bytes = pages::encode(place, payload)?;
         let end = self.offset + pages::size_of(payload.len()) as u64;
         if end > self.sizes[index] {

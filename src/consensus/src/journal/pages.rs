@@ -25,7 +25,7 @@ pub(super) const DOUBLED_PAGES_MAX: usize = 16;
 
 /// Where a batch belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct BatchPlace {
     pub(super) generation: u64,
     pub(super) sequence: u64,
     pub(super) height: Height,
@@ -71,7 +71,7 @@ pub(super) fn size_of(length: usize) -> usize {
 }
 
 /// The bytes of a batch.
-pub(super) fn encode(place: Place, payload: &[u8]) -> io::Result<Vec<u8>> {
+pub(super) fn encode(place: BatchPlace, payload: &[u8]) -> io::Result<Vec<u8>> {
     let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
     let size = size_of(payload.len());
     let written = if is_planted(Bug::JournalStandsOnce) { pages_of(payload.len()) * PAGE } else { size };

@@ -212,7 +212,7 @@ fn journal_a(disk: &MemoryDisk) -> Vec<u8> {
 /// Whoever makes a block chooses much of what stands in the journal.
 #[test]
 fn a_payload_that_holds_a_batch_is_not_taken_for_one() {
-    let place = Place { generation: 1_000, sequence: 0, height: Height(9) };
+    let place = BatchPlace { generation: 1_000, sequence: 0, height: Height(9) };
     let forged = pages::encode(place, &timed_primitives::encode(&entry(99))).unwrap();
     for shift in [0, 20, PAGE - 44, PAGE - 44 - 20] {
         let disk = MemoryDisk::default();
