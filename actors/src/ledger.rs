@@ -142,11 +142,16 @@ impl LedgerActor {
             self.is_flush_planned = false;
             return;
         };
+        let is_part = job.blocks() < self.ledger.history().stats().overlay_blocks;
         let threads = self.threads.clone();
         let work = async move { threads.write(move || job.run()).await };
-        ctx.spawn(work.into_actor(self).map(|_outcome, actor, ctx| {
+        ctx.spawn(work.into_actor(self).map(move |_outcome, actor, ctx| {
             actor.is_flush_planned = false;
             match actor.ledger.finish_flush() {
+                Ok(()) if is_part => {
+                    actor.is_flush_planned = true;
+                    actor.flush(ctx);
+                }
                 Ok(()) if actor.ledger.history().stats().overlay_blocks > 0 => actor.plan_flush(ctx),
                 Ok(()) => {}
                 Err(error) => actor.fatal.fail(error.to_string()),

@@ -158,16 +158,17 @@ impl<A: Application> Chain<A> {
         self.finish_flush()
     }
 
-    /// Hands out the work of writing the overlay to the store; `None` when there is none, or when it is handed out already.
+    /// Hands out the work of writing the overlay to the store, or its oldest blocks up to [`crate::FLUSH_CHANGES_MAX`]; `None` when there is none, or when it is handed out already.
     ///
     /// Run it on any thread; commits go on meanwhile. Call [`Self::finish_flush`] after it, or let the next commit see it.
     pub fn begin_flush(&mut self) -> Option<FlushJob> {
         if self.flush.is_some() || self.view.layers.is_empty() || self.stopped {
             return None;
         }
-        let (fixed, layers) = (self.view.fixed.clone(), self.view.layers.clone());
+        let (fixed, layers) = (self.view.fixed.clone(), self.view.next_for_store().to_vec());
+        let blocks = layers.len();
         let batch = move || batch_of(&fixed.application, &layers);
-        let job = FlushJob::new(self.store.clone(), self.view.layers.len(), batch);
+        let job = FlushJob::new(self.store.clone(), blocks, batch);
         self.flush = Some(job.clone());
         Some(job)
     }

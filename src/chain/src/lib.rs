@@ -52,7 +52,7 @@ pub use inspect::LogWalk;
 pub use reader::{ChainReader, ChainStats, History};
 pub use refusal::{Refusal, TransactionFault};
 pub use resource::Resource;
-pub use state_view::{Layer, Location, OVERLAY_BLOCKS_MAX, OVERLAY_CHANGES_MAX, StateView};
+pub use state_view::{FLUSH_CHANGES_MAX, Layer, Location, OVERLAY_BLOCKS_MAX, OVERLAY_CHANGES_MAX, StateView};
 pub use store::{KeyValue, Store, StoreBatch, StoreView, Table};
 pub use transaction::{
     ApplicationTransaction, Checked, Pending, PoolTransaction, TransactionFacts, TransactionRules, payload,

@@ -22,6 +22,10 @@ pub const OVERLAY_BLOCKS_MAX: usize = 64;
 /// are outputs, some ten full blocks of them; each costs about half a kilobyte, the batch for the store included.
 pub const OVERLAY_CHANGES_MAX: usize = 1 << 17;
 
+/// Most entries that one batch for the store changes, or those of one block where these are more. A commit that finds no room waits for one
+/// batch and not for all that waits: with an eighth of the bound in each, the store slows the chain down instead of stopping it for seconds.
+pub const FLUSH_CHANGES_MAX: usize = OVERLAY_CHANGES_MAX / 8;
+
 /// What the chain amounts to after a block.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct ChainState<S> {
@@ -220,6 +224,17 @@ impl<A: Application> StateView<A> {
     pub(crate) fn has_room(&self) -> bool {
         let changes: usize = self.layers.iter().map(|layer| A::changes_len(layer.changes())).sum();
         self.layers.len() < OVERLAY_BLOCKS_MAX && changes < OVERLAY_CHANGES_MAX
+    }
+
+    /// The blocks that go to the store next: the oldest, one at least.
+    pub(crate) fn next_for_store(&self) -> &[Arc<Layer<A>>] {
+        let mut changes = 0;
+        let fits = |layer: &&Arc<Layer<A>>| {
+            changes += A::changes_len(layer.changes());
+            changes <= FLUSH_CHANGES_MAX
+        };
+        let count = self.layers.iter().take_while(fits).count().max(1).min(self.layers.len());
+        &self.layers[..count]
     }
 
     /// The layer of a height, when it is not in the store yet.
