@@ -249,7 +249,7 @@ impl LogReader {
     /// What is at `position`, where the record of `height` is due.
     pub(crate) fn scan(&self, position: u64, height: Height) -> Result<LogScan, LogError> {
         let len = self.len()?;
-        if self.is_end(position)? {
+        if position >= len {
             return Ok(LogScan::End);
         }
         let damaged = |damage| LogError::Damaged { offset: position, height, damage };
@@ -259,6 +259,7 @@ impl LogReader {
                 Some(record) => Ok(LogScan::Record(Box::new(record))),
                 None => Err(damaged(Damage::Content)),
             },
+            Err(_) if self.is_end(position)? => Ok(LogScan::End),
             Err(damage) if self.is_followed_by_later_batch(position + 1, len, height)? => Err(damaged(damage)),
             Err(_) => Ok(LogScan::Torn),
         }
