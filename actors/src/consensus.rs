@@ -30,7 +30,7 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 /// How long changes gather before the status is published: it is for onlookers, and a vote should not pay for it.
-const PUBLISH_AFTER: Duration = Duration::from_millis(100);
+const PUBLISH_AFTER: Duration = Duration::from_millis(20);
 
 /// Longest age of a session that a peer is believed: longer than any lives.
 const AGE_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
