@@ -2,6 +2,7 @@
 
 use crate::application::{Application, BlockContext, WorkingState};
 use crate::application_error::ApplyError;
+use crate::block_transactions::{BlockTransaction, read_block};
 use crate::check_block::{
     BlockError, Context, certificate_hash, check_header, check_size, check_transaction_root, no_evidence,
     size_without_payload,
@@ -10,9 +11,7 @@ use crate::error::{AssembleError, ReadError, ValidationError};
 use crate::filter::Filter;
 use crate::refusal::{Refusal, TransactionFault};
 use crate::state_view::{BlockEffects, ChainState, StateView};
-use crate::transaction::{
-    ApplicationTransaction, BlockTransaction, PoolTransaction, TransactionFacts, join, read_block,
-};
+use crate::transaction::{ApplicationTransaction, PoolTransaction, TransactionFacts, join};
 use crate::verified::VerifiedTransactions;
 use std::collections::HashMap;
 use std::sync::Arc;

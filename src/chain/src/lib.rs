@@ -18,6 +18,7 @@
 mod application;
 mod application_error;
 mod block_log;
+mod block_transactions;
 mod chain;
 mod check_block;
 mod decided;

@@ -9,11 +9,11 @@ use timed_primitives::TxId;
 /// the change by one transaction.
 #[derive(Debug, Default)]
 pub struct PoolIndex {
-    tables: RwLock<Tables>,
+    tables: RwLock<IndexTables>,
 }
 
 #[derive(Debug, Default)]
-struct Tables {
+struct IndexTables {
     consumers: HashMap<Resource, TxId>,
     producers: HashMap<Resource, Arc<PoolTransaction>>,
 }
@@ -70,11 +70,11 @@ impl PoolIndex {
         }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Tables> {
+    fn read(&self) -> RwLockReadGuard<'_, IndexTables> {
         self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Tables> {
+    fn write(&self) -> RwLockWriteGuard<'_, IndexTables> {
         self.tables.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

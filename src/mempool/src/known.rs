@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use timed_primitives::TxFullId;
 
-/// The newest ids that a peer has announced, sent or been told of, each by its first eight bytes. Bound: that of [`Self::learn`].
+/// The newest ids that a peer has announced, sent or had announced to it, each by its first eight bytes. Bound: that of [`Self::learn`].
 ///
 /// Ids are hashes, and to find one that begins like a given other one takes 2^64 of them. Who makes two of his own that begin alike only
 /// hinders their relay.

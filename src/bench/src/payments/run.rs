@@ -9,7 +9,7 @@ use super::watch::LastBlock;
 use crate::report::{self, float};
 use crate::usage;
 use anyhow::Context as _;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,6 +25,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 const REST: Duration = Duration::from_millis(500);
 /// How fast coins are split. Unit: transactions per second.
 const SPLIT_RATE: f64 = 200.0;
+/// So often are those sent that a node which is busy has refused.
+const SPLIT_TRIES: u32 = 5;
 /// A coin pays again after so many seconds at the earliest, so that its change is final by then.
 const COIN_RESTS_S: f64 = 5.0;
 /// Coins made from one coin of genesis.
@@ -44,7 +46,8 @@ pub(super) struct PaymentFigures {
     pub(super) finality: Vec<Duration>,
     pub(super) answers: Vec<Duration>,
     /// Coins that cannot pay again.
-    broken_places: BTreeSet<usize>,
+    /// Those that are not final.
+    not_final: Vec<Signed>,
     pub(super) blocks: u64,
     pub(super) later_rounds: u64,
     /// Of each node.
@@ -89,7 +92,7 @@ pub(super) fn measure(network: &mut PaymentNetwork, rate: f64, duration: Duratio
     report::progress(format!("sending {rate} payments per second for {} s", duration.as_secs_f64()));
     let mut measured = play(nodes, rate, duration, payments)?;
     measured.signature_check = super::cost::signature_check()?;
-    coins.forget(&measured.broken_places);
+    coins.forget(&measured.not_final.iter().filter_map(|payment| payment.place).collect());
     Ok(measured)
 }
 
@@ -105,20 +108,26 @@ fn prepare_coins(nodes: &Nodes, coins: &mut BenchCoins, rate: f64) -> anyhow::Re
 /// # Errors
 /// When a split is not final soon: nothing can be measured then.
 pub(crate) fn split_coins(nodes: &Nodes, coins: &mut BenchCoins, wanted: usize, into: u64) -> anyhow::Result<()> {
-    let splits = coins.split(wanted, into);
+    let mut splits = coins.split(wanted, into);
     if splits.is_empty() {
         return Ok(());
     }
     report::progress(format!("splitting coins: {} transactions for {} coins", splits.len(), coins.len()));
-    let count = splits.len();
-    let duration = Duration::from_secs_f64(float(count as u64) / SPLIT_RATE);
-    let split = play(nodes, SPLIT_RATE, duration, splits)?;
-    anyhow::ensure!(
-        split.finality.len() == count,
-        "{} of {count} transactions that split coins are not final; the last refusal: {}",
-        count - split.finality.len(),
-        split.last_refusal.as_deref().unwrap_or("none")
-    );
+    for tried in 1.. {
+        let count = splits.len();
+        let duration = Duration::from_secs_f64(float(count as u64) / SPLIT_RATE);
+        let split = play(nodes, SPLIT_RATE, duration, splits)?;
+        if split.not_final.is_empty() {
+            break;
+        }
+        anyhow::ensure!(
+            tried < SPLIT_TRIES,
+            "{} of {count} transactions that split coins are not final; the last refusal: {}",
+            split.not_final.len(),
+            split.last_refusal.as_deref().unwrap_or("none")
+        );
+        splits = split.not_final;
+    }
     thread::sleep(REST);
     Ok(())
 }
@@ -180,7 +189,7 @@ fn play(nodes: &Nodes, rate: f64, duration: Duration, payments: Vec<Signed>) -> 
         last_refusal: schedule.last_refusal(),
         finality: schedule.finals(),
         answers: schedule.answers(),
-        broken_places: schedule.broken_places(),
+        not_final: schedule.not_final(),
         blocks: last.first().map_or(0, |seen| seen.height - first),
         later_rounds: last.first().map_or(0, |seen| seen.later_rounds),
         cpu: cpu_before.iter().zip(cpu_after).map(|(before, after)| Some(after?.saturating_sub((*before)?))).collect(),

@@ -4,7 +4,6 @@ use super::accounts::{Outcome, PaymentAccounts};
 use super::coins::Signed;
 use crate::report::float;
 use serde_json::json;
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -73,10 +72,10 @@ impl SendSchedule {
         self.since_due(&self.seen_final)
     }
 
-    /// Places of the coins whose payments are not all final.
-    pub(super) fn broken_places(&self) -> BTreeSet<usize> {
+    /// Those that are not final.
+    pub(super) fn not_final(&self) -> Vec<Signed> {
         let all = self.payments.iter().zip(&self.seen_final);
-        all.filter(|(_, seen)| seen.load(Ordering::Relaxed) == 0).filter_map(|(payment, _)| payment.place).collect()
+        all.filter(|(_, seen)| seen.load(Ordering::Relaxed) == 0).map(|(payment, _)| payment.clone()).collect()
     }
 
     fn since_due(&self, times: &[AtomicU64]) -> Vec<Duration> {
