@@ -113,6 +113,14 @@ pub struct KeepStatus {
     pub restoring: usize,
 }
 
+impl KeepStatus {
+    /// Why what is accepted now would be lost with the process, when that is so.
+    pub fn problem(&self) -> Option<Arc<str>> {
+        let is_late = || self.is_late.then(|| "a write takes longer than clients wait".into());
+        self.failed.clone().or_else(is_late)
+    }
+}
+
 /// Asks for every resource that a transaction in the pool consumes.
 #[derive(Message)]
 #[rtype(result = "Vec<Resource>")]

@@ -132,6 +132,7 @@ async fn client(seen: Rc<RefCell<AcceptedTransactions>>, node: Node, transaction
     let answer = tokio::time::timeout(ANSWER_WITHIN, node.submit(transaction)).await;
     // What a node says in the moment of its death nobody hears.
     let Some(txid) = answer.ok().and_then(Result::ok).filter(|_| node.is_running()) else { return };
+    let is_kept = node.keeps_what_it_accepts();
     seen.borrow_mut().waiting.entry(txid).or_insert((node.id(), Instant::now()));
     node.becomes_final(&txid).await;
     seen.borrow_mut().on_end(node.id(), &txid, node.is_final(&txid));
@@ -141,7 +142,7 @@ async fn client(seen: Rc<RefCell<AcceptedTransactions>>, node: Node, transaction
         }
         let starts = node.starts();
         tokio::time::sleep(RECALLS_WITHIN).await;
-        if node.upsets() != upsets {
+        if node.upsets() != upsets || !is_kept {
             return;
         }
         let Some(handles) = node.try_handles().filter(|_| node.starts() == starts) else { continue };
@@ -170,6 +171,12 @@ impl Node {
     /// Something comes after which nobody can ask this node at once for what it had accepted.
     pub(crate) fn upset(&self) {
         self.0.upsets.set(self.0.upsets.get() + 1);
+    }
+
+    /// Whether it does not say that what it accepts now may be lost with its process.
+    fn keeps_what_it_accepts(&self) -> bool {
+        let status = self.try_handles().and_then(|handles| handles.mempool_status.borrow().clone());
+        status.is_some_and(|status| status.keeping.problem().is_none())
     }
 
     /// How often that was so. The end of its process alone is none: what it had answered is kept.

@@ -99,9 +99,9 @@ impl Service {
 
     /// That what waits would not survive this process.
     pub(super) fn keeping_trouble(&self) -> Option<Trouble> {
-        let problem = self.handles.mempool_status.borrow().as_ref()?.keeping.failed.clone()?;
+        let problem = self.handles.mempool_status.borrow().as_ref()?.keeping.problem()?;
         let line = format!(
-            "the mempool's file cannot be written ({problem}): payments that wait are lost if this process ends; check the disk"
+            "the mempool's file does not have all that waits ({problem}): the rest is lost if this process ends; check the disk"
         );
         Some(Trouble::PoolNotKept { line })
     }
