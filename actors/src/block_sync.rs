@@ -278,7 +278,9 @@ impl BlockSyncActor {
     }
 
     fn on_wake(&mut self, ctx: &mut Context<Self>) {
-        self.timer.on_wake();
+        if !self.timer.goes_off(ctx) {
+            return;
+        }
         let now = self.clock.now();
         let hearers = self.announcer.on_wake(now);
         self.send_status(hearers);

@@ -162,7 +162,9 @@ impl ConsensusActor {
     }
 
     fn on_wake(&mut self, ctx: &mut Context<Self>) {
-        self.timer.on_wake();
+        if !self.timer.goes_off(ctx) {
+            return;
+        }
         let now = self.parts.clock.now();
         if self.publish_at.take_if(|at| *at <= now).is_some() {
             self.parts.status.send_replace(Some(self.parts.core.status()));

@@ -292,7 +292,9 @@ impl MempoolActor {
     }
 
     fn on_wake(&mut self, ctx: &mut Context<Self>) {
-        self.timer.on_wake();
+        if !self.timer.goes_off(ctx) {
+            return;
+        }
         let now = self.clock.now();
         self.keeping.on_wake(now);
         let expired = self.pool.on_wake(now);

@@ -186,7 +186,9 @@ impl PeerActor {
     }
 
     fn on_timer(&mut self, ctx: &mut Context<Self>) {
-        self.timer.on_wake();
+        if !self.timer.goes_off(ctx) {
+            return;
+        }
         self.tick(ctx);
     }
 

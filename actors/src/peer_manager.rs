@@ -256,7 +256,9 @@ impl PeerManager {
     }
 
     fn on_timer(&mut self, ctx: &mut Context<Self>) {
-        self.timer.on_wake();
+        if !self.timer.goes_off(ctx) {
+            return;
+        }
         self.dial_due(ctx);
     }
 

@@ -9,7 +9,7 @@ use timed_primitives::Instant;
 pub(crate) struct WakeTimer(Option<(Instant, SpawnHandle)>);
 
 impl WakeTimer {
-    /// Has `on_wake` called at `at` or earlier; it must call [`Self::on_wake`] first.
+    /// Has `on_wake` called at `at` or earlier; it must ask [`Self::goes_off`] first.
     pub(crate) fn arm<A>(
         &mut self,
         at: Option<Instant>,
@@ -30,9 +30,13 @@ impl WakeTimer {
         self.0 = Some((at, ctx.run_later(at.since(now), on_wake)));
     }
 
-    /// It went off.
-    pub(crate) fn on_wake(&mut self) {
-        self.0 = None;
+    /// Whether it is this timer that called; then it is to be armed again. actix still polls what was cancelled in the same turn: without this
+    /// a timer that was set anew at the moment when it went off would be two from then on.
+    pub(crate) fn goes_off<A>(&mut self, ctx: &Context<A>) -> bool
+    where
+        A: Actor<Context = Context<A>>,
+    {
+        self.0.take_if(|(_, handle)| *handle == ctx.handle()).is_some()
     }
 }
 
@@ -40,6 +44,9 @@ impl WakeTimer {
 mod tests {
     use super::*;
     use crate::TokioClock;
+    use actix::{Handler, Message};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
     use timed_primitives::{Clock, UnixTime};
     use tokio::sync::mpsc;
@@ -59,7 +66,9 @@ mod tests {
         }
 
         fn on_wake(&mut self, ctx: &mut Context<Self>) {
-            self.timer.on_wake();
+            if !self.timer.goes_off(ctx) {
+                return;
+            }
             let now = self.clock.now();
             self.due.retain(|at| *at > now);
             let _ = self.woken.send(now);
@@ -80,6 +89,71 @@ mod tests {
             self.due.remove(1);
             self.arm(ctx);
         }
+    }
+
+    /// Wakes every 10 ms.
+    struct Ticker {
+        timer: WakeTimer,
+        clock: TokioClock,
+        next: Instant,
+        calls: Arc<AtomicU32>,
+    }
+
+    impl Ticker {
+        fn arm(&mut self, ctx: &mut Context<Self>) {
+            self.timer.arm(Some(self.next), self.clock.now(), Self::on_wake, ctx);
+        }
+
+        fn on_wake(&mut self, ctx: &mut Context<Self>) {
+            if !self.timer.goes_off(ctx) {
+                return;
+            }
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            self.next = self.clock.now() + Duration::from_millis(10);
+            self.arm(ctx);
+        }
+    }
+
+    impl Actor for Ticker {
+        type Context = Context<Self>;
+
+        fn started(&mut self, ctx: &mut Self::Context) {
+            self.arm(ctx);
+        }
+    }
+
+    /// It should have woken a millisecond earlier than it is going to.
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    struct Sooner;
+
+    impl Handler<Sooner> for Ticker {
+        type Result = ();
+
+        fn handle(&mut self, _: Sooner, ctx: &mut Self::Context) {
+            self.next = Instant(self.next.0 - 1_000);
+            self.arm(ctx);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn set_anew_at_the_moment_when_it_goes_off_it_stays_one() {
+        let run = async {
+            let clock = TokioClock::starting_at(UnixTime::default());
+            let (next, calls) = (clock.now() + Duration::from_millis(10), Arc::new(AtomicU32::new(0)));
+            let ticker = Ticker { timer: WakeTimer::default(), clock, next, calls: calls.clone() }.start();
+            tokio::task::yield_now().await;
+            for _ in 0..5 {
+                // Both are there when the actor is polled: the message, and the moment of the timer.
+                ticker.do_send(Sooner);
+                tokio::time::advance(Duration::from_millis(10)).await;
+            }
+            let before = calls.load(Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(1_005)).await;
+            let more = calls.load(Ordering::Relaxed) - before;
+            assert!((90..=101).contains(&more), "{more} in a hundred ticks");
+        };
+        tokio::task::LocalSet::new().run_until(run).await;
     }
 
     #[tokio::test(start_paused = true)]
