@@ -62,11 +62,6 @@ pub struct CommitMany(pub Vec<(Arc<Block>, CommitCertificate)>);
 #[rtype(result = "()")]
 pub struct Committed(pub CommittedBlock);
 
-/// Adds a listener to [`Committed`].
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct SubscribeCommitted(pub Recipient<Committed>);
-
 /// Brings the store up to date before the process ends. Answer: whether it worked; nothing final depends on it.
 #[derive(Message)]
 #[rtype(result = "bool")]
@@ -85,21 +80,22 @@ pub struct TipSeen {
 pub struct LedgerActor {
     ledger: Box<dyn ChainWriter>,
     threads: Threads,
-    subscribers: Vec<Recipient<Committed>>,
+    listeners: Vec<Recipient<Committed>>,
     tip: watch::Sender<TipSeen>,
     is_flush_planned: bool,
     fatal: FatalHandle,
 }
 
 impl LedgerActor {
-    /// Takes over an open chain. `tip` gets each new block.
+    /// Takes over an open chain. `tip` and the listeners get each new block: from the first on, since who missed one would wait for it for ever.
     pub fn new(
         ledger: Box<dyn ChainWriter>,
         threads: Threads,
         tip: watch::Sender<TipSeen>,
+        listeners: Vec<Recipient<Committed>>,
         fatal: FatalHandle,
     ) -> Self {
-        Self { ledger, threads, subscribers: Vec::new(), tip, is_flush_planned: false, fatal }
+        Self { ledger, threads, listeners, tip, is_flush_planned: false, fatal }
     }
 
     /// Answers when this work is done; until then the ledger does nothing else.
@@ -118,8 +114,8 @@ impl LedgerActor {
                     info!(%height, block = one.id.short(), transactions, round = %one.certificate.round, "block final");
                     self.tip.send_replace(TipSeen { height, id: one.id });
                     let committed = Committed(one);
-                    for subscriber in &self.subscribers {
-                        subscriber.do_send(committed.clone());
+                    for listener in &self.listeners {
+                        listener.do_send(committed.clone());
                     }
                 }
                 self.plan_flush(ctx);
@@ -162,14 +158,6 @@ impl LedgerActor {
 
 impl Actor for LedgerActor {
     type Context = Context<Self>;
-}
-
-impl Handler<SubscribeCommitted> for LedgerActor {
-    type Result = ();
-
-    fn handle(&mut self, subscribe: SubscribeCommitted, _ctx: &mut Self::Context) {
-        self.subscribers.push(subscribe.0);
-    }
 }
 
 impl Handler<Validate> for LedgerActor {

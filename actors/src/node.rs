@@ -3,17 +3,17 @@
 use crate::block_sync::{BlockSyncActor, BlockSyncParts, SyncStatus};
 use crate::consensus::{ConsensusActor, ConsensusParts};
 use crate::fatal::{FatalHandle, FatalReporter};
-use crate::ledger::{self, FlushNow, LedgerActor, TipSeen};
+use crate::ledger::{Committed, FlushNow, LedgerActor, TipSeen};
 use crate::mempool::{self, CloseAndKeep, MempoolActor, MempoolParts, MempoolStatus, Submissions};
 use crate::messages::{Inbound, Inboxes, PeerListener, StopPeers, SubscribeClock, SubscribePeers};
 use crate::network::NetworkHandle;
 use crate::peer_manager::{PeerManager, PeerManagerParts, PeersConfig, PeersView};
 use crate::pulse::{Component, Pulses};
-use crate::threads::Threads;
+use crate::threads::{self, Threads};
 use crate::times::NodeTimes;
 use crate::tls::TlsError;
 use crate::transport::{Listener, Transport};
-use actix::Addr;
+use actix::{Addr, Recipient};
 use rand::rngs::StdRng;
 use std::sync::Arc;
 use std::time::Duration;
@@ -215,7 +215,12 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
     };
 
     let (verified, fatal_handle) = (chain.verified(), FatalHandle::new("ledger", fatal.clone()));
-    let actor = LedgerActor::new(chain, threads.clone(), tip_sender, fatal_handle);
+    let (consensus, consensus_mailbox) = threads::mailbox();
+    let (mempool, mempool_mailbox) = threads::mailbox();
+    let (block_sync, block_sync_mailbox) = threads::mailbox();
+    // Consensus first: what the mempool says after a block must reach it after the block.
+    let listeners = vec![committed_to(&consensus), committed_to(&mempool), committed_to(&block_sync)];
+    let actor = LedgerActor::new(chain, threads.clone(), tip_sender, listeners, fatal_handle);
     let ledger = threads.start(Component::Ledger, move |_| actor);
 
     let (file, found) = kept;
@@ -235,7 +240,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         fatal: FatalHandle::new("mempool", fatal.clone()),
     });
     let (gate, mempool_index) = (actor.gate(), actor.index());
-    let mempool = threads.start(Component::Mempool, move |_| actor);
+    threads.start_at(Component::Mempool, mempool_mailbox, move |_| actor);
     let submissions = Submissions::new(mempool.clone(), gate, sync.clone());
 
     let actor = BlockSyncActor::new(BlockSyncParts {
@@ -248,7 +253,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         status: sync_sender,
         fatal: FatalHandle::new("block sync", fatal.clone()),
     });
-    let block_sync = threads.start(Component::BlockSync, move |_| actor);
+    threads.start_at(Component::BlockSync, block_sync_mailbox, move |_| actor);
 
     let actor = ConsensusActor::new(ConsensusParts {
         core,
@@ -268,12 +273,8 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         status: consensus_sender,
         fatal: FatalHandle::new("consensus", fatal),
     });
-    let consensus = threads.start(Component::Consensus, move |_| actor);
+    threads.start_at(Component::Consensus, consensus_mailbox, move |_| actor);
 
-    // Consensus first: what the mempool says after a block must reach it after the block.
-    ledger.do_send(ledger::SubscribeCommitted(consensus.clone().recipient()));
-    ledger.do_send(ledger::SubscribeCommitted(mempool.clone().recipient()));
-    ledger.do_send(ledger::SubscribeCommitted(block_sync.clone().recipient()));
     mempool.do_send(mempool::SubscribePayload(consensus.clone().recipient()));
     for listener in [listener(&consensus), listener(&mempool), listener(&block_sync)] {
         peer_manager.do_send(SubscribePeers(listener));
@@ -296,6 +297,13 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         ledger,
         block_sync,
     })
+}
+
+fn committed_to<A>(actor: &Addr<A>) -> Recipient<Committed>
+where
+    A: actix::Actor<Context = actix::Context<A>> + actix::Handler<Committed>,
+{
+    actor.clone().recipient()
 }
 
 fn listener<A>(actor: &Addr<A>) -> PeerListener

@@ -5,7 +5,7 @@
 //! reaches everything and one seed gives one trace.
 
 use crate::pulse::{self, Component, Pulses};
-use actix::dev::channel::channel;
+use actix::dev::channel::{AddressReceiver, channel};
 use actix::{Actor, Addr, AsyncContext as _, Context};
 use actix_rt::{Arbiter, ArbiterHandle};
 use std::io;
@@ -140,6 +140,16 @@ impl Arbiters {
     }
 }
 
+/// The mailbox of an actor that is not started yet: what is sent to its address waits here.
+pub struct Mailbox<A: Actor>(AddressReceiver<A>);
+
+/// The address of an actor to be started by [`Threads::start_at`]. Who is to hear of everything that another does is made known to it before
+/// that one starts.
+pub fn mailbox<A: Actor>() -> (Addr<A>, Mailbox<A>) {
+    let (sender, receiver) = channel(MAILBOX);
+    (Addr::new(sender), Mailbox(receiver))
+}
+
 impl Threads {
     /// Everything on the current `LocalSet`.
     pub fn inline() -> Self {
@@ -195,7 +205,20 @@ impl Threads {
     where
         A: Actor<Context = Context<A>>,
     {
-        let (sender, receiver) = channel(MAILBOX);
+        let (address, mailbox) = mailbox();
+        self.start_at(component, mailbox, make);
+        address
+    }
+
+    /// The same for one whose address others have already.
+    pub fn start_at<A>(
+        &self,
+        component: Component,
+        Mailbox(receiver): Mailbox<A>,
+        make: impl FnOnce(&mut Context<A>) -> A + Send + 'static,
+    ) where
+        A: Actor<Context = Context<A>>,
+    {
         let pulses = self.pulses.clone();
         let begin = move || pulse::run(&pulses, component, Context::with_receiver(receiver), make);
         match self.arbiters.as_ref().and_then(|arbiters| arbiters.home(component)) {
@@ -205,7 +228,6 @@ impl Threads {
                 home.spawn_fn(begin);
             }
         }
-        Addr::new(sender)
     }
 
     /// Does heavy work, such as checking signatures, off the actor's thread, or in place when everything is inline.
