@@ -71,12 +71,12 @@ impl Setup<'_> {
         flag("--p2p-port", p2p_port.to_string());
         flag("--rpc-port", rpc_port.to_string());
         flag("--data-dir", self.data().display().to_string());
-        for peer in &self.peers {
-            flag("--peer", format!("127.0.0.1:{peer}"));
-        }
         // A log is of one run.
         File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let environment = self.environment.clone();
+        let peers: Vec<_> = self.peers.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        // Also when there are none: a development node would dial the usual ports, where nodes of another network may be.
+        let mut environment = self.environment.clone();
+        environment.push(("TIMED__P2P__PEERS", peers.join(",")));
         let program = self.program.to_owned();
         let child =
             spawn(&program, &arguments, &environment, &log).with_context(|| format!("cannot start node {id}"))?;

@@ -70,9 +70,9 @@ fn whose_writer_hangs_holds_up_nobody_and_is_back_when_it_writes_again() {
 #[test]
 fn whose_mempool_file_hangs_answers_its_clients() {
     for seed in 1..=4 {
-        let (longest, is_told, found) = longest_answer(seed);
+        let (longest, is_reported, found) = longest_answer(seed);
         assert!(longest <= ANSWERED_WITHIN, "seed {seed}: {longest:?}");
-        assert!(is_told, "seed {seed}: a client can know that its payment is not kept yet");
+        assert!(is_reported, "seed {seed}: a client can know that its payment is not kept yet");
         assert_eq!(found, [""; 0], "seed {seed}");
     }
 }

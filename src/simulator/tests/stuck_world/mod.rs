@@ -20,16 +20,16 @@ pub(crate) fn longest_answer(seed: u64) -> (Duration, bool, Vec<&'static str>) {
         nodes.iter().for_each(|node| node.start().unwrap());
         nodes[0].reaches(Height(1), 60 * SECOND).await;
         nodes[0].hold_file(HANGS);
-        let (mut longest, mut is_told) = (Duration::ZERO, None);
+        let (mut longest, mut is_reported) = (Duration::ZERO, None);
         for number in 0..8 {
             let since = Instant::now();
             let txid = nodes[0].submit(world.transaction(number, 7).unwrap()).await.unwrap();
             longest = longest.max(since.elapsed());
             let status = nodes[0].handles().mempool_status.borrow().clone();
-            is_told.get_or_insert(status.is_some_and(|status| status.keeping.problem().is_some()));
+            is_reported.get_or_insert(status.is_some_and(|status| status.keeping.problem().is_some()));
             nodes[0].finalises(txid, 60 * SECOND).await;
         }
         let found = world.checker().lock().violations().iter().map(Violation::kind).collect();
-        (longest, is_told == Some(true), found)
+        (longest, is_reported == Some(true), found)
     })
 }
