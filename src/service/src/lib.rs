@@ -13,9 +13,9 @@ mod saved_peers;
 mod troubles;
 mod wallet;
 
-pub(crate) use reads::ChainReads;
-pub(crate) use troubles::Noticed;
-pub(crate) use wallet::NodeWallet;
+pub use reads::ChainReads;
+pub use troubles::Noticed;
+pub use wallet::{NodeWallet, NodeWalletError};
 
 use saved_peers::SavedPeers;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use timed_rpc::{NodeApi, Trouble};
 
 /// What this node says of itself.
 #[derive(Clone, Debug)]
-pub(crate) struct Identity {
+pub struct Identity {
     /// Key by which peers know this node.
     pub node_key: PublicKey,
     /// Consensus key, when it has one.
@@ -50,7 +50,7 @@ pub(crate) struct Identity {
 }
 
 /// Answers clients.
-pub(crate) struct Service {
+pub struct Service {
     handles: Handles,
     chain: ChainReads,
     identity: Identity,
@@ -68,7 +68,7 @@ pub(crate) struct Service {
 }
 
 /// What a [`Service`] is made of.
-pub(crate) struct ServiceParts {
+pub struct ServiceParts {
     /// The running node.
     pub handles: Handles,
     /// Its chain, as clients read it.
@@ -95,7 +95,7 @@ pub(crate) struct ServiceParts {
 
 impl Service {
     /// Over a running node.
-    pub(crate) fn new(parts: ServiceParts) -> Self {
+    pub fn new(parts: ServiceParts) -> Self {
         let ServiceParts { handles, chain, identity, wallet, clock, stop, log, files, earlier_ends, bans, noticed } =
             parts;
         let (started, saved) =

@@ -1,6 +1,6 @@
 //! Metrics of the chain: what is final, what is fetched, what is being decided.
 
-use super::Service;
+use crate::Service;
 use timed_actors::block_sync::SyncStatus;
 use timed_consensus::{ConsensusStatus, SigningStatus};
 use timed_rpc::metric_set;
@@ -99,7 +99,7 @@ impl ConsensusMetrics {
 }
 
 impl Service {
-    pub(super) fn register_chain_metrics(&self, registry: &mut Registry) {
+    pub(crate) fn register_chain_metrics(&self, registry: &mut Registry) {
         LedgerMetrics::of(self).register(registry);
         if let Some(status) = &*self.handles.sync.borrow() {
             SyncMetrics::of(status).register(registry);

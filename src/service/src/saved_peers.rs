@@ -6,8 +6,8 @@ use timed_peer::Ban;
 
 /// What is on disk already.
 #[derive(Default)]
-pub(super) struct SavedPeers {
-    pub(super) bans: Vec<Ban>,
-    pub(super) last_end: Option<Arc<PostMortem>>,
-    pub(super) address_changes: u64,
+pub(crate) struct SavedPeers {
+    pub(crate) bans: Vec<Ban>,
+    pub(crate) last_end: Option<Arc<PostMortem>>,
+    pub(crate) address_changes: u64,
 }

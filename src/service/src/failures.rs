@@ -4,11 +4,11 @@ use timed_chain::ReadError;
 use timed_rpc::RpcError;
 
 /// The chain cannot be read.
-pub(super) fn unreadable(error: ReadError) -> RpcError {
+pub(crate) fn unreadable(error: ReadError) -> RpcError {
     RpcError::Internal(error.to_string())
 }
 
 /// The actor that was asked has ended.
-pub(super) fn gone<E>(_error: E) -> RpcError {
+pub(crate) fn gone<E>(_error: E) -> RpcError {
     RpcError::Warmup("the node is shutting down".into())
 }

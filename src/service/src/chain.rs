@@ -1,7 +1,7 @@
 //! Questions about the chain.
 
-use super::Service;
-use super::failures::{gone, unreadable};
+use crate::Service;
+use crate::failures::{gone, unreadable};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,7 +141,7 @@ impl ChainApi for Service {
 }
 
 /// The spend that a state names.
-pub(super) fn spender_of(state: ResourceState) -> Option<TxId> {
+pub(crate) fn spender_of(state: ResourceState) -> Option<TxId> {
     match state {
         ResourceState::Available => None,
         ResourceState::Locked { by }
@@ -200,6 +200,6 @@ fn fee_of(view: &LedgerView, transaction: &Transaction) -> Result<Option<Amount>
 
 /// `part` of `whole`, from 0 to 1.
 #[allow(clippy::cast_precision_loss, reason = "shown to people with a few digits")]
-pub(super) fn ratio(part: u64, whole: u64) -> f64 {
+pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(1) as f64
 }

@@ -1,7 +1,7 @@
 //! What an operator does with peers, and why sessions ended.
 
-use super::Service;
-use super::failures::gone;
+use crate::Service;
+use crate::failures::gone;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::messages::{Connect, Disconnect, KnownAddresses, LiftAllBans, LiftBan, ListAddresses, Ping, SetBan};
@@ -43,7 +43,7 @@ impl Service {
     }
 
     /// Ends of sessions, the newest first, those of earlier runs last. An absent peer may also be named by the address of an end.
-    pub(super) fn ends(&self, peer: Option<&str>, count: usize) -> Result<Vec<EndInfo>, RpcError> {
+    pub(crate) fn ends(&self, peer: Option<&str>, count: usize) -> Result<Vec<EndInfo>, RpcError> {
         let view = self.peers();
         let all =
             || view.ended.iter().rev().map(|end| self.end_row(end)).chain(self.earlier_ends.iter().rev().cloned());
@@ -60,7 +60,7 @@ impl Service {
     }
 
     /// Keeps bans and ends of sessions on disk, as they change, until the node ends.
-    pub(crate) async fn keep_peer_files(&self) {
+    pub async fn keep_peer_files(&self) {
         let mut peers = self.handles.peers.clone();
         // It is closed when the node has ended.
         while peers.changed().await.is_ok() {
@@ -69,7 +69,7 @@ impl Service {
     }
 
     /// Keeps the address book on disk now and then, until the node ends.
-    pub(crate) async fn keep_addresses_now_and_then(&self) {
+    pub async fn keep_addresses_now_and_then(&self) {
         while self.handles.peer_manager.connected() {
             tokio::time::sleep(ADDRESSES_EVERY).await;
             self.save_addresses().await;
@@ -77,12 +77,12 @@ impl Service {
     }
 
     /// Nothing more is written about peers: the data folder is gone, and what stands in its place is not ours.
-    pub(crate) fn leave_folder(&self) {
+    pub fn leave_folder(&self) {
         self.files.leave();
     }
 
     /// Writes the address book when it changed since the last time.
-    pub(crate) async fn save_addresses(&self) {
+    pub async fn save_addresses(&self) {
         let mut saved = self.saved.clone().lock_owned().await;
         let asked = self.handles.peer_manager.send(ListAddresses { since: saved.address_changes });
         let Ok(Ok(Some(KnownAddresses { changes, kept }))) = tokio::time::timeout(ADDRESSES_WITHIN, asked).await else {
@@ -98,7 +98,7 @@ impl Service {
 
     /// Writes what changed since the last time. A disk that refuses costs the record and not the node; one that hangs holds up those who wait
     /// for the record.
-    pub(crate) async fn save_peers(&self) {
+    pub async fn save_peers(&self) {
         let mut saved = self.saved.clone().lock_owned().await;
         let view = self.peers();
         let ended = &view.ended;
@@ -156,7 +156,7 @@ impl Service {
         }
     }
 
-    pub(super) async fn ping_peers(&self, peer: Option<&str>) -> Result<Vec<PingInfo>, RpcError> {
+    pub(crate) async fn ping_peers(&self, peer: Option<&str>) -> Result<Vec<PingInfo>, RpcError> {
         let peer = peer.map(|name| self.peer_key(name)).transpose()?;
         let answers = self.handles.peer_manager.send(Ping { peer }).await.map_err(gone)?;
         if let (Some(key), true) = (peer, answers.is_empty()) {
@@ -173,7 +173,7 @@ impl Service {
         Ok(rows.collect())
     }
 
-    pub(super) async fn add_peer(&self, address: String) -> Result<(), RpcError> {
+    pub(crate) async fn add_peer(&self, address: String) -> Result<(), RpcError> {
         // The same rule as for addresses that peers announce.
         if let Err(error) = AddressClass::of_address(&address) {
             let given: String = address.chars().take(80).collect();
@@ -182,7 +182,7 @@ impl Service {
         self.handles.peer_manager.send(Connect { address }).await.map_err(gone)
     }
 
-    pub(super) async fn disconnect_peer(&self, name: &str) -> Result<(), RpcError> {
+    pub(crate) async fn disconnect_peer(&self, name: &str) -> Result<(), RpcError> {
         let peer = self.peer_key(name)?;
         if !self.handles.peer_manager.send(Disconnect { peer }).await.map_err(gone)? {
             return Err(RpcError::PeerUnknown(peer.to_string()));
@@ -190,7 +190,7 @@ impl Service {
         Ok(())
     }
 
-    pub(super) async fn ban_peer(&self, name: &str, length: Duration) -> Result<(), RpcError> {
+    pub(crate) async fn ban_peer(&self, name: &str, length: Duration) -> Result<(), RpcError> {
         let peer = self.peer_key(name)?;
         if peer == self.identity.node_key {
             return Err(RpcError::InvalidParameter("setban: this is our own node key".into()));
@@ -204,7 +204,7 @@ impl Service {
         Ok(())
     }
 
-    pub(super) async fn lift_peer_ban(&self, name: &str) -> Result<(), RpcError> {
+    pub(crate) async fn lift_peer_ban(&self, name: &str) -> Result<(), RpcError> {
         let peer = self.peer_key(name)?;
         if !self.handles.peer_manager.send(LiftBan { peer }).await.map_err(gone)? {
             return Err(RpcError::InvalidParameter(format!("setban: {peer} is not banned; `listbanned` shows who is")));
@@ -213,13 +213,13 @@ impl Service {
         Ok(())
     }
 
-    pub(super) async fn lift_bans(&self) -> Result<usize, RpcError> {
+    pub(crate) async fn lift_bans(&self) -> Result<usize, RpcError> {
         let lifted = self.handles.peer_manager.send(LiftAllBans).await.map_err(gone)?;
         self.save_peers().await;
         Ok(lifted)
     }
 
-    pub(super) fn ban_rows(&self) -> Vec<BanInfo> {
+    pub(crate) fn ban_rows(&self) -> Vec<BanInfo> {
         let (now, unix) = (self.clock.now(), self.clock.unix());
         let view = self.peers();
         let rows = view.bans.iter().filter(|ban| ban.until > now).map(|ban| {

@@ -7,7 +7,7 @@ mod mempool;
 mod peers;
 
 use self::labels::{Label, Reason};
-use super::Service;
+use crate::Service;
 use prometheus_client::encoding::EncodeLabelSet;
 use timed_actors::Component;
 use timed_rpc::metrics::{ConstCounter, ConstGauge, Registry, Series, counter, flag};
@@ -43,7 +43,7 @@ struct ComponentLabels {
 
 impl Service {
     /// Registers everything that is known now.
-    pub(super) fn register_metrics(&self, registry: &mut Registry) {
+    pub(crate) fn register_metrics(&self, registry: &mut Registry) {
         self.node_metrics().register(registry);
         LogMetrics { dropped_lines: counter(self.log.dropped().all) }.register(registry);
         self.register_chain_metrics(registry);

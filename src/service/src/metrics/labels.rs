@@ -8,7 +8,7 @@ use timed_wire::{Kind, Lane};
 
 /// A value of a closed set, shown by its name.
 #[derive(Debug)]
-pub(super) struct Label<T>(pub(super) T);
+pub(crate) struct Label<T>(pub(crate) T);
 
 /// Implements the label of each closed set by the names that logs have too, without spaces.
 macro_rules! closed_sets {
@@ -25,7 +25,7 @@ closed_sets!(Component, Direction, EndReason, Side, Kind, Lane, Flow, Uninspecte
 
 /// Where bytes and messages went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flow {
+pub(crate) enum Flow {
     Sent,
     Received,
 }
@@ -41,7 +41,7 @@ impl Flow {
 
 /// Why a transaction was not inspected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum UninspectedReason {
+pub(crate) enum UninspectedReason {
     Busy,
     QueueFull,
     Abandoned,
@@ -59,6 +59,6 @@ impl UninspectedReason {
 
 /// The name of a value that carries more than its name, from the list of all such names.
 #[derive(Debug, EncodeLabelSet)]
-pub(super) struct Reason {
-    pub(super) reason: &'static str,
+pub(crate) struct Reason {
+    pub(crate) reason: &'static str,
 }

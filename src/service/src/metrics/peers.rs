@@ -1,8 +1,8 @@
 //! Metrics of the peers: those that are up, those on their way, what sessions carried, and how long things took.
 
-use super::Service;
 use super::labels::{Flow, Label};
-use crate::service::peers::{lane_bytes, median_rtt};
+use crate::Service;
+use crate::peers::{lane_bytes, median_rtt};
 use prometheus_client::encoding::EncodeLabelSet;
 use timed_actors::peer::{DroppedMessages, PeerSnapshot, Traffic, TrafficTally};
 use timed_peer::{Direction, EndReason, Side};
@@ -102,7 +102,7 @@ struct CauseLabels {
 }
 
 impl Service {
-    pub(super) fn register_peer_metrics(&self, registry: &mut Registry) {
+    pub(crate) fn register_peer_metrics(&self, registry: &mut Registry) {
         let view = self.peers();
         let (peers, totals, times) = (&view.peers, &view.totals, &self.handles.times);
         let tally = &totals.tally;

@@ -1,9 +1,9 @@
 //! Questions about consensus and its validators.
 
-use super::Service;
-use super::chain::ratio;
-use super::failures::unreadable;
-use super::pool::number;
+use crate::Service;
+use crate::chain::ratio;
+use crate::failures::unreadable;
+use crate::pool::number;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use timed_consensus::{ConsensusStatus, SigningStatus, quorum};
@@ -100,13 +100,13 @@ impl ConsensusApi for Service {
 }
 
 impl Service {
-    pub(super) fn consensus_status(&self) -> Result<ConsensusStatus, RpcError> {
+    pub(crate) fn consensus_status(&self) -> Result<ConsensusStatus, RpcError> {
         let status = self.handles.consensus.borrow().clone();
         status.ok_or_else(|| RpcError::Warmup("consensus is starting; try again in a moment".into()))
     }
 
     /// Why this validator does not sign; `None` when it does, or is none.
-    pub(super) fn signing_warning(&self, status: &ConsensusStatus) -> Option<String> {
+    pub(crate) fn signing_warning(&self, status: &ConsensusStatus) -> Option<String> {
         self.identity.validator?;
         (status.signing != SigningStatus::On).then(|| status.signing.to_string())
     }

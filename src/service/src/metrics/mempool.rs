@@ -1,7 +1,7 @@
 //! Metrics of the mempool: what waits, what is taken, what is refused or lost, and how long payments take.
 
-use super::Service;
 use super::labels::{Label, Reason, UninspectedReason};
+use crate::Service;
 use prometheus_client::encoding::EncodeLabelSet;
 use timed_rpc::metric_set;
 use timed_rpc::metrics::{ConstCounter, ConstGauge, Histogram, Registry, Series, counter, level};
@@ -52,7 +52,7 @@ struct UninspectedLabels {
 }
 
 impl Service {
-    pub(super) fn register_mempool_metrics(&self, registry: &mut Registry) {
+    pub(crate) fn register_mempool_metrics(&self, registry: &mut Registry) {
         let Ok(status) = self.mempool_status() else { return };
         let view = self.handles.submissions.view();
         let refused = [

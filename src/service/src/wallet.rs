@@ -1,9 +1,9 @@
 //! The node's wallet: the development key's coins, and payments with them.
 
-use super::Service;
-use super::chain::spender_of;
-use super::failures::{gone, unreadable};
-use super::pool::refusal;
+use crate::Service;
+use crate::chain::spender_of;
+use crate::failures::{gone, unreadable};
+use crate::pool::refusal;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -31,7 +31,7 @@ const TRIES: usize = 5;
 const RESERVED_FOR: Duration = Duration::from_secs(30);
 
 /// The wallet and where it keeps how many addresses it made.
-pub(crate) struct NodeWallet {
+pub struct NodeWallet {
     wallet: Mutex<Wallet>,
     /// Coins of payments whose outcome is not known yet, and until when they are reserved at most, if nobody waits for it any more. Locked
     /// after `wallet`, never before it.
@@ -46,7 +46,7 @@ pub(crate) struct NodeWallet {
 
 /// The wallet cannot be opened, or has no further address.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NodeWalletError {
+pub enum NodeWalletError {
     /// See there.
     #[error(transparent)]
     File(#[from] WalletFileError),
@@ -63,7 +63,7 @@ impl NodeWallet {
     ///
     /// # Errors
     /// [`NodeWalletError`].
-    pub(crate) fn open(folder: &Path, key: SecretKey, genesis: &Genesis) -> Result<Self, NodeWalletError> {
+    pub fn open(folder: &Path, key: SecretKey, genesis: &Genesis) -> Result<Self, NodeWalletError> {
         let parameters = &genesis.parameters;
         let fees = Fees {
             per_byte: parameters.fee_per_byte_min,
@@ -88,7 +88,7 @@ impl NodeWallet {
     }
 
     /// The next address; that it was made is on disk before it is handed out. A disk that hangs holds up those who want one, and nobody else.
-    pub(super) async fn new_address(&self) -> Result<Address, NodeWalletError> {
+    pub(crate) async fn new_address(&self) -> Result<Address, NodeWalletError> {
         // Given to the thread that writes: who asks may have gone away before the disk answers.
         let turn = self.writing.clone().lock_owned().await;
         let (address, made) = {
@@ -301,7 +301,7 @@ impl Service {
         Ok(())
     }
 
-    pub(super) async fn wallet_unspent(&self, addresses: Vec<Address>) -> Result<Vec<Unspent>, RpcError> {
+    pub(crate) async fn wallet_unspent(&self, addresses: Vec<Address>) -> Result<Vec<Unspent>, RpcError> {
         let owners = if addresses.is_empty() {
             self.wallet.key_hashes()
         } else {

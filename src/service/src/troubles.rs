@@ -1,6 +1,6 @@
 //! What is wrong with this node: for `/health`, `/ready`, the warnings and metrics.
 
-use super::Service;
+use crate::Service;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use timed_consensus::SigningStatus;
@@ -15,18 +15,18 @@ const OVERLOAD_AFTER: Duration = Duration::from_secs(10);
 
 /// What threads of the daemon found wrong, at most one trouble of each name. Cheap to clone; the lock is never held for longer than a copy.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Noticed(Arc<Mutex<Vec<Trouble>>>);
+pub struct Noticed(Arc<Mutex<Vec<Trouble>>>);
 
 impl Noticed {
     /// It is so from now on, instead of an earlier one of the same name.
-    pub(crate) fn set(&self, trouble: Trouble) {
+    pub fn set(&self, trouble: Trouble) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|other| other.name() != trouble.name());
         all.push(trouble);
     }
 
     /// The same, and says so in the log unless one of that name was there already.
-    pub(crate) fn set_and_log(&self, trouble: Trouble) {
+    pub fn set_and_log(&self, trouble: Trouble) {
         if self.all().iter().all(|other| other.name() != trouble.name()) {
             tracing::warn!("{trouble}");
         }
@@ -34,18 +34,18 @@ impl Noticed {
     }
 
     /// It is so no more.
-    pub(crate) fn clear(&self, name: &str) {
+    pub fn clear(&self, name: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|trouble| trouble.name() != name);
     }
 
-    pub(super) fn all(&self) -> Vec<Trouble> {
+    pub(crate) fn all(&self) -> Vec<Trouble> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Service {
     /// Everything that is wrong, most pressing first. Reads atomics and published state only, and so answers while any actor hangs.
-    pub(super) fn all_troubles(&self) -> Vec<Trouble> {
+    pub(crate) fn all_troubles(&self) -> Vec<Trouble> {
         let ended = self.handles.ended_actors().into_iter().map(|actor| Trouble::Ended { who: actor.name() });
         let hung = self.handles.pulses.hung().into_iter();
         let hung = hung.map(|hung| Trouble::Hung { who: hung.component.name(), silent: hung.silent });
@@ -86,14 +86,14 @@ impl Service {
     }
 
     /// What an operator should know, most pressing first.
-    pub(super) fn warnings(&self) -> Vec<String> {
+    pub(crate) fn warnings(&self) -> Vec<String> {
         self.all_troubles().iter().filter(|trouble| trouble.is_warning()).map(ToString::to_string).collect()
     }
 }
 
 /// Near the tip, able to see new blocks, and signing if it is to sign? `sync`: tip and target while blocks are fetched. `consensus`: the line
 /// about a missing quorum, and whether it signs; `None` before it started.
-pub(super) fn of_chain(
+pub(crate) fn of_chain(
     sync: Option<(Height, Height)>,
     consensus: Option<(Option<String>, SigningStatus)>,
     is_validator: bool,

@@ -1,7 +1,7 @@
 //! Questions about the mempool.
 
-use super::Service;
-use super::failures::{gone, unreadable};
+use crate::Service;
+use crate::failures::{gone, unreadable};
 use async_trait::async_trait;
 use std::sync::Arc;
 use timed_actors::mempool::{ListEntries, MempoolStatus, SubmitError, TestAccept};
@@ -92,13 +92,13 @@ impl PoolApi for Service {
 }
 
 impl Service {
-    pub(super) fn mempool_status(&self) -> Result<MempoolStatus, RpcError> {
+    pub(crate) fn mempool_status(&self) -> Result<MempoolStatus, RpcError> {
         let status = self.handles.mempool_status.borrow().clone();
         status.ok_or_else(|| RpcError::Warmup("the mempool is starting; try again in a moment".into()))
     }
 
     /// That what waits would not survive this process.
-    pub(super) fn keeping_trouble(&self) -> Option<Trouble> {
+    pub(crate) fn keeping_trouble(&self) -> Option<Trouble> {
         let problem = self.handles.mempool_status.borrow().as_ref()?.keeping.failed.clone()?;
         let line = format!(
             "the mempool's file cannot be written ({problem}): payments that wait are lost if this process ends; check the disk"
@@ -107,13 +107,13 @@ impl Service {
     }
 
     /// Least fee for 1,000 bytes.
-    pub(super) fn relay_fee(&self) -> Amount {
+    pub(crate) fn relay_fee(&self) -> Amount {
         self.chain.genesis().parameters.fee_min(1_000)
     }
 }
 
 /// The error a client gets for a refused transaction.
-pub(super) fn refusal(error: &SubmitError) -> RpcError {
+pub(crate) fn refusal(error: &SubmitError) -> RpcError {
     match error {
         SubmitError::Refused(Reject::UnknownInput { resource }) => RpcError::MissingInput((*resource).into()),
         SubmitError::Refused(Reject::Conflict { with, resource }) => {
@@ -132,6 +132,6 @@ pub(super) fn refusal(error: &SubmitError) -> RpcError {
 }
 
 /// A size as JSON shows it.
-pub(super) fn number(n: usize) -> u64 {
+pub(crate) fn number(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }

@@ -7,18 +7,19 @@ use timed_primitives::Tip;
 use timed_rpc::{DiskReads, RpcError, Trouble};
 
 /// The only way from a client's question to the chain.
-pub(crate) struct ChainReads {
+pub struct ChainReads {
     reader: LedgerReader,
     reads: DiskReads,
 }
 
 impl ChainReads {
-    pub(crate) const fn new(reader: LedgerReader, reads: DiskReads) -> Self {
+    /// Of a ledger, through these places for reads of its disk.
+    pub const fn new(reader: LedgerReader, reads: DiskReads) -> Self {
         Self { reader, reads }
     }
 
     /// Asks one tip. Errors: see [`DiskReads::run`].
-    pub(super) async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&LedgerView) -> Result<T, RpcError> + Send + 'static,
     ) -> Result<T, RpcError> {
@@ -27,26 +28,26 @@ impl ChainReads {
     }
 
     /// The last final block.
-    pub(super) fn tip(&self) -> Tip {
+    pub(crate) fn tip(&self) -> Tip {
         self.reader.tip()
     }
 
-    pub(super) fn genesis(&self) -> Arc<Genesis> {
+    pub(crate) fn genesis(&self) -> Arc<Genesis> {
         self.reader.genesis()
     }
 
     /// The tip, and all money at it.
-    pub(super) fn summary(&self) -> (Tip, Supply, LedgerTotals) {
+    pub(crate) fn summary(&self) -> (Tip, Supply, LedgerTotals) {
         let view = self.reader.view();
         (view.tip(), view.supply(), view.totals())
     }
 
-    pub(super) fn stats(&self) -> ChainStats {
+    pub(crate) fn stats(&self) -> ChainStats {
         self.reader.stats()
     }
 
     /// That the disk does not answer.
-    pub(super) fn trouble(&self) -> Option<Trouble> {
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
         self.reads.trouble()
     }
 }

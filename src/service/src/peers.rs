@@ -1,6 +1,6 @@
 //! Questions about peers, and whether this node is well.
 
-use super::Service;
+use crate::Service;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ impl PeersApi for Service {
 
 impl Service {
     /// The peers as they were last published. Nothing is held meanwhile: the peer manager never waits for who reads.
-    pub(super) fn peers(&self) -> Arc<PeersView> {
+    pub(crate) fn peers(&self) -> Arc<PeersView> {
         self.handles.peers.borrow().clone()
     }
 
@@ -120,7 +120,7 @@ impl Service {
     }
 
     /// Civil time of a moment of this process.
-    pub(super) fn unix_seconds(&self, at: Instant) -> u64 {
+    pub(crate) fn unix_seconds(&self, at: Instant) -> u64 {
         let age = self.clock.now().since(at);
         self.clock.unix().0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)) / 1_000
     }
@@ -144,12 +144,12 @@ fn lane_rows(peer: &PeerSnapshot) -> Vec<LaneInfo> {
 }
 
 /// Bytes of the kinds that travel in a lane.
-pub(super) fn lane_bytes(traffic: &BTreeMap<Kind, Traffic>, lane: Lane) -> u64 {
+pub(crate) fn lane_bytes(traffic: &BTreeMap<Kind, Traffic>, lane: Lane) -> u64 {
     traffic.iter().filter(|(kind, _)| kind.lane() == lane).map(|(_, traffic)| traffic.bytes).sum()
 }
 
 /// Median of the peers' round trips.
-pub(super) fn median_rtt(peers: &[PeerSnapshot]) -> Option<Duration> {
+pub(crate) fn median_rtt(peers: &[PeerSnapshot]) -> Option<Duration> {
     let mut rtts: Vec<Duration> = peers.iter().filter_map(|peer| peer.srtt).collect();
     rtts.sort_unstable();
     rtts.get(rtts.len() / 2).copied()
