@@ -10,8 +10,8 @@ use crate::trouble::Trouble;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_ledger::{Address, OutPoint, Transaction, TxOutput};
-use timed_primitives::{Amount, Block, BlockId, CommitCertificate, Height, Network, TxId, UnixTime};
+use timed_ledger::{Address, KeyHash, OutPoint, Transaction, TransactionBody, TxOutput, Witness};
+use timed_primitives::{Amount, Block, BlockId, ChainId, CommitCertificate, Hash, Height, Network, TxId, UnixTime};
 
 /// The daemon, as the server sees it. Reads come from snapshots and published state, never from a busy actor's mailbox; each call
 /// is given up after the limit for calls, except [`ChainApi::wait_for_new_block`], which has its own limit.
@@ -20,6 +20,9 @@ use timed_primitives::{Amount, Block, BlockId, CommitCertificate, Height, Networ
 pub trait NodeApi: ChainApi + PeersApi + PoolApi + WalletApi + ConsensusApi {
     /// The network, for the prefix of addresses.
     fn network(&self) -> Network;
+
+    /// Civil time now.
+    fn unix_time(&self) -> UnixTime;
 
     /// Time since the process started.
     fn uptime(&self) -> Duration;
@@ -70,6 +73,21 @@ pub trait ChainApi: Send + Sync {
     /// `gettransaction` and `getrawtransaction`: any transaction of the chain or the mempool. Error:
     /// [`RpcError::TransactionUnknown`].
     async fn transaction(&self, _txid: TxId) -> Result<TransactionRecord, RpcError> {
+        not_offered()
+    }
+
+    /// How the chain starts, which clients see as the block of height 0.
+    async fn genesis(&self) -> Result<GenesisFacts, RpcError> {
+        not_offered()
+    }
+
+    /// How much there is.
+    async fn totals(&self) -> Result<ChainTotals, RpcError> {
+        not_offered()
+    }
+
+    /// `gettxspendingprevout`: for each output, in order, the transaction of the mempool that spends it. Bound: 1,000.
+    async fn spenders(&self, _outputs: Vec<OutPoint>) -> Result<Vec<Option<TxId>>, RpcError> {
         not_offered()
     }
 
@@ -133,6 +151,16 @@ pub trait PeersApi: Send + Sync {
         not_offered()
     }
 
+    /// `getaddednodeinfo`: what is dialled until its peer is connected.
+    async fn added_nodes(&self) -> Result<Vec<AddedNode>, RpcError> {
+        not_offered()
+    }
+
+    /// `getnodeaddresses`: all that the address book holds. Bound: the book's own.
+    async fn known_addresses(&self) -> Result<Vec<KnownAddress>, RpcError> {
+        not_offered()
+    }
+
     /// `clearbanned`: how many there were.
     async fn lift_all_bans(&self) -> Result<usize, RpcError> {
         not_offered()
@@ -192,6 +220,30 @@ pub trait WalletApi: Send + Sync {
         not_offered()
     }
 
+    /// Whether the node's wallet can spend what this address is paid.
+    fn is_mine(&self, _address: &Address) -> bool {
+        false
+    }
+
+    /// For each input of a body, in order: the witness of the wallet's key with this hash, when it has that key.
+    async fn witnesses(
+        &self,
+        _body: TransactionBody,
+        _owners: Vec<Option<KeyHash>>,
+    ) -> Result<Vec<Option<Witness>>, RpcError> {
+        not_offered()
+    }
+
+    /// `lockunspent`: holds outputs back from payments, or gives them back; without any, gives all back.
+    async fn hold_back(&self, _outputs: Vec<OutPoint>, _is_held: bool) -> Result<(), RpcError> {
+        not_offered()
+    }
+
+    /// `listlockunspent`, in order.
+    async fn held_back(&self) -> Result<Vec<OutPoint>, RpcError> {
+        not_offered()
+    }
+
     /// `sendtoaddress`: pays from the node's wallet. Error: [`RpcError::InsufficientFunds`].
     async fn pay(&self, _to: Address, _amount: Amount) -> Result<TxId, RpcError> {
         not_offered()
@@ -210,6 +262,44 @@ pub trait ConsensusApi: Send + Sync {
     async fn masternodes(&self) -> Result<Vec<MasternodeInfo>, RpcError> {
         not_offered()
     }
+}
+
+/// How the chain starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GenesisFacts {
+    /// Its hash, which names it where clients expect a block.
+    pub hash: Hash,
+    /// Number of the chain, which every transaction names.
+    pub chain_id: ChainId,
+    /// Its time.
+    pub time: UnixTime,
+}
+
+/// How much there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChainTotals {
+    /// Transactions of all blocks.
+    pub transactions: u64,
+    /// Size of all blocks on the disk. Unit: bytes.
+    pub bytes: u64,
+}
+
+/// An address that is dialled until its peer is connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddedNode {
+    /// `host:port`.
+    pub address: String,
+    /// The peer, when it is connected: its observed address, and whether it dialled us.
+    pub connected: Option<(String, bool)>,
+}
+
+/// An address of the address book.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownAddress {
+    /// `host:port`.
+    pub address: String,
+    /// When it was last a good one; 0 when that is not known. Unit: seconds since 1970.
+    pub time: u64,
 }
 
 /// Names a block.

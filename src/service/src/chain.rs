@@ -10,7 +10,10 @@ use timed_ledger::{ConfirmedTransaction, LedgerQueries as _, LedgerView, OutPoin
 use timed_mempool::ResourceState;
 use timed_primitives::{Amount, BlockId, Height, TxId};
 use timed_rpc::result::{BlockchainInfo, SyncInfo};
-use timed_rpc::{BlockAt, BlockFacts, ChainApi, ChainPosition, RpcError, TransactionRecord, TransactionState, Unspent};
+use timed_rpc::{
+    BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, GenesisFacts, RpcError, TransactionRecord,
+    TransactionState, Unspent,
+};
 
 /// Transactions with more inputs are shown without their fee, which would need as many look-ups.
 const FEE_INPUTS_MAX: usize = 256;
@@ -32,7 +35,7 @@ impl ChainApi for Service {
         Ok(BlockchainInfo {
             chain: genesis.network.to_string(),
             chain_id: genesis.chain_id.0,
-            genesis: genesis.hash().into(),
+            genesis: self.genesis.hash.into(),
             blocks: tip.height.0,
             headers: best,
             bestblockhash: tip.id.into(),
@@ -124,6 +127,21 @@ impl ChainApi for Service {
             Arc::new(payment_of(&entry.transaction).map_err(|error| RpcError::Internal(error.to_string()))?);
         let state = if entry.block.is_some() { TransactionState::Proposed } else { TransactionState::Mempool };
         Ok(TransactionRecord { transaction, fee: Some(entry.fee), state })
+    }
+
+    async fn genesis(&self) -> Result<GenesisFacts, RpcError> {
+        Ok(self.genesis)
+    }
+
+    async fn totals(&self) -> Result<ChainTotals, RpcError> {
+        let (_, _, totals) = self.chain.summary();
+        Ok(ChainTotals { transactions: totals.transactions, bytes: self.chain.stats().log_bytes })
+    }
+
+    async fn spenders(&self, outputs: Vec<OutPoint>) -> Result<Vec<Option<TxId>>, RpcError> {
+        let resources = outputs.iter().map(OutPoint::resource).collect();
+        let states = self.handles.mempool.send(ResourceStates(resources)).await.map_err(gone)?;
+        Ok(states.into_iter().map(|state| state.and_then(spender_of)).collect())
     }
 
     async fn wait_for_new_block(

@@ -23,12 +23,12 @@ use std::time::Duration;
 use timed_actors::Handles;
 use timed_node_files::PeerFiles;
 use timed_peer::Ban;
-use timed_primitives::{Clock, Instant, Network, PublicKey};
+use timed_primitives::{Clock, Instant, Network, PublicKey, UnixTime};
 use timed_process::LogWriter;
 use timed_process::{Stop, StopCause};
 use timed_rpc::metrics::Registry;
 use timed_rpc::result::EndInfo;
-use timed_rpc::{NodeApi, Trouble};
+use timed_rpc::{GenesisFacts, NodeApi, Trouble};
 
 /// What this node says of itself.
 #[derive(Clone, Debug)]
@@ -53,6 +53,8 @@ pub struct Identity {
 pub struct Service {
     handles: Handles,
     chain: ChainReads,
+    /// Of the genesis, whose hash takes as long as it is large.
+    genesis: GenesisFacts,
     identity: Identity,
     wallet: Arc<NodeWallet>,
     clock: Arc<dyn Clock>,
@@ -100,13 +102,33 @@ impl Service {
             parts;
         let (started, saved) =
             (clock.now(), Arc::new(tokio::sync::Mutex::new(SavedPeers { bans, ..SavedPeers::default() })));
-        Self { handles, chain, identity, wallet, clock, started, stop, log, files, earlier_ends, saved, noticed }
+        let genesis = chain.genesis();
+        let genesis = GenesisFacts { hash: genesis.hash(), chain_id: genesis.chain_id, time: genesis.time };
+        Self {
+            handles,
+            chain,
+            genesis,
+            identity,
+            wallet,
+            clock,
+            started,
+            stop,
+            log,
+            files,
+            earlier_ends,
+            saved,
+            noticed,
+        }
     }
 }
 
 impl NodeApi for Service {
     fn network(&self) -> Network {
         self.chain.genesis().network
+    }
+
+    fn unix_time(&self) -> UnixTime {
+        self.clock.unix()
     }
 
     fn uptime(&self) -> Duration {

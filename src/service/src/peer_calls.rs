@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::messages::{Connect, Disconnect, KnownAddresses, LiftAllBans, LiftBan, ListAddresses, Ping, SetBan};
 use timed_actors::peer::PostMortem;
+use timed_peer::addresses::KeptAddress;
 use timed_peer::{AddressClass, Direction};
 use timed_primitives::PublicKey;
-use timed_rpc::RpcError;
 use timed_rpc::result::{BanInfo, EndInfo, LastMessageInfo, PingInfo, QueueInfo};
+use timed_rpc::{KnownAddress, RpcError};
 use timed_wire::Lane;
 
 /// Fewest digits by which a connected peer's key is recognised.
@@ -171,6 +172,18 @@ impl Service {
             rtt: answer.rtt.map(|rtt| rtt.as_secs_f64()),
         });
         Ok(rows.collect())
+    }
+
+    /// What the address book holds.
+    pub(crate) async fn book_addresses(&self) -> Result<Vec<KnownAddress>, RpcError> {
+        // No book has had so many changes: the answer is never "nothing new".
+        let known = self.handles.peer_manager.send(ListAddresses { since: u64::MAX }).await.map_err(gone)?;
+        let kept = known.map(|known| known.kept).unwrap_or_default();
+        let address = |kept: KeptAddress| KnownAddress {
+            address: kept.record.address,
+            time: kept.reached.map_or(0, |at| at.seconds()),
+        };
+        Ok(kept.into_iter().map(address).collect())
     }
 
     pub(crate) async fn add_peer(&self, address: String) -> Result<(), RpcError> {

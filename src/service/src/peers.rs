@@ -9,8 +9,8 @@ use timed_actors::peer::{PeerSnapshot, Traffic};
 use timed_actors::peer_manager::PeersView;
 use timed_peer::Direction;
 use timed_primitives::Instant;
-use timed_rpc::result::{BanInfo, EndInfo, LaneInfo, NetworkInfo, PeerInfo, PingInfo};
-use timed_rpc::{PeersApi, RpcError};
+use timed_rpc::result::{BanInfo, EndInfo, LaneInfo, NetworkInfo, PeerInfo, PingInfo, version_number};
+use timed_rpc::{AddedNode, KnownAddress, PeersApi, RpcError};
 use timed_wire::{Kind, Lane};
 
 #[async_trait]
@@ -23,7 +23,7 @@ impl PeersApi for Service {
         };
         Ok(NetworkInfo {
             subversion: self.identity.agent.clone(),
-            version: env!("CARGO_PKG_VERSION").into(),
+            version: version_number(env!("CARGO_PKG_VERSION")),
             protocolversion: timed_peer::handshake::PROTOCOL,
             node_key: self.identity.node_key.into(),
             listen: self.identity.listen.clone(),
@@ -72,6 +72,21 @@ impl PeersApi for Service {
 
     async fn bans(&self) -> Result<Vec<BanInfo>, RpcError> {
         Ok(self.ban_rows())
+    }
+
+    async fn added_nodes(&self) -> Result<Vec<AddedNode>, RpcError> {
+        let view = self.peers();
+        let added = view.targets.iter().filter(|target| target.is_configured).map(|target| {
+            let is_it = |peer: &&PeerSnapshot| Some(peer.key) == target.key || peer.address == target.address;
+            let peer = view.peers.iter().find(is_it);
+            let connected = peer.map(|peer| (peer.observed.to_string(), peer.direction == Direction::Inbound));
+            AddedNode { address: target.address.clone(), connected }
+        });
+        Ok(added.collect())
+    }
+
+    async fn known_addresses(&self) -> Result<Vec<KnownAddress>, RpcError> {
+        self.book_addresses().await
     }
 
     async fn lift_all_bans(&self) -> Result<usize, RpcError> {

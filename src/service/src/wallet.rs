@@ -12,7 +12,8 @@ use std::time::Duration;
 use timed_actors::mempool::{ListConsumed, ListEntries, ResourceStates, SubmitError};
 use timed_chain::PoolTransaction;
 use timed_ledger::{
-    Address, Genesis, KeyHash, LedgerQueries as _, LedgerView, Lock, OutPoint, OutputEntry, Transaction, payment_of,
+    Address, Genesis, KeyHash, LedgerQueries as _, LedgerView, Lock, OutPoint, OutputEntry, Transaction,
+    TransactionBody, Witness, payment_of,
 };
 use timed_mempool::{Reject, ResourceState};
 use timed_node_files::{WalletFile, WalletFileError};
@@ -25,6 +26,8 @@ use timed_wallet::{BuildError, Coin, Fees, KEYS_MAX, Payment, Reservation, Walle
 const PAGE: usize = 2_000;
 /// Most outputs of one address that are handled; above it calls answer with an error that says so.
 const COINS_MAX: usize = 200_000;
+/// Most outputs that are held back.
+const HELD_MAX: usize = 10_000;
 /// Other nodes spend with the same development key; a payment whose coin is taken tries this often with others.
 const TRIES: usize = 5;
 /// How long the coins of a payment stay reserved whose asker went away before the mempool answered.
@@ -38,6 +41,8 @@ pub struct NodeWallet {
     in_flight: Mutex<BTreeMap<OutPoint, Option<Instant>>>,
     /// Height of the chain when locks of spent coins were forgotten last: coins read at a lower one are out of date.
     read_at: Mutex<Height>,
+    /// Outputs that the operator wants no payment to spend, until the node ends. Bound: [`HELD_MAX`].
+    held: Mutex<BTreeSet<OutPoint>>,
     file: WalletFile,
     /// Held by the one that writes the file, on a thread that no client waits for.
     writing: Arc<tokio::sync::Mutex<()>>,
@@ -75,8 +80,8 @@ impl NodeWallet {
         for _ in 1..file.made(KEYS_MAX)? {
             wallet.next_address()?;
         }
-        let (in_flight, read_at, writing) = (Mutex::default(), Mutex::default(), Arc::default());
-        Ok(Self { wallet: Mutex::new(wallet), in_flight, read_at, file, writing, fees })
+        let (in_flight, read_at, held) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self { wallet: Mutex::new(wallet), in_flight, read_at, held, file, writing: Arc::default(), fees })
     }
 
     fn lock(&self) -> MutexGuard<'_, Wallet> {
@@ -102,6 +107,35 @@ impl NodeWallet {
         };
         tokio::task::spawn_blocking(write).await??;
         Ok(address)
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeSet<OutPoint>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds outputs back from payments, or gives them back; giving back none means all.
+    fn hold_back(&self, outputs: Vec<OutPoint>, is_held: bool) -> Result<(), RpcError> {
+        let mut held = self.held();
+        if !is_held && outputs.is_empty() {
+            held.clear();
+            return Ok(());
+        }
+        // All or nothing, as Bitcoin's server does it.
+        if let Some(output) = outputs.iter().find(|output| held.contains(output) == is_held) {
+            let state = if is_held { "is held back already" } else { "is not held back" };
+            return Err(RpcError::InvalidParameter(format!("lockunspent: output {output} {state}")));
+        }
+        if is_held && held.len() + outputs.len() > HELD_MAX {
+            return Err(RpcError::Wallet(format!("at most {HELD_MAX} outputs are held back")));
+        }
+        for output in outputs {
+            if is_held {
+                held.insert(output)
+            } else {
+                held.remove(&output)
+            };
+        }
+        Ok(())
     }
 
     fn key_hashes(&self) -> Vec<KeyHash> {
@@ -166,6 +200,27 @@ impl WalletApi for Service {
 
     async fn unspent(&self, addresses: Vec<Address>) -> Result<Vec<Unspent>, RpcError> {
         self.wallet_unspent(addresses).await
+    }
+
+    fn is_mine(&self, address: &Address) -> bool {
+        self.wallet.lock().owns(&address.key_hash)
+    }
+
+    async fn witnesses(
+        &self,
+        body: TransactionBody,
+        owners: Vec<Option<KeyHash>>,
+    ) -> Result<Vec<Option<Witness>>, RpcError> {
+        let wallet = self.wallet.lock();
+        Ok(owners.iter().map(|owner| wallet.witness(&body, owner.as_ref()?)).collect())
+    }
+
+    async fn hold_back(&self, outputs: Vec<OutPoint>, is_held: bool) -> Result<(), RpcError> {
+        self.wallet.hold_back(outputs, is_held)
+    }
+
+    async fn held_back(&self) -> Result<Vec<OutPoint>, RpcError> {
+        Ok(self.wallet.held().iter().copied().collect())
     }
 
     async fn pay(&self, to: Address, amount: Amount) -> Result<TxId, RpcError> {
@@ -287,7 +342,9 @@ impl Service {
         let unspent: BTreeSet<OutPoint> = coins.iter().map(|coin| coin.outpoint).collect();
         wallet.forget_spent(|outpoint| unspent.contains(outpoint));
         let payment = Payment { to, amount, fees: self.wallet.fees, change: None };
-        let transaction = wallet.build(coins, &payment).map_err(|error| payment_error(&error, &to))?;
+        let held = self.wallet.held().clone();
+        let free: Vec<Coin> = coins.iter().copied().filter(|coin| !held.contains(&coin.outpoint)).collect();
+        let transaction = wallet.build(&free, &payment).map_err(|error| payment_error(&error, &to))?;
         let in_flight = InFlight::new(&self.wallet, &self.clock, &transaction);
         Ok(Some((Arc::new(transaction), in_flight)))
     }

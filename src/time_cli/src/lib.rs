@@ -4,6 +4,7 @@
 
 mod command;
 mod connect;
+mod habits;
 mod health;
 mod params;
 pub mod table;
@@ -15,6 +16,7 @@ use serde_json::{Value, json as value_of};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 use timed_primitives::printable;
 use timed_rpc::Method;
 
@@ -27,6 +29,11 @@ const EXIT_UNREACHABLE: u8 = 3;
 /// Something listens there and does not answer.
 const EXIT_SILENT: u8 = 4;
 
+/// How long `--rpc-wait` waits.
+const WAIT_SECONDS: u32 = 60;
+/// Bitcoin's number of the error of a node that is starting.
+const WARMUP: i64 = -28;
+
 /// Runs the client as `timed cli`, with the arguments behind these two words.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     run_as("timed cli", arguments)
@@ -34,6 +41,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// Runs the client with the arguments behind the program's name. `program` is how help calls it.
 pub fn run_as(program: &'static str, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match habits::translated(arguments, || params::from_stdin(&mut std::io::stdin())) {
+        Ok(arguments) => arguments,
+        Err(wrong) => {
+            eprintln!("error: {}", printable_lines(&wrong));
+            return EXIT_USAGE.into();
+        }
+    };
     let all = std::iter::once(OsString::from(program)).chain(arguments);
     let matches = match command::command(program).try_get_matches_from(all) {
         Ok(matches) => matches,
@@ -44,7 +58,7 @@ pub fn run_as(program: &'static str, arguments: impl IntoIterator<Item = OsStrin
             return code.into();
         }
     };
-    match execute(&matches) {
+    match execute_when_ready(&matches) {
         Ok(text) => print(&text),
         Err(failure) => {
             eprintln!("error: {}", printable_lines(&failure.to_string()));
@@ -69,6 +83,21 @@ pub fn print(text: &str) -> ExitCode {
             EXIT_ERROR.into()
         }
     }
+}
+
+/// With `--rpc-wait`, tries again until a node is there and has started.
+#[allow(clippy::disallowed_methods, reason = "a program at the edge: nothing tells it of a node that starts elsewhere")]
+fn execute_when_ready(matches: &clap::ArgMatches) -> Result<String, Failure> {
+    let tries = if matches.get_flag(command::WAIT) { WAIT_SECONDS } else { 0 };
+    for _ in 0..tries {
+        match execute(matches) {
+            Err(Failure::Unreachable(_) | Failure::Rpc { code: WARMUP, .. }) => {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            result => return result,
+        }
+    }
+    execute(matches)
 }
 
 /// Does what is asked and returns what to print.

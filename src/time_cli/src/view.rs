@@ -5,7 +5,41 @@ mod peers;
 use super::table::{Column, left, right, table};
 use serde_json::{Map, Value};
 use std::time::{Duration, UNIX_EPOCH};
-use timed_rpc::Call;
+use timed_rpc::{Call, ChainCall, ConsensusCall, ControlCall, NetworkCall, TransactionCall, WalletCall};
+
+/// What is there for programs written for Bitcoin's server, and says nothing to people; `--json` shows it.
+const FOR_PROGRAMS: [&str; 30] = [
+    "bip125-replaceable",
+    "bits",
+    "chainwork",
+    "details",
+    "difficulty",
+    "fullrbf",
+    "in_active_chain",
+    "incrementalfee",
+    "incrementalrelayfee",
+    "loaded",
+    "localaddresses",
+    "localrelay",
+    "localservices",
+    "localservicesnames",
+    "locktime",
+    "mediantime",
+    "networkactive",
+    "networks",
+    "nonce",
+    "pruned",
+    "strippedsize",
+    "target",
+    "timeoffset",
+    "timereceived",
+    "unbroadcastcount",
+    "usage",
+    "versionHex",
+    "vsize",
+    "walletconflicts",
+    "weight",
+];
 
 /// How to show things.
 #[derive(Clone, Copy)]
@@ -22,40 +56,47 @@ impl CliView {
     /// The result of a method.
     pub(crate) fn result(&self, call: Call, result: &Value) -> String {
         match call {
-            Call::GetPeerInfo => self.peers(result),
-            Call::GetPeerHistory => self.peer_history(result),
-            Call::Ping => self.pings(result),
-            Call::ListBanned => self.bans(result),
-            Call::AddNode | Call::DisconnectNode | Call::SetBan if result.is_null() => "done\n".into(),
-            Call::MasternodeList => self.masternodes(result),
-            Call::GetConsensusInfo => self.consensus(result),
-            Call::ListUnspent => self.unspent(result),
-            Call::GetRawMempool => self.mempool(result),
-            Call::TestMempoolAccept => self.acceptance(result),
-            Call::GetBlock => self.block(result),
-            Call::GetTransaction | Call::GetRawTransaction => self.transaction(result),
-            Call::GetTxOut if result.is_null() => "no such unspent output: it is spent, or never was\n".into(),
-            Call::Uptime => line(&duration(result.as_u64().unwrap_or_default())),
-            Call::GetBlockchainInfo
-            | Call::GetBlockCount
-            | Call::GetBestBlockHash
-            | Call::GetBlockHash
-            | Call::WaitForNewBlock
-            | Call::GetTxOut
-            | Call::SendRawTransaction
-            | Call::GetMempoolInfo
-            | Call::GetNetworkInfo
-            | Call::AddNode
-            | Call::DisconnectNode
-            | Call::SetBan
-            | Call::ClearBanned
-            | Call::GetBalance
-            | Call::GetNewAddress
-            | Call::SendToAddress
-            | Call::ValidateAddress
-            | Call::Stop
-            | Call::Help => self.plain(result),
+            Call::Network(call) => self.network_result(call, result),
+            Call::Consensus(ConsensusCall::MasternodeList) => self.masternodes(result),
+            Call::Consensus(ConsensusCall::GetConsensusInfo) => self.consensus(result),
+            Call::Wallet(WalletCall::ListUnspent) => self.unspent(result),
+            Call::Transaction(TransactionCall::GetRawMempool) => self.mempool(result),
+            Call::Transaction(TransactionCall::TestMempoolAccept) => self.acceptance(result),
+            Call::Chain(ChainCall::GetBlock | ChainCall::GetBlockHeader) => self.block(result),
+            Call::Transaction(TransactionCall::GetTransaction | TransactionCall::GetRawTransaction) => {
+                self.transaction(result)
+            }
+            Call::Transaction(TransactionCall::GetTxOut) if result.is_null() => {
+                "no such unspent output: it is spent, or never was\n".into()
+            }
+            // `size` is a number of transactions there, and elsewhere of bytes.
+            Call::Transaction(TransactionCall::GetMempoolInfo) => self.mempool_info(result),
+            Call::Control(ControlCall::Uptime) => line(&duration(result.as_u64().unwrap_or_default())),
+            Call::Chain(_)
+            | Call::Transaction(_)
+            | Call::Fee(_)
+            | Call::Wallet(_)
+            | Call::Address(_)
+            | Call::Control(_) => self.plain(result),
         }
+    }
+
+    fn network_result(&self, call: NetworkCall, result: &Value) -> String {
+        match call {
+            NetworkCall::GetPeerInfo => self.peers(result),
+            NetworkCall::GetPeerHistory => self.peer_history(result),
+            NetworkCall::PingPeer => self.pings(result),
+            NetworkCall::ListBanned => self.bans(result),
+            _ if result.is_null() => "done\n".into(),
+            _ => self.plain(result),
+        }
+    }
+
+    /// Counts as counts, sizes as sizes.
+    fn mempool_info(&self, result: &Value) -> String {
+        let Value::Object(map) = result else { return self.plain(result) };
+        let count = |name: &str| if name == "size" { "transactions".to_owned() } else { name.to_owned() };
+        self.pairs(&map.iter().map(|(name, value)| (count(name), value.clone())).collect(), &[])
     }
 
     /// A value without a view of its own: an object as lines of name and value, a list one item a line, the rest as it is.
@@ -71,7 +112,7 @@ impl CliView {
 
     /// Lines of name and value, leaving out some names and milliseconds that a second's line shows as well.
     fn pairs(&self, map: &Map<String, Value>, without: &[&str]) -> String {
-        let shown = |name: &str| !without.contains(&name) && name != "time_ms";
+        let shown = |name: &str| !without.contains(&name) && name != "time_ms" && !FOR_PROGRAMS.contains(&name);
         let mut rows: Vec<(String, String)> = Vec::new();
         for (name, value) in map.iter().filter(|(name, _)| shown(name)) {
             match value {
@@ -93,8 +134,12 @@ impl CliView {
             (_, Value::Array(list)) if list.is_empty() => "none".into(),
             ("isvalid" | "allowed" | "signing" | "has_quorum", Value::Bool(false)) => self.bad("no"),
             (_, Value::Bool(yes)) => if *yes { "yes" } else { "no" }.into(),
-            ("time" | "blocktime" | "conntime" | "lastsend" | "lastrecv", value) => self.moment(number(value)),
-            ("size" | "bytes" | "maxmempool", value) => bytes(number(value)),
+            ("time" | "blocktime" | "mediantime" | "timereceived" | "conntime" | "lastsend" | "lastrecv", value) => {
+                self.moment(number(value))
+            }
+            ("size" | "bytes" | "maxmempool" | "usage" | "size_on_disk" | "vsize" | "strippedsize", value) => {
+                bytes(number(value))
+            }
             ("verificationprogress", value) => format!("{:.2} %", value.as_f64().unwrap_or_default() * 100.0),
             ("percent", value) => format!("{:.1} %", value.as_f64().unwrap_or_default()),
             ("eta_seconds", value) => duration(number(value)),
@@ -102,7 +147,10 @@ impl CliView {
             ("supply" | "unspent" | "fee" | "fees" | "total_fee" | "value" | "amount", value) => {
                 format!("{} TIME", raw(value))
             }
-            ("relayfee" | "mempoolminfee" | "minrelaytxfee", value) => format!("{} TIME per 1,000 bytes", raw(value)),
+            (
+                "relayfee" | "incrementalfee" | "incrementalrelayfee" | "mempoolminfee" | "minrelaytxfee" | "feerate",
+                value,
+            ) => format!("{} TIME per 1,000 bytes", raw(value)),
             (_, value) => raw(value),
         }
     }
@@ -140,7 +188,7 @@ impl CliView {
             raw(at(consensus, "quorum_power"))
         );
         let rows = [
-            ("chain", format!("{} (id {})", raw(at(chain, "chain")), raw(at(chain, "chain_id")))),
+            ("chain", format!("{} (id {})", raw(at(chain, "network")), raw(at(chain, "chain_id")))),
             ("blocks", sync),
             ("last block", if blocks == 0 { "none yet".into() } else { self.moment(last) }),
             (
@@ -158,7 +206,7 @@ impl CliView {
             ("consensus", raw(at(consensus, "why"))),
             ("signing", self.signing(consensus)),
             ("listens on", raw(at(net, "listen"))),
-            ("version", raw(at(net, "version"))),
+            ("version", raw(at(net, "subversion"))),
             ("uptime", duration(number(part("uptime")))),
         ];
         let mut text: String =
@@ -253,7 +301,13 @@ impl CliView {
                 raw(at(u, "address")),
             ]
         });
-        let columns = [left("OUTPUT"), right("TIME"), right("CONFIRMATIONS"), left("STATE"), left("ADDRESS")];
+        let columns = [
+            left("OUTPUT"),
+            right("TIME"),
+            right("CONFIRMATIONS").extra(),
+            left("STATE").extra(),
+            left("ADDRESS").extra(),
+        ];
         let count = rows.len();
         let mut text = self.table(&columns, rows, "no unspent outputs");
         if count > 1 {
@@ -275,7 +329,13 @@ impl CliView {
                 items(at(e, "depends")).len().to_string(),
             ]
         });
-        let columns = [left("TRANSACTION"), right("SIZE"), right("FEE (TIME)"), right("AGE"), right("PARENTS")];
+        let columns = [
+            left("TRANSACTION"),
+            right("SIZE").extra(),
+            right("FEE (TIME)").extra(),
+            right("AGE"),
+            right("PARENTS").extra(),
+        ];
         self.table(&columns, entries.collect(), "the mempool is empty")
     }
 
@@ -289,7 +349,13 @@ impl CliView {
                 raw(at(a, "reject-reason")),
             ]
         });
-        let columns = [left("TRANSACTION"), left("ALLOWED"), right("SIZE"), right("FEE (TIME)"), left("REASON")];
+        let columns = [
+            left("TRANSACTION"),
+            left("ALLOWED"),
+            right("SIZE").extra(),
+            right("FEE (TIME)").extra(),
+            left("REASON").extra(),
+        ];
         self.table(&columns, rows, "no transactions")
     }
 
@@ -324,13 +390,19 @@ impl CliView {
                 sum(outputs, "value"),
             ]
         });
-        let columns = [left("TRANSACTION"), right("SIZE"), right("INPUTS"), right("OUTPUTS"), right("SUM (TIME)")];
+        let columns = [
+            left("TRANSACTION"),
+            right("SIZE").extra(),
+            right("INPUTS").extra(),
+            right("OUTPUTS").extra(),
+            right("SUM (TIME)").extra(),
+        ];
         self.table(&columns, rows.collect(), "no transactions")
     }
 
     fn transaction(&self, result: &Value) -> String {
         let Value::Object(map) = result else { return self.plain(result) };
-        let mut text = self.pairs(map, &["vin", "vout", "hex"]);
+        let mut text = self.pairs(map, &["vin", "vout", "hex", "hash", "time"]);
         let inputs = rows(at(result, "vin"), |i| {
             vec![format!("{}:{}", raw(at(i, "txid")), raw(at(i, "vout"))), short(at(i, "key"))]
         });

@@ -3,7 +3,9 @@
 use crate::select::{Coin, Fees, InsufficientFunds, select, size_bytes};
 use std::collections::BTreeMap;
 use std::fmt;
-use timed_ledger::{Address, KeyHash, OutPoint, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput, TxOutput};
+use timed_ledger::{
+    Address, KeyHash, OutPoint, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput, TxOutput, Witness,
+};
 use timed_primitives::{Amount, ChainId, Network, SecretKey};
 
 /// Most keys of one wallet. Each lookup of coins costs the node one search per key.
@@ -183,6 +185,12 @@ impl Wallet {
         let transaction = body.sign(&keys);
         self.lock_outputs(selection.coins.iter().map(|c| c.outpoint));
         Ok(transaction)
+    }
+
+    /// The signature of a body by the key with this hash; `None` when it is not one of ours.
+    pub fn witness(&self, body: &TransactionBody, owner: &KeyHash) -> Option<Witness> {
+        let key = self.index_of.get(owner).and_then(|index| self.keys.get(*index))?;
+        Some(Witness { key: key.public(), signature: key.sign(&body.signing_message()) })
     }
 
     /// The transaction was refused: its inputs can be spent again.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
-use timed_ledger::{Address, KeyHash, OutPoint, Transaction, TransactionBody, TxInput, TxOutput};
+use timed_ledger::{Address, KeyHash, OutPoint, Transaction, TransactionBody, TxInput, TxOutput, Witness};
 use timed_primitives::{
     Amount, Block, BlockId, ChainId, CommitCertificate, CommitSignature, Hash, Header, Height, Network, PublicKey,
     Round, SecretKey, TxId, UnixTime,
@@ -15,8 +15,9 @@ use timed_rpc::result::{
     MempoolAcceptance, MempoolEntry, MempoolInfo, NetworkInfo, PeerInfo, PingInfo, QueueInfo, SyncInfo, ValidatorVotes,
 };
 use timed_rpc::{
-    BlockAt, BlockFacts, ChainApi, ChainPosition, ConsensusApi, JsonAmount, NodeApi, PeersApi, PoolApi, RpcError, Text,
-    TransactionRecord, TransactionState, Trouble, Unspent, WalletApi,
+    AddedNode, BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, ConsensusApi, GenesisFacts, JsonAmount,
+    KnownAddress, NodeApi, PeersApi, PoolApi, RpcError, Text, TransactionRecord, TransactionState, Trouble, Unspent,
+    WalletApi,
 };
 use tokio::sync::watch;
 
@@ -141,6 +142,10 @@ impl NodeApi for Sample {
         Network::Devnet
     }
 
+    fn unix_time(&self) -> UnixTime {
+        UnixTime(TIME_MS + 500)
+    }
+
     fn uptime(&self) -> Duration {
         Duration::from_secs(3_723)
     }
@@ -230,6 +235,18 @@ impl ChainApi for Sample {
         Ok(TransactionRecord { transaction: Arc::new(transaction()), fee: Some(Amount(1_000)), state })
     }
 
+    async fn genesis(&self) -> Result<GenesisFacts, RpcError> {
+        Ok(GenesisFacts { hash: Hash([9; 32]), chain_id: ChainId(7), time: UnixTime(TIME_MS - 1_000) })
+    }
+
+    async fn totals(&self) -> Result<ChainTotals, RpcError> {
+        Ok(ChainTotals { transactions: 1, bytes: 4_096 })
+    }
+
+    async fn spenders(&self, outputs: Vec<OutPoint>) -> Result<Vec<Option<TxId>>, RpcError> {
+        Ok(outputs.iter().map(|output| (output.index == 1).then_some(TxId(Hash([0xcd; 32])))).collect())
+    }
+
     async fn wait_for_new_block(
         &self,
         limit: Duration,
@@ -251,7 +268,7 @@ impl PeersApi for Sample {
     async fn network_info(&self) -> Result<NetworkInfo, RpcError> {
         Ok(NetworkInfo {
             subversion: "/timed:0.1.0/".into(),
-            version: "0.1.0".into(),
+            version: 100,
             protocolversion: 1,
             node_key: node_key(1).into(),
             listen: "127.0.0.1:7000".into(),
@@ -363,6 +380,17 @@ impl PeersApi for Sample {
         }])
     }
 
+    async fn added_nodes(&self) -> Result<Vec<AddedNode>, RpcError> {
+        let node = |address: &str, connected| AddedNode { address: address.into(), connected };
+        let up = Some(("127.0.0.1:7001".into(), true));
+        Ok(vec![node("masternode-2:7000", up), node("masternode-5:7000", None)])
+    }
+
+    async fn known_addresses(&self) -> Result<Vec<KnownAddress>, RpcError> {
+        let known = |address: &str, time| KnownAddress { address: address.into(), time };
+        Ok(vec![known("192.0.2.1:7000", 1_700_000_000), known("[2001:db8::1]:7000", 0)])
+    }
+
     async fn lift_all_bans(&self) -> Result<usize, RpcError> {
         Ok(1)
     }
@@ -455,6 +483,28 @@ impl WalletApi for Sample {
     async fn unspent(&self, of: Vec<Address>) -> Result<Vec<Unspent>, RpcError> {
         let all = [unspent(0, 1, None), unspent(1, 2, Some(TxId(Hash([0xcd; 32])))), unspent(1, 0, None)];
         Ok(all.into_iter().filter(|u| of.is_empty() || of.iter().any(|a| a.lock() == u.output.lock)).collect())
+    }
+
+    fn is_mine(&self, of: &Address) -> bool {
+        *of == address(1)
+    }
+
+    async fn witnesses(
+        &self,
+        body: TransactionBody,
+        owners: Vec<Option<KeyHash>>,
+    ) -> Result<Vec<Option<Witness>>, RpcError> {
+        let key = SecretKey::development("wallet", 1);
+        let witness = Witness { key: key.public(), signature: key.sign(&body.signing_message()) };
+        Ok(owners.iter().map(|owner| (*owner == Some(KeyHash::of(&key.public()))).then_some(witness)).collect())
+    }
+
+    async fn hold_back(&self, _outputs: Vec<OutPoint>, _is_held: bool) -> Result<(), RpcError> {
+        Ok(())
+    }
+
+    async fn held_back(&self) -> Result<Vec<OutPoint>, RpcError> {
+        Ok(vec![OutPoint { txid: transaction().id(), index: 0 }])
     }
 
     async fn pay(&self, to: Address, amount: Amount) -> Result<TxId, RpcError> {
