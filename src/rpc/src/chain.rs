@@ -27,7 +27,7 @@ pub struct BlockInfo<T> {
     pub mediantime: u64,
     /// Its time in milliseconds.
     pub time_ms: u64,
-    /// Always 0: nothing is mined here, so all that tells of work is the least there can be.
+    /// Always 0: nothing is mined here, so all that speaks of work is the least there can be.
     pub nonce: u32,
     /// Bitcoin's target of difficulty 1, in short form.
     pub bits: String,

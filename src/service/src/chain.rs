@@ -5,7 +5,7 @@ use crate::failures::{gone, unreadable};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_actors::mempool::{GetFate, TransactionFate};
+use timed_actors::mempool::{GetFate, ResourceStates, TransactionFate};
 use timed_ledger::{ConfirmedTransaction, LedgerQueries as _, LedgerView, OutPoint, Transaction, payment_of};
 use timed_mempool::ResourceState;
 use timed_primitives::{Amount, BlockId, Height, TxId};

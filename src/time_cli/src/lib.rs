@@ -86,7 +86,7 @@ pub fn print(text: &str) -> ExitCode {
 }
 
 /// With `--rpc-wait`, tries again until a node is there and has started.
-#[allow(clippy::disallowed_methods, reason = "a program at the edge: nothing tells it of a node that starts elsewhere")]
+#[allow(clippy::disallowed_methods, reason = "a program at the edge: nothing announces a node that starts elsewhere")]
 fn execute_when_ready(matches: &clap::ArgMatches) -> Result<String, Failure> {
     let tries = if matches.get_flag(command::WAIT) { WAIT_SECONDS } else { 0 };
     for _ in 0..tries {

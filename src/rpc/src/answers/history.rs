@@ -12,7 +12,7 @@ use timed_primitives::{Amount, BlockId, Height};
 
 /// Most blocks that are looked through.
 const BLOCKS_MAX: u64 = 1_000;
-/// Most transactions of the mempool that are looked at, and most rows of an answer.
+/// Most transactions of the mempool that are read, and most rows of an answer.
 const ROWS_MAX: usize = 1_000;
 
 /// Position, owner and amount of an output, and whether the wallet gets it.
