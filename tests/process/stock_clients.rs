@@ -23,6 +23,14 @@ from bitcoinrpc.authproxy import AuthServiceProxy, JSONRPCException
 
 url = sys.argv[1]
 rpc = AuthServiceProxy(url, timeout=30)
+
+def final(txid):
+    while True:
+        transaction = rpc.gettransaction(txid, None, True)
+        if transaction["confirmations"] > 0:
+            return transaction
+        time.sleep(0.1)
+
 assert rpc.getblockchaininfo()["chain"] == "regtest"
 assert rpc.getnetworkinfo()["version"] == 100
 assert rpc.getblock(rpc.getblockhash(0))["height"] == 0
@@ -32,12 +40,7 @@ address = rpc.getnewaddress("shop", "bech32m")
 assert rpc.validateaddress(address)["isvalid"]
 assert rpc.getaddressinfo(address)["ismine"]
 txid = rpc.sendtoaddress(address, Decimal("1.25"), "for tea", "the shop")
-for _ in range(300):
-    transaction = rpc.gettransaction(txid, True)
-    if transaction["confirmations"] > 0:
-        break
-    time.sleep(0.1)
-assert transaction["confirmations"] > 0, transaction
+transaction = final(txid)
 assert transaction["hex"] == rpc.getrawtransaction(txid)
 block = rpc.getblock(transaction["blockhash"], 2)
 assert txid in [t["txid"] for t in block["tx"]]
@@ -49,6 +52,24 @@ signed = rpc.signrawtransactionwithwallet(raw)
 assert signed["complete"], signed
 assert rpc.testmempoolaccept([signed["hex"]], 0)[0]["allowed"]
 assert rpc.sendrawtransaction(signed["hex"], 0) == rpc.decoderawtransaction(signed["hex"])["txid"]
+other = rpc.getnewaddress()
+rpc.setlabel(other, "savings")
+assert list(rpc.getaddressesbylabel("savings")) == [other]
+assert rpc.getaddressesbylabel("shop")[address]["purpose"] == "receive"
+amounts = {address: Decimal("1"), other: Decimal("0.5")}
+several = final(rpc.sendmany("", amounts, 1, "wages", [other]))
+paid = {out["address"]: out["value"] for out in several["decoded"]["vout"] if out["address"] in amounts}
+assert paid[address] == 1 and paid[other] == Decimal("0.5") - several["fee"], (paid, several["fee"])
+whole = final(rpc.sendtoaddress(other, Decimal("2"), "", "", True))
+assert [o["value"] for o in whole["decoded"]["vout"] if o["address"] == other] == [2 - whole["fee"]]
+funded = rpc.fundrawtransaction(rpc.createrawtransaction([], {address: Decimal("3")}))
+signed = rpc.signrawtransactionwithwallet(funded["hex"])
+assert signed["complete"] and funded["fee"] > 0
+final(rpc.sendrawtransaction(signed["hex"]))
+history = rpc.getaddresstxids({"addresses": [other]})
+assert history == [several["txid"], whole["txid"]], history
+deltas = rpc.getaddressdeltas({"addresses": [other]})
+assert sum(d["satoshis"] for d in deltas) == rpc.getaddressbalance({"addresses": [other]})["balance"]
 for method, arguments, code in [
     ("getblock", ["00" * 32], -5),
     ("getblockhash", [10**9], -8),

@@ -12,8 +12,9 @@ use timed_rpc::result::{
     Balance, BanInfo, EndInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry, PeerInfo, PingInfo,
 };
 use timed_rpc::{
-    BlockAt, BlockFacts, ChainApi, ChainTotals, ConsensusApi, GenesisFacts, JsonAmount, NodeApi, PeersApi, PoolApi,
-    RpcError, RpcLimits, TransactionRecord, TransactionState, Trouble, Unspent, WalletApi, answer_body,
+    BlockAt, BlockFacts, ChainApi, ChainTotals, ConsensusApi, GenesisFacts, JsonAmount, NodeApi, PaymentOrder,
+    PeersApi, PoolApi, RpcError, RpcLimits, TransactionRecord, TransactionState, Trouble, Unspent, WalletApi,
+    answer_body,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -191,7 +192,7 @@ impl WalletApi for Small {
         Ok(Balance { spendable: JsonAmount::default(), locked: JsonAmount::default(), pending: JsonAmount::default() })
     }
 
-    async fn new_address(&self) -> Result<Address, RpcError> {
+    async fn new_address(&self, _label: String) -> Result<Address, RpcError> {
         Ok(Address { network: Network::Devnet, key_hash: KeyHash::of(&PublicKey([0; 32])) })
     }
 
@@ -199,8 +200,9 @@ impl WalletApi for Small {
         Ok(Vec::new())
     }
 
-    async fn pay(&self, _to: Address, amount: Amount) -> Result<TxId, RpcError> {
-        Err(RpcError::InsufficientFunds { needed: amount, available: Amount(0) })
+    async fn pay(&self, order: PaymentOrder) -> Result<TxId, RpcError> {
+        let needed = Amount::sum(order.outputs.iter().map(|(_, amount)| *amount)).unwrap_or(Amount(u64::MAX));
+        Err(RpcError::InsufficientFunds { needed, available: Amount(0) })
     }
 }
 

@@ -152,6 +152,12 @@ pub enum RpcError {
     /// The text is no secret key. It is not repeated.
     #[error("invalid secret key: {0}")]
     Key(String),
+    /// No address has this label.
+    #[error("no address has the label {0:?}; `listlabels` lists all")]
+    LabelUnknown(String),
+    /// `*` means all labels.
+    #[error("\"*\" stands for all labels and can be none")]
+    LabelReserved,
     /// No such address is dialled.
     #[error("no node {0:?} was added; `getaddednodeinfo` lists them")]
     NodeNotAdded(String),
@@ -255,6 +261,7 @@ impl RpcError {
             | Self::Key(_)
             | Self::BlockUnknown(_) => -5,
             Self::NodeNotAdded(_) => -24,
+            Self::LabelUnknown(_) | Self::LabelReserved => -11,
             Self::InsufficientFunds { .. } => -6,
             Self::HeightUnknown { .. } | Self::InvalidParameter(_) => -8,
             Self::PeerUnknown(_) => -29,

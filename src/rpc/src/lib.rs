@@ -44,8 +44,8 @@ pub use methods::{
     WalletCall,
 };
 pub use node::{
-    AddedNode, BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, ConsensusApi, GenesisFacts, KnownAddress,
-    NodeApi, PeersApi, PoolApi, TransactionRecord, TransactionState, Unspent, WalletApi,
+    AddedNode, BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, ConsensusApi, Funding, GenesisFacts,
+    KnownAddress, NodeApi, PaymentOrder, PeersApi, PoolApi, TransactionRecord, TransactionState, Unspent, WalletApi,
 };
 pub use param::{Param, ParamKind};
 pub use protocol::answer_body;

@@ -8,6 +8,7 @@ use crate::result::{
 };
 use crate::trouble::Trouble;
 use async_trait::async_trait;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_ledger::{Address, KeyHash, OutPoint, Transaction, TransactionBody, TxOutput, Witness};
@@ -79,6 +80,11 @@ pub trait ChainApi: Send + Sync {
     /// How the chain starts, which clients see as the block of height 0.
     async fn genesis(&self) -> Result<GenesisFacts, RpcError> {
         not_offered()
+    }
+
+    /// Outputs that these owners had at the start, spent since or not, in order. Bound: the genesis.
+    fn genesis_outputs(&self, _owners: &BTreeSet<KeyHash>) -> Vec<(OutPoint, TxOutput)> {
+        Vec::new()
     }
 
     /// How much there is.
@@ -210,8 +216,28 @@ pub trait WalletApi: Send + Sync {
         not_offered()
     }
 
-    /// `getnewaddress`.
-    async fn new_address(&self) -> Result<Address, RpcError> {
+    /// `getnewaddress`, with this label; an empty one is none.
+    async fn new_address(&self, _label: String) -> Result<Address, RpcError> {
+        not_offered()
+    }
+
+    /// Every address of the node's wallet. Bound: as many as a wallet can have.
+    fn addresses(&self) -> Vec<Address> {
+        Vec::new()
+    }
+
+    /// Addresses that have a label, of the node's wallet and others, in order. Bound: as many as are kept.
+    fn labels(&self) -> Vec<(Address, String)> {
+        Vec::new()
+    }
+
+    /// The label of an address; empty for none.
+    fn label(&self, _address: &Address) -> String {
+        String::new()
+    }
+
+    /// `setlabel`: an empty one takes the label away. Error: [`RpcError::Wallet`] when there are too many, or it cannot be kept.
+    async fn set_label(&self, _address: Address, _label: String) -> Result<(), RpcError> {
         not_offered()
     }
 
@@ -244,8 +270,19 @@ pub trait WalletApi: Send + Sync {
         not_offered()
     }
 
-    /// `sendtoaddress`: pays from the node's wallet. Error: [`RpcError::InsufficientFunds`].
-    async fn pay(&self, _to: Address, _amount: Amount) -> Result<TxId, RpcError> {
+    /// `sendtoaddress` and `sendmany`: pays from the node's wallet. Error: [`RpcError::InsufficientFunds`].
+    async fn pay(&self, _order: PaymentOrder) -> Result<TxId, RpcError> {
+        not_offered()
+    }
+
+    /// `fundrawtransaction`: a transaction of the order that spends these outputs and as many coins of the node's wallet as it takes, with what
+    /// is left going to `change`, or to the wallet. Nothing is signed, sent or reserved. Error: [`RpcError::InsufficientFunds`].
+    async fn fund(
+        &self,
+        _order: PaymentOrder,
+        _inputs: Vec<OutPoint>,
+        _change: Option<Address>,
+    ) -> Result<Funding, RpcError> {
         not_offered()
     }
 }
@@ -262,6 +299,26 @@ pub trait ConsensusApi: Send + Sync {
     async fn masternodes(&self) -> Result<Vec<MasternodeInfo>, RpcError> {
         not_offered()
     }
+}
+
+/// Who is to be paid.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PaymentOrder {
+    /// Who gets how much, in this order.
+    pub outputs: Vec<(Address, Amount)>,
+    /// Positions in `outputs` of those whom the fee is taken from; without any it comes on top.
+    pub fee_from: BTreeSet<usize>,
+}
+
+/// A transaction that the wallet has found the money for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Funding {
+    /// What it says.
+    pub body: TransactionBody,
+    /// What it leaves to the network.
+    pub fee: Amount,
+    /// Position of the output with what comes back; `None` when nothing does.
+    pub change_at: Option<usize>,
 }
 
 /// How the chain starts.

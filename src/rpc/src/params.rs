@@ -127,6 +127,11 @@ impl<'a> Args<'a> {
         self.value(name).0.is_some()
     }
 
+    /// As the client gave it.
+    pub(crate) fn given(&self, name: &str) -> Option<&'a Value> {
+        self.value(name).0
+    }
+
     /// The value and kind of a parameter. A name that is not in the table is a fault of ours that the tests find.
     fn value(&self, name: &str) -> (Option<&'a Value>, ParamKind) {
         let position = self.method.params.iter().position(|p| p.name == name);

@@ -67,10 +67,6 @@ pub const REFUSED: &[(&[&str], &str)] = &[
         "a block's certificate proves it: `getblock` shows it, and `gettransaction` the place of a transaction",
     ),
     (&["submitpackage"], "the mempool takes parents before children: send them one after the other"),
-    (
-        &["getaddresstxids", "getaddressdeltas"],
-        "this node keeps no index of what an address once had: `getaddressutxos` shows what it has, `listtransactions` what the wallet did",
-    ),
 ];
 
 /// The method that was meant, and why there is none.

@@ -3,10 +3,13 @@
 use crate::Service;
 use crate::failures::{gone, unreadable};
 use async_trait::async_trait;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::mempool::{GetFate, ResourceStates, TransactionFate};
-use timed_ledger::{ConfirmedTransaction, LedgerQueries as _, LedgerView, OutPoint, Transaction, payment_of};
+use timed_ledger::{
+    ConfirmedTransaction, KeyHash, LedgerQueries as _, LedgerView, Lock, OutPoint, Transaction, TxOutput, payment_of,
+};
 use timed_mempool::ResourceState;
 use timed_primitives::{Amount, BlockId, Height, TxId};
 use timed_rpc::result::{BlockchainInfo, SyncInfo};
@@ -131,6 +134,14 @@ impl ChainApi for Service {
 
     async fn genesis(&self) -> Result<GenesisFacts, RpcError> {
         Ok(self.genesis)
+    }
+
+    fn genesis_outputs(&self, owners: &BTreeSet<KeyHash>) -> Vec<(OutPoint, TxOutput)> {
+        let is_theirs = |output: &TxOutput| {
+            let Lock::KeyHash(owner) = output.lock;
+            owners.contains(&owner)
+        };
+        self.chain.genesis().unspent().filter(|(_, output)| is_theirs(output)).collect()
     }
 
     async fn totals(&self) -> Result<ChainTotals, RpcError> {

@@ -1,10 +1,12 @@
-//! What clients may ask of this node: [`rpc::NodeApi`](timed_rpc::Node) over the actors' published state, snapshots of the chain, and, where
+//! What clients may ask of this node: [`NodeApi`] over the actors' published state, snapshots of the chain, and, where
 //! only an actor knows, a question with a time limit.
 
 mod chain;
 mod consensus;
 mod failures;
 mod metrics;
+mod node_wallet;
+mod payments;
 mod peer_calls;
 mod peers;
 mod pool;
@@ -13,9 +15,9 @@ mod saved_peers;
 mod troubles;
 mod wallet;
 
+pub use node_wallet::{NodeWallet, NodeWalletError};
 pub use reads::ChainReads;
 pub use troubles::Noticed;
-pub use wallet::{NodeWallet, NodeWalletError};
 
 use saved_peers::SavedPeers;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! Answers about the chain and its blocks.
 
+use super::genesis::{genesis_block, genesis_info};
 use super::shape::{core_name, json, tip, tip_info, with_fields};
 use crate::chain::{BITS, BlockInfo, TARGET, TransactionInfo, UnspentInfo, chainwork};
 use crate::error::RpcError;
@@ -130,18 +131,10 @@ async fn block_at(node: &dyn NodeApi, at: BlockAt) -> Result<Option<BlockFacts>,
     }
 }
 
-async fn genesis_info<T>(node: &dyn NodeApi) -> Result<BlockInfo<T>, RpcError> {
-    let (height, _) = node.tip().await?;
-    let next = if height == Height::GENESIS { None } else { Some(node.block_id(Height::FIRST).await?) };
-    Ok(BlockInfo::genesis(&node.genesis().await?, height.0 + 1, next))
-}
-
 async fn block(node: &dyn NodeApi, at: BlockAt, verbosity: u64) -> Result<Value, RpcError> {
     let Some(facts) = block_at(node, at).await? else {
         return match verbosity {
-            0 => Err(RpcError::InvalidParameter(
-                "getblock: the genesis is a file and has no encoding as a block: ask with verbosity 1".into(),
-            )),
+            0 => json(hex::encode(encode(&genesis_block(&node.genesis().await?)))),
             _ => json(genesis_info::<Value>(node).await?),
         };
     };
@@ -169,6 +162,7 @@ async fn header(node: &dyn NodeApi, at: BlockAt, is_verbose: bool) -> Result<Val
     let info = match &facts {
         Some(facts) if !is_verbose => return json(hex::encode(encode(&facts.block.header))),
         Some(facts) => json(follows_genesis(node, BlockInfo::of(facts, |_| ())).await?)?,
+        None if !is_verbose => return json(hex::encode(encode(&genesis_block(&node.genesis().await?).header))),
         None => json(genesis_info::<Value>(node).await?)?,
     };
     let Value::Object(map) = info else { return Ok(info) };

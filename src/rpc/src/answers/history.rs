@@ -1,5 +1,6 @@
 //! What transactions mean to the node's wallet. Nothing is kept of it: the mempool and the last blocks are looked through.
 
+use super::labels::wanted as wanted_label;
 use super::shape::{decoded, tip, with_fields};
 use crate::chain::TransactionInfo;
 use crate::error::RpcError;
@@ -15,8 +16,14 @@ const BLOCKS_MAX: u64 = 1_000;
 /// Most transactions of the mempool that are read, and most rows of an answer.
 const ROWS_MAX: usize = 1_000;
 
-/// Position, owner and amount of an output, and whether the wallet gets it.
-type WalletOutput = (u32, Address, Amount, bool);
+/// An output, as far as the wallet is concerned.
+struct WalletOutput {
+    n: u32,
+    address: Address,
+    amount: Amount,
+    is_mine: bool,
+    label: String,
+}
 
 /// What a transaction does for the wallet.
 struct Effect {
@@ -31,7 +38,9 @@ impl Effect {
         let is_ours = |key_hash| node.is_mine(&Address { network, key_hash });
         let output = |(n, output): (u32, &TxOutput)| {
             let Lock::KeyHash(key_hash) = output.lock;
-            (n, Address { network, key_hash }, output.amount, is_ours(key_hash))
+            let address = Address { network, key_hash };
+            let (is_mine, label) = (node.is_mine(&address), node.label(&address));
+            WalletOutput { n, address, amount: output.amount, is_mine, label }
         };
         Self {
             is_sent: transaction.witnesses.iter().any(|witness| is_ours(KeyHash::of(&witness.key))),
@@ -40,31 +49,31 @@ impl Effect {
     }
 
     fn concerns_wallet(&self) -> bool {
-        self.is_sent || self.outputs.iter().any(|(.., is_mine)| *is_mine)
+        self.is_sent || self.outputs.iter().any(|output| output.is_mine)
     }
 
     /// The wallet pays itself: as far as can be seen with the first output, and what is left comes back with the others.
     fn is_to_itself(&self) -> bool {
-        self.is_sent && self.outputs.iter().all(|(.., is_mine)| *is_mine)
+        self.is_sent && self.outputs.iter().all(|output| output.is_mine)
     }
 
     /// What of the outputs is no change: of a payment of ours what others get, of others' what we get.
     fn paid(&self) -> impl Iterator<Item = &WalletOutput> {
-        self.outputs.iter().filter(|(.., is_mine)| *is_mine != self.is_sent)
+        self.outputs.iter().filter(|output| output.is_mine != self.is_sent)
     }
 
     fn amount(&self) -> Value {
-        signed(Amount::sum(self.paid().map(|(_, _, amount, _)| *amount)).unwrap_or_default(), self.is_sent)
+        signed(Amount::sum(self.paid().map(|output| output.amount)).unwrap_or_default(), self.is_sent)
     }
 
     fn rows(&self, fee: Option<Amount>) -> Vec<Value> {
-        let row = |(n, address, amount, _): &WalletOutput, goes: bool| {
+        let row = |output: &WalletOutput, goes: bool| {
             let mut row = value_of!({
-                "address": Text(address),
+                "address": Text(output.address),
                 "category": if goes { "send" } else { "receive" },
-                "amount": signed(*amount, goes),
-                "label": "",
-                "vout": n,
+                "amount": signed(output.amount, goes),
+                "label": output.label,
+                "vout": output.n,
                 "abandoned": false,
             });
             if let (true, Some(fee)) = (goes, fee) {
@@ -113,7 +122,7 @@ fn received_at(node: &dyn NodeApi, record: &TransactionRecord) -> u64 {
     }
 }
 
-fn rows_of(node: &dyn NodeApi, record: &TransactionRecord) -> Result<Vec<Value>, RpcError> {
+fn rows_of(node: &dyn NodeApi, record: &TransactionRecord, label: Option<&str>) -> Result<Vec<Value>, RpcError> {
     let info = TransactionInfo::of(record, node.network());
     let time = received_at(node, record);
     let shared = value_of!({
@@ -123,7 +132,8 @@ fn rows_of(node: &dyn NodeApi, record: &TransactionRecord) -> Result<Vec<Value>,
     });
     let effect = Effect::of(node, &record.transaction);
     let rows = if effect.concerns_wallet() { effect.rows(record.fee) } else { Vec::new() };
-    let rows = rows.into_iter().map(|row| {
+    let is_wanted = |row: &Value| label.is_none_or(|label| row.get("label").and_then(Value::as_str) == Some(label));
+    let rows = rows.into_iter().filter(is_wanted).map(|row| {
         let mut row = with_fields(row, shared.clone())?;
         if let (Value::Object(map), None) = (&mut row, info.blockhash) {
             map.retain(|name, _| !name.starts_with("block"));
@@ -133,15 +143,15 @@ fn rows_of(node: &dyn NodeApi, record: &TransactionRecord) -> Result<Vec<Value>,
     rows.collect()
 }
 
-/// Rows of the mempool and of blocks above `above`, the newest first, until there are `wanted` of them.
-async fn newest(node: &dyn NodeApi, wanted: usize, above: Height) -> Result<Vec<Value>, RpcError> {
+/// Rows of the mempool and of blocks above `above`, of addresses with this label or of all, the newest first, until there are `wanted` of them.
+async fn newest(node: &dyn NodeApi, wanted: usize, above: Height, label: Option<&str>) -> Result<Vec<Value>, RpcError> {
     let mut rows = Vec::new();
     for entry in node.raw_mempool().await?.iter().rev().take(ROWS_MAX) {
         // It may have become final or lost since; then a block shows it, or nothing does.
         if let Ok(record) = node.transaction(entry.txid.0).await
             && !matches!(record.state, TransactionState::Final(_))
         {
-            rows.extend(rows_of(node, &record)?.into_iter().rev());
+            rows.extend(rows_of(node, &record, label)?.into_iter().rev());
         }
     }
     let (last, _) = node.tip().await?;
@@ -153,7 +163,7 @@ async fn newest(node: &dyn NodeApi, wanted: usize, above: Height) -> Result<Vec<
         let block = node.block(BlockAt::Height(Height(height))).await?.block;
         for transaction in transactions_of(&block.payload).iter().rev() {
             if Effect::of(node, transaction).concerns_wallet() {
-                rows.extend(rows_of(node, &node.transaction(transaction.id()).await?)?.into_iter().rev());
+                rows.extend(rows_of(node, &node.transaction(transaction.id()).await?, label)?.into_iter().rev());
             }
         }
     }
@@ -166,10 +176,7 @@ pub(super) async fn list(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, R
         Ok(usize::try_from(args.integer_or(name, default)?).unwrap_or(usize::MAX).min(ROWS_MAX))
     };
     let (count, skip) = (bounded("count", 10)?, bounded("skip", 0)?);
-    if args.text_or("label")?.is_some_and(|label| !["*", ""].contains(&label)) {
-        return Ok(value_of!([]));
-    }
-    let rows = newest(node, count + skip, Height::GENESIS).await?;
+    let rows = newest(node, count + skip, Height::GENESIS, wanted_label(args)?).await?;
     let mut rows: Vec<Value> = rows.into_iter().skip(skip).take(count).collect();
     rows.reverse();
     Ok(rows.into())
@@ -194,7 +201,7 @@ pub(super) async fn since_block(node: &dyn NodeApi, args: &Args<'_>) -> Result<V
         0 => BlockId(node.genesis().await?.hash),
         height => node.block_id(Height(height)).await?,
     };
-    let mut rows = newest(node, ROWS_MAX, above).await?;
+    let mut rows = newest(node, ROWS_MAX, above, wanted_label(args)?).await?;
     rows.reverse();
     Ok(value_of!({ "transactions": rows, "removed": [], "lastblock": Text(named) }))
 }

@@ -1,13 +1,17 @@
 //! From a checked call to the node's answer as JSON: a match for each group of methods, each exhaustive.
 
 mod address;
+mod address_history;
 mod chain;
 mod consensus;
 mod control;
 mod fees;
+mod genesis;
 mod graph;
 mod history;
+mod labels;
 mod network;
+mod payments;
 mod shape;
 mod signing;
 mod transactions;

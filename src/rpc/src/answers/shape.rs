@@ -51,6 +51,12 @@ pub(super) fn total(amounts: impl IntoIterator<Item = Amount>) -> JsonAmount {
     JsonAmount(Amount::sum(amounts).unwrap_or(Amount(u64::MAX)))
 }
 
+/// Units of 10⁻⁸ TIME that come or go.
+pub(super) fn signed_units(amount: Amount, goes: bool) -> i64 {
+    let units = i64::try_from(amount.0).unwrap_or(i64::MAX);
+    if goes { -units } else { units }
+}
+
 /// An object from names and values.
 pub(super) fn object(fields: impl IntoIterator<Item = (String, Value)>) -> Value {
     fields.into_iter().collect::<Map<_, _>>().into()

@@ -124,9 +124,6 @@ async fn spenders(node: &dyn NodeApi, outputs: Vec<OutPoint>) -> Result<Value, R
 async fn create(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> {
     let inputs = args.outpoints("inputs")?;
     let outputs = args.payments("outputs", node.network())?;
-    if inputs.is_empty() {
-        return Err(RpcError::InvalidParameter("createrawtransaction: inputs: at least one is needed".into()));
-    }
     if let Some((address, _)) = outputs.iter().find(|(_, amount)| *amount == Amount::ZERO) {
         return Err(RpcError::InvalidParameter(format!("createrawtransaction: outputs: {address} gets nothing")));
     }

@@ -1,8 +1,8 @@
 //! Answers of the node's wallet.
 
-use super::history;
 use super::shape::{json, tip, total};
 use super::signing::sign_with_wallet;
+use super::{history, labels, payments};
 use crate::chain::UnspentInfo;
 use crate::error::{RpcError, WALLET_NAME};
 use crate::methods::WalletCall;
@@ -11,7 +11,7 @@ use crate::params::{Args, address};
 use crate::result::AddressInfo;
 use crate::text::{JsonAmount, Text};
 use serde_json::{Value, json as value_of};
-use timed_ledger::Address;
+use timed_ledger::{Address, Lock};
 use timed_primitives::{Amount, Network, encode};
 
 pub(super) async fn answer(node: &dyn NodeApi, call: WalletCall, args: &Args<'_>) -> Result<Value, RpcError> {
@@ -22,13 +22,19 @@ pub(super) async fn answer(node: &dyn NodeApi, call: WalletCall, args: &Args<'_>
         WalletCall::GetUnconfirmedBalance => json(node.balance(None).await?.pending),
         WalletCall::GetWalletInfo => wallet_info(node).await,
         WalletCall::ListWallets => Ok(value_of!([""])),
-        WalletCall::GetNewAddress | WalletCall::GetRawChangeAddress => json(Text(node.new_address().await?)),
+        WalletCall::GetNewAddress => json(Text(node.new_address(labels::read(args)?).await?)),
+        WalletCall::GetRawChangeAddress => json(Text(node.new_address(String::new()).await?)),
         WalletCall::GetAddressInfo => Ok(address_info(node, &args.address("address", network)?)),
         WalletCall::ListUnspent => list_unspent(node, args).await,
-        WalletCall::SendToAddress => {
-            let (to, amount) = (args.address("address", network)?, args.amount("amount")?);
-            json(Text(node.pay(to, amount).await?))
+        WalletCall::SendToAddress => payments::to_one(node, args).await,
+        WalletCall::SendMany => payments::to_many(node, args).await,
+        WalletCall::FundRawTransaction => payments::fund(node, args).await,
+        WalletCall::SetLabel => {
+            node.set_label(args.address("address", network)?, labels::read(args)?).await?;
+            Ok(Value::Null)
         }
+        WalletCall::GetAddressesByLabel => labels::addresses(node, args.text("label")?),
+        WalletCall::ListLabels => labels::list(node, args.text_or("purpose")?.unwrap_or_default()),
         WalletCall::SignRawTransactionWithWallet => sign_with_wallet(node, args.transaction("hexstring")?).await,
         WalletCall::LockUnspent => {
             let (unlock, outputs) = (args.boolean("unlock")?, args.outpoints("transactions")?);
@@ -117,7 +123,7 @@ fn address_info(node: &dyn NodeApi, address: &Address) -> Value {
         "witness_version": 0,
         "witness_program": address.key_hash.to_string(),
         "ischange": false,
-        "labels": [],
+        "labels": labels::of(node, address),
     })
 }
 
@@ -178,7 +184,11 @@ async fn list_unspent(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcE
     let filter = UnspentFilter::read(args)?;
     let found = node.unspent(args.addresses("addresses", network)?).await?;
     let within = found.iter().filter(|unspent| confirmations.contains(&unspent.confirmations));
-    json(filter.apply(within).into_iter().map(|unspent| UnspentInfo::of(unspent, network)).collect::<Vec<_>>())
+    let row = |unspent: &Unspent| {
+        let Lock::KeyHash(key_hash) = unspent.output.lock;
+        UnspentInfo { label: node.label(&Address { network, key_hash }), ..UnspentInfo::of(unspent, network) }
+    };
+    json(filter.apply(within).into_iter().map(row).collect::<Vec<_>>())
 }
 
 fn validate_address(text: &str, network: Network) -> AddressInfo {

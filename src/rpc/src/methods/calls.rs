@@ -119,6 +119,11 @@ pub enum WalletCall {
     GetAddressInfo,
     ListUnspent,
     SendToAddress,
+    SendMany,
+    FundRawTransaction,
+    SetLabel,
+    GetAddressesByLabel,
+    ListLabels,
     SignRawTransactionWithWallet,
     LockUnspent,
     ListLockUnspent,
@@ -134,6 +139,8 @@ pub enum WalletCall {
 pub enum AddressCall {
     GetAddressBalance,
     GetAddressUtxos,
+    GetAddressTxids,
+    GetAddressDeltas,
     GetAddressMempool,
 }
 

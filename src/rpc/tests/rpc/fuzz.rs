@@ -109,7 +109,8 @@ async fn each_method_answers_whatever_it_is_given() {
             assert!(!message.is_empty() && message.chars().count() < 1_000, "{shown}: {message}");
             *codes.entry(code).or_default() += 1;
         }
-        let needs_none = method.params.iter().all(|param| param.default.is_some());
+        // What may be left out by name stands before what must be there.
+        let needs_none = method.params.iter().all(|param| param.default.is_some()) && method.name != "sendmany";
         assert!(good > 0 || !needs_none, "{}: nothing was good", method.name);
     }
     for code in [-1, -3, -5, -8, -32700] {
