@@ -9,6 +9,7 @@ mod health;
 mod params;
 pub mod table;
 mod view;
+mod wrap;
 
 pub use connect::{DATA_DIR_VARIABLE, Failure, NodeConnection, no_answer, web_address};
 pub use health::health;
@@ -104,7 +105,9 @@ fn execute_when_ready(matches: &clap::ArgMatches) -> Result<String, Failure> {
 fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
     let (name, sub) = matches.subcommand().ok_or_else(|| Failure::Usage("name a command; --help lists them".into()))?;
     let as_json = matches.get_flag(command::JSON);
-    let view = view::CliView { now: unix_seconds(), color: use_color(matches), width: terminal_width() };
+    let width = terminal_width();
+    let view = view::CliView { now: unix_seconds(), color: use_color(matches), width };
+    let fitted = |text: String| wrap::wrapped(&text, width);
     match name {
         command::STATUS => {
             let mut connection = NodeConnection::open(matches)?;
@@ -116,11 +119,11 @@ fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
                 ("uptime", connection.call("uptime", Value::Null)?),
             ];
             let whole = Value::Object(answers.into_iter().map(|(name, answer)| (name.to_owned(), answer)).collect());
-            Ok(if as_json { json(&whole) } else { view.status(&fit_to_show(whole)) })
+            Ok(if as_json { json(&whole) } else { fitted(view.status(&fit_to_show(whole))) })
         }
         command::CONSENSUS => {
             let info = NodeConnection::open(matches)?.call("getconsensusinfo", Value::Null)?;
-            Ok(if as_json { json(&info) } else { view.consensus_why(&fit_to_show(info)) })
+            Ok(if as_json { json(&info) } else { fitted(view.consensus_why(&fit_to_show(info))) })
         }
         command::PEER => {
             let (what, sub) =
@@ -136,11 +139,11 @@ fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
                 return Ok(json(&result));
             }
             let result = fit_to_show(result);
-            Ok(match what {
+            Ok(fitted(match what {
                 command::PEER_LIST => view.peers(&result),
                 command::PEER_WHY => view.peer_why(&result),
                 _ => view.peer_history(&result),
-            })
+            }))
         }
         name => {
             let method = Method::find(name).ok_or_else(|| Failure::Usage(format!("unknown command {name:?}")))?;
@@ -157,7 +160,7 @@ fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
             let params = params::read(method, given, &mut std::io::stdin()).map_err(Failure::Usage)?;
             let mut connection = NodeConnection::open(matches)?;
             let result = connection.call(method.name, params)?;
-            Ok(if as_json { json(&result) } else { view.result(method.call, &fit_to_show(result)) })
+            Ok(if as_json { json(&result) } else { fitted(view.result(method.call, &fit_to_show(result))) })
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Answers for people. Names are those of the JSON, so that what is read here can be asked for there; numbers get units.
 
 mod blocks;
+mod objects;
 mod peers;
 
 use super::table::{Column, left, right, table};
@@ -61,6 +62,7 @@ impl CliView {
             Call::Consensus(ConsensusCall::MasternodeList) => self.masternodes(result),
             Call::Consensus(ConsensusCall::GetConsensusInfo) => self.consensus(result),
             Call::Wallet(WalletCall::ListUnspent) => self.unspent(result),
+            Call::Wallet(WalletCall::ListTransactions) => self.history(result),
             Call::Transaction(TransactionCall::GetRawMempool) => self.mempool(result),
             Call::Transaction(TransactionCall::TestMempoolAccept) => self.acceptance(result),
             Call::Chain(ChainCall::GetBlock | ChainCall::GetBlockHeader) => self.block(result),
@@ -106,7 +108,9 @@ impl CliView {
             Value::Object(map) if !map.is_empty() => self.pairs(map, &[]),
             Value::Object(_) => "(none)\n".into(),
             Value::Array(list) if list.is_empty() => "(none)\n".into(),
-            Value::Array(list) => list.iter().map(|item| line(&raw(item))).collect(),
+            Value::Array(list) => {
+                self.objects(list).unwrap_or_else(|| list.iter().map(|item| line(&raw(item))).collect())
+            }
             value => line(raw(value).trim_end()),
         }
     }
@@ -152,6 +156,7 @@ impl CliView {
                 "relayfee" | "incrementalfee" | "incrementalrelayfee" | "mempoolminfee" | "minrelaytxfee" | "feerate",
                 value,
             ) => format!("{} TIME per 1,000 bytes", raw(value)),
+            (name, Value::Number(_)) if name.ends_with("_ms") => rounded(value),
             (_, value) => raw(value),
         }
     }
@@ -292,31 +297,6 @@ impl CliView {
         self.table(&columns, rows, "no masternodes")
     }
 
-    fn unspent(&self, result: &Value) -> String {
-        let rows = rows(result, |u| {
-            vec![
-                format!("{}:{}", raw(at(u, "txid")), raw(at(u, "vout"))),
-                raw(at(u, "amount")),
-                raw(at(u, "confirmations")),
-                raw(at(u, "state")),
-                raw(at(u, "address")),
-            ]
-        });
-        let columns = [
-            left("OUTPUT"),
-            right("TIME"),
-            right("CONFIRMATIONS").extra(),
-            left("STATE").extra(),
-            left("ADDRESS").extra(),
-        ];
-        let count = rows.len();
-        let mut text = self.table(&columns, rows, "no unspent outputs");
-        if count > 1 {
-            text.push_str(&format!("\n{count} outputs, together {} TIME\n", sum(items(result), "amount")));
-        }
-        text
-    }
-
     fn mempool(&self, result: &Value) -> String {
         let Value::Object(map) = result else {
             return if items(result).is_empty() { "the mempool is empty\n".into() } else { self.plain(result) };
@@ -360,7 +340,7 @@ impl CliView {
         self.table(&columns, rows, "no transactions")
     }
 
-    fn table(&self, columns: &[Column], rows: Vec<Vec<String>>, empty: &str) -> String {
+    fn table(&self, columns: &[Column<'_>], rows: Vec<Vec<String>>, empty: &str) -> String {
         if rows.is_empty() { line(empty) } else { table(columns, &rows, self.width, |head| self.bold(head)) }
     }
 
@@ -452,6 +432,16 @@ fn milliseconds(seconds: &Value) -> String {
     seconds.as_f64().map_or_else(dash, |s| format!("{:.1} ms", s * 1000.0))
 }
 
+/// At most three decimals: a thousandth of what it counts.
+fn rounded(value: &Value) -> String {
+    match value.as_f64() {
+        Some(number) if value.as_i64().is_none() => {
+            format!("{number:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        _ => raw(value),
+    }
+}
+
 fn duration(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
@@ -493,6 +483,9 @@ mod tests {
             ("initialblockdownload", json!(false), "no"),
             ("warnings", json!([]), "none"),
             ("sync", json!(null), "-"),
+            ("finality_p99_ms", json!(53.760000000000005), "53.76"),
+            ("finality_p50_ms", json!(20.0), "20"),
+            ("time_offset_ms", json!(-12), "-12"),
         ];
         for (name, value, expected) in shown {
             assert_eq!(PLAIN.field(name, &value), expected, "{name}");
