@@ -12,7 +12,7 @@ use crate::watched::SharedConnections;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, Path, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -196,7 +196,7 @@ async fn known_host(
     next: Next,
 ) -> Response {
     remote.connections.head(remote.id);
-    let response = match gate.refusal(&request, remote.ip) {
+    let response = match gate.refusal(&request) {
         Some((StatusCode::FORBIDDEN, text)) => {
             // As elsewhere: whoever guesses must not learn faster under a name that is not ours.
             let credentials = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
@@ -214,7 +214,7 @@ async fn known_host(
 impl RequestGate {
     /// Why a request is refused: ambiguous headers, a host name that is not ours, under which a browser would reach us by
     /// DNS rebinding, or a page of another origin.
-    fn refusal(&self, request: &Request, from: IpAddr) -> Option<(StatusCode, &'static str)> {
+    fn refusal(&self, request: &Request) -> Option<(StatusCode, &'static str)> {
         let (uri, headers) = (request.uri(), request.headers());
         // Whoever stands between (a proxy, a cache) may have gone by the other one (RFC 9112, section 3.2).
         if let Some((_, text)) = SINGLE.iter().find(|(name, _)| headers.get_all(name).iter().count() > 1) {
@@ -236,12 +236,9 @@ impl RequestGate {
             return Some((StatusCode::FORBIDDEN, "requests from pages of other origins are not allowed"));
         }
         let is_absent = !headers.contains_key(header::HOST);
-        let is_allowed =
-            is_absent || self.is_ours(host_name(host)) || is_probe(uri) || self.is_client_itself(headers, from);
-        (!is_allowed).then_some((
-            StatusCode::FORBIDDEN,
-            "host name not allowed: add it to rpc.hosts, or ask by IP address or with credentials",
-        ))
+        let is_allowed = is_absent || self.is_ours(host_name(host)) || is_probe(uri) || is_program(request);
+        (!is_allowed)
+            .then_some((StatusCode::FORBIDDEN, "host name not allowed: add it to rpc.hosts, or ask by IP address"))
     }
 
     fn is_ours(&self, name: &str) -> bool {
@@ -249,12 +246,14 @@ impl RequestGate {
             || is_ip(name)
             || self.hosts.iter().any(|host| host == "*" || *host == name.to_lowercase())
     }
+}
 
-    /// A program that has the credentials: a page that reached us by rebinding has none, and its calls name their origin.
-    fn is_client_itself(&self, headers: &HeaderMap, from: IpAddr) -> bool {
-        let credentials = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
-        !headers.contains_key(header::ORIGIN) && self.auth.allows(credentials, from)
-    }
+/// A call by a program, which must show credentials like any other, and may do so when it is asked to (status 401): what a page that reached us by
+/// rebinding sends by POST names its origin.
+fn is_program(request: &Request) -> bool {
+    let path = request.uri().path();
+    let is_call = request.method() == Method::POST && (path == "/" || path.starts_with("/wallet/"));
+    is_call && !request.headers().contains_key(header::ORIGIN)
 }
 
 /// What monitors ask, under whatever name they have for the node: it says nothing that is secret.

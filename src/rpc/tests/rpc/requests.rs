@@ -145,7 +145,7 @@ async fn pages_of_others_cannot_reach_it() {
     }
     for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:7100", "node.example.evil", ""] {
         assert_eq!(running.get("/", host).await.status, 403, "{host}");
-        assert_eq!(running.post_with(&[("Host", host)], COUNT).await.status, 403, "{host}");
+        assert_eq!(running.post_with(&[("Host", host)], COUNT).await.status, 401, "{host}");
         let origin = format!("http://{host}");
         let page = [("Host", host), ("Origin", &*origin), ("Authorization", &*running.cookie.header())];
         assert_eq!(running.post_with(&page, COUNT).await.status, 403, "{host}");
