@@ -10,7 +10,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use timed_rpc::{Call, ChainCall, ConsensusCall, ControlCall, NetworkCall, TransactionCall, WalletCall};
 
 /// What is there for programs written for Bitcoin's server, and says nothing to people; `--json` shows it.
-const FOR_PROGRAMS: [&str; 30] = [
+const FOR_PROGRAMS: [&str; 32] = [
+    "bip9_softforks",
     "bip125-replaceable",
     "bits",
     "chainwork",
@@ -31,6 +32,7 @@ const FOR_PROGRAMS: [&str; 30] = [
     "networks",
     "nonce",
     "pruned",
+    "softforks",
     "strippedsize",
     "target",
     "timeoffset",

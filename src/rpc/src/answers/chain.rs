@@ -1,5 +1,6 @@
 //! Answers about the chain and its blocks.
 
+use super::block_stats::block_stats;
 use super::genesis::{genesis_block, genesis_info};
 use super::shape::{core_name, json, tip, tip_info, with_fields};
 use crate::chain::{BITS, BlockInfo, TARGET, TransactionInfo, UnspentInfo, chainwork};
@@ -19,8 +20,6 @@ const WAIT_MAX: Duration = Duration::from_secs(600);
 const SCAN_OBJECTS_MAX: usize = 1_000;
 /// Most blocks that `getchaintxstats` counts.
 const STATS_BLOCKS_MAX: u64 = 1_000;
-/// Blocks with more transactions are shown without the sums of their fees, which need a look-up for each.
-const FEES_MAX: usize = 500;
 
 pub(super) async fn answer(node: &dyn NodeApi, call: ChainCall, args: &Args<'_>) -> Result<Value, RpcError> {
     match call {
@@ -33,7 +32,9 @@ pub(super) async fn answer(node: &dyn NodeApi, call: ChainCall, args: &Args<'_>)
             Height::GENESIS => json(Text(node.genesis().await?.hash)),
             height => json(Text(node.block_id(height).await?)),
         },
-        ChainCall::GetBlockStats => block_stats(node, args).await,
+        ChainCall::GetBlockStats => {
+            block_stats(node, args, block_at(node, args.block_at("hash_or_height")?).await?).await
+        }
         ChainCall::GetDifficulty => Ok(1.into()),
         ChainCall::GetChainTips => {
             let (height, id) = tip(node).await?;
@@ -112,6 +113,9 @@ async fn blockchain_info(node: &dyn NodeApi) -> Result<Value, RpcError> {
         "size_on_disk": bytes,
         "pruned": false,
         "network": node.network().name(),
+        // Clients that take the version for one of an old server of Bitcoin's look for both.
+        "softforks": [],
+        "bip9_softforks": {},
     });
     let is_genesis = info.blocks == 0;
     let mut result = with_fields(&info, fields)?;
@@ -168,73 +172,6 @@ async fn header(node: &dyn NodeApi, at: BlockAt, is_verbose: bool) -> Result<Val
     let Value::Object(map) = info else { return Ok(info) };
     let without = ["tx", "certificate", "size", "strippedsize", "weight"];
     Ok(map.into_iter().filter(|(name, _)| !without.contains(&name.as_str())).collect::<Map<_, _>>().into())
-}
-
-async fn block_stats(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> {
-    let wanted = args.texts("stats", 100)?;
-    let all = match block_at(node, args.block_at("hash_or_height")?).await? {
-        Some(facts) => stats_of(node, &facts).await?,
-        None => {
-            let genesis = node.genesis().await?;
-            value_of!({ "blockhash": Text(genesis.hash), "height": 0, "time": genesis.time.seconds(), "txs": 0 })
-        }
-    };
-    let Value::Object(map) = all else { return Ok(all) };
-    if let Some(unknown) = wanted.iter().find(|name| !map.contains_key(**name)) {
-        let name: String = unknown.chars().take(40).collect();
-        return Err(RpcError::InvalidParameter(format!("getblockstats: there is no statistic {name:?}")));
-    }
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.contains(&name);
-    Ok(map.into_iter().filter(|(name, _)| is_wanted(name)).collect::<Map<_, _>>().into())
-}
-
-async fn stats_of(node: &dyn NodeApi, facts: &BlockFacts) -> Result<Value, RpcError> {
-    let transactions = transactions_of(&facts.block.payload);
-    let mut fees: Vec<u64> = Vec::new();
-    if transactions.len() <= FEES_MAX {
-        for transaction in &transactions {
-            fees.extend(node.transaction(transaction.id()).await?.fee.map(|fee| fee.0));
-        }
-    }
-    fees.sort_unstable();
-    let mut sizes: Vec<usize> = transactions.iter().map(|t| t.size_bytes()).collect();
-    sizes.sort_unstable();
-    let count = transactions.len();
-    let ins: usize = transactions.iter().map(|t| t.body.inputs.len()).sum();
-    let outs: usize = transactions.iter().map(|t| t.body.outputs.len()).sum();
-    let total_out = Amount::sum(transactions.iter().flat_map(|t| t.body.outputs.iter().map(|o| o.amount)));
-    let total_size: usize = sizes.iter().sum();
-    let total_fee: u64 = fees.iter().sum();
-    let header = &facts.block.header;
-    let growth = |made: usize| i64::try_from(made).unwrap_or(i64::MAX) - i64::try_from(ins).unwrap_or(i64::MAX);
-    Ok(value_of!({
-        "avgfee": total_fee / fees.len().max(1) as u64,
-        "avgfeerate": total_fee / total_size.max(1) as u64,
-        "avgtxsize": total_size / count.max(1),
-        "blockhash": Text(facts.block.id()),
-        "height": header.height.0,
-        "ins": ins,
-        "maxfee": fees.last().copied().unwrap_or_default(),
-        "maxtxsize": sizes.last().copied().unwrap_or_default(),
-        "medianfee": fees.get(fees.len() / 2).copied().unwrap_or_default(),
-        "mediantime": header.time.seconds(),
-        "mediantxsize": sizes.get(count / 2).copied().unwrap_or_default(),
-        "minfee": fees.first().copied().unwrap_or_default(),
-        "mintxsize": sizes.first().copied().unwrap_or_default(),
-        "outs": outs,
-        "subsidy": 0,
-        "swtotal_size": 0,
-        "swtotal_weight": 0,
-        "swtxs": 0,
-        "time": header.time.seconds(),
-        "total_out": total_out.unwrap_or_default().0,
-        "total_size": total_size,
-        "total_weight": total_size.saturating_mul(4),
-        "totalfee": total_fee,
-        "txs": count,
-        "utxo_increase": growth(outs),
-        "utxo_size_inc": 0,
-    }))
 }
 
 async fn tx_stats(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> {

@@ -2,6 +2,7 @@
 
 mod address;
 mod address_history;
+mod block_stats;
 mod chain;
 mod consensus;
 mod control;
