@@ -142,7 +142,7 @@ pub enum RuleError {
     },
     /// Not the name of a host.
     #[error(
-        "`rpc.hosts` has {0:?}: write the bare name under which clients ask, such as node.example.org, without scheme, port, path or wildcard"
+        "`rpc.hosts` has {0:?}: write the bare name under which clients ask, such as node.example.org, without scheme, port or path; * alone stands for every name"
     )]
     HostName(String),
     /// Not a level of the log.

@@ -93,7 +93,7 @@ impl RpcSection {
         within("rpc.hosts", self.hosts.len(), 0..=100)?;
         for host in &self.hosts {
             let is_ip = host.parse::<IpAddr>().is_ok();
-            if !is_ip && !is_host_name(host) {
+            if host != "*" && !is_ip && !is_host_name(host) {
                 return Err(RuleError::HostName(host.chars().take(80).collect()));
             }
         }

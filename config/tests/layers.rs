@@ -302,10 +302,10 @@ fn values_must_fit_each_other() {
     );
     assert!(matches!(rule(&format!("{own_keys}224.0.0.1\"")), RuleError::Unreachable { key: "p2p.listen", .. }));
     assert!(matches!(rule("[rpc]\nlisten = \"255.255.255.255\""), RuleError::Unreachable { key: "rpc.listen", .. }));
-    for host in ["*", "http://x.example", "*.x.example", "x.example:80", "x.example/", "", "x.example.", "a b"] {
+    for host in ["**", "http://x.example", "*.x.example", "x.example:80", "x.example/", "", "x.example.", "a b"] {
         assert_eq!(rule(&format!("[rpc]\nhosts = [\"{host}\"]")), RuleError::HostName(host.into()));
     }
-    for good in ["hosts = [\"x.example\", \"NODE_1\", \"192.0.2.1\", \"::1\"]", "hosts = []"] {
+    for good in ["hosts = [\"x.example\", \"NODE_1\", \"192.0.2.1\", \"::1\"]", "hosts = []", "hosts = [\"*\"]"] {
         assert!(load_all(&format!("[rpc]\n{good}"), &[], &Overrides::default()).is_ok(), "{good}");
     }
     for level in ["loud", "", "info,", "=debug", "heartbeat=loud"] {

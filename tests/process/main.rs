@@ -21,6 +21,7 @@ mod metrics;
 mod network;
 mod peers;
 mod programs;
+mod stock_clients;
 mod stop;
 mod survival;
 mod testnet;

@@ -6,7 +6,7 @@ use crate::harness::{Process, client_of, free_ports, run, timed, wait_for};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -115,10 +115,20 @@ fn keys_are_fresh_and_never_written_over() {
     assert_eq!(passwords(&networks[0]).len(), 1, "one for a network");
     assert_ne!(passwords(&networks[0]), passwords(&networks[1]), "another one for another");
 
-    // A container reads its folder under another user's number; other users of this machine do not get there.
+    // Nobody but their owner reads keys and passwords, and a container runs as their owner.
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    let own = networks[1].join(NODES[0]);
-    assert_eq!((mode(&networks[1]), mode(&own), mode(&own.join("node.key"))), (0o700, 0o755, 0o644));
+    for folder in [networks[1].clone(), networks[1].join(NODES[0]), networks[1].join(NODES[0]).join("data")] {
+        assert_eq!(mode(&folder), 0o700, "{}", folder.display());
+    }
+    let compose = fs::read_to_string(networks[1].join("compose.yaml")).unwrap();
+    for node in NODES {
+        for file in fs::read_dir(networks[1].join(node)).unwrap().map(|entry| entry.unwrap().path()) {
+            let facts = fs::metadata(&file).unwrap();
+            assert!(facts.is_dir() || mode(&file) == 0o600, "{}", file.display());
+            let user = format!("user: \"${{TIMED_USER:-{}:{}}}\"\n", facts.uid(), facts.gid());
+            assert!(facts.uid() != 0 && compose.contains(&user), "{}: no {user:?} in {compose}", file.display());
+        }
+    }
 
     let again = |output: &Path, ports: &[&str]| {
         let mut command = timed();

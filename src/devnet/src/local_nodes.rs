@@ -2,8 +2,9 @@
 
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -158,7 +159,7 @@ impl Nodes {
     /// When there are no ports, the folder cannot be written, or a process cannot be started.
     pub fn start(program: &Path, count: u64, folder: &Path, ports: Ports) -> anyhow::Result<Self> {
         let (ports, has_other_ports) = choose(ports, count)?;
-        std::fs::create_dir_all(folder).with_context(|| {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(|| {
             format!("cannot make the folder {}; choose another with --data-dir DIR", folder.display())
         })?;
         let mut nodes = Vec::new();

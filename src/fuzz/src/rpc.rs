@@ -6,14 +6,15 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_ledger::{Address, KeyHash, OutPoint, Transaction};
-use timed_primitives::{Amount, Block, BlockId, Hash, Header, Height, Network, PublicKey, TxId};
+use timed_primitives::{Amount, Block, BlockId, Hash, Header, Height, Network, PublicKey, TxId, UnixTime};
 use timed_rpc::metrics::Registry;
 use timed_rpc::result::{
     Balance, BanInfo, EndInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry, PeerInfo, PingInfo,
 };
 use timed_rpc::{
-    BlockAt, BlockFacts, ChainApi, ConsensusApi, JsonAmount, NodeApi, PeersApi, PoolApi, RpcError, RpcLimits,
-    TransactionRecord, TransactionState, Trouble, Unspent, WalletApi, answer_body,
+    BlockAt, BlockFacts, ChainApi, ChainTotals, ConsensusApi, GenesisFacts, JsonAmount, NodeApi, PaymentOrder,
+    PeersApi, PoolApi, RpcError, RpcLimits, TransactionRecord, TransactionState, Trouble, Unspent, WalletApi,
+    answer_body,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -23,6 +24,10 @@ struct Small;
 impl NodeApi for Small {
     fn network(&self) -> Network {
         Network::Devnet
+    }
+
+    fn unix_time(&self) -> UnixTime {
+        UnixTime(0)
     }
 
     fn uptime(&self) -> Duration {
@@ -81,6 +86,18 @@ impl ChainApi for Small {
 
     async fn transaction(&self, txid: TxId) -> Result<TransactionRecord, RpcError> {
         Err(RpcError::TransactionUnknown(txid))
+    }
+
+    async fn genesis(&self) -> Result<GenesisFacts, RpcError> {
+        Ok(GenesisFacts { hash: Hash([1; 32]), chain_id: timed_primitives::ChainId(1), time: UnixTime(0) })
+    }
+
+    async fn totals(&self) -> Result<ChainTotals, RpcError> {
+        Ok(ChainTotals::default())
+    }
+
+    async fn spenders(&self, outputs: Vec<OutPoint>) -> Result<Vec<Option<TxId>>, RpcError> {
+        Ok(vec![None; outputs.len()])
     }
 
     async fn wait_for_new_block(
@@ -175,7 +192,7 @@ impl WalletApi for Small {
         Ok(Balance { spendable: JsonAmount::default(), locked: JsonAmount::default(), pending: JsonAmount::default() })
     }
 
-    async fn new_address(&self) -> Result<Address, RpcError> {
+    async fn new_address(&self, _label: String) -> Result<Address, RpcError> {
         Ok(Address { network: Network::Devnet, key_hash: KeyHash::of(&PublicKey([0; 32])) })
     }
 
@@ -183,8 +200,9 @@ impl WalletApi for Small {
         Ok(Vec::new())
     }
 
-    async fn pay(&self, _to: Address, amount: Amount) -> Result<TxId, RpcError> {
-        Err(RpcError::InsufficientFunds { needed: amount, available: Amount(0) })
+    async fn pay(&self, order: PaymentOrder) -> Result<TxId, RpcError> {
+        let needed = Amount::sum(order.outputs.iter().map(|(_, amount)| *amount)).unwrap_or(Amount(u64::MAX));
+        Err(RpcError::InsufficientFunds { needed, available: Amount(0) })
     }
 }
 

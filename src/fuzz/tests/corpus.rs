@@ -265,7 +265,7 @@ fn files(disk: &MemoryDisk) -> [Vec<u8>; 3] {
 fn calls() -> Vec<Vec<u8>> {
     let transaction = objects().into_iter().find(|object| object[0] == 0).unwrap();
     let value = |kind: timed_rpc::ParamKind| match kind {
-        timed_rpc::ParamKind::Integer => "1".to_owned(),
+        timed_rpc::ParamKind::Integer | timed_rpc::ParamKind::Verbosity => "1".to_owned(),
         timed_rpc::ParamKind::Boolean => "true".to_owned(),
         timed_rpc::ParamKind::Text => "\"add\"".to_owned(),
         timed_rpc::ParamKind::Hash | timed_rpc::ParamKind::HashOrHeight => format!("\"{}\"", "5a".repeat(32)),
@@ -274,7 +274,12 @@ fn calls() -> Vec<Vec<u8>> {
         timed_rpc::ParamKind::Amount => "12.5".to_owned(),
         timed_rpc::ParamKind::Peer => "\"192.0.2.1:7000\"".to_owned(),
         timed_rpc::ParamKind::Address => format!("\"{}\"", address()),
-        timed_rpc::ParamKind::AddressList => format!("[\"{}\"]", address()),
+        timed_rpc::ParamKind::AddressList | timed_rpc::ParamKind::TextList => format!("[\"{}\"]", address()),
+        timed_rpc::ParamKind::Owners => format!("{{\"addresses\":[\"{}\"]}}", address()),
+        timed_rpc::ParamKind::OutPoints => format!("[{{\"txid\":\"{}\",\"vout\":1}}]", "5a".repeat(32)),
+        timed_rpc::ParamKind::Outputs => format!("{{\"{}\":0.5}}", address()),
+        timed_rpc::ParamKind::Options => "{}".to_owned(),
+        timed_rpc::ParamKind::Ignored | timed_rpc::ParamKind::Only(_) => "null".to_owned(),
     };
     let call = |method: &timed_rpc::Method| {
         let values: Vec<_> = method.params.iter().map(|param| value(param.kind)).collect();

@@ -8,10 +8,11 @@ use rand::{RngExt as _, SeedableRng};
 use std::fs;
 use std::path::Path;
 use timed_config::NodeSection;
-use timed_node_files::{Keys, PeerFiles, WalletFile};
+use timed_ledger::KeyHash;
+use timed_node_files::{Keys, LabelFile, PeerFiles, WalletFile};
 use timed_peer::addresses::{KeptAddress, RecordSource};
 use timed_peer::{AddressRecord, Ban};
-use timed_primitives::{ChainId, Clock, Hash, Instant, SecretKey, UnixTime};
+use timed_primitives::{ChainId, Clock, Hash, Instant, Network, SecretKey, UnixTime};
 use timed_rpc::result::EndInfo;
 use timed_store::DataDir;
 
@@ -195,4 +196,19 @@ fn a_changed_marker_of_the_chain_is_refused() {
         open().map_err(|error| format!("{error} ({})", path.display()))
     });
     assert!(count > COPIES / 2, "{count}");
+}
+
+#[test]
+fn changed_labels_are_read_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = LabelFile::new(folder.path(), Network::Devnet);
+    assert!(file.labels().unwrap().is_empty());
+    let labels = (0..3).map(|id| (KeyHash(Hash([id; 32])), format!("shop {id} \"é\"\n")));
+    let labels = labels.collect();
+    file.keep(&labels).unwrap();
+    assert_eq!(file.labels().unwrap(), labels);
+    let read = || file.labels().map(drop).map_err(|error| error.to_string());
+    assert!(refused(&folder.path().join("labels.json"), read) > COPIES / 4);
+    let elsewhere = LabelFile::new(folder.path(), Network::Mainnet);
+    assert!(elsewhere.labels().unwrap_err().to_string().contains("no label of an address of this network"));
 }

@@ -3,21 +3,25 @@
 use crate::methods::{METHODS, Method};
 
 impl Method {
-    /// The method with this name, plain or with hyphens, in any case.
+    /// The method with this name, plain or with hyphens or underscores, in any case (`getBlockCount`).
     pub fn find(name: &str) -> Option<&'static Self> {
-        METHODS.iter().find(|m| m.name.eq_ignore_ascii_case(name) || m.kebab.eq_ignore_ascii_case(name))
+        METHODS.iter().find(|method| {
+            let written = name.bytes().filter(|b| !b"-_".contains(b)).map(|b| b.to_ascii_lowercase());
+            method.name.bytes().eq(written)
+        })
     }
 
     /// The name that is fewest edits from `name`, when it is near enough to be what was meant.
     pub fn nearest(name: &str) -> Option<&'static str> {
         let name: String =
-            name.chars().filter(|c| c.is_ascii_alphanumeric()).take(40).collect::<String>().to_lowercase();
+            name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').take(40).collect::<String>().to_lowercase();
         METHODS
             .iter()
-            .map(|m| (edits(&name, m.name), m.name))
+            // Of equally near ones the one that begins alike: letters are left out at the end more often than at the start.
+            .map(|m| (edits(&name, m.name), usize::MAX - alike(&name, m.name), m.name))
             .min()
-            .filter(|(distance, known)| *distance <= 2.max(known.len() / 3))
-            .map(|(_, known)| known)
+            .filter(|(distance, _, known)| *distance <= 2.max(known.len() / 3))
+            .map(|(_, _, known)| known)
     }
 
     /// Name and parameters: `getblock <blockhash> [verbosity]`.
@@ -60,6 +64,11 @@ pub fn help_all() -> String {
         text.push_str(&format!("{:<52} {}\n", method.usage(), method.summary));
     }
     text
+}
+
+/// How many letters both begin with.
+fn alike(a: &str, b: &str) -> usize {
+    a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count()
 }
 
 /// Edit distance (Levenshtein, one row); both texts are short.

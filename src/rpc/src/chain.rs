@@ -1,7 +1,7 @@
 //! The shapes of blocks, transactions and outputs, made from the real ones.
 
 use crate::error::RpcError;
-use crate::node::{BlockFacts, ChainPosition, TransactionRecord, TransactionState, Unspent};
+use crate::node::{BlockFacts, ChainPosition, GenesisFacts, TransactionRecord, TransactionState, Unspent};
 use crate::text::{JsonAmount, Text};
 use serde::{Deserialize, Serialize};
 use timed_ledger::{Address, Lock, Transaction, transactions_of};
@@ -18,10 +18,25 @@ pub struct BlockInfo<T> {
     pub height: u64,
     /// Format.
     pub version: u16,
+    /// The same in hex.
+    #[serde(rename = "versionHex")]
+    pub version_hex: String,
     /// Its time.
     pub time: u64,
+    /// The same: time never goes back here.
+    pub mediantime: u64,
     /// Its time in milliseconds.
     pub time_ms: u64,
+    /// Always 0: nothing is mined here, so all that speaks of work is the least there can be.
+    pub nonce: u32,
+    /// Bitcoin's target of difficulty 1, in short form.
+    pub bits: String,
+    /// The same in full.
+    pub target: String,
+    /// Always 1.
+    pub difficulty: u64,
+    /// How many blocks there are up to this one, the genesis included. 64 hex digits.
+    pub chainwork: String,
     /// Consensus key of who made it.
     pub proposer: Text<PublicKey>,
     /// The round in which it was first proposed.
@@ -36,10 +51,14 @@ pub struct BlockInfo<T> {
     pub next_validators_hash: Text<Hash>,
     /// Unit: bytes.
     pub size: u64,
+    /// The same: nothing is left out when a block is hashed.
+    pub strippedsize: u64,
+    /// Four times `size`, as Bitcoin weighs what has no witness discount.
+    pub weight: u64,
     /// How many transactions.
     #[serde(rename = "nTx")]
     pub transactions: u64,
-    /// The block before; absent at height 1.
+    /// The block before, which is the genesis at height 1; absent for the genesis.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub previousblockhash: Option<Text<BlockId>>,
     /// The block after; absent for the last.
@@ -50,6 +69,16 @@ pub struct BlockInfo<T> {
     pub certificate: Option<CertificateInfo>,
     /// Its transactions, in order.
     pub tx: Vec<T>,
+}
+
+/// Bitcoin's target of difficulty 1: 64 hex digits.
+pub(crate) const TARGET: &str = "00000000ffff0000000000000000000000000000000000000000000000000000";
+/// The same in short form.
+pub(crate) const BITS: &str = "1d00ffff";
+
+/// Blocks up to this height, the genesis included, in 64 hex digits: what stands for work.
+pub(crate) fn chainwork(height: Height) -> String {
+    format!("{:064x}", height.0.saturating_add(1))
 }
 
 /// Why a block is final.
@@ -77,10 +106,18 @@ pub struct TransactionInfo {
     pub txid: Text<TxId>,
     /// Its id with witnesses.
     pub fullid: Text<TxFullId>,
+    /// The same, under Bitcoin's name.
+    pub hash: Text<TxFullId>,
     /// Format.
     pub version: u16,
     /// Unit: bytes.
     pub size: u64,
+    /// The same: witnesses cost what other bytes cost.
+    pub vsize: u64,
+    /// Four times `size`.
+    pub weight: u64,
+    /// Always 0: transactions wait for nothing.
+    pub locktime: u32,
     /// `mempool`, `proposed` or `final`.
     pub state: String,
     /// 0 before it is in a block, 1 in the last block.
@@ -100,13 +137,15 @@ pub struct TransactionInfo {
     /// That block's time.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub blocktime: Option<u64>,
+    /// The same, under the name that Bitcoin has beside it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub time: Option<u64>,
     /// What it spends.
     pub vin: Vec<InputInfo>,
     /// What it makes.
     pub vout: Vec<OutputInfo>,
-    /// Its encoding; absent inside a block.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub hex: Option<String>,
+    /// Its encoding.
+    pub hex: String,
 }
 
 /// A spent output and the right to spend it.
@@ -116,12 +155,51 @@ pub struct InputInfo {
     pub txid: Text<TxId>,
     /// Position among its outputs.
     pub vout: u32,
+    /// Always empty: signatures stand beside the inputs.
+    #[serde(rename = "scriptSig")]
+    pub script_sig: ScriptSigInfo,
+    /// What unlocks it, as Bitcoin lists it: signature and key in hex.
+    pub txinwitness: Vec<String>,
+    /// Always the largest: an input is final.
+    pub sequence: u32,
     /// The key that signs; absent without a witness.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key: Option<Text<PublicKey>>,
     /// 128 hex digits.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signature: Option<String>,
+}
+
+/// The script of an input, which is empty here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScriptSigInfo {
+    /// Empty.
+    pub asm: String,
+    /// Empty.
+    pub hex: String,
+}
+
+/// Whom an output pays, in the form of Bitcoin's scripts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScriptInfo {
+    /// The lock for people: its kind and its hash.
+    pub asm: String,
+    /// The canonical encoding of the lock.
+    pub hex: String,
+    /// The address.
+    pub address: String,
+    /// Always `witness_unknown`: none of Bitcoin's own kinds.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+impl ScriptInfo {
+    /// Of a lock.
+    pub fn of(network: Network, lock: Lock) -> Self {
+        let Lock::KeyHash(key_hash) = lock;
+        let (asm, hex) = (format!("OP_KEYHASH {key_hash}"), hex::encode(encode(&lock)));
+        Self { asm, hex, address: address(network, lock), kind: "witness_unknown".into() }
+    }
 }
 
 /// An output.
@@ -133,6 +211,9 @@ pub struct OutputInfo {
     pub n: u32,
     /// To whom.
     pub address: String,
+    /// The same, in the form of Bitcoin's scripts.
+    #[serde(rename = "scriptPubKey")]
+    pub script: ScriptInfo,
 }
 
 /// `gettxout`.
@@ -146,6 +227,11 @@ pub struct TxOutInfo {
     pub value: JsonAmount,
     /// To whom.
     pub address: String,
+    /// The same, in the form of Bitcoin's scripts.
+    #[serde(rename = "scriptPubKey")]
+    pub script: ScriptInfo,
+    /// Always false: no block makes money for its maker.
+    pub coinbase: bool,
     /// `unspent`, or `locked` while a transaction in the mempool spends it.
     pub state: String,
     /// Who spends it, when locked.
@@ -162,12 +248,21 @@ pub struct UnspentInfo {
     pub vout: u32,
     /// To whom.
     pub address: String,
+    /// Always empty: addresses have no labels.
+    pub label: String,
+    /// The canonical encoding of the lock.
+    #[serde(rename = "scriptPubKey")]
+    pub script: String,
     /// How much.
     pub amount: JsonAmount,
     /// 0 in the mempool, 1 in the last block.
     pub confirmations: u64,
     /// Whether it can be spent now.
     pub spendable: bool,
+    /// Always true: one signature is all it takes.
+    pub solvable: bool,
+    /// Whether it is final.
+    pub safe: bool,
     /// `unspent`, or `locked` while a transaction in the mempool spends it.
     pub state: String,
 }
@@ -178,7 +273,7 @@ pub(crate) fn transaction_from_hex(text: &str) -> Result<Transaction, RpcError> 
     timed_primitives::decode(&bytes).map_err(|e| RpcError::TransactionEncoding(e.to_string()))
 }
 
-fn address(network: Network, lock: Lock) -> String {
+pub(crate) fn address(network: Network, lock: Lock) -> String {
     match lock {
         Lock::KeyHash(key_hash) => Address { network, key_hash }.to_string(),
     }
@@ -200,12 +295,20 @@ impl<T> BlockInfo<T> {
         let block = &*facts.block;
         let header = &block.header;
         let transactions = transactions_of(&block.payload);
+        let size = encode(block).len() as u64;
         Self {
             hash: block.id().into(),
             confirmations: facts.confirmations,
             height: header.height.0,
             version: header.version,
+            version_hex: format!("{:08x}", header.version),
             time: header.time.seconds(),
+            mediantime: header.time.seconds(),
+            nonce: 0,
+            bits: BITS.into(),
+            target: TARGET.into(),
+            difficulty: 1,
+            chainwork: chainwork(header.height),
             time_ms: header.time.0,
             proposer: header.proposer.into(),
             round: header.first_round.0,
@@ -213,12 +316,50 @@ impl<T> BlockInfo<T> {
             state_commitment: header.state_commitment.into(),
             validators_hash: header.validators_hash.into(),
             next_validators_hash: header.next_validators_hash.into(),
-            size: encode(block).len() as u64,
+            size,
+            strippedsize: size,
+            weight: size.saturating_mul(4),
             transactions: transactions.len() as u64,
             previousblockhash: (header.height > Height::FIRST).then(|| header.parent.into()),
             nextblockhash: facts.next.map(Text),
             certificate: facts.certificate.as_ref().map(CertificateInfo::from),
             tx: transactions.iter().map(show).collect(),
+        }
+    }
+}
+
+impl<T> BlockInfo<T> {
+    /// The genesis as clients see it: a block at height 0 that nobody proposed and that holds no transaction.
+    pub fn genesis(facts: &GenesisFacts, confirmations: u64, next: Option<BlockId>) -> Self {
+        let time = facts.time.seconds();
+        Self {
+            hash: BlockId(facts.hash).into(),
+            confirmations,
+            height: 0,
+            version: 1,
+            version_hex: "00000001".into(),
+            time,
+            mediantime: time,
+            time_ms: facts.time.0,
+            nonce: 0,
+            bits: BITS.into(),
+            target: TARGET.into(),
+            difficulty: 1,
+            chainwork: chainwork(Height::GENESIS),
+            proposer: PublicKey([0; 32]).into(),
+            round: 0,
+            merkleroot: Hash::default().into(),
+            state_commitment: Hash::default().into(),
+            validators_hash: Hash::default().into(),
+            next_validators_hash: Hash::default().into(),
+            size: 0,
+            strippedsize: 0,
+            weight: 0,
+            transactions: 0,
+            previousblockhash: None,
+            nextblockhash: next.map(Text),
+            certificate: None,
+            tx: Vec::new(),
         }
     }
 }
@@ -240,7 +381,7 @@ impl TransactionInfo {
             blockheight: at(|p| p.height.0),
             blockindex: place.map(|p| p.index),
             blocktime: at(|p| p.time.seconds()),
-            hex: Some(hex::encode(encode(&*facts.transaction))),
+            time: at(|p| p.time.seconds()),
             ..Self::in_block(&facts.transaction, 0, network)
         }
     }
@@ -254,6 +395,9 @@ impl TransactionInfo {
             InputInfo {
                 txid: input.previous.txid.into(),
                 vout: input.previous.index,
+                script_sig: ScriptSigInfo::default(),
+                txinwitness: witness.map_or_else(Vec::new, |w| vec![w.signature.to_string(), w.key.to_string()]),
+                sequence: u32::MAX,
                 key: witness.map(|w| w.key.into()),
                 signature: witness.map(|w| w.signature.to_string()),
             }
@@ -262,12 +406,19 @@ impl TransactionInfo {
             value: output.amount.into(),
             n,
             address: address(network, output.lock),
+            script: ScriptInfo::of(network, output.lock),
         });
+        let encoded = encode(transaction);
+        let size = encoded.len() as u64;
         Self {
             txid: transaction.id().into(),
             fullid: transaction.full_id().into(),
+            hash: transaction.full_id().into(),
             version: body.version,
-            size: transaction.size_bytes() as u64,
+            size,
+            vsize: size,
+            weight: size.saturating_mul(4),
+            locktime: 0,
             state: "final".into(),
             confirmations,
             fee: None,
@@ -275,9 +426,10 @@ impl TransactionInfo {
             blockheight: None,
             blockindex: None,
             blocktime: None,
+            time: None,
             vin: vin.collect(),
             vout: vout.collect(),
-            hex: None,
+            hex: hex::encode(encoded),
         }
     }
 }
@@ -301,6 +453,8 @@ impl TxOutInfo {
             confirmations: unspent.confirmations,
             value: unspent.output.amount.into(),
             address: address(network, unspent.output.lock),
+            script: ScriptInfo::of(network, unspent.output.lock),
+            coinbase: false,
             state: unspent.state(),
             spent_by: unspent.spent_by.map(Text),
         }
@@ -314,9 +468,13 @@ impl UnspentInfo {
             txid: unspent.outpoint.txid.into(),
             vout: unspent.outpoint.index,
             address: address(network, unspent.output.lock),
+            label: String::new(),
+            script: hex::encode(encode(&unspent.output.lock)),
             amount: unspent.output.amount.into(),
             confirmations: unspent.confirmations,
             spendable: unspent.is_spendable(),
+            solvable: true,
+            safe: unspent.confirmations > 0,
             state: unspent.state(),
         }
     }

@@ -8,6 +8,35 @@ use timed_primitives::{Amount, BlockId, Height, TxId, UnixTime};
 /// When to try again while as many calls as allowed are in progress.
 const CALLS_RETRY: Duration = Duration::from_millis(100);
 
+/// The name of the node's wallet beside `""`, in paths such as `/wallet/wallet`.
+pub const WALLET_NAME: &str = "wallet";
+
+/// In which way a parameter is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamFault {
+    /// It must be there.
+    Missing,
+    /// There are more than the method has.
+    Superfluous,
+    /// It is of another type.
+    Type,
+    /// It is of the right type and outside of its range.
+    Value,
+    /// The method has none of this name, or it is given twice.
+    Name,
+}
+
+impl ParamFault {
+    /// Bitcoin's number: `RPC_MISC_ERROR`, `RPC_TYPE_ERROR` or `RPC_INVALID_PARAMETER`.
+    const fn code(self) -> i32 {
+        match self {
+            Self::Missing | Self::Superfluous => -1,
+            Self::Type => -3,
+            Self::Value | Self::Name => -8,
+        }
+    }
+}
+
 /// Why a call failed. The text is for people and says what to do; [`RpcError::code`] is for programs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RpcError {
@@ -39,7 +68,20 @@ pub enum RpcError {
         expected: String,
         /// What it was, shortened.
         got: String,
+        /// In which way.
+        fault: ParamFault,
     },
+    /// A method of Bitcoin's that has no meaning here.
+    #[error("{name} is a method of Bitcoin's that this node does not have: {reason}")]
+    Meaningless {
+        /// The method.
+        name: &'static str,
+        /// Why, and what to use in its place.
+        reason: &'static str,
+    },
+    /// No such wallet.
+    #[error("no wallet is called {0:?}: this node has one, called \"\" or {name:?}", name = WALLET_NAME)]
+    WalletUnknown(String),
     /// The body or the batch is larger than a request may be.
     #[error("{what} is too large: {size}, at most {max}")]
     TooLarge {
@@ -104,6 +146,21 @@ pub enum RpcError {
     /// No such transaction in a block or in the mempool.
     #[error("no transaction {0} in any block or in the mempool of this node")]
     TransactionUnknown(TxId),
+    /// It waits in no mempool here.
+    #[error("transaction {0} is not in the mempool of this node")]
+    NotInMempool(TxId),
+    /// The text is no secret key. It is not repeated.
+    #[error("invalid secret key: {0}")]
+    Key(String),
+    /// No address has this label.
+    #[error("no address has the label {0:?}; `listlabels` lists all")]
+    LabelUnknown(String),
+    /// `*` means all labels.
+    #[error("\"*\" stands for all labels and can be none")]
+    LabelReserved,
+    /// No such address is dialled.
+    #[error("no node {0:?} was added; `getaddednodeinfo` lists them")]
+    NodeNotAdded(String),
     /// It was taken here and is lost.
     #[error(
         "transaction {txid} was accepted by this node and is lost: {reason}; check it, and pay again if that is still wanted"
@@ -123,8 +180,8 @@ pub enum RpcError {
     /// No such block.
     #[error("no block {0} on this node")]
     BlockUnknown(BlockId),
-    /// Above the tip, or genesis, which has no block.
-    #[error("no block at height {height}: blocks are 1 to {tip}")]
+    /// Above the tip.
+    #[error("no block at height {height}: blocks are 0 to {tip}")]
     HeightUnknown {
         /// What was asked for.
         height: Height,
@@ -190,8 +247,9 @@ impl RpcError {
         match self {
             Self::Parse(_) => -32700,
             Self::InvalidRequest(_) | Self::TooLarge { .. } => -32600,
-            Self::UnknownMethod { .. } | Self::NotOffered => -32601,
-            Self::InvalidParams { .. } => -32602,
+            Self::UnknownMethod { .. } | Self::NotOffered | Self::Meaningless { .. } => -32601,
+            Self::InvalidParams { fault, .. } => fault.code(),
+            Self::WalletUnknown(_) => -18,
             Self::Internal(_) => -32603,
             Self::Busy(_) | Self::Overloaded { .. } | Self::Behind { .. } => -32005,
             Self::Timeout(_) | Self::DiskSilent { .. } => -32004,
@@ -199,7 +257,11 @@ impl RpcError {
             Self::Address { .. }
             | Self::TransactionUnknown(_)
             | Self::TransactionLost { .. }
+            | Self::NotInMempool(_)
+            | Self::Key(_)
             | Self::BlockUnknown(_) => -5,
+            Self::NodeNotAdded(_) => -24,
+            Self::LabelUnknown(_) | Self::LabelReserved => -11,
             Self::InsufficientFunds { .. } => -6,
             Self::HeightUnknown { .. } | Self::InvalidParameter(_) => -8,
             Self::PeerUnknown(_) => -29,

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! HTTP ─► connections (who stays) ─► server (limits, Host, authentication) ─► protocol (JSON-RPC 2.0 and 1.0, batches)
-//!             └─► /health /ready /metrics              └─► dispatch (parameters by the method table) ─► Node
+//!             └─► /health /ready /metrics              └─► answers (parameters by the method table) ─► Node
 //! ```
 //!
 //! Start reading in [`node`] (what is asked), then [`methods`] (the table of methods).
@@ -21,28 +21,36 @@ pub mod server;
 pub mod text;
 pub mod trouble;
 
+mod answers;
 mod catalogue;
 mod connections;
 mod disk_reads;
-mod dispatch;
 mod limits;
+mod openrpc;
 mod param;
 mod params;
 mod protocol;
+mod reference;
+mod refused;
 mod watched;
 
 pub use auth::{Auth, Cookie, read_cookie, remove_cookie, write_cookie};
 pub use catalogue::help_all;
 pub use disk_reads::{DiskReads, ReadLimits};
-pub use error::RpcError;
+pub use error::{ParamFault, RpcError, WALLET_NAME};
 pub use limits::RpcLimits;
-pub use methods::{Call, METHODS, Method};
+pub use methods::{
+    AddressCall, Call, ChainCall, ConsensusCall, ControlCall, FeeCall, METHODS, Method, NetworkCall, TransactionCall,
+    WalletCall,
+};
 pub use node::{
-    BlockAt, BlockFacts, ChainApi, ChainPosition, ConsensusApi, NodeApi, PeersApi, PoolApi, TransactionRecord,
-    TransactionState, Unspent, WalletApi,
+    AddedNode, BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, ConsensusApi, Funding, GenesisFacts,
+    KnownAddress, NodeApi, PaymentOrder, PeersApi, PoolApi, TransactionRecord, TransactionState, Unspent, WalletApi,
 };
 pub use param::{Param, ParamKind};
 pub use protocol::answer_body;
+pub use reference::reference;
+pub use refused::{REFUSED, unknown_method};
 pub use server::RpcServer;
 pub use text::{JsonAmount, Text};
 pub use trouble::{Severity, Trouble};

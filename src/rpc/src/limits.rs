@@ -46,7 +46,7 @@ impl Default for RpcLimits {
             submissions_max: 1_024,
             call_time: Duration::from_secs(15),
             body_bytes_max: 2 << 20,
-            batch_max: 100,
+            batch_max: 1_000,
             answer_bytes_max: 32 << 20,
             connections_max: 256,
             connections_reserved: 32,

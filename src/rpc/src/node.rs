@@ -8,10 +8,11 @@ use crate::result::{
 };
 use crate::trouble::Trouble;
 use async_trait::async_trait;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_ledger::{Address, OutPoint, Transaction, TxOutput};
-use timed_primitives::{Amount, Block, BlockId, CommitCertificate, Height, Network, TxId, UnixTime};
+use timed_ledger::{Address, KeyHash, OutPoint, Transaction, TransactionBody, TxOutput, Witness};
+use timed_primitives::{Amount, Block, BlockId, ChainId, CommitCertificate, Hash, Height, Network, TxId, UnixTime};
 
 /// The daemon, as the server sees it. Reads come from snapshots and published state, never from a busy actor's mailbox; each call
 /// is given up after the limit for calls, except [`ChainApi::wait_for_new_block`], which has its own limit.
@@ -20,6 +21,9 @@ use timed_primitives::{Amount, Block, BlockId, CommitCertificate, Height, Networ
 pub trait NodeApi: ChainApi + PeersApi + PoolApi + WalletApi + ConsensusApi {
     /// The network, for the prefix of addresses.
     fn network(&self) -> Network;
+
+    /// Civil time now.
+    fn unix_time(&self) -> UnixTime;
 
     /// Time since the process started.
     fn uptime(&self) -> Duration;
@@ -70,6 +74,26 @@ pub trait ChainApi: Send + Sync {
     /// `gettransaction` and `getrawtransaction`: any transaction of the chain or the mempool. Error:
     /// [`RpcError::TransactionUnknown`].
     async fn transaction(&self, _txid: TxId) -> Result<TransactionRecord, RpcError> {
+        not_offered()
+    }
+
+    /// How the chain starts, which clients see as the block of height 0.
+    async fn genesis(&self) -> Result<GenesisFacts, RpcError> {
+        not_offered()
+    }
+
+    /// Outputs that these owners had at the start, spent since or not, in order. Bound: the genesis.
+    fn genesis_outputs(&self, _owners: &BTreeSet<KeyHash>) -> Vec<(OutPoint, TxOutput)> {
+        Vec::new()
+    }
+
+    /// How much there is.
+    async fn totals(&self) -> Result<ChainTotals, RpcError> {
+        not_offered()
+    }
+
+    /// `gettxspendingprevout`: for each output, in order, the transaction of the mempool that spends it. Bound: 1,000.
+    async fn spenders(&self, _outputs: Vec<OutPoint>) -> Result<Vec<Option<TxId>>, RpcError> {
         not_offered()
     }
 
@@ -133,6 +157,16 @@ pub trait PeersApi: Send + Sync {
         not_offered()
     }
 
+    /// `getaddednodeinfo`: what is dialled until its peer is connected.
+    async fn added_nodes(&self) -> Result<Vec<AddedNode>, RpcError> {
+        not_offered()
+    }
+
+    /// `getnodeaddresses`: all that the address book holds. Bound: the book's own.
+    async fn known_addresses(&self) -> Result<Vec<KnownAddress>, RpcError> {
+        not_offered()
+    }
+
     /// `clearbanned`: how many there were.
     async fn lift_all_bans(&self) -> Result<usize, RpcError> {
         not_offered()
@@ -182,8 +216,28 @@ pub trait WalletApi: Send + Sync {
         not_offered()
     }
 
-    /// `getnewaddress`.
-    async fn new_address(&self) -> Result<Address, RpcError> {
+    /// `getnewaddress`, with this label; an empty one is none.
+    async fn new_address(&self, _label: String) -> Result<Address, RpcError> {
+        not_offered()
+    }
+
+    /// Every address of the node's wallet. Bound: as many as a wallet can have.
+    fn addresses(&self) -> Vec<Address> {
+        Vec::new()
+    }
+
+    /// Addresses that have a label, of the node's wallet and others, in order. Bound: as many as are kept.
+    fn labels(&self) -> Vec<(Address, String)> {
+        Vec::new()
+    }
+
+    /// The label of an address; empty for none.
+    fn label(&self, _address: &Address) -> String {
+        String::new()
+    }
+
+    /// `setlabel`: an empty one takes the label away. Error: [`RpcError::Wallet`] when there are too many, or it cannot be kept.
+    async fn set_label(&self, _address: Address, _label: String) -> Result<(), RpcError> {
         not_offered()
     }
 
@@ -192,8 +246,43 @@ pub trait WalletApi: Send + Sync {
         not_offered()
     }
 
-    /// `sendtoaddress`: pays from the node's wallet. Error: [`RpcError::InsufficientFunds`].
-    async fn pay(&self, _to: Address, _amount: Amount) -> Result<TxId, RpcError> {
+    /// Whether the node's wallet can spend what this address is paid.
+    fn is_mine(&self, _address: &Address) -> bool {
+        false
+    }
+
+    /// For each input of a body, in order: the witness of the wallet's key with this hash, when it has that key.
+    async fn witnesses(
+        &self,
+        _body: TransactionBody,
+        _owners: Vec<Option<KeyHash>>,
+    ) -> Result<Vec<Option<Witness>>, RpcError> {
+        not_offered()
+    }
+
+    /// `lockunspent`: holds outputs back from payments, or gives them back; without any, gives all back.
+    async fn hold_back(&self, _outputs: Vec<OutPoint>, _is_held: bool) -> Result<(), RpcError> {
+        not_offered()
+    }
+
+    /// `listlockunspent`, in order.
+    async fn held_back(&self) -> Result<Vec<OutPoint>, RpcError> {
+        not_offered()
+    }
+
+    /// `sendtoaddress` and `sendmany`: pays from the node's wallet. Error: [`RpcError::InsufficientFunds`].
+    async fn pay(&self, _order: PaymentOrder) -> Result<TxId, RpcError> {
+        not_offered()
+    }
+
+    /// `fundrawtransaction`: a transaction of the order that spends these outputs and as many coins of the node's wallet as it takes, with what
+    /// is left going to `change`, or to the wallet. Nothing is signed, sent or reserved. Error: [`RpcError::InsufficientFunds`].
+    async fn fund(
+        &self,
+        _order: PaymentOrder,
+        _inputs: Vec<OutPoint>,
+        _change: Option<Address>,
+    ) -> Result<Funding, RpcError> {
         not_offered()
     }
 }
@@ -210,6 +299,64 @@ pub trait ConsensusApi: Send + Sync {
     async fn masternodes(&self) -> Result<Vec<MasternodeInfo>, RpcError> {
         not_offered()
     }
+}
+
+/// Who is to be paid.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PaymentOrder {
+    /// Who gets how much, in this order.
+    pub outputs: Vec<(Address, Amount)>,
+    /// Positions in `outputs` of those whom the fee is taken from; without any it comes on top.
+    pub fee_from: BTreeSet<usize>,
+}
+
+/// A transaction that the wallet has found the money for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Funding {
+    /// What it says.
+    pub body: TransactionBody,
+    /// What it leaves to the network.
+    pub fee: Amount,
+    /// Position of the output with what comes back; `None` when nothing does.
+    pub change_at: Option<usize>,
+}
+
+/// How the chain starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GenesisFacts {
+    /// Its hash, which names it where clients expect a block.
+    pub hash: Hash,
+    /// Number of the chain, which every transaction names.
+    pub chain_id: ChainId,
+    /// Its time.
+    pub time: UnixTime,
+}
+
+/// How much there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChainTotals {
+    /// Transactions of all blocks.
+    pub transactions: u64,
+    /// Size of all blocks on the disk. Unit: bytes.
+    pub bytes: u64,
+}
+
+/// An address that is dialled until its peer is connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddedNode {
+    /// `host:port`.
+    pub address: String,
+    /// The peer, when it is connected: its observed address, and whether it dialled us.
+    pub connected: Option<(String, bool)>,
+}
+
+/// An address of the address book.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownAddress {
+    /// `host:port`.
+    pub address: String,
+    /// When it was last a good one; 0 when that is not known. Unit: seconds since 1970.
+    pub time: u64,
 }
 
 /// Names a block.

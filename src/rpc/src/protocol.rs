@@ -1,12 +1,13 @@
-//! JSON-RPC 2.0 (jsonrpc.org/specification), and the 1.0 form that Bitcoin's clients send: a call without `jsonrpc` gets `result`
-//! and `error` both, and its HTTP status distinguishes errors.
+//! JSON-RPC 2.0 (jsonrpc.org/specification), and the 1.0 and 1.1 forms that Bitcoin's clients send, each answered as Bitcoin Core 28 does: a call
+//! without `jsonrpc` gets `result` and `error` both, and its HTTP status distinguishes errors. What is no call at all counts as one of 1.0.
 
-use crate::dispatch::{answer, is_wait, unknown};
+use crate::answers::{answer, is_wait};
 use crate::error::{ErrorObject, RpcError};
 use crate::limits::RpcLimits;
-use crate::methods::{Call, Method};
+use crate::methods::{Call, Method, TransactionCall};
 use crate::node::NodeApi;
 use crate::params::shown;
+use crate::refused::unknown_method;
 use axum::http::StatusCode;
 use futures_util::future::join_all;
 use serde::Serialize;
@@ -38,7 +39,7 @@ pub(crate) struct HttpReply {
 /// Answers the body of one request, which the server does after it has checked the head: the HTTP status, and the text of the answer if
 /// there is anything to say. Calls run in the caller's tokio runtime, which must have timers.
 pub async fn answer_body(node: Arc<dyn NodeApi>, limits: RpcLimits, body: &[u8]) -> (u16, Option<String>) {
-    let reply = Calls::new(node, limits).reply(body).await;
+    let reply = Calls::new(node, limits).reply(body, None).await;
     (reply.status.as_u16(), reply.body)
 }
 
@@ -66,24 +67,21 @@ impl Calls {
         &self.limits
     }
 
-    /// Answers a whole body.
-    pub(crate) async fn reply(&self, body: &[u8]) -> HttpReply {
+    /// Answers a whole body. `wallet` is the name that the path asks for a wallet by.
+    pub(crate) async fn reply(&self, body: &[u8], wallet: Option<&str>) -> HttpReply {
         match serde_json::from_slice(body) {
-            Err(error) => fault(StatusCode::BAD_REQUEST, &RpcError::Parse(error.to_string())),
-            Ok(Value::Array(batch)) => self.reply_to_batch(batch).await,
-            Ok(single) => self.reply_to_single(single).await,
+            Err(error) => fault(StatusCode::INTERNAL_SERVER_ERROR, &RpcError::Parse(error.to_string())),
+            Ok(Value::Array(batch)) => self.reply_to_batch(batch, wallet).await,
+            Ok(single) => self.reply_to_single(single, wallet).await,
         }
     }
 
-    async fn reply_to_single(&self, value: Value) -> HttpReply {
+    async fn reply_to_single(&self, value: Value, wallet: Option<&str>) -> HttpReply {
         let request = match Request::read(value) {
             Ok(request) => request,
-            Err((id, text)) => {
-                let body = failed(&id, &RpcError::InvalidRequest(text), false);
-                return HttpReply { status: StatusCode::BAD_REQUEST, body: Some(body) };
-            }
+            Err(bad) => return HttpReply { status: StatusCode::BAD_REQUEST, body: Some(bad.response()) },
         };
-        let result = self.call(&request).await;
+        let result = self.call(&request, wallet).await;
         if request.is_notification {
             return HttpReply { status: StatusCode::NO_CONTENT, body: None };
         }
@@ -97,10 +95,8 @@ impl Calls {
     /// Answers a batch in its order, one call at a time; neighbouring calls that submit transactions are started together, in order, so that
     /// their signatures are checked together. Each call takes a slot when its turn comes; one that finds none is answered "busy". Beyond
     /// [`RpcLimits::answer_bytes_max`] of answers, the rest is refused unasked.
-    async fn reply_to_batch(&self, batch: Vec<Value>) -> HttpReply {
-        if batch.is_empty() {
-            return fault(StatusCode::BAD_REQUEST, &RpcError::InvalidRequest("the batch is empty".into()));
-        }
+    async fn reply_to_batch(&self, batch: Vec<Value>, wallet: Option<&str>) -> HttpReply {
+        let is_empty = batch.is_empty();
         let max = self.limits.batch_max;
         if batch.len() > max {
             let error = RpcError::TooLarge { what: "the batch", size: batch.len(), max };
@@ -130,44 +126,50 @@ impl Calls {
                 }
                 (Some(_), false) => None,
             };
-            let group = group.into_iter().map(|value| self.reply_within_batch(value, refusal.as_ref()));
+            let group = group.into_iter().map(|value| self.reply_within_batch(value, wallet, refusal.as_ref()));
             for answer in join_all(group).await.into_iter().flatten() {
                 size += answer.len();
                 answers.push(answer);
             }
         }
-        if answers.is_empty() {
+        // An empty batch names no version, so it is answered as before there was one.
+        if answers.is_empty() && !is_empty {
             return HttpReply { status: StatusCode::NO_CONTENT, body: None };
         }
         HttpReply { status: StatusCode::OK, body: Some(format!("[{}]", answers.join(","))) }
     }
 
     /// The answer to one call of a batch; `None` for a notification.
-    async fn reply_within_batch(&self, value: Value, refusal: Option<&RpcError>) -> Option<String> {
+    async fn reply_within_batch(
+        &self,
+        value: Value,
+        wallet: Option<&str>,
+        refusal: Option<&RpcError>,
+    ) -> Option<String> {
         let request = match Request::read(value) {
-            Err((id, text)) => return Some(failed(&id, &RpcError::InvalidRequest(text), false)),
+            Err(bad) => return Some(bad.response()),
             Ok(request) => request,
         };
         let result = match (refusal, Method::find(&request.method)) {
             (Some(refusal), _) => Err(refusal.clone()),
-            (None, None) => Err(unknown(&request.method)),
+            (None, None) => Err(unknown_method(&request.method)),
             (None, Some(method)) if is_wait(method) => {
                 Err(RpcError::InvalidRequest(format!("{} cannot be part of a batch", request.method)))
             }
-            (None, Some(method)) => self.answer_in_time(method, &request).await,
+            (None, Some(method)) => self.answer_in_time(method, &request, wallet).await,
         };
         (!request.is_notification).then(|| request.response(result))
     }
 
-    async fn call(&self, request: &Request) -> Result<Value, RpcError> {
-        let method = Method::find(&request.method).ok_or_else(|| unknown(&request.method))?;
+    async fn call(&self, request: &Request, wallet: Option<&str>) -> Result<Value, RpcError> {
+        let method = Method::find(&request.method).ok_or_else(|| unknown_method(&request.method))?;
         if is_wait(method) {
             let _permit = self.waiting.try_acquire().map_err(|_| RpcError::Busy(self.limits.waits_max))?;
-            return answer(&*self.node, method, request.params.as_ref()).await;
+            return answer(&*self.node, method, request.params.as_ref(), wallet).await;
         }
-        let (slots, slots_max) = self.slots(matches!(method.call, Call::SendRawTransaction));
+        let (slots, slots_max) = self.slots(is_submitting(method));
         let _permit = slots.try_acquire().map_err(|_| RpcError::Busy(slots_max))?;
-        self.answer_in_time(method, request).await
+        self.answer_in_time(method, request, wallet).await
     }
 
     /// The slots that a call takes one of, and how many there are.
@@ -178,9 +180,14 @@ impl Calls {
         }
     }
 
-    async fn answer_in_time(&self, method: &'static Method, request: &Request) -> Result<Value, RpcError> {
+    async fn answer_in_time(
+        &self,
+        method: &'static Method,
+        request: &Request,
+        wallet: Option<&str>,
+    ) -> Result<Value, RpcError> {
         let limit = self.limits.call_time;
-        tokio::time::timeout(limit, answer(&*self.node, method, request.params.as_ref()))
+        tokio::time::timeout(limit, answer(&*self.node, method, request.params.as_ref(), wallet))
             .await
             .unwrap_or(Err(RpcError::Timeout(limit.as_secs())))
     }
@@ -189,16 +196,36 @@ impl Calls {
 /// Whether a call of a batch hands in a transaction.
 fn is_submission(call: &Value) -> bool {
     let name = call.get("method").and_then(Value::as_str);
-    name.and_then(Method::find).is_some_and(|method| matches!(method.call, Call::SendRawTransaction))
+    name.and_then(Method::find).is_some_and(is_submitting)
+}
+
+fn is_submitting(method: &Method) -> bool {
+    matches!(method.call, Call::Transaction(TransactionCall::SendRawTransaction))
+}
+
+/// What is no call, and how to answer it.
+struct BadRequest {
+    id: Value,
+    text: String,
+    is_legacy: bool,
+}
+
+impl BadRequest {
+    fn response(self) -> String {
+        failed(&self.id, &RpcError::InvalidRequest(self.text), self.is_legacy)
+    }
 }
 
 impl Request {
-    /// The call, or the id to answer to and what is wrong.
-    fn read(value: Value) -> Result<Self, (Value, String)> {
-        let invalid = |id: Value, text: String| Err((id, text));
+    /// The call, or what is wrong with it.
+    fn read(value: Value) -> Result<Self, BadRequest> {
         let Value::Object(mut map) = value else {
-            return invalid(Value::Null, format!("expected an object, got {}", shown(&value)));
+            let text = format!("expected an object, got {}", shown(&value));
+            return Err(BadRequest { id: Value::Null, text, is_legacy: true });
         };
+        let version = Version::of(map.get("jsonrpc"));
+        let is_legacy = version != Version::Two;
+        let invalid = |id: Value, text: String| Err(BadRequest { id, text, is_legacy });
         let (id, has_id) = match map.remove("id") {
             None => (Value::Null, false),
             Some(id @ (Value::Null | Value::String(_) | Value::Number(_))) => (id, true),
@@ -206,12 +233,10 @@ impl Request {
                 return invalid(Value::Null, format!("id: expected text, a number or null, got {}", shown(&other)));
             }
         };
-        let is_legacy = match map.get("jsonrpc") {
-            None | Some(Value::Null) => true,
-            Some(Value::String(version)) if version == "1.0" || version == "1.1" => true,
-            Some(Value::String(version)) if version == "2.0" => false,
-            Some(other) => return invalid(id, format!("jsonrpc: expected \"2.0\", got {}", shown(other))),
-        };
+        if version == Version::Unknown {
+            let given = map.get("jsonrpc").map(shown).unwrap_or_default();
+            return invalid(id, format!("jsonrpc: expected \"2.0\", got {given}"));
+        }
         let method = match map.remove("method") {
             Some(Value::String(method)) => method,
             Some(other) => return invalid(id, format!("method: expected text, got {}", shown(&other))),
@@ -229,6 +254,32 @@ impl Request {
             Ok(result) if self.is_legacy => text(&LegacyResponse { result, error: None, id: &self.id }),
             Ok(result) => text(&Response { jsonrpc: "2.0", result, id: &self.id }),
             Err(error) => failed(&self.id, &error, self.is_legacy),
+        }
+    }
+}
+
+/// Which form a call has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    /// 1.0 or 1.1, or none is named.
+    Legacy,
+    Two,
+    Unknown,
+}
+
+impl Version {
+    /// Some clients write it as a number.
+    fn of(jsonrpc: Option<&Value>) -> Self {
+        let text = match jsonrpc {
+            None | Some(Value::Null) => return Self::Legacy,
+            Some(Value::String(text)) => text.as_str(),
+            Some(Value::Number(number)) => number.as_str(),
+            Some(_) => return Self::Unknown,
+        };
+        match text {
+            "1" | "1.0" | "1.1" => Self::Legacy,
+            "2" | "2.0" => Self::Two,
+            _ => Self::Unknown,
         }
     }
 }
@@ -271,14 +322,14 @@ fn text(answer: &impl Serialize) -> String {
 
 /// A fault of the request as a whole, which therefore has no id.
 pub(crate) fn fault(status: StatusCode, error: &RpcError) -> HttpReply {
-    HttpReply { status, body: Some(failed(&Value::Null, error, false)) }
+    HttpReply { status, body: Some(failed(&Value::Null, error, true)) }
 }
 
 /// What Bitcoin's server says to calls of the 1.0 form.
 fn legacy_status(error: &RpcError) -> StatusCode {
     match error {
         RpcError::InvalidRequest(_) => StatusCode::BAD_REQUEST,
-        RpcError::UnknownMethod { .. } => StatusCode::NOT_FOUND,
+        RpcError::UnknownMethod { .. } | RpcError::Meaningless { .. } | RpcError::NotOffered => StatusCode::NOT_FOUND,
         RpcError::Busy(_) | RpcError::Overloaded { .. } | RpcError::Behind { .. } => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -57,13 +57,20 @@ pub struct SyncInfo {
     pub stalled: Option<String>,
 }
 
+/// The version of a crate as one number, as Bitcoin counts: major × 10,000 + minor × 100 + patch.
+pub fn version_number(version: &str) -> u32 {
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
+    let mut next = || parts.next().unwrap_or_default().min(99);
+    next() * 10_000 + next() * 100 + next()
+}
+
 /// `getnetworkinfo`: this node among its peers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetworkInfo {
     /// Name and version of the software, as peers see it.
     pub subversion: String,
-    /// Version of the software.
-    pub version: String,
+    /// Version of the software as one number, as Bitcoin counts: 100 is 0.1.0, and 10000 is 1.0.0.
+    pub version: u32,
     /// Version of the protocol between nodes.
     pub protocolversion: u16,
     /// Key by which peers know this node.
@@ -410,6 +417,24 @@ pub struct AddressInfo {
     /// The network it belongs to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub network: Option<String>,
+    /// The canonical encoding of the lock that pays it.
+    #[serde(rename = "scriptPubKey", skip_serializing_if = "Option::is_none", default)]
+    pub script: Option<String>,
+    /// Always false: there are no scripts.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub isscript: Option<bool>,
+    /// Always true: signatures stand beside what they sign.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub iswitness: Option<bool>,
+    /// Version of the kind of lock.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub witness_version: Option<u32>,
+    /// Hash of the key that may spend.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub witness_program: Option<String>,
+    /// Always empty where there is an error: it may be anywhere.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error_locations: Option<Vec<u32>>,
     /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,

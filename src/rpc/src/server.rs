@@ -11,11 +11,12 @@ use crate::trouble::{Severity, Trouble};
 use crate::watched::SharedConnections;
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use hyper::ext::ReasonPhrase;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -41,16 +42,16 @@ pub struct RpcServer {
     auth: Auth,
     hosts: Vec<String>,
     limits: RpcLimits,
-    pages: Router,
+    pages: Option<Router>,
 }
 
 impl RpcServer {
     /// A server with the default limits.
     pub fn new(node: Arc<dyn NodeApi>, auth: Auth) -> Self {
-        Self { node, auth, hosts: Vec::new(), limits: RpcLimits::default(), pages: Router::new() }
+        Self { node, auth, hosts: Vec::new(), limits: RpcLimits::default(), pages: None }
     }
 
-    /// Answers under these host names too, beside `localhost` and IP addresses.
+    /// Answers under these host names too, beside `localhost` and IP addresses; `*` is any name.
     #[must_use]
     pub fn with_hosts(self, hosts: impl IntoIterator<Item = String>) -> Self {
         Self { hosts: hosts.into_iter().map(|h| h.to_lowercase()).collect(), ..self }
@@ -65,7 +66,7 @@ impl RpcServer {
     /// Pages beside the server's own, such as the dashboard at GET `/`. They need no password and so must change nothing.
     #[must_use]
     pub fn with_pages(self, pages: Router) -> Self {
-        Self { pages, ..self }
+        Self { pages: Some(pages), ..self }
     }
 
     /// Serves until `end` is ready; then answers in progress have [`RpcLimits::shutdown_time`] to finish. Dropping the future ends all
@@ -121,14 +122,20 @@ impl RpcServer {
     fn router(self) -> Router {
         let calls = Arc::new(Calls::new(self.node, self.limits));
         let gate = Arc::new(RequestGate { auth: self.auth, hosts: self.hosts });
-        let rpc = post(rpc).route_layer(middleware::from_fn_with_state(gate.clone(), authorized));
+        let behind_gate = middleware::from_fn_with_state(gate.clone(), authorized);
+        let root = post(rpc).route_layer(behind_gate.clone());
+        // Pages have their own start.
+        let root = if self.pages.is_some() { root } else { root.get(introduction) };
+        let wallet = post(rpc_of_wallet).route_layer(behind_gate);
         Router::new()
-            .route("/", rpc)
+            .route("/", root)
+            .route("/wallet/", wallet.clone())
+            .route("/wallet/{name}", wallet)
             .route("/health", get(health))
             .route("/ready", get(ready))
             .route("/metrics", get(metrics))
             .with_state(calls)
-            .merge(self.pages)
+            .merge(self.pages.unwrap_or_default())
             .layer(middleware::from_fn_with_state(gate, known_host))
     }
 }
@@ -189,7 +196,15 @@ async fn known_host(
     next: Next,
 ) -> Response {
     remote.connections.head(remote.id);
-    let response = match gate.refusal(request.uri(), request.headers()) {
+    let response = match gate.refusal(&request) {
+        Some((StatusCode::FORBIDDEN, text)) => {
+            // As elsewhere: whoever guesses must not learn faster under a name that is not ours.
+            let credentials = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
+            if credentials.is_some() && !gate.auth.allows(credentials, remote.ip) {
+                tokio::time::sleep(WRONG_PASSWORD_PAUSE).await;
+            }
+            refused(StatusCode::FORBIDDEN, text)
+        }
         Some(refusal) => refusal.into_response(),
         None => next.run(request).await,
     };
@@ -199,30 +214,58 @@ async fn known_host(
 impl RequestGate {
     /// Why a request is refused: ambiguous headers, a host name that is not ours, under which a browser would reach us by
     /// DNS rebinding, or a page of another origin.
-    fn refusal(&self, uri: &Uri, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+    fn refusal(&self, request: &Request) -> Option<(StatusCode, &'static str)> {
+        let (uri, headers) = (request.uri(), request.headers());
         // Whoever stands between (a proxy, a cache) may have gone by the other one (RFC 9112, section 3.2).
         if let Some((_, text)) = SINGLE.iter().find(|(name, _)| headers.get_all(name).iter().count() > 1) {
             return Some((StatusCode::BAD_REQUEST, text));
         }
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let Some(host) = text(header::HOST) else {
-            return Some((StatusCode::BAD_REQUEST, "a Host header is needed\n"));
+        let host = match text(header::HOST) {
+            Some(host) => host,
+            // No browser sends this.
+            None if request.version() == Version::HTTP_10 && !headers.contains_key(header::HOST) => "",
+            None => return Some((StatusCode::BAD_REQUEST, "a Host header is needed\n")),
         };
-        if uri.authority().is_some_and(|asked| !asked.as_str().eq_ignore_ascii_case(host)) {
+        if uri.authority().is_some_and(|asked| !host.is_empty() && !asked.as_str().eq_ignore_ascii_case(host)) {
             return Some((StatusCode::BAD_REQUEST, "the request line and the Host header name different hosts\n"));
-        }
-        let name = host_name(host);
-        if !(name.eq_ignore_ascii_case("localhost") || is_ip(name) || self.hosts.contains(&name.to_lowercase())) {
-            return Some((
-                StatusCode::FORBIDDEN,
-                "host name not allowed: add it to `rpc.hosts`, or ask by IP address\n",
-            ));
         }
         let is_foreign =
             |origin: &str| origin.split_once("://").is_none_or(|(_, origin)| !origin.eq_ignore_ascii_case(host));
-        let foreign = (StatusCode::FORBIDDEN, "requests from pages of other origins are not allowed\n");
-        text(header::ORIGIN).is_some_and(is_foreign).then_some(foreign)
+        if text(header::ORIGIN).is_some_and(is_foreign) || (host.is_empty() && headers.contains_key(header::ORIGIN)) {
+            return Some((StatusCode::FORBIDDEN, "requests from pages of other origins are not allowed"));
+        }
+        let is_absent = !headers.contains_key(header::HOST);
+        let is_allowed = is_absent || self.is_ours(host_name(host)) || is_probe(uri) || is_program(request);
+        (!is_allowed)
+            .then_some((StatusCode::FORBIDDEN, "host name not allowed: add it to rpc.hosts, or ask by IP address"))
     }
+
+    fn is_ours(&self, name: &str) -> bool {
+        name.eq_ignore_ascii_case("localhost")
+            || is_ip(name)
+            || self.hosts.iter().any(|host| host == "*" || *host == name.to_lowercase())
+    }
+}
+
+/// A call by a program, which must show credentials like any other, and may do so when it is asked to (status 401): what a page that reached us by
+/// rebinding sends by POST names its origin.
+fn is_program(request: &Request) -> bool {
+    let path = request.uri().path();
+    let is_call = request.method() == Method::POST && (path == "/" || path.starts_with("/wallet/"));
+    is_call && !request.headers().contains_key(header::ORIGIN)
+}
+
+/// What monitors ask, under whatever name they have for the node: it says nothing that is secret.
+fn is_probe(uri: &Uri) -> bool {
+    ["/health", "/ready", "/metrics"].contains(&uri.path())
+}
+
+/// An empty answer, as Bitcoin's server gives it; the reason stands beside the status, where people look.
+fn refused(status: StatusCode, reason: &'static str) -> Response {
+    let mut response = status.into_response();
+    response.extensions_mut().insert(ReasonPhrase::from_static(reason.as_bytes()));
+    response
 }
 
 /// The name in `name:port`, `name` or `[v6]:port`.
@@ -259,18 +302,36 @@ async fn authorized(
         tracing::debug!(addr = %remote.ip, "wrong rpc credentials");
         tokio::time::sleep(WRONG_PASSWORD_PAUSE).await;
     }
-    let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"timed\"")];
-    (
-        StatusCode::UNAUTHORIZED,
-        ask,
-        "credentials needed: the cookie file in the data folder, or rpc.user and rpc.password\n",
-    )
-        .into_response()
+    let mut response =
+        refused(StatusCode::UNAUTHORIZED, "credentials needed: the cookie file, or rpc.user and rpc.password");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"timed\""));
+    response
 }
 
-async fn rpc(
+/// What this is, for a person who looks with a browser.
+async fn introduction() -> &'static str {
+    "timed: a node that answers JSON-RPC by POST here (try `help`), and GET /health, /ready and /metrics\n"
+}
+
+async fn rpc_of_wallet(
+    state: State<Arc<Calls>>,
+    remote: Extension<Remote>,
+    name: Option<Path<String>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let name = name.map(|Path(name)| name).unwrap_or_default();
+    reply(state, remote, Some(&name), headers, body).await
+}
+
+async fn rpc(state: State<Arc<Calls>>, remote: Extension<Remote>, headers: HeaderMap, body: Body) -> Response {
+    reply(state, remote, None, headers, body).await
+}
+
+async fn reply(
     State(calls): State<Arc<Calls>>,
     Extension(remote): Extension<Remote>,
+    wallet: Option<&str>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -284,7 +345,7 @@ async fn rpc(
     match tokio::time::timeout(limits.body_time, to_bytes(body, max)).await {
         Ok(Ok(bytes)) => {
             remote.connections.request(remote.id);
-            calls.reply(&bytes).await.into_response()
+            calls.reply(&bytes, wallet).await.into_response()
         }
         // Longer than `max`, in pieces, or cut off: then nobody reads the answer.
         Ok(Err(_)) => too_large(max + 1).into_response(),

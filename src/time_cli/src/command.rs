@@ -1,5 +1,6 @@
 //! The command line of the client, made from the table of methods.
 
+use crate::params;
 use clap::{Arg, ArgAction, Command};
 use timed_rpc::{METHODS, Method, ParamKind};
 
@@ -13,6 +14,7 @@ pub(crate) const COOKIE: &str = "--cookie";
 pub(crate) const TIMEOUT: &str = "--timeout";
 pub(crate) const JSON: &str = "--json";
 pub(crate) const COLOR: &str = "--color";
+pub(crate) const WAIT: &str = "--rpc-wait";
 pub(crate) const STATUS: &str = "status";
 pub(crate) const CONSENSUS: &str = "consensus";
 pub(crate) const PEER: &str = "peer";
@@ -29,7 +31,9 @@ pub(crate) fn command(program: &'static str) -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about(
             "Asks a running timed node and shows the answer.\n\nWithout --data-dir or --rpc-url it asks the first node that runs on \
-             this machine. Parameters come in order or by name (verbosity=2). Methods may be written with hyphens.",
+             this machine. Parameters come in order or by name (verbosity=2). Methods may be written in any \
+             case and with hyphens. Options of bitcoin-cli are taken too: -getinfo, -rpcconnect=HOST, -rpcport=PORT, -datadir=DIR, -rpcuser=NAME, \
+             -rpcpassword=PASSWORD, -rpccookiefile=FILE, -named, -stdin, -rpcwait.",
         )
         .after_help(format!(
             "Examples:\n  {program} status\n  {program} getblock 12 verbosity=2\n  {program} --node 2 get-peer-info\n  \
@@ -63,7 +67,7 @@ fn peer(program: &str) -> Command {
         .subcommands([list, why, history])
 }
 
-fn options() -> [Arg; 9] {
+fn options() -> [Arg; 10] {
     let option = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name)
             .long(name.trim_start_matches('-'))
@@ -88,6 +92,7 @@ fn options() -> [Arg; 9] {
         option(COLOR, "WHEN", "Colours: auto, always or never")
             .value_parser(["auto", "always", "never"])
             .default_value("auto"),
+        option(WAIT, "", "Wait until the node answers, for a minute at most").action(ArgAction::SetTrue).num_args(0),
         option(JSON, "", "Show the result as JSON, for programs").action(ArgAction::SetTrue).num_args(0),
     ]
 }
@@ -103,7 +108,7 @@ fn subcommand(program: &str, method: &'static Method) -> Command {
             Some(default) => format!("{} ({}) [default: {default}]", param.help, param.kind.expected()),
         };
         // A list takes all words without a name, so that what stands behind it is given by name.
-        let has_list = method.params.iter().any(|p| matches!(p.kind, ParamKind::HexList | ParamKind::AddressList));
+        let has_list = method.params.iter().any(|p| params::takes_many(p.kind));
         let arg = Arg::new(param.name)
             .value_name(param.name)
             .help(help)

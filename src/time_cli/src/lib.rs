@@ -4,10 +4,12 @@
 
 mod command;
 mod connect;
+mod habits;
 mod health;
 mod params;
 pub mod table;
 mod view;
+mod wrap;
 
 pub use connect::{DATA_DIR_VARIABLE, Failure, NodeConnection, no_answer, web_address};
 pub use health::health;
@@ -15,6 +17,7 @@ use serde_json::{Value, json as value_of};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 use timed_primitives::printable;
 use timed_rpc::Method;
 
@@ -27,6 +30,11 @@ const EXIT_UNREACHABLE: u8 = 3;
 /// Something listens there and does not answer.
 const EXIT_SILENT: u8 = 4;
 
+/// How long `--rpc-wait` waits.
+const WAIT_SECONDS: u32 = 60;
+/// Bitcoin's number of the error of a node that is starting.
+const WARMUP: i64 = -28;
+
 /// Runs the client as `timed cli`, with the arguments behind these two words.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     run_as("timed cli", arguments)
@@ -34,6 +42,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// Runs the client with the arguments behind the program's name. `program` is how help calls it.
 pub fn run_as(program: &'static str, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match habits::translated(arguments, || params::from_stdin(&mut std::io::stdin())) {
+        Ok(arguments) => arguments,
+        Err(wrong) => {
+            eprintln!("error: {}", printable_lines(&wrong));
+            return EXIT_USAGE.into();
+        }
+    };
     let all = std::iter::once(OsString::from(program)).chain(arguments);
     let matches = match command::command(program).try_get_matches_from(all) {
         Ok(matches) => matches,
@@ -44,7 +59,7 @@ pub fn run_as(program: &'static str, arguments: impl IntoIterator<Item = OsStrin
             return code.into();
         }
     };
-    match execute(&matches) {
+    match execute_when_ready(&matches) {
         Ok(text) => print(&text),
         Err(failure) => {
             eprintln!("error: {}", printable_lines(&failure.to_string()));
@@ -71,11 +86,28 @@ pub fn print(text: &str) -> ExitCode {
     }
 }
 
+/// With `--rpc-wait`, tries again until a node is there and has started.
+#[allow(clippy::disallowed_methods, reason = "a program at the edge: nothing announces a node that starts elsewhere")]
+fn execute_when_ready(matches: &clap::ArgMatches) -> Result<String, Failure> {
+    let tries = if matches.get_flag(command::WAIT) { WAIT_SECONDS } else { 0 };
+    for _ in 0..tries {
+        match execute(matches) {
+            Err(Failure::Unreachable(_) | Failure::Rpc { code: WARMUP, .. }) => {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            result => return result,
+        }
+    }
+    execute(matches)
+}
+
 /// Does what is asked and returns what to print.
 fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
     let (name, sub) = matches.subcommand().ok_or_else(|| Failure::Usage("name a command; --help lists them".into()))?;
     let as_json = matches.get_flag(command::JSON);
-    let view = view::CliView { now: unix_seconds(), color: use_color(matches), width: terminal_width() };
+    let width = terminal_width();
+    let view = view::CliView { now: unix_seconds(), color: use_color(matches), width };
+    let fitted = |text: String| wrap::wrapped(&text, width);
     match name {
         command::STATUS => {
             let mut connection = NodeConnection::open(matches)?;
@@ -87,11 +119,11 @@ fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
                 ("uptime", connection.call("uptime", Value::Null)?),
             ];
             let whole = Value::Object(answers.into_iter().map(|(name, answer)| (name.to_owned(), answer)).collect());
-            Ok(if as_json { json(&whole) } else { view.status(&fit_to_show(whole)) })
+            Ok(if as_json { json(&whole) } else { fitted(view.status(&fit_to_show(whole))) })
         }
         command::CONSENSUS => {
             let info = NodeConnection::open(matches)?.call("getconsensusinfo", Value::Null)?;
-            Ok(if as_json { json(&info) } else { view.consensus_why(&fit_to_show(info)) })
+            Ok(if as_json { json(&info) } else { fitted(view.consensus_why(&fit_to_show(info))) })
         }
         command::PEER => {
             let (what, sub) =
@@ -107,11 +139,11 @@ fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
                 return Ok(json(&result));
             }
             let result = fit_to_show(result);
-            Ok(match what {
+            Ok(fitted(match what {
                 command::PEER_LIST => view.peers(&result),
                 command::PEER_WHY => view.peer_why(&result),
                 _ => view.peer_history(&result),
-            })
+            }))
         }
         name => {
             let method = Method::find(name).ok_or_else(|| Failure::Usage(format!("unknown command {name:?}")))?;
@@ -128,7 +160,7 @@ fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
             let params = params::read(method, given, &mut std::io::stdin()).map_err(Failure::Usage)?;
             let mut connection = NodeConnection::open(matches)?;
             let result = connection.call(method.name, params)?;
-            Ok(if as_json { json(&result) } else { view.result(method.call, &fit_to_show(result)) })
+            Ok(if as_json { json(&result) } else { fitted(view.result(method.call, &fit_to_show(result))) })
         }
     }
 }

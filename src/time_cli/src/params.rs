@@ -14,7 +14,7 @@ pub(crate) fn read(method: &Method, given: Vec<String>, stdin: &mut dyn Read) ->
     let mut next = 0;
     for word in given {
         let by_name = word.split_once('=').and_then(|(name, value)| {
-            method.params.iter().find(|p| p.name == name).map(|param| (param, value.to_owned()))
+            method.params.iter().find(|p| p.is_called(name)).map(|param| (param, value.to_owned()))
         });
         let (param, text) = match by_name {
             Some(named) => named,
@@ -40,13 +40,18 @@ pub(crate) fn read(method: &Method, given: Vec<String>, stdin: &mut dyn Read) ->
 /// The parameter of the next word without a name. The last one takes all that is left when it is a list.
 fn positional(method: &'_ Method, next: &mut usize, word: &str) -> Result<&'static Param, String> {
     let param = method.params.get(*next).ok_or_else(|| format!("one word too many: {word:?} ({})", method.usage()))?;
-    if !matches!(param.kind, ParamKind::HexList | ParamKind::AddressList) {
+    if !takes_many(param.kind) {
         *next += 1;
     }
     Ok(param)
 }
 
-fn from_stdin(stdin: &mut dyn Read) -> Result<String, String> {
+/// Whether it takes all words that follow.
+pub(crate) const fn takes_many(kind: ParamKind) -> bool {
+    matches!(kind, ParamKind::HexList | ParamKind::AddressList | ParamKind::TextList)
+}
+
+pub(crate) fn from_stdin(stdin: &mut dyn Read) -> Result<String, String> {
     let mut text = String::new();
     stdin.take(STDIN_BYTES_MAX).read_to_string(&mut text).map_err(|e| format!("cannot read standard input: {e}"))?;
     Ok(text.trim().to_owned())
@@ -60,6 +65,11 @@ fn convert(param: &Param, text: &str) -> Result<Value, String> {
     let number = || text.parse::<u64>().map(Value::from).map_err(|_| shown());
     match param.kind {
         ParamKind::Integer => number(),
+        ParamKind::Verbosity => match text.to_lowercase().as_str() {
+            "true" | "yes" => Ok(1.into()),
+            "false" | "no" => Ok(0.into()),
+            _ => number(),
+        },
         ParamKind::Boolean => match text.to_lowercase().as_str() {
             "true" | "yes" | "1" => Ok(true.into()),
             "false" | "no" | "0" => Ok(false.into()),
@@ -77,11 +87,21 @@ fn convert(param: &Param, text: &str) -> Result<Value, String> {
             Ok(amount) => amount.to_string().parse().map(Value::Number).map_err(|_| shown()),
             Err(error) => Err(format!("{text:?}: {error}")),
         },
-        ParamKind::HexList | ParamKind::AddressList if text.starts_with('[') => match serde_json::from_str(text) {
-            Ok(list @ Value::Array(_)) => Ok(list),
-            _ => Err(shown()),
-        },
-        ParamKind::HexList | ParamKind::AddressList => {
+        ParamKind::HexList | ParamKind::AddressList | ParamKind::TextList if text.starts_with('[') => {
+            match serde_json::from_str(text) {
+                Ok(list @ Value::Array(_)) => Ok(list),
+                _ => Err(shown()),
+            }
+        }
+        ParamKind::OutPoints | ParamKind::Outputs | ParamKind::Options => serde_json::from_str(text)
+            .ok()
+            .filter(|value: &Value| value.is_array() || value.is_object())
+            .ok_or_else(shown),
+        ParamKind::Owners if text.starts_with(['[', '{']) => serde_json::from_str(text).map_err(|_| shown()),
+        ParamKind::Owners => Ok(text.into()),
+        // As Bitcoin's client reads words of which it knows nothing: JSON where it is, else text.
+        ParamKind::Ignored | ParamKind::Only(_) => Ok(serde_json::from_str(text).unwrap_or_else(|_| text.into())),
+        ParamKind::HexList | ParamKind::AddressList | ParamKind::TextList => {
             Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect())
         }
     }
@@ -107,7 +127,7 @@ mod tests {
         check("getblock", &["12", "2"], Ok(r#"{"blockhash":12,"verbosity":2}"#));
         check("getblock", &["verbosity=0", &hash], Ok(&format!(r#"{{"verbosity":0,"blockhash":"{hash}"}}"#)));
         check("getblock", &["blockhash=7"], Ok(r#"{"blockhash":7}"#));
-        check("getrawtransaction", &[&hash, "yes"], Ok(&format!(r#"{{"txid":"{hash}","verbose":true}}"#)));
+        check("getrawtransaction", &[&hash, "yes"], Ok(&format!(r#"{{"txid":"{hash}","verbosity":1}}"#)));
         check(
             "sendtoaddress",
             &["dtime1x", "90071992.54740993"],

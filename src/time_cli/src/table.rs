@@ -4,15 +4,18 @@
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use console::measure_text_width;
 
+/// Least that is left of a text that is shortened. Unit: columns.
+const LEAST: usize = 9;
+
 /// A column: its heading and side.
 #[derive(Clone, Copy)]
-pub struct Column {
-    head: &'static str,
+pub struct Column<'a> {
+    head: &'a str,
     side: CellAlignment,
     is_extra: bool,
 }
 
-impl Column {
+impl Column<'_> {
     /// The column, which may be left out where there is no room.
     pub const fn extra(self) -> Self {
         Self { is_extra: true, ..self }
@@ -20,34 +23,74 @@ impl Column {
 }
 
 /// A column of text.
-pub const fn left(head: &'static str) -> Column {
+pub const fn left(head: &str) -> Column<'_> {
     Column { head, side: CellAlignment::Left, is_extra: false }
 }
 
 /// A column of numbers.
-pub const fn right(head: &'static str) -> Column {
+pub const fn right(head: &str) -> Column<'_> {
     Column { head, side: CellAlignment::Right, is_extra: false }
 }
 
-/// The table; `bold` paints headings. Extra columns are left out from the right until it fits in `width` columns of a terminal.
-pub fn table(columns: &[Column], rows: &[Vec<String>], width: Option<usize>, bold: impl Fn(&str) -> String) -> String {
+/// The table; `bold` paints headings. Extra columns are left out from the right until it fits in `width` columns of a terminal; if that does not
+/// suffice, the widest column of text is shortened.
+pub fn table(
+    columns: &[Column<'_>],
+    rows: &[Vec<String>],
+    width: Option<usize>,
+    bold: impl Fn(&str) -> String,
+) -> String {
     let (mut shown, mut left_out) = ((0..columns.len()).collect::<Vec<_>>(), Vec::new());
     loop {
         let text = lines(columns, &shown, rows, &bold);
-        let fits = width.is_none_or(|width| text.lines().all(|line| measure_text_width(line) <= width));
+        let wide = text.lines().map(measure_text_width).max().unwrap_or_default();
         let extra = shown.iter().rposition(|&i| columns.get(i).is_some_and(|c| c.is_extra));
-        match extra.filter(|_| !fits) {
-            Some(at) => left_out.extend(columns.get(shown.remove(at)).map(|column| column.head)),
-            None if left_out.is_empty() => return text,
-            None => {
-                left_out.reverse();
-                return format!("{text}(no room for {}; a wider terminal or --json shows them)\n", left_out.join(", "));
+        match (width.filter(|width| wide > *width), extra) {
+            (None, _) => return format!("{text}{}", note(&left_out, false)),
+            (Some(_), Some(at)) => left_out.extend(columns.get(shown.remove(at)).map(|column| column.head)),
+            (Some(width), None) => {
+                let rows = shortened(columns, &shown, rows, wide - width);
+                return format!("{}{}", lines(columns, &shown, &rows, &bold), note(&left_out, true));
             }
         }
     }
 }
 
-fn lines(columns: &[Column], shown: &[usize], rows: &[Vec<String>], bold: impl Fn(&str) -> String) -> String {
+/// What is not shown, and how to see it.
+fn note(left_out: &[&str], is_shortened: bool) -> String {
+    let heads: Vec<&str> = left_out.iter().rev().copied().collect();
+    let what = match (heads.is_empty(), is_shortened) {
+        (true, false) => return String::new(),
+        (true, true) => "shortened to fit".to_owned(),
+        (false, _) => format!("no room for {}", heads.join(", ")),
+    };
+    format!("({what}; a wider terminal or --json shows all)\n")
+}
+
+/// The rows with the widest column of text narrower by so many columns, as far as at least [`LEAST`] are left: what says more than a word loses
+/// its end, an id its middle.
+fn shortened(columns: &[Column<'_>], shown: &[usize], rows: &[Vec<String>], by: usize) -> Vec<Vec<String>> {
+    let wide = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| measure_text_width(cell)).max().unwrap_or_default()
+    };
+    let is_text = |column: &usize| columns.get(*column).is_some_and(|c| matches!(c.side, CellAlignment::Left));
+    let widest = shown.iter().copied().filter(is_text).max_by_key(|column| wide(*column));
+    let mut rows = rows.to_vec();
+    let Some(column) = widest else { return rows };
+    let room = wide(column).saturating_sub(by).max(LEAST);
+    for cell in rows.iter_mut().filter_map(|row| row.get_mut(column)) {
+        let count = cell.chars().count();
+        if count <= room || measure_text_width(cell) != count {
+            continue;
+        }
+        let tail = if cell.contains(' ') { 0 } else { (room - 1) / 2 };
+        let head: String = cell.chars().take(room - 1 - tail).collect();
+        *cell = format!("{head}…{}", cell.chars().skip(count - tail).collect::<String>());
+    }
+    rows
+}
+
+fn lines(columns: &[Column<'_>], shown: &[usize], rows: &[Vec<String>], bold: impl Fn(&str) -> String) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     let heads = shown.iter().filter_map(|&i| columns.get(i));
@@ -76,10 +119,25 @@ mod tests {
         assert_eq!(
             shown(Some(41)),
             "ID  ADDRESS            SENT\n 1  127.0.0.1:7000  4.0 KiB\n\
-             (no room for VERSION; a wider terminal or --json shows them)\n"
+             (no room for VERSION; a wider terminal or --json shows all)\n"
         );
         let least =
-            "ID  ADDRESS\n 1  127.0.0.1:7000\n(no room for SENT, VERSION; a wider terminal or --json shows them)\n";
-        assert_eq!((shown(Some(26)).as_str(), shown(Some(1)).as_str()), (least, least));
+            "ID  ADDRESS\n 1  127.0.0.1:7000\n(no room for SENT, VERSION; a wider terminal or --json shows all)\n";
+        assert_eq!(shown(Some(26)), least);
+        let cut = "ID  ADDRESS\n 1  127.…7000\n(no room for SENT, VERSION; a wider terminal or --json shows all)\n";
+        assert_eq!((shown(Some(13)).as_str(), shown(Some(1)).as_str()), (cut, cut));
+    }
+
+    #[test]
+    fn what_must_be_there_is_shortened() {
+        let columns = [right("ID"), left("WHY")];
+        let check = |text: &str, width, expected: &str| {
+            let rows = [vec!["1".into(), text.into()], vec!["2".into(), "short".into()]];
+            let shown = table(&columns, &rows, Some(width), str::to_owned);
+            let note = "(shortened to fit; a wider terminal or --json shows all)\n";
+            assert_eq!(shown, format!("ID  WHY\n 1  {expected}\n 2  short\n{note}"));
+        };
+        check("we closed: it was banned", 20, "we closed: it w…");
+        check("0123456789abcdef:15", 20, "01234567…cdef:15");
     }
 }

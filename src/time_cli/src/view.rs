@@ -1,11 +1,49 @@
 //! Answers for people. Names are those of the JSON, so that what is read here can be asked for there; numbers get units.
 
+mod blocks;
+mod objects;
 mod peers;
 
 use super::table::{Column, left, right, table};
 use serde_json::{Map, Value};
 use std::time::{Duration, UNIX_EPOCH};
-use timed_rpc::Call;
+use timed_rpc::{Call, ChainCall, ConsensusCall, ControlCall, NetworkCall, TransactionCall, WalletCall};
+
+/// What is there for programs written for Bitcoin's server, and says nothing to people; `--json` shows it.
+const FOR_PROGRAMS: [&str; 32] = [
+    "bip9_softforks",
+    "bip125-replaceable",
+    "bits",
+    "chainwork",
+    "details",
+    "difficulty",
+    "fullrbf",
+    "in_active_chain",
+    "incrementalfee",
+    "incrementalrelayfee",
+    "loaded",
+    "localaddresses",
+    "localrelay",
+    "localservices",
+    "localservicesnames",
+    "locktime",
+    "mediantime",
+    "networkactive",
+    "networks",
+    "nonce",
+    "pruned",
+    "softforks",
+    "strippedsize",
+    "target",
+    "timeoffset",
+    "timereceived",
+    "unbroadcastcount",
+    "usage",
+    "versionHex",
+    "vsize",
+    "walletconflicts",
+    "weight",
+];
 
 /// How to show things.
 #[derive(Clone, Copy)]
@@ -22,40 +60,48 @@ impl CliView {
     /// The result of a method.
     pub(crate) fn result(&self, call: Call, result: &Value) -> String {
         match call {
-            Call::GetPeerInfo => self.peers(result),
-            Call::GetPeerHistory => self.peer_history(result),
-            Call::Ping => self.pings(result),
-            Call::ListBanned => self.bans(result),
-            Call::AddNode | Call::DisconnectNode | Call::SetBan if result.is_null() => "done\n".into(),
-            Call::MasternodeList => self.masternodes(result),
-            Call::GetConsensusInfo => self.consensus(result),
-            Call::ListUnspent => self.unspent(result),
-            Call::GetRawMempool => self.mempool(result),
-            Call::TestMempoolAccept => self.acceptance(result),
-            Call::GetBlock => self.block(result),
-            Call::GetTransaction | Call::GetRawTransaction => self.transaction(result),
-            Call::GetTxOut if result.is_null() => "no such unspent output: it is spent, or never was\n".into(),
-            Call::Uptime => line(&duration(result.as_u64().unwrap_or_default())),
-            Call::GetBlockchainInfo
-            | Call::GetBlockCount
-            | Call::GetBestBlockHash
-            | Call::GetBlockHash
-            | Call::WaitForNewBlock
-            | Call::GetTxOut
-            | Call::SendRawTransaction
-            | Call::GetMempoolInfo
-            | Call::GetNetworkInfo
-            | Call::AddNode
-            | Call::DisconnectNode
-            | Call::SetBan
-            | Call::ClearBanned
-            | Call::GetBalance
-            | Call::GetNewAddress
-            | Call::SendToAddress
-            | Call::ValidateAddress
-            | Call::Stop
-            | Call::Help => self.plain(result),
+            Call::Network(call) => self.network_result(call, result),
+            Call::Consensus(ConsensusCall::MasternodeList) => self.masternodes(result),
+            Call::Consensus(ConsensusCall::GetConsensusInfo) => self.consensus(result),
+            Call::Wallet(WalletCall::ListUnspent) => self.unspent(result),
+            Call::Wallet(WalletCall::ListTransactions) => self.history(result),
+            Call::Transaction(TransactionCall::GetRawMempool) => self.mempool(result),
+            Call::Transaction(TransactionCall::TestMempoolAccept) => self.acceptance(result),
+            Call::Chain(ChainCall::GetBlock | ChainCall::GetBlockHeader) => self.block(result),
+            Call::Transaction(TransactionCall::GetTransaction | TransactionCall::GetRawTransaction) => {
+                self.transaction(result)
+            }
+            Call::Transaction(TransactionCall::GetTxOut) if result.is_null() => {
+                "no such unspent output: it is spent, or never was\n".into()
+            }
+            // `size` is a number of transactions there, and elsewhere of bytes.
+            Call::Transaction(TransactionCall::GetMempoolInfo) => self.mempool_info(result),
+            Call::Control(ControlCall::Uptime) => line(&duration(result.as_u64().unwrap_or_default())),
+            Call::Chain(_)
+            | Call::Transaction(_)
+            | Call::Fee(_)
+            | Call::Wallet(_)
+            | Call::Address(_)
+            | Call::Control(_) => self.plain(result),
         }
+    }
+
+    fn network_result(&self, call: NetworkCall, result: &Value) -> String {
+        match call {
+            NetworkCall::GetPeerInfo => self.peers(result),
+            NetworkCall::GetPeerHistory => self.peer_history(result),
+            NetworkCall::PingPeer => self.pings(result),
+            NetworkCall::ListBanned => self.bans(result),
+            _ if result.is_null() => "done\n".into(),
+            _ => self.plain(result),
+        }
+    }
+
+    /// Counts as counts, sizes as sizes.
+    fn mempool_info(&self, result: &Value) -> String {
+        let Value::Object(map) = result else { return self.plain(result) };
+        let count = |name: &str| if name == "size" { "transactions".to_owned() } else { name.to_owned() };
+        self.pairs(&map.iter().map(|(name, value)| (count(name), value.clone())).collect(), &[])
     }
 
     /// A value without a view of its own: an object as lines of name and value, a list one item a line, the rest as it is.
@@ -64,14 +110,16 @@ impl CliView {
             Value::Object(map) if !map.is_empty() => self.pairs(map, &[]),
             Value::Object(_) => "(none)\n".into(),
             Value::Array(list) if list.is_empty() => "(none)\n".into(),
-            Value::Array(list) => list.iter().map(|item| line(&raw(item))).collect(),
+            Value::Array(list) => {
+                self.objects(list).unwrap_or_else(|| list.iter().map(|item| line(&raw(item))).collect())
+            }
             value => line(raw(value).trim_end()),
         }
     }
 
     /// Lines of name and value, leaving out some names and milliseconds that a second's line shows as well.
     fn pairs(&self, map: &Map<String, Value>, without: &[&str]) -> String {
-        let shown = |name: &str| !without.contains(&name) && name != "time_ms";
+        let shown = |name: &str| !without.contains(&name) && name != "time_ms" && !FOR_PROGRAMS.contains(&name);
         let mut rows: Vec<(String, String)> = Vec::new();
         for (name, value) in map.iter().filter(|(name, _)| shown(name)) {
             match value {
@@ -93,8 +141,12 @@ impl CliView {
             (_, Value::Array(list)) if list.is_empty() => "none".into(),
             ("isvalid" | "allowed" | "signing" | "has_quorum", Value::Bool(false)) => self.bad("no"),
             (_, Value::Bool(yes)) => if *yes { "yes" } else { "no" }.into(),
-            ("time" | "blocktime" | "conntime" | "lastsend" | "lastrecv", value) => self.moment(number(value)),
-            ("size" | "bytes" | "maxmempool", value) => bytes(number(value)),
+            ("time" | "blocktime" | "mediantime" | "timereceived" | "conntime" | "lastsend" | "lastrecv", value) => {
+                self.moment(number(value))
+            }
+            ("size" | "bytes" | "maxmempool" | "usage" | "size_on_disk" | "vsize" | "strippedsize", value) => {
+                bytes(number(value))
+            }
             ("verificationprogress", value) => format!("{:.2} %", value.as_f64().unwrap_or_default() * 100.0),
             ("percent", value) => format!("{:.1} %", value.as_f64().unwrap_or_default()),
             ("eta_seconds", value) => duration(number(value)),
@@ -102,7 +154,11 @@ impl CliView {
             ("supply" | "unspent" | "fee" | "fees" | "total_fee" | "value" | "amount", value) => {
                 format!("{} TIME", raw(value))
             }
-            ("relayfee" | "mempoolminfee" | "minrelaytxfee", value) => format!("{} TIME per 1,000 bytes", raw(value)),
+            (
+                "relayfee" | "incrementalfee" | "incrementalrelayfee" | "mempoolminfee" | "minrelaytxfee" | "feerate",
+                value,
+            ) => format!("{} TIME per 1,000 bytes", raw(value)),
+            (name, Value::Number(_)) if name.ends_with("_ms") => rounded(value),
             (_, value) => raw(value),
         }
     }
@@ -140,7 +196,7 @@ impl CliView {
             raw(at(consensus, "quorum_power"))
         );
         let rows = [
-            ("chain", format!("{} (id {})", raw(at(chain, "chain")), raw(at(chain, "chain_id")))),
+            ("chain", format!("{} (id {})", raw(at(chain, "network")), raw(at(chain, "chain_id")))),
             ("blocks", sync),
             ("last block", if blocks == 0 { "none yet".into() } else { self.moment(last) }),
             (
@@ -158,7 +214,7 @@ impl CliView {
             ("consensus", raw(at(consensus, "why"))),
             ("signing", self.signing(consensus)),
             ("listens on", raw(at(net, "listen"))),
-            ("version", raw(at(net, "version"))),
+            ("version", raw(at(net, "subversion"))),
             ("uptime", duration(number(part("uptime")))),
         ];
         let mut text: String =
@@ -243,25 +299,6 @@ impl CliView {
         self.table(&columns, rows, "no masternodes")
     }
 
-    fn unspent(&self, result: &Value) -> String {
-        let rows = rows(result, |u| {
-            vec![
-                format!("{}:{}", raw(at(u, "txid")), raw(at(u, "vout"))),
-                raw(at(u, "amount")),
-                raw(at(u, "confirmations")),
-                raw(at(u, "state")),
-                raw(at(u, "address")),
-            ]
-        });
-        let columns = [left("OUTPUT"), right("TIME"), right("CONFIRMATIONS"), left("STATE"), left("ADDRESS")];
-        let count = rows.len();
-        let mut text = self.table(&columns, rows, "no unspent outputs");
-        if count > 1 {
-            text.push_str(&format!("\n{count} outputs, together {} TIME\n", sum(items(result), "amount")));
-        }
-        text
-    }
-
     fn mempool(&self, result: &Value) -> String {
         let Value::Object(map) = result else {
             return if items(result).is_empty() { "the mempool is empty\n".into() } else { self.plain(result) };
@@ -275,7 +312,13 @@ impl CliView {
                 items(at(e, "depends")).len().to_string(),
             ]
         });
-        let columns = [left("TRANSACTION"), right("SIZE"), right("FEE (TIME)"), right("AGE"), right("PARENTS")];
+        let columns = [
+            left("TRANSACTION"),
+            right("SIZE").extra(),
+            right("FEE (TIME)").extra(),
+            right("AGE"),
+            right("PARENTS").extra(),
+        ];
         self.table(&columns, entries.collect(), "the mempool is empty")
     }
 
@@ -289,60 +332,17 @@ impl CliView {
                 raw(at(a, "reject-reason")),
             ]
         });
-        let columns = [left("TRANSACTION"), left("ALLOWED"), right("SIZE"), right("FEE (TIME)"), left("REASON")];
+        let columns = [
+            left("TRANSACTION"),
+            left("ALLOWED"),
+            right("SIZE").extra(),
+            right("FEE (TIME)").extra(),
+            left("REASON").extra(),
+        ];
         self.table(&columns, rows, "no transactions")
     }
 
-    fn block(&self, result: &Value) -> String {
-        let Value::Object(map) = result else { return self.plain(result) };
-        let mut text = self.pairs(map, &["tx", "certificate"]);
-        let signatures = items(at(at(result, "certificate"), "signatures"));
-        if !signatures.is_empty() {
-            let keys: Vec<String> = signatures.iter().map(|s| short(at(s, "validator"))).collect();
-            let round = raw(at(at(result, "certificate"), "round"));
-            text.push_str(&format!("\nfinal by {} precommits of round {round}: {}\n", keys.len(), keys.join(", ")));
-        }
-        let transactions = items(at(result, "tx"));
-        if transactions.iter().any(Value::is_object) {
-            text.push('\n');
-            text.push_str(&self.transactions(transactions));
-        } else if !transactions.is_empty() {
-            text.push_str(&format!("\n{}\n", self.bold("TRANSACTIONS")));
-            text.extend(transactions.iter().map(|id| line(&raw(id))));
-        }
-        text
-    }
-
-    fn transactions(&self, transactions: &[Value]) -> String {
-        let rows = transactions.iter().map(|t| {
-            let outputs = items(at(t, "vout"));
-            vec![
-                raw(at(t, "txid")),
-                bytes(number(at(t, "size"))),
-                items(at(t, "vin")).len().to_string(),
-                outputs.len().to_string(),
-                sum(outputs, "value"),
-            ]
-        });
-        let columns = [left("TRANSACTION"), right("SIZE"), right("INPUTS"), right("OUTPUTS"), right("SUM (TIME)")];
-        self.table(&columns, rows.collect(), "no transactions")
-    }
-
-    fn transaction(&self, result: &Value) -> String {
-        let Value::Object(map) = result else { return self.plain(result) };
-        let mut text = self.pairs(map, &["vin", "vout", "hex"]);
-        let inputs = rows(at(result, "vin"), |i| {
-            vec![format!("{}:{}", raw(at(i, "txid")), raw(at(i, "vout"))), short(at(i, "key"))]
-        });
-        let outputs = rows(at(result, "vout"), |o| vec![raw(at(o, "n")), raw(at(o, "value")), raw(at(o, "address"))]);
-        text.push('\n');
-        text.push_str(&self.table(&[left("SPENDS"), left("SIGNED BY")], inputs, "spends nothing"));
-        text.push('\n');
-        text.push_str(&self.table(&[right("N"), right("TIME"), left("PAYS TO")], outputs, "pays nothing"));
-        text
-    }
-
-    fn table(&self, columns: &[Column], rows: Vec<Vec<String>>, empty: &str) -> String {
+    fn table(&self, columns: &[Column<'_>], rows: Vec<Vec<String>>, empty: &str) -> String {
         if rows.is_empty() { line(empty) } else { table(columns, &rows, self.width, |head| self.bold(head)) }
     }
 
@@ -434,6 +434,16 @@ fn milliseconds(seconds: &Value) -> String {
     seconds.as_f64().map_or_else(dash, |s| format!("{:.1} ms", s * 1000.0))
 }
 
+/// At most three decimals: a thousandth of what it counts.
+fn rounded(value: &Value) -> String {
+    match value.as_f64() {
+        Some(number) if value.as_i64().is_none() => {
+            format!("{number:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        _ => raw(value),
+    }
+}
+
 fn duration(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
@@ -475,6 +485,9 @@ mod tests {
             ("initialblockdownload", json!(false), "no"),
             ("warnings", json!([]), "none"),
             ("sync", json!(null), "-"),
+            ("finality_p99_ms", json!(53.760000000000005), "53.76"),
+            ("finality_p50_ms", json!(20.0), "20"),
+            ("time_offset_ms", json!(-12), "-12"),
         ];
         for (name, value, expected) in shown {
             assert_eq!(PLAIN.field(name, &value), expected, "{name}");

@@ -1,10 +1,10 @@
 //! Looks after the data folder while the node runs, by a thread of its own: the disk may let it wait.
 
-use crate::service::Noticed;
 use std::thread;
 use std::time::Duration;
 use timed_actors::{Component, FatalReporter, Pulses};
 use timed_rpc::Trouble;
+use timed_service::Noticed;
 use timed_store::{FolderLost, FolderWatch};
 
 /// Time between two looks.

@@ -8,5 +8,4 @@ pub mod healthcheck;
 pub mod node;
 mod node_args;
 pub mod resume_signing;
-mod service;
 mod watchdog;

@@ -1,7 +1,6 @@
 //! `timed`: one node, from its command line to its end.
 
 use crate::node_args::{ConfigAction, NodeArgs};
-use crate::service::{ChainReads, Identity, NodeWallet, Noticed, Service, ServiceParts};
 use crate::watchdog::Watchdog;
 use anyhow::{Context as _, bail};
 use rand::SeedableRng;
@@ -31,6 +30,7 @@ use timed_primitives::{Clock, Network, PublicKey, SecretKey};
 use timed_process::LogWriter;
 use timed_process::{Stop, StopCause};
 use timed_rpc::{Auth, DiskReads, ReadLimits, RpcLimits, RpcServer, Trouble};
+use timed_service::{ChainReads, Identity, NodeWallet, Noticed, Service, ServiceParts};
 use timed_store::{DataDir, FjallStore};
 use tokio::sync::oneshot;
 use tracing::{error, info};

@@ -1,7 +1,6 @@
 //! A plain thread outside every runtime. It sees when a runtime, an actor or the reader of the log hangs, and once an end is asked for, sees to
 //! it that the process ends, whoever hangs.
 
-use crate::service::Noticed;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -13,6 +12,7 @@ use timed_process::Stop;
 use timed_process::last_words::{say, within};
 use timed_process::log_writer::{DroppedLines, LogWriter};
 use timed_rpc::Trouble;
+use timed_service::Noticed;
 
 /// Time between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

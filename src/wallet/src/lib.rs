@@ -9,5 +9,5 @@
 pub mod select;
 pub mod wallet;
 
-pub use select::{Coin, Fees, InsufficientFunds, Selection, select};
-pub use wallet::{BuildError, KEYS_MAX, Payment, Reservation, Wallet, WalletError};
+pub use select::{Coin, CoinTarget, Fees, InsufficientFunds, Selection, select};
+pub use wallet::{BuildError, Funded, KEYS_MAX, Payment, Reservation, Wallet, WalletError};

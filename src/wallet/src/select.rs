@@ -5,6 +5,7 @@
 //!
 //! Change below the dust limit is not made but left to the fee; a coin that costs more to spend than it holds is never used.
 
+use std::collections::BTreeSet;
 use timed_ledger::{KeyHash, OutPoint};
 use timed_primitives::Amount;
 
@@ -56,7 +57,8 @@ impl Fees {
     }
 }
 
-/// Coins that pay for something, exactly: their sum is the payment, the fee and the change.
+/// Coins that pay for something, exactly: their sum is the payment, the fee and the change. Where the fee is taken from the payment, that much
+/// less arrives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
     /// What to spend.
@@ -79,40 +81,71 @@ pub struct InsufficientFunds {
     pub fee: Amount,
 }
 
-/// Chooses coins that pay `amount` with its fee. The same coins in any order give the same selection.
+/// What coins are wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CoinTarget<'a> {
+    /// Sum of what is paid.
+    pub amount: Amount,
+    /// To how many outputs, change not among them.
+    pub outputs: u64,
+    /// Whether the fee is taken from `amount` or comes on top.
+    pub has_fee_inside: bool,
+    /// Coins that are spent whatever else is, ahead of the others. One that is given twice counts once.
+    pub given: &'a [Coin],
+}
+
+impl CoinTarget<'_> {
+    /// What so many inputs must bring.
+    fn cost(&self, inputs: u64, fees: &Fees) -> Option<Amount> {
+        let fee = if self.has_fee_inside { Amount::ZERO } else { fees.of(inputs, self.outputs) };
+        self.amount.plus(fee)
+    }
+}
+
+/// Chooses coins for a target. The same coins in any order give the same selection.
 ///
 /// # Errors
 /// [`InsufficientFunds`] with what there is and what it would take.
-pub fn select(coins: &[Coin], amount: Amount, fees: &Fees) -> Result<Selection, InsufficientFunds> {
-    let mut worth: Vec<Coin> = coins.iter().copied().filter(|c| fees.is_worth_spending(c.amount)).collect();
+pub fn select(coins: &[Coin], target: &CoinTarget<'_>, fees: &Fees) -> Result<Selection, InsufficientFunds> {
+    let mut given = BTreeSet::new();
+    let mut chosen: Vec<Coin> = target.given.iter().copied().filter(|coin| given.insert(coin.outpoint)).collect();
+    let may_be_chosen = |coin: &Coin| fees.is_worth_spending(coin.amount) && !given.contains(&coin.outpoint);
+    let mut worth: Vec<Coin> = coins.iter().copied().filter(may_be_chosen).collect();
     worth.sort_by_key(|c| (c.amount, c.outpoint));
     worth.dedup_by_key(|c| c.outpoint);
-    if let Some(cost) = amount.plus(fees.of(1, 1))
+    let mut inputs = u64::try_from(chosen.len()).unwrap_or(u64::MAX);
+    let mut sum = Amount::sum(chosen.iter().map(|c| c.amount)).unwrap_or(Amount(u64::MAX));
+    if inputs > 0 && target.cost(inputs, fees).is_some_and(|cost| sum >= cost) {
+        return Ok(settle(chosen, sum, target, fees));
+    }
+    if inputs == 0
+        && let Some(cost) = target.cost(1, fees)
         && let Some(single) = worth.iter().find(|c| c.amount >= cost)
     {
-        return Ok(settle(vec![*single], single.amount, amount, fees));
+        return Ok(settle(vec![*single], single.amount, target, fees));
     }
-    let (mut chosen, mut sum, mut inputs) = (Vec::new(), Amount::ZERO, 0u64);
     for coin in worth.iter().rev() {
         // No chain holds more than the largest amount; a list that claims so is cut there.
         let Some(more) = sum.plus(coin.amount) else { break };
         chosen.push(*coin);
         (sum, inputs) = (more, inputs.saturating_add(1));
-        if amount.plus(fees.of(inputs, 1)).is_some_and(|cost| sum >= cost) {
-            return Ok(settle(chosen, sum, amount, fees));
+        if target.cost(inputs, fees).is_some_and(|cost| sum >= cost) {
+            return Ok(settle(chosen, sum, target, fees));
         }
     }
-    let fee = fees.of(inputs.max(1), 1);
-    Err(InsufficientFunds { available: sum, needed: amount.plus(fee).unwrap_or(Amount(u64::MAX)), fee })
+    let fee = fees.of(inputs.max(1), target.outputs);
+    Err(InsufficientFunds { available: sum, needed: target.cost(inputs.max(1), fees).unwrap_or(Amount(u64::MAX)), fee })
 }
 
-/// Divides what is left of the sum between fee and change. The sum covers amount and the fee without change.
-fn settle(coins: Vec<Coin>, sum: Amount, amount: Amount, fees: &Fees) -> Selection {
-    let rest = sum.minus(amount).unwrap_or_default();
+/// Divides what is left of the sum between fee and change. The sum covers what the target costs without change.
+fn settle(coins: Vec<Coin>, sum: Amount, target: &CoinTarget<'_>, fees: &Fees) -> Selection {
+    let rest = sum.minus(target.amount).unwrap_or_default();
     let inputs = u64::try_from(coins.len()).unwrap_or(u64::MAX);
-    let with_change = fees.of(inputs, 2);
-    let change = rest.minus(with_change).filter(|c| *c >= fees.dust_min && *c > Amount::ZERO);
-    Selection { coins, fee: if change.is_some() { with_change } else { rest }, change }
+    let with_change = fees.of(inputs, target.outputs.saturating_add(1));
+    let left = if target.has_fee_inside { Some(rest) } else { rest.minus(with_change) };
+    let change = left.filter(|c| *c >= fees.dust_min && *c > Amount::ZERO);
+    let fee = if change.is_some() { with_change } else { rest.max(fees.of(inputs, target.outputs)) };
+    Selection { coins, fee, change }
 }
 
 #[cfg(test)]
@@ -132,6 +165,11 @@ mod tests {
 
     fn fees(per_byte: u64, dust: u64) -> Fees {
         Fees { per_byte, dust_min: Amount(dust), transaction_bytes_max: 65_536 }
+    }
+
+    /// One output, with the fee on top.
+    fn select(coins: &[Coin], amount: Amount, fees: &Fees) -> Result<Selection, InsufficientFunds> {
+        super::select(coins, &CoinTarget { amount, outputs: 1, has_fee_inside: false, given: &[] }, fees)
     }
 
     fn amounts(selection: &Selection) -> Vec<u64> {
@@ -181,6 +219,33 @@ mod tests {
     fn a_coin_listed_twice_is_spent_once() {
         let refused = select(&[coin(1, 1_000), coin(1, 1_000)], Amount(1_500), &fees(1, 1)).unwrap_err();
         assert_eq!(refused.available, Amount(1_000));
+    }
+
+    #[test]
+    fn a_fee_inside_is_taken_from_what_is_paid() {
+        let fees = fees(1, 50);
+        let inside = |amount| CoinTarget { amount: Amount(amount), outputs: 1, has_fee_inside: true, given: &[] };
+        let whole = super::select(&coins(&[1_000]), &inside(1_000), &fees).unwrap();
+        assert_eq!((whole.fee, whole.change), (Amount(195), None));
+        let part = super::select(&coins(&[1_000]), &inside(900), &fees).unwrap();
+        assert_eq!((part.fee, part.change), (Amount(236), Some(Amount(100))));
+        // What is too small to come back pays a part of the fee.
+        let dust = super::select(&coins(&[1_000]), &inside(960), &fees).unwrap();
+        assert_eq!((dust.fee, dust.change), (Amount(195), None));
+        let short = super::select(&coins(&[1_000]), &inside(1_001), &fees).unwrap_err();
+        assert_eq!((short.available, short.needed), (Amount(1_000), Amount(1_001)));
+    }
+
+    #[test]
+    fn coins_that_are_given_are_spent_and_others_only_when_they_do_not_suffice() {
+        let fees = fees(1, 50);
+        let all = coins(&[5_000, 1_000, 10_000]);
+        let given = [all[1], all[1]];
+        let target = |amount| CoinTarget { amount: Amount(amount), outputs: 2, has_fee_inside: false, given: &given };
+        let enough = super::select(&all, &target(500), &fees).unwrap();
+        assert_eq!((amounts(&enough), enough.fee, enough.change), (vec![1_000], Amount(277), Some(Amount(223))));
+        let more = super::select(&all, &target(1_000), &fees).unwrap();
+        assert_eq!((amounts(&more), more.change), (vec![1_000, 10_000], Some(Amount(10_000 - 409))));
     }
 
     proptest! {

@@ -1,9 +1,11 @@
 //! A few keys, the coins they own, and payments with them.
 
-use crate::select::{Coin, Fees, InsufficientFunds, select, size_bytes};
-use std::collections::BTreeMap;
+use crate::select::{Coin, CoinTarget, Fees, InsufficientFunds, Selection, select, size_bytes};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use timed_ledger::{Address, KeyHash, OutPoint, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput, TxOutput};
+use timed_ledger::{
+    Address, KeyHash, OutPoint, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput, TxOutput, Witness,
+};
 use timed_primitives::{Amount, ChainId, Network, SecretKey};
 
 /// Most keys of one wallet. Each lookup of coins costs the node one search per key.
@@ -13,16 +15,39 @@ pub const KEYS_MAX: u32 = 10_000;
 const DERIVATION: &str = "timed v1 development wallet key";
 
 /// A payment to make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payment {
-    /// Who gets it.
-    pub to: Address,
-    /// How much arrives; the fee comes on top.
-    pub amount: Amount,
+    /// Who gets how much, in this order.
+    pub outputs: Vec<(Address, Amount)>,
+    /// Positions in `outputs` from which the fee is taken, in equal parts; the first of them also pays what cannot be divided. Without any the
+    /// fee comes on top.
+    pub fee_from: BTreeSet<usize>,
+    /// Coins that are spent whatever else is.
+    pub given: Vec<Coin>,
     /// What the chain demands, at the rate the sender is willing to pay.
     pub fees: Fees,
     /// Where change goes; the wallet's first address if `None`.
     pub change: Option<Address>,
+}
+
+impl Payment {
+    /// To one, who gets the whole amount.
+    pub fn to(address: Address, amount: Amount, fees: Fees) -> Self {
+        Self { outputs: vec![(address, amount)], fee_from: BTreeSet::new(), given: Vec::new(), fees, change: None }
+    }
+}
+
+/// A transaction that pays for itself and is not signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Funded {
+    /// What it says.
+    pub body: TransactionBody,
+    /// What it spends, in the order of its inputs.
+    pub coins: Vec<Coin>,
+    /// What it leaves to the network.
+    pub fee: Amount,
+    /// Whether its last output is change.
+    pub has_change: bool,
 }
 
 /// A payment cannot be built.
@@ -38,6 +63,19 @@ pub enum BuildError {
         amount: Amount,
         /// The limit.
         dust_min: Amount,
+    },
+    /// Nobody would be paid.
+    #[error("nobody is paid")]
+    Nobody,
+    /// Who is to pay the fee gets too little for that.
+    #[error(
+        "{amount} TIME is too little to take a part of the fee of {fee} TIME from: pay more, or let the fee come on top"
+    )]
+    FeeTooLarge {
+        /// What was to be paid.
+        amount: Amount,
+        /// The whole fee.
+        fee: Amount,
     },
     /// The address belongs to another network.
     #[error("address {address} belongs to {}, this wallet to {expected}", .address.network)]
@@ -157,15 +195,34 @@ impl Wallet {
     /// # Errors
     /// [`BuildError`] says what is missing.
     pub fn build(&mut self, coins: &[Coin], payment: &Payment) -> Result<Transaction, BuildError> {
+        let funded = self.fund(coins, payment)?;
+        let key_of = |coin: &Coin| self.index_of.get(&coin.key_hash).and_then(|index| self.keys.get(*index));
+        let keys: Vec<&SecretKey> = funded.coins.iter().filter_map(key_of).collect();
+        let transaction = funded.body.sign(&keys);
+        self.lock_outputs(funded.coins.iter().map(|c| c.outpoint));
+        Ok(transaction)
+    }
+
+    /// As [`Wallet::build`], and neither signs nor locks anything.
+    ///
+    /// # Errors
+    /// [`BuildError`] says what is missing.
+    pub fn fund(&self, coins: &[Coin], payment: &Payment) -> Result<Funded, BuildError> {
         let change_to = payment.change.unwrap_or(self.address());
-        self.check(payment, &change_to)?;
+        let amount = self.check(payment, &change_to)?;
         let (locked, free): (Vec<Coin>, Vec<Coin>) =
             coins.iter().filter(|c| self.owns(&c.key_hash)).partition(|c| self.locked.contains_key(&c.outpoint));
-        let selection = select(&free, payment.amount, &payment.fees).map_err(|shortage| {
+        let target = CoinTarget {
+            amount,
+            outputs: as_u64(payment.outputs.len()),
+            has_fee_inside: !payment.fee_from.is_empty(),
+            given: &payment.given,
+        };
+        let selection = select(&free, &target, &payment.fees).map_err(|shortage| {
             let locked = Amount::sum(locked.iter().map(|c| c.amount)).unwrap_or(Amount(u64::MAX));
             BuildError::InsufficientFunds { shortage, locked }
         })?;
-        let mut outputs = vec![TxOutput { amount: payment.amount, lock: payment.to.lock() }];
+        let mut outputs = paid(payment, amount, &selection)?;
         outputs.extend(selection.change.map(|amount| TxOutput { amount, lock: change_to.lock() }));
         let inputs = selection.coins.len();
         let bytes = size_bytes(as_u64(inputs), as_u64(outputs.len()));
@@ -178,11 +235,13 @@ impl Wallet {
             inputs: selection.coins.iter().map(|c| TxInput { previous: c.outpoint }).collect(),
             outputs,
         };
-        let key_of = |coin: &Coin| self.index_of.get(&coin.key_hash).and_then(|index| self.keys.get(*index));
-        let keys: Vec<&SecretKey> = selection.coins.iter().filter_map(key_of).collect();
-        let transaction = body.sign(&keys);
-        self.lock_outputs(selection.coins.iter().map(|c| c.outpoint));
-        Ok(transaction)
+        Ok(Funded { body, coins: selection.coins, fee: selection.fee, has_change: selection.change.is_some() })
+    }
+
+    /// The signature of a body by the key with this hash; `None` when it is not one of ours.
+    pub fn witness(&self, body: &TransactionBody, owner: &KeyHash) -> Option<Witness> {
+        let key = self.index_of.get(owner).and_then(|index| self.keys.get(*index))?;
+        Some(Witness { key: key.public(), signature: key.sign(&body.signing_message()) })
     }
 
     /// The transaction was refused: its inputs can be spent again.
@@ -222,20 +281,47 @@ impl Wallet {
         self.keys.first().expect("made with one key, and keys are only added")
     }
 
-    fn check(&self, payment: &Payment, change_to: &Address) -> Result<(), BuildError> {
-        for address in [&payment.to, change_to] {
+    /// The sum of what is paid, if all of it can be.
+    fn check(&self, payment: &Payment, change_to: &Address) -> Result<Amount, BuildError> {
+        for address in payment.outputs.iter().map(|(address, _)| address).chain([change_to]) {
             if address.network != self.network {
                 return Err(BuildError::WrongNetwork { address: *address, expected: self.network });
             }
         }
-        if payment.amount == Amount::ZERO {
-            return Err(BuildError::AmountZero);
+        for (_, amount) in &payment.outputs {
+            if *amount == Amount::ZERO {
+                return Err(BuildError::AmountZero);
+            }
+            if *amount < payment.fees.dust_min {
+                return Err(BuildError::Dust { amount: *amount, dust_min: payment.fees.dust_min });
+            }
         }
-        if payment.amount < payment.fees.dust_min {
-            return Err(BuildError::Dust { amount: payment.amount, dust_min: payment.fees.dust_min });
+        if payment.outputs.is_empty() {
+            return Err(BuildError::Nobody);
         }
-        Ok(())
+        // What no chain holds is never there to be spent.
+        Ok(Amount::sum(payment.outputs.iter().map(|(_, amount)| *amount)).unwrap_or(Amount(u64::MAX)))
     }
+}
+
+/// The outputs of a payment of this sum, change not among them. What the coins do not bring of the fee is taken from those who are to pay it.
+fn paid(payment: &Payment, amount: Amount, selection: &Selection) -> Result<Vec<TxOutput>, BuildError> {
+    let brought = Amount::sum(selection.coins.iter().map(|c| c.amount)).unwrap_or(Amount(u64::MAX));
+    let spent = [amount, selection.fee, selection.change.unwrap_or_default()];
+    let missing = Amount::sum(spent).and_then(|spent| spent.minus(brought)).unwrap_or_default().0;
+    let payers = as_u64(payment.fee_from.len()).max(1);
+    let first = payment.fee_from.first();
+    let output = |(position, (address, amount)): (usize, &(Address, Amount))| {
+        let part = match payment.fee_from.contains(&position) {
+            true if first == Some(&position) => missing / payers + missing % payers,
+            true => missing / payers,
+            false => 0,
+        };
+        let left = amount.minus(Amount(part)).filter(|left| *left >= payment.fees.dust_min && *left > Amount::ZERO);
+        let amount = left.ok_or(BuildError::FeeTooLarge { amount: *amount, fee: selection.fee })?;
+        Ok(TxOutput { amount, lock: address.lock() })
+    };
+    payment.outputs.iter().enumerate().map(output).collect()
 }
 
 fn as_u64(n: usize) -> u64 {
@@ -246,7 +332,6 @@ fn as_u64(n: usize) -> u64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeSet;
     use timed_primitives::{Hash, TxId};
 
     const FEES: Fees = Fees { per_byte: 1, dust_min: Amount(100), transaction_bytes_max: 65_536 };
@@ -261,7 +346,7 @@ mod tests {
     }
 
     fn pay(to: Address, amount: u64) -> Payment {
-        Payment { to, amount: Amount(amount), fees: FEES, change: None }
+        Payment::to(to, Amount(amount), FEES)
     }
 
     /// The transaction spends these coins rightly: known inputs, right keys, valid signatures; gives its fee.
@@ -307,6 +392,34 @@ mod tests {
         assert_eq!((outputs[0].amount, outputs[0].lock), (Amount(8_000), to.lock()));
         assert_eq!((outputs[1].amount.0, outputs[1].lock), (1_000 - transaction.size_bytes() as u64, second.lock()));
         assert_eq!(transaction.body.chain_id, ChainId(9));
+    }
+
+    #[test]
+    fn the_fee_is_taken_from_those_who_are_to_pay_it() {
+        let (mut ours, to) = (wallet(1), wallet(2).address());
+        let third = wallet(3).address();
+        let coins = [coin(1, 5_000, &ours.address())];
+        let payment = |amounts: [u64; 3], fee_from: &[usize]| Payment {
+            outputs: [to, third, to].into_iter().zip(amounts.map(Amount)).collect(),
+            fee_from: fee_from.iter().copied().collect(),
+            ..pay(to, 1)
+        };
+        let amounts =
+            |transaction: &Transaction| transaction.body.outputs.iter().map(|o| o.amount.0).collect::<Vec<_>>();
+        // 22 + 132 + 4 * 41 = 318 bytes.
+        let shared = ours.fund(&coins, &payment([1_000, 1_000, 1_000], &[0, 2])).unwrap();
+        assert_eq!((shared.fee, shared.has_change), (Amount(318), true));
+        assert_eq!(shared.body.outputs.iter().map(|o| o.amount.0).collect::<Vec<_>>(), [841, 1_000, 841, 2_000]);
+        assert_eq!(ours.locked().len(), 0, "nothing is reserved by looking");
+        let all = ours.build(&coins, &payment([1_000, 1_000, 3_000], &[0, 1, 2])).unwrap();
+        // 277 bytes: one of the three pays what cannot be divided.
+        assert_eq!(amounts(&all), [1_000 - 93, 1_000 - 92, 3_000 - 92]);
+        assert_eq!(check(&all, &coins), 277);
+        ours.unlock(&all);
+        let little = ours.build(&coins, &payment([300, 1_000, 3_000], &[0])).unwrap_err();
+        assert_eq!(little, BuildError::FeeTooLarge { amount: Amount(300), fee: Amount(318) });
+        let nobody = Payment { outputs: Vec::new(), ..pay(to, 1) };
+        assert_eq!(ours.build(&coins, &nobody), Err(BuildError::Nobody));
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   DIR/genesis.json  compose.yaml
-//!   DIR/masternode-1/ config.toml  node.key  consensus.key  wallet.key  (data/ once it runs as a process)
-//!   DIR/observer-1/   config.toml  node.key                 wallet.key
+//!   DIR/masternode-1/ config.toml  node.key  consensus.key  wallet.key  data/
+//!   DIR/observer-1/   config.toml  node.key                 wallet.key  data/
 //! ```
 //!
 //! `config.toml` describes the node as a process of this machine. `compose.yaml` changes by the environment what is different in a
-//! container: addresses to listen on and names to dial. The data folder of a container is a volume, which the image names.
+//! container: addresses to listen on and names to dial. A container runs as the user that owns the files, since nobody else may read them, and
+//! has the same data folder, whose lock keeps a node from running twice.
 
 mod member;
 mod text;
@@ -18,7 +19,7 @@ use member::TestnetMember;
 use rand::rand_core::UnwrapErr;
 use std::fs::{self, Permissions};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use timed_config::{DEVNET_P2P_PORT, DEVNET_RPC_PORT};
 use timed_ledger::{Address, Genesis, GenesisOutput, GenesisValidator, KeyHash, Parameters};
@@ -33,12 +34,12 @@ const OUTPUT: Amount = Amount::whole(1_000);
 const CHAIN_ID_MIN: u64 = 10_000;
 /// Largest chain id that is drawn: every reader of JSON keeps such a number exactly.
 const CHAIN_ID_MAX: u64 = (1 << 53) - 1;
-/// Closed to other users of this machine: below are keys.
-const OUTPUT_MODE: u32 = 0o700;
-/// Inside, a node reads its own folder, in a container under a user of another number.
-const FOLDER_MODE: u32 = 0o755;
-/// As for the folders inside.
-const FILE_MODE: u32 = 0o644;
+/// Closed to other users of this machine: below are keys and a password.
+const FOLDER_MODE: u32 = 0o700;
+/// Of the genesis, which is no secret, and which containers read where they are not its owner.
+const GENESIS_MODE: u32 = 0o644;
+/// User and group of the image (`docker/Dockerfile`), as which containers run where root writes the network: none of them runs as root.
+const IMAGE_USER: (u32, u32) = (10_001, 10_001);
 
 /// Flags of `timed testnet`.
 #[derive(Clone, Debug, Args)]
@@ -70,24 +71,53 @@ pub fn run(arguments: &TestnetArgs) -> anyhow::Result<()> {
     genesis.validate()?;
     let folder = prepare(&arguments.output)?;
     let password = hex::encode(rand::random::<[u8; 16]>());
-    put(&folder.join("genesis.json"), &genesis.to_json())?;
+    let user = user();
+    let genesis_file = folder.join("genesis.json");
+    put(&genesis_file, &genesis.to_json())?;
+    permit(&genesis_file, GENESIS_MODE)?;
     for member in &members {
-        let own = folder.join(&member.name);
-        fs::create_dir(&own).with_context(|| format!("cannot make {}", own.display()))?;
-        permit(&own, FOLDER_MODE)?;
-        put_key(&own.join("node.key"), &member.node_key)?;
-        put_key(&own.join("wallet.key"), &member.wallet_key)?;
-        if let Some(key) = &member.consensus_key {
-            put_key(&own.join("consensus.key"), key)?;
-        }
-        put(&own.join("config.toml"), &text::config(member, &members, &password))?;
+        write_member(member, &folder, &text::config(member, &members, &password), user)?;
     }
     // Last: a folder that has it is complete.
-    put(&folder.join("compose.yaml"), &text::compose(&members))?;
+    put(&folder.join("compose.yaml"), &text::compose(&members, user))?;
     let said = text::written(&folder, &genesis, &members, Amount(OUTPUT.0 * OUTPUTS_EACH as u64));
     // Whoever asked may have gone; the network is written.
     let _ = std::io::stdout().write_all(said.as_bytes());
     Ok(())
+}
+
+/// Folder, keys and configuration of one node, which only this user may read.
+fn write_member(member: &TestnetMember, folder: &Path, config: &str, user: (u32, u32)) -> anyhow::Result<()> {
+    let own = folder.join(&member.name);
+    let keys = [
+        ("node.key", Some(&member.node_key)),
+        ("wallet.key", Some(&member.wallet_key)),
+        ("consensus.key", member.consensus_key.as_ref()),
+    ];
+    let mut written = vec![own.clone(), own.join("data")];
+    for folder in &written {
+        fs::create_dir(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        permit(folder, FOLDER_MODE)?;
+    }
+    let keys = keys.into_iter().filter_map(|(name, key)| Some((name, format!("{}\n", hex::encode(key?.seed())))));
+    for (name, text) in keys.chain([("config.toml", config.to_owned())]) {
+        let file = own.join(name);
+        put(&file, &text)?;
+        written.push(file);
+    }
+    let give = |path: &PathBuf| {
+        chown(path, Some(user.0), Some(user.1))
+            .with_context(|| format!("cannot give {} to user {}, as which its container runs", path.display(), user.0))
+    };
+    written.iter().try_for_each(give)
+}
+
+/// User and group that own the files of nodes, and as which containers run.
+fn user() -> (u32, u32) {
+    match rustix::process::getuid() {
+        user if user.is_root() => IMAGE_USER,
+        user => (user.as_raw(), rustix::process::getgid().as_raw()),
+    }
 }
 
 #[allow(clippy::disallowed_methods, reason = "a program at the edge: the network begins now")]
@@ -164,20 +194,29 @@ fn prepare(folder: &Path) -> anyhow::Result<PathBuf> {
         }
         Err(error) => return Err(error).with_context(|| format!("cannot use the folder {}", folder.display())),
     }
-    permit(folder, OUTPUT_MODE)?;
+    permit(folder, FOLDER_MODE)?;
     fs::canonicalize(folder).with_context(|| format!("cannot use the folder {}", folder.display()))
 }
 
-fn put_key(file: &Path, key: &SecretKey) -> anyhow::Result<()> {
-    put(file, &format!("{}\n", hex::encode(key.seed())))
-}
-
+/// Readable by its owner only.
 fn put(file: &Path, text: &str) -> anyhow::Result<()> {
-    write_durably(file, text).with_context(|| format!("cannot write {}", file.display()))?;
-    permit(file, FILE_MODE)
+    write_durably(file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn permit(path: &Path, mode: u32) -> anyhow::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode))
         .with_context(|| format!("cannot set the permissions of {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_has_the_user_that_files_are_given_to() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docker/Dockerfile");
+        let (user, group) = IMAGE_USER;
+        let line = format!("USER {user}:{group}\n");
+        assert!(fs::read_to_string(path).unwrap().contains(&line), "docker/Dockerfile has no line {line:?}");
+    }
 }

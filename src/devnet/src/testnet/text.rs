@@ -43,13 +43,18 @@ pub(super) fn config(member: &TestnetMember, members: &[TestnetMember], password
 }
 
 /// `compose.yaml`: a service for each node, none waiting for another. Each dials all by name; one that dials itself notices.
-pub(super) fn compose(members: &[TestnetMember]) -> String {
+///
+/// Containers run as the user that owns the files of the nodes. `TIMED_USER` is for engines that run without root, where another number of a
+/// container is that user.
+pub(super) fn compose(members: &[TestnetMember], (user, group): (u32, u32)) -> String {
     let peers: Vec<_> = members.iter().map(|member| format!("{}:{}", member.name, member.p2p_port)).collect();
     let mut text = format!(
         "# A test network in containers, written by `timed testnet`. Start it with: docker compose up -d\n\
          # Clients reach the nodes on this machine only, with the name and password in each config.toml.\n\
+         # With a container engine that runs without root: TIMED_USER=0:0 docker compose up -d\n\
          x-node: &node\n  \
            image: ${{TIMED_IMAGE:-timed}}\n  \
+           user: \"${{TIMED_USER:-{user}:{group}}}\"\n  \
            command: [--config, /etc/timed/node/config.toml]\n  \
            restart: unless-stopped\n  \
            networks: [timed]\n  \
@@ -69,13 +74,10 @@ pub(super) fn compose(members: &[TestnetMember]) -> String {
                volumes:\n      \
                  - ./genesis.json:/etc/timed/genesis.json:ro\n      \
                  - ./{name}:/etc/timed/node:ro\n      \
-                 - {name}:/var/lib/timed\n"
+                 - ./{name}/data:/var/lib/timed\n"
         );
     }
-    text.push_str("\nnetworks:\n  timed: {}\n\nvolumes:\n");
-    for member in members {
-        let _ = writeln!(text, "  {}: {{}}", member.name);
-    }
+    text.push_str("\nnetworks:\n  timed: {}\n");
     text
 }
 
@@ -94,7 +96,7 @@ pub(super) fn written(folder: &Path, genesis: &Genesis, members: &[TestnetMember
     row("compose.yaml", "the network in containers".into());
     for member in members {
         let key = if member.consensus_key.is_some() { "consensus key, " } else { "" };
-        row(&format!("{}/", member.name), format!("config.toml, node key, {key}wallet key with {each} TIME"));
+        row(&format!("{}/", member.name), format!("config.toml, node key, {key}wallet key with {each} TIME, data"));
     }
     let _ = write!(
         text,

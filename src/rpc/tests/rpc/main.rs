@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
+mod dialect;
+mod fuzz;
 mod hanging;
 mod http;
 mod methods;

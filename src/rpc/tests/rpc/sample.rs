@@ -1,10 +1,11 @@
 //! A node made of fixed answers, behind the real server on a real loopback socket.
 
 use async_trait::async_trait;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use timed_ledger::{Address, KeyHash, OutPoint, Transaction, TransactionBody, TxInput, TxOutput};
+use timed_ledger::{Address, KeyHash, OutPoint, Transaction, TransactionBody, TxInput, TxOutput, Witness};
 use timed_primitives::{
     Amount, Block, BlockId, ChainId, CommitCertificate, CommitSignature, Hash, Header, Height, Network, PublicKey,
     Round, SecretKey, TxId, UnixTime,
@@ -15,8 +16,9 @@ use timed_rpc::result::{
     MempoolAcceptance, MempoolEntry, MempoolInfo, NetworkInfo, PeerInfo, PingInfo, QueueInfo, SyncInfo, ValidatorVotes,
 };
 use timed_rpc::{
-    BlockAt, BlockFacts, ChainApi, ChainPosition, ConsensusApi, JsonAmount, NodeApi, PeersApi, PoolApi, RpcError, Text,
-    TransactionRecord, TransactionState, Trouble, Unspent, WalletApi,
+    AddedNode, BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, ConsensusApi, Funding, GenesisFacts,
+    JsonAmount, KnownAddress, NodeApi, PaymentOrder, PeersApi, PoolApi, RpcError, Text, TransactionRecord,
+    TransactionState, Trouble, Unspent, WalletApi,
 };
 use tokio::sync::watch;
 
@@ -38,6 +40,9 @@ pub(crate) struct Sample {
     pub(crate) troubles: Vec<Trouble>,
     pub(crate) stopped: AtomicBool,
     pub(crate) tip: watch::Sender<u64>,
+    /// What was paid and funded.
+    pub(crate) orders: Mutex<Vec<PaymentOrder>>,
+    pub(crate) labels: Mutex<BTreeMap<Address, String>>,
 }
 
 impl Default for Sample {
@@ -50,6 +55,8 @@ impl Default for Sample {
             troubles: Vec::new(),
             stopped: AtomicBool::new(false),
             tip,
+            orders: Mutex::default(),
+            labels: Mutex::new(BTreeMap::from([(address(2), "supplier".to_owned()), (address(3), "shop".to_owned())])),
         }
     }
 }
@@ -141,6 +148,10 @@ impl NodeApi for Sample {
         Network::Devnet
     }
 
+    fn unix_time(&self) -> UnixTime {
+        UnixTime(TIME_MS + 500)
+    }
+
     fn uptime(&self) -> Duration {
         Duration::from_secs(3_723)
     }
@@ -162,7 +173,8 @@ impl NodeApi for Sample {
 impl ChainApi for Sample {
     async fn tip(&self) -> Result<(Height, BlockId), RpcError> {
         let height = *self.tip.borrow();
-        Ok((Height(height), block(height).id()))
+        // Higher ones have no block.
+        Ok((Height(height), block(height.min(2)).id()))
     }
 
     async fn blockchain_info(&self) -> Result<BlockchainInfo, RpcError> {
@@ -230,6 +242,26 @@ impl ChainApi for Sample {
         Ok(TransactionRecord { transaction: Arc::new(transaction()), fee: Some(Amount(1_000)), state })
     }
 
+    async fn genesis(&self) -> Result<GenesisFacts, RpcError> {
+        Ok(GenesisFacts { hash: Hash([9; 32]), chain_id: ChainId(7), time: UnixTime(TIME_MS - 1_000) })
+    }
+
+    fn genesis_outputs(&self, owners: &BTreeSet<KeyHash>) -> Vec<(OutPoint, TxOutput)> {
+        // The transaction of the sample spends it.
+        let outpoint = transaction().body.inputs[0].previous;
+        let output = TxOutput { amount: Amount::whole(90_100_000), lock: address(1).lock() };
+        let is_asked = owners.contains(&address(1).key_hash);
+        is_asked.then_some((outpoint, output)).into_iter().collect()
+    }
+
+    async fn totals(&self) -> Result<ChainTotals, RpcError> {
+        Ok(ChainTotals { transactions: 1, bytes: 4_096 })
+    }
+
+    async fn spenders(&self, outputs: Vec<OutPoint>) -> Result<Vec<Option<TxId>>, RpcError> {
+        Ok(outputs.iter().map(|output| (output.index == 1).then_some(TxId(Hash([0xcd; 32])))).collect())
+    }
+
     async fn wait_for_new_block(
         &self,
         limit: Duration,
@@ -251,7 +283,7 @@ impl PeersApi for Sample {
     async fn network_info(&self) -> Result<NetworkInfo, RpcError> {
         Ok(NetworkInfo {
             subversion: "/timed:0.1.0/".into(),
-            version: "0.1.0".into(),
+            version: 100,
             protocolversion: 1,
             node_key: node_key(1).into(),
             listen: "127.0.0.1:7000".into(),
@@ -363,6 +395,17 @@ impl PeersApi for Sample {
         }])
     }
 
+    async fn added_nodes(&self) -> Result<Vec<AddedNode>, RpcError> {
+        let node = |address: &str, connected| AddedNode { address: address.into(), connected };
+        let up = Some(("127.0.0.1:7001".into(), true));
+        Ok(vec![node("masternode-2:7000", up), node("masternode-5:7000", None)])
+    }
+
+    async fn known_addresses(&self) -> Result<Vec<KnownAddress>, RpcError> {
+        let known = |address: &str, time| KnownAddress { address: address.into(), time };
+        Ok(vec![known("192.0.2.1:7000", 1_700_000_000), known("[2001:db8::1]:7000", 0)])
+    }
+
     async fn lift_all_bans(&self) -> Result<usize, RpcError> {
         Ok(1)
     }
@@ -448,8 +491,31 @@ impl WalletApi for Sample {
         Ok(Balance { spendable: spendable.into(), locked: JsonAmount::default(), pending: JsonAmount::default() })
     }
 
-    async fn new_address(&self) -> Result<Address, RpcError> {
+    async fn new_address(&self, label: String) -> Result<Address, RpcError> {
+        self.set_label(address(1), label).await?;
         Ok(address(1))
+    }
+
+    fn addresses(&self) -> Vec<Address> {
+        vec![address(1), address(3)]
+    }
+
+    fn labels(&self) -> Vec<(Address, String)> {
+        self.labels.lock().unwrap().iter().map(|(address, label)| (*address, label.clone())).collect()
+    }
+
+    fn label(&self, of: &Address) -> String {
+        self.labels.lock().unwrap().get(of).cloned().unwrap_or_default()
+    }
+
+    async fn set_label(&self, of: Address, label: String) -> Result<(), RpcError> {
+        let mut labels = self.labels.lock().unwrap();
+        if label.is_empty() {
+            labels.remove(&of)
+        } else {
+            labels.insert(of, label)
+        };
+        Ok(())
     }
 
     async fn unspent(&self, of: Vec<Address>) -> Result<Vec<Unspent>, RpcError> {
@@ -457,13 +523,57 @@ impl WalletApi for Sample {
         Ok(all.into_iter().filter(|u| of.is_empty() || of.iter().any(|a| a.lock() == u.output.lock)).collect())
     }
 
-    async fn pay(&self, to: Address, amount: Amount) -> Result<TxId, RpcError> {
-        let available = Amount::whole(100);
-        if to == address(1) && amount <= available {
+    fn is_mine(&self, of: &Address) -> bool {
+        [address(1), address(3)].contains(of)
+    }
+
+    async fn witnesses(
+        &self,
+        body: TransactionBody,
+        owners: Vec<Option<KeyHash>>,
+    ) -> Result<Vec<Option<Witness>>, RpcError> {
+        let key = SecretKey::development("wallet", 1);
+        let witness = Witness { key: key.public(), signature: key.sign(&body.signing_message()) };
+        Ok(owners.iter().map(|owner| (*owner == Some(KeyHash::of(&key.public()))).then_some(witness)).collect())
+    }
+
+    async fn hold_back(&self, _outputs: Vec<OutPoint>, _is_held: bool) -> Result<(), RpcError> {
+        Ok(())
+    }
+
+    async fn held_back(&self) -> Result<Vec<OutPoint>, RpcError> {
+        Ok(vec![OutPoint { txid: transaction().id(), index: 0 }])
+    }
+
+    async fn pay(&self, order: PaymentOrder) -> Result<TxId, RpcError> {
+        let (available, needed) = (Amount::whole(100), Amount::sum(order.outputs.iter().map(|(_, amount)| *amount)));
+        let is_known = order.outputs.iter().all(|(to, _)| *to == address(1) || *to == address(2));
+        if is_known && needed.is_some_and(|needed| needed <= available) {
+            self.orders.lock().unwrap().push(order);
             Ok(transaction().id())
         } else {
-            Err(RpcError::InsufficientFunds { needed: amount, available })
+            Err(RpcError::InsufficientFunds { needed: needed.unwrap(), available })
         }
+    }
+
+    async fn fund(
+        &self,
+        order: PaymentOrder,
+        inputs: Vec<OutPoint>,
+        change: Option<Address>,
+    ) -> Result<Funding, RpcError> {
+        let added = OutPoint { txid: transaction().id(), index: 1 };
+        let change_at = Some(order.outputs.len());
+        let outputs = order.outputs.iter().map(|(to, amount)| TxOutput { amount: *amount, lock: to.lock() });
+        let left = TxOutput { amount: Amount::ONE, lock: change.unwrap_or(address(1)).lock() };
+        let body = TransactionBody {
+            version: 1,
+            chain_id: ChainId(7),
+            inputs: inputs.into_iter().chain([added]).map(|previous| TxInput { previous }).collect(),
+            outputs: outputs.chain([left]).collect(),
+        };
+        self.orders.lock().unwrap().push(order);
+        Ok(Funding { body, fee: Amount(277), change_at })
     }
 }
 

@@ -29,11 +29,11 @@ impl CliView {
             left("ADDRESS"),
             left("DIR"),
             left("NODE KEY"),
-            left("VALIDATOR"),
+            left("VALIDATOR").extra(),
             right("PING"),
             right("MIN").extra(),
-            right("QUIET"),
-            right("QUEUE"),
+            right("QUIET").extra(),
+            right("QUEUE").extra(),
             right("HEIGHT").extra(),
             right("CONNECTED").extra(),
             right("SENT").extra(),
@@ -72,7 +72,14 @@ impl CliView {
                 raw(at(end, "why")),
             ]
         });
-        let columns = [right("ENDED"), left("ADDRESS"), left("NODE KEY"), left("DIR"), right("WAS UP"), left("WHY")];
+        let columns = [
+            right("ENDED"),
+            left("ADDRESS"),
+            left("NODE KEY").extra(),
+            left("DIR").extra(),
+            right("WAS UP").extra(),
+            left("WHY"),
+        ];
         self.table(&columns, rows, "no session has ended")
     }
 

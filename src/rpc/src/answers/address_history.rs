@@ -1,0 +1,165 @@
+//! What addresses once had. No index is kept of that: blocks are read, at most so many for one call.
+
+use super::shape::signed_units;
+use crate::error::RpcError;
+use crate::node::{BlockAt, NodeApi};
+use crate::params::Args;
+use crate::text::Text;
+use serde_json::{Value, json as value_of};
+use std::collections::{BTreeMap, BTreeSet};
+use timed_ledger::{Address, KeyHash, Lock, OutPoint, Transaction, TxOutput, transactions_of};
+use timed_primitives::{Amount, Height, TxId};
+
+/// Most blocks that one call reads: an idle devnet makes some 8,600 of them a day.
+const BLOCKS_MAX: u64 = 10_000;
+/// Most transactions that one call reads: a second's work, and of full blocks there may be too many.
+const TRANSACTIONS_MAX: usize = 200_000;
+/// Most rows of an answer.
+const ROWS_MAX: usize = 50_000;
+
+/// Heights from the first to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HeightRange {
+    first: u64,
+    last: u64,
+}
+
+impl HeightRange {
+    /// `start` and `end` beside the addresses; without them all blocks.
+    pub(super) async fn read(node: &dyn NodeApi, args: &Args<'_>) -> Result<Self, RpcError> {
+        let tip = node.tip().await?.0.0;
+        let given = args.given("addresses");
+        let bound = |name: &str, default| match given.and_then(|object| object.get(name)) {
+            None | Some(Value::Null) => Ok(default),
+            Some(height) => height.as_u64().ok_or_else(|| {
+                RpcError::InvalidParameter(format!("addresses: {name}: expected a height (a whole number)"))
+            }),
+        };
+        let range = Self { first: bound("start", 0)?, last: bound("end", tip)?.min(tip) };
+        if range.last.saturating_sub(range.first) >= BLOCKS_MAX {
+            return Err(too_much(range, format!("{BLOCKS_MAX} blocks")));
+        }
+        Ok(range)
+    }
+}
+
+fn too_much(range: HeightRange, max: String) -> RpcError {
+    RpcError::InvalidParameter(format!(
+        "heights {} to {} are more than {max}, and no index is kept of what addresses once had: ask for parts, with start and end in \
+         the object of addresses",
+        range.first, range.last
+    ))
+}
+
+/// A place where an address gets or gives something.
+struct Delta {
+    address: Address,
+    /// Of the output or input. Unit: position.
+    index: usize,
+    amount: Amount,
+    is_spent: bool,
+}
+
+impl Delta {
+    fn row(&self, txid: TxId, height: u64, position: usize) -> Value {
+        value_of!({
+            "address": Text(self.address), "txid": Text(txid), "index": self.index, "blockindex": position,
+            "height": height, "satoshis": signed_units(self.amount, self.is_spent),
+        })
+    }
+}
+
+/// Whose output an input spends, by the key that signs it: witnesses have the order of the inputs.
+fn spenders(transaction: &Transaction) -> impl Iterator<Item = KeyHash> + '_ {
+    transaction.witnesses.iter().map(|witness| KeyHash::of(&witness.key))
+}
+
+fn concerns(transaction: &Transaction, owners: &BTreeSet<KeyHash>) -> bool {
+    let gets = |lock: Lock| {
+        let Lock::KeyHash(owner) = lock;
+        owners.contains(&owner)
+    };
+    transaction.body.outputs.iter().any(|output| gets(output.lock))
+        || spenders(transaction).any(|owner| owners.contains(&owner))
+}
+
+/// Gives each final transaction of the range that concerns the addresses, in order, with its height and its position in the block.
+async fn found(
+    node: &dyn NodeApi,
+    owners: &BTreeSet<KeyHash>,
+    range: HeightRange,
+) -> Result<Vec<(u64, usize, Transaction)>, RpcError> {
+    let (mut found, mut read) = (Vec::new(), 0);
+    for height in range.first.max(Height::FIRST.0)..=range.last {
+        let transactions = transactions_of(&node.block(BlockAt::Height(Height(height))).await?.block.payload);
+        read += transactions.len();
+        let concerned = transactions.into_iter().enumerate().filter(|(_, transaction)| concerns(transaction, owners));
+        found.extend(concerned.map(|(position, transaction)| (height, position, transaction)));
+        if read > TRANSACTIONS_MAX {
+            return Err(too_much(range, format!("{TRANSACTIONS_MAX} transactions")));
+        }
+        if found.len() > ROWS_MAX {
+            return Err(too_much(range, format!("{ROWS_MAX} rows")));
+        }
+    }
+    Ok(found)
+}
+
+fn key_hashes(owners: &[Address]) -> BTreeSet<KeyHash> {
+    owners.iter().map(|address| address.key_hash).collect()
+}
+
+/// `getaddresstxids`.
+pub(super) async fn transactions(
+    node: &dyn NodeApi,
+    owners: &[Address],
+    range: HeightRange,
+) -> Result<Value, RpcError> {
+    let found = found(node, &key_hashes(owners), range).await?;
+    Ok(found.iter().map(|(_, _, transaction)| Value::from(transaction.id().to_string())).collect())
+}
+
+/// `getaddressdeltas`. What the genesis gave stands at height 0.
+pub(super) async fn deltas(node: &dyn NodeApi, owners: &[Address], range: HeightRange) -> Result<Value, RpcError> {
+    let (network, key_hashes) = (node.network(), key_hashes(owners));
+    let of = |key_hash| Address { network, key_hash };
+    let from_genesis: BTreeMap<OutPoint, TxOutput> = node.genesis_outputs(&key_hashes).into_iter().collect();
+    let mut rows = Vec::new();
+    if range.first == 0 {
+        for (position, (outpoint, output)) in from_genesis.iter().enumerate() {
+            let Lock::KeyHash(owner) = output.lock;
+            let index = usize::try_from(outpoint.index).unwrap_or(usize::MAX);
+            let delta = Delta { address: of(owner), index, amount: output.amount, is_spent: false };
+            rows.push(delta.row(outpoint.txid, 0, position));
+        }
+    }
+    for (height, position, transaction) in found(node, &key_hashes, range).await? {
+        let txid = transaction.id();
+        let inputs = transaction.body.inputs.iter().zip(spenders(&transaction)).enumerate();
+        for (index, (input, owner)) in inputs.filter(|(_, (_, owner))| key_hashes.contains(owner)) {
+            let amount = match from_genesis.get(&input.previous) {
+                Some(output) => output.amount,
+                None => spent_amount(node, &input.previous).await?,
+            };
+            rows.push(Delta { address: of(owner), index, amount, is_spent: true }.row(txid, height, position));
+        }
+        for (index, output) in transaction.body.outputs.iter().enumerate() {
+            let Lock::KeyHash(owner) = output.lock;
+            if key_hashes.contains(&owner) {
+                let delta = Delta { address: of(owner), index, amount: output.amount, is_spent: false };
+                rows.push(delta.row(txid, height, position));
+            }
+        }
+        if rows.len() > ROWS_MAX {
+            return Err(too_much(range, format!("{ROWS_MAX} rows")));
+        }
+    }
+    Ok(rows.into())
+}
+
+/// How much an output of a final transaction held.
+async fn spent_amount(node: &dyn NodeApi, outpoint: &OutPoint) -> Result<Amount, RpcError> {
+    let parent = node.transaction(outpoint.txid).await?;
+    let index = usize::try_from(outpoint.index).unwrap_or(usize::MAX);
+    Ok(parent.transaction.body.outputs.get(index).map_or(Amount::ZERO, |output| output.amount))
+}

@@ -1,0 +1,152 @@
+//! `getblockstats`: sums over the transactions of a block.
+
+use crate::error::RpcError;
+use crate::node::{BlockFacts, NodeApi};
+use crate::params::Args;
+use crate::text::Text;
+use serde_json::{Map, Value, json as value_of};
+use timed_ledger::{Transaction, transactions_of};
+use timed_primitives::{Amount, BlockId};
+
+/// Blocks with more transactions are shown without the sums of their fees, which need a look-up for each.
+const FEES_MAX: usize = 500;
+/// At these parts of a block's bytes clients want the fee of a byte. Unit: percent.
+const PERCENTILES: [usize; 5] = [10, 25, 50, 75, 90];
+
+/// The statistics of a block, or of the genesis, that the client wants.
+pub(super) async fn block_stats(
+    node: &dyn NodeApi,
+    args: &Args<'_>,
+    block: Option<BlockFacts>,
+) -> Result<Value, RpcError> {
+    let wanted = args.texts("stats", 100)?;
+    let map = match block {
+        Some(facts) => {
+            let transactions = transactions_of(&facts.block.payload);
+            let fees = fees_of(node, &transactions).await?;
+            let header = &facts.block.header;
+            stats_of(facts.block.id(), header.height.0, header.time.seconds(), &transactions, &fees)
+        }
+        None => {
+            let genesis = node.genesis().await?;
+            stats_of(BlockId(genesis.hash), 0, genesis.time.seconds(), &[], &[])
+        }
+    };
+    if let Some(unknown) = wanted.iter().find(|name| !map.contains_key(**name)) {
+        let name: String = unknown.chars().take(40).collect();
+        return Err(RpcError::InvalidParameter(format!("getblockstats: there is no statistic {name:?}")));
+    }
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.contains(&name);
+    Ok(map.into_iter().filter(|(name, _)| is_wanted(name)).collect::<Map<_, _>>().into())
+}
+
+/// What a transaction pays, and for how many bytes.
+struct Fee {
+    units: u64,
+    bytes: usize,
+}
+
+impl Fee {
+    /// Unit: 10⁻⁸ TIME a byte.
+    fn rate(&self) -> u64 {
+        self.units / self.bytes.max(1) as u64
+    }
+}
+
+async fn fees_of(node: &dyn NodeApi, transactions: &[Transaction]) -> Result<Vec<Fee>, RpcError> {
+    let mut fees = Vec::new();
+    if transactions.len() <= FEES_MAX {
+        for transaction in transactions {
+            let fee = node.transaction(transaction.id()).await?.fee;
+            fees.extend(fee.map(|fee| Fee { units: fee.0, bytes: transaction.size_bytes() }));
+        }
+    }
+    Ok(fees)
+}
+
+/// Least, middle and greatest; zeros of nothing.
+fn spread<T: Ord + Copy + Default>(values: impl Iterator<Item = T>) -> [T; 3] {
+    let mut values: Vec<T> = values.collect();
+    values.sort_unstable();
+    [values.first(), values.get(values.len() / 2), values.last()].map(|value| value.copied().unwrap_or_default())
+}
+
+/// The rates at [`PERCENTILES`] of all bytes.
+fn percentiles(fees: &[Fee]) -> Vec<u64> {
+    let mut rates: Vec<(u64, usize)> = fees.iter().map(|fee| (fee.rate(), fee.bytes)).collect();
+    rates.sort_unstable();
+    let all: usize = rates.iter().map(|(_, bytes)| bytes).sum();
+    let at = |percent: usize| {
+        let mut before = 0;
+        let reached = rates.iter().find(|(_, bytes)| {
+            before += bytes;
+            before * 100 >= all * percent
+        });
+        reached.map_or(0, |(rate, _)| *rate)
+    };
+    PERCENTILES.map(at).to_vec()
+}
+
+fn stats_of(id: BlockId, height: u64, seconds: u64, transactions: &[Transaction], fees: &[Fee]) -> Map<String, Value> {
+    let count = transactions.len();
+    let ins: usize = transactions.iter().map(|t| t.body.inputs.len()).sum();
+    let outs: usize = transactions.iter().map(|t| t.body.outputs.len()).sum();
+    let total_out = Amount::sum(transactions.iter().flat_map(|t| t.body.outputs.iter().map(|o| o.amount)));
+    let total_size: usize = transactions.iter().map(Transaction::size_bytes).sum();
+    let total_fee: u64 = fees.iter().map(|fee| fee.units).sum();
+    let growth = i64::try_from(outs).unwrap_or(i64::MAX) - i64::try_from(ins).unwrap_or(i64::MAX);
+    let [size_min, size_median, size_max] = spread(transactions.iter().map(Transaction::size_bytes));
+    let [fee_min, fee_median, fee_max] = spread(fees.iter().map(|fee| fee.units));
+    let [rate_min, _, rate_max] = spread(fees.iter().map(Fee::rate));
+    let stats = value_of!({
+        "avgfee": total_fee / fees.len().max(1) as u64,
+        "avgfeerate": total_fee / total_size.max(1) as u64,
+        "avgtxsize": total_size / count.max(1),
+        "blockhash": Text(id),
+        "feerate_percentiles": percentiles(fees),
+        "height": height,
+        "ins": ins,
+        "maxfee": fee_max,
+        "maxfeerate": rate_max,
+        "maxtxsize": size_max,
+        "medianfee": fee_median,
+        "mediantime": seconds,
+        "mediantxsize": size_median,
+        "minfee": fee_min,
+        "minfeerate": rate_min,
+        "mintxsize": size_min,
+        "outs": outs,
+        "subsidy": 0,
+        "swtotal_size": 0,
+        "swtotal_weight": 0,
+        "swtxs": 0,
+        "time": seconds,
+        "total_out": total_out.unwrap_or_default().0,
+        "total_size": total_size,
+        "total_weight": total_size.saturating_mul(4),
+        "totalfee": total_fee,
+        "txs": count,
+        "utxo_increase": growth,
+        "utxo_increase_actual": growth,
+        "utxo_size_inc": 0,
+        "utxo_size_inc_actual": 0,
+    });
+    match stats {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_those_of_bytes_and_nothing_has_none() {
+        let fee = |units, bytes| Fee { units, bytes };
+        assert_eq!(percentiles(&[]), [0; 5]);
+        assert_eq!(percentiles(&[fee(900, 100), fee(200, 200), fee(3_500, 700)]), [1, 5, 5, 5, 5]);
+        assert_eq!(spread([3, 1, 2].into_iter()), [1, 2, 3]);
+        assert_eq!(spread(std::iter::empty::<u64>()), [0; 3]);
+    }
+}

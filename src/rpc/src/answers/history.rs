@@ -1,0 +1,207 @@
+//! What transactions mean to the node's wallet. Nothing is kept of it: the mempool and the last blocks are looked through.
+
+use super::labels::wanted as wanted_label;
+use super::shape::{decoded, tip, with_fields};
+use crate::chain::TransactionInfo;
+use crate::error::RpcError;
+use crate::node::{BlockAt, NodeApi, TransactionRecord, TransactionState};
+use crate::params::Args;
+use crate::text::{JsonAmount, Text};
+use serde_json::{Number, Value, json as value_of};
+use timed_ledger::{Address, KeyHash, Lock, Transaction, TxOutput, transactions_of};
+use timed_primitives::{Amount, BlockId, Height};
+
+/// Most blocks that are looked through.
+const BLOCKS_MAX: u64 = 1_000;
+/// Most transactions of the mempool that are read, and most rows of an answer.
+const ROWS_MAX: usize = 1_000;
+
+/// An output, as far as the wallet is concerned.
+struct WalletOutput {
+    n: u32,
+    address: Address,
+    amount: Amount,
+    is_mine: bool,
+    label: String,
+}
+
+/// What a transaction does for the wallet.
+struct Effect {
+    /// Whether a key of the wallet signed it.
+    is_sent: bool,
+    outputs: Vec<WalletOutput>,
+}
+
+impl Effect {
+    fn of(node: &dyn NodeApi, transaction: &Transaction) -> Self {
+        let network = node.network();
+        let is_ours = |key_hash| node.is_mine(&Address { network, key_hash });
+        let output = |(n, output): (u32, &TxOutput)| {
+            let Lock::KeyHash(key_hash) = output.lock;
+            let address = Address { network, key_hash };
+            let (is_mine, label) = (node.is_mine(&address), node.label(&address));
+            WalletOutput { n, address, amount: output.amount, is_mine, label }
+        };
+        Self {
+            is_sent: transaction.witnesses.iter().any(|witness| is_ours(KeyHash::of(&witness.key))),
+            outputs: (0u32..).zip(&transaction.body.outputs).map(output).collect(),
+        }
+    }
+
+    fn concerns_wallet(&self) -> bool {
+        self.is_sent || self.outputs.iter().any(|output| output.is_mine)
+    }
+
+    /// The wallet pays itself: as far as can be seen with the first output, and what is left comes back with the others.
+    fn is_to_itself(&self) -> bool {
+        self.is_sent && self.outputs.iter().all(|output| output.is_mine)
+    }
+
+    /// What of the outputs is no change: of a payment of ours what others get, of others' what we get.
+    fn paid(&self) -> impl Iterator<Item = &WalletOutput> {
+        self.outputs.iter().filter(|output| output.is_mine != self.is_sent)
+    }
+
+    fn amount(&self) -> Value {
+        signed(Amount::sum(self.paid().map(|output| output.amount)).unwrap_or_default(), self.is_sent)
+    }
+
+    fn rows(&self, fee: Option<Amount>) -> Vec<Value> {
+        let row = |output: &WalletOutput, goes: bool| {
+            let mut row = value_of!({
+                "address": Text(output.address),
+                "category": if goes { "send" } else { "receive" },
+                "amount": signed(output.amount, goes),
+                "label": output.label,
+                "vout": output.n,
+                "abandoned": false,
+            });
+            if let (true, Some(fee)) = (goes, fee) {
+                row["fee"] = signed(fee, true);
+            }
+            row
+        };
+        if self.is_to_itself() {
+            return self.outputs.iter().take(1).flat_map(|output| [row(output, true), row(output, false)]).collect();
+        }
+        self.paid().map(|output| row(output, self.is_sent)).collect()
+    }
+}
+
+/// An amount that comes or goes.
+fn signed(amount: Amount, goes: bool) -> Value {
+    let digits = if goes && amount > Amount::ZERO { format!("-{amount}") } else { amount.to_string() };
+    digits.parse::<Number>().map_or(Value::Null, Value::Number)
+}
+
+/// `gettransaction`.
+pub(super) async fn transaction(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> {
+    let (txid, is_verbose) = (args.txid("txid")?, args.boolean_or("verbose", false)?);
+    let record = node.transaction(txid).await?;
+    let effect = Effect::of(node, &record.transaction);
+    let time = received_at(node, &record);
+    let mut fields = value_of!({
+        "amount": if effect.concerns_wallet() { effect.amount() } else { value_of!(JsonAmount::default()) },
+        "details": if effect.concerns_wallet() { effect.rows(record.fee) } else { Vec::new() },
+        "walletconflicts": [],
+        "time": time,
+        "timereceived": time,
+        "bip125-replaceable": "no",
+    });
+    if is_verbose {
+        fields["decoded"] = decoded(&record.transaction, node)?;
+    }
+    with_fields(TransactionInfo::of(&record, node.network()), fields)
+}
+
+/// Nobody writes down when a transaction was first seen: the time of its block stands for it, or now.
+fn received_at(node: &dyn NodeApi, record: &TransactionRecord) -> u64 {
+    match record.state {
+        TransactionState::Final(place) => place.time.seconds(),
+        _ => node.unix_time().seconds(),
+    }
+}
+
+fn rows_of(node: &dyn NodeApi, record: &TransactionRecord, label: Option<&str>) -> Result<Vec<Value>, RpcError> {
+    let info = TransactionInfo::of(record, node.network());
+    let time = received_at(node, record);
+    let shared = value_of!({
+        "txid": info.txid, "wtxid": info.fullid, "confirmations": info.confirmations, "blockhash": info.blockhash,
+        "blockheight": info.blockheight, "blockindex": info.blockindex, "blocktime": info.blocktime, "walletconflicts": [],
+        "time": time, "timereceived": time, "bip125-replaceable": "no",
+    });
+    let effect = Effect::of(node, &record.transaction);
+    let rows = if effect.concerns_wallet() { effect.rows(record.fee) } else { Vec::new() };
+    let is_wanted = |row: &Value| label.is_none_or(|label| row.get("label").and_then(Value::as_str) == Some(label));
+    let rows = rows.into_iter().filter(is_wanted).map(|row| {
+        let mut row = with_fields(row, shared.clone())?;
+        if let (Value::Object(map), None) = (&mut row, info.blockhash) {
+            map.retain(|name, _| !name.starts_with("block"));
+        }
+        Ok(row)
+    });
+    rows.collect()
+}
+
+/// Rows of the mempool and of blocks above `above`, of addresses with this label or of all, the newest first, until there are `wanted` of them.
+async fn newest(node: &dyn NodeApi, wanted: usize, above: Height, label: Option<&str>) -> Result<Vec<Value>, RpcError> {
+    let mut rows = Vec::new();
+    for entry in node.raw_mempool().await?.iter().rev().take(ROWS_MAX) {
+        // It may have become final or lost since; then a block shows it, or nothing does.
+        if let Ok(record) = node.transaction(entry.txid.0).await
+            && !matches!(record.state, TransactionState::Final(_))
+        {
+            rows.extend(rows_of(node, &record, label)?.into_iter().rev());
+        }
+    }
+    let (last, _) = node.tip().await?;
+    let lowest = above.0.max(last.0.saturating_sub(BLOCKS_MAX));
+    for height in (lowest + 1..=last.0).rev() {
+        if rows.len() >= wanted {
+            break;
+        }
+        let block = node.block(BlockAt::Height(Height(height))).await?.block;
+        for transaction in transactions_of(&block.payload).iter().rev() {
+            if Effect::of(node, transaction).concerns_wallet() {
+                rows.extend(rows_of(node, &node.transaction(transaction.id()).await?, label)?.into_iter().rev());
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// `listtransactions`.
+pub(super) async fn list(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> {
+    let bounded = |name, default| -> Result<usize, RpcError> {
+        Ok(usize::try_from(args.integer_or(name, default)?).unwrap_or(usize::MAX).min(ROWS_MAX))
+    };
+    let (count, skip) = (bounded("count", 10)?, bounded("skip", 0)?);
+    let rows = newest(node, count + skip, Height::GENESIS, wanted_label(args)?).await?;
+    let mut rows: Vec<Value> = rows.into_iter().skip(skip).take(count).collect();
+    rows.reverse();
+    Ok(rows.into())
+}
+
+/// `listsinceblock`.
+pub(super) async fn since_block(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> {
+    let above = match args.block_id_or("blockhash")? {
+        Some(BlockId(hash)) if node.genesis().await?.hash == hash => Height::GENESIS,
+        Some(id) => node.block(BlockAt::Id(id)).await?.block.header.height,
+        None => Height::GENESIS,
+    };
+    let confirmations = args.integer_or("target_confirmations", 1)?;
+    if confirmations == 0 {
+        return Err(RpcError::InvalidParameter(
+            "listsinceblock: target_confirmations: expected 1 or more, got 0".into(),
+        ));
+    }
+    let (last, last_id) = tip(node).await?;
+    let named = match last.0.saturating_sub(confirmations - 1) {
+        height if height == last.0 => last_id,
+        0 => BlockId(node.genesis().await?.hash),
+        height => node.block_id(Height(height)).await?,
+    };
+    let mut rows = newest(node, ROWS_MAX, above, wanted_label(args)?).await?;
+    rows.reverse();
+    Ok(value_of!({ "transactions": rows, "removed": [], "lastblock": Text(named) }))
+}

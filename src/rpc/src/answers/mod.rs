@@ -1,0 +1,56 @@
+//! From a checked call to the node's answer as JSON: a match for each group of methods, each exhaustive.
+
+mod address;
+mod address_history;
+mod block_stats;
+mod chain;
+mod consensus;
+mod control;
+mod fees;
+mod genesis;
+mod graph;
+mod history;
+mod labels;
+mod network;
+mod payments;
+mod shape;
+mod signing;
+mod transactions;
+mod wallet;
+
+use crate::error::{RpcError, WALLET_NAME};
+use crate::methods::{Call, ChainCall, Method};
+use crate::node::NodeApi;
+use crate::params::Args;
+use serde_json::Value;
+
+/// Answers one call. `wallet` is the name that the client asked the wallet under, if any.
+pub(crate) async fn answer(
+    node: &dyn NodeApi,
+    method: &'static Method,
+    params: Option<&Value>,
+    wallet: Option<&str>,
+) -> Result<Value, RpcError> {
+    let args = Args::bind(method, params)?;
+    if let (Call::Wallet(_), Some(name)) = (method.call, wallet.filter(|name| !["", WALLET_NAME].contains(name))) {
+        return Err(RpcError::WalletUnknown(name.chars().take(60).collect()));
+    }
+    match method.call {
+        Call::Chain(call) => chain::answer(node, call, &args).await,
+        Call::Transaction(call) => transactions::answer(node, call, &args).await,
+        Call::Fee(call) => fees::answer(node, call, &args).await,
+        Call::Network(call) => network::answer(node, call, &args).await,
+        Call::Consensus(call) => consensus::answer(node, call).await,
+        Call::Wallet(call) => wallet::answer(node, call, &args).await,
+        Call::Address(call) => address::answer(node, call, &args).await,
+        Call::Control(call) => control::answer(node, call, &args),
+    }
+}
+
+/// What a waiting call may cost differs from the others.
+pub(crate) fn is_wait(method: &Method) -> bool {
+    matches!(
+        method.call,
+        Call::Chain(ChainCall::WaitForNewBlock | ChainCall::WaitForBlock | ChainCall::WaitForBlockHeight)
+    )
+}

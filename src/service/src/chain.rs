@@ -1,0 +1,234 @@
+//! Questions about the chain.
+
+use crate::Service;
+use crate::failures::{gone, unreadable};
+use async_trait::async_trait;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use timed_actors::mempool::{GetFate, ResourceStates, TransactionFate};
+use timed_ledger::{
+    ConfirmedTransaction, KeyHash, LedgerQueries as _, LedgerView, Lock, OutPoint, Transaction, TxOutput, payment_of,
+};
+use timed_mempool::ResourceState;
+use timed_primitives::{Amount, BlockId, Height, TxId};
+use timed_rpc::result::{BlockchainInfo, SyncInfo};
+use timed_rpc::{
+    BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, GenesisFacts, RpcError, TransactionRecord,
+    TransactionState, Unspent,
+};
+
+/// Transactions with more inputs are shown without their fee, which would need as many look-ups.
+const FEE_INPUTS_MAX: usize = 256;
+
+#[async_trait]
+impl ChainApi for Service {
+    async fn tip(&self) -> Result<(Height, BlockId), RpcError> {
+        let tip = self.chain.tip();
+        Ok((tip.height, tip.id))
+    }
+
+    async fn blockchain_info(&self) -> Result<BlockchainInfo, RpcError> {
+        let ((tip, supply, totals), genesis) = (self.chain.summary(), self.chain.genesis());
+        let sync = self.handles.sync.borrow().clone();
+        // What sync believes, not what a peer says.
+        let best = sync.as_ref().map_or(0, |s| s.progress.target.0).max(tip.height.0);
+        let leads = sync.as_ref().is_some_and(|s| s.progress.leads);
+        let progress = sync.filter(|s| s.progress.leads).map(|s| s.progress);
+        Ok(BlockchainInfo {
+            chain: genesis.network.to_string(),
+            chain_id: genesis.chain_id.0,
+            genesis: self.genesis.hash.into(),
+            blocks: tip.height.0,
+            headers: best,
+            bestblockhash: tip.id.into(),
+            time: tip.time.seconds(),
+            time_ms: tip.time.0,
+            verificationprogress: if best == 0 { 1.0 } else { ratio(tip.height.0, best) },
+            initialblockdownload: leads,
+            sync: progress.map(|p| SyncInfo {
+                target: p.target.0,
+                percent: p.percent,
+                blocks_per_second: p.blocks_per_second.unwrap_or_default(),
+                eta_seconds: p.remaining.map(|left| left.as_secs()),
+                stalled: p.stall.map(|stall| stall.to_string()),
+            }),
+            state_commitment: tip.state_commitment.into(),
+            supply: supply.unspent.into(),
+            utxos: totals.outputs,
+            warnings: self.warnings(),
+        })
+    }
+
+    async fn block(&self, at: BlockAt) -> Result<BlockFacts, RpcError> {
+        self.chain.read(move |view| block_facts(view, at)).await
+    }
+
+    async fn block_id(&self, height: Height) -> Result<BlockId, RpcError> {
+        let read = move |view: &LedgerView| {
+            let found = view.block_id(height).map_err(unreadable)?;
+            found.ok_or(RpcError::HeightUnknown { height, tip: view.tip().height })
+        };
+        self.chain.read(read).await
+    }
+
+    async fn output(&self, outpoint: OutPoint, include_mempool: bool) -> Result<Option<Unspent>, RpcError> {
+        // The mempool first: what becomes final in between is then found on the chain.
+        let (resource, pool) = (outpoint.resource(), &self.handles.mempool_index);
+        if include_mempool && pool.consumer(&resource).is_some() {
+            return Ok(None);
+        }
+        let waiting = if include_mempool { pool.producer(&resource) } else { None };
+        let read = move |view: &LedgerView| {
+            if let Some(entry) = view.output(&outpoint).map_err(unreadable)? {
+                let confirmations = view.tip().height.above(entry.height) + 1;
+                let height = Some(entry.height);
+                return Ok(Some(Unspent { outpoint, output: entry.output, height, confirmations, spent_by: None }));
+            }
+            // Not unspent on the chain: if its transaction is final it was spent, else it waits.
+            if view.location(&outpoint.txid).map_err(unreadable)?.is_some() {
+                return Ok(None);
+            }
+            let output = waiting.and_then(|producer| {
+                let index = usize::try_from(outpoint.index).ok()?;
+                payment_of(&producer).ok()?.body.outputs.get(index).copied()
+            });
+            Ok(output.map(|output| Unspent { outpoint, output, height: None, confirmations: 0, spent_by: None }))
+        };
+        self.chain.read(read).await
+    }
+
+    async fn transaction(&self, txid: TxId) -> Result<TransactionRecord, RpcError> {
+        // The mempool first: a transaction moves from there to the chain, never back.
+        let fate = self.handles.mempool.send(GetFate(txid)).await.map_err(gone)?;
+        let read = move |view: &LedgerView| {
+            let found = view.transaction(&txid).map_err(unreadable)?;
+            found.map(|found| final_facts(view, found)).transpose()
+        };
+        if let Some(record) = self.chain.read(read).await? {
+            return Ok(record);
+        }
+        let entry = match fate {
+            TransactionFate::Waiting(entry) => entry,
+            TransactionFate::Restoring => {
+                return Err(RpcError::Warmup(
+                    "the mempool of the last run is being checked; ask again in a moment".into(),
+                ));
+            }
+            TransactionFate::Lost(loss) => {
+                return Err(RpcError::TransactionLost {
+                    txid,
+                    reason: loss.reason.to_string(),
+                    name: loss.reason.name(),
+                    by: loss.reason.because_of(),
+                    at: loss.at,
+                });
+            }
+            TransactionFate::Unknown => return Err(RpcError::TransactionUnknown(txid)),
+        };
+        let transaction =
+            Arc::new(payment_of(&entry.transaction).map_err(|error| RpcError::Internal(error.to_string()))?);
+        let state = if entry.block.is_some() { TransactionState::Proposed } else { TransactionState::Mempool };
+        Ok(TransactionRecord { transaction, fee: Some(entry.fee), state })
+    }
+
+    async fn genesis(&self) -> Result<GenesisFacts, RpcError> {
+        Ok(self.genesis)
+    }
+
+    fn genesis_outputs(&self, owners: &BTreeSet<KeyHash>) -> Vec<(OutPoint, TxOutput)> {
+        let is_theirs = |output: &TxOutput| {
+            let Lock::KeyHash(owner) = output.lock;
+            owners.contains(&owner)
+        };
+        self.chain.genesis().unspent().filter(|(_, output)| is_theirs(output)).collect()
+    }
+
+    async fn totals(&self) -> Result<ChainTotals, RpcError> {
+        let (_, _, totals) = self.chain.summary();
+        Ok(ChainTotals { transactions: totals.transactions, bytes: self.chain.stats().log_bytes })
+    }
+
+    async fn spenders(&self, outputs: Vec<OutPoint>) -> Result<Vec<Option<TxId>>, RpcError> {
+        let resources = outputs.iter().map(OutPoint::resource).collect();
+        let states = self.handles.mempool.send(ResourceStates(resources)).await.map_err(gone)?;
+        Ok(states.into_iter().map(|state| state.and_then(spender_of)).collect())
+    }
+
+    async fn wait_for_new_block(
+        &self,
+        limit: Duration,
+        current: Option<BlockId>,
+    ) -> Result<(Height, BlockId), RpcError> {
+        let mut tip = self.handles.tip.clone();
+        let current = current.unwrap_or_else(|| tip.borrow().id);
+        // Either a block came, or the time is over: both answers are the tip.
+        let _ = tokio::time::timeout(limit, tip.wait_for(|tip| tip.id != current)).await;
+        let seen = *tip.borrow();
+        Ok((seen.height, seen.id))
+    }
+}
+
+/// The spend that a state names.
+pub(crate) fn spender_of(state: ResourceState) -> Option<TxId> {
+    match state {
+        ResourceState::Available => None,
+        ResourceState::Locked { by }
+        | ResourceState::Proposed { by, .. }
+        | ResourceState::Decided { by, .. }
+        | ResourceState::Confirmed { by, .. } => Some(by),
+    }
+}
+
+fn block_facts(view: &LedgerView, at: BlockAt) -> Result<BlockFacts, RpcError> {
+    let tip = view.tip().height;
+    let height = match at {
+        BlockAt::Height(height) => height,
+        BlockAt::Id(id) => view.height_of(&id).map_err(unreadable)?.ok_or(RpcError::BlockUnknown(id))?,
+    };
+    let decided = view.decided(height).map_err(unreadable)?.ok_or(RpcError::HeightUnknown { height, tip })?;
+    Ok(BlockFacts {
+        block: decided.block,
+        certificate: Some((*decided.certificate).clone()),
+        confirmations: tip.above(height) + 1,
+        next: view.block_id(height.next()).map_err(unreadable)?,
+    })
+}
+
+fn final_facts(view: &LedgerView, found: ConfirmedTransaction) -> Result<TransactionRecord, RpcError> {
+    let ConfirmedTransaction { transaction, height, index } = found;
+    let decided = view.decided(height).map_err(unreadable)?;
+    let decided = decided.ok_or(RpcError::HeightUnknown { height, tip: view.tip().height })?;
+    let place = ChainPosition {
+        block: decided.block.id(),
+        height,
+        time: decided.block.header.time,
+        index,
+        confirmations: view.tip().height.above(height) + 1,
+    };
+    let fee = fee_of(view, &transaction)?;
+    Ok(TransactionRecord { transaction: Arc::new(transaction), fee, state: TransactionState::Final(place) })
+}
+
+/// The fee of a final transaction: what its inputs held, less what its outputs hold. `None` when an input is of genesis or they are many.
+fn fee_of(view: &LedgerView, transaction: &Transaction) -> Result<Option<Amount>, RpcError> {
+    let body = &transaction.body;
+    if body.inputs.len() > FEE_INPUTS_MAX {
+        return Ok(None);
+    }
+    let mut inputs = Vec::with_capacity(body.inputs.len());
+    for input in &body.inputs {
+        let Some(parent) = view.transaction(&input.previous.txid).map_err(unreadable)? else { return Ok(None) };
+        let index = usize::try_from(input.previous.index).unwrap_or(usize::MAX);
+        let Some(output) = parent.transaction.body.outputs.get(index) else { return Ok(None) };
+        inputs.push(output.amount);
+    }
+    let outputs = Amount::sum(body.outputs.iter().map(|o| o.amount));
+    Ok(Amount::sum(inputs).zip(outputs).and_then(|(inputs, outputs)| inputs.minus(outputs)))
+}
+
+/// `part` of `whole`, from 0 to 1.
+#[allow(clippy::cast_precision_loss, reason = "shown to people with a few digits")]
+pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
+}

@@ -1,0 +1,117 @@
+//! Questions about consensus and its validators.
+
+use crate::Service;
+use crate::chain::ratio;
+use crate::failures::unreadable;
+use crate::pool::number;
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+use timed_consensus::{ConsensusStatus, SigningStatus, quorum};
+use timed_ledger::LedgerView;
+use timed_primitives::{BlockId, PublicKey};
+use timed_rpc::result::{ConsensusInfo, MasternodeInfo, ValidatorVotes};
+use timed_rpc::{ConsensusApi, RpcError};
+
+/// Certificates inspected for who signs.
+const SIGNED_WINDOW: u64 = 100;
+
+#[async_trait]
+impl ConsensusApi for Service {
+    async fn consensus_info(&self) -> Result<ConsensusInfo, RpcError> {
+        let status = self.consensus_status()?;
+        let total = status.validators.iter().map(|v| v.power).sum();
+        let connected_power = status.validators.iter().filter(|v| v.is_connected).map(|v| v.power).sum();
+        let finality = self.mempool_status()?.finality;
+        let signing_off_reason = self.signing_warning(&status);
+        let millis = |d: std::time::Duration| d.as_secs_f64() * 1_000.0;
+        Ok(ConsensusInfo {
+            height: status.height.0,
+            round: status.round.unwrap_or_default().0,
+            step: if status.is_idle { "idle".into() } else { status.step.into() },
+            proposer: status.proposer.map(Into::into),
+            proposal: status.proposal.map(Into::into),
+            why: match (&status.quorum_line, &signing_off_reason) {
+                (Some(line), _) => line.clone(),
+                (None, Some(reason)) => format!("{}; this node does not sign: {reason}", status.why),
+                (None, None) => status.why,
+            },
+            voting_power: total,
+            quorum_power: quorum(total),
+            connected_power,
+            has_quorum: status.quorum_line.is_none(),
+            validators: status
+                .validators
+                .iter()
+                .map(|v| ValidatorVotes {
+                    key: v.key.into(),
+                    name: Some(v.label.clone()),
+                    power: v.power,
+                    connected: v.is_connected,
+                    prevote: v.prevote.map(vote_text),
+                    precommit: v.precommit.map(vote_text),
+                })
+                .collect(),
+            validator: self.identity.validator.map(Into::into),
+            signing: status.signing == SigningStatus::On,
+            signing_off_reason,
+            finality_last_ms: finality.last.map(millis),
+            finality_p50_ms: finality.p50.map(millis),
+            finality_p99_ms: finality.p99.map(millis),
+        })
+    }
+
+    async fn masternodes(&self) -> Result<Vec<MasternodeInfo>, RpcError> {
+        let read = |view: &LedgerView| {
+            let recent = view.recent(SIGNED_WINDOW).map_err(unreadable)?;
+            Ok((view.validators(view.height().next()), recent))
+        };
+        let (set, recent) = self.chain.read(read).await?;
+        let mut signed: BTreeMap<PublicKey, (u64, u64)> = BTreeMap::new();
+        for (header, certificate) in &recent {
+            for signature in &certificate.signatures {
+                let (count, last) = signed.entry(signature.validator).or_default();
+                *count += 1;
+                *last = header.height.0;
+            }
+        }
+        let view = self.peers();
+        let peers = &view.peers;
+        let labels = self.handles.consensus.borrow().as_ref().map(|s| s.validators.clone()).unwrap_or_default();
+        let rows = set.iter().map(|validator| {
+            let is_self = self.identity.validator == Some(validator.key);
+            let peer = peers.iter().find(|peer| peer.validator == Some(validator.key));
+            let signed = signed.get(&validator.key);
+            MasternodeInfo {
+                key: validator.key.into(),
+                name: labels.iter().find(|v| v.key == validator.key).map(|v| v.label.clone()),
+                power: validator.power,
+                power_percent: 100.0 * ratio(validator.power, set.total_power()),
+                is_self,
+                connected: is_self || peer.is_some(),
+                addr: peer.map(|peer| peer.address.clone()),
+                node_key: peer.map(|peer| peer.key.into()),
+                last_signed: signed.map(|(_, last)| *last),
+                signed_percent: (!recent.is_empty())
+                    .then(|| 100.0 * ratio(signed.map_or(0, |(count, _)| *count), number(recent.len()))),
+            }
+        });
+        Ok(rows.collect())
+    }
+}
+
+impl Service {
+    pub(crate) fn consensus_status(&self) -> Result<ConsensusStatus, RpcError> {
+        let status = self.handles.consensus.borrow().clone();
+        status.ok_or_else(|| RpcError::Warmup("consensus is starting; try again in a moment".into()))
+    }
+
+    /// Why this validator does not sign; `None` when it does, or is none.
+    pub(crate) fn signing_warning(&self, status: &ConsensusStatus) -> Option<String> {
+        self.identity.validator?;
+        (status.signing != SigningStatus::On).then(|| status.signing.to_string())
+    }
+}
+
+fn vote_text(block: Option<BlockId>) -> String {
+    block.map_or_else(|| "nil".into(), |id| id.to_string())
+}

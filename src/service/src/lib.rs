@@ -1,0 +1,154 @@
+//! What clients may ask of this node: [`NodeApi`] over the actors' published state, snapshots of the chain, and, where
+//! only an actor knows, a question with a time limit.
+
+mod chain;
+mod consensus;
+mod failures;
+mod metrics;
+mod node_wallet;
+mod payments;
+mod peer_calls;
+mod peers;
+mod pool;
+mod reads;
+mod saved_peers;
+mod troubles;
+mod wallet;
+
+pub use node_wallet::{NodeWallet, NodeWalletError};
+pub use reads::ChainReads;
+pub use troubles::Noticed;
+
+use saved_peers::SavedPeers;
+use std::sync::Arc;
+use std::time::Duration;
+use timed_actors::Handles;
+use timed_node_files::PeerFiles;
+use timed_peer::Ban;
+use timed_primitives::{Clock, Instant, Network, PublicKey, UnixTime};
+use timed_process::LogWriter;
+use timed_process::{Stop, StopCause};
+use timed_rpc::metrics::Registry;
+use timed_rpc::result::EndInfo;
+use timed_rpc::{GenesisFacts, NodeApi, Trouble};
+
+/// What this node says of itself.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Key by which peers know this node.
+    pub node_key: PublicKey,
+    /// Consensus key, when it has one.
+    pub validator: Option<PublicKey>,
+    /// Where it listens.
+    pub listen: String,
+    /// The address it announces, when one is configured.
+    pub external: Option<String>,
+    /// Name and version of the software.
+    pub agent: String,
+    /// Most inbound connections.
+    pub inbound_max: u32,
+    /// Most outbound connections.
+    pub outbound_max: u32,
+}
+
+/// Answers clients.
+pub struct Service {
+    handles: Handles,
+    chain: ChainReads,
+    /// Of the genesis, whose hash takes as long as it is large.
+    genesis: GenesisFacts,
+    identity: Identity,
+    wallet: Arc<NodeWallet>,
+    clock: Arc<dyn Clock>,
+    started: Instant,
+    stop: Stop,
+    log: LogWriter,
+    files: PeerFiles,
+    /// Of earlier runs, oldest first.
+    earlier_ends: Vec<EndInfo>,
+    /// Locked while files about peers are written.
+    saved: Arc<tokio::sync::Mutex<SavedPeers>>,
+    noticed: Noticed,
+}
+
+/// What a [`Service`] is made of.
+pub struct ServiceParts {
+    /// The running node.
+    pub handles: Handles,
+    /// Its chain, as clients read it.
+    pub chain: ChainReads,
+    /// What it says of itself.
+    pub identity: Identity,
+    /// Its wallet.
+    pub wallet: Arc<NodeWallet>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Asked when a client asks the node to end.
+    pub stop: Stop,
+    /// Counts what the log lost.
+    pub log: LogWriter,
+    /// Where bans and ends of sessions are kept.
+    pub files: PeerFiles,
+    /// Ends of sessions of earlier runs.
+    pub earlier_ends: Vec<EndInfo>,
+    /// Bans of earlier runs.
+    pub bans: Vec<Ban>,
+    /// What other threads of the daemon found wrong.
+    pub noticed: Noticed,
+}
+
+impl Service {
+    /// Over a running node.
+    pub fn new(parts: ServiceParts) -> Self {
+        let ServiceParts { handles, chain, identity, wallet, clock, stop, log, files, earlier_ends, bans, noticed } =
+            parts;
+        let (started, saved) =
+            (clock.now(), Arc::new(tokio::sync::Mutex::new(SavedPeers { bans, ..SavedPeers::default() })));
+        let genesis = chain.genesis();
+        let genesis = GenesisFacts { hash: genesis.hash(), chain_id: genesis.chain_id, time: genesis.time };
+        Self {
+            handles,
+            chain,
+            genesis,
+            identity,
+            wallet,
+            clock,
+            started,
+            stop,
+            log,
+            files,
+            earlier_ends,
+            saved,
+            noticed,
+        }
+    }
+}
+
+impl NodeApi for Service {
+    fn network(&self) -> Network {
+        self.chain.genesis().network
+    }
+
+    fn unix_time(&self) -> UnixTime {
+        self.clock.unix()
+    }
+
+    fn uptime(&self) -> Duration {
+        self.clock.now().since(self.started)
+    }
+
+    fn troubles(&self) -> Vec<Trouble> {
+        self.all_troubles()
+    }
+
+    fn metrics(&self, registry: &mut Registry) {
+        self.register_metrics(registry);
+    }
+
+    fn stop(&self) {
+        self.stop.ask(StopCause::Client);
+    }
+}
+
+#[cfg(test)]
+mod tests;

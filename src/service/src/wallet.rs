@@ -1,0 +1,166 @@
+//! Questions about the node's wallet.
+
+use crate::Service;
+use crate::chain::spender_of;
+use crate::failures::{gone, unreadable};
+use async_trait::async_trait;
+use std::collections::BTreeSet;
+use timed_actors::mempool::{ListEntries, ResourceStates};
+use timed_ledger::{
+    Address, KeyHash, LedgerQueries as _, LedgerView, Lock, OutPoint, OutputEntry, TransactionBody, Witness, payment_of,
+};
+use timed_primitives::{Amount, TxId};
+use timed_rpc::result::Balance;
+use timed_rpc::{Funding, PaymentOrder, RpcError, Unspent, WalletApi};
+
+/// Outputs read at a time.
+const PAGE: usize = 2_000;
+/// Most outputs of one address that are handled, and of all addresses that a call names; above it calls answer with an error that says so.
+const COINS_MAX: usize = 200_000;
+#[async_trait]
+impl WalletApi for Service {
+    async fn balance(&self, address: Option<Address>) -> Result<Balance, RpcError> {
+        let rows = self.wallet_unspent(address.into_iter().collect()).await?;
+        let sum = |of: &dyn Fn(&Unspent) -> bool| {
+            Amount::sum(rows.iter().filter(|row| of(row)).map(|row| row.output.amount))
+                .unwrap_or(Amount(u64::MAX))
+                .into()
+        };
+        Ok(Balance {
+            spendable: sum(&|row| row.height.is_some() && row.spent_by.is_none()),
+            locked: sum(&|row| row.height.is_some() && row.spent_by.is_some()),
+            pending: sum(&|row| row.height.is_none() && row.spent_by.is_none()),
+        })
+    }
+
+    async fn new_address(&self, label: String) -> Result<Address, RpcError> {
+        let address = self.wallet.new_address().await.map_err(|error| RpcError::Wallet(error.to_string()))?;
+        if !label.is_empty() {
+            self.set_label(address, label).await?;
+        }
+        Ok(address)
+    }
+
+    fn addresses(&self) -> Vec<Address> {
+        self.wallet.lock().addresses().collect()
+    }
+
+    fn labels(&self) -> Vec<(Address, String)> {
+        let network = self.chain.genesis().network;
+        let labels = self.wallet.labels();
+        labels.iter().map(|(key_hash, label)| (Address { network, key_hash: *key_hash }, label.clone())).collect()
+    }
+
+    fn label(&self, address: &Address) -> String {
+        self.wallet.labels().get(&address.key_hash).cloned().unwrap_or_default()
+    }
+
+    async fn set_label(&self, address: Address, label: String) -> Result<(), RpcError> {
+        let set = self.wallet.set_label(address.key_hash, label).await;
+        set.map_err(|error| RpcError::Wallet(error.to_string()))
+    }
+
+    async fn unspent(&self, addresses: Vec<Address>) -> Result<Vec<Unspent>, RpcError> {
+        self.wallet_unspent(addresses).await
+    }
+
+    fn is_mine(&self, address: &Address) -> bool {
+        self.wallet.lock().owns(&address.key_hash)
+    }
+
+    async fn witnesses(
+        &self,
+        body: TransactionBody,
+        owners: Vec<Option<KeyHash>>,
+    ) -> Result<Vec<Option<Witness>>, RpcError> {
+        let wallet = self.wallet.lock();
+        Ok(owners.iter().map(|owner| wallet.witness(&body, owner.as_ref()?)).collect())
+    }
+
+    async fn hold_back(&self, outputs: Vec<OutPoint>, is_held: bool) -> Result<(), RpcError> {
+        self.wallet.hold_back(outputs, is_held)
+    }
+
+    async fn held_back(&self) -> Result<Vec<OutPoint>, RpcError> {
+        Ok(self.wallet.held().iter().copied().collect())
+    }
+
+    async fn pay(&self, order: PaymentOrder) -> Result<TxId, RpcError> {
+        self.make_payment(order).await
+    }
+
+    async fn fund(
+        &self,
+        order: PaymentOrder,
+        inputs: Vec<OutPoint>,
+        change: Option<Address>,
+    ) -> Result<Funding, RpcError> {
+        self.find_funds(order, inputs, change).await
+    }
+}
+
+impl Service {
+    /// Every final output of a key.
+    pub(crate) fn outputs_of(view: &LedgerView, owner: &KeyHash) -> Result<Vec<(OutPoint, OutputEntry)>, RpcError> {
+        let mut found: Vec<(OutPoint, OutputEntry)> = Vec::new();
+        loop {
+            let after = found.last().map(|(outpoint, _)| *outpoint);
+            let page = view.outputs_of(owner, after.as_ref(), PAGE).map_err(unreadable)?;
+            if page.is_empty() {
+                return Ok(found);
+            }
+            found.extend(page);
+            if found.len() > COINS_MAX {
+                return Err(RpcError::Wallet(format!(
+                    "an address has more than {COINS_MAX} outputs, which is more than this wallet handles: pay some of them together"
+                )));
+            }
+        }
+    }
+
+    pub(crate) async fn wallet_unspent(&self, addresses: Vec<Address>) -> Result<Vec<Unspent>, RpcError> {
+        let (owners, rows_max) = if addresses.is_empty() {
+            (self.wallet.key_hashes().into_iter().collect(), usize::MAX)
+        } else {
+            (addresses.iter().map(|address| address.key_hash).collect::<BTreeSet<_>>(), COINS_MAX)
+        };
+        // The mempool first: what is final in between is found on the chain, and counted there only.
+        let waiting = self.handles.mempool.send(ListEntries).await.map_err(gone)?;
+        let read = move |view: &LedgerView| {
+            let tip = view.tip().height;
+            let mut rows = Vec::new();
+            for owner in &owners {
+                for (outpoint, entry) in Self::outputs_of(view, owner)? {
+                    let confirmations = tip.above(entry.height) + 1;
+                    let height = Some(entry.height);
+                    rows.push(Unspent { outpoint, output: entry.output, height, confirmations, spent_by: None });
+                }
+                if rows.len() > rows_max {
+                    return Err(RpcError::InvalidParameter(format!(
+                        "these addresses have more than {rows_max} outputs: ask for fewer addresses at once"
+                    )));
+                }
+            }
+            for entry in &waiting {
+                if view.location(&entry.txid).map_err(unreadable)?.is_some() {
+                    continue;
+                }
+                let Ok(transaction) = payment_of(&entry.transaction) else { continue };
+                for (outpoint, output) in transaction.outputs() {
+                    let Lock::KeyHash(owner) = output.lock;
+                    if owners.contains(&owner) {
+                        rows.push(Unspent { outpoint, output, height: None, confirmations: 0, spent_by: None });
+                    }
+                }
+            }
+            Ok(rows)
+        };
+        let mut rows = self.chain.read(read).await?;
+        let resources = rows.iter().map(|row| row.outpoint.resource()).collect();
+        let states = self.handles.mempool.send(ResourceStates(resources)).await.map_err(gone)?;
+        for (row, state) in rows.iter_mut().zip(states) {
+            row.spent_by = state.and_then(spender_of);
+        }
+        Ok(rows)
+    }
+}

@@ -1,0 +1,224 @@
+//! Clients that others wrote for Bitcoin's server, unpatched, against a running node. They are installed where PyPI can be reached; where it
+//! cannot, the test says so and ends.
+
+use crate::harness::{Network, Node};
+use crate::programs::run;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// The client and its version, so that the test is the same tomorrow.
+const PACKAGE: &str = "python-bitcoinrpc==1.0";
+/// Longest time for an installation or a run.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// What a shop does with python-bitcoinrpc, from its first call to a payment that is final. Without its batches: they name version 2.0 and read
+/// the answers as those of 1.1, which fails with Bitcoin Core 28 as well.
+const SHOP: &str = r#"
+import sys, time
+from decimal import Decimal
+from bitcoinrpc.authproxy import AuthServiceProxy, JSONRPCException
+
+url = sys.argv[1]
+rpc = AuthServiceProxy(url, timeout=30)
+
+def final(txid):
+    while True:
+        transaction = rpc.gettransaction(txid, None, True)
+        if transaction["confirmations"] > 0:
+            return transaction
+        time.sleep(0.1)
+
+assert rpc.getblockchaininfo()["chain"] == "regtest"
+assert rpc.getnetworkinfo()["version"] == 100
+assert rpc.getblock(rpc.getblockhash(0))["height"] == 0
+before = rpc.getbalance("*", 1)
+assert isinstance(before, Decimal) and before > 1
+address = rpc.getnewaddress("shop", "bech32m")
+assert rpc.validateaddress(address)["isvalid"]
+assert rpc.getaddressinfo(address)["ismine"]
+txid = rpc.sendtoaddress(address, Decimal("1.25"), "for tea", "the shop")
+transaction = final(txid)
+assert transaction["hex"] == rpc.getrawtransaction(txid)
+block = rpc.getblock(transaction["blockhash"], 2)
+assert txid in [t["txid"] for t in block["tx"]]
+assert rpc.getblockheader(transaction["blockhash"])["height"] == block["height"]
+coins = rpc.listunspent(1, 9999999, [address], True, {})
+assert [coin["amount"] for coin in coins] == [Decimal("1.25")], coins
+raw = rpc.createrawtransaction([{"txid": txid, "vout": coins[0]["vout"]}], {address: Decimal("1.2")})
+signed = rpc.signrawtransactionwithwallet(raw)
+assert signed["complete"], signed
+assert rpc.testmempoolaccept([signed["hex"]], 0)[0]["allowed"]
+assert rpc.sendrawtransaction(signed["hex"], 0) == rpc.decoderawtransaction(signed["hex"])["txid"]
+other = rpc.getnewaddress()
+rpc.setlabel(other, "savings")
+assert list(rpc.getaddressesbylabel("savings")) == [other]
+assert rpc.getaddressesbylabel("shop")[address]["purpose"] == "receive"
+amounts = {address: Decimal("1"), other: Decimal("0.5")}
+several = final(rpc.sendmany("", amounts, 1, "wages", [other]))
+paid = {out["address"]: out["value"] for out in several["decoded"]["vout"] if out["address"] in amounts}
+assert paid[address] == 1 and paid[other] == Decimal("0.5") - several["fee"], (paid, several["fee"])
+whole = final(rpc.sendtoaddress(other, Decimal("2"), "", "", True))
+assert [o["value"] for o in whole["decoded"]["vout"] if o["address"] == other] == [2 - whole["fee"]]
+funded = rpc.fundrawtransaction(rpc.createrawtransaction([], {address: Decimal("3")}))
+signed = rpc.signrawtransactionwithwallet(funded["hex"])
+assert signed["complete"] and funded["fee"] > 0
+final(rpc.sendrawtransaction(signed["hex"]))
+history = rpc.getaddresstxids({"addresses": [other]})
+assert history == [several["txid"], whole["txid"]], history
+deltas = rpc.getaddressdeltas({"addresses": [other]})
+assert sum(d["satoshis"] for d in deltas) == rpc.getaddressbalance({"addresses": [other]})["balance"]
+for method, arguments, code in [
+    ("getblock", ["00" * 32], -5),
+    ("getblockhash", [10**9], -8),
+    ("getblockhash", ["one"], -3),
+    ("getblockhash", [], -1),
+    ("getblocktemplate", [], -32601),
+]:
+    try:
+        getattr(rpc, method)(*arguments)
+        raise SystemExit(method + " succeeded")
+    except JSONRPCException as error:
+        assert error.code == code, (method, error.code, error.message)
+print("done")
+"#;
+
+/// The address of a node with its cookie, as such clients are given it.
+fn url(node: &Node) -> String {
+    let read = |name: &str| fs::read_to_string(node.folder.join(name)).unwrap();
+    format!("http://{}@{}/", read(".cookie").trim(), read("rpc.addr").trim())
+}
+
+/// The interpreter of an environment with the client in it, or why there is none.
+fn python_with_client(folder: &Path) -> Result<Command, String> {
+    let environment = folder.join("python");
+    let mut make = Command::new("python3");
+    make.args(["-m", "venv"]).arg(&environment);
+    if Command::new("python3").arg("--version").output().is_err() {
+        return Err("python3 is not installed".into());
+    }
+    let made = run(make, LIMIT);
+    if !made.status.success() {
+        return Err(format!("no environment: {}", String::from_utf8_lossy(&made.stderr)));
+    }
+    let mut install = Command::new(environment.join("bin/pip"));
+    install.args(["install", "--quiet", "--disable-pip-version-check", "--retries", "1", "--timeout", "10", PACKAGE]);
+    let installed = run(install, LIMIT);
+    if !installed.status.success() {
+        let errors = String::from_utf8_lossy(&installed.stderr);
+        return Err(format!("{PACKAGE} cannot be installed: {}", errors.lines().last().unwrap_or_default()));
+    }
+    Ok(Command::new(environment.join("bin/python")))
+}
+
+#[test]
+fn a_shop_with_python_bitcoinrpc_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut python = match python_with_client(folder.path()) {
+        Ok(python) => python,
+        Err(why) => {
+            eprintln!("skipped: {why}");
+            return;
+        }
+    };
+    let network = Network::start(1, 0);
+    network.wait_height(0);
+    python.arg("-c").arg(SHOP).arg(url(network.node(1)));
+    let output = run(python, LIMIT);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n", "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What a program asks, and what of each answer it reads.
+type Requests = &'static [(&'static str, &'static str, &'static [&'static str])];
+
+/// An exporter of metrics for Prometheus: its calls at each scrape.
+const EXPORTER: Requests = &[
+    ("uptime", "[]", &[]),
+    (
+        "getmemoryinfo",
+        r#"["stats"]"#,
+        &[
+            "/locked/used",
+            "/locked/free",
+            "/locked/total",
+            "/locked/locked",
+            "/locked/chunks_used",
+            "/locked/chunks_free",
+        ],
+    ),
+    (
+        "getblockchaininfo",
+        "[]",
+        &["/blocks", "/difficulty", "/size_on_disk", "/verificationprogress", "/bestblockhash"],
+    ),
+    (
+        "getnetworkinfo",
+        "[]",
+        &["/version", "/protocolversion", "/connections", "/connections_in", "/connections_out", "/warnings"],
+    ),
+    ("getchaintips", "[]", &["/0/height", "/0/status"]),
+    ("getmempoolinfo", "[]", &["/bytes", "/size", "/usage", "/unbroadcastcount"]),
+    ("getnettotals", "[]", &["/totalbytesrecv", "/totalbytessent"]),
+    ("getrpcinfo", "[]", &["/active_commands"]),
+    ("getchaintxstats", "[]", &["/txcount"]),
+    (
+        "getblockstats",
+        "[1]",
+        &["/total_size", "/total_weight", "/totalfee", "/txs", "/height", "/ins", "/outs", "/total_out"],
+    ),
+    ("getnetworkhashps", "[120]", &[]),
+    ("getnetworkhashps", "[-1]", &[]),
+    ("estimatesmartfee", "[2]", &["/feerate"]),
+    ("listbanned", "[]", &[]),
+];
+
+/// An explorer: its start page, a block, the peers, the mempool.
+const EXPLORER: Requests = &[
+    (
+        "getblockchaininfo",
+        "[]",
+        &["/chain", "/chainwork", "/pruned", "/initialblockdownload", "/headers", "/mediantime"],
+    ),
+    ("getdeploymentinfo", "[]", &["/deployments"]),
+    ("getnetworkinfo", "[]", &["/subversion", "/localservices", "/networks/0/name", "/localaddresses", "/relayfee"]),
+    ("getindexinfo", "[]", &["/txindex/synced"]),
+    ("getmininginfo", "[]", &["/networkhashps", "/pooledtx"]),
+    ("getpeerinfo", "[]", &[]),
+    ("getmempoolinfo", "[]", &["/mempoolminfee", "/maxmempool"]),
+    ("getrawmempool", "[true]", &[]),
+    ("getblockhash", "[0]", &[]),
+    ("getblock", "[1]", &["/nTx", "/weight", "/merkleroot", "/previousblockhash", "/bits", "/nonce", "/versionHex"]),
+    ("getblockheader", "[1]", &["/confirmations", "/time", "/previousblockhash"]),
+    ("gettxoutsetinfo", r#"["muhash"]"#, &["/txouts", "/total_amount", "/disk_size", "/muhash"]),
+    ("getchaintxstats", "[1]", &["/txcount", "/window_block_count"]),
+    ("estimatesmartfee", r#"[1,"CONSERVATIVE"]"#, &["/feerate", "/blocks"]),
+    ("getconnectioncount", "[]", &[]),
+    ("getdifficulty", "[]", &[]),
+    ("help", r#"["getblock"]"#, &[]),
+];
+
+#[test]
+fn exporters_and_explorers_read_what_they_ask_for() {
+    let network = Network::start(1, 0);
+    network.wait_height(0);
+    let node = network.node(1);
+    // The statistics are of a block.
+    node.client().pay().unwrap();
+    network.wait_height(1);
+    for (method, params, fields) in EXPORTER.iter().chain(EXPLORER) {
+        let params: Value = serde_json::from_str(params).unwrap();
+        let result = node.call(method, params.clone()).unwrap_or_else(|error| panic!("{method} {params}: {error}"));
+        for field in *fields {
+            assert!(result.pointer(field).is_some(), "{method}: no {field} in {result:#}");
+        }
+    }
+    let first = node.ask("getblockhash", json!([1]));
+    assert_eq!(node.ask("getblock", json!([node.ask("getblockhash", json!([0]))]))["nextblockhash"], first);
+    assert_eq!(node.ask("getblock", json!([first]))["previousblockhash"], node.ask("getblockhash", json!([0])));
+    assert_eq!(node.ask("getmempoolinfo", json!([]))["loaded"], true);
+    let history = node.ask("listtransactions", json!(["*", 10]));
+    assert!(!history.as_array().unwrap().is_empty(), "a payment of the wallet is in its history");
+    assert_eq!(history, node.ask("listsinceblock", json!([]))["transactions"]);
+}
