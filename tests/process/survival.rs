@@ -4,6 +4,7 @@ use crate::harness::{Client, Network, Node, pause, wait_for};
 use crate::metrics::Metrics;
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::fs;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use timed_cli::Failure;
@@ -132,7 +133,9 @@ fn a_payment_lost_to_another_while_its_node_was_down_is_reported_with_the_reason
         (of("conflict"), metrics.sum("timed_mempool_lost_total"))
     };
     assert_eq!(wait_for("the count", || Some(counted(&network)).filter(|(_, all)| *all > 0.0)), (1.0, 1.0));
-    // Also to the next life.
+    // Also to the next life, once the file has it: the record names the winner.
+    let (file, id) = (network.node(1).folder.join("mempool.log"), hex::decode(&winner).unwrap());
+    wait_for("the file", || fs::read(&file).unwrap().windows(id.len()).any(|bytes| bytes == id).then_some(()));
     network.node_mut(1).kill();
     start_alone(&mut network, 1);
     assert_eq!(wait_for("the loss again", || why(network.node(1))), message);
