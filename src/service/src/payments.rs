@@ -185,7 +185,7 @@ impl Service {
         let payment = self.payment(order, given, change);
         let funded = self.wallet.lock().fund(&self.not_held(&coins), &payment);
         let funded = funded.map_err(|error| payment_error(&error))?;
-        let change_at = funded.has_change.then(|| payment.outputs.len());
+        let change_at = funded.has_change.then_some(payment.outputs.len());
         Ok(Funding { body: funded.body, fee: funded.fee, change_at })
     }
 
