@@ -27,4 +27,5 @@ mod survival;
 mod testnet;
 mod troubles;
 mod twins;
+mod typed_clients;
 mod waiting;

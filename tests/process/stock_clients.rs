@@ -85,10 +85,18 @@ for method, arguments, code in [
 print("done")
 "#;
 
+/// Where a node answers, and the name and password of its cookie.
+pub(crate) fn credentials(node: &Node) -> (String, String, String) {
+    let read = |name: &str| fs::read_to_string(node.folder.join(name)).unwrap().trim().to_owned();
+    let cookie = read(".cookie");
+    let (user, password) = cookie.split_once(':').expect("a name and a password");
+    (read("rpc.addr"), user.to_owned(), password.to_owned())
+}
+
 /// The address of a node with its cookie, as such clients are given it.
 fn url(node: &Node) -> String {
-    let read = |name: &str| fs::read_to_string(node.folder.join(name)).unwrap();
-    format!("http://{}@{}/", read(".cookie").trim(), read("rpc.addr").trim())
+    let (address, user, password) = credentials(node);
+    format!("http://{user}:{password}@{address}/")
 }
 
 /// The interpreter of an environment with the client in it, or why there is none.
@@ -199,21 +207,172 @@ const EXPLORER: Requests = &[
     ("help", r#"["getblock"]"#, &[]),
 ];
 
+/// A backend of an explorer with a mempool of its own: `BLOCK` and `TX` are put in by the test.
+const MEMPOOL_BACKEND: Requests = &[
+    ("getblockchaininfo", "[]", &["/blocks", "/headers", "/initialblockdownload"]),
+    ("getblockcount", "[]", &[]),
+    (
+        "getblock",
+        r#"["BLOCK",2]"#,
+        &[
+            "/tx/0/txid",
+            "/tx/0/version",
+            "/tx/0/locktime",
+            "/tx/0/size",
+            "/tx/0/weight",
+            "/tx/0/hex",
+            "/tx/0/vin/0/txid",
+            "/tx/0/vin/0/vout",
+            "/tx/0/vin/0/scriptSig/asm",
+            "/tx/0/vin/0/scriptSig/hex",
+            "/tx/0/vin/0/sequence",
+            "/tx/0/vin/0/txinwitness",
+            "/tx/0/vout/0/value",
+            "/tx/0/vout/0/n",
+            "/tx/0/vout/0/scriptPubKey/asm",
+            "/tx/0/vout/0/scriptPubKey/hex",
+            "/tx/0/vout/0/scriptPubKey/type",
+            "/tx/0/vout/0/scriptPubKey/address",
+            "/hash",
+            "/height",
+            "/version",
+            "/time",
+            "/bits",
+            "/nonce",
+            "/difficulty",
+            "/merkleroot",
+            "/nTx",
+            "/size",
+            "/weight",
+            "/previousblockhash",
+            "/mediantime",
+        ],
+    ),
+    ("getblock", r#"["BLOCK",1]"#, &["/tx/0"]),
+    ("getblock", r#"["BLOCK",0]"#, &[]),
+    ("getblockheader", r#"["BLOCK",false]"#, &[]),
+    ("getblockheader", r#"["BLOCK",true]"#, &["/height", "/nTx"]),
+    (
+        "getblockstats",
+        r#"["BLOCK",["avgfee","avgfeerate","avgtxsize","feerate_percentiles","ins","maxfee","maxfeerate","medianfee","minfee","outs","subsidy","swtotal_size","swtxs","total_out","totalfee","utxo_increase","utxo_size_inc"]]"#,
+        &["/feerate_percentiles/4", "/medianfee", "/utxo_increase"],
+    ),
+    ("getrawtransaction", r#"["TX",true]"#, &["/txid", "/blockhash", "/blocktime", "/confirmations"]),
+    ("getrawtransaction", r#"["TX",false]"#, &[]),
+    ("gettxout", r#"["TX",0,true]"#, &["/value", "/scriptPubKey/address"]),
+    ("getrawmempool", "[]", &[]),
+    ("getrawmempool", "[true]", &[]),
+    (
+        "getmempoolinfo",
+        "[]",
+        &["/loaded", "/size", "/bytes", "/usage", "/maxmempool", "/mempoolminfee", "/minrelaytxfee"],
+    ),
+    ("getchaintips", "[]", &["/0/branchlen"]),
+    ("getnetworkhashps", "[1008,1]", &[]),
+    ("getmininginfo", "[]", &["/blocks", "/difficulty", "/networkhashps"]),
+    ("getindexinfo", "[]", &["/txindex/best_block_height"]),
+    (
+        "validateaddress",
+        r#"["ADDRESS"]"#,
+        &["/isvalid", "/address", "/scriptPubKey", "/isscript", "/iswitness", "/witness_version", "/witness_program"],
+    ),
+    ("estimatesmartfee", "[6]", &["/feerate"]),
+    ("getnetworkinfo", "[]", &["/version", "/subversion", "/relayfee"]),
+];
+
+/// An explorer that walks the chain by height and keeps balances itself.
+const WALKING_EXPLORER: Requests = &[
+    ("getblockhash", "[0]", &[]),
+    ("getblock", r#"["BLOCK"]"#, &["/hash", "/height", "/time", "/confirmations", "/tx/0", "/nextblockhash"]),
+    (
+        "getrawtransaction",
+        r#"["TX",1]"#,
+        &[
+            "/txid",
+            "/time",
+            "/blockhash",
+            "/vin/0/txid",
+            "/vin/0/vout",
+            "/vout/0/value",
+            "/vout/0/n",
+            "/vout/0/scriptPubKey/type",
+        ],
+    ),
+    ("getdifficulty", "[]", &[]),
+    ("getconnectioncount", "[]", &[]),
+    ("getmininginfo", "[]", &["/networkhashps"]),
+    ("getpeerinfo", "[]", &[]),
+    ("gettxoutsetinfo", "[]", &["/total_amount", "/txouts"]),
+    ("getrawmempool", "[]", &[]),
+    ("getnetworkinfo", "[]", &["/subversion", "/protocolversion"]),
+    ("masternodelist", "[]", &[]),
+];
+
+/// What clients of Dash ask about addresses, and about the network.
+const DASH: Requests = &[
+    ("getaddressbalance", r#"[{"addresses":["ADDRESS"]}]"#, &["/balance"]),
+    (
+        "getaddressutxos",
+        r#"[{"addresses":["ADDRESS"]}]"#,
+        &["/0/address", "/0/txid", "/0/outputIndex", "/0/script", "/0/satoshis", "/0/height"],
+    ),
+    ("getaddresstxids", r#"[{"addresses":["ADDRESS"],"start":1,"end":1000}]"#, &["/0"]),
+    (
+        "getaddressdeltas",
+        r#"[{"addresses":["ADDRESS"]}]"#,
+        &["/0/satoshis", "/0/txid", "/0/index", "/0/blockindex", "/0/height", "/0/address"],
+    ),
+    ("getaddressmempool", r#"[{"addresses":["ADDRESS"]}]"#, &[]),
+    ("getbestblockhash", "[]", &[]),
+    ("masternodelist", r#"["full"]"#, &[]),
+    ("masternodelist", r#"["json","abc"]"#, &[]),
+    ("getblockcount", "[]", &[]),
+    ("getblockhash", "[1]", &[]),
+    ("getnewaddress", "[]", &[]),
+    ("sendtoaddress", r#"["ADDRESS",0.1,"","",false,false,false]"#, &[]),
+];
+
+/// What they ask that there is not here: they get the reason.
+const WITHOUT_MEANING: [(&str, &str); 6] = [
+    ("mnsync", "getblockchaininfo"),
+    ("masternode", "masternodelist"),
+    ("gobject", "nobody votes on a budget"),
+    ("getgovernanceinfo", "nobody votes on a budget"),
+    ("spork", "rules are those of the genesis"),
+    ("getinfo", "getblockchaininfo"),
+];
+
 #[test]
 fn exporters_and_explorers_read_what_they_ask_for() {
     let network = Network::start(1, 0);
-    network.wait_height(0);
     let node = network.node(1);
     // The statistics are of a block.
-    node.client().pay().unwrap();
-    network.wait_height(1);
-    for (method, params, fields) in EXPORTER.iter().chain(EXPLORER) {
-        let params: Value = serde_json::from_str(params).unwrap();
+    let address = node.ask("getnewaddress", json!([]));
+    let txid = node.ask("sendtoaddress", json!([address, "1.5"]));
+    network.wait_final(txid.as_str().unwrap());
+    let block = node.ask("gettransaction", json!([txid]))["blockhash"].clone();
+    // What is paid with later leaves this output alone; another block comes after it.
+    assert_eq!(node.ask("lockunspent", json!([false, [{ "txid": txid, "vout": 0 }]])), true);
+    let later = node.pay().unwrap();
+    network.wait_final(&later);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let (address, txid, block) = (text(&address), text(&txid), text(&block));
+    for (method, params, fields) in
+        EXPORTER.iter().chain(EXPLORER).chain(MEMPOOL_BACKEND).chain(WALKING_EXPLORER).chain(DASH)
+    {
+        let params = params.replace("BLOCK", &block).replace("TX", &txid).replace("ADDRESS", &address);
+        let params: Value = serde_json::from_str(&params).unwrap();
         let result = node.call(method, params.clone()).unwrap_or_else(|error| panic!("{method} {params}: {error}"));
         for field in *fields {
             assert!(result.pointer(field).is_some(), "{method}: no {field} in {result:#}");
         }
     }
+    for (method, part) in WITHOUT_MEANING {
+        let error = node.call(method, json!([])).unwrap_err().to_string();
+        assert!(error.contains(part), "{method}: {error}");
+    }
+    let last = node.pay().unwrap();
+    network.wait_final(&last);
     let first = node.ask("getblockhash", json!([1]));
     assert_eq!(node.ask("getblock", json!([node.ask("getblockhash", json!([0]))]))["nextblockhash"], first);
     assert_eq!(node.ask("getblock", json!([first]))["previousblockhash"], node.ask("getblockhash", json!([0])));

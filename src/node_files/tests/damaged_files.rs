@@ -209,6 +209,9 @@ fn changed_labels_are_read_or_refused() {
     assert_eq!(file.labels().unwrap(), labels);
     let read = || file.labels().map(drop).map_err(|error| error.to_string());
     assert!(refused(&folder.path().join("labels.json"), read) > COPIES / 4);
+    file.keep(&[(KeyHash::default(), "x".repeat(256))].into()).unwrap();
+    assert!(read().unwrap_err().contains("labels.json"), "longer than any label that is taken");
+    file.keep(&labels).unwrap();
     let elsewhere = LabelFile::new(folder.path(), Network::Mainnet);
     assert!(elsewhere.labels().unwrap_err().to_string().contains("no label of an address of this network"));
 }

@@ -71,8 +71,8 @@ pub enum RpcError {
         /// In which way.
         fault: ParamFault,
     },
-    /// A method of Bitcoin's that has no meaning here.
-    #[error("{name} is a method of Bitcoin's that this node does not have: {reason}")]
+    /// A method of Bitcoin's or Dash's that has no meaning here.
+    #[error("{name} is a method that other nodes have and this one does not: {reason}")]
     Meaningless {
         /// The method.
         name: &'static str,

@@ -22,7 +22,7 @@ pub fn reference() -> String {
         let summary = method.summary.replace('|', "\\|");
         text.push_str(&format!("| `{}{params}` | {summary} | {} |\n", method.name, method.returns));
     }
-    text.push_str("\n### Methods of Bitcoin's that are not here\n\nThey answer -32601 and say why.\n\n| methods | why |\n|---|---|\n");
+    text.push_str("\n### Methods of Bitcoin's and Dash's that are not here\n\nThey answer -32601 and say why.\n\n| methods | why |\n|---|---|\n");
     for (names, reason) in REFUSED {
         let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         text.push_str(&format!("| {} | {reason} |\n", names.join(", ")));

@@ -1,4 +1,4 @@
-//! Methods of Bitcoin's that have no meaning here, and why: whoever asks for one learns that it is no slip of his.
+//! Methods of Bitcoin's and Dash's that have no meaning here, and why: whoever asks for one learns that it is no slip of his.
 
 use crate::error::RpcError;
 use crate::methods::Method;
@@ -65,6 +65,26 @@ pub const REFUSED: &[(&[&str], &str)] = &[
     (
         &["gettxoutproof", "verifytxoutproof"],
         "a block's certificate proves it: `getblock` shows it, and `gettransaction` the place of a transaction",
+    ),
+    (
+        &["getinfo"],
+        "Bitcoin's server has none since 0.16 either: `getblockchaininfo`, `getnetworkinfo` and `getwalletinfo` have its fields, and `time-cli status` shows them on one page",
+    ),
+    (
+        &["masternode", "protx", "quorum", "spork"],
+        "`masternodelist` and `getconsensusinfo` say who votes and how: rules are those of the genesis",
+    ),
+    (
+        &["mnsync"],
+        "`getblockchaininfo` says how far the chain is (`initialblockdownload`), and nothing else is synchronised",
+    ),
+    (
+        &["gobject", "getgovernanceinfo", "getsuperblockbudget", "voteraw"],
+        "nobody votes on a budget here: there is no treasury yet",
+    ),
+    (
+        &["instantsend", "getislocks", "getspecialtxes", "coinjoin"],
+        "every payment is final in a fraction of a second, and none is mixed",
     ),
     (&["submitpackage"], "the mempool takes parents before children: send them one after the other"),
 ];

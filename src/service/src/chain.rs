@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_actors::mempool::{GetFate, ResourceStates, TransactionFate};
+use timed_actors::mempool::{GetFate, TransactionFate};
 use timed_ledger::{
     ConfirmedTransaction, KeyHash, LedgerQueries as _, LedgerView, Lock, OutPoint, Transaction, TxOutput, payment_of,
 };
@@ -150,8 +150,7 @@ impl ChainApi for Service {
     }
 
     async fn spenders(&self, outputs: Vec<OutPoint>) -> Result<Vec<Option<TxId>>, RpcError> {
-        let resources = outputs.iter().map(OutPoint::resource).collect();
-        let states = self.handles.mempool.send(ResourceStates(resources)).await.map_err(gone)?;
+        let states = self.resource_states(outputs.into_iter()).await?;
         Ok(states.into_iter().map(|state| state.and_then(spender_of)).collect())
     }
 

@@ -7,7 +7,7 @@ use crate::pool::refusal;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_actors::mempool::{ListConsumed, ResourceStates, SubmitError};
+use timed_actors::mempool::{ListConsumed, SubmitError};
 use timed_chain::PoolTransaction;
 use timed_ledger::{Address, LedgerView, Lock, OutPoint, Transaction};
 use timed_mempool::{Reject, ResourceState};
@@ -123,12 +123,7 @@ impl Service {
             in_flight.retain(|_, until| until.is_none_or(|until| now < until));
             wallet.locked().filter(|(coin, _)| !in_flight.contains_key(coin)).map(|(coin, of)| (*coin, of)).unzip()
         };
-        let states = self
-            .handles
-            .mempool
-            .send(ResourceStates(coins.iter().map(OutPoint::resource).collect()))
-            .await
-            .map_err(gone)?;
+        let states = self.resource_states(coins.iter().copied()).await?;
         let mut wallet = self.wallet.lock();
         for ((coin, reservation), state) in coins.iter().zip(reservations).zip(states) {
             if state == Some(ResourceState::Available) {
@@ -190,7 +185,7 @@ impl Service {
         let payment = self.payment(order, given, change);
         let funded = self.wallet.lock().fund(&self.not_held(&coins), &payment);
         let funded = funded.map_err(|error| payment_error(&error))?;
-        let change_at = funded.has_change.then(|| payment.outputs.len());
+        let change_at = funded.has_change.then_some(payment.outputs.len());
         Ok(Funding { body: funded.body, fee: funded.fee, change_at })
     }
 

@@ -6,15 +6,19 @@ use crate::failures::{gone, unreadable};
 use async_trait::async_trait;
 use std::collections::BTreeSet;
 use timed_actors::mempool::{ListEntries, ResourceStates};
+use timed_chain::Resource;
 use timed_ledger::{
     Address, KeyHash, LedgerQueries as _, LedgerView, Lock, OutPoint, OutputEntry, TransactionBody, Witness, payment_of,
 };
+use timed_mempool::ResourceState;
 use timed_primitives::{Amount, TxId};
 use timed_rpc::result::Balance;
 use timed_rpc::{Funding, PaymentOrder, RpcError, Unspent, WalletApi};
 
 /// Outputs read at a time.
 const PAGE: usize = 2_000;
+/// Most outputs that the mempool is asked about at once.
+const STATES_AT_ONCE: usize = 1_000;
 /// Most outputs of one address that are handled, and of all addresses that a call names; above it calls answer with an error that says so.
 const COINS_MAX: usize = 200_000;
 #[async_trait]
@@ -118,6 +122,19 @@ impl Service {
         }
     }
 
+    /// What the mempool knows of outputs, in their order. Asked in parts: the mempool also makes blocks, and must not be held up by one client.
+    pub(crate) async fn resource_states(
+        &self,
+        outputs: impl Iterator<Item = OutPoint>,
+    ) -> Result<Vec<Option<ResourceState>>, RpcError> {
+        let resources: Vec<Resource> = outputs.map(|outpoint| outpoint.resource()).collect();
+        let mut states = Vec::with_capacity(resources.len());
+        for part in resources.chunks(STATES_AT_ONCE) {
+            states.extend(self.handles.mempool.send(ResourceStates(part.to_vec())).await.map_err(gone)?);
+        }
+        Ok(states)
+    }
+
     pub(crate) async fn wallet_unspent(&self, addresses: Vec<Address>) -> Result<Vec<Unspent>, RpcError> {
         let (owners, rows_max) = if addresses.is_empty() {
             (self.wallet.key_hashes().into_iter().collect(), usize::MAX)
@@ -156,8 +173,7 @@ impl Service {
             Ok(rows)
         };
         let mut rows = self.chain.read(read).await?;
-        let resources = rows.iter().map(|row| row.outpoint.resource()).collect();
-        let states = self.handles.mempool.send(ResourceStates(resources)).await.map_err(gone)?;
+        let states = self.resource_states(rows.iter().map(|row| row.outpoint)).await?;
         for (row, state) in rows.iter_mut().zip(states) {
             row.spent_by = state.and_then(spender_of);
         }

@@ -10,8 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use timed_rpc::{Call, ChainCall, ConsensusCall, ControlCall, NetworkCall, TransactionCall, WalletCall};
 
 /// What is there for programs written for Bitcoin's server, and says nothing to people; `--json` shows it.
-const FOR_PROGRAMS: [&str; 32] = [
-    "bip9_softforks",
+const FOR_PROGRAMS: [&str; 30] = [
     "bip125-replaceable",
     "bits",
     "chainwork",
@@ -32,7 +31,6 @@ const FOR_PROGRAMS: [&str; 32] = [
     "networks",
     "nonce",
     "pruned",
-    "softforks",
     "strippedsize",
     "target",
     "timeoffset",

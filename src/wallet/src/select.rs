@@ -246,6 +246,8 @@ mod tests {
         assert_eq!((amounts(&enough), enough.fee, enough.change), (vec![1_000], Amount(277), Some(Amount(223))));
         let more = super::select(&all, &target(1_000), &fees).unwrap();
         assert_eq!((amounts(&more), more.change), (vec![1_000, 10_000], Some(Amount(10_000 - 409))));
+        let short = super::select(&all, &target(16_000), &fees).unwrap_err();
+        assert_eq!(short.available, Amount(16_000), "what is given is no second coin among the others");
     }
 
     proptest! {

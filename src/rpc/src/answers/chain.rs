@@ -113,9 +113,6 @@ async fn blockchain_info(node: &dyn NodeApi) -> Result<Value, RpcError> {
         "size_on_disk": bytes,
         "pruned": false,
         "network": node.network().name(),
-        // Clients that take the version for one of an old server of Bitcoin's look for both.
-        "softforks": [],
-        "bip9_softforks": {},
     });
     let is_genesis = info.blocks == 0;
     let mut result = with_fields(&info, fields)?;

@@ -40,7 +40,7 @@ pub(crate) async fn answer(
         Call::Transaction(call) => transactions::answer(node, call, &args).await,
         Call::Fee(call) => fees::answer(node, call, &args).await,
         Call::Network(call) => network::answer(node, call, &args).await,
-        Call::Consensus(call) => consensus::answer(node, call).await,
+        Call::Consensus(call) => consensus::answer(node, call, &args).await,
         Call::Wallet(call) => wallet::answer(node, call, &args).await,
         Call::Address(call) => address::answer(node, call, &args).await,
         Call::Control(call) => control::answer(node, call, &args),

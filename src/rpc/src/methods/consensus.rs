@@ -2,6 +2,7 @@
 
 use super::calls::{Call, ConsensusCall};
 use super::method::Method;
+use crate::param::{ParamKind, ignored, optional};
 
 const GROUP: &str = "Consensus";
 
@@ -21,7 +22,10 @@ pub(super) const ROWS: &[Method] = &[
         name: "masternodelist",
         kebab: "masternode-list",
         group: GROUP,
-        params: &[],
+        params: &[
+            ignored("mode"),
+            optional("filter", ParamKind::Text, "", "only those whose keys, name or address have this text in them"),
+        ],
         summary: "The validators: voting power, connection, how regularly they sign",
         returns: "a list of objects",
         example: "",

@@ -124,6 +124,7 @@ fn calls() -> Vec<(&'static str, Value)> {
         ("clearbanned", json!([])),
         ("getconsensusinfo", json!([])),
         ("masternodelist", json!([])),
+        ("masternodelist.filter", json!(["json", "127.0.0.1:7001"])),
         ("getbalance", json!(["*"])),
         ("getbalance.address", json!([address(1).to_string()])),
         ("getnewaddress", json!([])),
