@@ -110,7 +110,8 @@ fn twin_unheard() {
     });
 }
 
-/// `StaleTimeoutAccepted` is not here: the story in which validators leave and return is as fast with it as without, for any of forty seeds. It is caught by `stale_timeout_accepted` in `src/consensus/tests/liveness.rs`.
+/// `StaleTimeoutAccepted` is not here: the story in which validators leave and return is as fast with it as without, for any of forty
+/// seeds. It is caught by `stale_timeout_accepted` in `src/consensus/tests/liveness.rs`.
 ///
 /// Crash points see what a loss of power takes.
 #[test]
