@@ -110,7 +110,7 @@ fn twin_unheard() {
     });
 }
 
-/// `StaleTimeoutAccepted` is not here: the story in which validators leave and return is as fast with it as without, for any of forty
+/// `StaleTimeoutAccepted` is not here: the story in which validators leave and return is as fast with it as without, for any of 39
 /// seeds. It is caught by `stale_timeout_accepted` in `src/consensus/tests/liveness.rs`.
 ///
 /// Crash points see what a loss of power takes.

@@ -5,13 +5,13 @@ use crate::sample::{Sample, address, block, transaction};
 use serde_json::{Value, json};
 use timed_rpc::RpcLimits;
 
-async fn running() -> Running {
+pub(crate) async fn running() -> Running {
     start(Sample::default(), RpcLimits::default()).await
 }
 
 impl Running {
     /// The result of a call in the form that most of Bitcoin's clients write.
-    async fn result(&self, method: &str, params: &str) -> Value {
+    pub(crate) async fn result(&self, method: &str, params: &str) -> Value {
         let answer = self.legacy(method, params).await;
         assert_eq!((answer.status, answer.code()), (200, None), "{method} {params}: {answer:?}");
         answer.json()["result"].clone()
@@ -21,7 +21,7 @@ impl Running {
         self.post(&format!(r#"{{"version":"1.1","method":"{method}","params":{params},"id":1}}"#)).await
     }
 
-    async fn refused(&self, method: &str, params: &str, code: i64, part: &str) {
+    pub(crate) async fn refused(&self, method: &str, params: &str, code: i64, part: &str) {
         let answer = self.legacy(method, params).await;
         assert_eq!((answer.status, answer.code()), (500, Some(code)), "{method} {params}: {answer:?}");
         assert!(answer.message().contains(part), "{method} {params}: {answer:?}");
@@ -488,151 +488,4 @@ async fn results_have_the_fields_that_clients_insist_on() {
     assert_eq!(script["address"], address(1).to_string());
     let decoded = running.result("decodescript", &format!("[{}]", script["hex"])).await;
     assert_eq!(&decoded, script, "the script of an output can be read again");
-}
-
-#[tokio::test]
-async fn a_transaction_is_made_signed_by_two_and_put_together() {
-    let running = running().await;
-    let id = transaction().id().to_string();
-    let key = |n| hex::encode(timed_primitives::SecretKey::development("wallet", n).seed());
-    let inputs = format!(r#"[{{"txid":"{id}","vout":0}},{{"txid":"{id}","vout":1}}]"#);
-    let raw = running.result("createrawtransaction", &format!(r#"[{inputs},{{"{}":1.5}},0,false]"#, address(2))).await;
-    let list = running.result("createrawtransaction", &format!(r#"[{inputs},[{{"{}":"1.5"}}]]"#, address(2))).await;
-    assert_eq!(raw, list, "outputs as an object or as a list");
-    let decoded = running.result("decoderawtransaction", &format!("[{raw}]")).await;
-    assert_eq!((decoded["vin"].as_array().unwrap().len(), &decoded["vout"][0]["n"]), (2, &json!(0)));
-    let one = running.result("signrawtransactionwithkey", &format!(r#"[{raw},["{}"]]"#, key(1))).await;
-    let two = running.result("signrawtransactionwithkey", &format!(r#"[{raw},["{}"]]"#, key(2))).await;
-    assert_eq!((&one["complete"], one["errors"].as_array().unwrap().len()), (&json!(false), 1));
-    let whole = running.result("combinerawtransaction", &format!("[[{},{}]]", one["hex"], two["hex"])).await;
-    let in_turn = running.result("signrawtransactionwithkey", &format!(r#"[{},["{}"]]"#, one["hex"], key(2))).await;
-    assert_eq!((&in_turn["complete"], &in_turn["hex"]), (&json!(true), &whole));
-    let by_wallet = running.result("signrawtransactionwithwallet", &format!("[{raw}]")).await;
-    assert_eq!(by_wallet["hex"], one["hex"], "the wallet has the first key");
-    running.refused("signrawtransactionwithkey", &format!(r#"[{raw},["secret"]]"#), -5, "64 hex digits").await;
-    running
-        .refused(
-            "combinerawtransaction",
-            &format!(r#"[[{raw},"{}"]]"#, hex::encode(timed_primitives::encode(&transaction()))),
-            -8,
-            "different transactions",
-        )
-        .await;
-}
-
-#[tokio::test]
-async fn the_fee_is_taken_from_whom_the_payer_says() {
-    let running = running().await;
-    let (one, two) = (address(1).to_string(), address(2).to_string());
-    let last = async |method: &str, params: String| {
-        running.result(method, &params).await;
-        let order = running.node.orders.lock().unwrap().pop().unwrap();
-        (order.outputs.len(), order.fee_from.into_iter().collect::<Vec<_>>())
-    };
-    assert_eq!(last("sendtoaddress", format!(r#"["{one}",1]"#)).await, (1, vec![]));
-    assert_eq!(last("sendtoaddress", format!(r#"["{one}",1,"","",true]"#)).await, (1, vec![0]));
-    let both = format!(r#"{{"{one}":1,"{two}":0.5}}"#);
-    assert_eq!(last("sendmany", format!(r#"["",{both}]"#)).await, (2, vec![]));
-    assert_eq!(
-        last("sendmany", format!(r#"["",{both},6,"tea",["{two}","{one}"],false,6,"unset"]"#)).await,
-        (2, vec![0, 1])
-    );
-    assert_eq!(last("sendmany", format!(r#"{{"amounts":{both},"subtractfeefrom":["{two}"]}}"#)).await, (2, vec![1]));
-    let other = address(3);
-    running.refused("sendmany", &format!(r#"["",{both},1,"",["{other}"]]"#), -8, "is not among those paid").await;
-    running.refused("sendmany", &format!(r#"["",{both},1,"",["{one}","{one}"]]"#), -8, "is there twice").await;
-    running.refused("sendmany", r#"["",{}]"#, -8, "1 to 1000 payments").await;
-    running.refused("sendmany", &format!(r#"["account",{both}]"#), -8, "parameter dummy").await;
-}
-
-#[tokio::test]
-async fn a_transaction_is_funded_as_the_client_wants() {
-    let running = running().await;
-    let two = address(2).to_string();
-    let raw = running.result("createrawtransaction", &format!(r#"[[],{{"{two}":1.5}}]"#)).await;
-    let fund = async |options: &str| running.result("fundrawtransaction", &format!("[{raw},{options}]")).await;
-    let funded = fund("{}").await;
-    assert_eq!((&funded["fee"].to_string()[..], &funded["changepos"]), ("0.00000277", &json!(1)));
-    let decoded = running.result("decoderawtransaction", &format!("[{}]", funded["hex"])).await;
-    assert_eq!((decoded["vin"].as_array().unwrap().len(), &decoded["vout"][0]["address"]), (1, &json!(two)));
-    let options = format!(
-        r#"{{"changeAddress":"{two}","changePosition":1,"includeWatching":true,"lockUnspents":true,"replaceable":false,"subtractFeeFromOutputs":[0]}}"#
-    );
-    let funded = fund(&options).await;
-    let decoded = running.result("decoderawtransaction", &format!("[{}]", funded["hex"])).await;
-    assert_eq!(decoded["vout"][1]["address"], two);
-    assert!(running.node.orders.lock().unwrap().pop().unwrap().fee_from.contains(&0));
-    for (options, part) in [
-        (r#"{"feeRate":0.1}"#, "feeRate is not supported"),
-        (r#"{"changePosition":0}"#, "changePosition is not supported"),
-        (r#"{"add_inputs":false}"#, "add_inputs is not supported"),
-        (r#"{"subtractFeeFromOutputs":[1]}"#, "expected a list of positions"),
-        (r#"{"lockUnspents":1}"#, "expected true or false"),
-    ] {
-        running.refused("fundrawtransaction", &format!("[{raw},{options}]"), -8, part).await;
-    }
-}
-
-#[tokio::test]
-async fn labels_are_kept_listed_and_filtered_by() {
-    let running = running().await;
-    let (one, two, three) = (address(1).to_string(), address(2).to_string(), address(3).to_string());
-    assert_eq!(running.result("listlabels", "[]").await, json!(["", "shop", "supplier"]));
-    assert_eq!(running.result("listlabels", r#"["send"]"#).await, json!(["supplier"]));
-    assert_eq!(
-        running.result("getaddressesbylabel", r#"[""]"#).await,
-        json!({ one.clone(): { "purpose": "receive" } })
-    );
-    assert_eq!(running.result("getaddressesbylabel", r#"["supplier"]"#).await[&two]["purpose"], "send");
-    running.result("getnewaddress", r#"["tea"]"#).await;
-    assert_eq!(running.result("getaddressinfo", &format!(r#"["{one}"]"#)).await["labels"], json!(["tea"]));
-    assert_eq!(running.result("getaddressinfo", &format!(r#"["{two}"]"#)).await["labels"], json!(["supplier"]));
-    running.refused("getaddressesbylabel", r#"[""]"#, -11, "no address has the label \"\"").await;
-    running.result("setlabel", &format!(r#"["{three}",""]"#)).await;
-    assert_eq!(
-        running.result("getaddressesbylabel", r#"[""]"#).await,
-        json!({ three.clone(): { "purpose": "receive" } })
-    );
-    running.refused("setlabel", &format!(r#"["{one}","*"]"#), -11, "stands for all labels").await;
-    running.refused("getnewaddress", r#"["*"]"#, -11, "stands for all labels").await;
-    let labels = async |label: &str| {
-        let rows = running.result("listtransactions", &format!(r#"["{label}"]"#)).await;
-        rows.as_array().unwrap().iter().map(|row| row["label"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
-    };
-    let all = labels("*").await;
-    assert!(all.contains(&"supplier".to_owned()), "{all:?}");
-    assert!(labels("supplier").await.iter().all(|label| label == "supplier"));
-    assert_eq!(labels("nothing").await.len(), 0);
-    assert!(running.result("listunspent", "[0]").await.as_array().unwrap().iter().any(|coin| coin["label"] == "tea"));
-}
-
-#[tokio::test]
-async fn what_addresses_had_is_read_from_blocks_within_bounds() {
-    let running = running().await;
-    let (one, two) = (address(1).to_string(), address(2).to_string());
-    let rows = running.result("getaddressdeltas", &format!(r#"[{{"addresses":["{one}","{two}"]}}]"#)).await;
-    let found: Vec<_> = rows
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|r| (r["height"].as_u64().unwrap(), r["satoshis"].as_i64().unwrap()))
-        .collect();
-    assert_eq!(
-        found,
-        [(0, 9_010_000_000_000_000), (2, -9_010_000_000_000_000), (2, 1_250_000_000), (2, 9_007_199_254_740_993)],
-        "what the genesis gave, what was spent of it, and what came of that"
-    );
-    let within = async |bounds: &str| {
-        let params = format!(r#"[{{"addresses":["{two}"],{bounds}}}]"#);
-        running.result("getaddresstxids", &params).await.as_array().unwrap().len()
-    };
-    assert_eq!((within(r#""start":2,"end":2"#).await, within(r#""start":1,"end":1"#).await), (1, 0));
-    assert_eq!(within(r#""start":2,"end":1"#).await, 0);
-    let odd = format!(r#"[{{"addresses":["{two}"],"start":-1}}]"#);
-    running.refused("getaddresstxids", &odd, -8, "start: expected a height").await;
-    running.node.tip.send_replace(10_001);
-    let all = format!(r#"["{two}"]"#);
-    running.refused("getaddressdeltas", &all, -8, "heights 0 to 10001 are more than 10000 blocks").await;
-    let part = format!(r#"[{{"addresses":["{two}"],"start":1,"end":2}}]"#);
-    assert_eq!(running.result("getaddressdeltas", &part).await.as_array().unwrap().len(), 1);
 }

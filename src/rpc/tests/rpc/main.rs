@@ -9,3 +9,4 @@ mod http;
 mod methods;
 mod requests;
 mod sample;
+mod wallet;
