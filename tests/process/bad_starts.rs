@@ -67,6 +67,18 @@ fn node(folder: &Path, arguments: &[&str]) -> Command {
 }
 
 #[test]
+fn a_limit_of_open_files_that_is_too_low_for_a_start_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for allowed in ["6", "12", "40", "63"] {
+        let node = node(folder.path(), &[]);
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n \"$0\"; exec \"$@\"", allowed]).arg(node.get_program()).args(node.get_args());
+        check(&refusal(command), &[&format!("allows this process {allowed} open files"), "ulimit -n", "LimitNOFILE"]);
+        assert!(!folder.path().join("data").exists(), "a limit of {allowed} made the data folder");
+    }
+}
+
+#[test]
 fn wrong_settings_are_refused_before_anything_is_made() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |arguments: &[&str], names: &[&str]| {

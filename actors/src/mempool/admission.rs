@@ -142,7 +142,9 @@ impl MempoolActor {
             });
             return;
         }
-        let mut batch = self.queue.take_batch(now);
+        let suspects = &self.suspects;
+        let is_suspect = |candidate: &Candidate| suspect_key(candidate).is_some_and(|key| suspects.contains(now, &key));
+        let mut batch = self.queue.take_batch(now, is_suspect);
         let (pool, verified) = (&self.pool, &self.verified);
         batch.skip_checked(|known| verified.contains(known) || pool.is_included(now, &known.facts.full_id));
         self.give_back(&mut batch);
@@ -154,9 +156,9 @@ impl MempoolActor {
         let gather = GATHER_EACH.saturating_mul(u32::try_from(batch.checking.len()).unwrap_or(u32::MAX));
         self.next_batch = now + gather.min(GATHER_MAX);
         self.admission.on_check(now);
-        let (threads, items) = (self.threads.clone(), std::mem::take(&mut batch.items));
+        let (threads, items, together) = (self.threads.clone(), std::mem::take(&mut batch.items), batch.together);
         let work = Work::Signatures(items.iter().map(Vec::len).sum());
-        let checked = async move { threads.compute_work(work, move || valid_ones(&items)).await };
+        let checked = async move { threads.compute_work(work, move || valid_ones(&items, together)).await };
         ctx.spawn(checked.into_actor(self).map(move |valid, actor, ctx| {
             actor.is_checking = false;
             actor.threads.occupy(Work::Admit(batch.checking.len()), ctx);

@@ -103,7 +103,7 @@ impl MempoolActor {
             self.end_of_restoring();
         }
         let threads = self.threads.clone();
-        let checked = async move { threads.compute(move || valid_ones(&items)).await };
+        let checked = async move { threads.compute(move || valid_ones(&items, items.len())).await };
         ctx.spawn(checked.into_actor(self).map(move |valid, actor, ctx| {
             // `None`: the process is ending, and the file keeps them.
             let Some(valid) = valid else { return };

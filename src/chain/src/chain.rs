@@ -293,6 +293,10 @@ impl<A: Application> Chain<A> {
             ValidationError::Invalid(BlockError::StateCommitment { height, ours, theirs }) => {
                 CommitError::StateDiffers { height, ours, theirs }
             }
+            // Whoever certified it has a final block below it that is not ours.
+            ValidationError::Invalid(BlockError::Parent { found, expected }) => {
+                CommitError::Conflict { height: ahead.height(), ours: expected, theirs: found }
+            }
             ValidationError::Invalid(source) => CommitError::Invalid { height, id, source: Box::new(source) },
             ValidationError::Read(error) => CommitError::Read(error),
         })

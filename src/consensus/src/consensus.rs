@@ -201,12 +201,12 @@ impl Consensus {
         Ok(())
     }
 
-    /// The time for a proposal is over, unless it turned out to be longer meanwhile, or our own ledger still validates one.
+    /// The time for a proposal is over, unless it turned out to be longer meanwhile, or our own ledger still validates or makes one.
     fn on_propose_timer(&mut self, round: Round) {
         let deadline = self.height.proposal_deadline(self.timeouts.duration(TimeoutStep::Propose, round));
         if let Some(later) = deadline.filter(|deadline| *deadline > self.clock.now()) {
             self.timers.set(Timer::Propose(round), later);
-        } else if let Some(until) = self.validates_until(round) {
+        } else if let Some(until) = self.works_until(round) {
             self.height.on_overdue(round);
             self.timers.set(Timer::Propose(round), until);
         } else {

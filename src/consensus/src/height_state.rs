@@ -61,11 +61,11 @@ pub(crate) struct HeightState {
     /// Its first sign of life.
     active_since: Option<Instant>,
     hold: Option<HeldWork>,
-    /// The round for which a block of ours is asked.
-    building: Option<Round>,
+    /// The round for which a block of ours is asked, and since when.
+    building: Option<(Round, Instant)>,
     /// Since when the current round waits for its proposal.
     proposing_since: Option<Instant>,
-    /// The round whose propose time-out is over and waits for our own validation.
+    /// The round whose propose time-out is over and waits for our own ledger.
     overdue: Option<Round>,
     /// What was decided, until its block is here.
     decided: Option<CommitCertificate>,
@@ -267,13 +267,13 @@ impl HeightState {
     }
 
     /// A block of ours is asked for a round.
-    pub(crate) fn on_build(&mut self, round: Round) {
-        self.building = Some(round);
+    pub(crate) fn on_build(&mut self, round: Round, now: Instant) {
+        self.building = Some((round, now));
     }
 
-    /// Whether it is.
-    pub(crate) fn is_building(&self, round: Round) -> bool {
-        self.building == Some(round)
+    /// Since when a block of ours is asked for a round, while it is not here.
+    pub(crate) fn building_since(&self, round: Round) -> Option<Instant> {
+        self.building.filter(|(building, _)| *building == round).map(|(_, since)| since)
     }
 
     /// The block is here.
@@ -299,7 +299,7 @@ impl HeightState {
         self.proposing_since.map(|since| since + timeout)
     }
 
-    /// The propose time-out of a round is over, and waits for our own validation.
+    /// The propose time-out of a round is over, and waits for our own ledger.
     pub(crate) fn on_overdue(&mut self, round: Round) {
         self.overdue = Some(round);
     }
@@ -355,9 +355,10 @@ mod tests {
         let mut height = state();
         height.on_round(Round::ZERO, AT);
         assert!(height.is_held());
-        height.on_build(Round::ZERO);
+        height.on_build(Round::ZERO, Instant(7));
+        assert_eq!([0, 1].map(|round| height.building_since(Round(round))), [Some(Instant(7)), None]);
         height.on_round(Round(1), Instant(8));
-        assert_eq!((height.is_held(), height.is_building(Round::ZERO)), (false, false));
+        assert_eq!((height.is_held(), height.building_since(Round::ZERO)), (false, None));
         assert_eq!(height.active_since(), Some(Instant(8)));
     }
 }

@@ -19,8 +19,8 @@
 //! *Receiving* is measured from a proposal to its block, which a leader can delay. So it is kept for each leader apart, and what counts is
 //! the largest time that leaders with more than a third of the voting power reached or passed: an honest one is among them. Together: with
 //! less than a third dishonest, the base of round 0 never passes max(genesis default, 4 × own validation + 2 × the slowest honest link).
-//! While our own ledger validates a block of the round, the propose time-out waits for it, at most [`OWN_WORK_MAX`]: no vote for nil is of
-//! use then.
+//! While our own ledger validates a block of the round, or makes ours, the propose time-out waits for it, at most [`OWN_WORK_MAX`]: no vote for
+//! nil is of use then.
 //!
 //! **Why later rounds may take 60 s.** Tendermint decides once the time-outs exceed what a proposal, its block and the votes really take
 //! among the honest. What is measured bounds the base; what was never measured (a link so slow that no block came through yet) must be

@@ -82,6 +82,23 @@ fn a_round_that_turns_out_to_be_heavy_is_given_more_time() {
     assert_eq!(sim.rounds(0)[before], 0);
 }
 
+/// The leader alone has not heard of the load by then, and time-outs are tens of milliseconds.
+#[test]
+fn a_leader_waits_for_its_own_block() {
+    let mut sim = Sim::started(4, 75);
+    sim.steady_payload = Payload::Light;
+    sim.payload_everywhere();
+    assert!(sim.run_until(30 * SECOND, |s| s.lowest() >= 120));
+    sim.work_us.0 = 300_000;
+    let before = sim.rounds(0).len();
+    assert!(!sim.run_until(Duration::from_millis(10), |s| s.lowest() > before as u64));
+    let leader = sim.status(0).proposer;
+    let followers = (0..4).filter(|node| Some(consensus_key(*node).public()) != leader);
+    followers.for_each(|node| sim.payload(node, Payload::Heavy));
+    assert!(sim.run_until(SECOND, |s| s.lowest() > before as u64), "{:#?}", sim.status(0));
+    assert_eq!(sim.rounds(0)[before], 0);
+}
+
 #[test]
 fn a_leader_that_delays_as_long_as_is_allowed_stretches_no_timeout_above_the_default() {
     for (seed, delay_ms) in [(73, 300), (74, 900), (75, 1_500)] {
@@ -113,9 +130,10 @@ mod planted {
 
     #[test]
     fn own_work_ignored() {
-        let tests: [fn(); 2] = [
+        let tests: [fn(); 3] = [
             work_that_takes_longer_than_the_default_timeouts_fails_rounds_only_until_it_was_measured,
             a_block_that_is_being_validated_is_waited_for,
+            a_leader_waits_for_its_own_block,
         ];
         for test in tests {
             assert!(is_caught(Bug::OwnWorkIgnored, test));

@@ -70,6 +70,8 @@ pub struct SignatureBatch<W> {
     pub checking: Vec<PendingCheck<W>>,
     /// The signatures of each.
     pub items: Vec<Vec<SignedItem>>,
+    /// How many of them are checked together: the rest is under suspicion and last.
+    pub together: usize,
     /// Clients' transactions that nobody waits for any more.
     pub abandoned: Vec<PendingCheck<W>>,
     /// Clients' transactions that waited too long.
@@ -82,7 +84,15 @@ impl<W> SignatureBatch<W> {
     fn new() -> Self {
         let weights = Weights { clients: 0, peers: 0 };
         let (checking, items, abandoned, late) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { checking, items, abandoned, late, signatures: 0, weights }
+        Self { checking, items, together: 0, abandoned, late, signatures: 0, weights }
+    }
+
+    /// Moves those under suspicion to the end, each part in its order: they are not checked together with the others.
+    fn suspects_last(&mut self, is_suspect: impl Fn(&Candidate) -> bool) {
+        let all = self.checking.drain(..).zip(self.items.drain(..));
+        let (suspects, others): (Vec<_>, Vec<_>) = all.partition(|(checking, _)| is_suspect(&checking.candidate));
+        self.together = others.len();
+        (self.checking, self.items) = others.into_iter().chain(suspects).unzip();
     }
 
     /// Leaves out the signatures of those that were checked since they came here: a proposed block may have brought them first.
@@ -256,8 +266,8 @@ impl<W: Waiter> CheckQueue<W> {
     }
 
     /// The next batch with its signatures, in order: clients' transactions and, of those of peers, a fourth at least while some wait. Clients'
-    /// transactions that nobody waits for any more, or that waited too long, are taken out beside it.
-    pub fn take_batch(&mut self, now: Instant) -> SignatureBatch<W> {
+    /// transactions that nobody waits for any more, or that waited too long, are taken out beside it. Those under suspicion come last.
+    pub fn take_batch(&mut self, now: Instant, is_suspect: impl Fn(&Candidate) -> bool) -> SignatureBatch<W> {
         let mut batch = SignatureBatch::new();
         let all = (BATCH_COUNT_MAX, BATCH_SIGNATURES);
         let but_a_part = |n: usize| n - n / PEERS_PART;
@@ -265,6 +275,7 @@ impl<W: Waiter> CheckQueue<W> {
         self.take_clients(now, first, &mut batch);
         self.take_peers(all, &mut batch);
         self.take_clients(now, all, &mut batch);
+        batch.suspects_last(is_suspect);
         batch
     }
 
@@ -313,9 +324,17 @@ impl<W: Waiter> CheckQueue<W> {
     }
 }
 
-/// One check over all; only when it fails, over parts of it, and of those that fail each transaction by itself. So an invalid one among many
-/// costs little more, and nothing but invalid ones three times as much as valid ones.
-pub fn valid_ones(items: &[Vec<SignedItem>]) -> Vec<bool> {
+/// One check over the first so many; only when it fails, over parts of them, and of those that fail each transaction by itself. So an invalid
+/// one among many costs little more, and nothing but invalid ones three times as much as valid ones. The rest is checked one by one, which
+/// costs the others nothing.
+pub fn valid_ones(items: &[Vec<SignedItem>], together: usize) -> Vec<bool> {
+    let (together, alone) = items.split_at(together.min(items.len()));
+    let mut valid = valid_together(together);
+    valid.extend(alone.iter().map(|own| verify_batch(own)));
+    valid
+}
+
+fn valid_together(items: &[Vec<SignedItem>]) -> Vec<bool> {
     if verify_batch(&items.concat()) {
         return vec![true; items.len()];
     }
@@ -434,7 +453,7 @@ mod tests {
         for number in 300..600 {
             queue.push(checking(number, Source::Local, None));
         }
-        let batch = queue.take_batch(Instant(0));
+        let batch = queue.take_batch(Instant(0), |_| false);
         let count = |batch: &SignatureBatch<Client>, source| {
             batch.checking.iter().filter(|c| c.candidate.source() == source).count()
         };
@@ -443,13 +462,38 @@ mod tests {
         let before = queue.weights();
         let done = queue.batch_done(&batch);
         assert_eq!(queue.weights().total() + done, before.total());
-        let batch = queue.take_batch(Instant(0));
+        let batch = queue.take_batch(Instant(0), |_| false);
         assert_eq!([Source::Local, peer(1)].map(|source| count(&batch, source)), [108, 148], "what clients leave");
         queue.batch_done(&batch);
-        let batch = queue.take_batch(Instant(0));
+        let batch = queue.take_batch(Instant(0), |_| false);
         assert_eq!(batch.checking.len(), 58);
         queue.batch_done(&batch);
         assert_eq!((queue.len(), queue.bytes, queue.weights()), (0, 0, Weights::default()));
+    }
+
+    #[test]
+    fn those_under_suspicion_are_last_and_apart() {
+        let mut queue = CheckQueue::<Client>::default();
+        let ids: Vec<_> = (0..6)
+            .map(|number| {
+                let checking = checking(number, if number == 5 { peer(1) } else { Source::Local }, None);
+                let id = checking.candidate.full_id();
+                queue.push(checking);
+                id
+            })
+            .collect();
+        let mut batch = queue.take_batch(Instant(0), |candidate| [ids[1], ids[3]].contains(&candidate.full_id()));
+        let order: Vec<_> = batch.checking.iter().map(|checking| checking.candidate.full_id()).collect();
+        assert_eq!((order, batch.together), ([0, 2, 4, 5, 1, 3].map(|place| ids[place]).to_vec(), 4));
+        for place in 0..6 {
+            let signature = &mut batch.items[place][0].signature.0[5];
+            *signature ^= 1;
+            let expected: Vec<_> = (0..6).map(|other| other != place).collect();
+            assert_eq!(valid_ones(&batch.items, batch.together), expected);
+            batch.items[place][0].signature.0[5] ^= 1;
+        }
+        queue.batch_done(&batch);
+        assert_eq!((queue.len(), queue.weights()), (0, Weights::default()));
     }
 
     #[test]
@@ -461,7 +505,7 @@ mod tests {
         }
         clients[1].0.set(true);
         queue.push(checking(4, Source::Local, None));
-        let batch = queue.take_batch(Instant(6_000_000));
+        let batch = queue.take_batch(Instant(6_000_000), |_| false);
         assert_eq!(
             (batch.abandoned.len(), batch.late.len(), batch.checking.len()),
             (1, 3, 1),
@@ -477,13 +521,13 @@ mod tests {
         for number in 0..3 {
             queue.push(checking(number, peer(1), None));
         }
-        let mut batch = queue.take_batch(Instant(0));
+        let mut batch = queue.take_batch(Instant(0), |_| false);
         let known = batch.checking[1].candidate.full_id();
         batch.skip_checked(|transaction| transaction.facts.full_id == known);
         assert_eq!(batch.items.iter().map(Vec::len).collect::<Vec<_>>(), [1, 0, 1]);
-        assert_eq!(valid_ones(&batch.items), [true; 3]);
+        assert_eq!(valid_ones(&batch.items, batch.together), [true; 3]);
         batch.items[0][0].signature.0[5] ^= 1;
-        assert_eq!(valid_ones(&batch.items), [false, true, true]);
+        assert_eq!(valid_ones(&batch.items, batch.together), [false, true, true]);
         queue.batch_done(&batch);
         assert_eq!(queue.weights(), Weights::default());
     }
@@ -498,9 +542,12 @@ mod tests {
                 }
                 own
             });
-            let valid = valid_ones(&items.collect::<Vec<_>>());
-            assert_eq!(valid, (0..100).map(|n| !bad.contains(&n)).collect::<Vec<_>>());
+            let items: Vec<_> = items.collect();
+            for together in [100, 50, 0] {
+                let valid = valid_ones(&items, together);
+                assert_eq!(valid, (0..100).map(|n| !bad.contains(&n)).collect::<Vec<_>>(), "{together} together");
+            }
         }
-        assert_eq!(valid_ones(&[]), Vec::<bool>::new());
+        assert_eq!(valid_ones(&[], 0), Vec::<bool>::new());
     }
 }

@@ -42,6 +42,11 @@ impl Suspects {
         self.order.push_back(key);
     }
 
+    /// Whether a signature said to be by this key was invalid a short time ago.
+    pub fn contains(&self, now: Instant, key: &PublicKey) -> bool {
+        self.keys.get(key).is_some_and(|suspect| now < suspect.until)
+    }
+
     /// Whether another transaction of this key must wait outside.
     pub fn is_full(&self, now: Instant, key: &PublicKey) -> bool {
         self.keys.get(key).is_some_and(|suspect| now < suspect.until && suspect.waiting >= WAITING_MAX)
@@ -85,6 +90,8 @@ mod tests {
         assert_eq!(queue(&mut suspects, 1), 100);
         suspects.on_invalid(second(1), key(1));
         assert_eq!([queue(&mut suspects, 1), queue(&mut suspects, 2)], [8, 100]);
+        let is_known = |n, at| suspects.contains(second(at), &key(n));
+        assert_eq!([is_known(1, 1), is_known(1, 10), is_known(1, 11), is_known(2, 1)], [true, true, false, false]);
         suspects.on_left(&key(1));
         assert_eq!(queue(&mut suspects, 1), 1);
         assert!(suspects.is_full(second(10), &key(1)) && !suspects.is_full(second(11), &key(1)), "it is forgiven");

@@ -2,9 +2,28 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+/// With fewer a process of ours does not get as far as its first line: its log, signals, folder and ports need about forty.
+pub const START_MIN: u64 = 64;
+
+/// The system allows fewer open files than [`START_MIN`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the system allows this process {allowed} open files, too few to start; at least {START_MIN} are needed and {needed} for all \
+     connections: raise the limit (ulimit -n, LimitNOFILE in systemd, nofile in docker)"
+)]
+pub struct TooFewFiles {
+    /// What the system allows.
+    pub allowed: u64,
+    /// What may be needed.
+    pub needed: u64,
+}
+
 /// Raises the limit to the most that the system allows without privileges; a service often starts with 1,024 of many more. Gives the limit
-/// when even that is less than what is needed.
-pub fn raise(needed: u64) -> Option<u64> {
+/// when even that is less than what is needed. To be called before anything is opened.
+///
+/// # Errors
+/// When it is too low for a start.
+pub fn raise(needed: u64) -> Result<Option<u64>, TooFewFiles> {
     let limit = getrlimit(Resource::Nofile);
     // Refused only where a sandbox forbids it; then it stays as it was.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
@@ -12,8 +31,11 @@ pub fn raise(needed: u64) -> Option<u64> {
     too_few(getrlimit(Resource::Nofile).current, needed)
 }
 
-fn too_few(allowed: Option<u64>, needed: u64) -> Option<u64> {
-    allowed.filter(|allowed| *allowed < needed)
+fn too_few(allowed: Option<u64>, needed: u64) -> Result<Option<u64>, TooFewFiles> {
+    match allowed.filter(|allowed| *allowed < needed) {
+        Some(allowed) if allowed < START_MIN => Err(TooFewFiles { allowed, needed }),
+        few => Ok(few),
+    }
 }
 
 #[cfg(test)]
@@ -22,6 +44,10 @@ mod tests {
 
     #[test]
     fn too_few_are_said() {
-        assert_eq!([None, Some(600), Some(599)].map(|allowed| too_few(allowed, 600)), [None, None, Some(599)]);
+        assert_eq!(
+            [None, Some(600), Some(599), Some(64)].map(|allowed| too_few(allowed, 600)),
+            [Ok(None), Ok(None), Ok(Some(599)), Ok(Some(64))]
+        );
+        assert_eq!(too_few(Some(63), 600), Err(TooFewFiles { allowed: 63, needed: 600 }));
     }
 }

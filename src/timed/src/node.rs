@@ -49,7 +49,14 @@ const KEPT_FILES: [&str; 4] = [timed_chain::BLOCK_LOG_FILE, GUARD_FILE, JOURNAL_
 /// When it cannot start, or must not go on.
 pub fn run(arguments: &NodeArgs) -> anyhow::Result<()> {
     let config = timed_config::load(arguments.config.as_deref(), std::env::vars(), &overrides(arguments))?.config;
+    // Before anything is opened.
+    let needed = files_needed(&config);
+    let few_files = timed_process::open_files::raise(needed)?.map(|allowed| Trouble::FewFiles { allowed, needed });
     let (stop, logging) = (Stop::default(), timed_process::logging::start(&config.log)?);
+    let noticed = Noticed::default();
+    if let Some(trouble) = few_files {
+        noticed.set_and_log(trouble);
+    }
     timed_process::signals::watch(stop.clone(), logging.writer())?;
     let end = ProcessEnd { stop, log: logging.writer() };
     let genesis = genesis(&config)?;
@@ -58,7 +65,7 @@ pub fn run(arguments: &NodeArgs) -> anyhow::Result<()> {
     let keys = Keys::load(&config.node, data.path())?;
     let exit_with_stdin = arguments.exit_with_stdin;
     actix_rt::System::new().block_on(async move {
-        let node = RunningNode::open(config, genesis, &data, keys, end).await?;
+        let node = RunningNode::open(config, genesis, &data, keys, end, noticed).await?;
         node.run_to_end(data.path(), exit_with_stdin).await
     })
 }
@@ -155,11 +162,9 @@ impl RunningNode {
         data: &DataDir,
         keys: Keys,
         end: ProcessEnd,
+        noticed: Noticed,
     ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        // Before anything is opened.
-        let needed = files_needed(&config);
-        let few_files = timed_process::open_files::raise(needed).map(|allowed| Trouble::FewFiles { allowed, needed });
         // Ports first: a second node on the same machine is refused before anything is opened.
         let listener = bind_p2p(config.p2p_address()).await?;
         let rpc_listener = std::net::TcpListener::bind(config.rpc_address()).with_context(|| {
@@ -224,10 +229,6 @@ impl RunningNode {
             threads,
             fatal: fatal.clone(),
         })?;
-        let noticed = Noticed::default();
-        if let Some(trouble) = few_files {
-            noticed.set_and_log(trouble);
-        }
         let watch = data.watch(&KEPT_FILES)?;
         crate::folder_guard::start(watch, handles.pulses.clone(), noticed.clone(), fatal)?;
         let watchdog = Watchdog {

@@ -49,6 +49,15 @@ impl LoadKind {
         }
     }
 
+    /// A light load. Unit: calls per second.
+    pub(super) fn light_rate(self) -> f64 {
+        match self {
+            Self::Normal | Self::Conflicts | Self::Invalid => 50.0,
+            // About as many bytes and outputs as some thousand small ones.
+            Self::Large => 4.0,
+        }
+    }
+
     /// Of what is offered, how much can become final.
     pub(super) fn valid_share(self) -> f64 {
         match self {

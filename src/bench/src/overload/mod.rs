@@ -29,9 +29,7 @@ use timed_devnet::local_nodes::{NodeProcess, Nodes, Ports};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
-/// A light load. Unit: calls per second.
-const LIGHT_RATE: f64 = 50.0;
-/// How long it lasts.
+/// How long a light load lasts.
 const LIGHT_TIME: Duration = Duration::from_secs(3);
 /// From the end of the load to the light one.
 const REST: Duration = Duration::from_secs(3);
@@ -173,7 +171,7 @@ impl OverloadNetwork {
     }
 
     fn measure_all(&mut self, arguments: &OverloadArgs, runtime: &Runtime) -> anyhow::Result<OverloadFigures> {
-        let light = self.play(runtime, &[], LIGHT_RATE, LIGHT_TIME)?.load.finality;
+        let light = self.play(runtime, &[], self.kind.light_rate(), LIGHT_TIME)?.load.finality;
         let mut trials = Vec::new();
         let highest = match arguments.rate {
             Some(rate) => rate,
@@ -184,7 +182,7 @@ impl OverloadNetwork {
             let rate = highest * factor;
             report::progress(format!("{factor} times the highest rate: {rate:.0} calls per second"));
             let rest = arguments.time + REST;
-            let light = Stretch { from: rest, length: LIGHT_TIME, rate: LIGHT_RATE };
+            let light = Stretch { from: rest, length: LIGHT_TIME, rate: self.kind.light_rate() };
             let phase = self.play(runtime, &[light], rate, arguments.time)?;
             report::progress(format!("  {:.0} final per second", phase.load.final_per_second));
             phases.push(OverloadPhase { factor: *factor, ..phase });

@@ -155,7 +155,7 @@ impl Consensus {
 
     pub(super) fn build(&mut self, round: Round) {
         let tip = self.chain.tip();
-        self.height.on_build(round);
+        self.height.on_build(round, self.clock.now());
         self.outputs.push(Output::Build {
             height: self.chain.height(),
             round,
@@ -172,7 +172,7 @@ impl Consensus {
     /// any leader may do, and who is locked on it prevotes it (line 24 of the algorithm in arXiv:1807.04938).
     pub(super) fn lead_with_polka(&mut self) {
         let Some(round) =
-            self.engine.round().filter(|round| self.phase == Phase::Running && self.height.is_building(*round))
+            self.engine.round().filter(|round| self.phase == Phase::Running && self.height.building_since(*round).is_some())
         else {
             return;
         };
@@ -187,7 +187,7 @@ impl Consensus {
         let header = &block.header;
         let is_asked = self.phase == Phase::Running
             && height == self.chain.height()
-            && self.height.is_building(round)
+            && self.height.building_since(round).is_some()
             && self.engine.round() == Some(round);
         let is_ours = Some(header.proposer) == self.me && header.height == height && header.first_round == round;
         if !is_asked || !is_ours || header.parent != self.chain.tip().id {

@@ -80,11 +80,12 @@ impl Consensus {
         }
     }
 
-    /// Until when the propose time-out of a round waits for our own ledger, which validates a block that is proposed in it. Nobody else
-    /// can stretch this.
-    pub(super) fn validates_until(&self, round: Round) -> Option<Instant> {
+    /// Until when the propose time-out of a round waits for our own ledger, which validates a block that is proposed in it or makes ours.
+    /// Nobody else can stretch this.
+    pub(super) fn works_until(&self, round: Round) -> Option<Instant> {
         let proposed = self.height.votes().proposals(round).iter();
-        let asked = proposed.filter_map(|proposal| self.blocks.asked_since(&proposal.block)).max();
+        let validates = proposed.filter_map(|proposal| self.blocks.asked_since(&proposal.block));
+        let asked = validates.chain(self.height.building_since(round)).max();
         let until = asked.map(|asked| asked + OWN_WORK_MAX);
         until.filter(|until| *until > self.clock.now() && !is_planted(Bug::OwnWorkIgnored))
     }

@@ -219,6 +219,14 @@ fn commit_names_what_it_cannot_take() {
     invalid.header.time = UnixTime(0);
     let error = node.ledger.commit(Arc::new(invalid.clone()), certify(&invalid)).unwrap_err();
     assert!(matches!(&error, CommitError::Invalid { height: Height(3), .. }) && error.is_fatal());
+    // A certified block that follows another one than ours: the two below it differ.
+    let mut elsewhere = (*good).clone();
+    elsewhere.header.parent = BlockId(Hash([4; 32]));
+    let error = node.ledger.commit(Arc::new(elsewhere.clone()), certify(&elsewhere)).unwrap_err();
+    let (ours, theirs) = (good.header.parent, elsewhere.header.parent);
+    assert!(
+        matches!(error, CommitError::Conflict { height: Height(2), ours: o, theirs: t } if (o, t) == (ours, theirs))
+    );
     // A certified block with another state.
     let mut differs = (*good).clone();
     differs.header.state_commitment = Hash([3; 32]);
