@@ -36,6 +36,12 @@ fn ten_times_as_much() {
     keeps_its_promises(alike(10));
 }
 
+/// Without warning a block takes a leader longer to make than time-outs are by then.
+#[test]
+fn ten_times_as_much_on_slower_machines() {
+    keeps_its_promises(OverloadConfig { carries: 340, cost: 10, ..alike(10) });
+}
+
 /// It follows, and leads in its turn.
 #[test]
 fn one_of_four_at_half_speed() {

@@ -18,8 +18,6 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// What is due gathers this long before it is sent together.
 const TICK: Duration = Duration::from_millis(5);
-/// Most calls of one request, so that a refusal waits for few others.
-const BATCH_MAX: usize = 20;
 /// Most bytes of calls in one request: a node reads 2 MiB.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Most connections to each node.
@@ -99,6 +97,7 @@ struct NodeLane {
 pub(super) struct Generator<'a> {
     kind: LoadKind,
     load: &'a mut PaymentLoad,
+    batch_max: usize,
     start: Instant,
     lanes: Vec<NodeLane>,
     requests: FuturesUnordered<LocalBoxFuture<'static, FinishedRequest>>,
@@ -120,12 +119,13 @@ pub(super) struct Recorded {
 }
 
 impl<'a> Generator<'a> {
-    /// `nodes`: address and authorization of each.
+    /// `nodes`: address and authorization of each. A request holds at most `batch_max` calls.
     pub(super) fn new(
         kind: LoadKind,
         load: &'a mut PaymentLoad,
         nodes: &[(SocketAddr, String)],
         dues: Vec<Duration>,
+        batch_max: usize,
     ) -> Self {
         let clients = |(address, authorization): &(SocketAddr, String)| {
             (0..CONNECTIONS_MAX).map(|_| HttpClient::new(*address, authorization)).collect()
@@ -133,6 +133,7 @@ impl<'a> Generator<'a> {
         Self {
             kind,
             load,
+            batch_max,
             start: Instant::now(),
             lanes: nodes.iter().map(|node| NodeLane { backlog: VecDeque::new(), idle: clients(node) }).collect(),
             requests: FuturesUnordered::new(),
@@ -226,7 +227,7 @@ impl<'a> Generator<'a> {
     /// One request of calls that are due.
     fn send(&mut self, node: usize) {
         let (mut body, mut calls) = (vec![b'['], Vec::new());
-        while calls.len() < BATCH_MAX
+        while calls.len() < self.batch_max
             && body.len() < BATCH_BYTES_MAX
             && let Some(call) = self.lanes[node].backlog.pop_front()
         {

@@ -68,6 +68,9 @@ pub(super) struct OverloadArgs {
     /// What is offered.
     #[arg(long, value_enum, default_value_t = LoadKind::Normal, value_name = "KIND")]
     kind: LoadKind,
+    /// Most calls in one request. All of them are answered together: with 1, nobody waits for another's call.
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = parse_batch)]
+    batch: usize,
     /// Give the last node half a processor core.
     #[arg(long)]
     slow_node: bool,
@@ -83,6 +86,13 @@ fn parse_rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if (1.0..=LAST).contains(&rate) => Ok(rate),
         _ => Err(format!("expected a number from 1 to {LAST}")),
+    }
+}
+
+fn parse_batch(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(batch) if (1..=100).contains(&batch) => Ok(batch),
+        _ => Err("expected a number from 1 to 100".into()),
     }
 }
 
@@ -117,6 +127,7 @@ fn measure(arguments: &OverloadArgs, program: &Path, folder: &Path) -> anyhow::R
 /// Running nodes, what pays, and what is seen of them.
 struct OverloadNetwork {
     kind: LoadKind,
+    batch_max: usize,
     nodes: Nodes,
     load: PaymentLoad,
     addresses: Vec<(SocketAddr, String)>,
@@ -167,7 +178,7 @@ impl OverloadNetwork {
         let followers = Followers::start(nodes.iter().map(|node| node.folder.as_path()), &sender)?;
         let load = PaymentLoad::new(kind, coins, addresses.len());
         let slow = nodes.iter().last().filter(|_| arguments.slow_node).map(|node| HalfCore::of(node.pid()));
-        Ok(Self { kind, nodes, load, addresses, blocks, _followers: followers, _half_core: slow })
+        Ok(Self { kind, batch_max: arguments.batch, nodes, load, addresses, blocks, _followers: followers, _half_core: slow })
     }
 
     fn measure_all(&mut self, arguments: &OverloadArgs, runtime: &Runtime) -> anyhow::Result<OverloadFigures> {
@@ -238,7 +249,7 @@ impl OverloadNetwork {
         let used = || pids.iter().map(|pid| usage::cpu_time(*pid)).collect::<Vec<_>>();
         let (nodes_before, before) = (used(), usage::process_cpu_time());
         let mut at_end = None;
-        let generator = Generator::new(self.kind, &mut self.load, &self.addresses, due);
+        let generator = Generator::new(self.kind, &mut self.load, &self.addresses, due, self.batch_max);
         let look = |now: Duration| {
             if now >= time && at_end.is_none() {
                 at_end = Some((used(), usage::process_cpu_time()));
