@@ -4,6 +4,7 @@ use crate::harness::{Network, free_port, run, timed};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -75,6 +76,27 @@ fn a_limit_of_open_files_that_is_too_low_for_a_start_is_named() {
         command.args(["-c", "ulimit -n \"$0\"; exec \"$@\"", allowed]).arg(node.get_program()).args(node.get_args());
         check(&refusal(command), &[&format!("allows this process {allowed} open files"), "ulimit -n", "LimitNOFILE"]);
         assert!(!folder.path().join("data").exists(), "a limit of {allowed} made the data folder");
+    }
+}
+
+/// The kernel bounds the threads of a user who is not root alone.
+#[test]
+fn a_thread_that_the_system_refuses_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for allowed in ["1", "2"] {
+        let node = node(folder.path(), &[]);
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nproc={allowed}"));
+        if rustix::process::geteuid().is_root() {
+            let program = folder.path().join("timed");
+            fs::copy(node.get_program(), &program).unwrap();
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+            command.args(["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups"]).arg(program);
+        } else {
+            command.arg(node.get_program());
+        }
+        command.args(node.get_args());
+        check(&refusal(command), &["the system refuses a thread", "ulimit -u"]);
     }
 }
 

@@ -1,8 +1,11 @@
 //! What is done at the end of a process, where nothing may hold it up: neither a pipe that nobody reads nor a disk that hangs.
 
+use crate::own_thread;
+use rustix::fs::OFlags;
+use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::mpsc::channel;
-use std::thread;
 use std::time::Duration;
 
 /// How long a reader of standard error may take.
@@ -11,18 +14,37 @@ const SAY_WITHIN: Duration = Duration::from_millis(300);
 /// Writes a line to standard error, and goes on after a moment even if nobody reads it.
 pub fn say(line: &str) {
     let line = format!("{line}\n");
+    let words = line.clone();
     // Nobody left to write to is nothing that could be said to anybody.
-    within(SAY_WITHIN, move || drop(std::io::stderr().write_all(line.as_bytes())));
+    let write = move || drop(std::io::stderr().write_all(words.as_bytes()));
+    if let Err(NoThread) = try_within(SAY_WITHIN, write) {
+        write_at_once(&line);
+    }
 }
+
+/// Writes what standard error takes without waiting. It is opened anew, since whether writing waits belongs to all who share it.
+fn write_at_once(line: &str) {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let stderr = OpenOptions::new().append(true).custom_flags(flags).open("/proc/self/fd/2");
+    drop(stderr.and_then(|mut stderr| stderr.write_all(line.as_bytes())));
+}
+
+/// The system refuses a thread for it.
+struct NoThread;
 
 /// Does something by another thread and waits for it, at most for `limit`. True when it was done.
 pub fn within(limit: Duration, work: impl FnOnce() + Send + 'static) -> bool {
+    try_within(limit, work).unwrap_or(false)
+}
+
+fn try_within(limit: Duration, work: impl FnOnce() + Send + 'static) -> Result<bool, NoThread> {
     let (done, is_done) = channel();
     let work = move || {
         work();
         let _ = done.send(());
     };
-    thread::Builder::new().name("last words".into()).spawn(work).is_ok() && is_done.recv_timeout(limit).is_ok()
+    own_thread::start("last words", work).map_err(|_| NoThread)?;
+    Ok(is_done.recv_timeout(limit).is_ok())
 }
 
 /// An error with its causes, each said once: many name their cause themselves.

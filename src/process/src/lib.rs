@@ -9,8 +9,10 @@ pub mod last_words;
 pub mod log_writer;
 pub mod logging;
 pub mod open_files;
+pub mod own_thread;
 pub mod signals;
 pub mod stop;
 
 pub use log_writer::LogWriter;
+pub use own_thread::ThreadError;
 pub use stop::{Stop, StopCause};

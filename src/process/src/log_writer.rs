@@ -3,6 +3,7 @@
 //! No other thread waits for whoever reads standard output. What does not fit the memory is dropped, counted, and reported in the log as
 //! soon as it is read again.
 
+use crate::own_thread::{self, ThreadError};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -68,16 +69,16 @@ impl LogWriter {
     ///
     /// # Errors
     /// When the system refuses a thread.
-    pub fn start(output: impl Write + Send + 'static) -> io::Result<Self> {
+    pub fn start(output: impl Write + Send + 'static) -> Result<Self, ThreadError> {
         Self::bounded(output, BYTES_MAX)
     }
 
-    fn bounded(output: impl Write + Send + 'static, bytes_max: usize) -> io::Result<Self> {
+    fn bounded(output: impl Write + Send + 'static, bytes_max: usize) -> Result<Self, ThreadError> {
         let (queue, filled, emptied) = (Mutex::default(), Condvar::new(), Condvar::new());
         let shared = Arc::new(LogWriterInner { queue, filled, emptied, bytes_max });
         let writer = Self { shared, is_painted: false };
         let own = writer.clone();
-        thread::Builder::new().name("log".into()).spawn(move || own.write_all_for_ever(output))?;
+        own_thread::start("log", move || own.write_all_for_ever(output))?;
         Ok(writer)
     }
 

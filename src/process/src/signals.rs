@@ -9,11 +9,11 @@
 
 use crate::last_words::say;
 use crate::log_writer::LogWriter;
+use crate::own_thread;
 use crate::stop::{Stop, StopCause};
 use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use std::io;
-use std::thread;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -55,7 +55,7 @@ pub fn watch(stop: Stop, log: LogWriter) -> io::Result<()> {
             }
         }
     };
-    thread::Builder::new().name("signals".into()).spawn(watch).map(drop)
+    own_thread::start("signals", watch).map_err(io::Error::other)
 }
 
 /// A future that is ready at the first signal that ends, a lost terminal included. For programs that run nothing but this runtime; a further

@@ -1,5 +1,6 @@
 //! The one place where the process is asked to end, from any thread.
 
+use crate::own_thread::{self, ThreadError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -63,13 +64,13 @@ impl Stop {
     ///
     /// # Errors
     /// When the system refuses a thread.
-    pub fn ask_when_stdin_ends(self) -> std::io::Result<()> {
+    pub fn ask_when_stdin_ends(self) -> Result<(), ThreadError> {
         let read = move || {
             // An error ends it as well: whoever held the other end is gone.
             let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
             self.ask(StopCause::StdinEnded);
         };
-        std::thread::Builder::new().name("stdin".into()).spawn(read).map(drop)
+        own_thread::start("stdin", read)
     }
 
     /// Waits until it is asked, as a task.

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 use timed_actors::{Component, FatalReporter, Pulses};
+use timed_process::{ThreadError, own_thread};
 use timed_rpc::Trouble;
 use timed_service::Noticed;
 use timed_store::{FolderLost, FolderWatch};
@@ -61,7 +62,7 @@ fn room(free: Option<u64>) -> Option<Trouble> {
 ///
 /// # Errors
 /// When the system refuses a thread.
-pub(crate) fn start(watch: FolderWatch, pulses: Pulses, noticed: Noticed, fatal: FatalReporter) -> std::io::Result<()> {
+pub(crate) fn start(watch: FolderWatch, pulses: Pulses, noticed: Noticed, fatal: FatalReporter) -> Result<(), ThreadError> {
     pulses.expect(Component::DataFolder);
     let look = move || {
         let mut looks = Looks::default();
@@ -85,7 +86,7 @@ pub(crate) fn start(watch: FolderWatch, pulses: Pulses, noticed: Noticed, fatal:
             thread::park_timeout(LOOK_EVERY);
         }
     };
-    thread::Builder::new().name("data folder".into()).spawn(look).map(drop)
+    own_thread::start("data folder", look)
 }
 
 #[cfg(test)]

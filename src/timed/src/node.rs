@@ -27,8 +27,7 @@ use timed_peer::addresses::KeptAddress;
 use timed_peer::heartbeat::wished_interval;
 use timed_peer::{Ban, BookConfig, LocalNode};
 use timed_primitives::{Clock, Network, PublicKey, SecretKey};
-use timed_process::LogWriter;
-use timed_process::{Stop, StopCause};
+use timed_process::{LogWriter, Stop, StopCause, ThreadError};
 use timed_rpc::{Auth, DiskReads, ReadLimits, RpcLimits, RpcServer, Trouble};
 use timed_service::{ChainReads, Identity, NodeWallet, Noticed, Service, ServiceParts};
 use timed_store::{DataDir, FjallStore};
@@ -213,7 +212,7 @@ impl RunningNode {
         let files = PeerFiles::new(data.path());
         let (bans, earlier_ends) = (files.bans(&*clock)?, files.history()?);
         let known = files.addresses(genesis.chain_id)?.kept;
-        let threads = Threads::arbiters()?;
+        let threads = Threads::arbiters().map_err(|source| ThreadError { name: "actors", source })?;
         // This thread serves clients from now on; those that vote have their own.
         Priority::Serving.apply();
         let (fatal, reason) = fatal(end.stop.clone());
@@ -272,7 +271,7 @@ impl RunningNode {
         let pulses = &self.handles.pulses;
         actix_rt::spawn(pulses.clone().keep_beating(Component::Runtime));
         // A thread of its own: clients never delay a vote.
-        let arbiter = actix_rt::Arbiter::new();
+        let arbiter = actix_rt::Arbiter::try_new().map_err(|source| ThreadError { name: "clients", source })?;
         arbiter.spawn(pulses.clone().keep_beating(Component::Rpc));
         arbiter.spawn(async move {
             match tokio::net::TcpListener::from_std(listener) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use timed_actors::Pulses;
 use timed_actors::pulse::Monitor;
 use timed_primitives::{Clock, Instant};
-use timed_process::Stop;
+use timed_process::{Stop, ThreadError, own_thread};
 use timed_process::last_words::{say, within};
 use timed_process::log_writer::{DroppedLines, LogWriter};
 use timed_rpc::Trouble;
@@ -44,9 +44,9 @@ impl Watchdog {
     ///
     /// # Errors
     /// When the system refuses a thread.
-    pub(crate) fn start(self) -> std::io::Result<()> {
+    pub(crate) fn start(self) -> Result<(), ThreadError> {
         self.stop.serve();
-        thread::Builder::new().name("watchdog".into()).spawn(move || self.watch()).map(drop)
+        own_thread::start("watchdog", move || self.watch())
     }
 
     fn watch(&self) {

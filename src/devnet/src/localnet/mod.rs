@@ -110,7 +110,7 @@ async fn look_at(nodes: &Nodes) -> Vec<NodeRow> {
         .map(|node| {
             let (id, folder, ended) = (node.id, node.folder.clone(), node.ended.clone());
             tokio::task::spawn_blocking(move || match ended {
-                Some(why) => NodeRow::ended(id, why),
+                Some(why) => NodeRow::ended(id, &why),
                 None => NodeRow::ask(id, &folder),
             })
         })

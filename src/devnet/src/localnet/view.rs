@@ -26,6 +26,7 @@ pub(super) struct NodeRow {
     finality_p50_ms: Option<f64>,
     finality_p99_ms: Option<f64>,
     note: String,
+    has_ended: bool,
 }
 
 impl NodeRow {
@@ -41,11 +42,12 @@ impl NodeRow {
             finality_p50_ms: None,
             finality_p99_ms: None,
             note: "starting".into(),
+            has_ended: false,
         }
     }
 
-    pub(super) fn ended(id: u64, why: String) -> Self {
-        Self { note: format!("ended, {why}"), ..Self::starting(id) }
+    pub(super) fn ended(id: u64, why: &str) -> Self {
+        Self { note: format!("ended, {why}"), has_ended: true, ..Self::starting(id) }
     }
 
     /// Asks one node; it has nothing to say while it starts.
@@ -70,6 +72,7 @@ impl NodeRow {
             finality_p50_ms: number(&consensus["finality_p50_ms"]),
             finality_p99_ms: number(&consensus["finality_p99_ms"]),
             note: text(&consensus[if consensus["has_quorum"] == Value::Bool(true) { "step" } else { "why" }]),
+            has_ended: false,
         }
     }
 }
@@ -222,6 +225,10 @@ fn table(rows: &[NodeRow]) -> String {
 fn plain(rows: &[NodeRow], payments: &PaymentSender) -> String {
     let mut text = String::new();
     for row in rows {
+        if row.has_ended {
+            let _ = write!(text, "node {}: {}; ", row.id, row.note);
+            continue;
+        }
         let _ = write!(
             text,
             "node {}: height {} round {} peers {} rtt {} mempool {} finality {}; ",
@@ -236,4 +243,17 @@ fn plain(rows: &[NodeRow], payments: &PaymentSender) -> String {
     }
     text.push_str(&paid(payments));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_terminal_a_node_that_has_ended_says_why() {
+        let rows = [NodeRow::starting(1), NodeRow::ended(2, "exit status: 1: timed: the disk is full")];
+        let text = plain(&rows, &PaymentSender::new(0.0));
+        assert!(text.starts_with("node 1: height - round -"), "{text}");
+        assert!(text.contains("; node 2: ended, exit status: 1: timed: the disk is full; 0 payments"), "{text}");
+    }
 }
