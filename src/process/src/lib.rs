@@ -9,6 +9,7 @@ pub mod last_words;
 pub mod log_writer;
 pub mod logging;
 pub mod open_files;
+pub mod private_files;
 pub mod signals;
 pub mod stop;
 

@@ -48,6 +48,7 @@ const KEPT_FILES: [&str; 4] = [timed_chain::BLOCK_LOG_FILE, GUARD_FILE, JOURNAL_
 /// # Errors
 /// When it cannot start, or must not go on.
 pub fn run(arguments: &NodeArgs) -> anyhow::Result<()> {
+    timed_process::private_files::keep_private();
     let config = timed_config::load(arguments.config.as_deref(), std::env::vars(), &overrides(arguments))?.config;
     let (stop, logging) = (Stop::default(), timed_process::logging::start(&config.log)?);
     timed_process::signals::watch(stop.clone(), logging.writer())?;
