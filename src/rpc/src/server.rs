@@ -345,7 +345,12 @@ async fn reply(
     match tokio::time::timeout(limits.body_time, to_bytes(body, max)).await {
         Ok(Ok(bytes)) => {
             remote.connections.request(remote.id);
-            calls.reply(&bytes, wallet).await.into_response()
+            let HttpReply { status, body } = calls.reply(&bytes, wallet).await;
+            let Some(body) = body else { return status.into_response() };
+            match calls.body(body) {
+                Ok(body) => (status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
+                Err(busy) => busy.into_response(),
+            }
         }
         // Longer than `max`, in pieces, or cut off: then nobody reads the answer.
         Ok(Err(_)) => too_large(max + 1).into_response(),

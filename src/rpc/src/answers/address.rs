@@ -14,7 +14,13 @@ pub(super) async fn answer(node: &dyn NodeApi, call: AddressCall, args: &Args<'_
     let network = node.network();
     let owners = args.owners("addresses", network)?;
     match call {
-        AddressCall::GetAddressBalance => Ok(balance(&node.unspent(owners).await?)),
+        AddressCall::GetAddressBalance => {
+            let mut balance = balance(&node.unspent(owners.clone()).await?);
+            if let Some(received) = address_history::received(node, &owners).await? {
+                balance["received"] = received.0.into();
+            }
+            Ok(balance)
+        }
         AddressCall::GetAddressUtxos => {
             let mut found = node.unspent(owners).await?;
             found.retain(|unspent| unspent.height.is_some());
