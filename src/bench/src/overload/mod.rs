@@ -1,12 +1,12 @@
 //! More than the nodes can do: the highest rate, then multiples of it in an open loop, and a light load before and three seconds after each.
 //! Says what was offered, taken, refused and made final, how long each took, and what it cost the nodes and the generator.
 
-mod follow;
-mod generator;
+pub(super) mod follow;
+pub(super) mod generator;
 mod half_core;
-mod http;
-mod load;
-mod slots;
+pub(super) mod http;
+pub(super) mod load;
+pub(super) mod slots;
 
 use super::payments::coins::BenchCoins;
 use super::payments::run::split_coins;
