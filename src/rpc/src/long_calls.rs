@@ -4,6 +4,7 @@
 use crate::error::RpcError;
 use crate::limits::RpcLimits;
 use crate::methods::{AddressCall, Call, ChainCall, TransactionCall, WalletCall};
+use std::fmt::Display;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -63,6 +64,9 @@ impl AnswerCost {
     }
 }
 
+/// What a thread does first that makes answers of [`AnswerCost::Scan`]: it may give way to others from then on.
+pub(crate) type PrepareThread = fn();
+
 /// Places for long calls. Bound: [`RpcLimits::block_calls_max`] and [`RpcLimits::scans_max`]; the rest wait, at most [`RpcLimits::call_time`].
 pub(crate) struct LongCalls {
     blocks: Arc<Semaphore>,
@@ -70,19 +74,22 @@ pub(crate) struct LongCalls {
     /// For all that are made or wait: half of the calls that may be in progress, so that short ones find a place.
     places: Semaphore,
     limits: RpcLimits,
+    prepare: PrepareThread,
 }
 
 impl LongCalls {
-    pub(crate) fn new(limits: &RpcLimits) -> Self {
+    pub(crate) fn new(limits: &RpcLimits, prepare: PrepareThread) -> Self {
         let slots = |max| Arc::new(Semaphore::new(max));
         let places = Semaphore::new((limits.calls_max / 2).max(limits.block_calls_max + limits.scans_max));
-        Self { blocks: slots(limits.block_calls_max), scans: slots(limits.scans_max), places, limits: limits.clone() }
+        let (blocks, scans) = (slots(limits.block_calls_max), slots(limits.scans_max));
+        Self { blocks, scans, places, limits: limits.clone(), prepare }
     }
 
     /// Makes an answer where its cost demands.
     ///
     /// # Errors
-    /// [`RpcError::Busy`] when as many wait as may, or no place was free for [`RpcLimits::call_time`]; [`RpcError::Internal`] when making it panicked.
+    /// [`RpcError::Busy`] when as many wait as may, or no place was free for [`RpcLimits::call_time`]; [`RpcError::Internal`] when making it
+    /// panicked or the system gave no thread.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         cost: AnswerCost,
@@ -97,12 +104,41 @@ impl LongCalls {
         let slot = timeout(self.limits.call_time, slots.clone().acquire_owned()).await;
         // Nobody closes the semaphore.
         let Ok(Ok(slot)) = slot else { return Err(RpcError::Busy(max)) };
-        let runtime = Handle::current();
+        let (runtime, prepare) = (Handle::current(), self.prepare);
         // A client that goes away leaves its place only when the answer is made: calls have limits of time of their own.
         let made = tokio::task::spawn_blocking(move || {
             let _until_the_end = slot;
-            runtime.block_on(answer)
+            match cost {
+                AnswerCost::Scan => scan(answer, prepare),
+                AnswerCost::Short | AnswerCost::Block => Ok(runtime.block_on(answer)),
+            }
         });
-        made.await.map_err(|fault| RpcError::Internal(format!("a call ended by a fault of its own: {fault}")))
+        made.await.unwrap_or_else(|fault| Err(internal(&fault)))
     }
+}
+
+/// Makes an answer on a thread and a runtime of its own, so that the threads that read the disk for it give way like itself: a thread takes over
+/// the niceness of the one that makes it.
+fn scan<T: Send + 'static>(
+    answer: impl Future<Output = T> + Send + 'static,
+    prepare: PrepareThread,
+) -> Result<T, RpcError> {
+    let make = move || {
+        prepare();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let made = runtime.block_on(answer);
+        // A read that the disk does not answer is not waited for.
+        runtime.shutdown_background();
+        std::io::Result::Ok(made)
+    };
+    let thread = std::thread::Builder::new().name("rpc-scan".into()).spawn(make).map_err(|error| internal(&error))?;
+    match thread.join() {
+        Ok(made) => made.map_err(|error| internal(&error)),
+        // What it was has been shown.
+        Err(_) => Err(internal(&"a panic")),
+    }
+}
+
+fn internal(fault: &dyn Display) -> RpcError {
+    RpcError::Internal(format!("a call ended by a fault of its own: {fault}"))
 }

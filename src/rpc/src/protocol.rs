@@ -4,7 +4,7 @@
 use crate::answers::{answer, is_wait};
 use crate::error::{ErrorObject, RpcError};
 use crate::limits::RpcLimits;
-use crate::long_calls::{AnswerCost, LongCalls};
+use crate::long_calls::{AnswerCost, LongCalls, PrepareThread};
 use crate::methods::{Call, Method, TransactionCall};
 use crate::node::NodeApi;
 use crate::params::shown;
@@ -46,7 +46,7 @@ pub(crate) struct HttpReply {
 /// Answers the body of one request, which the server does after it has checked the head: the HTTP status, and the text of the answer if
 /// there is anything to say. Calls run in the caller's tokio runtime, which must have timers.
 pub async fn answer_body(node: Arc<dyn NodeApi>, limits: RpcLimits, body: &[u8]) -> (u16, Option<String>) {
-    let reply = Calls::new(node, limits).reply(body, None).await;
+    let reply = Calls::new(node, limits, || {}).reply(body, None).await;
     (reply.status.as_u16(), reply.body)
 }
 
@@ -60,10 +60,10 @@ struct Request {
 }
 
 impl Calls {
-    pub(crate) fn new(node: Arc<dyn NodeApi>, limits: RpcLimits) -> Self {
+    pub(crate) fn new(node: Arc<dyn NodeApi>, limits: RpcLimits, prepare: PrepareThread) -> Self {
         let (running, waiting) = (Semaphore::new(limits.calls_max), Semaphore::new(limits.waits_max));
         let submitting = Semaphore::new(limits.submissions_max);
-        let (long, unsent) = (LongCalls::new(&limits), UnsentAnswers::new(limits.unsent_bytes_max));
+        let (long, unsent) = (LongCalls::new(&limits, prepare), UnsentAnswers::new(limits.unsent_bytes_max));
         Self { node, limits, running, submitting, waiting, long, unsent }
     }
 

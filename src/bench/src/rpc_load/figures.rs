@@ -2,7 +2,7 @@
 
 use super::RpcLoadArgs;
 use super::flood::FloodKind;
-use super::network::LargestBlock;
+use super::network::BlockSize;
 use super::readers::ReadFigures;
 use crate::overload::slots::{CallSlot, LoadFigures, SeenBlock};
 use crate::report::{self, Percentiles, median, rounded};
@@ -65,9 +65,9 @@ impl PaymentsSeen {
 /// Small calls, by method.
 pub(super) struct StateFigures(pub(super) Vec<(&'static str, ReadFigures)>);
 
-/// The largest block, and how long `getblock` with all of it takes one client. Unit: ms.
+/// A full block, and how long `getblock` with all of it takes one client. Unit: ms.
 pub(super) struct BlockFigures {
-    pub(super) block: LargestBlock,
+    pub(super) block: BlockSize,
     pub(super) times: Percentiles,
 }
 
@@ -166,6 +166,8 @@ pub(super) struct RpcLoadFigures {
     pub(super) idle: StateFigures,
     pub(super) full: StateFigures,
     pub(super) block: BlockFigures,
+    /// The block that floods ask for.
+    pub(super) flood_block: BlockSize,
     pub(super) floods: Vec<FloodComparison>,
 }
 
@@ -192,6 +194,7 @@ impl RpcLoadFigures {
             "outputs": arguments.outputs,
             "reads": reads.collect::<Vec<_>>(),
             "full_block": { "bytes": block.bytes, "transactions": block.transactions, "getblock_2_ms": times },
+            "flood_block": { "bytes": self.flood_block.bytes, "transactions": self.flood_block.transactions },
             "floods": self.floods.iter().map(FloodComparison::as_json).collect::<Vec<_>>(),
         })
     }
@@ -206,8 +209,9 @@ impl RpcLoadFigures {
         report::print_text(&table(&columns, &rows, None, str::to_owned));
         let BlockFigures { block, times } = &self.block;
         report::print_text(&format!(
-            "\ngetblock 2 of {} transactions, {} bytes: p50 {} ms, p99 {} ms\n",
-            block.transactions, block.bytes, times.p50, times.p99
+            "\ngetblock 2 of a full block ({} transactions, {} bytes): p50 {} ms, p99 {} ms\n\
+             Floods ask for one of {} bytes.\n",
+            block.transactions, block.bytes, times.p50, times.p99, self.flood_block.bytes
         ));
         let columns = [
             left("flood"),

@@ -6,12 +6,14 @@ mod flood;
 mod network;
 mod readers;
 
+use super::lone_node::LoneNode;
 use super::report;
+use anyhow::Context as _;
 use clap::{Args, ValueEnum as _};
 use figures::{BlockFigures, FloodComparison, RpcLoadFigures, StateFigures};
 use flood::{FloodKind, body};
 use network::RpcNetwork;
-use readers::Readers;
+use readers::{ReadPlan, Readers};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -19,7 +21,9 @@ use std::time::{Duration, Instant};
 
 /// After a flood, before the next run: what the node still answers shall not count there.
 const REST: Duration = Duration::from_secs(2);
-/// How often the full block is asked for by one client.
+/// Height of the full block in a chain that is made with one.
+const FULL_BLOCK: u64 = 2;
+/// How often it is asked for by one client.
 const BLOCK_READS: usize = 20;
 
 /// Flags of `timed-bench rpc-load`.
@@ -82,13 +86,19 @@ pub(super) fn run(arguments: &RpcLoadArgs, program: &Path) -> anyhow::Result<()>
 }
 
 fn measure(arguments: &RpcLoadArgs, program: &Path, folder: &Path) -> anyhow::Result<RpcLoadFigures> {
+    report::progress("a full block ...");
+    let block = full_block(program, &folder.join("lone"))?;
     let mut network = RpcNetwork::start(arguments, program, folder)?;
-    let outcome = measure_all(arguments, &mut network);
+    let outcome = measure_all(arguments, &mut network, block);
     network.stop();
     outcome
 }
 
-fn measure_all(arguments: &RpcLoadArgs, network: &mut RpcNetwork) -> anyhow::Result<RpcLoadFigures> {
+fn measure_all(
+    arguments: &RpcLoadArgs,
+    network: &mut RpcNetwork,
+    block: BlockFigures,
+) -> anyhow::Result<RpcLoadFigures> {
     report::progress("idle ...");
     let idle = reads(arguments, network, |_| {
         sleep(arguments.time);
@@ -99,20 +109,16 @@ fn measure_all(arguments: &RpcLoadArgs, network: &mut RpcNetwork) -> anyhow::Res
         network.play(arguments.full_rate, arguments.time)?;
         Ok(())
     })?;
-    // A heap of payments at once, of which the largest block is made.
-    network.play(4.0 * arguments.full_rate, Duration::from_secs(1))?;
-    sleep(REST);
-    let block = network.largest_block()?;
-    report::progress(format!("a block of {} bytes with {} transactions ...", block.bytes, block.transactions));
-    let targets = network.targets(block.height);
-    let block = BlockFigures { block, times: read_block(network, &FloodKind::Blocks.bodies(&targets))? };
+    let largest = network.largest_block()?;
+    report::progress(format!("floods ask for a block of {} bytes", largest.bytes));
+    let targets = network.targets(largest.height);
     let mut floods = Vec::new();
     for kind in &arguments.floods {
         let mut comparison = FloodComparison::new(*kind);
         for repetition in 0..arguments.repetitions {
             let without = network.play(arguments.rate, arguments.time)?;
             let plan = network.plan(kind.bodies(&targets), kind.connections(arguments.connections.into()));
-            let readers = Readers::start(readers::ReadPlan { is_unread: *kind == FloodKind::Unread, ..plan })?;
+            let readers = Readers::start(ReadPlan { is_unread: *kind == FloodKind::Unread, ..plan })?;
             let with = network.play(arguments.rate, arguments.time)?;
             let read = readers.stop();
             let (name, (before, after)) = (kind.name(), (without.others.p99, with.others.p99));
@@ -122,7 +128,7 @@ fn measure_all(arguments: &RpcLoadArgs, network: &mut RpcNetwork) -> anyhow::Res
         }
         floods.push(comparison);
     }
-    Ok(RpcLoadFigures { idle, full, block, floods })
+    Ok(RpcLoadFigures { idle, full, block, flood_block: largest, floods })
 }
 
 /// Rates of small calls while something goes on.
@@ -143,16 +149,21 @@ fn reads(
     Ok(StateFigures(measured))
 }
 
-/// Times of one client that asks for a block again and again. Unit: ms.
-fn read_block(network: &RpcNetwork, bodies: &[Vec<u8>]) -> anyhow::Result<report::Percentiles> {
-    let readers = Readers::start(network.plan(bodies.to_vec(), 1))?;
-    let start = Instant::now();
-    let patience = Duration::from_secs(30);
+/// A full block of ordinary payments, as one client reads it from a node that has nothing else to do.
+fn full_block(program: &Path, folder: &Path) -> anyhow::Result<BlockFigures> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let node = LoneNode::start(program, folder, Vec::new(), Some(1))?;
+    let block = network::BlockSize::read(node.folder(), FULL_BLOCK)?;
+    let (cookie, address) = timed_rpc::read_cookie(node.folder()).context("the node has no cookie")?;
+    let bodies = [body("getblock", &json!([FULL_BLOCK, 2]))].into();
+    let plan = ReadPlan { address, authorization: cookie.header(), bodies, connections: 1, is_unread: false };
+    let readers = Readers::start(plan)?;
+    let (start, patience) = (Instant::now(), Duration::from_secs(30));
     while readers.answered() < BLOCK_READS {
         anyhow::ensure!(start.elapsed() < patience, "the block was not answered {BLOCK_READS} times in {patience:?}");
         sleep(super::LOOK_EVERY);
     }
-    Ok(readers.stop().times())
+    Ok(BlockFigures { block, times: readers.stop().times() })
 }
 
 #[cfg(test)]

@@ -214,6 +214,12 @@ async fn short_calls_are_answered_while_long_ones_are_made() {
     // Half of the sixteen places are for long calls.
     let refused = timeout(PATIENCE, long.join_next()).await.expect("one finds no place").unwrap().unwrap();
     assert_eq!(refused.code(), Some(-32005), "{refused:?}");
+    let two_are_made = async {
+        while running.node.hanging.load(Ordering::SeqCst) < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, two_are_made).await.expect("two are made at once");
     assert_eq!(running.call("getblockcount", json!([])).await.json()["result"], 2);
     assert_eq!(running.node.hanging.load(Ordering::SeqCst), 2, "the long ones are still made, two at a time");
     running.node.keep_threads(false);
