@@ -12,7 +12,7 @@ pub struct RpcLimits {
     /// Most calls of `sendrawtransaction` in progress; more are answered "busy". Apart from the others, so that senders of payments leave the
     /// operator's calls their places; and more, since one holds its transaction (64 KiB) and waits for a signature to be checked.
     pub submissions_max: usize,
-    /// Most answers with blocks in full, or of the mempool, that are made at once. Calls above it wait for their turn.
+    /// Most answers with blocks in full, or of the mempool, that are made at once, and as many with ids of blocks or single transactions. Calls above it wait for their turn.
     pub block_calls_max: usize,
     /// Most answers that are made at once of what goes through many blocks or outputs. Calls above it wait for their turn.
     pub scans_max: usize,

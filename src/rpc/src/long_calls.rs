@@ -3,7 +3,9 @@
 
 use crate::error::RpcError;
 use crate::limits::RpcLimits;
-use crate::methods::{AddressCall, Call, ChainCall, TransactionCall, WalletCall};
+use crate::methods::{AddressCall, Call, ChainCall, Method, TransactionCall, WalletCall};
+use crate::params::Args;
+use serde_json::Value;
 use std::fmt::Display;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -15,26 +17,35 @@ use tokio::time::timeout;
 pub(crate) enum AnswerCost {
     /// Far below a millisecond, or as long as somebody else takes.
     Short,
-    /// One block, or the mempool: some tens of milliseconds.
+    /// The ids of a block, or a transaction: a few milliseconds.
+    Ids,
+    /// One block with all transactions, or the mempool: some tens of milliseconds.
     Block,
     /// Many blocks, or all outputs of addresses: seconds.
     Scan,
 }
 
 impl AnswerCost {
-    pub(crate) fn of(call: Call) -> Self {
-        match call {
-            Call::Chain(ChainCall::GetBlock | ChainCall::GetBlockHeader | ChainCall::GetBlockStats)
+    pub(crate) fn of(method: &'static Method, params: Option<&Value>) -> Self {
+        match method.call {
+            Call::Chain(ChainCall::GetBlock) => {
+                let verbosity = Args::bind(method, params).and_then(|args| args.verbosity("verbosity", 1));
+                if verbosity.is_ok_and(|verbosity| verbosity >= 2) { Self::Block } else { Self::Ids }
+            }
+            Call::Chain(ChainCall::GetBlockHeader)
+            | Call::Transaction(
+                TransactionCall::DecodeRawTransaction
+                | TransactionCall::CombineRawTransaction
+                | TransactionCall::SignRawTransactionWithKey,
+            )
+            | Call::Wallet(WalletCall::SignRawTransactionWithWallet) => Self::Ids,
+            Call::Chain(ChainCall::GetBlockStats)
             | Call::Transaction(
                 TransactionCall::GetRawMempool
                 | TransactionCall::GetMempoolEntry
                 | TransactionCall::GetMempoolAncestors
-                | TransactionCall::GetMempoolDescendants
-                | TransactionCall::DecodeRawTransaction
-                | TransactionCall::CombineRawTransaction
-                | TransactionCall::SignRawTransactionWithKey,
-            )
-            | Call::Wallet(WalletCall::SignRawTransactionWithWallet) => Self::Block,
+                | TransactionCall::GetMempoolDescendants,
+            ) => Self::Block,
             Call::Chain(ChainCall::GetChainTxStats | ChainCall::ScanTxOutSet)
             | Call::Wallet(
                 WalletCall::GetBalance
@@ -69,6 +80,7 @@ pub(crate) type PrepareThread = fn();
 
 /// Places for long calls. Bound: [`RpcLimits::block_calls_max`] and [`RpcLimits::scans_max`]; the rest wait, at most [`RpcLimits::call_time`].
 pub(crate) struct LongCalls {
+    ids: Arc<Semaphore>,
     blocks: Arc<Semaphore>,
     scans: Arc<Semaphore>,
     /// For all that are made or wait: half of the calls that may be in progress, so that short ones find a place.
@@ -82,7 +94,7 @@ impl LongCalls {
         let slots = |max| Arc::new(Semaphore::new(max));
         let places = Semaphore::new((limits.calls_max / 2).max(limits.block_calls_max + limits.scans_max));
         let (blocks, scans) = (slots(limits.block_calls_max), slots(limits.scans_max));
-        Self { blocks, scans, places, limits: limits.clone(), prepare }
+        Self { ids: slots(limits.block_calls_max), blocks, scans, places, limits: limits.clone(), prepare }
     }
 
     /// Makes an answer where its cost demands.
@@ -97,6 +109,7 @@ impl LongCalls {
     ) -> Result<T, RpcError> {
         let (slots, max) = match cost {
             AnswerCost::Short => return Ok(answer.await),
+            AnswerCost::Ids => (&self.ids, self.limits.block_calls_max),
             AnswerCost::Block => (&self.blocks, self.limits.block_calls_max),
             AnswerCost::Scan => (&self.scans, self.limits.scans_max),
         };
@@ -110,7 +123,7 @@ impl LongCalls {
             let _until_the_end = slot;
             match cost {
                 AnswerCost::Scan => scan(answer, prepare),
-                AnswerCost::Short | AnswerCost::Block => Ok(runtime.block_on(answer)),
+                AnswerCost::Short | AnswerCost::Ids | AnswerCost::Block => Ok(runtime.block_on(answer)),
             }
         });
         made.await.unwrap_or_else(|fault| Err(internal(&fault)))

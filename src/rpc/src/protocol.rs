@@ -1,7 +1,7 @@
 //! JSON-RPC 2.0 (jsonrpc.org/specification), and the 1.0 and 1.1 forms that Bitcoin's clients send, each answered as Bitcoin Core 28 does: a call
 //! without `jsonrpc` gets `result` and `error` both, and its HTTP status distinguishes errors. What is no call at all counts as one of 1.0.
 
-use crate::answers::{answer, is_wait};
+use crate::answers::{Answer, answer, is_wait};
 use crate::error::{ErrorObject, RpcError};
 use crate::limits::RpcLimits;
 use crate::long_calls::{AnswerCost, LongCalls, PrepareThread};
@@ -199,7 +199,8 @@ impl Calls {
     async fn answer_in_time(&self, method: &'static Method, request: Request, wallet: Option<&str>) -> Answered {
         let (id, is_legacy) = (request.id.clone(), request.is_legacy);
         let (node, wallet, limit) = (self.node.clone(), wallet.map(str::to_owned), self.limits.call_time);
-        let made = self.long.run(AnswerCost::of(method.call), async move {
+        let cost = AnswerCost::of(method, request.params.as_ref());
+        let made = self.long.run(cost, async move {
             let answer = answer(&*node, method, request.params.as_ref(), wallet.as_deref());
             let result = tokio::time::timeout(limit, answer).await;
             request.answered(result.unwrap_or(Err(RpcError::Timeout(limit.as_secs()))))
@@ -275,14 +276,17 @@ impl Request {
         Ok(Self { id, method, params, is_legacy, is_notification: !has_id && !is_legacy })
     }
 
-    fn answered(&self, result: Result<Value, RpcError>) -> Answered {
-        match result {
-            Ok(result) if self.is_legacy => {
-                Answered { text: text(&LegacyResponse { result, error: None, id: &self.id }), error: None }
-            }
-            Ok(result) => Answered { text: text(&Response { jsonrpc: "2.0", result, id: &self.id }), error: None },
-            Err(error) => Answered { text: failed(&self.id, &error, self.is_legacy), error: Some(error) },
-        }
+    fn answered(&self, result: Result<Answer, RpcError>) -> Answered {
+        let id = &self.id;
+        let text = match (result, self.is_legacy) {
+            (Ok(Answer::Value(result)), true) => text(&LegacyResponse { result, error: None, id }),
+            (Ok(Answer::Value(result)), false) => text(&Response { jsonrpc: "2.0", result, id }),
+            // As the two above write it.
+            (Ok(Answer::Text(result)), true) => format!(r#"{{"result":{result},"error":null,"id":{id}}}"#),
+            (Ok(Answer::Text(result)), false) => format!(r#"{{"jsonrpc":"2.0","result":{result},"id":{id}}}"#),
+            (Err(error), is_legacy) => return Answered { text: failed(id, &error, is_legacy), error: Some(error) },
+        };
+        Answered { text, error: None }
     }
 }
 
