@@ -33,7 +33,7 @@ pub enum Priority {
     Serving,
     /// Heavy work off the actors' threads (signatures of the mempool), and the store's own threads.
     Background,
-    /// Answers to clients that go through many blocks or outputs: on a full machine they have a thirtieth of what a thread that votes has.
+    /// Answers to clients that hold whole blocks, or go through many blocks or outputs: on a full machine they have a thirtieth of what a thread that votes has.
     Scanning,
 }
 

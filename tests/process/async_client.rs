@@ -10,7 +10,8 @@ use std::fmt::Write as _;
 const PACKAGE: &str = "bitcoinrpc==0.7.0";
 
 /// Fields that its types promise and an answer has not, and why that is no fault of the answer.
-const WITHOUT: [(&str, &str, &str); 5] = [
+const WITHOUT: [(&str, &str, &str); 6] = [
+    ("getnetworkinfo", "localservicenames", "a slip of the client's for localservicesnames"),
     ("getmempoolinfo", "maxmempoool", "a slip of the client's for maxmempool"),
     ("getmempoolinfo", "mempoolmaxfee", "Bitcoin Core has no such field either"),
     ("getblockchaininfo", "softforks", "Bitcoin Core has getdeploymentinfo for it since 23"),

@@ -75,7 +75,7 @@ impl AnswerCost {
     }
 }
 
-/// What a thread does first that makes answers of [`AnswerCost::Scan`]: it may give way to others from then on.
+/// What a thread does first that makes answers of [`AnswerCost::Block`] or [`AnswerCost::Scan`]: it may give way to others from then on.
 pub(crate) type PrepareThread = fn();
 
 /// Places for long calls. Bound: [`RpcLimits::block_calls_max`] and [`RpcLimits::scans_max`]; the rest wait, at most [`RpcLimits::call_time`].
@@ -122,8 +122,8 @@ impl LongCalls {
         let made = tokio::task::spawn_blocking(move || {
             let _until_the_end = slot;
             match cost {
-                AnswerCost::Scan => scan(answer, prepare),
-                AnswerCost::Short | AnswerCost::Ids | AnswerCost::Block => Ok(runtime.block_on(answer)),
+                AnswerCost::Scan | AnswerCost::Block => aside(answer, prepare),
+                AnswerCost::Short | AnswerCost::Ids => Ok(runtime.block_on(answer)),
             }
         });
         made.await.unwrap_or_else(|fault| Err(internal(&fault)))
@@ -132,7 +132,7 @@ impl LongCalls {
 
 /// Makes an answer on a thread and a runtime of its own, so that the threads that read the disk for it give way like itself: a thread takes over
 /// the niceness of the one that makes it.
-fn scan<T: Send + 'static>(
+fn aside<T: Send + 'static>(
     answer: impl Future<Output = T> + Send + 'static,
     prepare: PrepareThread,
 ) -> Result<T, RpcError> {
@@ -144,7 +144,7 @@ fn scan<T: Send + 'static>(
         runtime.shutdown_background();
         std::io::Result::Ok(made)
     };
-    let thread = std::thread::Builder::new().name("rpc-scan".into()).spawn(make).map_err(|error| internal(&error))?;
+    let thread = std::thread::Builder::new().name("rpc-long".into()).spawn(make).map_err(|error| internal(&error))?;
     match thread.join() {
         Ok(made) => made.map_err(|error| internal(&error)),
         // What it was has been shown.

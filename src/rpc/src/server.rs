@@ -44,13 +44,13 @@ pub struct RpcServer {
     hosts: Vec<String>,
     limits: RpcLimits,
     pages: Option<Router>,
-    prepare_scan: PrepareThread,
+    prepare_long_call: PrepareThread,
 }
 
 impl RpcServer {
     /// A server with the default limits.
     pub fn new(node: Arc<dyn NodeApi>, auth: Auth) -> Self {
-        Self { node, auth, hosts: Vec::new(), limits: RpcLimits::default(), pages: None, prepare_scan: || {} }
+        Self { node, auth, hosts: Vec::new(), limits: RpcLimits::default(), pages: None, prepare_long_call: || {} }
     }
 
     /// Answers under these host names too, beside `localhost` and IP addresses; `*` is any name.
@@ -71,10 +71,10 @@ impl RpcServer {
         Self { pages: Some(pages), ..self }
     }
 
-    /// What a thread does first that goes through many blocks or outputs for a client: it may give way to others from then on.
+    /// What a thread does first that makes an answer which takes long: whole blocks, or many blocks or outputs. It may give way to others from then on.
     #[must_use]
-    pub fn with_scan_threads(self, prepare_scan: fn()) -> Self {
-        Self { prepare_scan, ..self }
+    pub fn with_long_call_threads(self, prepare_long_call: fn()) -> Self {
+        Self { prepare_long_call, ..self }
     }
 
     /// Serves until `end` is ready; then answers in progress have [`RpcLimits::shutdown_time`] to finish. Dropping the future ends all
@@ -128,7 +128,7 @@ impl RpcServer {
     }
 
     fn router(self) -> Router {
-        let calls = Arc::new(Calls::new(self.node, self.limits, self.prepare_scan));
+        let calls = Arc::new(Calls::new(self.node, self.limits, self.prepare_long_call));
         let gate = Arc::new(RequestGate { auth: self.auth, hosts: self.hosts });
         let behind_gate = middleware::from_fn_with_state(gate.clone(), authorized);
         let root = post(rpc).route_layer(behind_gate.clone());

@@ -266,7 +266,7 @@ impl RunningNode {
         }
         let limits = RpcLimits { calls_max: usize::try_from(self.rpc.calls_max)?, ..RpcLimits::default() };
         let server = RpcServer::new(self.service.clone(), auth).with_hosts(self.rpc.hosts.clone()).with_limits(limits);
-        let server = server.with_scan_threads(|| Priority::Scanning.apply());
+        let server = server.with_long_call_threads(|| Priority::Scanning.apply());
         let (end_rpc, rpc_ended) = oneshot::channel::<()>();
         let (rpc_done, rpc_is_done) = oneshot::channel::<()>();
         let listener = self.rpc_listener;

@@ -1,8 +1,8 @@
 //! What was measured, for people and for programs.
 
-use super::RpcLoadArgs;
+use super::arguments::RpcLoadArgs;
 use super::flood::FloodKind;
-use super::network::BlockSize;
+use super::read_block::ReadBlock;
 use super::readers::ReadFigures;
 use crate::overload::slots::{CallSlot, LoadFigures, SeenBlock};
 use crate::report::{self, Percentiles, median, rounded};
@@ -67,7 +67,7 @@ pub(super) struct StateFigures(pub(super) Vec<(&'static str, ReadFigures)>);
 
 /// A full block, and how long `getblock` with all of it takes one client. Unit: ms.
 pub(super) struct BlockFigures {
-    pub(super) block: BlockSize,
+    pub(super) block: ReadBlock,
     pub(super) times: Percentiles,
 }
 
@@ -167,7 +167,7 @@ pub(super) struct RpcLoadFigures {
     pub(super) full: StateFigures,
     pub(super) block: BlockFigures,
     /// The block that floods ask for.
-    pub(super) flood_block: BlockSize,
+    pub(super) flood_block: ReadBlock,
     pub(super) floods: Vec<FloodComparison>,
 }
 

@@ -15,7 +15,7 @@ pub(super) enum FloodKind {
     Sums,
     /// `listunspent` of the address with many outputs.
     Unspent,
-    /// `scantxoutset` and `getaddressdeltas` of that address, and the wallet's history.
+    /// `scantxoutset` and `getaddresstxids` of that address, and the wallet's history.
     Scans,
     /// `getblock` as above, by 64 clients that never read an answer.
     Unread,
@@ -56,7 +56,7 @@ impl FloodKind {
             Self::Scans => vec![
                 body("scantxoutset", &json!(["start", [address]])),
                 body("listtransactions", &json!(["*", 1_000])),
-                body("getaddressdeltas", &json!([{ "addresses": [address], "start": 1, "end": height }])),
+                body("getaddresstxids", &json!([{ "addresses": [address], "start": 1, "end": height }])),
                 body("listsinceblock", &json!([])),
             ],
         }

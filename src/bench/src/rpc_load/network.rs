@@ -1,8 +1,9 @@
 //! The network that is paid through while one of its nodes is read from.
 
-use super::RpcLoadArgs;
+use super::arguments::RpcLoadArgs;
 use super::figures::PaymentsSeen;
 use super::flood::FloodTargets;
+use super::read_block::ReadBlock;
 use super::readers::ReadPlan;
 use crate::overload::follow::{Followers, NodeBlock};
 use crate::overload::generator::{Generator, Stretch, dues};
@@ -32,30 +33,6 @@ const PILE_SHOWN: u32 = 1_000;
 const SETTLE_MAX: Duration = Duration::from_secs(20);
 /// Payments are signed ahead for so many times what is due, since coins pay more than once.
 const AHEAD: f64 = 1.4;
-
-/// How large a block is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct BlockSize {
-    pub(super) height: u64,
-    pub(super) bytes: u64,
-    pub(super) transactions: u64,
-}
-
-impl BlockSize {
-    /// As the node with this data folder says.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub(super) fn read(folder: &Path, height: u64) -> anyhow::Result<Self> {
-        Self::ask(&mut NodeConnection::of_data_dir(folder)?, height)
-    }
-
-    fn ask(connection: &mut NodeConnection, height: u64) -> anyhow::Result<Self> {
-        let block = connection.call("getblock", json!([height, 1]))?;
-        let number = |field: &str| block[field].as_u64().unwrap_or_default();
-        Ok(Self { height, bytes: number("size"), transactions: number("nTx") })
-    }
-}
 
 /// Running nodes, what pays, and what is seen of them.
 pub(super) struct RpcNetwork {
@@ -142,13 +119,13 @@ impl RpcNetwork {
     ///
     /// # Errors
     /// When the first node does not answer.
-    pub(super) fn largest_block(&self) -> anyhow::Result<BlockSize> {
+    pub(super) fn largest_block(&self) -> anyhow::Result<ReadBlock> {
         let node = self.nodes.iter().next().context("no node runs")?;
         let mut connection = NodeConnection::of_data_dir(&node.folder)?;
         let tip = connection.call("getblockcount", json!([]))?.as_u64().unwrap_or_default();
-        let mut largest = BlockSize::ask(&mut connection, 1)?;
+        let mut largest = ReadBlock::ask(&mut connection, 1)?;
         for height in 2..=tip {
-            let block = BlockSize::ask(&mut connection, height)?;
+            let block = ReadBlock::ask(&mut connection, height)?;
             if block.bytes > largest.bytes {
                 largest = block;
             }

@@ -86,14 +86,14 @@ fn with(figures: &SharedFigures, change: impl FnOnce(&mut ReadFigures)) {
 }
 
 /// Readers at work, until they are stopped or dropped.
-pub(super) struct Readers {
+pub(super) struct RpcReaders {
     end: watch::Sender<bool>,
     figures: SharedFigures,
     start: Instant,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Readers {
+impl RpcReaders {
     /// Starts them.
     ///
     /// # Errors
@@ -134,7 +134,7 @@ impl Readers {
     }
 }
 
-impl Drop for Readers {
+impl Drop for RpcReaders {
     fn drop(&mut self) {
         self.end();
     }

@@ -1,8 +1,7 @@
 //! Answers about any address, in the shapes that Dash gave them. Amounts are in units of 10⁻⁸ TIME here, as there.
 
-use super::Answer;
 use super::address_history::{self, HeightRange};
-use super::shape::{Rows, signed_units, text};
+use super::shape::{Answer, Rows, signed_units, text};
 use crate::chain::UnspentInfo;
 use crate::error::RpcError;
 use crate::methods::AddressCall;

@@ -1,9 +1,8 @@
 //! Answers about the chain and its blocks.
 
-use super::Answer;
 use super::block_stats::block_stats;
 use super::genesis::{genesis_block, genesis_info};
-use super::shape::{Rows, core_name, json, text, tip, tip_info, with_fields};
+use super::shape::{Answer, Rows, core_name, json, text, tip, tip_info, with_fields};
 use crate::chain::{BITS, BlockInfo, TARGET, TransactionInfo, UnspentInfo, chainwork};
 use crate::error::RpcError;
 use crate::methods::ChainCall;

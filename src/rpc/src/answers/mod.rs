@@ -18,18 +18,13 @@ mod signing;
 mod transactions;
 mod wallet;
 
+pub(crate) use shape::Answer;
+
 use crate::error::{RpcError, WALLET_NAME};
 use crate::methods::{Call, ChainCall, Method};
 use crate::node::NodeApi;
 use crate::params::Args;
 use serde_json::Value;
-
-/// An answer as JSON.
-pub(crate) enum Answer {
-    Value(Value),
-    /// The text of one that may be large: as a value it would take many times as much memory.
-    Text(String),
-}
 
 /// Answers one call. `wallet` is the name that the client asked the wallet under, if any.
 pub(crate) async fn answer(

@@ -1,6 +1,5 @@
 //! What answers have in common.
 
-use super::Answer;
 use crate::chain::TransactionInfo;
 use crate::error::RpcError;
 use crate::node::NodeApi;
@@ -10,6 +9,13 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use timed_ledger::Transaction;
 use timed_primitives::{Amount, BlockId, Height, Network};
+
+/// An answer as JSON.
+pub(crate) enum Answer {
+    Value(Value),
+    /// The text of one that may be large: as a value it would take many times as much memory.
+    Text(String),
+}
 
 pub(super) fn json(result: impl Serialize) -> Result<Value, RpcError> {
     serde_json::to_value(result).map_err(|e| RpcError::Internal(format!("the result does not fit JSON: {e}")))

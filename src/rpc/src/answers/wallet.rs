@@ -1,7 +1,6 @@
 //! Answers of the node's wallet.
 
-use super::Answer;
-use super::shape::{Rows, json, text, tip, total};
+use super::shape::{Answer, Rows, json, text, tip, total};
 use super::signing::sign_with_wallet;
 use super::{history, labels, payments};
 use crate::chain::UnspentInfo;

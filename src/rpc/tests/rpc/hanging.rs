@@ -205,7 +205,7 @@ async fn calls_of_a_batch_count_one_by_one() {
 async fn short_calls_are_answered_while_long_ones_are_made() {
     let limits = RpcLimits { calls_max: 16, block_calls_max: 2, ..RpcLimits::default() };
     let running = std::sync::Arc::new(start(Sample::default(), limits).await);
-    running.node.keep_threads(true);
+    *running.node.keeps_threads.0.lock().unwrap() = true;
     let mut long = JoinSet::new();
     for _ in 0..9 {
         let running = running.clone();
@@ -222,7 +222,8 @@ async fn short_calls_are_answered_while_long_ones_are_made() {
     timeout(PATIENCE, two_are_made).await.expect("two are made at once");
     assert_eq!(running.call("getblockcount", json!([])).await.json()["result"], 2);
     assert_eq!(running.node.hanging.load(Ordering::SeqCst), 2, "the long ones are still made, two at a time");
-    running.node.keep_threads(false);
+    *running.node.keeps_threads.0.lock().unwrap() = false;
+    running.node.keeps_threads.1.notify_all();
     while let Some(answer) = long.join_next().await {
         assert_eq!(answer.unwrap().json()["result"]["height"], 2);
     }

@@ -65,12 +65,6 @@ impl Default for Sample {
 }
 
 impl Sample {
-    /// From now on whoever reads a block keeps its thread, or no more.
-    pub(crate) fn keep_threads(&self, is_kept: bool) {
-        *self.keeps_threads.0.lock().unwrap() = is_kept;
-        self.keeps_threads.1.notify_all();
-    }
-
     fn keep_thread(&self) {
         let (is_kept, changed) = &*self.keeps_threads;
         let is_kept = is_kept.lock().unwrap();
