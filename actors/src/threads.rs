@@ -33,6 +33,8 @@ pub enum Priority {
     Serving,
     /// Heavy work off the actors' threads (signatures of the mempool), and the store's own threads.
     Background,
+    /// Answers to clients that hold whole blocks, or go through many blocks or outputs: on a full machine they have a thirtieth of what a thread that votes has.
+    Scanning,
 }
 
 impl Priority {
@@ -43,6 +45,7 @@ impl Priority {
             Self::Choosing => 3,
             Self::Serving => 5,
             Self::Background => 8,
+            Self::Scanning => 15,
         }
     }
 

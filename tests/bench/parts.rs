@@ -171,6 +171,35 @@ fn assert_overload(phase: &Value, offered: f64) {
 }
 
 #[test]
+fn bench_rpc_load_compares_runs_with_and_without_each_flood() {
+    let arguments = ["rpc-load", "--time", "1s", "--repetitions", "1", "--outputs", "2000", "--full-rate", "100"];
+    let report = measured(&arguments);
+    let reads = report["reads"].as_array().unwrap();
+    let named: Vec<_> =
+        reads.iter().map(|read| (read["state"].as_str().unwrap(), read["method"].as_str().unwrap())).collect();
+    let both = |state| [(state, "getblockcount"), (state, "gettxout")];
+    assert_eq!(named, [both("idle"), both("full load")].concat());
+    for read in reads {
+        assert_measured(read, &["/per_s", "/answer_ms/p50"]);
+        assert_eq!(read["failed"], 0, "{read:#}");
+    }
+    assert_measured(&report, &["/full_block/getblock_2_ms/p50", "/flood_block/bytes"]);
+    assert!(report["full_block"]["bytes"].as_u64() > Some(1_000_000), "{report:#}");
+    let floods = report["floods"].as_array().unwrap();
+    let names: Vec<_> = floods.iter().map(|flood| flood["flood"].as_str().unwrap()).collect();
+    assert_eq!(names, ["blocks", "sums", "unspent", "scans", "unread"]);
+    for flood in floods {
+        assert_measured(flood, &["/finality_p99_without_ms", "/finality_p99_with_ms", "/factor", "/rss_max_mib"]);
+        let run = &flood["runs"][0];
+        let asked = if flood["flood"] == "unread" { "sent_unread" } else { "answered" };
+        assert!(run[asked].as_u64() > Some(0), "{flood:#}");
+        for payments in ["without", "with"] {
+            assert_eq!((&run[payments]["offered"], &run[payments]["finalized"]), (&json!(50), &json!(50)), "{flood:#}");
+        }
+    }
+}
+
+#[test]
 fn bench_overload_offers_forgeries_that_are_refused() {
     let report = measured(&["overload", "--kind", "invalid", "--rate", "40", "--factors", "1", "--time", "1s"]);
     assert_eq!(report["valid_share"], 0.5);

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod async_client;
 mod bad_starts;
 mod catch_up;
 mod checker;

@@ -63,6 +63,7 @@ fn a_written_network_runs_as_processes() {
         assert_eq!(observes, client.id == 4, "only the observer has no vote");
     }
     assert_same_blocks(&clients);
+    assert_private(&data(NODES[0]));
     assert!(!folder.path().join("data").exists(), "data folders are beside their configuration");
 
     // Alive by its configuration, by its folder, by its address.
@@ -86,6 +87,22 @@ fn a_written_network_runs_as_processes() {
     assert!(nodes[0].wait_end().success());
     check(&refusal(healthcheck(&["--config", &config(NODES[0])])), &["no node runs in", "masternode-1/data"]);
     check(&refusal(healthcheck(&["--url", "https://127.0.0.1"])), &["http only"]);
+}
+
+/// Everything that a node has made is for its user alone.
+fn assert_private(folder: &Path) {
+    let mut seen = 0;
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            // A file of the store may be gone by now.
+            let Ok(facts) = fs::metadata(&path) else { continue };
+            assert_eq!(facts.permissions().mode() & 0o077, 0, "{}", path.display());
+            seen += 1;
+            folders.extend(facts.is_dir().then_some(path));
+        }
+    }
+    assert!(seen > 10, "only {seen} files and folders");
 }
 
 /// Texts of all files with this name.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use timed_mempool::Reject;
-use timed_primitives::Amount;
+use timed_primitives::{Amount, counted};
 
 /// Why a submitted transaction is not in the pool.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,9 @@ pub enum SubmitError {
     },
     /// What waits is as much as is done in about a second.
     #[error(
-        "busy: {waiting} transactions wait, which takes about {} ms; try again in {} ms",
+        "busy: {} wait{}, which takes about {} ms; try again in {} ms",
+        counted(*waiting, "transaction"),
+        if *waiting == 1 { "s" } else { "" },
         delay.as_millis(),
         retry_after.as_millis()
     )]
@@ -41,7 +43,7 @@ pub enum SubmitError {
         retry_after: Duration,
     },
     /// The node lacks blocks that others have, and will for a while.
-    #[error("busy: this node is behind by {blocks} blocks; try again in {} ms, or at another node", retry_after.as_millis())]
+    #[error("busy: this node is behind by {}; try again in {} ms, or at another node", counted(*blocks, "block"), retry_after.as_millis())]
     Behind {
         /// So many.
         blocks: u64,

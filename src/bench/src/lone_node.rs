@@ -65,6 +65,11 @@ impl LoneNode {
         self.0.p2p_port
     }
 
+    /// Where its data is.
+    pub(super) fn folder(&self) -> &Path {
+        &self.0.folder
+    }
+
     /// Where its metrics are.
     pub(super) fn rpc_port(&self) -> u16 {
         self.0.rpc_port

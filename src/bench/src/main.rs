@@ -17,6 +17,7 @@ mod peers;
 mod pretend_peer;
 mod reconnect;
 mod report;
+mod rpc_load;
 mod start;
 mod sync;
 mod usage;
@@ -43,6 +44,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 #[command(
     name = "timed-bench",
     version,
+    max_term_width = 80,
     args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  timed-bench --nodes 4 --tps 50 --duration 60s\n  timed-bench --tps max --json\n  timed-bench verify --json"
 )]
@@ -67,6 +69,9 @@ enum BenchKind {
     /// What the nodes still finalise at multiples of the highest rate, what waiting and refusals cost, and how soon all is well again.
     #[command(after_help = "Example:\n  timed-bench overload --factors 1,2,4,10 --time 60s --json")]
     Overload(overload::OverloadArgs),
+    /// What reading clients get, and whether floods of them make payments final later.
+    #[command(after_help = "Example:\n  timed-bench rpc-load --floods blocks,unread --repetitions 5 --json")]
+    RpcLoad(rpc_load::RpcLoadArgs),
     /// Messages between two nodes, by peer actors and by plain tasks over the same TLS and frames.
     #[command(after_help = "Example:\n  timed-bench peers --repetitions 9 --json")]
     Peers(peers::PeersArgs),
@@ -116,6 +121,7 @@ fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
         None => payments::run(&arguments.payments, &program()?),
         Some(BenchKind::Verify(arguments)) => verify::run(arguments),
         Some(BenchKind::Overload(arguments)) => overload::run(arguments, &program()?),
+        Some(BenchKind::RpcLoad(arguments)) => rpc_load::run(arguments, &program()?),
         Some(BenchKind::Peers(arguments)) => peers::run(arguments),
         Some(BenchKind::Sync(arguments)) => sync::run(arguments, &program()?),
         Some(BenchKind::Start(arguments)) => start::run(arguments, &program()?),
@@ -194,6 +200,21 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         BenchArgs::command().debug_assert();
+    }
+
+    #[test]
+    fn all_help_fits_a_terminal_and_no_example_is_broken() {
+        fn check(command: &mut clap::Command) -> usize {
+            let [short, long] = [command.render_help(), command.render_long_help()].map(|text| text.to_string());
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in [short, long, examples].iter().flat_map(|text| text.lines()) {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            }
+            1 + command.get_subcommands_mut().map(check).sum::<usize>()
+        }
+        let mut command = BenchArgs::command();
+        command.build();
+        assert!(check(&mut command) >= 12);
     }
 
     #[test]

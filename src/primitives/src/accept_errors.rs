@@ -27,7 +27,7 @@ impl AcceptErrors {
         let mut text = format!("cannot accept connections: {error}");
         let unsaid = std::mem::take(&mut self.unsaid);
         if unsaid > 0 {
-            text += &format!(" ({unsaid} times more since the last such line)");
+            text += &format!(" ({} more since the last such line)", crate::counted(unsaid, "time"));
         }
         if error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code)) {
             text += "; others must close theirs first. Raise the limit: ulimit -n, LimitNOFILE in systemd, nofile in docker";

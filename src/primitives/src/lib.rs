@@ -31,7 +31,7 @@ pub use hash::{Domain, Hash};
 pub use keys::{KeyError, PublicKey, SecretKey, Signature, SignedItem, verify_batch};
 pub use network::{Network, NetworkError};
 pub use number::{ChainId, Height, Round};
-pub use printable::printable;
+pub use printable::{counted, printable};
 pub use time::{Clock, Instant, UnixTime};
 pub use transaction_id::{TxFullId, TxId};
 pub use validator::{Validator, ValidatorSet, ValidatorSetError};

@@ -31,9 +31,22 @@ fn is_harmless(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}'))
 }
 
+/// A number of things, as people say it: `1 block`, `2 blocks`. The plural of `noun` must end in `s` alone.
+pub fn counted(count: impl TryInto<u64>, noun: &str) -> String {
+    // What does not fit is more than one.
+    let count = count.try_into().unwrap_or(u64::MAX);
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_is_no_plural() {
+        assert_eq!([0_u64, 1, 2].map(|n| counted(n, "block")), ["0 blocks", "1 block", "2 blocks"]);
+        assert_eq!(counted(1_usize, "masternode"), "1 masternode");
+    }
 
     #[test]
     fn what_a_terminal_would_obey_is_shown_and_not_obeyed() {

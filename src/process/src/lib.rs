@@ -10,6 +10,7 @@ pub mod log_writer;
 pub mod logging;
 pub mod open_files;
 pub mod own_thread;
+pub mod private_files;
 pub mod signals;
 pub mod stop;
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use std::time::Duration;
 use timed_ledger::OutPoint;
-use timed_primitives::{Amount, BlockId, Height, TxId, UnixTime};
+use timed_primitives::{Amount, BlockId, Height, TxId, UnixTime, counted};
 
 /// When to try again while as many calls as allowed are in progress.
 const CALLS_RETRY: Duration = Duration::from_millis(100);
@@ -95,9 +95,14 @@ pub enum RpcError {
     /// As many calls as allowed are in progress.
     #[error("busy: {0} calls are in progress; try again in a moment")]
     Busy(usize),
+    /// Clients leave as many answers unread as may be.
+    #[error("busy: answers that clients have not read take all the room; read those, or try again in a moment")]
+    AnswersUnread,
     /// More transactions wait than become final in about a second.
     #[error(
-        "busy: {waiting} transactions wait, which takes about {} ms; try again in {} ms",
+        "busy: {} wait{}, which takes about {} ms; try again in {} ms",
+        counted(*waiting, "transaction"),
+        if *waiting == 1 { "s" } else { "" },
         delay.as_millis(),
         retry_after.as_millis()
     )]
@@ -110,7 +115,7 @@ pub enum RpcError {
         retry_after: Duration,
     },
     /// The node lacks blocks that others have, and takes no transactions meanwhile.
-    #[error("busy: this node is behind by {blocks} blocks; try again in {} ms, or at another node", retry_after.as_millis())]
+    #[error("busy: this node is behind by {}; try again in {} ms, or at another node", counted(*blocks, "block"), retry_after.as_millis())]
     Behind {
         /// So many.
         blocks: u64,
@@ -251,7 +256,7 @@ impl RpcError {
             Self::InvalidParams { fault, .. } => fault.code(),
             Self::WalletUnknown(_) => -18,
             Self::Internal(_) => -32603,
-            Self::Busy(_) | Self::Overloaded { .. } | Self::Behind { .. } => -32005,
+            Self::Busy(_) | Self::AnswersUnread | Self::Overloaded { .. } | Self::Behind { .. } => -32005,
             Self::Timeout(_) | Self::DiskSilent { .. } => -32004,
             Self::Wallet(_) => -4,
             Self::Address { .. }
@@ -286,7 +291,7 @@ impl RpcError {
                 by: by.map(|by| by.to_string()),
                 time: at.seconds(),
             }),
-            Self::Busy(_) => Some(ErrorData::Busy { retry_after_ms: ms(&CALLS_RETRY) }),
+            Self::Busy(_) | Self::AnswersUnread => Some(ErrorData::Busy { retry_after_ms: ms(&CALLS_RETRY) }),
             Self::Behind { retry_after, .. } => Some(ErrorData::Busy { retry_after_ms: ms(retry_after) }),
             _ => None,
         }

@@ -26,12 +26,14 @@ mod catalogue;
 mod connections;
 mod disk_reads;
 mod limits;
+mod long_calls;
 mod openrpc;
 mod param;
 mod params;
 mod protocol;
 mod reference;
 mod refused;
+mod unsent;
 mod watched;
 
 pub use auth::{Auth, Cookie, read_cookie, remove_cookie, write_cookie};

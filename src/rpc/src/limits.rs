@@ -12,6 +12,10 @@ pub struct RpcLimits {
     /// Most calls of `sendrawtransaction` in progress; more are answered "busy". Apart from the others, so that senders of payments leave the
     /// operator's calls their places; and more, since one holds its transaction (64 KiB) and waits for a signature to be checked.
     pub submissions_max: usize,
+    /// Most answers with blocks in full, or of the mempool, that are made at once, and as many with ids of blocks or single transactions. Calls above it wait for their turn.
+    pub block_calls_max: usize,
+    /// Most answers that are made at once of what goes through many blocks or outputs. Calls above it wait for their turn.
+    pub scans_max: usize,
     /// Longest time for one call; then the client gets an error, and the call is given up.
     pub call_time: Duration,
     /// Largest body. Unit: bytes. A block of 1 MiB in hex fits.
@@ -20,6 +24,9 @@ pub struct RpcLimits {
     pub batch_max: usize,
     /// From this size on, the rest of a batch is refused. Unit: bytes.
     pub answer_bytes_max: usize,
+    /// Most bytes of answers that clients have not taken yet, not counting answers of up to 64 KiB; what does not fit is answered "busy".
+    /// An answer that is larger than that can leave alone.
+    pub unsent_bytes_max: usize,
     /// Most connections; at the bound, one without credentials gives way to the newest.
     pub connections_max: usize,
     /// Places of these that clients with credentials leave free, for health probes. At least 1, below `connections_max`.
@@ -44,10 +51,13 @@ impl Default for RpcLimits {
             calls_max: 64,
             waits_max: 16,
             submissions_max: 1_024,
+            block_calls_max: 4,
+            scans_max: 2,
             call_time: Duration::from_secs(15),
             body_bytes_max: 2 << 20,
             batch_max: 1_000,
             answer_bytes_max: 32 << 20,
+            unsent_bytes_max: 256 << 20,
             connections_max: 256,
             connections_reserved: 32,
             per_address_max: 64,

@@ -1,13 +1,16 @@
 //! JSON-RPC 2.0 (jsonrpc.org/specification), and the 1.0 and 1.1 forms that Bitcoin's clients send, each answered as Bitcoin Core 28 does: a call
 //! without `jsonrpc` gets `result` and `error` both, and its HTTP status distinguishes errors. What is no call at all counts as one of 1.0.
 
-use crate::answers::{answer, is_wait};
+use crate::answers::{Answer, answer, is_wait};
 use crate::error::{ErrorObject, RpcError};
 use crate::limits::RpcLimits;
+use crate::long_calls::{AnswerCost, LongCalls, PrepareThread};
 use crate::methods::{Call, Method, TransactionCall};
 use crate::node::NodeApi;
 use crate::params::shown;
 use crate::refused::unknown_method;
+use crate::unsent::UnsentAnswers;
+use axum::body::Body;
 use axum::http::StatusCode;
 use futures_util::future::join_all;
 use serde::Serialize;
@@ -28,6 +31,10 @@ pub(crate) struct Calls {
     submitting: Semaphore,
     /// Calls that wait for a block: up to [`RpcLimits::waits_max`], so that they leave room for the others.
     waiting: Semaphore,
+    /// Calls whose answers take long to make.
+    long: LongCalls,
+    /// Answers that clients have not taken yet.
+    unsent: UnsentAnswers,
 }
 
 /// What the client gets. `None` as body: only notifications, nothing to say.
@@ -39,7 +46,7 @@ pub(crate) struct HttpReply {
 /// Answers the body of one request, which the server does after it has checked the head: the HTTP status, and the text of the answer if
 /// there is anything to say. Calls run in the caller's tokio runtime, which must have timers.
 pub async fn answer_body(node: Arc<dyn NodeApi>, limits: RpcLimits, body: &[u8]) -> (u16, Option<String>) {
-    let reply = Calls::new(node, limits).reply(body, None).await;
+    let reply = Calls::new(node, limits, || {}).reply(body, None).await;
     (reply.status.as_u16(), reply.body)
 }
 
@@ -53,10 +60,11 @@ struct Request {
 }
 
 impl Calls {
-    pub(crate) fn new(node: Arc<dyn NodeApi>, limits: RpcLimits) -> Self {
+    pub(crate) fn new(node: Arc<dyn NodeApi>, limits: RpcLimits, prepare: PrepareThread) -> Self {
         let (running, waiting) = (Semaphore::new(limits.calls_max), Semaphore::new(limits.waits_max));
         let submitting = Semaphore::new(limits.submissions_max);
-        Self { node, limits, running, submitting, waiting }
+        let (long, unsent) = (LongCalls::new(&limits, prepare), UnsentAnswers::new(limits.unsent_bytes_max));
+        Self { node, limits, running, submitting, waiting, long, unsent }
     }
 
     pub(crate) fn node(&self) -> &dyn NodeApi {
@@ -81,15 +89,16 @@ impl Calls {
             Ok(request) => request,
             Err(bad) => return HttpReply { status: StatusCode::BAD_REQUEST, body: Some(bad.response()) },
         };
-        let result = self.call(&request, wallet).await;
-        if request.is_notification {
+        let (is_notification, is_legacy) = (request.is_notification, request.is_legacy);
+        let answered = self.call(request, wallet).await;
+        if is_notification {
             return HttpReply { status: StatusCode::NO_CONTENT, body: None };
         }
-        let status = match &result {
-            Err(error) if request.is_legacy => legacy_status(error),
+        let status = match &answered.error {
+            Some(error) if is_legacy => legacy_status(error),
             _ => StatusCode::OK,
         };
-        HttpReply { status, body: Some(request.response(result)) }
+        HttpReply { status, body: Some(answered.text) }
     }
 
     /// Answers a batch in its order, one call at a time; neighbouring calls that submit transactions are started together, in order, so that
@@ -150,25 +159,31 @@ impl Calls {
             Err(bad) => return Some(bad.response()),
             Ok(request) => request,
         };
-        let result = match (refusal, Method::find(&request.method)) {
-            (Some(refusal), _) => Err(refusal.clone()),
-            (None, None) => Err(unknown_method(&request.method)),
+        let is_notification = request.is_notification;
+        let answered = match (refusal, Method::find(&request.method)) {
+            (Some(refusal), _) => request.answered(Err(refusal.clone())),
+            (None, None) => request.answered(Err(unknown_method(&request.method))),
             (None, Some(method)) if is_wait(method) => {
-                Err(RpcError::InvalidRequest(format!("{} cannot be part of a batch", request.method)))
+                let error = RpcError::InvalidRequest(format!("{} cannot be part of a batch", request.method));
+                request.answered(Err(error))
             }
-            (None, Some(method)) => self.answer_in_time(method, &request, wallet).await,
+            (None, Some(method)) => self.answer_in_time(method, request, wallet).await,
         };
-        (!request.is_notification).then(|| request.response(result))
+        (!is_notification).then_some(answered.text)
     }
 
-    async fn call(&self, request: &Request, wallet: Option<&str>) -> Result<Value, RpcError> {
-        let method = Method::find(&request.method).ok_or_else(|| unknown_method(&request.method))?;
+    async fn call(&self, request: Request, wallet: Option<&str>) -> Answered {
+        let Some(method) = Method::find(&request.method) else {
+            return request.answered(Err(unknown_method(&request.method)));
+        };
         if is_wait(method) {
-            let _permit = self.waiting.try_acquire().map_err(|_| RpcError::Busy(self.limits.waits_max))?;
-            return answer(&*self.node, method, request.params.as_ref(), wallet).await;
+            let Ok(_permit) = self.waiting.try_acquire() else {
+                return request.answered(Err(RpcError::Busy(self.limits.waits_max)));
+            };
+            return request.answered(answer(&*self.node, method, request.params.as_ref(), wallet).await);
         }
         let (slots, slots_max) = self.slots(is_submitting(method));
-        let _permit = slots.try_acquire().map_err(|_| RpcError::Busy(slots_max))?;
+        let Ok(_permit) = slots.try_acquire() else { return request.answered(Err(RpcError::Busy(slots_max))) };
         self.answer_in_time(method, request, wallet).await
     }
 
@@ -180,17 +195,29 @@ impl Calls {
         }
     }
 
-    async fn answer_in_time(
-        &self,
-        method: &'static Method,
-        request: &Request,
-        wallet: Option<&str>,
-    ) -> Result<Value, RpcError> {
-        let limit = self.limits.call_time;
-        tokio::time::timeout(limit, answer(&*self.node, method, request.params.as_ref(), wallet))
-            .await
-            .unwrap_or(Err(RpcError::Timeout(limit.as_secs())))
+    /// The answer as text, which takes as long as the answer is large: both are made where the cost of the call demands.
+    async fn answer_in_time(&self, method: &'static Method, request: Request, wallet: Option<&str>) -> Answered {
+        let (id, is_legacy) = (request.id.clone(), request.is_legacy);
+        let (node, wallet, limit) = (self.node.clone(), wallet.map(str::to_owned), self.limits.call_time);
+        let cost = AnswerCost::of(method, request.params.as_ref());
+        let made = self.long.run(cost, async move {
+            let answer = answer(&*node, method, request.params.as_ref(), wallet.as_deref());
+            let result = tokio::time::timeout(limit, answer).await;
+            request.answered(result.unwrap_or(Err(RpcError::Timeout(limit.as_secs()))))
+        });
+        made.await.unwrap_or_else(|error| Answered { text: failed(&id, &error, is_legacy), error: Some(error) })
     }
+
+    /// The body of an answer for the client, or that there is no room for it.
+    pub(crate) fn body(&self, answer: String) -> Result<Body, HttpReply> {
+        self.unsent.body(answer).map_err(|error| fault(legacy_status(&error), &error))
+    }
+}
+
+/// An answer as the client gets it.
+struct Answered {
+    text: String,
+    error: Option<RpcError>,
 }
 
 /// Whether a call of a batch hands in a transaction.
@@ -249,12 +276,17 @@ impl Request {
         Ok(Self { id, method, params, is_legacy, is_notification: !has_id && !is_legacy })
     }
 
-    fn response(&self, result: Result<Value, RpcError>) -> String {
-        match result {
-            Ok(result) if self.is_legacy => text(&LegacyResponse { result, error: None, id: &self.id }),
-            Ok(result) => text(&Response { jsonrpc: "2.0", result, id: &self.id }),
-            Err(error) => failed(&self.id, &error, self.is_legacy),
-        }
+    fn answered(&self, result: Result<Answer, RpcError>) -> Answered {
+        let id = &self.id;
+        let text = match (result, self.is_legacy) {
+            (Ok(Answer::Value(result)), true) => text(&LegacyResponse { result, error: None, id }),
+            (Ok(Answer::Value(result)), false) => text(&Response { jsonrpc: "2.0", result, id }),
+            // As the two above write it.
+            (Ok(Answer::Text(result)), true) => format!(r#"{{"result":{result},"error":null,"id":{id}}}"#),
+            (Ok(Answer::Text(result)), false) => format!(r#"{{"jsonrpc":"2.0","result":{result},"id":{id}}}"#),
+            (Err(error), is_legacy) => return Answered { text: failed(id, &error, is_legacy), error: Some(error) },
+        };
+        Answered { text, error: None }
     }
 }
 
@@ -330,7 +362,9 @@ fn legacy_status(error: &RpcError) -> StatusCode {
     match error {
         RpcError::InvalidRequest(_) => StatusCode::BAD_REQUEST,
         RpcError::UnknownMethod { .. } | RpcError::Meaningless { .. } | RpcError::NotOffered => StatusCode::NOT_FOUND,
-        RpcError::Busy(_) | RpcError::Overloaded { .. } | RpcError::Behind { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        RpcError::Busy(_) | RpcError::AnswersUnread | RpcError::Overloaded { .. } | RpcError::Behind { .. } => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -4,6 +4,7 @@ use crate::auth::Auth;
 use crate::connections::{Busy, ConnectionId};
 use crate::error::RpcError;
 use crate::limits::RpcLimits;
+use crate::long_calls::PrepareThread;
 use crate::metrics::CONTENT_TYPE;
 use crate::node::NodeApi;
 use crate::protocol::{Calls, HttpReply, fault};
@@ -43,12 +44,13 @@ pub struct RpcServer {
     hosts: Vec<String>,
     limits: RpcLimits,
     pages: Option<Router>,
+    prepare_long_call: PrepareThread,
 }
 
 impl RpcServer {
     /// A server with the default limits.
     pub fn new(node: Arc<dyn NodeApi>, auth: Auth) -> Self {
-        Self { node, auth, hosts: Vec::new(), limits: RpcLimits::default(), pages: None }
+        Self { node, auth, hosts: Vec::new(), limits: RpcLimits::default(), pages: None, prepare_long_call: || {} }
     }
 
     /// Answers under these host names too, beside `localhost` and IP addresses; `*` is any name.
@@ -67,6 +69,12 @@ impl RpcServer {
     #[must_use]
     pub fn with_pages(self, pages: Router) -> Self {
         Self { pages: Some(pages), ..self }
+    }
+
+    /// What a thread does first that makes an answer which takes long: whole blocks, or many blocks or outputs. It may give way to others from then on.
+    #[must_use]
+    pub fn with_long_call_threads(self, prepare_long_call: fn()) -> Self {
+        Self { prepare_long_call, ..self }
     }
 
     /// Serves until `end` is ready; then answers in progress have [`RpcLimits::shutdown_time`] to finish. Dropping the future ends all
@@ -120,7 +128,7 @@ impl RpcServer {
     }
 
     fn router(self) -> Router {
-        let calls = Arc::new(Calls::new(self.node, self.limits));
+        let calls = Arc::new(Calls::new(self.node, self.limits, self.prepare_long_call));
         let gate = Arc::new(RequestGate { auth: self.auth, hosts: self.hosts });
         let behind_gate = middleware::from_fn_with_state(gate.clone(), authorized);
         let root = post(rpc).route_layer(behind_gate.clone());
@@ -345,7 +353,12 @@ async fn reply(
     match tokio::time::timeout(limits.body_time, to_bytes(body, max)).await {
         Ok(Ok(bytes)) => {
             remote.connections.request(remote.id);
-            calls.reply(&bytes, wallet).await.into_response()
+            let HttpReply { status, body } = calls.reply(&bytes, wallet).await;
+            let Some(body) = body else { return status.into_response() };
+            match calls.body(body) {
+                Ok(body) => (status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
+                Err(busy) => busy.into_response(),
+            }
         }
         // Longer than `max`, in pieces, or cut off: then nobody reads the answer.
         Ok(Err(_)) => too_large(max + 1).into_response(),

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::time::Duration;
-use timed_primitives::Height;
+use timed_primitives::{Height, counted};
 
 /// Something that is wrong with this node, or in its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,7 +200,7 @@ impl fmt::Display for Trouble {
             }
             Self::Starting => f.write_str("consensus is starting"),
             Self::Behind { tip, target } => {
-                write!(f, "behind by {} blocks: block {tip} of {target}", target.0.saturating_sub(tip.0))
+                write!(f, "behind by {}: block {tip} of {target}", counted(target.0.saturating_sub(tip.0), "block"))
             }
             Self::NoQuorum { line } | Self::Twin { line } | Self::ClockOff { line } | Self::PoolNotKept { line } => {
                 f.write_str(line)
@@ -213,12 +213,12 @@ impl fmt::Display for Trouble {
                 delay.as_millis()
             ),
             Self::LogDropped { lines, refusal: None } => {
-                write!(f, "{lines} lines of the log are lost: whoever reads standard output is too slow or has stopped")
+                write!(f, "{}: whoever reads standard output is too slow or has stopped", lost_lines(*lines))
             }
             Self::LogDropped { lines, refusal: Some(refusal) } => write!(
                 f,
-                "{lines} lines of the log are lost: standard output cannot be written ({refusal}): look after the disk or the program it \
-                 goes to"
+                "{}: standard output cannot be written ({refusal}): look after the disk or the program it goes to",
+                lost_lines(*lines)
             ),
             Self::FewFiles { allowed, needed } => write!(
                 f,
@@ -227,6 +227,10 @@ impl fmt::Display for Trouble {
             ),
         }
     }
+}
+
+fn lost_lines(lines: u64) -> String {
+    format!("{} of the log {} lost", counted(lines, "line"), if lines == 1 { "is" } else { "are" })
 }
 
 #[cfg(test)]

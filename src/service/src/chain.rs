@@ -10,7 +10,6 @@ use timed_actors::mempool::{GetFate, TransactionFate};
 use timed_ledger::{
     ConfirmedTransaction, KeyHash, LedgerQueries as _, LedgerView, Lock, OutPoint, Transaction, TxOutput, payment_of,
 };
-use timed_mempool::ResourceState;
 use timed_primitives::{Amount, BlockId, Height, TxId};
 use timed_rpc::result::{BlockchainInfo, SyncInfo};
 use timed_rpc::{
@@ -150,8 +149,8 @@ impl ChainApi for Service {
     }
 
     async fn spenders(&self, outputs: Vec<OutPoint>) -> Result<Vec<Option<TxId>>, RpcError> {
-        let states = self.resource_states(outputs.into_iter()).await?;
-        Ok(states.into_iter().map(|state| state.and_then(spender_of)).collect())
+        let pool = &self.handles.mempool_index;
+        Ok(outputs.iter().map(|outpoint| pool.consumer(&outpoint.resource())).collect())
     }
 
     async fn wait_for_new_block(
@@ -165,17 +164,6 @@ impl ChainApi for Service {
         let _ = tokio::time::timeout(limit, tip.wait_for(|tip| tip.id != current)).await;
         let seen = *tip.borrow();
         Ok((seen.height, seen.id))
-    }
-}
-
-/// The spend that a state names.
-pub(crate) fn spender_of(state: ResourceState) -> Option<TxId> {
-    match state {
-        ResourceState::Available => None,
-        ResourceState::Locked { by }
-        | ResourceState::Proposed { by, .. }
-        | ResourceState::Decided { by, .. }
-        | ResourceState::Confirmed { by, .. } => Some(by),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Questions about the node's wallet.
 
 use crate::Service;
-use crate::chain::spender_of;
 use crate::failures::{gone, unreadable};
 use async_trait::async_trait;
 use std::collections::BTreeSet;
@@ -143,6 +142,7 @@ impl Service {
         };
         // The mempool first: what is final in between is found on the chain, and counted there only.
         let waiting = self.handles.mempool.send(ListEntries).await.map_err(gone)?;
+        let pool = self.handles.mempool_index.clone();
         let read = move |view: &LedgerView| {
             let tip = view.tip().height;
             let mut rows = Vec::new();
@@ -170,13 +170,26 @@ impl Service {
                     }
                 }
             }
-            Ok(rows)
+            for row in &mut rows {
+                row.spent_by = pool.consumer(&row.outpoint.resource());
+            }
+            Ok((rows, tip))
         };
-        let mut rows = self.chain.read(read).await?;
-        let states = self.resource_states(rows.iter().map(|row| row.outpoint)).await?;
-        for (row, state) in rows.iter_mut().zip(states) {
-            row.spent_by = state.and_then(spender_of);
+        let (mut rows, tip) = self.chain.read(read).await?;
+        if self.chain.tip().height == tip {
+            return Ok(rows);
         }
-        Ok(rows)
+        // Blocks came meanwhile, whose transactions the pool has no more: what they spent must not look unspent.
+        let read = move |view: &LedgerView| {
+            let mut last = Vec::with_capacity(rows.len());
+            for row in rows.drain(..) {
+                let is_final = row.height.is_some() && row.spent_by.is_none();
+                if !is_final || view.output(&row.outpoint).map_err(unreadable)?.is_some() {
+                    last.push(row);
+                }
+            }
+            Ok(last)
+        };
+        self.chain.read(read).await
     }
 }

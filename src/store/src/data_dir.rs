@@ -127,12 +127,15 @@ impl DataDir {
         Ok(FolderWatch::new(&self.path, self.lock.try_clone()?, &names))
     }
 
-    /// Opens the derived state in `state/` with these tables. Use it no longer than the folder is locked.
+    /// Opens the derived state in `state/` (made with 0700) with these tables. Use it no longer than the folder is locked.
     ///
     /// # Errors
     /// As [`FjallStore::open`].
     pub fn open_store(&self, tables: &[Table]) -> Result<FjallStore, StoreOpenError> {
-        FjallStore::open(self.path.join(STATE), tables)
+        let folder = self.path.join(STATE);
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.map_err(|source| StoreOpenError::Io { path: folder.clone(), source })?;
+        FjallStore::open(folder, tables)
     }
 }
 
@@ -191,7 +194,9 @@ fn bind(folder: &Path, expected: Hash) -> Result<(), DataDirError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // Written aside and renamed, so that the marker is whole or absent after a crash.
             let aside = folder.join("genesis.new");
-            let mut file = File::create(&aside).map_err(io_error)?;
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(true).mode(0o600);
+            let mut file = options.open(&aside).map_err(io_error)?;
             writeln!(file, "{expected}").and_then(|()| file.sync_all()).map_err(io_error)?;
             fs::rename(&aside, &path).and_then(|()| sync_folder(folder)).map_err(io_error)
         }

@@ -61,7 +61,10 @@ fn a_data_folder_serves_one_process_and_one_genesis() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("deep/node");
     let first = DataDir::open(&path, GENESIS).unwrap();
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(&path.join("genesis")), mode(&path.join("lock"))), (0o700, 0o600, 0o600));
+    drop(first.open_store(&tables()).unwrap());
+    assert_eq!(mode(&path.join("state")), 0o700);
     let error = DataDir::open(&path, GENESIS).unwrap_err();
     let pid = std::process::id();
     assert!(matches!(&error, DataDirError::InUse { pid: Some(found), .. } if *found == pid), "{error}");

@@ -4,6 +4,9 @@ use crate::params;
 use clap::{Arg, ArgAction, Command};
 use timed_rpc::{METHODS, Method, ParamKind};
 
+/// Help is no wider, on whatever terminal. Unit: columns.
+const HELP_WIDTH: usize = 80;
+
 /// Options are known by their dashes too, since a method may have a parameter of the same name (`timeout`).
 pub(crate) const DATA_DIR: &str = "--data-dir";
 pub(crate) const NODE: &str = "--node";
@@ -28,6 +31,7 @@ pub(crate) const PEER_NAME: &str = "peer-name";
 pub(crate) fn command(program: &'static str) -> Command {
     let command = Command::new(program)
         .bin_name(program)
+        .max_term_width(HELP_WIDTH)
         .version(env!("CARGO_PKG_VERSION"))
         .about(
             "Asks a running timed node and shows the answer.\n\nWithout --data-dir or --rpc-url it asks the first node that runs on \
@@ -100,6 +104,10 @@ fn options() -> [Arg; 10] {
 fn subcommand(program: &str, method: &'static Method) -> Command {
     let example = format!("Returns {}.\n\nExample:\n  {program} {} {}", method.returns, method.name, method.example);
     let command = Command::new(method.name).about(method.summary).after_help(example.trim_end().to_owned());
+    let command = match long_usage(program, method) {
+        Some(usage) => command.override_usage(usage),
+        None => command,
+    };
     let command = if method.kebab == method.name { command } else { command.alias(method.kebab) };
     let last = method.params.len().saturating_sub(1);
     command.args(method.params.iter().enumerate().map(|(i, param)| {
@@ -118,9 +126,40 @@ fn subcommand(program: &str, method: &'static Method) -> Command {
     }))
 }
 
+/// The line of usage in parts that fit, when it does not: nobody else breaks that line.
+fn long_usage(program: &str, method: &Method) -> Option<String> {
+    const HEAD: usize = "Usage: ".len();
+    let mut lines = vec![format!("{program} {} [OPTIONS]", method.name)];
+    for word in method.usage().split(' ').skip(1) {
+        match lines.last_mut().filter(|line| HEAD + line.len() + 1 + word.len() <= HELP_WIDTH) {
+            Some(line) => line.extend([" ", word]),
+            None => lines.push(format!("  {word}")),
+        }
+    }
+    (lines.len() > 1).then(|| lines.join(&format!("\n{}", " ".repeat(HEAD))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_help_fits_a_terminal_and_no_example_is_broken() {
+        fn check(command: &mut Command) -> usize {
+            let [short, long] = [command.render_help(), command.render_long_help()].map(|text| text.to_string());
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples = examples.lines().filter(|line| line.starts_with("  ")).map(str::to_owned);
+            for line in short.lines().chain(long.lines()).map(str::to_owned).chain(examples) {
+                assert!(line.chars().count() <= HELP_WIDTH, "{}: {line}", command.get_name());
+            }
+            1 + command.get_subcommands_mut().map(check).sum::<usize>()
+        }
+        for program in ["time-cli", "timed cli"] {
+            let mut command = command(program);
+            command.build();
+            assert!(check(&mut command) > METHODS.len());
+        }
+    }
 
     #[test]
     fn every_method_is_a_command_with_help_and_an_example() {

@@ -7,6 +7,7 @@ mod peers;
 use super::table::{Column, left, right, table};
 use serde_json::{Map, Value};
 use std::time::{Duration, UNIX_EPOCH};
+use timed_primitives::counted;
 use timed_rpc::{Call, ChainCall, ConsensusCall, ControlCall, NetworkCall, TransactionCall, WalletCall};
 
 /// What is there for programs written for Bitcoin's server, and says nothing to people; `--json` shows it.
@@ -200,14 +201,17 @@ impl CliView {
             (
                 "peers",
                 format!(
-                    "{} ({} in, {} out, {} validators)",
+                    "{} ({} in, {} out, {})",
                     raw(at(net, "connections")),
                     raw(at(net, "connections_in")),
                     raw(at(net, "connections_out")),
-                    raw(at(net, "connections_validators"))
+                    counted(number(at(net, "connections_validators")), "validator")
                 ),
             ),
-            ("mempool", format!("{} transactions, {}", raw(at(pool, "size")), bytes(number(at(pool, "bytes"))))),
+            (
+                "mempool",
+                format!("{}, {}", counted(number(at(pool, "size")), "transaction"), bytes(number(at(pool, "bytes")))),
+            ),
             ("quorum", if yes(consensus, "has_quorum") { self.good(&quorum) } else { self.bad(&quorum) }),
             ("consensus", raw(at(consensus, "why"))),
             ("signing", self.signing(consensus)),

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
-#[path = "../../rpc/tests/rpc/sample.rs"]
+#[path = "../../rpc/tests/rpc/sample/mod.rs"]
 mod sample;
 
 use sample::{Sample, address, transaction};

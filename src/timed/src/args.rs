@@ -11,8 +11,9 @@ use std::ffi::OsString;
 #[command(
     name = "timed",
     version,
+    max_term_width = 80,
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  timed --node-id 1 --p2p-port 7000        one of three development nodes on this machine\n  \
+    after_help = "Examples:\n  timed --node-id 1 --p2p-port 7000        one of three nodes of this machine\n  \
                   timed --dev-nodes 1                      a network of one\n  timed localnet --nodes 4 --tps 20        four nodes with a live view\n  \
                   timed cli getblockcount                  ask the first local node"
 )]
@@ -82,5 +83,21 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// `timed cli` has the help of time-cli, which is checked there.
+    #[test]
+    fn all_help_fits_a_terminal_and_no_example_is_broken() {
+        fn check(command: &mut clap::Command) -> usize {
+            let [short, long] = [command.render_help(), command.render_long_help()].map(|text| text.to_string());
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in [short, long, examples].iter().flat_map(|text| text.lines()) {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            }
+            1 + command.get_subcommands_mut().map(check).sum::<usize>()
+        }
+        let mut command = Cli::command();
+        command.build();
+        assert!(check(&mut command) >= 8);
     }
 }

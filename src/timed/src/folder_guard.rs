@@ -62,7 +62,12 @@ fn room(free: Option<u64>) -> Option<Trouble> {
 ///
 /// # Errors
 /// When the system refuses a thread.
-pub(crate) fn start(watch: FolderWatch, pulses: Pulses, noticed: Noticed, fatal: FatalReporter) -> Result<(), ThreadError> {
+pub(crate) fn start(
+    watch: FolderWatch,
+    pulses: Pulses,
+    noticed: Noticed,
+    fatal: FatalReporter,
+) -> Result<(), ThreadError> {
     pulses.expect(Component::DataFolder);
     let look = move || {
         let mut looks = Looks::default();

@@ -47,6 +47,7 @@ const KEPT_FILES: [&str; 4] = [timed_chain::BLOCK_LOG_FILE, GUARD_FILE, JOURNAL_
 /// # Errors
 /// When it cannot start, or must not go on.
 pub fn run(arguments: &NodeArgs) -> anyhow::Result<()> {
+    timed_process::private_files::keep_private();
     let config = timed_config::load(arguments.config.as_deref(), std::env::vars(), &overrides(arguments))?.config;
     // Before anything is opened.
     let needed = files_needed(&config);
@@ -265,6 +266,7 @@ impl RunningNode {
         }
         let limits = RpcLimits { calls_max: usize::try_from(self.rpc.calls_max)?, ..RpcLimits::default() };
         let server = RpcServer::new(self.service.clone(), auth).with_hosts(self.rpc.hosts.clone()).with_limits(limits);
+        let server = server.with_long_call_threads(|| Priority::Scanning.apply());
         let (end_rpc, rpc_ended) = oneshot::channel::<()>();
         let (rpc_done, rpc_is_done) = oneshot::channel::<()>();
         let listener = self.rpc_listener;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use timed_actors::Pulses;
 use timed_actors::pulse::Monitor;
 use timed_primitives::{Clock, Instant};
-use timed_process::{Stop, ThreadError, own_thread};
 use timed_process::last_words::{say, within};
 use timed_process::log_writer::{DroppedLines, LogWriter};
+use timed_process::{Stop, ThreadError, own_thread};
 use timed_rpc::Trouble;
 use timed_service::Noticed;
 

@@ -15,17 +15,17 @@ const WAIT_MS: u64 = 500;
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// A block as one node showed it.
-pub(super) struct NodeBlock {
-    pub(super) node: usize,
-    pub(super) at: Instant,
+pub(crate) struct NodeBlock {
+    pub(crate) node: usize,
+    pub(crate) at: Instant,
     /// The round that decided it.
-    pub(super) round: u64,
+    pub(crate) round: u64,
     /// Ids of its transactions.
-    pub(super) ids: Vec<[u8; 32]>,
+    pub(crate) ids: Vec<[u8; 32]>,
 }
 
 /// Follows nodes until it is dropped.
-pub(super) struct Followers {
+pub(crate) struct Followers {
     is_over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -35,7 +35,7 @@ impl Followers {
     ///
     /// # Errors
     /// When a node does not answer.
-    pub(super) fn start<'a>(
+    pub(crate) fn start<'a>(
         folders: impl Iterator<Item = &'a Path>,
         blocks: &mpsc::UnboundedSender<NodeBlock>,
     ) -> anyhow::Result<Self> {

@@ -18,12 +18,14 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// What is due gathers this long before it is sent together.
 const TICK: Duration = Duration::from_millis(5);
+/// Most calls of one request if nothing else is asked, so that a refusal waits for few others.
+pub(crate) const CALLS_EACH: usize = 20;
 /// Most bytes of calls in one request: a node reads 2 MiB.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Most connections to each node.
 const CONNECTIONS_MAX: usize = 60;
 /// A client gives up what could not be sent for so long.
-pub(super) const UNSENT_AFTER: Duration = Duration::from_secs(3);
+pub(crate) const UNSENT_AFTER: Duration = Duration::from_secs(3);
 /// And a call that was not answered for so long.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// Code of "busy" in a JSON-RPC error.
@@ -31,15 +33,15 @@ const BUSY: i64 = -32005;
 
 /// A stretch of time with a rate.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stretch {
-    pub(super) from: Duration,
-    pub(super) length: Duration,
+pub(crate) struct Stretch {
+    pub(crate) from: Duration,
+    pub(crate) length: Duration,
     /// Unit: calls per second.
-    pub(super) rate: f64,
+    pub(crate) rate: f64,
 }
 
 /// When everything is due, in order.
-pub(super) fn dues(stretches: &[Stretch], is_paired: bool) -> Vec<Duration> {
+pub(crate) fn dues(stretches: &[Stretch], is_paired: bool) -> Vec<Duration> {
     let mut dues = Vec::new();
     for stretch in stretches {
         // Pairs are due together, at half the rate.
@@ -94,7 +96,7 @@ struct NodeLane {
 }
 
 /// Sends and records.
-pub(super) struct Generator<'a> {
+pub(crate) struct Generator<'a> {
     kind: LoadKind,
     load: &'a mut PaymentLoad,
     batch_max: usize,
@@ -111,16 +113,16 @@ pub(super) struct Generator<'a> {
 }
 
 /// What a run left.
-pub(super) struct Recorded {
-    pub(super) slots: Vec<CallSlot>,
-    pub(super) blocks: Vec<SeenBlock>,
+pub(crate) struct Recorded {
+    pub(crate) slots: Vec<CallSlot>,
+    pub(crate) blocks: Vec<SeenBlock>,
     /// Why calls were refused that were not too many, with their number.
-    pub(super) reasons: BTreeMap<String, usize>,
+    pub(crate) reasons: BTreeMap<String, usize>,
 }
 
 impl<'a> Generator<'a> {
     /// `nodes`: address and authorization of each. A request holds at most `batch_max` calls.
-    pub(super) fn new(
+    pub(crate) fn new(
         kind: LoadKind,
         load: &'a mut PaymentLoad,
         nodes: &[(SocketAddr, String)],
@@ -147,7 +149,7 @@ impl<'a> Generator<'a> {
 
     /// Runs until everything that was taken is final, or `settle` after the last was due. `look` is called at every tick with the time
     /// since the start.
-    pub(super) async fn run(
+    pub(crate) async fn run(
         mut self,
         blocks: &mut mpsc::UnboundedReceiver<NodeBlock>,
         settle: Duration,

@@ -5,38 +5,41 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Largest answer. Unit: bytes.
-const ANSWER_BYTES_MAX: usize = 32 << 20;
+/// Largest answer: `listunspent` of 100,000 outputs has 50 MiB. Unit: bytes.
+const ANSWER_BYTES_MAX: usize = 128 << 20;
 /// Largest head of an answer. Unit: bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// A connection to one node's RPC, opened when it is needed and again after a failure.
-pub(super) struct HttpClient {
+pub(crate) struct HttpClient {
     address: SocketAddr,
     authorization: String,
     stream: Option<TcpStream>,
 }
 
 impl HttpClient {
-    pub(super) fn new(address: SocketAddr, authorization: &str) -> Self {
+    pub(crate) fn new(address: SocketAddr, authorization: &str) -> Self {
         Self { address, authorization: authorization.to_owned(), stream: None }
+    }
+
+    /// The head of a request with a body of so many bytes.
+    pub(crate) fn head(address: SocketAddr, authorization: &str, bytes: usize) -> String {
+        format!(
+            "POST / HTTP/1.1\r\nHost: {address}\r\nAuthorization: {authorization}\r\nContent-Type: application/json\r\n\
+             Content-Length: {bytes}\r\n\r\n"
+        )
     }
 
     /// Sends a body to `/` and returns the body of the answer, whatever its status.
     ///
     /// # Errors
     /// When there is no complete answer; the next request opens a new connection.
-    pub(super) async fn post(&mut self, body: &[u8]) -> Result<Vec<u8>> {
+    pub(crate) async fn post(&mut self, body: &[u8]) -> Result<Vec<u8>> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => TcpStream::connect(self.address).await?,
         };
-        let head = format!(
-            "POST / HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            self.address,
-            self.authorization,
-            body.len()
-        );
+        let head = Self::head(self.address, &self.authorization, body.len());
         stream.set_nodelay(true)?;
         stream.write_all(&[head.as_bytes(), body].concat()).await?;
         let (answer, is_kept) = read(&mut stream).await?;

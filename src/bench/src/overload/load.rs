@@ -10,7 +10,7 @@ const LARGE_PAYEES: u64 = 1_580;
 
 /// What kind of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum LoadKind {
+pub(crate) enum LoadKind {
     /// Payments of 248 bytes.
     Normal,
     /// Transactions of 64 KiB.
@@ -31,7 +31,7 @@ impl LoadKind {
     }
 
     /// Coins that take turns. Each waits while its payment is on its way, and a coin is lost when its rival wins.
-    pub(super) fn coins(self) -> usize {
+    pub(crate) fn coins(self) -> usize {
         match self {
             Self::Normal | Self::Invalid => 40_000,
             Self::Large => 2_000,
@@ -40,7 +40,7 @@ impl LoadKind {
     }
 
     /// Coins from one coin of genesis.
-    pub(super) fn split_into(self) -> u64 {
+    pub(crate) fn split_into(self) -> u64 {
         match self {
             // Each pays thousands of times less than it has, but needs enough for many payees.
             Self::Large => 10,
@@ -59,7 +59,7 @@ impl LoadKind {
     }
 
     /// Of what is offered, how much can become final.
-    pub(super) fn valid_share(self) -> f64 {
+    pub(crate) fn valid_share(self) -> f64 {
         match self {
             Self::Normal | Self::Large => 1.0,
             Self::Conflicts | Self::Invalid => 0.5,
@@ -67,23 +67,23 @@ impl LoadKind {
     }
 
     /// Whether every second one belongs to the one before it: a rival, or a forgery.
-    pub(super) fn is_paired(self) -> bool {
+    pub(crate) fn is_paired(self) -> bool {
         matches!(self, Self::Conflicts | Self::Invalid)
     }
 }
 
 /// What can be sent now.
-pub(super) struct DuePayment {
+pub(crate) struct DuePayment {
     /// Which coin pays.
-    pub(super) place: usize,
+    pub(crate) place: usize,
     /// Id of the transaction.
-    pub(super) id: [u8; 32],
+    pub(crate) id: [u8; 32],
     /// Its encoding.
-    pub(super) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Coins, their signed payments, and which of them are ready at which node.
-pub(super) struct PaymentLoad {
+pub(crate) struct PaymentLoad {
     kind: LoadKind,
     coins: BenchCoins,
     /// Of each place: payments to come, the next first.
@@ -95,7 +95,7 @@ pub(super) struct PaymentLoad {
 
 impl PaymentLoad {
     /// The first coin is never spent: forgeries name it.
-    pub(super) fn new(kind: LoadKind, coins: BenchCoins, nodes: usize) -> Self {
+    pub(crate) fn new(kind: LoadKind, coins: BenchCoins, nodes: usize) -> Self {
         let mut ready = vec![VecDeque::new(); nodes.max(1)];
         for place in 1..coins.len() {
             ready[place % nodes.max(1)].push_back(place);
@@ -104,12 +104,12 @@ impl PaymentLoad {
     }
 
     /// Coins that can pay.
-    pub(super) fn ready(&self) -> usize {
+    pub(crate) fn ready(&self) -> usize {
         self.ready.iter().map(VecDeque::len).sum()
     }
 
     /// Signs ahead, so that `offered` can be offered, and about `payments` of them made, without a signature.
-    pub(super) fn sign_ahead(&mut self, payments: usize, offered: usize) {
+    pub(crate) fn sign_ahead(&mut self, payments: usize, offered: usize) {
         let each = offered / self.ready.len() + 1;
         let depth = payments / self.ready().min(offered).max(1) + 2;
         let missing = |place: &usize| depth.saturating_sub(self.stock[*place].len());
@@ -123,7 +123,7 @@ impl PaymentLoad {
     }
 
     /// The next payment at a node; `None` when no coin is ready there.
-    pub(super) fn next(&mut self, node: usize) -> Option<DuePayment> {
+    pub(crate) fn next(&mut self, node: usize) -> Option<DuePayment> {
         let place = self.ready[node].pop_front()?;
         let Some(Spend { payment, .. }) = self.stock[place].front() else {
             self.ready[node].push_back(place);
@@ -133,24 +133,24 @@ impl PaymentLoad {
     }
 
     /// The other spend of the coin whose payment was offered last.
-    pub(super) fn rival(&self, place: usize) -> Option<DuePayment> {
+    pub(crate) fn rival(&self, place: usize) -> Option<DuePayment> {
         let rival = self.stock[place].front()?.rival.as_ref()?;
         Some(DuePayment { place, id: rival.id.0.0, bytes: rival.bytes.clone() })
     }
 
     /// Something that is refused when its signature is checked.
-    pub(super) fn forged(&mut self) -> Vec<u8> {
+    pub(crate) fn forged(&mut self) -> Vec<u8> {
         self.forged += 1;
         self.coins.forged(0, self.forged)
     }
 
     /// The payment was not taken and may be offered again, behind the others.
-    pub(super) fn offer_again(&mut self, node: usize, place: usize) {
+    pub(crate) fn offer_again(&mut self, node: usize, place: usize) {
         self.ready[node].push_back(place);
     }
 
     /// The payment is final at its node: the coin's next can be made.
-    pub(super) fn paid(&mut self, node: usize, place: usize) {
+    pub(crate) fn paid(&mut self, node: usize, place: usize) {
         self.stock[place].pop_front();
         if !self.stock[place].is_empty() {
             self.ready[node].push_back(place);

@@ -1,12 +1,12 @@
 //! More than the nodes can do: the highest rate, then multiples of it in an open loop, and a light load before and three seconds after each.
 //! Says what was offered, taken, refused and made final, how long each took, and what it cost the nodes and the generator.
 
-mod follow;
-mod generator;
+pub(super) mod follow;
+pub(super) mod generator;
 mod half_core;
-mod http;
-mod load;
-mod slots;
+pub(super) mod http;
+pub(super) mod load;
+pub(super) mod slots;
 
 use super::payments::coins::BenchCoins;
 use super::payments::run::split_coins;
@@ -15,7 +15,7 @@ use super::usage;
 use anyhow::Context as _;
 use clap::Args;
 use follow::{Followers, NodeBlock};
-use generator::{Generator, Recorded, Stretch, dues};
+use generator::{CALLS_EACH, Generator, Recorded, Stretch, dues};
 use half_core::HalfCore;
 use load::{LoadKind, PaymentLoad};
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ pub(super) struct OverloadArgs {
     #[arg(long, value_enum, default_value_t = LoadKind::Normal, value_name = "KIND")]
     kind: LoadKind,
     /// Most calls in one request. All of them are answered together: with 1, nobody waits for another's call.
-    #[arg(long, default_value_t = 20, value_name = "N", value_parser = parse_batch)]
+    #[arg(long, default_value_t = CALLS_EACH, value_name = "N", value_parser = parse_batch)]
     batch: usize,
     /// Give the last node half a processor core.
     #[arg(long)]
@@ -178,7 +178,16 @@ impl OverloadNetwork {
         let followers = Followers::start(nodes.iter().map(|node| node.folder.as_path()), &sender)?;
         let load = PaymentLoad::new(kind, coins, addresses.len());
         let slow = nodes.iter().last().filter(|_| arguments.slow_node).map(|node| HalfCore::of(node.pid()));
-        Ok(Self { kind, batch_max: arguments.batch, nodes, load, addresses, blocks, _followers: followers, _half_core: slow })
+        Ok(Self {
+            kind,
+            batch_max: arguments.batch,
+            nodes,
+            load,
+            addresses,
+            blocks,
+            _followers: followers,
+            _half_core: slow,
+        })
     }
 
     fn measure_all(&mut self, arguments: &OverloadArgs, runtime: &Runtime) -> anyhow::Result<OverloadFigures> {

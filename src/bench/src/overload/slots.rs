@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// The node's answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum CallOutcome {
+pub(crate) enum CallOutcome {
     /// No coin was ready, or no connection was free for [`super::generator::UNSENT_AFTER`].
     #[default]
     Unsent,
@@ -22,50 +22,50 @@ pub(super) enum CallOutcome {
 
 /// Something that was due. Times count from the start of the run.
 #[derive(Clone, Debug, Default)]
-pub(super) struct CallSlot {
-    pub(super) due: Duration,
-    pub(super) outcome: CallOutcome,
-    pub(super) answered: Option<Duration>,
-    pub(super) finalized: Option<Duration>,
+pub(crate) struct CallSlot {
+    pub(crate) due: Duration,
+    pub(crate) outcome: CallOutcome,
+    pub(crate) answered: Option<Duration>,
+    pub(crate) finalized: Option<Duration>,
 }
 
 /// A block that was decided while we looked.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SeenBlock {
-    pub(super) at: Duration,
+pub(crate) struct SeenBlock {
+    pub(crate) at: Duration,
     /// The round that decided it: as many failed before.
-    pub(super) round: u64,
-    pub(super) transactions: usize,
+    pub(crate) round: u64,
+    pub(crate) transactions: usize,
 }
 
 /// Figures of one part of a run.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LoadFigures {
-    pub(super) offered: usize,
-    pub(super) counts: BTreeMap<&'static str, usize>,
-    pub(super) finalized: usize,
+pub(crate) struct LoadFigures {
+    pub(crate) offered: usize,
+    pub(crate) counts: BTreeMap<&'static str, usize>,
+    pub(crate) finalized: usize,
     /// Accepted and not final at the end.
-    pub(super) waiting: usize,
+    pub(crate) waiting: usize,
     /// Made final per second, without the beginning.
-    pub(super) final_per_second: f64,
+    pub(crate) final_per_second: f64,
     /// From being due to being seen final. Unit: ms.
-    pub(super) finality: Percentiles,
+    pub(crate) finality: Percentiles,
     /// From being due to "busy". Unit: ms.
-    pub(super) refusals: Percentiles,
+    pub(crate) refusals: Percentiles,
     /// From being due to being taken. Unit: ms.
-    pub(super) answers: Percentiles,
-    pub(super) blocks: usize,
+    pub(crate) answers: Percentiles,
+    pub(crate) blocks: usize,
     /// Transactions of its largest block.
-    pub(super) block_max: usize,
-    pub(super) failed_rounds: u64,
+    pub(crate) block_max: usize,
+    pub(crate) failed_rounds: u64,
     /// Most failed rounds in a row.
-    pub(super) failed_in_row: u64,
+    pub(crate) failed_in_row: u64,
 }
 
 impl LoadFigures {
     /// Of the slots due and the blocks seen between two moments. The first tenth, 5 s at most, is left out of the rate: nothing can be final
     /// before the first blocks.
-    pub(super) fn of(slots: &[CallSlot], blocks: &[SeenBlock], from: Duration, to: Duration) -> Self {
+    pub(crate) fn of(slots: &[CallSlot], blocks: &[SeenBlock], from: Duration, to: Duration) -> Self {
         let mine: Vec<&CallSlot> = slots.iter().filter(|slot| (from..to).contains(&slot.due)).collect();
         let mut figures = Self { offered: mine.len(), ..Self::default() };
         for slot in &mine {
@@ -91,12 +91,12 @@ impl LoadFigures {
         figures
     }
 
-    pub(super) fn count(&self, outcome: CallOutcome) -> usize {
+    pub(crate) fn count(&self, outcome: CallOutcome) -> usize {
         self.counts.get(name(outcome)).copied().unwrap_or_default()
     }
 
     /// Failed rounds of all rounds. Unit: percent.
-    pub(super) fn failed_share(&self) -> f64 {
+    pub(crate) fn failed_share(&self) -> f64 {
         let rounds = self.blocks as u64 + self.failed_rounds;
         rounded(100.0 * float(self.failed_rounds) / float(rounds.max(1)), 3)
     }

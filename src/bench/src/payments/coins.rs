@@ -53,11 +53,13 @@ pub(crate) struct Shape {
     pub(crate) payees: u64,
     /// Whether the coin is spent a second time, to somebody else.
     pub(crate) has_rival: bool,
+    /// Whether all payees are the same: see [`BenchCoins::pile_owner`].
+    pub(crate) is_pile: bool,
 }
 
 impl Shape {
     /// One payee and change: 248 bytes.
-    pub(crate) const SMALL: Self = Self { payees: 1, has_rival: false };
+    pub(crate) const SMALL: Self = Self { payees: 1, has_rival: false, is_pile: false };
 }
 
 /// A payment, and the other spend of its coin if there is to be one. The coin's next payment spends the change of the first.
@@ -91,6 +93,11 @@ impl BenchCoins {
             next: 0,
             paid: 0,
         }
+    }
+
+    /// Who gets everything that payments with [`Shape::is_pile`] pay.
+    pub(crate) fn pile_owner(&self) -> KeyHash {
+        KeyHash::of(&self.keys[0].public())
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -196,7 +203,10 @@ impl BenchCoins {
     fn pays(&mut self, coin: BenchCoin, shape: Shape) -> TransactionBody {
         self.paid += 1;
         let paid = self.paid;
-        let payee = |n: u64| usize::try_from((paid + n).wrapping_mul(0x9e37_79b9) % KEYS).unwrap_or_default();
+        let payee = |n: u64| match shape.is_pile {
+            true => 0,
+            false => usize::try_from((paid + n).wrapping_mul(0x9e37_79b9) % KEYS).unwrap_or_default(),
+        };
         let mut outputs: Vec<_> =
             (0..shape.payees).map(|n| TxOutput { amount: PAID, lock: self.lock(payee(n)) }).collect();
         let cost = PAID.0 * shape.payees + fee(shape.payees + 1).0;

@@ -108,25 +108,33 @@ fn prepare_coins(nodes: &Nodes, coins: &mut BenchCoins, rate: f64) -> anyhow::Re
 /// # Errors
 /// When a split is not final soon: nothing can be measured then.
 pub(crate) fn split_coins(nodes: &Nodes, coins: &mut BenchCoins, wanted: usize, into: u64) -> anyhow::Result<()> {
-    let mut splits = coins.split(wanted, into);
+    let splits = coins.split(wanted, into);
     if splits.is_empty() {
         return Ok(());
     }
     report::progress(format!("splitting coins: {} transactions for {} coins", splits.len(), coins.len()));
+    make_final(nodes, splits, SPLIT_RATE)
+}
+
+/// Sends transactions at a rate (unit: per second) until all of them are final, and those again that a node which was busy refused.
+///
+/// # Errors
+/// When one is not final after [`SPLIT_TRIES`].
+pub(crate) fn make_final(nodes: &Nodes, mut transactions: Vec<Signed>, rate: f64) -> anyhow::Result<()> {
     for tried in 1.. {
-        let count = splits.len();
-        let duration = Duration::from_secs_f64(float(count as u64) / SPLIT_RATE);
-        let split = play(nodes, SPLIT_RATE, duration, splits)?;
-        if split.not_final.is_empty() {
+        let count = transactions.len();
+        let duration = Duration::from_secs_f64(float(count as u64) / rate);
+        let sent = play(nodes, rate, duration, transactions)?;
+        if sent.not_final.is_empty() {
             break;
         }
         anyhow::ensure!(
             tried < SPLIT_TRIES,
-            "{} of {count} transactions that split coins are not final; the last refusal: {}",
-            split.not_final.len(),
-            split.last_refusal.as_deref().unwrap_or("none")
+            "{} of {count} transactions that prepare coins are not final; the last refusal: {}",
+            sent.not_final.len(),
+            sent.last_refusal.as_deref().unwrap_or("none")
         );
-        splits = split.not_final;
+        transactions = sent.not_final;
     }
     thread::sleep(REST);
     Ok(())

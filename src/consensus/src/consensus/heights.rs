@@ -171,8 +171,10 @@ impl Consensus {
     /// no other, and where as many lie as may, nothing is decided without it. To propose it anew, without naming the round, is what
     /// any leader may do, and who is locked on it prevotes it (line 24 of the algorithm in arXiv:1807.04938).
     pub(super) fn lead_with_polka(&mut self) {
-        let Some(round) =
-            self.engine.round().filter(|round| self.phase == Phase::Running && self.height.building_since(*round).is_some())
+        let Some(round) = self
+            .engine
+            .round()
+            .filter(|round| self.phase == Phase::Running && self.height.building_since(*round).is_some())
         else {
             return;
         };

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 use timed_cli::NodeConnection;
-use timed_primitives::printable;
+use timed_primitives::{counted, printable};
 
 /// Without a terminal, one line for every so many looks.
 const PLAIN_EVERY: u64 = 10;
@@ -127,7 +127,7 @@ impl LocalnetView {
     }
 
     pub(super) fn introduce(&self, nodes: &Nodes, folder: &Path) {
-        self.line(&format!("{} masternodes, data and logs in {}", nodes.iter().count(), folder.display()));
+        self.line(&format!("{}, data and logs in {}", counted(nodes.iter().count(), "masternode"), folder.display()));
         if nodes.has_other_ports {
             self.line("some of the usual ports 7000.. and 7100.. are taken, so other ports are used");
         }
@@ -163,9 +163,9 @@ impl LocalnetView {
         let height = rows.iter().filter_map(|row| row.height).max().unwrap_or(0);
         let slowest = |of: fn(&NodeRow) -> Option<f64>| rows.iter().filter_map(of).max_by(f64::total_cmp);
         self.line(&format!(
-            "localnet ended after {:.1} s: {} nodes, height {height}, {}, finality p50 {} p99 {}; data in {}",
+            "localnet ended after {:.1} s: {}, height {height}, {}, finality p50 {} p99 {}; data in {}",
             ran.as_secs_f64(),
-            rows.len(),
+            counted(rows.len(), "node"),
             paid(payments),
             shown_ms(slowest(|row| row.finality_p50_ms)),
             shown_ms(slowest(|row| row.finality_p99_ms)),
@@ -175,7 +175,7 @@ impl LocalnetView {
 }
 
 fn paid(payments: &PaymentSender) -> String {
-    let mut text = format!("{} payments accepted", payments.accepted);
+    let mut text = format!("{} accepted", counted(payments.accepted, "payment"));
     if payments.refused > 0 {
         let _ = write!(
             text,

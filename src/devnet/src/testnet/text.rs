@@ -4,7 +4,7 @@ use super::member::TestnetMember;
 use std::fmt::Write as _;
 use std::path::Path;
 use timed_ledger::Genesis;
-use timed_primitives::Amount;
+use timed_primitives::{Amount, counted};
 
 /// Name that clients use with the password in the configuration.
 const RPC_USER: &str = "operator";
@@ -86,7 +86,8 @@ pub(super) fn written(folder: &Path, genesis: &Genesis, members: &[TestnetMember
     let votes = members.iter().filter(|member| member.consensus_key.is_some()).count();
     let (folder, first) = (folder.display(), &members[0].name);
     let mut text = format!(
-        "{votes} masternodes and {observers} of a new test network are in {folder}\n\n",
+        "{masternodes} and {observers} of a new test network are in {folder}\n\n",
+        masternodes = counted(votes, "masternode"),
         observers = counted(members.len() - votes, "observer"),
     );
     let mut row = |name: &str, meaning: String| {
@@ -101,12 +102,14 @@ pub(super) fn written(folder: &Path, genesis: &Genesis, members: &[TestnetMember
     let _ = write!(
         text,
         "\nThe folder is closed to other users of this machine, because every key is in it. \
-         {votes} masternodes go on while {faults} missing.\n\n\
+         {masternodes} {go} on while {faults} missing.\n\n\
          In containers:     docker compose -f {folder}/compose.yaml up -d\n                   \
            docker compose -f {folder}/compose.yaml exec {first} time-cli status\n\
          Or as processes:   for node in {folder}/*/; do timed --config \"${{node}}config.toml\" & done\n                   \
            time-cli --data-dir {folder}/{first}/data status\n\
          Not both: a masternode that runs twice signs twice.\n",
+        masternodes = counted(votes, "masternode"),
+        go = if votes == 1 { "goes" } else { "go" },
         faults = match (votes - 1) / 3 {
             0 => "none is".to_owned(),
             1 => "1 is".to_owned(),
@@ -114,8 +117,4 @@ pub(super) fn written(folder: &Path, genesis: &Genesis, members: &[TestnetMember
         },
     );
     text
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

@@ -1,7 +1,7 @@
 //! Answers about any address, in the shapes that Dash gave them. Amounts are in units of 10⁻⁸ TIME here, as there.
 
 use super::address_history::{self, HeightRange};
-use super::shape::signed_units;
+use super::shape::{Answer, Rows, signed_units, text};
 use crate::chain::UnspentInfo;
 use crate::error::RpcError;
 use crate::methods::AddressCall;
@@ -10,11 +10,17 @@ use crate::params::Args;
 use serde_json::{Value, json as value_of};
 use timed_primitives::{Amount, TxId};
 
-pub(super) async fn answer(node: &dyn NodeApi, call: AddressCall, args: &Args<'_>) -> Result<Value, RpcError> {
+pub(super) async fn answer(node: &dyn NodeApi, call: AddressCall, args: &Args<'_>) -> Result<Answer, RpcError> {
     let network = node.network();
     let owners = args.owners("addresses", network)?;
-    match call {
-        AddressCall::GetAddressBalance => Ok(balance(&node.unspent(owners).await?)),
+    let value = match call {
+        AddressCall::GetAddressBalance => {
+            let mut balance = balance(&node.unspent(owners.clone()).await?);
+            if let Some(received) = address_history::received(node, &owners).await? {
+                balance["received"] = received.0.into();
+            }
+            Ok(balance)
+        }
         AddressCall::GetAddressUtxos => {
             let mut found = node.unspent(owners).await?;
             found.retain(|unspent| unspent.height.is_some());
@@ -26,7 +32,7 @@ pub(super) async fn answer(node: &dyn NodeApi, call: AddressCall, args: &Args<'_
                     "satoshis": unspent.output.amount.0, "height": unspent.height.map(|height| height.0),
                 })
             };
-            Ok(found.iter().map(row).collect())
+            return text(&Rows(&found, row));
         }
         AddressCall::GetAddressTxids => {
             address_history::transactions(node, &owners, HeightRange::read(node, args).await?).await
@@ -35,7 +41,8 @@ pub(super) async fn answer(node: &dyn NodeApi, call: AddressCall, args: &Args<'_
             address_history::deltas(node, &owners, HeightRange::read(node, args).await?).await
         }
         AddressCall::GetAddressMempool => waiting(node, &node.unspent(owners).await?).await,
-    }
+    };
+    value.map(Answer::Value)
 }
 
 fn balance(found: &[Unspent]) -> Value {

@@ -119,6 +119,34 @@ pub(super) async fn transactions(
     Ok(found.iter().map(|(_, _, transaction)| Value::from(transaction.id().to_string())).collect())
 }
 
+/// What addresses ever got, the genesis included; `None` of a chain that is longer than what one call reads.
+pub(super) async fn received(node: &dyn NodeApi, owners: &[Address]) -> Result<Option<Amount>, RpcError> {
+    let tip = node.tip().await?.0.0;
+    if tip >= BLOCKS_MAX {
+        return Ok(None);
+    }
+    let key_hashes = key_hashes(owners);
+    let is_theirs = |output: &TxOutput| {
+        let Lock::KeyHash(owner) = output.lock;
+        key_hashes.contains(&owner)
+    };
+    let mut all = Amount::ZERO;
+    // What went to and fro may be more than there is.
+    let mut add = |amount: Amount| all = all.plus(amount).unwrap_or(Amount(u64::MAX));
+    node.genesis_outputs(&key_hashes).iter().for_each(|(_, output)| add(output.amount));
+    let mut read = 0;
+    for height in Height::FIRST.0..=tip {
+        let transactions = transactions_of(&node.block(BlockAt::Height(Height(height))).await?.block.payload);
+        read += transactions.len();
+        if read > TRANSACTIONS_MAX {
+            return Ok(None);
+        }
+        let outputs = transactions.iter().flat_map(|transaction| &transaction.body.outputs);
+        outputs.filter(|output| is_theirs(output)).for_each(|output| add(output.amount));
+    }
+    Ok(Some(all))
+}
+
 /// `getaddressdeltas`. What the genesis gave stands at height 0.
 pub(super) async fn deltas(node: &dyn NodeApi, owners: &[Address], range: HeightRange) -> Result<Value, RpcError> {
     let (network, key_hashes) = (node.network(), key_hashes(owners));

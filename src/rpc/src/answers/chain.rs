@@ -2,13 +2,14 @@
 
 use super::block_stats::block_stats;
 use super::genesis::{genesis_block, genesis_info};
-use super::shape::{core_name, json, tip, tip_info, with_fields};
+use super::shape::{Answer, Rows, core_name, json, text, tip, tip_info, with_fields};
 use crate::chain::{BITS, BlockInfo, TARGET, TransactionInfo, UnspentInfo, chainwork};
 use crate::error::RpcError;
 use crate::methods::ChainCall;
 use crate::node::{BlockAt, BlockFacts, NodeApi, Unspent};
 use crate::params::{Args, address};
 use crate::text::{JsonAmount, Text};
+use serde::Serialize;
 use serde_json::{Map, Value, json as value_of};
 use std::time::Duration;
 use timed_ledger::transactions_of;
@@ -21,12 +22,14 @@ const SCAN_OBJECTS_MAX: usize = 1_000;
 /// Most blocks that `getchaintxstats` counts.
 const STATS_BLOCKS_MAX: u64 = 1_000;
 
-pub(super) async fn answer(node: &dyn NodeApi, call: ChainCall, args: &Args<'_>) -> Result<Value, RpcError> {
-    match call {
+pub(super) async fn answer(node: &dyn NodeApi, call: ChainCall, args: &Args<'_>) -> Result<Answer, RpcError> {
+    let value = match call {
         ChainCall::GetBlockchainInfo => blockchain_info(node).await,
         ChainCall::GetBlockCount => json(node.tip().await?.0.0),
         ChainCall::GetBestBlockHash => json(Text(tip(node).await?.1)),
-        ChainCall::GetBlock => block(node, args.block_at("blockhash")?, args.verbosity("verbosity", 1)?).await,
+        ChainCall::GetBlock => {
+            return block(node, args.block_at("blockhash")?, args.verbosity("verbosity", 1)?).await;
+        }
         ChainCall::GetBlockHeader => header(node, args.block_at("blockhash")?, args.boolean_or("verbose", true)?).await,
         ChainCall::GetBlockHash => match Height(args.integer("height")?) {
             Height::GENESIS => json(Text(node.genesis().await?.hash)),
@@ -43,7 +46,7 @@ pub(super) async fn answer(node: &dyn NodeApi, call: ChainCall, args: &Args<'_>)
         ChainCall::GetChainTxStats => tx_stats(node, args).await,
         ChainCall::GetDeploymentInfo => deployments(node, args.block_id_or("blockhash")?).await,
         ChainCall::GetTxOutSetInfo => output_set(node).await,
-        ChainCall::ScanTxOutSet => scan(node, args).await,
+        ChainCall::ScanTxOutSet => return scan(node, args).await,
         ChainCall::GetIndexInfo => indexes(node, args.text_or("index_name")?.unwrap_or_default()).await,
         ChainCall::WaitForNewBlock => {
             let current = match args.block_id_or("current_tip")? {
@@ -62,7 +65,8 @@ pub(super) async fn answer(node: &dyn NodeApi, call: ChainCall, args: &Args<'_>)
             let height = Awaited::Height(Height(args.integer("height")?));
             wait_until(node, limit(args)?, height).await
         }
-    }
+    };
+    value.map(Answer::Value)
 }
 
 /// What a client waits for.
@@ -132,20 +136,20 @@ async fn block_at(node: &dyn NodeApi, at: BlockAt) -> Result<Option<BlockFacts>,
     }
 }
 
-async fn block(node: &dyn NodeApi, at: BlockAt, verbosity: u64) -> Result<Value, RpcError> {
+async fn block(node: &dyn NodeApi, at: BlockAt, verbosity: u64) -> Result<Answer, RpcError> {
     let Some(facts) = block_at(node, at).await? else {
         return match verbosity {
-            0 => json(hex::encode(encode(&genesis_block(&node.genesis().await?)))),
-            _ => json(genesis_info::<Value>(node).await?),
+            0 => text(&hex::encode(encode(&genesis_block(&node.genesis().await?)))),
+            _ => text(&genesis_info::<Value>(node).await?),
         };
     };
     let network = node.network();
     match verbosity {
-        0 => json(hex::encode(encode(&*facts.block))),
-        1 => json(follows_genesis(node, BlockInfo::of(&facts, |transaction| Text(transaction.id()))).await?),
+        0 => text(&hex::encode(encode(&*facts.block))),
+        1 => text(&follows_genesis(node, BlockInfo::of(&facts, |transaction| Text(transaction.id()))).await?),
         _ => {
             let info = BlockInfo::of(&facts, |t| TransactionInfo::in_block(t, facts.confirmations, network));
-            json(follows_genesis(node, info).await?)
+            text(&follows_genesis(node, info).await?)
         }
     }
 }
@@ -236,12 +240,23 @@ async fn output_set(node: &dyn NodeApi) -> Result<Value, RpcError> {
     }))
 }
 
-async fn scan(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> {
+/// `scantxoutset`.
+#[derive(Serialize)]
+struct ScanInfo<R> {
+    success: bool,
+    txouts: u64,
+    height: u64,
+    bestblock: Text<BlockId>,
+    unspents: R,
+    total_amount: JsonAmount,
+}
+
+async fn scan(node: &dyn NodeApi, args: &Args<'_>) -> Result<Answer, RpcError> {
     match args.text("action")? {
         "start" => {}
         // A scan is over before anybody can ask how far it is.
-        "status" => return Ok(Value::Null),
-        "abort" => return Ok(false.into()),
+        "status" => return Ok(Answer::Value(Value::Null)),
+        "abort" => return Ok(Answer::Value(false.into())),
         other => {
             let other: String = other.chars().take(40).collect();
             return Err(RpcError::InvalidParameter(format!(
@@ -259,18 +274,21 @@ async fn scan(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> {
     let found: Vec<&Unspent> = found.iter().filter(|unspent| unspent.height.is_some()).collect();
     let (height, id) = tip(node).await?;
     let total = Amount::sum(found.iter().map(|unspent| unspent.output.amount)).unwrap_or_default();
-    let rows = found.iter().map(|unspent| {
+    let row = |unspent: &&Unspent| {
         let info = UnspentInfo::of(unspent, network);
         value_of!({
             "txid": info.txid, "vout": info.vout, "scriptPubKey": info.script, "desc": format!("addr({})", info.address),
             "amount": info.amount, "coinbase": false, "height": unspent.height.map(|height| height.0),
         })
-    });
-    let rows: Vec<Value> = rows.collect();
-    Ok(value_of!({
-        "success": true, "txouts": node.blockchain_info().await?.utxos, "height": height.0, "bestblock": Text(id),
-        "unspents": rows, "total_amount": JsonAmount(total),
-    }))
+    };
+    text(&ScanInfo {
+        success: true,
+        txouts: node.blockchain_info().await?.utxos,
+        height: height.0,
+        bestblock: Text(id),
+        unspents: Rows(&found, row),
+        total_amount: JsonAmount(total),
+    })
 }
 
 async fn indexes(node: &dyn NodeApi, name: &str) -> Result<Value, RpcError> {

@@ -15,6 +15,8 @@ use timed_primitives::{Amount, BlockId, Height};
 const BLOCKS_MAX: u64 = 1_000;
 /// Most transactions of the mempool that are read, and most rows of an answer.
 const ROWS_MAX: usize = 1_000;
+/// Most rows that are gone through for an answer: beyond them pages are empty.
+const ROWS_SEEN_MAX: usize = 20_000;
 
 /// An output, as far as the wallet is concerned.
 struct WalletOutput {
@@ -111,7 +113,12 @@ pub(super) async fn transaction(node: &dyn NodeApi, args: &Args<'_>) -> Result<V
     if is_verbose {
         fields["decoded"] = decoded(&record.transaction, node)?;
     }
-    with_fields(TransactionInfo::of(&record, node.network()), fields)
+    let mut result = with_fields(TransactionInfo::of(&record, node.network()), fields)?;
+    // As in Bitcoin: what the wallet pays goes.
+    if let (true, Some(fee)) = (effect.is_sent, record.fee) {
+        result["fee"] = signed(fee, true);
+    }
+    Ok(result)
 }
 
 /// Nobody writes down when a transaction was first seen: the time of its block stands for it, or now.
@@ -172,11 +179,11 @@ async fn newest(node: &dyn NodeApi, wanted: usize, above: Height, label: Option<
 
 /// `listtransactions`.
 pub(super) async fn list(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> {
-    let bounded = |name, default| -> Result<usize, RpcError> {
-        Ok(usize::try_from(args.integer_or(name, default)?).unwrap_or(usize::MAX).min(ROWS_MAX))
+    let bounded = |name, default, max| -> Result<usize, RpcError> {
+        Ok(usize::try_from(args.integer_or(name, default)?).unwrap_or(usize::MAX).min(max))
     };
-    let (count, skip) = (bounded("count", 10)?, bounded("skip", 0)?);
-    let rows = newest(node, count + skip, Height::GENESIS, wanted_label(args)?).await?;
+    let (count, skip) = (bounded("count", 10, ROWS_MAX)?, bounded("skip", 0, ROWS_SEEN_MAX)?);
+    let rows = newest(node, (count + skip).min(ROWS_SEEN_MAX), Height::GENESIS, wanted_label(args)?).await?;
     let mut rows: Vec<Value> = rows.into_iter().skip(skip).take(count).collect();
     rows.reverse();
     Ok(rows.into())

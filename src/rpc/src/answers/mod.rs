@@ -18,6 +18,8 @@ mod signing;
 mod transactions;
 mod wallet;
 
+pub(crate) use shape::Answer;
+
 use crate::error::{RpcError, WALLET_NAME};
 use crate::methods::{Call, ChainCall, Method};
 use crate::node::NodeApi;
@@ -30,21 +32,22 @@ pub(crate) async fn answer(
     method: &'static Method,
     params: Option<&Value>,
     wallet: Option<&str>,
-) -> Result<Value, RpcError> {
+) -> Result<Answer, RpcError> {
     let args = Args::bind(method, params)?;
     if let (Call::Wallet(_), Some(name)) = (method.call, wallet.filter(|name| !["", WALLET_NAME].contains(name))) {
         return Err(RpcError::WalletUnknown(name.chars().take(60).collect()));
     }
-    match method.call {
-        Call::Chain(call) => chain::answer(node, call, &args).await,
+    let value = match method.call {
+        Call::Chain(call) => return chain::answer(node, call, &args).await,
         Call::Transaction(call) => transactions::answer(node, call, &args).await,
         Call::Fee(call) => fees::answer(node, call, &args).await,
         Call::Network(call) => network::answer(node, call, &args).await,
         Call::Consensus(call) => consensus::answer(node, call, &args).await,
-        Call::Wallet(call) => wallet::answer(node, call, &args).await,
-        Call::Address(call) => address::answer(node, call, &args).await,
+        Call::Wallet(call) => return wallet::answer(node, call, &args).await,
+        Call::Address(call) => return address::answer(node, call, &args).await,
         Call::Control(call) => control::answer(node, call, &args),
-    }
+    };
+    value.map(Answer::Value)
 }
 
 /// What a waiting call may cost differs from the others.

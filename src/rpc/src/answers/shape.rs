@@ -5,13 +5,35 @@ use crate::error::RpcError;
 use crate::node::NodeApi;
 use crate::result::TipInfo;
 use crate::text::JsonAmount;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use timed_ledger::Transaction;
 use timed_primitives::{Amount, BlockId, Height, Network};
 
+/// An answer as JSON.
+pub(crate) enum Answer {
+    Value(Value),
+    /// The text of one that may be large: as a value it would take many times as much memory.
+    Text(String),
+}
+
 pub(super) fn json(result: impl Serialize) -> Result<Value, RpcError> {
     serde_json::to_value(result).map_err(|e| RpcError::Internal(format!("the result does not fit JSON: {e}")))
+}
+
+/// The text of a result that may be large.
+pub(super) fn text(result: &impl Serialize) -> Result<Answer, RpcError> {
+    let text = serde_json::to_string(result);
+    text.map(Answer::Text).map_err(|e| RpcError::Internal(format!("the result does not fit JSON: {e}")))
+}
+
+/// A list with a row for each item, made one after the other when it is written.
+pub(super) struct Rows<'a, T, F>(pub(super) &'a [T], pub(super) F);
+
+impl<T, R: Serialize, F: Fn(&T) -> R> Serialize for Rows<'_, T, F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(&self.1))
+    }
 }
 
 /// A result with the fields beside it that Bitcoin's clients insist on. Where both have a field, that of the result counts.

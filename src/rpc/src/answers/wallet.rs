@@ -1,6 +1,6 @@
 //! Answers of the node's wallet.
 
-use super::shape::{json, tip, total};
+use super::shape::{Answer, Rows, json, text, tip, total};
 use super::signing::sign_with_wallet;
 use super::{history, labels, payments};
 use crate::chain::UnspentInfo;
@@ -14,9 +14,9 @@ use serde_json::{Value, json as value_of};
 use timed_ledger::{Address, Lock};
 use timed_primitives::{Amount, Network, encode};
 
-pub(super) async fn answer(node: &dyn NodeApi, call: WalletCall, args: &Args<'_>) -> Result<Value, RpcError> {
+pub(super) async fn answer(node: &dyn NodeApi, call: WalletCall, args: &Args<'_>) -> Result<Answer, RpcError> {
     let network = node.network();
-    match call {
+    let value = match call {
         WalletCall::GetBalance => balance(node, args).await,
         WalletCall::GetBalances => balances(node).await,
         WalletCall::GetUnconfirmedBalance => json(node.balance(None).await?.pending),
@@ -25,7 +25,7 @@ pub(super) async fn answer(node: &dyn NodeApi, call: WalletCall, args: &Args<'_>
         WalletCall::GetNewAddress => json(Text(node.new_address(labels::read(args)?).await?)),
         WalletCall::GetRawChangeAddress => json(Text(node.new_address(String::new()).await?)),
         WalletCall::GetAddressInfo => Ok(address_info(node, &args.address("address", network)?)),
-        WalletCall::ListUnspent => list_unspent(node, args).await,
+        WalletCall::ListUnspent => return list_unspent(node, args).await,
         WalletCall::SendToAddress => payments::to_one(node, args).await,
         WalletCall::SendMany => payments::to_many(node, args).await,
         WalletCall::FundRawTransaction => payments::fund(node, args).await,
@@ -54,7 +54,8 @@ pub(super) async fn answer(node: &dyn NodeApi, call: WalletCall, args: &Args<'_>
         WalletCall::ListSinceBlock => history::since_block(node, args).await,
         WalletCall::SetTxFee => Ok(true.into()),
         WalletCall::ValidateAddress => json(validate_address(args.text("address")?, network)),
-    }
+    };
+    value.map(Answer::Value)
 }
 
 async fn balance(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> {
@@ -178,17 +179,17 @@ impl UnspentFilter {
     }
 }
 
-async fn list_unspent(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> {
+async fn list_unspent(node: &dyn NodeApi, args: &Args<'_>) -> Result<Answer, RpcError> {
     let network = node.network();
     let confirmations = args.integer_or("minconf", 1)?..=args.integer_or("maxconf", 9_999_999)?;
     let filter = UnspentFilter::read(args)?;
     let found = node.unspent(args.addresses("addresses", network)?).await?;
     let within = found.iter().filter(|unspent| confirmations.contains(&unspent.confirmations));
-    let row = |unspent: &Unspent| {
+    let row = |unspent: &&Unspent| {
         let Lock::KeyHash(key_hash) = unspent.output.lock;
         UnspentInfo { label: node.label(&Address { network, key_hash }), ..UnspentInfo::of(unspent, network) }
     };
-    json(filter.apply(within).into_iter().map(row).collect::<Vec<_>>())
+    text(&Rows(&filter.apply(within), row))
 }
 
 fn validate_address(text: &str, network: Network) -> AddressInfo {

@@ -82,6 +82,85 @@ fn params(rng: &mut StdRng, method: &Method) -> String {
     format!("{{{}}}", pairs.join(","))
 }
 
+/// Values that are wrong in one way each; the last two are long.
+fn bad_values() -> Vec<String> {
+    let short = [
+        "null",
+        "true",
+        "-1",
+        "0.5",
+        "1e400",
+        "18446744073709551616",
+        r#""""#,
+        r#""é漢\u202e𝄞""#,
+        r#""\u0000""#,
+        "[]",
+        "{}",
+        r#"{"txid":1,"txid":2,"addresses":1,"addresses":[]}"#,
+    ];
+    let deep =
+        [format!("{}{}", "[".repeat(100), "]".repeat(100)), format!("{}1{}", r#"{"a":"#.repeat(100), "}".repeat(100))];
+    let long = [Value::from("x".repeat(100_000)).to_string(), format!("[{}]", vec!["1"; 2_000].join(","))];
+    short.map(str::to_owned).into_iter().chain(deep).chain(long).collect()
+}
+
+/// Asks, and gives the number of the error; what is no answer at all fails here.
+async fn code(node: &Arc<Sample>, method: &Method, params: &str) -> Option<i64> {
+    let body = format!(r#"{{"id":1,"method":"{}","params":{params}}}"#, method.name);
+    let asked = answer_body(node.clone(), RpcLimits::default(), body.as_bytes());
+    // Calls that wait for a block have a limit of their own, in virtual time here.
+    let (status, answer) = tokio::time::timeout(Duration::from_secs(601), asked).await.unwrap();
+    let answer: Value = serde_json::from_str(&answer.unwrap()).unwrap();
+    let shown: String = body.chars().take(300).collect();
+    let Some(code) = answer["error"]["code"].as_i64() else {
+        assert_eq!((status, answer.get("result").is_some()), (200, true), "{shown}: {answer}");
+        return None;
+    };
+    assert!([400, 404, 500].contains(&status), "{shown}: {status} {answer}");
+    let is_help = method.name == "help" && code == -32601;
+    assert!(is_help || ![-32603, -32601, -32004].contains(&code), "{shown}: {answer}");
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(!message.is_empty() && message.chars().count() < 1_000, "{shown}: {message}");
+    Some(code)
+}
+
+/// Every parameter of every method, each kind of bad value: by position, and by a name that is there twice; and lists that are too short or too long.
+#[tokio::test(start_paused = true)]
+async fn each_parameter_of_each_method_is_given_each_kind_of_bad_value() {
+    let node: Arc<Sample> = Arc::new(Sample::default());
+    let mut asked = 0;
+    for method in METHODS {
+        let good: Vec<String> = method.params.iter().map(|param| likely(param.kind).to_string()).collect();
+        for (at, param) in method.params.iter().enumerate() {
+            for bad in bad_values() {
+                let mut values = good.clone();
+                values[at].clone_from(&bad);
+                code(&node, method, &format!("[{}]", values.join(","))).await;
+                let (name, others) = (Value::from(param.name), method.params.iter().zip(&good).enumerate());
+                let others = others.filter(|(n, _)| *n != at);
+                let mut pairs: Vec<String> =
+                    others.map(|(_, (p, value))| format!("{}:{value}", Value::from(p.name))).collect();
+                pairs.extend([format!("{name}:{}", good[at]), format!("{name}:{bad}")]);
+                code(&node, method, &format!("{{{}}}", pairs.join(","))).await;
+                asked += 2;
+            }
+        }
+        let required = method.params.iter().filter(|param| param.default.is_none()).count();
+        for count in 0..required {
+            assert_eq!(
+                code(&node, method, &format!("[{}]", good[..count].join(","))).await,
+                Some(-1),
+                "{}",
+                method.name
+            );
+        }
+        let superfluous = [good, vec!["1".to_owned()]].concat().join(",");
+        assert_eq!(code(&node, method, &format!("[{superfluous}]")).await, Some(-1), "{}", method.name);
+        asked += required + 1;
+    }
+    assert!(asked > 3_000, "{asked}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_method_answers_whatever_it_is_given() {
     let node: Arc<Sample> = Arc::new(Sample::default());
@@ -91,23 +170,10 @@ async fn each_method_answers_whatever_it_is_given() {
         let mut good = 0;
         for _ in 0..TRIES {
             let params = params(&mut rng, method);
-            let body = format!(r#"{{"id":1,"method":"{}","params":{params}}}"#, method.name);
-            let asked = answer_body(node.clone(), RpcLimits::default(), body.as_bytes());
-            // Calls that wait for a block have a limit of their own, in virtual time here.
-            let (status, answer) = tokio::time::timeout(Duration::from_secs(601), asked).await.unwrap();
-            let answer: Value = serde_json::from_str(&answer.unwrap()).unwrap();
-            let shown: String = body.chars().take(300).collect();
-            let Some(code) = answer["error"]["code"].as_i64() else {
-                assert_eq!((status, answer.get("result").is_some()), (200, true), "{shown}: {answer}");
-                good += 1;
-                continue;
-            };
-            assert!([400, 404, 500].contains(&status), "{shown}: {status} {answer}");
-            let is_help = method.name == "help" && code == -32601;
-            assert!(is_help || ![-32603, -32601, -32004].contains(&code), "{shown}: {answer}");
-            let message = answer["error"]["message"].as_str().unwrap();
-            assert!(!message.is_empty() && message.chars().count() < 1_000, "{shown}: {message}");
-            *codes.entry(code).or_default() += 1;
+            match code(&node, method, &params).await {
+                None => good += 1,
+                Some(code) => *codes.entry(code).or_default() += 1,
+            }
         }
         // What may be left out by name stands before what must be there.
         let needs_none = method.params.iter().all(|param| param.default.is_some()) && method.name != "sendmany";

@@ -161,7 +161,11 @@ async fn every_method_answers_in_its_golden_shape() {
         let expected = std::fs::read_to_string(&path).unwrap_or_default();
         assert_eq!(shape, expected, "{} differs; UPDATE_GOLDEN=1 writes it anew", path.display());
     }
+    // It is always refused: its shape is that of its error.
     let always_refused = ["prioritisetransaction"];
+    let refused = running.call(always_refused[0], json!([transaction().id().to_string(), 0, 1])).await;
+    assert_eq!((refused.code(), refused.json()["error"]["data"].is_null()), (Some(-8), true), "{refused:?}");
+    assert!(refused.message().contains("all nodes order by it"), "{refused:?}");
     let all = METHODS.iter().map(|m| m.name).filter(|name| !always_refused.contains(name));
     assert_eq!(seen, all.collect(), "each method has a golden answer");
     assert!(running.node.stopped.load(std::sync::atomic::Ordering::SeqCst));
@@ -179,6 +183,16 @@ fn the_page_about_clients_lists_every_method() {
         return;
     }
     assert_eq!(page, expected, "docs/rpc.md is not what the table says; UPDATE_GOLDEN=1 writes it anew");
+}
+
+#[test]
+fn the_page_about_clients_has_a_bound_for_every_method() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rpc.md")).unwrap();
+    let (_, section) = page.split_once("\n## What an answer is bounded by\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let named: BTreeSet<&str> = section.split('`').skip(1).step_by(2).collect();
+    let missing: Vec<_> = METHODS.iter().map(|method| method.name).filter(|name| !named.contains(name)).collect();
+    assert!(missing.is_empty(), "docs/rpc.md has no bound for {missing:?}");
 }
 
 /// A value that no parameter of this kind takes, and the number of the error.

@@ -2,6 +2,7 @@
 
 use super::{CliView, at, bytes, items, left, line, number, raw, right, rows, short, sum};
 use serde_json::Value;
+use timed_primitives::counted;
 
 impl CliView {
     pub(crate) fn block(&self, result: &Value) -> String {
@@ -11,7 +12,11 @@ impl CliView {
         if !signatures.is_empty() {
             let keys: Vec<String> = signatures.iter().map(|s| short(at(s, "validator"))).collect();
             let round = raw(at(at(result, "certificate"), "round"));
-            text.push_str(&format!("\nfinal by {} precommits of round {round}: {}\n", keys.len(), keys.join(", ")));
+            text.push_str(&format!(
+                "\nfinal by {} of round {round}: {}\n",
+                counted(keys.len(), "precommit"),
+                keys.join(", ")
+            ));
         }
         let transactions = items(at(result, "tx"));
         if transactions.iter().any(Value::is_object) {

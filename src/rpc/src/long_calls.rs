@@ -1,0 +1,157 @@
+//! Calls whose answers take long to make: blocks in full, walks over many blocks or outputs. They are answered on threads beside the one that serves,
+//! few at once, so that short calls and submissions are answered meanwhile and the threads that vote find a processor.
+
+use crate::error::RpcError;
+use crate::limits::RpcLimits;
+use crate::methods::{AddressCall, Call, ChainCall, Method, TransactionCall, WalletCall};
+use crate::params::Args;
+use serde_json::Value;
+use std::fmt::Display;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// What it takes to make an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AnswerCost {
+    /// Far below a millisecond, or as long as somebody else takes.
+    Short,
+    /// The ids of a block, or a transaction: a few milliseconds.
+    Ids,
+    /// One block with all transactions, or the mempool: some tens of milliseconds.
+    Block,
+    /// Many blocks, or all outputs of addresses: seconds.
+    Scan,
+}
+
+impl AnswerCost {
+    pub(crate) fn of(method: &'static Method, params: Option<&Value>) -> Self {
+        match method.call {
+            Call::Chain(ChainCall::GetBlock) => {
+                let verbosity = Args::bind(method, params).and_then(|args| args.verbosity("verbosity", 1));
+                if verbosity.is_ok_and(|verbosity| verbosity >= 2) { Self::Block } else { Self::Ids }
+            }
+            Call::Chain(ChainCall::GetBlockHeader)
+            | Call::Transaction(
+                TransactionCall::DecodeRawTransaction
+                | TransactionCall::CombineRawTransaction
+                | TransactionCall::SignRawTransactionWithKey,
+            )
+            | Call::Wallet(WalletCall::SignRawTransactionWithWallet) => Self::Ids,
+            Call::Chain(ChainCall::GetBlockStats)
+            | Call::Transaction(
+                TransactionCall::GetRawMempool
+                | TransactionCall::GetMempoolEntry
+                | TransactionCall::GetMempoolAncestors
+                | TransactionCall::GetMempoolDescendants,
+            ) => Self::Block,
+            Call::Chain(ChainCall::GetChainTxStats | ChainCall::ScanTxOutSet)
+            | Call::Wallet(
+                WalletCall::GetBalance
+                | WalletCall::GetBalances
+                | WalletCall::GetUnconfirmedBalance
+                | WalletCall::GetWalletInfo
+                | WalletCall::ListUnspent
+                | WalletCall::FundRawTransaction
+                | WalletCall::ListTransactions
+                | WalletCall::ListSinceBlock,
+            )
+            | Call::Address(
+                AddressCall::GetAddressBalance
+                | AddressCall::GetAddressUtxos
+                | AddressCall::GetAddressTxids
+                | AddressCall::GetAddressDeltas
+                | AddressCall::GetAddressMempool,
+            ) => Self::Scan,
+            Call::Chain(_)
+            | Call::Transaction(_)
+            | Call::Wallet(_)
+            | Call::Fee(_)
+            | Call::Network(_)
+            | Call::Consensus(_)
+            | Call::Control(_) => Self::Short,
+        }
+    }
+}
+
+/// What a thread does first that makes answers of [`AnswerCost::Block`] or [`AnswerCost::Scan`]: it may give way to others from then on.
+pub(crate) type PrepareThread = fn();
+
+/// Places for long calls. Bound: [`RpcLimits::block_calls_max`] and [`RpcLimits::scans_max`]; the rest wait, at most [`RpcLimits::call_time`].
+pub(crate) struct LongCalls {
+    ids: Arc<Semaphore>,
+    blocks: Arc<Semaphore>,
+    scans: Arc<Semaphore>,
+    /// For all that are made or wait: half of the calls that may be in progress, so that short ones find a place.
+    places: Semaphore,
+    limits: RpcLimits,
+    prepare: PrepareThread,
+}
+
+impl LongCalls {
+    pub(crate) fn new(limits: &RpcLimits, prepare: PrepareThread) -> Self {
+        let slots = |max| Arc::new(Semaphore::new(max));
+        let places = Semaphore::new((limits.calls_max / 2).max(limits.block_calls_max + limits.scans_max));
+        let (blocks, scans) = (slots(limits.block_calls_max), slots(limits.scans_max));
+        Self { ids: slots(limits.block_calls_max), blocks, scans, places, limits: limits.clone(), prepare }
+    }
+
+    /// Makes an answer where its cost demands.
+    ///
+    /// # Errors
+    /// [`RpcError::Busy`] when as many wait as may, or no place was free for [`RpcLimits::call_time`]; [`RpcError::Internal`] when making it
+    /// panicked or the system gave no thread.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        cost: AnswerCost,
+        answer: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, RpcError> {
+        let (slots, max) = match cost {
+            AnswerCost::Short => return Ok(answer.await),
+            AnswerCost::Ids => (&self.ids, self.limits.block_calls_max),
+            AnswerCost::Block => (&self.blocks, self.limits.block_calls_max),
+            AnswerCost::Scan => (&self.scans, self.limits.scans_max),
+        };
+        let Ok(_place) = self.places.try_acquire() else { return Err(RpcError::Busy(max)) };
+        let slot = timeout(self.limits.call_time, slots.clone().acquire_owned()).await;
+        // Nobody closes the semaphore.
+        let Ok(Ok(slot)) = slot else { return Err(RpcError::Busy(max)) };
+        let (runtime, prepare) = (Handle::current(), self.prepare);
+        // A client that goes away leaves its place only when the answer is made: calls have limits of time of their own.
+        let made = tokio::task::spawn_blocking(move || {
+            let _until_the_end = slot;
+            match cost {
+                AnswerCost::Scan | AnswerCost::Block => aside(answer, prepare),
+                AnswerCost::Short | AnswerCost::Ids => Ok(runtime.block_on(answer)),
+            }
+        });
+        made.await.unwrap_or_else(|fault| Err(internal(&fault)))
+    }
+}
+
+/// Makes an answer on a thread and a runtime of its own, so that the threads that read the disk for it give way like itself: a thread takes over
+/// the niceness of the one that makes it.
+fn aside<T: Send + 'static>(
+    answer: impl Future<Output = T> + Send + 'static,
+    prepare: PrepareThread,
+) -> Result<T, RpcError> {
+    let make = move || {
+        prepare();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let made = runtime.block_on(answer);
+        // A read that the disk does not answer is not waited for.
+        runtime.shutdown_background();
+        std::io::Result::Ok(made)
+    };
+    let thread = std::thread::Builder::new().name("rpc-long".into()).spawn(make).map_err(|error| internal(&error))?;
+    match thread.join() {
+        Ok(made) => made.map_err(|error| internal(&error)),
+        // What it was has been shown.
+        Err(_) => Err(internal(&"a panic")),
+    }
+}
+
+fn internal(fault: &dyn Display) -> RpcError {
+    RpcError::Internal(format!("a call ended by a fault of its own: {fault}"))
+}

@@ -1,0 +1,124 @@
+//! What the sample says of the chain.
+
+use super::{Sample, TIME_MS, address, block, certificate, transaction, unspent};
+use async_trait::async_trait;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use timed_ledger::{KeyHash, OutPoint, TxOutput};
+use timed_primitives::{Amount, BlockId, ChainId, Hash, Height, TxId, UnixTime};
+use timed_rpc::result::{BlockchainInfo, SyncInfo};
+use timed_rpc::{
+    BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, GenesisFacts, RpcError, TransactionRecord,
+    TransactionState, Unspent,
+};
+
+#[async_trait]
+impl ChainApi for Sample {
+    async fn tip(&self) -> Result<(Height, BlockId), RpcError> {
+        let height = *self.tip.borrow();
+        // Higher ones have no block.
+        Ok((Height(height), block(height.min(2)).id()))
+    }
+
+    async fn blockchain_info(&self) -> Result<BlockchainInfo, RpcError> {
+        Ok(BlockchainInfo {
+            chain: "devnet".into(),
+            chain_id: 7,
+            genesis: Hash([9; 32]).into(),
+            blocks: 2,
+            headers: 8,
+            bestblockhash: block(2).id().into(),
+            time: TIME_MS / 1000,
+            time_ms: TIME_MS + 2,
+            verificationprogress: 0.25,
+            initialblockdownload: true,
+            sync: Some(SyncInfo {
+                target: 8,
+                percent: 25.0,
+                blocks_per_second: 1.5,
+                eta_seconds: Some(4),
+                stalled: None,
+            }),
+            state_commitment: Hash([2; 32]).into(),
+            supply: Amount(u64::MAX).into(),
+            utxos: 5,
+            warnings: vec!["no quorum: 2 of 3 voting power, need 3; missing node 3".into()],
+        })
+    }
+
+    async fn block(&self, at: BlockAt) -> Result<BlockFacts, RpcError> {
+        self.keep_thread();
+        let height = match at {
+            BlockAt::Height(Height(height @ 1..=2)) => height,
+            BlockAt::Height(height) => return Err(RpcError::HeightUnknown { height, tip: Height(2) }),
+            BlockAt::Id(id) => (1..=2).find(|h| block(*h).id() == id).ok_or(RpcError::BlockUnknown(id))?,
+        };
+        Ok(BlockFacts {
+            block: Arc::new(block(height)),
+            certificate: Some(certificate(height)),
+            confirmations: 3 - height,
+            next: (height == 1).then(|| block(2).id()),
+        })
+    }
+
+    async fn block_id(&self, height: Height) -> Result<BlockId, RpcError> {
+        self.block(BlockAt::Height(height)).await.map(|facts| facts.block.id())
+    }
+
+    async fn output(&self, outpoint: OutPoint, include_mempool: bool) -> Result<Option<Unspent>, RpcError> {
+        let known = outpoint.txid == transaction().id() && outpoint.index < 2;
+        let spent_by = (!include_mempool).then_some(TxId(Hash([0xcd; 32])));
+        Ok(known.then(|| unspent(outpoint.index, 1, spent_by)))
+    }
+
+    async fn transaction(&self, txid: TxId) -> Result<TransactionRecord, RpcError> {
+        if txid != transaction().id() {
+            return Err(RpcError::TransactionUnknown(txid));
+        }
+        let place = ChainPosition {
+            block: block(2).id(),
+            height: Height(2),
+            time: UnixTime(TIME_MS),
+            index: 0,
+            confirmations: 1,
+        };
+        let state = TransactionState::Final(place);
+        Ok(TransactionRecord { transaction: Arc::new(transaction()), fee: Some(Amount(1_000)), state })
+    }
+
+    async fn genesis(&self) -> Result<GenesisFacts, RpcError> {
+        Ok(GenesisFacts { hash: Hash([9; 32]), chain_id: ChainId(7), time: UnixTime(TIME_MS - 1_000) })
+    }
+
+    fn genesis_outputs(&self, owners: &BTreeSet<KeyHash>) -> Vec<(OutPoint, TxOutput)> {
+        // The transaction of the sample spends it.
+        let outpoint = transaction().body.inputs[0].previous;
+        let output = TxOutput { amount: Amount::whole(90_100_000), lock: address(1).lock() };
+        let is_asked = owners.contains(&address(1).key_hash);
+        is_asked.then_some((outpoint, output)).into_iter().collect()
+    }
+
+    async fn totals(&self) -> Result<ChainTotals, RpcError> {
+        Ok(ChainTotals { transactions: 1, bytes: 4_096 })
+    }
+
+    async fn spenders(&self, outputs: Vec<OutPoint>) -> Result<Vec<Option<TxId>>, RpcError> {
+        Ok(outputs.iter().map(|output| (output.index == 1).then_some(TxId(Hash([0xcd; 32])))).collect())
+    }
+
+    async fn wait_for_new_block(
+        &self,
+        limit: Duration,
+        current: Option<BlockId>,
+    ) -> Result<(Height, BlockId), RpcError> {
+        let now = self.tip().await?;
+        if current.is_some_and(|current| current != now.1) {
+            return Ok(now);
+        }
+        let mut tip = self.tip.subscribe();
+        match tokio::time::timeout(limit, tip.changed()).await {
+            Ok(_) | Err(_) => self.tip().await,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! A node made of fixed answers, behind the real server on a real loopback socket.
+
+mod chain;
+mod consensus;
+mod peers;
+mod pool;
+mod wallet;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+use timed_ledger::{Address, KeyHash, OutPoint, Transaction, TransactionBody, TxInput, TxOutput};
+use timed_primitives::{
+    Amount, Block, BlockId, ChainId, CommitCertificate, CommitSignature, Hash, Header, Height, Network, PublicKey,
+    Round, SecretKey, TxId, UnixTime,
+};
+use timed_rpc::metrics::{Registry, level};
+use timed_rpc::{NodeApi, PaymentOrder, Trouble, Unspent};
+use tokio::sync::watch;
+
+/// How long a thread is kept at most.
+const KEPT_FOR: Duration = Duration::from_secs(5);
+
+/// A transaction that spends this output pays [`FEE`].
+pub(crate) const FEE_INPUT: u32 = 7;
+pub(crate) const FEE: Amount = Amount(5_000_000);
+
+pub(crate) const TIME_MS: u64 = 1_700_000_000_250;
+
+/// Fixed answers, and switches for what tests need.
+pub(crate) struct Sample {
+    /// Calls of `masternodelist` and `sendrawtransaction` never end.
+    pub(crate) hangs: AtomicBool,
+    /// While it is set, whoever reads a block keeps its thread.
+    pub(crate) keeps_threads: Arc<(Mutex<bool>, Condvar)>,
+    /// How many of `sendrawtransaction` did so, and how many keep a thread.
+    pub(crate) hanging: AtomicUsize,
+    /// Larger submissions are answered "busy". Unit: bytes.
+    pub(crate) room: AtomicUsize,
+    /// What is wrong.
+    pub(crate) troubles: Vec<Trouble>,
+    pub(crate) stopped: AtomicBool,
+    pub(crate) tip: watch::Sender<u64>,
+    /// What was paid and funded.
+    pub(crate) orders: Mutex<Vec<PaymentOrder>>,
+    pub(crate) labels: Mutex<BTreeMap<Address, String>>,
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        let (tip, _) = watch::channel(2);
+        Self {
+            hangs: AtomicBool::new(false),
+            keeps_threads: Arc::default(),
+            hanging: AtomicUsize::new(0),
+            room: AtomicUsize::new(usize::MAX),
+            troubles: Vec::new(),
+            stopped: AtomicBool::new(false),
+            tip,
+            orders: Mutex::default(),
+            labels: Mutex::new(BTreeMap::from([(address(2), "supplier".to_owned()), (address(3), "shop".to_owned())])),
+        }
+    }
+}
+
+impl Sample {
+    fn keep_thread(&self) {
+        let (is_kept, changed) = &*self.keeps_threads;
+        let is_kept = is_kept.lock().unwrap();
+        if *is_kept {
+            self.hanging.fetch_add(1, Ordering::SeqCst);
+            drop(changed.wait_timeout_while(is_kept, KEPT_FOR, |is_kept| *is_kept).unwrap());
+            self.hanging.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+pub(crate) fn consensus_key(id: u64) -> PublicKey {
+    SecretKey::development("consensus", id).public()
+}
+
+pub(crate) fn node_key(id: u64) -> PublicKey {
+    SecretKey::development("node", id).public()
+}
+
+pub(crate) fn address(id: u64) -> Address {
+    Address { network: Network::Devnet, key_hash: KeyHash::of(&SecretKey::development("wallet", id).public()) }
+}
+
+/// Spends an output that does not exist anywhere but here.
+pub(crate) fn transaction() -> Transaction {
+    let output = |id, units| TxOutput { amount: Amount(units), lock: address(id).lock() };
+    let body = TransactionBody {
+        version: 1,
+        chain_id: ChainId(7),
+        inputs: vec![TxInput { previous: OutPoint { txid: TxId(Hash([0xab; 32])), index: 3 } }],
+        outputs: vec![output(1, 1_250_000_000), output(2, 9_007_199_254_740_993)],
+    };
+    body.sign(&[&SecretKey::development("wallet", 1)])
+}
+
+pub(crate) fn block(height: u64) -> Block {
+    let header = Header {
+        version: 1,
+        chain_id: ChainId(7),
+        height: Height(height),
+        time: UnixTime(TIME_MS + height),
+        parent: if height == 1 { BlockId::default() } else { block(height - 1).id() },
+        proposer: consensus_key(height),
+        first_round: Round(0),
+        tx_root: Hash([1; 32]),
+        state_commitment: Hash([2; 32]),
+        validators_hash: Hash([3; 32]),
+        next_validators_hash: Hash([3; 32]),
+        parent_certificate_hash: Hash([4; 32]),
+        evidence_root: Hash([5; 32]),
+        parameters_hash: Hash([6; 32]),
+    };
+    let transactions = if height == 2 { vec![transaction()] } else { vec![] };
+    Block {
+        header,
+        parent_certificate: None,
+        payload: timed_primitives::BlockPayload(timed_primitives::encode(&transactions)),
+    }
+}
+
+fn certificate(height: u64) -> CommitCertificate {
+    let signatures = (1..=3).map(|id| CommitSignature {
+        validator: consensus_key(id),
+        signature: SecretKey::development("consensus", id).sign(b"precommit"),
+    });
+    let (height, block) = (Height(height), block(height).id());
+    CommitCertificate { height, round: Round(0), block, signatures: signatures.collect() }
+}
+
+fn unspent(index: u32, confirmations: u64, spent_by: Option<TxId>) -> Unspent {
+    Unspent {
+        outpoint: OutPoint { txid: transaction().id(), index },
+        output: transaction().body.outputs[index as usize],
+        height: (confirmations > 0).then_some(Height(2)),
+        confirmations,
+        spent_by,
+    }
+}
+
+impl NodeApi for Sample {
+    fn network(&self) -> Network {
+        Network::Devnet
+    }
+
+    fn unix_time(&self) -> UnixTime {
+        UnixTime(TIME_MS + 500)
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_secs(3_723)
+    }
+
+    fn troubles(&self) -> Vec<Trouble> {
+        self.troubles.clone()
+    }
+
+    fn metrics(&self, registry: &mut Registry) {
+        registry.register("timed_ledger_height", "Height", level(2_u64));
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+    }
+}
