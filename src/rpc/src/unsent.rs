@@ -85,7 +85,7 @@ mod tests {
         let answer = |bytes: usize| unsent.body("x".repeat(bytes));
         let first = answer(150 << 10).unwrap();
         assert_eq!(HttpBody::size_hint(&first).exact(), Some(150 << 10));
-        assert!(matches!(answer(60 << 10), Ok(_)), "small ones need no room");
+        assert!(answer(60 << 10).is_ok(), "small ones need no room");
         assert!(matches!(answer(70 << 10), Err(RpcError::AnswersUnread)));
         assert_eq!(taken(first).await, [PART_BYTES, PART_BYTES, 22 << 10]);
         let whole = answer(1 << 20).unwrap();
