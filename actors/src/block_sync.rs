@@ -94,7 +94,8 @@ pub struct BlockSyncActor {
     /// Peers that are connected.
     up: BTreeSet<PublicKey>,
     announcer: TipAnnouncer,
-    was_leading: bool,
+    /// How far the blocks go that are fetched.
+    fetched_to: Option<Height>,
     timer: WakeTimer,
     fatal: FatalHandle,
 }
@@ -115,7 +116,7 @@ impl BlockSyncActor {
             status: parts.status,
             checking: BTreeMap::new(),
             up: BTreeSet::new(),
-            was_leading: false,
+            fetched_to: None,
             timer: WakeTimer::default(),
             fatal: parts.fatal,
         }
@@ -264,14 +265,17 @@ impl BlockSyncActor {
     fn after(&mut self, ctx: &mut Context<Self>) {
         let now = self.clock.now();
         let progress = self.sync.progress(now);
-        if progress.leads != self.was_leading {
-            self.was_leading = progress.leads;
-            if progress.leads {
+        match FetchNews::of(self.fetched_to, progress.leads, progress.tip) {
+            Some(FetchNews::Begun) => {
                 info!(height = %progress.tip, target = %progress.target, "behind: fetching blocks");
-            } else {
-                info!(height = %progress.tip, "caught up: consensus leads");
             }
+            Some(FetchNews::CaughtUp) => info!(height = %progress.tip, "caught up: consensus leads"),
+            Some(FetchNews::Alone { target }) => {
+                info!(height = %progress.tip, %target, "no peer is left that has more blocks: the rest comes from whoever connects next");
+            }
+            None => {}
         }
+        self.fetched_to = progress.leads.then_some(progress.target);
         self.status.send_replace(Some(SyncStatus { progress, stats: self.sync.stats() }));
         let wake = [self.sync.next_wake(), self.announcer.next_wake()].into_iter().flatten().min();
         self.timer.arm(wake, now, Self::on_wake, ctx);
@@ -287,6 +291,29 @@ impl BlockSyncActor {
         let actions = self.sync.on_tick(now);
         self.carry_out(actions, ctx);
         self.after(ctx);
+    }
+}
+
+/// What is said of fetching blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FetchNews {
+    /// It begins.
+    Begun,
+    /// It is over.
+    CaughtUp,
+    /// It is over for want of a peer that has more, though some had up to there.
+    Alone { target: Height },
+}
+
+impl FetchNews {
+    /// While blocks up to `before` were fetched, if any.
+    fn of(before: Option<Height>, fetches: bool, tip: Height) -> Option<Self> {
+        match (before, fetches) {
+            (None, true) => Some(Self::Begun),
+            (Some(target), false) if tip < target => Some(Self::Alone { target }),
+            (Some(_), false) => Some(Self::CaughtUp),
+            (None, false) | (Some(_), true) => None,
+        }
     }
 }
 
@@ -481,5 +508,13 @@ mod tests {
         stuffed.payload = timed_chain::payload(&[body.sign(&[&SecretKey::development("wallet", 0)])]);
         assert_eq!(stuffed.id(), block.id());
         assert!(!validated(&genesis, &stuffed, &certificate, Height(1)), "a transaction slipped in");
+    }
+
+    #[test]
+    fn who_lost_all_that_had_more_is_not_called_caught_up() {
+        let of = |before: Option<u64>, fetches, tip| FetchNews::of(before.map(Height), fetches, Height(tip));
+        assert_eq!([of(None, true, 7), of(Some(9), true, 8), of(None, false, 9)], [Some(FetchNews::Begun), None, None]);
+        assert_eq!([of(Some(9), false, 9), of(Some(9), false, 10)], [Some(FetchNews::CaughtUp); 2]);
+        assert_eq!(of(Some(9), false, 8), Some(FetchNews::Alone { target: Height(9) }));
     }
 }
