@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::fmt::Display;
 use std::sync::Arc;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 /// What it takes to make an answer.
@@ -116,8 +116,7 @@ impl LongCalls {
     /// Makes an answer where its cost demands.
     ///
     /// # Errors
-    /// [`RpcError::Busy`] when as many wait as may, or no slot was free until the deadline; [`RpcError::Internal`] when making it panicked, or the
-    /// system gave no thread for a large one.
+    /// [`RpcError::Busy`] when as many wait as may, or no slot was free until the deadline; [`RpcError::Internal`] when making it panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         cost: AnswerCost,
@@ -135,45 +134,39 @@ impl LongCalls {
         let slot = timeout_at(deadline, slots.clone().acquire_owned()).await;
         // Nobody closes the semaphore.
         let Ok(Ok(slot)) = slot else { return Err(busy()) };
+        let (runtime, prepare) = (Handle::current(), self.prepare);
         // A client that goes away leaves its place, but the slot only when the answer is made: calls have limits of time of their own.
-        match cost {
-            AnswerCost::Scan | AnswerCost::Block => aside(slot, as_long_call(deadline, answer), self.prepare).await,
-            AnswerCost::Short | AnswerCost::Small => {
-                let runtime = Handle::current();
-                let made = tokio::task::spawn_blocking(move || {
-                    let _until_the_end = slot;
-                    runtime.block_on(answer)
-                });
-                made.await.map_err(|fault| internal(&fault))
+        let made = tokio::task::spawn_blocking(move || {
+            let _until_the_end = slot;
+            match cost {
+                AnswerCost::Scan | AnswerCost::Block => aside(as_long_call(deadline, answer), prepare),
+                AnswerCost::Short | AnswerCost::Small => Ok(runtime.block_on(answer)),
             }
-        }
+        });
+        made.await.unwrap_or_else(|fault| Err(internal(&fault)))
     }
 }
 
 /// Makes an answer on a thread and a runtime of its own, so that the threads that read the disk for it give way like itself: a thread takes over
 /// the niceness of the one that makes it.
-async fn aside<T: Send + 'static>(
-    slot: OwnedSemaphorePermit,
+fn aside<T: Send + 'static>(
     answer: impl Future<Output = T> + Send + 'static,
     prepare: PrepareThread,
 ) -> Result<T, RpcError> {
-    let (give, given) = oneshot::channel();
     let make = move || {
-        let _until_the_end = slot;
         prepare();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        let made = runtime.map_err(|error| internal(&error)).map(|runtime| {
-            let made = runtime.block_on(answer);
-            // A read that the disk does not answer is not waited for.
-            runtime.shutdown_background();
-            made
-        });
-        // The client may have gone away.
-        let _ = give.send(made);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let made = runtime.block_on(answer);
+        // A read that the disk does not answer is not waited for.
+        runtime.shutdown_background();
+        std::io::Result::Ok(made)
     };
-    std::thread::Builder::new().name("rpc-long".into()).spawn(make).map_err(|error| internal(&error))?;
-    // What it was has been shown.
-    given.await.unwrap_or_else(|_| Err(internal(&"a panic")))
+    let thread = std::thread::Builder::new().name("rpc-long".into()).spawn(make).map_err(|error| internal(&error))?;
+    match thread.join() {
+        Ok(made) => made.map_err(|error| internal(&error)),
+        // What it was has been shown.
+        Err(_) => Err(internal(&"a panic")),
+    }
 }
 
 fn internal(fault: &dyn Display) -> RpcError {
