@@ -76,6 +76,8 @@ struct RpcConnection {
     is_authenticated: bool,
     state: ConnectionState,
     blocked: Option<Blocked>,
+    /// Parts of an answer are handed over, and more follow at once.
+    is_sending: bool,
     /// Accept, or the last head.
     worked_at: Duration,
 }
@@ -131,7 +133,9 @@ impl Connections {
         let (id, from) = (self.next, ClientOrigin::of(from));
         self.next += 1;
         let state = ConnectionState::Head { since: now };
-        self.open.insert(id, RpcConnection { from, is_authenticated: false, state, blocked: None, worked_at: now });
+        let (is_authenticated, is_sending) = (false, false);
+        self.open
+            .insert(id, RpcConnection { from, is_authenticated, state, blocked: None, is_sending, worked_at: now });
         let counts = self.unknown_by_origin();
         let own = counts.get(&from).copied().unwrap_or_default();
         let crowded = if from != ClientOrigin::ThisMachine && own > self.limits.per_address_max {
@@ -191,9 +195,17 @@ impl Connections {
         Ok(victim)
     }
 
+    /// A part of an answer is handed over, and more may follow: at once, or when there is more to say.
+    pub(crate) fn on_part(&mut self, id: ConnectionId, is_sending: bool) {
+        if let Some(connection) = self.open.get_mut(&id) {
+            connection.is_sending = is_sending;
+        }
+    }
+
     /// The answer is handed over; it may still have to be sent.
     pub(crate) fn on_answered(&mut self, now: Duration, id: ConnectionId) {
         if let Some(connection) = self.open.get_mut(&id) {
+            connection.is_sending = false;
             connection.state = ConnectionState::Idle { since: now };
         }
     }
@@ -212,9 +224,10 @@ impl Connections {
         }
     }
 
-    /// All that there was to send is with the system.
+    /// All that there was to send is with the system. While an answer goes in parts, this is said after each, and its time counts on.
     pub(crate) fn on_flushed(&mut self, now: Duration, id: ConnectionId) {
         if let Some(connection) = self.open.get_mut(&id)
+            && !connection.is_sending
             && connection.blocked.take().is_some()
             && let ConnectionState::Idle { since } = &mut connection.state
         {
@@ -412,5 +425,33 @@ mod tests {
         all.on_written(id, 64 * 1024);
         assert_eq!(all.on_tick(s(52)), [(id, CloseReason::NotRead)]);
         assert_eq!(all.closed(CloseReason::NotRead), 1);
+    }
+
+    #[test]
+    fn a_large_answer_has_its_time_once_and_not_for_each_part() {
+        let mut all = Connections::new(RpcLimits { write_time: s(10), ..RpcLimits::default() });
+        let id = accept(&mut all, s(0));
+        all.on_head(s(0), id);
+        all.on_request(id);
+        all.on_part(id, true);
+        all.on_write_blocked(s(1), id);
+        all.on_written(id, 64 * 1024);
+        all.on_flushed(s(9), id);
+        all.on_part(id, true);
+        all.on_write_blocked(s(9), id);
+        assert_eq!(all.on_tick(Duration::from_millis(11_999)), []);
+        assert_eq!(all.on_tick(s(12)), [(id, CloseReason::NotRead)]);
+
+        let id = accept(&mut all, s(20));
+        all.on_part(id, true);
+        all.on_write_blocked(s(20), id);
+        // More follows later, and what there was has been sent; then the same for the end of it.
+        all.on_part(id, false);
+        all.on_flushed(s(21), id);
+        all.on_part(id, true);
+        all.on_write_blocked(s(25), id);
+        all.on_answered(s(26), id);
+        all.on_flushed(s(27), id);
+        assert_eq!(all.on_tick(s(56)), []);
     }
 }

@@ -12,11 +12,12 @@ pub struct RpcLimits {
     /// Most calls of `sendrawtransaction` in progress; more are answered "busy". Apart from the others, so that senders of payments leave the
     /// operator's calls their places; and more, since one holds its transaction (64 KiB) and waits for a signature to be checked.
     pub submissions_max: usize,
-    /// Most answers with blocks in full, or of the mempool, that are made at once, and as many with ids of blocks or single transactions. Calls above it wait for their turn.
+    /// Most answers with blocks in full, or of the mempool, that are made at once, and as many small ones: ids of a block, a transaction decoded or
+    /// signed. Calls above it wait for their turn.
     pub block_calls_max: usize,
     /// Most answers that are made at once of what goes through many blocks or outputs. Calls above it wait for their turn.
     pub scans_max: usize,
-    /// Longest time for one call; then the client gets an error, and the call is given up.
+    /// Longest time for one call, with what it waits for its turn; then the client gets an error, and the call is given up.
     pub call_time: Duration,
     /// Largest body. Unit: bytes. A block of 1 MiB in hex fits.
     pub body_bytes_max: usize,
@@ -24,8 +25,8 @@ pub struct RpcLimits {
     pub batch_max: usize,
     /// From this size on, the rest of a batch is refused. Unit: bytes.
     pub answer_bytes_max: usize,
-    /// Most bytes of answers that clients have not taken yet, not counting answers of up to 64 KiB; what does not fit is answered "busy".
-    /// An answer that is larger than that can leave alone.
+    /// Most bytes of answers that clients have not taken yet, not counting answers of up to 64 KiB; what does not fit is answered "busy",
+    /// except what a call has done. An answer that is larger than that can leave alone.
     pub unsent_bytes_max: usize,
     /// Most connections; at the bound, one without credentials gives way to the newest.
     pub connections_max: usize,

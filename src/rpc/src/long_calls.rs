@@ -1,6 +1,7 @@
 //! Calls whose answers take long to make: blocks in full, walks over many blocks or outputs. They are answered on threads beside the one that serves,
 //! few at once, so that short calls and submissions are answered meanwhile and the threads that vote find a processor.
 
+use crate::disk_reads::as_long_call;
 use crate::error::RpcError;
 use crate::limits::RpcLimits;
 use crate::methods::{AddressCall, Call, ChainCall, Method, TransactionCall, WalletCall};
@@ -10,15 +11,15 @@ use std::fmt::Display;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// What it takes to make an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AnswerCost {
     /// Far below a millisecond, or as long as somebody else takes.
     Short,
-    /// The ids of a block, or a transaction: a few milliseconds.
-    Ids,
+    /// The ids of one block; one transaction decoded or signed: a few milliseconds.
+    Small,
     /// One block with all transactions, or the mempool: some tens of milliseconds.
     Block,
     /// Many blocks, or all outputs of addresses: seconds.
@@ -30,7 +31,7 @@ impl AnswerCost {
         match method.call {
             Call::Chain(ChainCall::GetBlock) => {
                 let verbosity = Args::bind(method, params).and_then(|args| args.verbosity("verbosity", 1));
-                if verbosity.is_ok_and(|verbosity| verbosity >= 2) { Self::Block } else { Self::Ids }
+                if verbosity.is_ok_and(|verbosity| verbosity >= 2) { Self::Block } else { Self::Small }
             }
             Call::Chain(ChainCall::GetBlockHeader)
             | Call::Transaction(
@@ -38,7 +39,7 @@ impl AnswerCost {
                 | TransactionCall::CombineRawTransaction
                 | TransactionCall::SignRawTransactionWithKey,
             )
-            | Call::Wallet(WalletCall::SignRawTransactionWithWallet) => Self::Ids,
+            | Call::Wallet(WalletCall::SignRawTransactionWithWallet) => Self::Small,
             Call::Chain(ChainCall::GetBlockStats)
             | Call::Transaction(
                 TransactionCall::GetRawMempool
@@ -78,52 +79,68 @@ impl AnswerCost {
 /// What a thread does first that makes answers of [`AnswerCost::Block`] or [`AnswerCost::Scan`]: it may give way to others from then on.
 pub(crate) type PrepareThread = fn();
 
-/// Places for long calls. Bound: [`RpcLimits::block_calls_max`] and [`RpcLimits::scans_max`]; the rest wait, at most [`RpcLimits::call_time`].
+/// Slots for calls that are made, and places for those with the ones that wait for a slot. Bound: [`RpcLimits::block_calls_max`] and
+/// [`RpcLimits::scans_max`] are made at once; of the calls that may be in progress, half may be large or scans and a quarter small, so that short
+/// ones find a place.
 pub(crate) struct LongCalls {
-    ids: Arc<Semaphore>,
+    small: Arc<Semaphore>,
     blocks: Arc<Semaphore>,
     scans: Arc<Semaphore>,
-    /// For all that are made or wait: half of the calls that may be in progress, so that short ones find a place.
-    places: Semaphore,
-    limits: RpcLimits,
+    small_places: Places,
+    large_places: Places,
     prepare: PrepareThread,
+}
+
+/// For calls that are made or wait.
+struct Places {
+    free: Semaphore,
+    max: usize,
+}
+
+impl Places {
+    /// One at least, or no such call would ever be made.
+    fn new(max: usize) -> Self {
+        let max = max.max(1);
+        Self { free: Semaphore::new(max), max }
+    }
 }
 
 impl LongCalls {
     pub(crate) fn new(limits: &RpcLimits, prepare: PrepareThread) -> Self {
         let slots = |max| Arc::new(Semaphore::new(max));
-        let places = Semaphore::new((limits.calls_max / 2).max(limits.block_calls_max + limits.scans_max));
-        let (blocks, scans) = (slots(limits.block_calls_max), slots(limits.scans_max));
-        Self { ids: slots(limits.block_calls_max), blocks, scans, places, limits: limits.clone(), prepare }
+        let (small_places, large_places) = (Places::new(limits.calls_max / 4), Places::new(limits.calls_max / 2));
+        let (small, blocks) = (slots(limits.block_calls_max), slots(limits.block_calls_max));
+        Self { small, blocks, scans: slots(limits.scans_max), small_places, large_places, prepare }
     }
 
     /// Makes an answer where its cost demands.
     ///
     /// # Errors
-    /// [`RpcError::Busy`] when as many wait as may, or no place was free for [`RpcLimits::call_time`]; [`RpcError::Internal`] when making it
-    /// panicked or the system gave no thread.
+    /// [`RpcError::Busy`] when as many wait as may, or no slot was free until the deadline; [`RpcError::Internal`] when making it panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         cost: AnswerCost,
+        deadline: Instant,
         answer: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, RpcError> {
-        let (slots, max) = match cost {
+        let (places, slots) = match cost {
             AnswerCost::Short => return Ok(answer.await),
-            AnswerCost::Ids => (&self.ids, self.limits.block_calls_max),
-            AnswerCost::Block => (&self.blocks, self.limits.block_calls_max),
-            AnswerCost::Scan => (&self.scans, self.limits.scans_max),
+            AnswerCost::Small => (&self.small_places, &self.small),
+            AnswerCost::Block => (&self.large_places, &self.blocks),
+            AnswerCost::Scan => (&self.large_places, &self.scans),
         };
-        let Ok(_place) = self.places.try_acquire() else { return Err(RpcError::Busy(max)) };
-        let slot = timeout(self.limits.call_time, slots.clone().acquire_owned()).await;
+        let busy = || RpcError::Busy(places.max - places.free.available_permits());
+        let Ok(_place) = places.free.try_acquire() else { return Err(busy()) };
+        let slot = timeout_at(deadline, slots.clone().acquire_owned()).await;
         // Nobody closes the semaphore.
-        let Ok(Ok(slot)) = slot else { return Err(RpcError::Busy(max)) };
+        let Ok(Ok(slot)) = slot else { return Err(busy()) };
         let (runtime, prepare) = (Handle::current(), self.prepare);
-        // A client that goes away leaves its place only when the answer is made: calls have limits of time of their own.
+        // A client that goes away leaves its place, but the slot only when the answer is made: calls have limits of time of their own.
         let made = tokio::task::spawn_blocking(move || {
             let _until_the_end = slot;
             match cost {
-                AnswerCost::Scan | AnswerCost::Block => aside(answer, prepare),
-                AnswerCost::Short | AnswerCost::Ids => Ok(runtime.block_on(answer)),
+                AnswerCost::Scan | AnswerCost::Block => aside(as_long_call(deadline, answer), prepare),
+                AnswerCost::Short | AnswerCost::Small => Ok(runtime.block_on(answer)),
             }
         });
         made.await.unwrap_or_else(|fault| Err(internal(&fault)))

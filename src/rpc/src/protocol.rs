@@ -1,7 +1,7 @@
 //! JSON-RPC 2.0 (jsonrpc.org/specification), and the 1.0 and 1.1 forms that Bitcoin's clients send, each answered as Bitcoin Core 28 does: a call
 //! without `jsonrpc` gets `result` and `error` both, and its HTTP status distinguishes errors. What is no call at all counts as one of 1.0.
 
-use crate::answers::{Answer, answer, is_wait};
+use crate::answers::{Answer, answer, has_effect, is_wait};
 use crate::error::{ErrorObject, RpcError};
 use crate::limits::RpcLimits;
 use crate::long_calls::{AnswerCost, LongCalls, PrepareThread};
@@ -9,14 +9,14 @@ use crate::methods::{Call, Method, TransactionCall};
 use crate::node::NodeApi;
 use crate::params::shown;
 use crate::refused::unknown_method;
-use crate::unsent::UnsentAnswers;
-use axum::body::Body;
+use crate::unsent::{AnswerRoom, UnsentAnswers};
 use axum::http::StatusCode;
 use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 
 /// How many calls of one batch are in progress together, when their answers are small.
 const BATCH_TOGETHER: usize = 100;
@@ -41,6 +41,14 @@ pub(crate) struct Calls {
 pub(crate) struct HttpReply {
     pub(crate) status: StatusCode,
     pub(crate) body: Option<String>,
+    /// What the body has of the room for answers that clients have not taken.
+    pub(crate) room: Option<AnswerRoom>,
+}
+
+impl HttpReply {
+    fn nothing() -> Self {
+        Self { status: StatusCode::NO_CONTENT, body: None, room: None }
+    }
 }
 
 /// Answers the body of one request, which the server does after it has checked the head: the HTTP status, and the text of the answer if
@@ -52,11 +60,17 @@ pub async fn answer_body(node: Arc<dyn NodeApi>, limits: RpcLimits, body: &[u8])
 
 /// One call, taken apart.
 struct Request {
-    id: Value,
+    head: CallHead,
     method: String,
     params: Option<Value>,
-    is_legacy: bool,
     is_notification: bool,
+}
+
+/// What the answer to a call must know of it.
+#[derive(Clone)]
+struct CallHead {
+    id: Value,
+    is_legacy: bool,
 }
 
 impl Calls {
@@ -87,23 +101,28 @@ impl Calls {
     async fn reply_to_single(&self, value: Value, wallet: Option<&str>) -> HttpReply {
         let request = match Request::read(value) {
             Ok(request) => request,
-            Err(bad) => return HttpReply { status: StatusCode::BAD_REQUEST, body: Some(bad.response()) },
+            Err(bad) => {
+                return HttpReply { status: StatusCode::BAD_REQUEST, body: Some(bad.response()), room: None };
+            }
         };
-        let (is_notification, is_legacy) = (request.is_notification, request.is_legacy);
-        let answered = self.call(request, wallet).await;
+        let is_notification = request.is_notification;
+        let mut answered = self.call(request, wallet).await;
         if is_notification {
-            return HttpReply { status: StatusCode::NO_CONTENT, body: None };
+            return HttpReply::nothing();
         }
+        let mut room = self.unsent.begin();
+        answered.take_room(&mut room, 0);
         let status = match &answered.error {
-            Some(error) if is_legacy => legacy_status(error),
+            Some(error) if answered.head.is_legacy => legacy_status(error),
             _ => StatusCode::OK,
         };
-        HttpReply { status, body: Some(answered.text) }
+        HttpReply { status, body: Some(answered.text), room: Some(room) }
     }
 
     /// Answers a batch in its order, one call at a time; neighbouring calls that submit transactions are started together, in order, so that
     /// their signatures are checked together. Each call takes a slot when its turn comes; one that finds none is answered "busy". Beyond
-    /// [`RpcLimits::answer_bytes_max`] of answers, the rest is refused unasked.
+    /// [`RpcLimits::answer_bytes_max`] of answers, and when clients leave no room for more answers, the rest is refused unasked; what was done by
+    /// then is answered.
     async fn reply_to_batch(&self, batch: Vec<Value>, wallet: Option<&str>) -> HttpReply {
         let is_empty = batch.is_empty();
         let max = self.limits.batch_max;
@@ -111,8 +130,7 @@ impl Calls {
             let error = RpcError::TooLarge { what: "the batch", size: batch.len(), max };
             return fault(StatusCode::BAD_REQUEST, &error);
         }
-        let mut answers: Vec<String> = Vec::new();
-        let mut size = 0;
+        let (mut answers, mut room, mut has_room) = (String::from("["), self.unsent.begin(), true);
         let mut calls = batch.into_iter().peekable();
         while let Some(first) = calls.next() {
             let (slots, slots_max) = self.slots(is_submission(&first));
@@ -127,25 +145,28 @@ impl Calls {
                 taken.merge(further);
                 group.extend(calls.next());
             }
-            let is_full = size > self.limits.answer_bytes_max;
-            let refusal = match (&slot, is_full) {
-                (None, _) => Some(RpcError::Busy(slots_max)),
-                (_, true) => {
-                    Some(RpcError::TooLarge { what: "the batch's answer", size, max: self.limits.answer_bytes_max })
-                }
-                (Some(_), false) => None,
+            let (size, max) = (answers.len(), self.limits.answer_bytes_max);
+            let refusal = match &slot {
+                None => Some(RpcError::Busy(slots_max)),
+                Some(_) if size > max => Some(RpcError::TooLarge { what: "the batch's answer", size, max }),
+                Some(_) if !has_room => Some(RpcError::AnswersUnread),
+                Some(_) => None,
             };
             let group = group.into_iter().map(|value| self.reply_within_batch(value, wallet, refusal.as_ref()));
-            for answer in join_all(group).await.into_iter().flatten() {
-                size += answer.len();
-                answers.push(answer);
+            for mut answered in join_all(group).await.into_iter().flatten() {
+                has_room &= answered.take_room(&mut room, answers.len());
+                if answers.len() > 1 {
+                    answers.push(',');
+                }
+                answers.push_str(&answered.text);
             }
         }
         // An empty batch names no version, so it is answered as before there was one.
-        if answers.is_empty() && !is_empty {
-            return HttpReply { status: StatusCode::NO_CONTENT, body: None };
+        if answers.len() == 1 && !is_empty {
+            return HttpReply::nothing();
         }
-        HttpReply { status: StatusCode::OK, body: Some(format!("[{}]", answers.join(","))) }
+        answers.push(']');
+        HttpReply { status: StatusCode::OK, body: Some(answers), room: Some(room) }
     }
 
     /// The answer to one call of a batch; `None` for a notification.
@@ -154,9 +175,9 @@ impl Calls {
         value: Value,
         wallet: Option<&str>,
         refusal: Option<&RpcError>,
-    ) -> Option<String> {
+    ) -> Option<Answered> {
         let request = match Request::read(value) {
-            Err(bad) => return Some(bad.response()),
+            Err(bad) => return Some(bad.answered()),
             Ok(request) => request,
         };
         let is_notification = request.is_notification;
@@ -169,7 +190,7 @@ impl Calls {
             }
             (None, Some(method)) => self.answer_in_time(method, request, wallet).await,
         };
-        (!is_notification).then_some(answered.text)
+        (!is_notification).then_some(answered)
     }
 
     async fn call(&self, request: Request, wallet: Option<&str>) -> Answered {
@@ -197,27 +218,49 @@ impl Calls {
 
     /// The answer as text, which takes as long as the answer is large: both are made where the cost of the call demands.
     async fn answer_in_time(&self, method: &'static Method, request: Request, wallet: Option<&str>) -> Answered {
-        let (id, is_legacy) = (request.id.clone(), request.is_legacy);
-        let (node, wallet, limit) = (self.node.clone(), wallet.map(str::to_owned), self.limits.call_time);
+        let (head, limit) = (request.head.clone(), self.limits.call_time);
+        let (node, wallet, deadline) = (self.node.clone(), wallet.map(str::to_owned), Instant::now() + limit);
         let cost = AnswerCost::of(method, request.params.as_ref());
-        let made = self.long.run(cost, async move {
+        let made = self.long.run(cost, deadline, async move {
             let answer = answer(&*node, method, request.params.as_ref(), wallet.as_deref());
-            let result = tokio::time::timeout(limit, answer).await;
-            request.answered(result.unwrap_or(Err(RpcError::Timeout(limit.as_secs()))))
+            let result = timeout_at(deadline, answer).await;
+            let answered = request.answered(result.unwrap_or(Err(RpcError::Timeout(limit.as_secs()))));
+            Answered { has_effect: has_effect(method), ..answered }
         });
-        made.await.unwrap_or_else(|error| Answered { text: failed(&id, &error, is_legacy), error: Some(error) })
-    }
-
-    /// The body of an answer for the client, or that there is no room for it.
-    pub(crate) fn body(&self, answer: String) -> Result<Body, HttpReply> {
-        self.unsent.body(answer).map_err(|error| fault(legacy_status(&error), &error))
+        made.await.unwrap_or_else(|error| head.refused(error))
     }
 }
 
 /// An answer as the client gets it.
 struct Answered {
+    head: CallHead,
     text: String,
     error: Option<RpcError>,
+    /// Whether the call may have changed something.
+    has_effect: bool,
+}
+
+impl Answered {
+    /// Takes room for this answer behind so many bytes of others, and returns whether there was enough. Without room, the client gets "busy" in its
+    /// place, unless the call may have changed something. Unit: bytes.
+    fn take_room(&mut self, room: &mut AnswerRoom, before: usize) -> bool {
+        let has_room = room.grow_to(before + self.text.len());
+        if !has_room && !self.has_effect && self.error.is_none() {
+            *self = self.head.clone().refused(RpcError::AnswersUnread);
+        }
+        if !has_room {
+            room.grow_towards(before + self.text.len());
+        }
+        has_room
+    }
+}
+
+impl CallHead {
+    /// That the call has no result, for this reason.
+    fn refused(self, error: RpcError) -> Answered {
+        let text = failed(&self.id, &error, self.is_legacy);
+        Answered { head: self, text, error: Some(error), has_effect: false }
+    }
 }
 
 /// Whether a call of a batch hands in a transaction.
@@ -239,7 +282,11 @@ struct BadRequest {
 
 impl BadRequest {
     fn response(self) -> String {
-        failed(&self.id, &RpcError::InvalidRequest(self.text), self.is_legacy)
+        self.answered().text
+    }
+
+    fn answered(self) -> Answered {
+        CallHead { id: self.id, is_legacy: self.is_legacy }.refused(RpcError::InvalidRequest(self.text))
     }
 }
 
@@ -273,20 +320,20 @@ impl Request {
         if let Some(other @ (Value::Bool(_) | Value::Number(_) | Value::String(_))) = &params {
             return invalid(id, format!("params: expected a list or an object, got {}", shown(other)));
         }
-        Ok(Self { id, method, params, is_legacy, is_notification: !has_id && !is_legacy })
+        Ok(Self { head: CallHead { id, is_legacy }, method, params, is_notification: !has_id && !is_legacy })
     }
 
     fn answered(&self, result: Result<Answer, RpcError>) -> Answered {
-        let id = &self.id;
-        let text = match (result, self.is_legacy) {
+        let CallHead { id, is_legacy } = &self.head;
+        let text = match (result, is_legacy) {
             (Ok(Answer::Value(result)), true) => text(&LegacyResponse { result, error: None, id }),
             (Ok(Answer::Value(result)), false) => text(&Response { jsonrpc: "2.0", result, id }),
             // As the two above write it.
             (Ok(Answer::Text(result)), true) => format!(r#"{{"result":{result},"error":null,"id":{id}}}"#),
             (Ok(Answer::Text(result)), false) => format!(r#"{{"jsonrpc":"2.0","result":{result},"id":{id}}}"#),
-            (Err(error), is_legacy) => return Answered { text: failed(id, &error, is_legacy), error: Some(error) },
+            (Err(error), _) => return self.head.clone().refused(error),
         };
-        Answered { text, error: None }
+        Answered { head: self.head.clone(), text, error: None, has_effect: false }
     }
 }
 
@@ -354,7 +401,7 @@ fn text(answer: &impl Serialize) -> String {
 
 /// A fault of the request as a whole, which therefore has no id.
 pub(crate) fn fault(status: StatusCode, error: &RpcError) -> HttpReply {
-    HttpReply { status, body: Some(failed(&Value::Null, error, true)) }
+    HttpReply { status, body: Some(failed(&Value::Null, error, true)), room: None }
 }
 
 /// What Bitcoin's server says to calls of the 1.0 form.

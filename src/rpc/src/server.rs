@@ -353,12 +353,7 @@ async fn reply(
     match tokio::time::timeout(limits.body_time, to_bytes(body, max)).await {
         Ok(Ok(bytes)) => {
             remote.connections.request(remote.id);
-            let HttpReply { status, body } = calls.reply(&bytes, wallet).await;
-            let Some(body) = body else { return status.into_response() };
-            match calls.body(body) {
-                Ok(body) => (status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
-                Err(busy) => busy.into_response(),
-            }
+            calls.reply(&bytes, wallet).await.into_response()
         }
         // Longer than `max`, in pieces, or cut off: then nobody reads the answer.
         Ok(Err(_)) => too_large(max + 1).into_response(),
@@ -368,10 +363,12 @@ async fn reply(
 
 impl IntoResponse for HttpReply {
     fn into_response(self) -> Response {
-        match self.body {
-            None => self.status.into_response(),
-            Some(body) => (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
-        }
+        let Some(text) = self.body else { return self.status.into_response() };
+        let body = match self.room {
+            Some(room) => room.body(text),
+            None => Body::from(text),
+        };
+        (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
     }
 }
 

@@ -199,7 +199,9 @@ impl HttpBody for WatchedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let part = Pin::new(&mut self.body).poll_frame(cx);
+        self.shared.lock().table.on_part(self.id, part.is_ready());
+        part
     }
 
     fn is_end_stream(&self) -> bool {

@@ -347,6 +347,30 @@ fn a_fee_that_nobody_means_is_refused_before_a_signature_is_checked() {
     });
 }
 
+/// What waits in the pool spends outputs of the chain and its own, and both are shown as spent by whom.
+#[test]
+fn what_waits_in_the_pool_is_shown_as_spent_by_it() {
+    actix_rt::System::new().block_on(async {
+        // No quorum, so nothing leaves the pool.
+        let service = service(HeldDisk::new("nothing"), 4);
+        let genesis = Genesis::devnet(4);
+        let owner = SecretKey::development("wallet", 0);
+        let (previous, coin) = genesis.unspent().find(|(_, output)| output.lock == lock_of(&owner)).unwrap();
+        let parent = payment(&genesis, previous, coin.amount.minus(Amount(10_000)).unwrap());
+        let outpoint = OutPoint { txid: parent.id(), index: 0 };
+        let child = payment(&genesis, outpoint, parent.body.outputs[0].amount.minus(Amount(10_000)).unwrap());
+        for transaction in [&parent, &child] {
+            assert_eq!(service.submit(transaction.clone(), None).await, Ok(transaction.id()));
+        }
+        let address = timed_ledger::Address { network: genesis.network, key_hash: KeyHash::of(&owner.public()) };
+        let rows = service.unspent(vec![address]).await.unwrap();
+        let spent_by = |outpoint: OutPoint| rows.iter().find(|row| row.outpoint == outpoint).unwrap().spent_by;
+        assert_eq!(spent_by(previous), Some(parent.id()));
+        assert_eq!(spent_by(outpoint), Some(child.id()));
+        assert_eq!(spent_by(OutPoint { txid: child.id(), index: 0 }), None);
+    });
+}
+
 /// What the last process appended may be in the system's memory only, and with nothing that waits this one does not write the file.
 #[test]
 fn what_is_found_in_the_mempools_file_is_synced_soon() {

@@ -3,13 +3,13 @@
 use crate::Service;
 use crate::failures::{gone, unreadable};
 use async_trait::async_trait;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use timed_actors::mempool::{ListEntries, ResourceStates};
 use timed_chain::Resource;
 use timed_ledger::{
     Address, KeyHash, LedgerQueries as _, LedgerView, Lock, OutPoint, OutputEntry, TransactionBody, Witness, payment_of,
 };
-use timed_mempool::ResourceState;
+use timed_mempool::{EntryInfo, ResourceState};
 use timed_primitives::{Amount, TxId};
 use timed_rpc::result::Balance;
 use timed_rpc::{Funding, PaymentOrder, RpcError, Unspent, WalletApi};
@@ -102,6 +102,11 @@ impl WalletApi for Service {
     }
 }
 
+/// What a transaction of the mempool spends, each with its id.
+fn spends_of(entry: &EntryInfo) -> impl Iterator<Item = (Resource, TxId)> + '_ {
+    entry.transaction.facts.consumes.iter().map(|resource| (*resource, entry.txid))
+}
+
 impl Service {
     /// Every final output of a key.
     pub(crate) fn outputs_of(view: &LedgerView, owner: &KeyHash) -> Result<Vec<(OutPoint, OutputEntry)>, RpcError> {
@@ -142,8 +147,11 @@ impl Service {
         };
         // The mempool first: what is final in between is found on the chain, and counted there only.
         let waiting = self.handles.mempool.send(ListEntries).await.map_err(gone)?;
-        let pool = self.handles.mempool_index.clone();
+        // So the view is taken after it: what had left the mempool by then is spent there, since the chain publishes a block before the mempool
+        // learns of it.
         let read = move |view: &LedgerView| {
+            // Not looked up one by one in the index that the mempool writes: this may be a thread that gives way to all others.
+            let spenders: HashMap<Resource, TxId> = waiting.iter().flat_map(spends_of).collect();
             let tip = view.tip().height;
             let mut rows = Vec::new();
             for owner in &owners {
@@ -171,24 +179,9 @@ impl Service {
                 }
             }
             for row in &mut rows {
-                row.spent_by = pool.consumer(&row.outpoint.resource());
+                row.spent_by = spenders.get(&row.outpoint.resource()).copied();
             }
-            Ok((rows, tip))
-        };
-        let (mut rows, tip) = self.chain.read(read).await?;
-        if self.chain.tip().height == tip {
-            return Ok(rows);
-        }
-        // Blocks came meanwhile, whose transactions the pool has no more: what they spent must not look unspent.
-        let read = move |view: &LedgerView| {
-            let mut last = Vec::with_capacity(rows.len());
-            for row in rows.drain(..) {
-                let is_final = row.height.is_some() && row.spent_by.is_none();
-                if !is_final || view.output(&row.outpoint).map_err(unreadable)?.is_some() {
-                    last.push(row);
-                }
-            }
-            Ok(last)
+            Ok(rows)
         };
         self.chain.read(read).await
     }

@@ -106,6 +106,11 @@ impl FloodComparison {
         self.runs.iter().filter_map(|run| run.with.memory).fold(0.0, f64::max)
     }
 
+    /// What the flood got: a factor beside nothing says little.
+    fn answered(&self) -> u64 {
+        self.runs.iter().map(|run| run.read.answered()).sum()
+    }
+
     fn cpu(&self) -> f64 {
         self.median_of(|run| run.with.cpu.first().map_or(0.0, Duration::as_secs_f64))
     }
@@ -137,6 +142,7 @@ impl FloodComparison {
             "finality_p99_without_ms": without,
             "finality_p99_with_ms": with,
             "factor": factor,
+            "answered": self.answered(),
             "is_goal_met": factor <= FACTOR_GOAL,
             "factor_at_read_node": factor_own,
             "rss_max_mib": rounded(self.memory(), 1),
@@ -149,6 +155,7 @@ impl FloodComparison {
         let (_, own_with, factor_own) = self.factor(|seen| seen.own);
         vec![
             self.kind.name().to_owned(),
+            self.answered().to_string(),
             format!("{:.0}", self.median_of(|run| run.read.per_second())),
             self.runs.iter().map(|run| run.read.failed).sum::<u64>().to_string(),
             without.to_string(),
@@ -215,6 +222,7 @@ impl RpcLoadFigures {
         ));
         let columns = [
             left("flood"),
+            right("answered"),
             right("answers/s"),
             right("failed"),
             right("finality p99 without, ms"),
@@ -262,5 +270,6 @@ mod tests {
         let (without, with, factor) = comparison.factor(|seen| seen.others);
         assert!((without - 20.0).abs() < 0.1 && (with - 30.0).abs() < 0.1 && (factor - 1.5).abs() < 0.01);
         assert_eq!(comparison.as_json()["is_goal_met"], true);
+        assert_eq!((&comparison.as_json()["answered"], comparison.row()[1].as_str()), (&json!(0), "0"));
     }
 }

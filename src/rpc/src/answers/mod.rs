@@ -21,7 +21,7 @@ mod wallet;
 pub(crate) use shape::Answer;
 
 use crate::error::{RpcError, WALLET_NAME};
-use crate::methods::{Call, ChainCall, Method};
+use crate::methods::{Call, ChainCall, ControlCall, FeeCall, Method, NetworkCall, TransactionCall, WalletCall};
 use crate::node::NodeApi;
 use crate::params::Args;
 use serde_json::Value;
@@ -56,4 +56,55 @@ pub(crate) fn is_wait(method: &Method) -> bool {
         method.call,
         Call::Chain(ChainCall::WaitForNewBlock | ChainCall::WaitForBlock | ChainCall::WaitForBlockHeight)
     )
+}
+
+/// Whether a call of it may leave something changed, so that its answer is never withheld: whoever does not learn what was done does it again.
+pub(crate) fn has_effect(method: &Method) -> bool {
+    match method.call {
+        Call::Chain(_) | Call::Address(_) | Call::Consensus(_) => false,
+        Call::Transaction(call) => call == TransactionCall::SendRawTransaction,
+        Call::Fee(call) => call == FeeCall::PrioritiseTransaction,
+        Call::Network(call) => match call {
+            NetworkCall::Ping
+            | NetworkCall::PingPeer
+            | NetworkCall::AddNode
+            | NetworkCall::DisconnectNode
+            | NetworkCall::SetBan
+            | NetworkCall::ClearBanned
+            | NetworkCall::SetNetworkActive => true,
+            NetworkCall::GetNetworkInfo
+            | NetworkCall::GetConnectionCount
+            | NetworkCall::GetNetTotals
+            | NetworkCall::GetPeerInfo
+            | NetworkCall::GetPeerHistory
+            | NetworkCall::GetAddedNodeInfo
+            | NetworkCall::GetNodeAddresses
+            | NetworkCall::ListBanned => false,
+        },
+        Call::Wallet(call) => match call {
+            WalletCall::GetNewAddress
+            | WalletCall::GetRawChangeAddress
+            | WalletCall::SendToAddress
+            | WalletCall::SendMany
+            | WalletCall::FundRawTransaction
+            | WalletCall::SetLabel
+            | WalletCall::LockUnspent
+            | WalletCall::SetTxFee => true,
+            WalletCall::GetBalance
+            | WalletCall::GetBalances
+            | WalletCall::GetUnconfirmedBalance
+            | WalletCall::GetWalletInfo
+            | WalletCall::ListWallets
+            | WalletCall::GetAddressInfo
+            | WalletCall::ListUnspent
+            | WalletCall::GetAddressesByLabel
+            | WalletCall::ListLabels
+            | WalletCall::SignRawTransactionWithWallet
+            | WalletCall::ListLockUnspent
+            | WalletCall::ListTransactions
+            | WalletCall::ListSinceBlock
+            | WalletCall::ValidateAddress => false,
+        },
+        Call::Control(call) => matches!(call, ControlCall::Stop | ControlCall::Logging),
+    }
 }

@@ -8,19 +8,18 @@ use std::time::Duration;
 use timed_rpc::RpcLimits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 const COUNT: &str = r#"{"jsonrpc":"2.0","id":1,"method":"getblockcount"}"#;
 /// For what happens at once; a machine may be slow.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-fn head(running: &Running, rest: &str) -> String {
+pub(crate) fn head(running: &Running, rest: &str) -> String {
     format!("POST / HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\n{rest}", running.cookie.header())
 }
 
 /// Limits that no client of a test reaches.
-fn patient() -> RpcLimits {
+pub(crate) fn patient() -> RpcLimits {
     let long = Duration::from_secs(3_600);
     RpcLimits {
         head_time: long,
@@ -32,7 +31,7 @@ fn patient() -> RpcLimits {
     }
 }
 
-async fn hanging(running: &Running, count: usize, bytes: &str) -> Vec<TcpStream> {
+pub(crate) async fn hanging(running: &Running, count: usize, bytes: &str) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     for _ in 0..count {
         let mut stream = TcpStream::connect(running.address).await.unwrap();
@@ -198,34 +197,4 @@ async fn calls_of_a_batch_count_one_by_one() {
     assert_eq!(codes(running.post(&batch(2)).await.json()), [-32005; 2], "none is left");
     assert_eq!(running.post(&submission(1).to_string()).await.code(), Some(-32005));
     assert_eq!(running.post(COUNT).await.json()["result"], 2, "other calls have slots of their own");
-}
-
-/// Long answers are made beside the thread that serves, and those that wait for their turn leave room for short calls.
-#[tokio::test]
-async fn short_calls_are_answered_while_long_ones_are_made() {
-    let limits = RpcLimits { calls_max: 16, block_calls_max: 2, ..RpcLimits::default() };
-    let running = std::sync::Arc::new(start(Sample::default(), limits).await);
-    *running.node.keeps_threads.0.lock().unwrap() = true;
-    let mut long = JoinSet::new();
-    for _ in 0..9 {
-        let running = running.clone();
-        long.spawn(async move { running.call("getblock", json!([2])).await });
-    }
-    // Half of the sixteen places are for long calls.
-    let refused = timeout(PATIENCE, long.join_next()).await.expect("one finds no place").unwrap().unwrap();
-    assert_eq!(refused.code(), Some(-32005), "{refused:?}");
-    let two_are_made = async {
-        while running.node.hanging.load(Ordering::SeqCst) < 2 {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, two_are_made).await.expect("two are made at once");
-    assert_eq!(running.call("getblockcount", json!([])).await.json()["result"], 2);
-    assert_eq!(running.node.hanging.load(Ordering::SeqCst), 2, "the long ones are still made, two at a time");
-    *running.node.keeps_threads.0.lock().unwrap() = false;
-    running.node.keeps_threads.1.notify_all();
-    while let Some(answer) = long.join_next().await {
-        assert_eq!(answer.unwrap().json()["result"]["height"], 2);
-    }
-    assert_eq!(running.node.hanging.load(Ordering::SeqCst), 0);
 }

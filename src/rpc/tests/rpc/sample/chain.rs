@@ -4,6 +4,7 @@ use super::{Sample, TIME_MS, address, block, certificate, transaction, unspent};
 use async_trait::async_trait;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use timed_ledger::{KeyHash, OutPoint, TxOutput};
 use timed_primitives::{Amount, BlockId, ChainId, Hash, Height, TxId, UnixTime};
@@ -48,6 +49,9 @@ impl ChainApi for Sample {
     }
 
     async fn block(&self, at: BlockAt) -> Result<BlockFacts, RpcError> {
+        if self.holds_blocks.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         self.keep_thread();
         let height = match at {
             BlockAt::Height(Height(height @ 1..=2)) => height,
@@ -100,7 +104,7 @@ impl ChainApi for Sample {
     }
 
     async fn totals(&self) -> Result<ChainTotals, RpcError> {
-        Ok(ChainTotals { transactions: 1, bytes: 4_096 })
+        Ok(ChainTotals { transactions: self.transactions.load(Ordering::SeqCst), bytes: 4_096 })
     }
 
     async fn spenders(&self, outputs: Vec<OutPoint>) -> Result<Vec<Option<TxId>>, RpcError> {

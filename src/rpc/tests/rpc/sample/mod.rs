@@ -7,7 +7,7 @@ mod pool;
 mod wallet;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use timed_ledger::{Address, KeyHash, OutPoint, Transaction, TransactionBody, TxInput, TxOutput};
@@ -32,8 +32,12 @@ pub(crate) const TIME_MS: u64 = 1_700_000_000_250;
 pub(crate) struct Sample {
     /// Calls of `masternodelist` and `sendrawtransaction` never end.
     pub(crate) hangs: AtomicBool,
-    /// While it is set, whoever reads a block keeps its thread.
+    /// While it is set, whoever reads a block or the outputs of addresses keeps its thread.
     pub(crate) keeps_threads: Arc<(Mutex<bool>, Condvar)>,
+    /// Reads of blocks never end, and keep no thread.
+    pub(crate) holds_blocks: AtomicBool,
+    /// How many transactions the chain has.
+    pub(crate) transactions: AtomicU64,
     /// How many of `sendrawtransaction` did so, and how many keep a thread.
     pub(crate) hanging: AtomicUsize,
     /// Larger submissions are answered "busy". Unit: bytes.
@@ -53,6 +57,8 @@ impl Default for Sample {
         Self {
             hangs: AtomicBool::new(false),
             keeps_threads: Arc::default(),
+            holds_blocks: AtomicBool::new(false),
+            transactions: AtomicU64::new(1),
             hanging: AtomicUsize::new(0),
             room: AtomicUsize::new(usize::MAX),
             troubles: Vec::new(),

@@ -42,6 +42,7 @@ impl WalletApi for Sample {
     }
 
     async fn unspent(&self, of: Vec<Address>) -> Result<Vec<Unspent>, RpcError> {
+        self.keep_thread();
         let all = [unspent(0, 1, None), unspent(1, 2, Some(TxId(Hash([0xcd; 32])))), unspent(1, 0, None)];
         Ok(all.into_iter().filter(|u| of.is_empty() || of.iter().any(|a| a.lock() == u.output.lock)).collect())
     }
