@@ -6,10 +6,10 @@ use crate::sample::{Sample, address};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use timed_rpc::RpcLimits;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Whoever reads blocks or outputs keeps its thread, or no longer.
 fn keep_threads(running: &Running, is_kept: bool) {
@@ -102,7 +102,7 @@ async fn few_calls_at_once_still_leave_a_place_for_short_ones() {
 
 #[tokio::test]
 async fn a_call_has_its_time_once_and_not_again_after_it_has_waited() {
-    let call_time = Duration::from_secs(4);
+    let call_time = Duration::from_secs(6);
     let running =
         Arc::new(start(Sample::default(), RpcLimits { block_calls_max: 1, call_time, ..RpcLimits::default() }).await);
     keep_threads(&running, true);
