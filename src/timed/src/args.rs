@@ -55,8 +55,8 @@ pub enum Command {
     Inspect(timed_inspect::InspectArgs),
     /// Let a stopped node sign again after another was found to sign with its key. First end that other one for good.
     #[command(
-        after_help = "Example:\n  timed resume-signing --data-dir /var/lib/timed\n\nThe node must not run. `timed cli getconsensusinfo` \
-                      says which other node was found, and where."
+        after_help = "Example:\n  timed resume-signing --data-dir /var/lib/timed\n\nThe node must not run. `timed cli \
+                      getconsensusinfo` says which other\nnode was found, and where."
     )]
     ResumeSigning(crate::resume_signing::ResumeSigningArgs),
     /// Play a network of real nodes in virtual time, with faults drawn from a seed, and check it.
