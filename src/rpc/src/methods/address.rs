@@ -37,7 +37,7 @@ pub(super) const ROWS: &[Method] = &[
         params: &[required("addresses", ParamKind::Owners, IN_BLOCKS)],
         summary: "Final transactions that paid addresses or spent what they had, in order; there is no index of these, so blocks are read",
         returns: "a list of ids",
-        example: "'{\"addresses\":[\"dtime1…address…\"],\"start\":1,\"end\":5000}'",
+        example: "'{\"addresses\":[\"dtime1…\"],\"start\":1,\"end\":5000}'",
     },
     Method {
         call: Call::Address(AddressCall::GetAddressDeltas),
@@ -47,7 +47,7 @@ pub(super) const ROWS: &[Method] = &[
         params: &[required("addresses", ParamKind::Owners, IN_BLOCKS)],
         summary: "What final transactions brought addresses and took from them, in order; there is no index of these, so blocks are read",
         returns: "a list of objects",
-        example: "'{\"addresses\":[\"dtime1…address…\"],\"start\":1,\"end\":5000}'",
+        example: "'{\"addresses\":[\"dtime1…\"],\"start\":1,\"end\":5000}'",
     },
     Method {
         call: Call::Address(AddressCall::GetAddressMempool),

@@ -134,7 +134,7 @@ pub(super) const ROWS: &[Method] = &[
         ],
         summary: "A transaction without signatures; what its outputs leave of its inputs is the fee",
         returns: "hex",
-        example: "'[{\"txid\":\"4f1c…\",\"vout\":0}]' '{\"dtime1…address…\":1.5}'",
+        example: "'[{\"txid\":\"4f1c…\",\"vout\":0}]' '{\"dtime1…\":1.5}'",
     },
     Method {
         call: Call::Transaction(TransactionCall::CombineRawTransaction),
