@@ -1,10 +1,8 @@
 //! What is done at the end of a process, where nothing may hold it up: neither a pipe that nobody reads nor a disk that hangs.
 
 use crate::own_thread;
-use rustix::fs::OFlags;
-use std::fs::OpenOptions;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -22,11 +20,14 @@ pub fn say(line: &str) {
     }
 }
 
-/// Writes what standard error takes without waiting. It is opened anew, since whether writing waits belongs to all who share it.
+/// Writes what standard error takes without waiting. Whether writing waits belongs to all who share it, so it is as before afterwards.
 fn write_at_once(line: &str) {
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let stderr = OpenOptions::new().append(true).custom_flags(flags).open("/proc/self/fd/2");
-    drop(stderr.and_then(|mut stderr| stderr.write_all(line.as_bytes())));
+    let mut stderr = std::io::stderr();
+    let Ok(before) = fcntl_getfl(&stderr) else { return };
+    if fcntl_setfl(&stderr, before | OFlags::NONBLOCK).is_ok() {
+        drop(stderr.write_all(line.as_bytes()));
+        let _ = fcntl_setfl(&stderr, before);
+    }
 }
 
 /// The system refuses a thread for it.

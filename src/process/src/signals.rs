@@ -32,26 +32,31 @@ pub fn watch(stop: Stop, log: LogWriter) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, SIGXFSZ])?;
     let watch = move || {
         let mut is_asked = false;
-        for signal in signals.forever() {
-            match signal {
-                SIGTERM | SIGINT | SIGQUIT if is_asked => {
-                    log.flush(FLUSH_WITHIN);
-                    say("timed: second signal, ending at once");
-                    std::process::exit(FORCED);
+        loop {
+            // What came together is seen together: after the first the end in order could come before this thread sees the second.
+            let pending: Vec<_> = signals.wait().collect();
+            let ends = pending.iter().filter(|signal| matches!(**signal, SIGTERM | SIGINT | SIGQUIT)).count();
+            if stop.is_served() && ends > 0 && ends + usize::from(is_asked) > 1 {
+                log.flush(FLUSH_WITHIN);
+                say("timed: second signal, ending at once");
+                std::process::exit(FORCED);
+            }
+            for signal in pending {
+                match signal {
+                    // There is nothing to end in order yet, and nothing that this end could lose.
+                    SIGTERM | SIGINT | SIGQUIT if !stop.is_served() => {
+                        info!("stopped: asked by a signal while starting");
+                        log.flush(FLUSH_WITHIN);
+                        std::process::exit(0);
+                    }
+                    SIGTERM | SIGINT | SIGQUIT => {
+                        is_asked = true;
+                        stop.ask(StopCause::Signal);
+                    }
+                    SIGHUP => info!("SIGHUP: nothing is read again while a node runs; it goes on, SIGTERM ends it"),
+                    SIGXFSZ => warn!("SIGXFSZ: a file would become larger than this process may write (ulimit -f)"),
+                    other => info!(signal = other, "a signal without a meaning here; the node goes on"),
                 }
-                // There is nothing to end in order yet, and nothing that this end could lose.
-                SIGTERM | SIGINT | SIGQUIT if !stop.is_served() => {
-                    info!("stopped: asked by a signal while starting");
-                    log.flush(FLUSH_WITHIN);
-                    std::process::exit(0);
-                }
-                SIGTERM | SIGINT | SIGQUIT => {
-                    is_asked = true;
-                    stop.ask(StopCause::Signal);
-                }
-                SIGHUP => info!("SIGHUP: nothing is read again while a node runs; it goes on, SIGTERM ends it"),
-                SIGXFSZ => warn!("SIGXFSZ: a file would become larger than this process may write (ulimit -f)"),
-                other => info!(signal = other, "a signal without a meaning here; the node goes on"),
             }
         }
     };
