@@ -159,7 +159,13 @@ fn a_log_on_a_full_disk_says_so_and_what_is_cut_off_spoils_no_other_line() {
     write("after".into());
     let text = String::from_utf8(disk.0.lock().unwrap().1.clone()).unwrap();
     assert_eq!(text, "line 0...\nline 1...\nline \nafter\n");
-    assert_eq!(log.dropped(), DroppedLines { all: 4, unreported: 0, refusal: None }, "reported");
+    // Its thread reports once it has written.
+    let reported = DroppedLines { all: 4, unreported: 0, refusal: None };
+    let is_reported = |_| {
+        thread::yield_now();
+        log.dropped() == reported
+    };
+    assert!((0..1_000_000).any(is_reported), "{:?}", log.dropped());
 }
 
 /// What a layer makes of an event with a value from outside.
