@@ -49,7 +49,7 @@ impl Default for AdmissionLimits {
     fn default() -> Self {
         Self {
             delay: Duration::from_millis(400),
-            check_delay: Duration::from_millis(300),
+            check_delay: Duration::from_millis(150),
             allowance: 1 << 20,
             floor: 32 << 10,
         }
