@@ -13,9 +13,10 @@ pub struct RpcLimits {
     /// operator's calls their places; and more, since one holds its transaction (64 KiB) and waits for a signature to be checked.
     pub submissions_max: usize,
     /// Most answers with blocks in full, or of the mempool, that are made at once, and as many small ones: ids of a block, a transaction decoded or
-    /// signed. Calls above it wait for their turn.
+    /// signed. Calls above it wait for their turn. Half of the processors by default, 1 to 4, so that a flood of readers leaves one to what votes.
     pub block_calls_max: usize,
-    /// Most answers that are made at once of what goes through many blocks or outputs. Calls above it wait for their turn.
+    /// Most answers that are made at once of what goes through many blocks or outputs. Calls above it wait for their turn. A
+    /// fourth of the processors by default, 1 or 2.
     pub scans_max: usize,
     /// Longest time for one call, with what it waits for its turn; then the client gets an error, and the call is given up.
     pub call_time: Duration,
@@ -48,12 +49,13 @@ pub struct RpcLimits {
 
 impl Default for RpcLimits {
     fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             calls_max: 64,
             waits_max: 16,
             submissions_max: 1_024,
-            block_calls_max: 4,
-            scans_max: 2,
+            block_calls_max: (processors / 2).clamp(1, 4),
+            scans_max: (processors / 4).clamp(1, 2),
             call_time: Duration::from_secs(15),
             body_bytes_max: 2 << 20,
             batch_max: 1_000,
