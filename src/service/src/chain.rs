@@ -3,7 +3,7 @@
 use crate::Service;
 use crate::failures::{gone, unreadable};
 use async_trait::async_trait;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::mempool::{GetFate, TransactionFate};
@@ -17,8 +17,8 @@ use timed_rpc::{
     TransactionState, Unspent,
 };
 
-/// Transactions with more inputs are shown without their fee, which would need as many look-ups.
-const FEE_INPUTS_MAX: usize = 256;
+/// Transactions that spend outputs of more others are shown without their fee, which would need as many look-ups.
+const FEE_PARENTS_MAX: usize = 256;
 
 #[async_trait]
 impl ChainApi for Service {
@@ -197,21 +197,28 @@ fn final_facts(view: &LedgerView, found: ConfirmedTransaction) -> Result<Transac
     Ok(TransactionRecord { transaction: Arc::new(transaction), fee, state: TransactionState::Final(place) })
 }
 
-/// The fee of a final transaction: what its inputs held, less what its outputs hold. `None` when an input is of genesis or they are many.
+/// The fee of a final transaction: what its inputs held, less what its outputs hold. `None` when they are of too many transactions.
 fn fee_of(view: &LedgerView, transaction: &Transaction) -> Result<Option<Amount>, RpcError> {
     let body = &transaction.body;
-    if body.inputs.len() > FEE_INPUTS_MAX {
+    let parents: BTreeSet<TxId> = body.inputs.iter().map(|input| input.previous.txid).collect();
+    if parents.len() > FEE_PARENTS_MAX {
         return Ok(None);
     }
-    let mut inputs = Vec::with_capacity(body.inputs.len());
-    for input in &body.inputs {
-        let Some(parent) = view.transaction(&input.previous.txid).map_err(unreadable)? else { return Ok(None) };
-        let index = usize::try_from(input.previous.index).unwrap_or(usize::MAX);
-        let Some(output) = parent.transaction.body.outputs.get(index) else { return Ok(None) };
-        inputs.push(output.amount);
+    let mut amounts = BTreeMap::new();
+    for txid in parents {
+        match view.transaction(&txid).map_err(unreadable)? {
+            Some(parent) => {
+                amounts.extend(parent.transaction.outputs().map(|(outpoint, made)| (outpoint, made.amount)))
+            }
+            None => {
+                let genesis = view.application().genesis().unspent().filter(|(outpoint, _)| outpoint.txid == txid);
+                amounts.extend(genesis.map(|(outpoint, made)| (outpoint, made.amount)));
+            }
+        }
     }
-    let outputs = Amount::sum(body.outputs.iter().map(|o| o.amount));
-    Ok(Amount::sum(inputs).zip(outputs).and_then(|(inputs, outputs)| inputs.minus(outputs)))
+    let inputs: Option<Vec<Amount>> = body.inputs.iter().map(|input| amounts.get(&input.previous).copied()).collect();
+    let (inputs, outputs) = (inputs.and_then(Amount::sum), Amount::sum(body.outputs.iter().map(|o| o.amount)));
+    Ok(inputs.zip(outputs).and_then(|(inputs, outputs)| inputs.minus(outputs)))
 }
 
 /// `part` of `whole`, from 0 to 1.
