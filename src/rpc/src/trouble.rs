@@ -32,6 +32,13 @@ pub enum Trouble {
         /// How long the oldest read takes.
         silent: Duration,
     },
+    /// The disk takes long to make writes durable, which votes and blocks wait for.
+    DiskSlow {
+        /// The file that was written.
+        file: String,
+        /// How long it took, or has taken until now.
+        took: Duration,
+    },
     /// There is little room left on the disk.
     DiskNearlyFull {
         /// Room left for this process. Unit: bytes.
@@ -109,11 +116,12 @@ pub enum Severity {
 
 impl Trouble {
     /// Every name that [`Self::name`] can give.
-    pub const NAMES: [&str; 15] = [
+    pub const NAMES: [&str; 16] = [
         "ended",
         "hung",
         "data_folder",
         "disk_silent",
+        "disk_slow",
         "disk_nearly_full",
         "starting",
         "behind",
@@ -134,6 +142,7 @@ impl Trouble {
             Self::Hung { .. } => "hung",
             Self::DataFolder { .. } => "data_folder",
             Self::DiskSilent { .. } => "disk_silent",
+            Self::DiskSlow { .. } => "disk_slow",
             Self::DiskNearlyFull { .. } => "disk_nearly_full",
             Self::Starting => "starting",
             Self::Behind { .. } => "behind",
@@ -154,6 +163,7 @@ impl Trouble {
             Self::Ended { .. } | Self::Hung { .. } => Severity::Dead,
             Self::DiskSilent { silent } if silent.as_secs() >= DISK_DEAD_AFTER.as_secs() => Severity::Dead,
             Self::DiskSilent { .. }
+            | Self::DiskSlow { .. }
             | Self::DataFolder { .. }
             | Self::DiskNearlyFull { .. }
             | Self::Starting
@@ -182,13 +192,23 @@ impl fmt::Display for Trouble {
         match self {
             Self::Ended { who } => write!(f, "the actor of {who} has ended; the log says why"),
             Self::Hung { who, silent } => {
-                write!(f, "{who} has not answered for {} s: restart the node if it stays so", silent.as_secs())
+                write!(
+                    f,
+                    "{who} has not answered for {} s: restart the node if it stays so and nothing else explains it",
+                    silent.as_secs()
+                )
             }
             Self::DataFolder { text } => f.write_str(text),
             Self::DiskSilent { silent } => write!(
                 f,
                 "the disk of the data folder has not answered a read for {} s: check it, and restart the node if it stays so",
                 silent.as_secs()
+            ),
+            Self::DiskSlow { file, took } => write!(
+                f,
+                "the disk is slow: it takes {:.1} s to keep what is written to {file}, and votes and blocks wait for it; look for what else \
+                 uses it, or for its faults (iostat, smartctl)",
+                took.as_secs_f64()
             ),
             Self::DiskNearlyFull { free, needed } => {
                 write!(
@@ -245,6 +265,7 @@ mod tests {
             Trouble::Hung { who: "ledger", silent: Duration::from_secs(12) },
             Trouble::DataFolder { text: text() },
             Trouble::DiskSilent { silent: Duration::from_secs(9) },
+            Trouble::DiskSlow { file: "guard".into(), took: Duration::from_millis(2_040) },
             Trouble::DiskNearlyFull { free: 5 * MIB, needed: 100 * MIB },
             Trouble::Starting,
             Trouble::Behind { tip: Height(5), target: Height(9) },
@@ -263,7 +284,10 @@ mod tests {
             assert!(!text.is_empty() && !text.contains('\n'), "{text:?}");
         }
         assert_eq!(all[6].to_string(), "behind by 4 blocks: block 5 of 9");
-        assert_eq!(all[1].to_string(), "ledger has not answered for 12 s: restart the node if it stays so");
+        assert_eq!(
+            all[1].to_string(),
+            "ledger has not answered for 12 s: restart the node if it stays so and nothing else explains it"
+        );
         let full = Trouble::LogDropped { lines: 3, refusal: Some("no room".into()) }.to_string();
         assert!(full.contains("3 lines") && full.contains("cannot be written (no room)"), "{full}");
         let dead = Trouble::DiskSilent { silent: Duration::from_secs(10) };

@@ -17,6 +17,7 @@ mod files;
 mod fjall_store;
 mod folder_watch;
 mod remedy;
+mod watched_disk;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use file_disk::FileDisk;
@@ -24,3 +25,4 @@ pub use files::{read_bounded, read_text_bounded, write_durably};
 pub use fjall_store::{FjallStore, StoreOpenError};
 pub use folder_watch::{FolderLost, FolderWatch};
 pub use remedy::remedy;
+pub use watched_disk::{SlowSync, SyncTimes, WatchedDisk};

@@ -30,7 +30,7 @@ use timed_primitives::{Clock, Network, PublicKey, SecretKey};
 use timed_process::{LogWriter, Stop, StopCause, ThreadError};
 use timed_rpc::{Auth, DiskReads, ReadLimits, RpcLimits, RpcServer, Trouble};
 use timed_service::{ChainReads, Identity, NodeWallet, Noticed, Service, ServiceParts};
-use timed_store::{DataDir, FjallStore};
+use timed_store::{DataDir, FjallStore, SyncTimes, WatchedDisk};
 use tokio::sync::oneshot;
 use tracing::{error, info};
 use uuid::Uuid;
@@ -176,7 +176,9 @@ impl RunningNode {
         let (listen, rpc_address) = (listener.local_addr()?, rpc_listener.local_addr()?);
 
         let store = Arc::new(open_store(data)?);
-        let ledger = timed_ledger::open(genesis.clone(), &data.disk(), store)?;
+        let syncs = SyncTimes::new(clock.clone());
+        let disk = WatchedDisk::new(data.disk(), syncs.clone());
+        let ledger = timed_ledger::open(genesis.clone(), &disk, store)?;
         let reader = ledger.reader();
         let voting_key = keys.consensus.filter(|_| config.consensus.sign);
         let validator = voting_key.as_ref().map(SecretKey::public);
@@ -184,7 +186,7 @@ impl RunningNode {
         let core = consensus_config(&genesis, voting_key.clone().filter(|_| votes), &config);
         let height = ledger.tip().height.0;
         let limits = mempool_limits(&config, &genesis);
-        let open = OpenNode::open(Box::new(ledger), Arc::new(data.disk()), core, limits)?;
+        let open = OpenNode::open(Box::new(ledger), Arc::new(disk), core, limits)?;
         let wallet = Arc::new(NodeWallet::open(data.path(), keys.wallet, &genesis)?);
         let agent = format!("timed/{}", env!("CARGO_PKG_VERSION"));
         let identity = Identity {
@@ -238,6 +240,7 @@ impl RunningNode {
             log: end.log.clone(),
             folder: data.path().to_owned(),
             noticed: noticed.clone(),
+            syncs,
         };
         watchdog.start()?;
         let parts = ServiceParts {

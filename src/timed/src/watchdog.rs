@@ -13,6 +13,7 @@ use timed_process::log_writer::{DroppedLines, LogWriter};
 use timed_process::{Stop, ThreadError, own_thread};
 use timed_rpc::Trouble;
 use timed_service::Noticed;
+use timed_store::{SlowSync, SyncTimes};
 
 /// Time between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -35,8 +36,10 @@ pub(crate) struct Watchdog {
     pub(crate) folder: PathBuf,
     /// The log.
     pub(crate) log: LogWriter,
-    /// Where a log that nobody reads is reported.
+    /// Where a log that nobody reads, and a slow disk, are reported.
     pub(crate) noticed: Noticed,
+    /// How long the disk takes.
+    pub(crate) syncs: SyncTimes,
 }
 
 impl Watchdog {
@@ -61,11 +64,19 @@ impl Watchdog {
                 0 => self.noticed.clear(dropped.name()),
                 _ => self.noticed.set(dropped),
             }
+            self.look_at_disk();
             match asked_at {
                 Some(at) if now.since(at) >= END_WITHIN => self.end_now(),
                 Some(_) => thread::park_timeout(LOOK_EVERY / 5),
                 None => asked_at = self.stop.wait(LOOK_EVERY).map(|_| self.clock.now()),
             }
+        }
+    }
+
+    fn look_at_disk(&self) {
+        match self.syncs.slow() {
+            Some(SlowSync { file, took }) => self.noticed.set_and_log(Trouble::DiskSlow { file, took }),
+            None => self.noticed.clear(Trouble::DiskSlow { file: String::new(), took: Duration::ZERO }.name()),
         }
     }
 

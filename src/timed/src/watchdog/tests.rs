@@ -31,7 +31,9 @@ fn play(folder: PathBuf) {
     };
     thread::Builder::new().spawn(beat).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    Watchdog { pulses, clock, stop, folder, log: log.clone(), noticed: Noticed::default() }.start().unwrap();
+    let syncs = timed_store::SyncTimes::new(clock.clone());
+    let noticed = Noticed::default();
+    Watchdog { pulses, clock, stop, folder, log: log.clone(), noticed, syncs }.start().unwrap();
     if what == "log" {
         use std::io::Write as _;
         use tracing_subscriber::fmt::MakeWriter as _;
