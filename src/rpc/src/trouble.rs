@@ -283,7 +283,7 @@ mod tests {
             let text = trouble.to_string();
             assert!(!text.is_empty() && !text.contains('\n'), "{text:?}");
         }
-        assert_eq!(all[6].to_string(), "behind by 4 blocks: block 5 of 9");
+        assert_eq!(all[7].to_string(), "behind by 4 blocks: block 5 of 9");
         assert_eq!(
             all[1].to_string(),
             "ledger has not answered for 12 s: restart the node if it stays so and nothing else explains it"
@@ -292,6 +292,11 @@ mod tests {
         assert!(full.contains("3 lines") && full.contains("cannot be written (no room)"), "{full}");
         let dead = Trouble::DiskSilent { silent: Duration::from_secs(10) };
         assert_eq!([&all[3], &dead].map(Trouble::severity), [Severity::NotReady, Severity::Dead]);
-        assert!(all[4].to_string().contains("5 MiB left, 100 MiB are needed"), "{}", all[4]);
+        assert!(
+            all[4].to_string().starts_with("the disk is slow: it takes 2.0 s to keep what is written to guard, "),
+            "{}",
+            all[4]
+        );
+        assert!(all[5].to_string().contains("5 MiB left, 100 MiB are needed"), "{}", all[5]);
     }
 }
