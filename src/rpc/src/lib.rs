@@ -33,6 +33,7 @@ mod params;
 mod protocol;
 mod reference;
 mod refused;
+mod unique_keys;
 mod unsent;
 mod watched;
 

@@ -9,6 +9,7 @@ use crate::methods::{Call, Method, TransactionCall};
 use crate::node::NodeApi;
 use crate::params::shown;
 use crate::refused::unknown_method;
+use crate::unique_keys::UniqueKeys;
 use crate::unsent::{AnswerRoom, UnsentAnswers};
 use axum::http::StatusCode;
 use futures_util::future::join_all;
@@ -93,8 +94,8 @@ impl Calls {
     pub(crate) async fn reply(&self, body: &[u8], wallet: Option<&str>) -> HttpReply {
         match serde_json::from_slice(body) {
             Err(error) => fault(StatusCode::INTERNAL_SERVER_ERROR, &RpcError::Parse(error.to_string())),
-            Ok(Value::Array(batch)) => self.reply_to_batch(batch, wallet).await,
-            Ok(single) => self.reply_to_single(single, wallet).await,
+            Ok(UniqueKeys(Value::Array(batch))) => self.reply_to_batch(batch, wallet).await,
+            Ok(UniqueKeys(single)) => self.reply_to_single(single, wallet).await,
         }
     }
 
