@@ -20,6 +20,9 @@ const TRIES: usize = 5;
 /// How long the coins of a payment stay reserved whose asker went away before the mempool answered.
 const RESERVED_FOR: Duration = Duration::from_secs(30);
 
+/// A payment is built where it is asked for up to so many coins; a choice among more takes milliseconds, and is made beside the thread that serves.
+const COINS_IN_PLACE: usize = 2_000;
+
 /// Coins of a payment on its way to the mempool. They stay reserved until its outcome is known, or for [`RESERVED_FOR`] when nobody waits
 /// for that any more: the mempool may still take it.
 struct InFlight {
@@ -58,16 +61,16 @@ impl Drop for InFlight {
 impl Service {
     /// Pays, with other coins when others spend those that were chosen.
     pub(crate) async fn make_payment(&self, order: PaymentOrder) -> Result<TxId, RpcError> {
-        let payment = self.payment(order, Vec::new(), None);
+        let payment = Arc::new(self.payment(order, Vec::new(), None));
         let mut last = None;
         for _ in 0..TRIES {
             self.release_coins().await?;
-            let mut coins = self.coins().await?;
+            let mut coins = Arc::new(self.coins().await?);
             let (transaction, in_flight) = loop {
-                match self.build_payment(&payment, &coins)? {
+                match self.built(&payment, &coins).await? {
                     Some(built) => break built,
                     // Heights only grow, so this ends as soon as no block comes in between.
-                    None => coins = self.coins().await?,
+                    None => coins = Arc::new(self.coins().await?),
                 }
             };
             let outcome = self.handles.submissions.submit(Arc::new(PoolTransaction::of(&*transaction)), None).await;
@@ -97,7 +100,7 @@ impl Service {
     }
 
     /// Final outputs of the wallet's keys, and at which height.
-    async fn coins(&self) -> Result<(Height, Vec<Coin>), RpcError> {
+    async fn coins(&self) -> Result<KnownCoins, RpcError> {
         let keys = self.wallet.key_hashes();
         let read = move |view: &LedgerView| {
             let mut coins = Vec::new();
@@ -133,36 +136,18 @@ impl Service {
         Ok(())
     }
 
-    /// Builds a payment of coins that nobody reserved, and reserves them. `None`: the coins were read before another payment saw a newer
-    /// block, so that what it forgot as spent would be taken for unspent.
-    fn build_payment(
-        &self,
-        payment: &Payment,
-        (height, coins): &(Height, Vec<Coin>),
-    ) -> Result<Option<(Arc<Transaction>, InFlight)>, RpcError> {
-        let mut wallet = self.wallet.lock();
-        {
-            let mut read_at = self.wallet.read_at();
-            if *height < *read_at {
-                return Ok(None);
-            }
-            *read_at = *height;
+    /// As [`build_payment`], beside the thread that serves when there is much to choose from.
+    async fn built(&self, payment: &Arc<Payment>, coins: &Arc<KnownCoins>) -> Result<Option<Built>, RpcError> {
+        if coins.1.len() <= COINS_IN_PLACE {
+            return build_payment(&self.wallet, &self.clock, payment, coins);
         }
-        let unspent: BTreeSet<OutPoint> = coins.iter().map(|coin| coin.outpoint).collect();
-        wallet.forget_spent(|outpoint| unspent.contains(outpoint));
-        let transaction = wallet.build(&self.not_held(coins), payment).map_err(|error| payment_error(&error))?;
-        let in_flight = InFlight::new(&self.wallet, &self.clock, &transaction);
-        Ok(Some((Arc::new(transaction), in_flight)))
+        let (wallet, clock, payment, coins) = (self.wallet.clone(), self.clock.clone(), payment.clone(), coins.clone());
+        let built = tokio::task::spawn_blocking(move || build_payment(&wallet, &clock, &payment, &coins)).await;
+        built.unwrap_or_else(|fault| Err(RpcError::Internal(format!("a payment ended by a fault of its own: {fault}"))))
     }
 
     fn payment(&self, order: PaymentOrder, given: Vec<Coin>, change: Option<Address>) -> Payment {
         Payment { outputs: order.outputs, fee_from: order.fee_from, given, fees: self.wallet.fees(), change }
-    }
-
-    /// Without those that the operator holds back.
-    fn not_held(&self, coins: &[Coin]) -> Vec<Coin> {
-        let held = self.wallet.held();
-        coins.iter().copied().filter(|coin| !held.contains(&coin.outpoint)).collect()
     }
 
     /// A transaction that spends these outputs and as many coins as it takes; nothing is reserved.
@@ -183,7 +168,8 @@ impl Service {
         // What others spend with the same keys is no coin either.
         self.lock_spent(&coins).await?;
         let payment = self.payment(order, given, change);
-        let funded = self.wallet.lock().fund(&self.not_held(&coins), &payment);
+        let coins = not_held(&self.wallet, &coins);
+        let funded = self.wallet.lock().fund(&coins, &payment);
         let funded = funded.map_err(|error| payment_error(&error))?;
         let change_at = funded.has_change.then_some(payment.outputs.len());
         Ok(Funding { body: funded.body, fee: funded.fee, change_at })
@@ -197,6 +183,40 @@ impl Service {
         self.wallet.lock().lock_outputs(ours);
         Ok(())
     }
+}
+
+/// Final outputs of the wallet's keys, and at which height.
+type KnownCoins = (Height, Vec<Coin>);
+/// A payment, and its coins.
+type Built = (Arc<Transaction>, InFlight);
+
+/// Builds a payment of coins that nobody reserved, and reserves them. `None`: the coins were read before another payment saw a newer
+/// block, so that what it forgot as spent would be taken for unspent.
+fn build_payment(
+    node_wallet: &Arc<NodeWallet>,
+    clock: &Arc<dyn Clock>,
+    payment: &Payment,
+    (height, coins): &KnownCoins,
+) -> Result<Option<Built>, RpcError> {
+    let unspent: BTreeSet<OutPoint> = coins.iter().map(|coin| coin.outpoint).collect();
+    let mut wallet = node_wallet.lock();
+    {
+        let mut read_at = node_wallet.read_at();
+        if *height < *read_at {
+            return Ok(None);
+        }
+        *read_at = *height;
+    }
+    wallet.forget_spent(|outpoint| unspent.contains(outpoint));
+    let transaction = wallet.build(&not_held(node_wallet, coins), payment).map_err(|error| payment_error(&error))?;
+    let in_flight = InFlight::new(node_wallet, clock, &transaction);
+    Ok(Some((Arc::new(transaction), in_flight)))
+}
+
+/// Without those that the operator holds back.
+fn not_held(wallet: &NodeWallet, coins: &[Coin]) -> Vec<Coin> {
+    let held = wallet.held();
+    coins.iter().copied().filter(|coin| !held.contains(&coin.outpoint)).collect()
 }
 
 fn payment_error(error: &BuildError) -> RpcError {
