@@ -34,6 +34,9 @@ use tokio::time::MissedTickBehavior;
 const TICK: Duration = Duration::from_millis(250);
 /// Buffer of a connection, and so the longest head of a request. Unit: bytes.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// What the system holds of an answer for a client. A writer is woken when a third of it is free, and whoever reads as fast as
+/// [`RpcLimits::write_time`] demands must free that in time: of several MiB it would not. Unit: bytes.
+const SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// Time that a wrong password costs the client (Bitcoin's server takes as long). A cookie cannot be guessed anyway.
 const WRONG_PASSWORD_PAUSE: Duration = Duration::from_millis(250);
 
@@ -159,6 +162,9 @@ async fn accept(listener: &TcpListener, log: &mut AcceptLog) -> Option<(TcpStrea
         Ok((stream, from)) => {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "could not set TCP_NODELAY");
+            }
+            if let Err(error) = socket2::SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES) {
+                tracing::debug!(%error, "could not set SO_SNDBUF");
             }
             Some((stream, from))
         }
