@@ -8,8 +8,20 @@ use serde_json::{Map, Value, json as value_of};
 use timed_ledger::{Transaction, transactions_of};
 use timed_primitives::{Amount, BlockId};
 
-/// Blocks with more transactions are shown without the sums of their fees, which need a look-up for each.
+/// Blocks with more transactions are shown without what follows from their fees, which need a look-up for each.
 const FEES_MAX: usize = 500;
+/// What follows from the fees.
+const OF_FEES: [&str; 9] = [
+    "avgfee",
+    "avgfeerate",
+    "feerate_percentiles",
+    "maxfee",
+    "maxfeerate",
+    "medianfee",
+    "minfee",
+    "minfeerate",
+    "totalfee",
+];
 /// At these parts of a block's bytes clients want the fee of a byte. Unit: percent.
 const PERCENTILES: [usize; 5] = [10, 25, 50, 75, 90];
 
@@ -25,7 +37,13 @@ pub(super) async fn block_stats(
             let transactions = transactions_of(&facts.block.payload);
             let fees = fees_of(node, &transactions).await?;
             let header = &facts.block.header;
-            stats_of(facts.block.id(), header.height.0, header.time.seconds(), &transactions, &fees)
+            let (id, height) = (facts.block.id(), header.height.0);
+            let known = fees.as_deref().unwrap_or_default();
+            let mut map = stats_of(id, height, header.time.seconds(), &transactions, known);
+            if fees.is_none() {
+                map.retain(|name, _| !OF_FEES.contains(&name.as_str()));
+            }
+            map
         }
         None => {
             let genesis = node.genesis().await?;
@@ -33,6 +51,11 @@ pub(super) async fn block_stats(
         }
     };
     if let Some(unknown) = wanted.iter().find(|name| !map.contains_key(**name)) {
+        if OF_FEES.contains(unknown) {
+            return Err(RpcError::InvalidParameter(format!(
+                "getblockstats: {unknown} is not known here: the block has more than {FEES_MAX} transactions, or spends outputs of too many others"
+            )));
+        }
         let name: String = unknown.chars().take(40).collect();
         return Err(RpcError::InvalidParameter(format!("getblockstats: there is no statistic {name:?}")));
     }
@@ -53,15 +76,17 @@ impl Fee {
     }
 }
 
-async fn fees_of(node: &dyn NodeApi, transactions: &[Transaction]) -> Result<Vec<Fee>, RpcError> {
-    let mut fees = Vec::new();
-    if transactions.len() <= FEES_MAX {
-        for transaction in transactions {
-            let fee = node.transaction(transaction.id()).await?.fee;
-            fees.extend(fee.map(|fee| Fee { units: fee.0, bytes: transaction.size_bytes() }));
-        }
+/// The fees of all transactions; `None` when one is not known: a sum of the others would say something wrong.
+async fn fees_of(node: &dyn NodeApi, transactions: &[Transaction]) -> Result<Option<Vec<Fee>>, RpcError> {
+    if transactions.len() > FEES_MAX {
+        return Ok(None);
     }
-    Ok(fees)
+    let mut fees = Vec::new();
+    for transaction in transactions {
+        let Some(fee) = node.transaction(transaction.id()).await?.fee else { return Ok(None) };
+        fees.push(Fee { units: fee.0, bytes: transaction.size_bytes() });
+    }
+    Ok(Some(fees))
 }
 
 /// Least, middle and greatest; zeros of nothing.

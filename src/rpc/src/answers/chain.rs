@@ -227,9 +227,13 @@ async fn deployments(node: &dyn NodeApi, at: Option<BlockId>) -> Result<Value, R
 
 async fn output_set(node: &dyn NodeApi) -> Result<Value, RpcError> {
     let (info, totals) = (node.blockchain_info().await?, node.totals().await?);
+    let best = match info.blocks {
+        0 => Text(BlockId(node.genesis().await?.hash)),
+        _ => info.bestblockhash,
+    };
     Ok(value_of!({
         "height": info.blocks,
-        "bestblock": Text(tip(node).await?.1),
+        "bestblock": best,
         "txouts": info.utxos,
         "bogosize": info.utxos.saturating_mul(50),
         "hash_serialized_3": info.state_commitment,

@@ -13,6 +13,8 @@ use timed_primitives::{Amount, BlockId, Height};
 
 /// Most blocks that are looked through.
 const BLOCKS_MAX: u64 = 1_000;
+/// No further block is looked through after so many transactions.
+const SEEN_MAX: usize = 100_000;
 /// Most transactions of the mempool that are read, and most rows of an answer.
 const ROWS_MAX: usize = 1_000;
 /// Most rows that are gone through for an answer: beyond them pages are empty.
@@ -150,29 +152,45 @@ fn rows_of(node: &dyn NodeApi, record: &TransactionRecord, label: Option<&str>) 
     rows.collect()
 }
 
-/// Rows of the mempool and of blocks above `above`, of addresses with this label or of all, the newest first, until there are `wanted` of them.
-async fn newest(node: &dyn NodeApi, wanted: usize, above: Height, label: Option<&str>) -> Result<Vec<Value>, RpcError> {
+/// Rows of what is above block `last`: in the mempool, or final since. The newest first.
+async fn above(node: &dyn NodeApi, last: Height, label: Option<&str>) -> Result<Vec<Value>, RpcError> {
     let mut rows = Vec::new();
     for entry in node.raw_mempool().await?.iter().rev().take(ROWS_MAX) {
-        // It may have become final or lost since; then a block shows it, or nothing does.
-        if let Ok(record) = node.transaction(entry.txid.0).await
-            && !matches!(record.state, TransactionState::Final(_))
-        {
+        // It may be lost since; then nothing shows it.
+        let Ok(record) = node.transaction(entry.txid.0).await else { continue };
+        let is_in_block = matches!(record.state, TransactionState::Final(place) if place.height <= last);
+        if !is_in_block {
             rows.extend(rows_of(node, &record, label)?.into_iter().rev());
         }
     }
+    Ok(rows)
+}
+
+/// Rows of one block, the newest first, and how many transactions it has.
+async fn of_block(node: &dyn NodeApi, height: Height, label: Option<&str>) -> Result<(Vec<Value>, usize), RpcError> {
+    let block = node.block(BlockAt::Height(height)).await?.block;
+    let transactions = transactions_of(&block.payload);
+    let mut rows = Vec::new();
+    for transaction in transactions.iter().rev() {
+        if Effect::of(node, transaction).concerns_wallet() {
+            rows.extend(rows_of(node, &node.transaction(transaction.id()).await?, label)?.into_iter().rev());
+        }
+    }
+    Ok((rows, transactions.len()))
+}
+
+/// Rows of the mempool and of the last blocks, of addresses with this label or of all, the newest first, until there are `wanted` of them.
+async fn newest(node: &dyn NodeApi, wanted: usize, label: Option<&str>) -> Result<Vec<Value>, RpcError> {
+    // The tip first: what becomes final from now on is above it, and shown once.
     let (last, _) = node.tip().await?;
-    let lowest = above.0.max(last.0.saturating_sub(BLOCKS_MAX));
-    for height in (lowest + 1..=last.0).rev() {
-        if rows.len() >= wanted {
+    let (mut rows, mut seen) = (above(node, last, label).await?, 0);
+    for height in (last.0.saturating_sub(BLOCKS_MAX) + 1..=last.0).rev() {
+        if rows.len() >= wanted || seen > SEEN_MAX {
             break;
         }
-        let block = node.block(BlockAt::Height(Height(height))).await?.block;
-        for transaction in transactions_of(&block.payload).iter().rev() {
-            if Effect::of(node, transaction).concerns_wallet() {
-                rows.extend(rows_of(node, &node.transaction(transaction.id()).await?, label)?.into_iter().rev());
-            }
-        }
+        let (of_block, count) = of_block(node, Height(height), label).await?;
+        rows.extend(of_block);
+        seen += count;
     }
     Ok(rows)
 }
@@ -183,7 +201,7 @@ pub(super) async fn list(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, R
         Ok(usize::try_from(args.integer_or(name, default)?).unwrap_or(usize::MAX).min(max))
     };
     let (count, skip) = (bounded("count", 10, ROWS_MAX)?, bounded("skip", 0, ROWS_SEEN_MAX)?);
-    let rows = newest(node, (count + skip).min(ROWS_SEEN_MAX), Height::GENESIS, wanted_label(args)?).await?;
+    let rows = newest(node, (count + skip).min(ROWS_SEEN_MAX), wanted_label(args)?).await?;
     let mut rows: Vec<Value> = rows.into_iter().skip(skip).take(count).collect();
     rows.reverse();
     Ok(rows.into())
@@ -191,7 +209,7 @@ pub(super) async fn list(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, R
 
 /// `listsinceblock`.
 pub(super) async fn since_block(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> {
-    let above = match args.block_id_or("blockhash")? {
+    let start = match args.block_id_or("blockhash")? {
         Some(BlockId(hash)) if node.genesis().await?.hash == hash => Height::GENESIS,
         Some(id) => node.block(BlockAt::Id(id)).await?.block.header.height,
         None => Height::GENESIS,
@@ -202,13 +220,22 @@ pub(super) async fn since_block(node: &dyn NodeApi, args: &Args<'_>) -> Result<V
             "listsinceblock: target_confirmations: expected 1 or more, got 0".into(),
         ));
     }
-    let (last, last_id) = tip(node).await?;
-    let named = match last.0.saturating_sub(confirmations - 1) {
+    let (label, (last, last_id)) = (wanted_label(args)?, tip(node).await?);
+    let (mut rows, mut seen, mut reached) = (Vec::new(), 0, start);
+    while reached < last && reached.0 - start.0 < BLOCKS_MAX && rows.len() < ROWS_MAX && seen <= SEEN_MAX {
+        reached = reached.next();
+        let (of_block, count) = of_block(node, reached, label).await?;
+        rows.extend(of_block.into_iter().rev());
+        seen += count;
+    }
+    // Where not all fits into one answer it names the block to go on from, and what waits belongs to the last answer.
+    if reached >= last {
+        rows.extend(above(node, last, label).await?.into_iter().rev());
+    }
+    let named = match last.0.saturating_sub(confirmations - 1).min(reached.0) {
         height if height == last.0 => last_id,
         0 => BlockId(node.genesis().await?.hash),
         height => node.block_id(Height(height)).await?,
     };
-    let mut rows = newest(node, ROWS_MAX, above, wanted_label(args)?).await?;
-    rows.reverse();
     Ok(value_of!({ "transactions": rows, "removed": [], "lastblock": Text(named) }))
 }

@@ -11,7 +11,8 @@ use crate::params::{Args, address};
 use crate::result::AddressInfo;
 use crate::text::{JsonAmount, Text};
 use serde_json::{Value, json as value_of};
-use timed_ledger::{Address, Lock};
+use std::collections::BTreeSet;
+use timed_ledger::{Address, Lock, OutPoint};
 use timed_primitives::{Amount, Network, encode};
 
 pub(super) async fn answer(node: &dyn NodeApi, call: WalletCall, args: &Args<'_>) -> Result<Answer, RpcError> {
@@ -184,7 +185,9 @@ async fn list_unspent(node: &dyn NodeApi, args: &Args<'_>) -> Result<Answer, Rpc
     let confirmations = args.integer_or("minconf", 1)?..=args.integer_or("maxconf", 9_999_999)?;
     let filter = UnspentFilter::read(args)?;
     let found = node.unspent(args.addresses("addresses", network)?).await?;
-    let within = found.iter().filter(|unspent| confirmations.contains(&unspent.confirmations));
+    let held: BTreeSet<OutPoint> = node.held_back().await?.into_iter().collect();
+    let free = found.iter().filter(|unspent| !held.contains(&unspent.outpoint));
+    let within = free.filter(|unspent| confirmations.contains(&unspent.confirmations));
     let row = |unspent: &&Unspent| {
         let Lock::KeyHash(key_hash) = unspent.output.lock;
         UnspentInfo { label: node.label(&Address { network, key_hash }), ..UnspentInfo::of(unspent, network) }

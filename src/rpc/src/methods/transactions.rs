@@ -154,7 +154,7 @@ pub(super) const ROWS: &[Method] = &[
         params: &[
             required("hexstring", ParamKind::Hex, "the transaction"),
             required("privkeys", ParamKind::TextList, "secret keys, 64 hex digits each, at most 1000"),
-            ignored("prevtxs"),
+            only("prevtxs", &["[]"]),
             only("sighashtype", &["\"ALL\"", "\"DEFAULT\""]),
         ],
         summary: "Signs the inputs that these keys may spend",

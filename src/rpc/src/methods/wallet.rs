@@ -218,7 +218,7 @@ pub(super) const ROWS: &[Method] = &[
         group: GROUP,
         params: &[
             required("hexstring", ParamKind::Hex, "the transaction"),
-            ignored("prevtxs"),
+            only("prevtxs", &["[]"]),
             only("sighashtype", &["\"ALL\"", "\"DEFAULT\""]),
         ],
         summary: "Signs the inputs that this node's wallet may spend",

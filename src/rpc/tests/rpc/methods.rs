@@ -96,6 +96,7 @@ fn calls() -> Vec<(&'static str, Value)> {
         ("getaddressinfo", json!([address(1).to_string()])),
         ("lockunspent", json!([false, [{ "txid": txid, "vout": 0 }]])),
         ("listlockunspent", json!([])),
+        ("lockunspent.all", json!([true])),
         ("listtransactions", json!([])),
         ("listsinceblock", json!([])),
         ("settxfee", json!([0])),

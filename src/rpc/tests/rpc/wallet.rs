@@ -121,6 +121,78 @@ async fn labels_are_kept_listed_and_filtered_by() {
 }
 
 #[tokio::test]
+async fn what_is_held_back_is_not_listed_as_unspent() {
+    let running = running().await;
+    let coin = json!({ "txid": transaction().id().to_string(), "vout": 0 });
+    let listed = async || running.result("listunspent", "[0]").await.as_array().unwrap().iter().any(|c| c["vout"] == 0);
+    assert!(listed().await);
+    running.result("lockunspent", &json!([false, [coin]]).to_string()).await;
+    assert!(!listed().await);
+    running.result("lockunspent", &json!([true, [coin]]).to_string()).await;
+    assert!(listed().await);
+}
+
+#[tokio::test]
+async fn what_becomes_final_while_the_history_is_read_is_shown_once() {
+    let running = running().await;
+    let txid = transaction().id().to_string();
+    // The mempool lists it, and its block is the second: above the last block that was seen, or that one.
+    for tip in [1, 2] {
+        running.node.tip.send_replace(tip);
+        for (method, rows) in [("listtransactions", None), ("listsinceblock", Some("transactions"))] {
+            let answer = running.result(method, "[]").await;
+            let rows = rows.map_or(&answer, |rows| &answer[rows]).as_array().unwrap();
+            let found: Vec<_> = rows.iter().filter(|row| row["txid"] == txid).collect();
+            assert_eq!(found.len(), 1, "{method} at {tip}: {answer}");
+            assert_eq!(found[0]["confirmations"], 1, "{method} at {tip}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_for_more_than_an_answer_holds_goes_on_from_the_last_block_of_it() {
+    let running = running().await;
+    running.node.tip.send_replace(2_300);
+    running.node.repeats_blocks.store(true, std::sync::atomic::Ordering::SeqCst);
+    let (tip, mut since, mut rows, mut answers) = (running.result("getbestblockhash", "[]").await, None, 0, 0);
+    while since.as_ref() != Some(&tip) {
+        let params = since.map_or_else(|| "[]".into(), |since: serde_json::Value| json!([since]).to_string());
+        let answer = running.result("listsinceblock", &params).await;
+        rows += answer["transactions"].as_array().unwrap().len();
+        since = Some(answer["lastblock"].clone());
+        answers += 1;
+        assert!(answers < 10);
+    }
+    assert_eq!((rows, answers), (2_300, 3), "each payment once, 1,000 at a time");
+}
+
+#[tokio::test]
+async fn fees_that_are_not_all_known_are_no_statistic() {
+    let running = running().await;
+    assert_eq!(running.result("getblockstats", "[2]").await["totalfee"], 1_000);
+    running.node.knows_fee.store(false, std::sync::atomic::Ordering::SeqCst);
+    let stats = running.result("getblockstats", "[2]").await;
+    assert!(stats["txs"] == 1 && stats.as_object().unwrap().keys().all(|name| !name.contains("fee")), "{stats}");
+    running.refused("getblockstats", r#"[2,["txs","totalfee"]]"#, -8, "totalfee is not known here").await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_there_twice_pays_nobody() {
+    let running = running().await;
+    let one = address(1).to_string();
+    let calls = [
+        format!(r#"{{"id":1,"method":"sendmany","params":["",{{"{one}":1,"{one}":2}}]}}"#),
+        format!(r#"{{"id":1,"method":"sendtoaddress","params":{{"address":"{one}","amount":1,"amount":2}}}}"#),
+    ];
+    for body in calls {
+        let answer = running.post(&body).await;
+        assert_eq!(answer.code(), Some(-32700), "{answer:?}");
+        assert!(answer.message().contains("is there twice; give it once"), "{answer:?}");
+    }
+    assert!(running.node.orders.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn what_addresses_had_is_read_from_blocks_within_bounds() {
     let running = running().await;
     let (one, two) = (address(1).to_string(), address(2).to_string());

@@ -7,17 +7,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use timed_ledger::{KeyHash, OutPoint, TxOutput};
-use timed_primitives::{Amount, BlockId, ChainId, Hash, Height, TxId, UnixTime};
+use timed_primitives::{Amount, Block, BlockId, ChainId, Hash, Height, TxId, UnixTime};
 use timed_rpc::result::{BlockchainInfo, SyncInfo};
 use timed_rpc::{
     BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, GenesisFacts, RpcError, TransactionRecord,
     TransactionState, Unspent,
 };
 
+/// As the second block, at another height.
+fn repeated(height: u64) -> Block {
+    let mut block = block(2);
+    block.header.height = Height(height);
+    block
+}
+
 #[async_trait]
 impl ChainApi for Sample {
     async fn tip(&self) -> Result<(Height, BlockId), RpcError> {
         let height = *self.tip.borrow();
+        if self.repeats_blocks.load(Ordering::SeqCst) {
+            return Ok((Height(height), repeated(height).id()));
+        }
         // Higher ones have no block.
         Ok((Height(height), block(height.min(2)).id()))
     }
@@ -53,6 +63,16 @@ impl ChainApi for Sample {
             std::future::pending::<()>().await;
         }
         self.keep_thread();
+        if self.repeats_blocks.load(Ordering::SeqCst) {
+            let tip = *self.tip.borrow();
+            let found = match at {
+                BlockAt::Height(height) => repeated(height.0),
+                BlockAt::Id(id) => (1..=tip).map(repeated).find(|block| block.id() == id).unwrap(),
+            };
+            let block = Arc::new(found);
+            let confirmations = tip + 1 - block.header.height.0;
+            return Ok(BlockFacts { block, certificate: None, confirmations, next: None });
+        }
         let height = match at {
             BlockAt::Height(Height(height @ 1..=2)) => height,
             BlockAt::Height(height) => return Err(RpcError::HeightUnknown { height, tip: Height(2) }),
@@ -87,8 +107,8 @@ impl ChainApi for Sample {
             index: 0,
             confirmations: 1,
         };
-        let state = TransactionState::Final(place);
-        Ok(TransactionRecord { transaction: Arc::new(transaction()), fee: Some(Amount(1_000)), state })
+        let (state, fee) = (TransactionState::Final(place), self.knows_fee.load(Ordering::SeqCst));
+        Ok(TransactionRecord { transaction: Arc::new(transaction()), fee: fee.then_some(Amount(1_000)), state })
     }
 
     async fn genesis(&self) -> Result<GenesisFacts, RpcError> {

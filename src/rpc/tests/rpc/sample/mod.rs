@@ -36,6 +36,12 @@ pub(crate) struct Sample {
     pub(crate) keeps_threads: Arc<(Mutex<bool>, Condvar)>,
     /// Reads of blocks never end, and keep no thread.
     pub(crate) holds_blocks: AtomicBool,
+    /// Blocks up to the tip are as the second one.
+    pub(crate) repeats_blocks: AtomicBool,
+    /// The fee of the transaction is known.
+    pub(crate) knows_fee: AtomicBool,
+    /// What is held back.
+    pub(crate) held: Mutex<Vec<OutPoint>>,
     /// How many transactions the chain has.
     pub(crate) transactions: AtomicU64,
     /// How many of `sendrawtransaction` did so, and how many keep a thread.
@@ -58,6 +64,9 @@ impl Default for Sample {
             hangs: AtomicBool::new(false),
             keeps_threads: Arc::default(),
             holds_blocks: AtomicBool::new(false),
+            repeats_blocks: AtomicBool::new(false),
+            knows_fee: AtomicBool::new(true),
+            held: Mutex::default(),
             transactions: AtomicU64::new(1),
             hanging: AtomicUsize::new(0),
             room: AtomicUsize::new(usize::MAX),

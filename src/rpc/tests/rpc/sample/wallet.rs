@@ -61,12 +61,15 @@ impl WalletApi for Sample {
         Ok(owners.iter().map(|owner| (*owner == Some(KeyHash::of(&key.public()))).then_some(witness)).collect())
     }
 
-    async fn hold_back(&self, _outputs: Vec<OutPoint>, _is_held: bool) -> Result<(), RpcError> {
+    async fn hold_back(&self, outputs: Vec<OutPoint>, is_held: bool) -> Result<(), RpcError> {
+        let mut held = self.held.lock().unwrap();
+        held.retain(|output| !outputs.is_empty() && !outputs.contains(output));
+        held.extend(outputs.into_iter().filter(|_| is_held));
         Ok(())
     }
 
     async fn held_back(&self) -> Result<Vec<OutPoint>, RpcError> {
-        Ok(vec![OutPoint { txid: transaction().id(), index: 0 }])
+        Ok(self.held.lock().unwrap().clone())
     }
 
     async fn pay(&self, order: PaymentOrder) -> Result<TxId, RpcError> {
