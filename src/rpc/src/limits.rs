@@ -72,3 +72,32 @@ impl Default for RpcLimits {
         }
     }
 }
+
+impl RpcLimits {
+    /// For a process that may open so few files and sockets: clients have a fourth of them, eight at least, and leave the rest to the node itself
+    /// and its peers. Else those who only hold connections would take what a health check needs to be accepted.
+    #[must_use]
+    pub fn with_few_files(self, allowed: u64) -> Self {
+        let share = usize::try_from(allowed / 4).unwrap_or(usize::MAX).max(8);
+        let connections_max = self.connections_max.min(share);
+        Self {
+            connections_max,
+            connections_reserved: self.connections_reserved.min(connections_max / 4).max(1),
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_few_files_clients_have_a_fourth() {
+        let of = |allowed| {
+            let limits = RpcLimits::default().with_few_files(allowed);
+            (limits.connections_max, limits.connections_reserved)
+        };
+        assert_eq!([0, 64, 400, 1_024, u64::MAX].map(of), [(8, 2), (16, 4), (100, 25), (256, 32), (256, 32)]);
+    }
+}

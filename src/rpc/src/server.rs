@@ -11,12 +11,13 @@ use crate::protocol::{Calls, HttpReply, fault};
 use crate::trouble::{Severity, Trouble};
 use crate::watched::SharedConnections;
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use futures_util::StreamExt as _;
 use hyper::ext::ReasonPhrase;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -356,15 +357,37 @@ async fn reply(
     if let Some(size) = announced.filter(|size| *size > max) {
         return too_large(size).into_response();
     }
-    match tokio::time::timeout(limits.body_time, to_bytes(body, max)).await {
+    match tokio::time::timeout(limits.body_time, whole(body, max)).await {
         Ok(Ok(bytes)) => {
             remote.connections.request(remote.id);
             calls.reply(&bytes, wallet).await.into_response()
         }
-        // Longer than `max`, in pieces, or cut off: then nobody reads the answer.
-        Ok(Err(_)) => too_large(max + 1).into_response(),
+        Ok(Err(BodyFault::TooLarge)) => too_large(max + 1).into_response(),
+        Ok(Err(BodyFault::Broken)) => {
+            let error = RpcError::Parse("the body is cut off, or its chunks have no sizes".into());
+            fault(StatusCode::BAD_REQUEST, &error).into_response()
+        }
         Err(_) => (StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive\n").into_response(),
     }
+}
+
+/// Why a body cannot be read.
+enum BodyFault {
+    TooLarge,
+    Broken,
+}
+
+/// All of a body that has at most `max` bytes.
+async fn whole(body: Body, max: usize) -> Result<Vec<u8>, BodyFault> {
+    let (mut parts, mut bytes) = (body.into_data_stream(), Vec::new());
+    while let Some(part) = parts.next().await {
+        let part = part.map_err(|_| BodyFault::Broken)?;
+        if part.len() > max - bytes.len() {
+            return Err(BodyFault::TooLarge);
+        }
+        bytes.extend_from_slice(&part);
+    }
+    Ok(bytes)
 }
 
 impl IntoResponse for HttpReply {

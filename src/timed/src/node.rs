@@ -51,11 +51,11 @@ pub fn run(arguments: &NodeArgs) -> anyhow::Result<()> {
     let config = timed_config::load(arguments.config.as_deref(), std::env::vars(), &overrides(arguments))?.config;
     // Before anything is opened.
     let needed = files_needed(&config);
-    let few_files = timed_process::open_files::raise(needed)?.map(|allowed| Trouble::FewFiles { allowed, needed });
+    let few_files = timed_process::open_files::raise(needed)?;
     let (stop, logging) = (Stop::default(), timed_process::logging::start(&config.log)?);
     let noticed = Noticed::default();
-    if let Some(trouble) = few_files {
-        noticed.set_and_log(trouble);
+    if let Some(allowed) = few_files {
+        noticed.set_and_log(Trouble::FewFiles { allowed, needed });
     }
     timed_process::signals::watch(stop.clone(), logging.writer())?;
     let end = ProcessEnd { stop, log: logging.writer() };
@@ -66,7 +66,7 @@ pub fn run(arguments: &NodeArgs) -> anyhow::Result<()> {
     let exit_with_stdin = arguments.exit_with_stdin;
     actix_rt::System::new().block_on(async move {
         let node = RunningNode::open(config, genesis, &data, keys, end, noticed).await?;
-        node.run_to_end(data.path(), exit_with_stdin).await
+        node.run_to_end(data.path(), exit_with_stdin, few_files).await
     })
 }
 
@@ -260,7 +260,7 @@ impl RunningNode {
         Ok(Self { handles, service, rpc_address, rpc_listener, rpc: config.rpc, end, fatal: reason })
     }
 
-    async fn run_to_end(self, folder: &Path, exit_with_stdin: bool) -> anyhow::Result<()> {
+    async fn run_to_end(self, folder: &Path, exit_with_stdin: bool, few_files: Option<u64>) -> anyhow::Result<()> {
         let cookie = timed_rpc::write_cookie(folder, self.rpc_address)
             .with_context(|| format!("cannot write the clients' cookie into {}", folder.display()))?;
         let mut auth = Auth::default().with_cookie(&cookie);
@@ -268,6 +268,7 @@ impl RunningNode {
             auth = auth.with_password(user, password);
         }
         let limits = RpcLimits { calls_max: usize::try_from(self.rpc.calls_max)?, ..RpcLimits::default() };
+        let limits = few_files.map_or(limits.clone(), |allowed| limits.with_few_files(allowed));
         let server = RpcServer::new(self.service.clone(), auth).with_hosts(self.rpc.hosts.clone()).with_limits(limits);
         let server = server.with_long_call_threads(|| Priority::Scanning.apply());
         let (end_rpc, rpc_ended) = oneshot::channel::<()>();

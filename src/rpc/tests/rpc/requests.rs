@@ -110,6 +110,8 @@ async fn huge_bodies_are_refused_announced_or_not() {
     );
     let answer = running.raw(format!("{head}7d0\r\n{}\r\n0\r\n\r\n", " ".repeat(2_000)).as_bytes()).await;
     assert_eq!((answer.status, answer.code()), (413, Some(-32600)));
+    let answer = running.raw(format!("{head}size?\r\n{COUNT}\r\n0\r\n\r\n").as_bytes()).await;
+    assert_eq!((answer.status, answer.code()), (400, Some(-32700)), "{answer:?}");
     let fits = format!("{COUNT}{}", " ".repeat(1_000 - COUNT.len()));
     assert_eq!(running.post(&fits).await.json()["result"], 2);
     assert_eq!(RpcLimits::default().body_bytes_max, 2 << 20);
