@@ -215,7 +215,7 @@ fn a_wrong_chain_genesis_or_protocol_ends_with_its_reason() {
         }
         let mut raw = Raw::dial(&scene.network, 3, 1).await;
         let (_, mut hello) = raw.hello(local(3, 3));
-        hello.protocol = 2;
+        hello.protocol += 1;
         raw.send(ControlMessage::Hello(Box::new(hello))).await;
         assert_eq!(raw.goodbye().await, Some(EndReason::ProtocolVersion));
         assert_eq!(scene.node.ends(3), [EndReason::ChainId, EndReason::Genesis, EndReason::ProtocolVersion]);

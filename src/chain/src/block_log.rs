@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! file    = header record* zero*
-//! header  = "TIMEBLK1" genesis-hash(32) crc(4)                       crc over the 40 bytes before
+//! header  = "TIMEBLK2" genesis-hash(32) crc(4)                       crc over the 40 bytes before
 //! record  = "BLKR" length(4) crc(4) height(8) batch(8) payload       crc over length, height, batch, payload
 //! payload = certificate-length(4) certificate block                  numbers big endian, the rest borsh
 //! ```
@@ -15,6 +15,7 @@
 //! The zeros are preallocated: a record that is written into them changes neither the file's size nor where it lies, so its sync has only
 //! the record to write. Nothing but zeros up to the end of the file is the end of the log.
 
+use crate::log_header::{FILE_HEADER_BYTES, file_header, genesis_of, other_format};
 use std::io;
 use std::sync::Arc;
 use timed_primitives::planted::{Bug, is_planted};
@@ -23,8 +24,6 @@ use timed_primitives::{Block, CommitCertificate, Disk, DiskFile, Hash, Height, d
 /// Name of the file on the disk seam.
 pub const FILE: &str = "blocks.log";
 
-const FILE_MAGIC: &[u8; 8] = b"TIMEBLK1";
-pub(crate) const FILE_HEADER_BYTES: u64 = 44;
 const RECORD_MAGIC: &[u8; 4] = b"BLKR";
 const RECORD_HEADER_BYTES: usize = 28;
 /// Largest payload: a block of 1 MiB with the certificate of its parent, and its own certificate by 10,000 validators, fit twice.
@@ -86,6 +85,17 @@ pub enum LogError {
          {FILE} and `state/` aside together, and the node fetches all blocks again from its peers"
     )]
     NoLog,
+    /// The log of other software.
+    #[error(
+        "{FILE}: format {found}, this software reads and writes format {expected} only and converts nothing: start with an empty data folder \
+         (--data-dir), into which the `*.key` files of this one may be copied, or start the software that wrote it"
+    )]
+    OtherFormat {
+        /// What the file says.
+        found: char,
+        /// Ours.
+        expected: char,
+    },
     /// The log of another chain.
     #[error(
         "{FILE}: belongs to genesis {found}, this node runs genesis {expected}: start with the data folder of this network, or \
@@ -327,6 +337,7 @@ impl BlockLog {
             if let Some(found) = genesis_of(&found) {
                 return Err(LogError::OtherGenesis { found, expected: genesis });
             }
+            refuse_other_format(&found)?;
             // A start that was cut short by a crash holds no record yet.
             if len > FILE_HEADER_BYTES || !may_start {
                 return Err(LogError::NoLog);
@@ -347,7 +358,11 @@ impl BlockLog {
         }
         let mut found = [0; FILE_HEADER_BYTES as usize];
         reader.file.read_at(0, &mut found).map_err(io_error("cannot read", 0))?;
-        Ok((reader, genesis_of(&found).ok_or(LogError::NoLog)?))
+        let genesis = genesis_of(&found);
+        if genesis.is_none() {
+            refuse_other_format(&found)?;
+        }
+        Ok((reader, genesis.ok_or(LogError::NoLog)?))
     }
 
     pub(crate) fn reader(&self) -> &LogReader {
@@ -464,15 +479,6 @@ fn record(raw: &Raw) -> Option<LogRecord> {
     agree.then_some(LogRecord { certificate, block, end: raw.end })
 }
 
-fn file_header(genesis: Hash) -> Vec<u8> {
-    let mut header = FILE_MAGIC.to_vec();
-    header.extend(genesis.0);
-    header.extend(crc32fast::hash(&header).to_be_bytes());
-    header
-}
-
-/// The genesis a whole file header names.
-fn genesis_of(header: &[u8]) -> Option<Hash> {
-    let genesis = Hash(header.get(8..40)?.try_into().ok()?);
-    (header == file_header(genesis)).then_some(genesis)
+fn refuse_other_format(header: &[u8]) -> Result<(), LogError> {
+    other_format(header).map_or(Ok(()), |(found, expected)| Err(LogError::OtherFormat { found, expected }))
 }

@@ -6,16 +6,20 @@
 use crate::genesis::ChainGenesis;
 use crate::refusal::{Refusal, TransactionFault};
 use timed_primitives::block::BLOCK_VERSION;
+use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{
-    Block, BlockId, ChainId, CommitCertificate, Hash, Header, Height, PublicKey, Tip, TxId, UnixTime, ValidatorSet,
-    encode, merkle,
+    Block, BlockId, ChainId, CommitCertificate, Hash, Header, Height, HistoryPeaks, PublicKey, Tip, TxId, UnixTime,
+    ValidatorSet, encode, merkle,
 };
 
 /// Why a block cannot follow the tip.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BlockError {
     /// A format this software does not know.
-    #[error("block version {found} is not {BLOCK_VERSION}: is a newer version of this software out?")]
+    #[error(
+        "block version {found} is not {BLOCK_VERSION}: {}",
+        if *found < BLOCK_VERSION { "it was made by older software, which must be upgraded" } else { "is a newer version of this software out?" }
+    )]
     Version {
         /// What the header says.
         found: u16,
@@ -43,6 +47,16 @@ pub enum BlockError {
         found: UnixTime,
         /// The parent's time.
         parent: UnixTime,
+    },
+    /// The header names another history than the blocks before it are.
+    #[error("history root {found} is not {expected}, which is that of the {count} blocks before it")]
+    HistoryRoot {
+        /// What the header says.
+        found: Hash,
+        /// What our blocks amount to.
+        expected: Hash,
+        /// How many they are.
+        count: u64,
     },
     /// Made by somebody who does not vote at this height.
     #[error("proposer {0} is no validator of this height")]
@@ -157,6 +171,8 @@ pub(crate) struct Context<'a> {
     pub(crate) chain_id: ChainId,
     pub(crate) parameters_hash: Hash,
     pub(crate) tip: &'a Tip,
+    /// All blocks up to the tip.
+    pub(crate) history: &'a HistoryPeaks,
     /// Who decides the block's height.
     pub(crate) validators: &'a ValidatorSet,
     /// Who decides the height after it.
@@ -170,6 +186,7 @@ pub(crate) fn check_header(block: &Block, context: &Context<'_>) -> Result<(), B
     let header = &block.header;
     check_chain(header, context.chain_id)?;
     check_parent(header, context.tip)?;
+    check_history(header, context.history)?;
     check_validators(header, context.validators, context.next_validators)?;
     check_parameters(header, context.parameters_hash)?;
     check_evidence(header)?;
@@ -194,6 +211,15 @@ pub(crate) fn check_parent(header: &Header, tip: &Tip) -> Result<(), BlockError>
     }
     if header.time <= tip.time {
         return Err(BlockError::Time { found: header.time, parent: tip.time });
+    }
+    Ok(())
+}
+
+/// Commits to all blocks before it.
+pub(crate) fn check_history(header: &Header, before: &HistoryPeaks) -> Result<(), BlockError> {
+    let (found, expected) = (header.history_root, before.root());
+    if found != expected && !is_planted(Bug::HistoryRootUnchecked) {
+        return Err(BlockError::HistoryRoot { found, expected, count: before.count() });
     }
     Ok(())
 }

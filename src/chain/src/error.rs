@@ -40,6 +40,33 @@ pub enum ReadError {
     },
 }
 
+/// There is no proof of that block by that header.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryProofFault {
+    /// A header covers the blocks before its own.
+    #[error(
+        "the header of block {at} says nothing of block {height}: it covers the blocks from 1 to the one before it. Ask for the proof at a \
+         later block, or take the certificate of block {height} itself (`getblock`)"
+    )]
+    NotBefore {
+        /// Of the block to be proved.
+        height: Height,
+        /// Of the header.
+        at: Height,
+    },
+    /// One of the two is not there.
+    #[error("there is no block of height {height} here: blocks are 1 to {tip}")]
+    NoBlock {
+        /// Which.
+        height: Height,
+        /// The last there is.
+        tip: Height,
+    },
+    /// Our own state could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
 /// A block was not found valid.
 #[derive(Debug, thiserror::Error)]
 pub enum ValidationError {

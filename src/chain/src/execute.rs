@@ -106,7 +106,9 @@ impl<A: Application> Execution<A> {
         let (application, changes) = view.application().finish(view, self.work)?;
         let ids = Filter::of(self.positions.len(), self.positions.keys());
         let state = ChainState { height, id: BlockId::default(), time, application };
-        Ok(BlockEffects { transactions: self.transactions.into(), positions: self.positions, ids, changes, state })
+        let (history, history_nodes) = (view.history.clone(), Vec::new());
+        let transactions = self.transactions.into();
+        Ok(BlockEffects { transactions, positions: self.positions, ids, changes, state, history, history_nodes })
     }
 }
 
@@ -122,6 +124,13 @@ impl From<ApplyError> for ExecutionError {
             ApplyError::Read(error) => Self::Read(error),
         }
     }
+}
+
+/// The same when the block's id is known.
+fn with_id<A: Application>(mut effects: BlockEffects<A>, id: BlockId) -> Arc<BlockEffects<A>> {
+    effects.state.id = id;
+    effects.history_nodes = Arc::make_mut(&mut effects.history).append(&id);
+    Arc::new(effects)
 }
 
 /// Validates a block on top of a view from the chain alone.
@@ -160,15 +169,14 @@ pub(crate) fn validate<A: Application>(
         Signatures::CheckOnce(_) => check_signatures(&transactions).map(drop)?,
         Signatures::Trusted => {}
     }
-    let mut effects = execution.finish(view).map_err(BlockError::State)?;
+    let effects = execution.finish(view).map_err(BlockError::State)?;
     let ours = view.application().commitment(&effects.state.application, height);
     let theirs = header.state_commitment;
     if ours != theirs && !is_planted(Bug::StateCommitmentUnchecked) {
         return Err(BlockError::StateCommitment { height, ours, theirs }.into());
     }
     let id = block.id();
-    effects.state.id = id;
-    Ok(ValidatedBlock { id, block: block.clone(), effects: Arc::new(effects) })
+    Ok(ValidatedBlock { id, block: block.clone(), effects: with_id(effects, id) })
 }
 
 fn check_against<A: Application>(view: &StateView<A>, block: &Block) -> Result<(), BlockError> {
@@ -182,6 +190,7 @@ fn check_against<A: Application>(view: &StateView<A>, block: &Block) -> Result<(
         validators: &of(next),
         next_validators: &of(next.next()),
         tip: &tip,
+        history: &view.history,
     };
     check_header(block, &context)
 }
@@ -215,15 +224,14 @@ pub(crate) fn assemble<A: Application>(
     }
     let broken = |reason| AssembleError::BrokenState { height, reason };
     header.tx_root = merkle::root(&execution.full_ids());
-    let mut effects = execution.finish(view).map_err(broken)?;
+    let effects = execution.finish(view).map_err(broken)?;
     header.state_commitment = view.application().commitment(&effects.state.application, height);
     let payload = join(taken.len(), taken.into_iter()).map_err(|error| broken(Refusal::new(error)))?;
     let block = Arc::new(Block { header, parent_certificate: draft.parent_certificate, payload });
     check_against(view, &block).map_err(AssembleError::Header)?;
     check_size(&block, genesis).map_err(AssembleError::Header)?;
     let id = block.id();
-    effects.state.id = id;
-    Ok((ValidatedBlock { id, block, effects: Arc::new(effects) }, left_out))
+    Ok((ValidatedBlock { id, block, effects: with_id(effects, id) }, left_out))
 }
 
 /// Applies a candidate, if it fits into `room` and its signatures are good.
@@ -259,6 +267,7 @@ fn header<A: Application>(view: &StateView<A>, draft: &Draft) -> Header {
         first_round: draft.first_round,
         tx_root: Hash::ZERO,
         state_commitment: Hash::ZERO,
+        history_root: view.history.root(),
         validators_hash: view.validators(height).hash(),
         next_validators_hash: view.validators(height.next()).hash(),
         parent_certificate_hash: certificate_hash(draft.parent_certificate.as_ref()),

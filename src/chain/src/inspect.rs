@@ -1,7 +1,8 @@
 //! The block log read beside a node at rest, from its first record on: nothing is made, changed or cut.
 
-use crate::block_log::{BlockLog, FILE_HEADER_BYTES, LogError, LogReader, LogScan};
+use crate::block_log::{BlockLog, LogError, LogReader, LogScan};
 use crate::decided::DecidedBlock;
+use crate::log_header::FILE_HEADER_BYTES;
 use std::sync::Arc;
 use timed_primitives::{Disk, Hash, Height};
 

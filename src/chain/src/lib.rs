@@ -27,7 +27,10 @@ mod execute;
 mod filter;
 mod flush;
 mod genesis;
+mod history_proof;
+mod history_row;
 mod inspect;
+mod log_header;
 mod open;
 mod reader;
 mod refusal;
@@ -44,7 +47,9 @@ pub use block_log::{Damage, DecidedBytes, FILE as BLOCK_LOG_FILE, LogError};
 pub use chain::{Chain, CommittedBlock};
 pub use check_block::BlockError;
 pub use decided::DecidedBlock;
-pub use error::{AssembleError, ChainOpenError, CommitError, ReadError, StoreError, ValidationError};
+pub use error::{
+    AssembleError, ChainOpenError, CommitError, HistoryProofFault, ReadError, StoreError, ValidationError,
+};
 pub use execute::{Assembled, Draft};
 pub use filter::Filter;
 pub use flush::FlushJob;

@@ -1,10 +1,12 @@
 //! Opening: the store is brought up to date from the block log, which is the truth.
 
 use crate::application::Application;
-use crate::block_log::{BlockLog, FILE_HEADER_BYTES, LogError, LogReader, LogScan};
+use crate::block_log::{BlockLog, LogError, LogReader, LogScan};
 use crate::chain::{Chain, layer};
 use crate::error::{ChainOpenError, StoreError, ValidationError};
 use crate::execute::{Signatures, validate};
+use crate::history_row::row;
+use crate::log_header::FILE_HEADER_BYTES;
 use crate::reader::Published;
 use crate::state_view::{APPLIED_KEY, Applied, ChainState, Fixed, GENESIS_KEY, StateView, batch_of};
 use crate::store::{Store, StoreBatch, StoreView, Table};
@@ -83,8 +85,8 @@ fn caught_up_to<A: Application>(
 ) -> Result<StateView<A>, ChainOpenError> {
     let (height, id, log_end) = (applied.state.height, applied.state.id, applied.log_end);
     let (state, log, fixed) = (Arc::new(applied.state), &fixed.log, fixed.clone());
-    let mut view =
-        StateView { fixed, snapshot, applied: height, layers: Vec::new(), state, certificate: None, log_end };
+    let (layers, history, certificate) = (Vec::new(), Arc::default(), None);
+    let mut view = StateView { fixed, snapshot, applied: height, layers, state, history, certificate, log_end };
     if height == Height::GENESIS {
         // No block commits to it. A height that turned to 0 would otherwise start the chain anew behind the blocks of the log.
         let start = genesis_state(view.application(), &mut StoreBatch::default());
@@ -101,9 +103,13 @@ fn caught_up_to<A: Application>(
         Ok(record) if record.end == log_end && record.certificate.block == id => {
             let header = &record.block.header;
             let is_committed = header.state_commitment == view.commitment() && header.time == view.state.time;
-            if !is_committed || !view.application().is_sound(view.state()) {
+            let mut history = view.stored_history(Height(header.blocks_before())).map_err(ChainOpenError::Read)?;
+            let is_history = history.root() == header.history_root
+                && row(&history.append(&id)) == view.stored_row(height).map_err(ChainOpenError::Read)?;
+            if !is_committed || !is_history || !view.application().is_sound(view.state()) {
                 return Err(ChainOpenError::StoreDamaged { height });
             }
+            view.history = Arc::new(history);
             view.certificate = Some(Arc::new(record.certificate));
             Ok(view)
         }

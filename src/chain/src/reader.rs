@@ -4,7 +4,7 @@ use crate::application::Application;
 use crate::application_error::{CheckError, QueryError};
 use crate::block_log::{DecidedBytes, LogError};
 use crate::decided::DecidedBlock;
-use crate::error::ReadError;
+use crate::error::{HistoryProofFault, ReadError};
 use crate::genesis::ChainGenesis;
 use crate::resource::Resource;
 use crate::state_view::StateView;
@@ -15,8 +15,8 @@ use crate::transaction::{
 use bytes::Bytes;
 use std::sync::{Arc, PoisonError, RwLock};
 use timed_primitives::{
-    Block, BlockId, BlockPayload, CommitCertificate, DecodeError, Header, Height, PayloadFormat, Tip, TxId,
-    ValidatorSet,
+    Block, BlockId, BlockPayload, CommitCertificate, DecodeError, Header, Height, HistoryProof, PayloadFormat, Tip,
+    TxId, ValidatorSet,
 };
 
 /// What the writer publishes. The lock is held for the time of copying or swapping one pointer.
@@ -95,6 +95,12 @@ pub trait History: Send + Sync {
     /// # Errors
     /// [`ReadError`] when store or log cannot be read.
     fn recent(&self, count: u64) -> Result<Vec<(Header, CommitCertificate)>, ReadError>;
+
+    /// That an old block is part of the chain, by the header of a later one, or by the tip's.
+    ///
+    /// # Errors
+    /// [`HistoryProofFault`].
+    fn history_proof(&self, height: Height, at: Option<Height>) -> Result<HistoryProof, HistoryProofFault>;
 
     /// Asks the application.
     ///
@@ -193,6 +199,10 @@ impl<A: Application> History for ChainReader<A> {
 
     fn recent(&self, count: u64) -> Result<Vec<(Header, CommitCertificate)>, ReadError> {
         self.view().recent(count)
+    }
+
+    fn history_proof(&self, height: Height, at: Option<Height>) -> Result<HistoryProof, HistoryProofFault> {
+        self.view().history_proof(height, at)
     }
 
     fn query(&self, request: &[u8]) -> Result<Vec<u8>, QueryError> {

@@ -5,14 +5,15 @@ use crate::block_log::{DecidedBytes, LogReader};
 use crate::decided::DecidedBlock;
 use crate::error::{ReadError, StoreError};
 use crate::filter::Filter;
+use crate::history_row::{row, row_key};
 use crate::store::{KeyValue, StoreBatch, StoreView, Table};
 use crate::transaction::TransactionFacts;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::HashMap;
 use std::sync::Arc;
 use timed_primitives::{
-    Block, BlockId, CommitCertificate, Hash, Header, Height, Tip, TxId, UnixTime, ValidatorSet, decode, encode,
-    encode_compact,
+    Block, BlockId, CommitCertificate, Hash, Header, Height, HistoryPeaks, Tip, TxId, UnixTime, ValidatorSet, decode,
+    encode, encode_compact,
 };
 
 /// Most blocks that are not in the store yet. At the bound, a commit first writes them to the store.
@@ -57,6 +58,10 @@ pub(crate) struct BlockEffects<A: Application> {
     pub(crate) ids: Filter,
     pub(crate) changes: A::Changes,
     pub(crate) state: ChainState<A::State>,
+    /// All blocks up to this one.
+    pub(crate) history: Arc<HistoryPeaks>,
+    /// The nodes of the history that this block makes, by level from 0 on.
+    pub(crate) history_nodes: Vec<Hash>,
 }
 
 /// A final block and what it changes, not yet in the store.
@@ -102,6 +107,8 @@ pub struct StateView<A: Application> {
     /// Blocks after it, in order of height without gap.
     pub(crate) layers: Vec<Arc<Layer<A>>>,
     pub(crate) state: Arc<ChainState<A::State>>,
+    /// All blocks up to the tip.
+    pub(crate) history: Arc<HistoryPeaks>,
     pub(crate) certificate: Option<Arc<CommitCertificate>>,
     pub(crate) log_end: u64,
 }
@@ -114,6 +121,7 @@ impl<A: Application> Clone for StateView<A> {
             applied: self.applied,
             layers: self.layers.clone(),
             state: self.state.clone(),
+            history: self.history.clone(),
             certificate: self.certificate.clone(),
             log_end: self.log_end,
         }
@@ -202,6 +210,7 @@ impl<A: Application> StateView<A> {
     pub(crate) fn with(&self, layer: Arc<Layer<A>>) -> Self {
         let mut next = self.clone();
         next.state = Arc::new(layer.effects.state.clone());
+        next.history = layer.effects.history.clone();
         next.certificate = Some(layer.certificate.clone());
         next.log_end = layer.log_end;
         next.layers.push(layer);
@@ -336,6 +345,7 @@ pub(crate) fn batch_of<A: Application>(application: &A, layers: &[Arc<Layer<A>>]
         }
         batch.put(Table::BLOCKS, height.0.to_be_bytes().to_vec(), encode(&layer.position));
         batch.put(Table::BLOCK_IDS, layer.effects.state.id.0.0.to_vec(), encode(&height));
+        batch.put(Table::HISTORY, row_key(height), row(&layer.effects.history_nodes));
     }
     if let Some(last) = layers.last() {
         let applied = Applied { state: last.effects.state.clone(), log_end: last.log_end };

@@ -17,10 +17,12 @@ impl Table {
     pub const BLOCKS: Self = Self("blocks");
     /// Block id → height.
     pub const BLOCK_IDS: Self = Self("block_ids");
+    /// Height, big endian → the nodes of the history that come to be with its block, by level from 0 on.
+    pub const HISTORY: Self = Self("history");
     /// The genesis hash and the applied state.
     pub const META: Self = Self("meta");
     /// All tables of the chain itself.
-    pub const OF_CHAIN: [Self; 4] = [Self::TRANSACTIONS, Self::BLOCKS, Self::BLOCK_IDS, Self::META];
+    pub const OF_CHAIN: [Self; 5] = [Self::TRANSACTIONS, Self::BLOCKS, Self::BLOCK_IDS, Self::META, Self::HISTORY];
 
     /// Its name in files.
     pub const fn name(self) -> &'static str {

@@ -209,11 +209,12 @@ impl Blocks {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use timed_primitives::block::BLOCK_VERSION;
     use timed_primitives::{ChainId, Hash, Header, Round};
 
     pub(crate) fn block(height: u64, proposer: u8, nonce: u64) -> (BlockId, Arc<Block>) {
         let header = Header {
-            version: 1,
+            version: BLOCK_VERSION,
             chain_id: ChainId(1),
             height: Height(height),
             time: UnixTime(nonce),
@@ -222,6 +223,7 @@ pub(crate) mod tests {
             first_round: Round(0),
             tx_root: Hash::ZERO,
             state_commitment: Hash::ZERO,
+            history_root: Hash::ZERO,
             validators_hash: Hash::ZERO,
             next_validators_hash: Hash::ZERO,
             parent_certificate_hash: Hash::ZERO,

@@ -6,7 +6,8 @@ use timed_consensus::verify_certificate;
 use timed_ledger::{Genesis, Ledger, Transaction, check_form};
 use timed_peer::AddressRecord;
 use timed_primitives::{
-    Block, ChainId, CommitCertificate, MemoryDisk, PolkaCertificate, Proposal, RoundCertificate, Vote, decode, encode,
+    Block, ChainId, CommitCertificate, HistoryProof, MemoryDisk, PolkaCertificate, Proposal, RoundCertificate, Vote,
+    decode, encode,
 };
 use timed_test_support::MemoryStore;
 
@@ -21,7 +22,7 @@ fn round_trip<T: borsh::BorshSerialize + borsh::BorshDeserialize>(bytes: &[u8]) 
 pub(crate) fn canonical(bytes: &[u8]) {
     let Some((what, bytes)) = bytes.split_first() else { return };
     let chain = ChainId(1004);
-    match what % 7 {
+    match what % 8 {
         0 => {
             if let Some(transaction) = round_trip::<Transaction>(bytes) {
                 assert_eq!(transaction.size_bytes(), bytes.len());
@@ -40,6 +41,7 @@ pub(crate) fn canonical(bytes: &[u8]) {
         3 => drop(round_trip::<Proposal>(bytes).map(|proposal| proposal.is_signed(chain))),
         4 => drop(round_trip::<PolkaCertificate>(bytes)),
         5 => drop(round_trip::<RoundCertificate>(bytes)),
+        7 => drop(round_trip::<HistoryProof>(bytes).map(|proof| proof.check())),
         _ => {
             if let Some(certificate) = round_trip::<CommitCertificate>(bytes) {
                 let _ = certificate.hash();

@@ -53,7 +53,7 @@ impl ChainApi for Small {
         match at {
             BlockAt::Height(Height(1)) => {
                 let header = Header {
-                    version: 1,
+                    version: timed_primitives::block::BLOCK_VERSION,
                     chain_id: timed_primitives::ChainId(1),
                     height: Height(1),
                     time: timed_primitives::UnixTime(0),
@@ -62,6 +62,7 @@ impl ChainApi for Small {
                     first_round: timed_primitives::Round(0),
                     tx_root: Hash([0; 32]),
                     state_commitment: Hash([0; 32]),
+                    history_root: Hash([0; 32]),
                     validators_hash: Hash([0; 32]),
                     next_validators_hash: Hash([0; 32]),
                     parent_certificate_hash: Hash([0; 32]),

@@ -100,6 +100,7 @@ pub(crate) fn store(bytes: &[u8]) {
                 reader.certificate(height),
                 reader.block_id(height),
                 reader.height_of(id),
+                reader.history_proof(height, None),
             );
         }
         for (table, key, _) in &sound.rows {

@@ -10,20 +10,26 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use timed_chain::{BLOCK_LOG_FILE, LogWalk, PoolTransaction};
+use timed_chain::{BLOCK_LOG_FILE, Draft, History as _, LogWalk, PoolTransaction};
 use timed_consensus::guard::GUARD_FILE;
 use timed_consensus::inspect::read_journal;
 use timed_consensus::journal::JOURNAL_FILES;
 use timed_consensus::statement::Statement;
 use timed_consensus::{ChainStart, Consensus, CoreConfig, Gossip, Input, KeyReport, Output};
 use timed_fuzz::TARGETS;
-use timed_ledger::{Address, Genesis, KeyHash, OutPoint, Transaction, TxInput, transactions_of};
+use timed_ledger::{
+    Address, Genesis, KeyHash, OutPoint, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput, TxOutput,
+    transactions_of,
+};
 use timed_mempool::{KeptRecord, KeptTransaction, Loss, LossReason, POOL_FILE, PoolFile, PoolLimits};
 use timed_peer::AddressRecord;
+use timed_primitives::vote::vote_signing_bytes;
 use timed_primitives::{
-    Block, BlockId, ChainId, Disk as _, Hash, Height, Instant, MemoryDisk, Network, Proposal, Round, SecretKey,
-    Signature, Tip, TxId, UnixTime, Vote, VoteKind, decode, encode,
+    Amount, Block, BlockId, ChainId, CommitCertificate, CommitSignature, Disk as _, Hash, Height, HistoryProof,
+    Instant, MemoryDisk, Network, Proposal, Round, SecretKey, Signature, Tip, TxId, UnixTime, Vote, VoteKind, decode,
+    encode,
 };
+use timed_test_support::MemoryStore;
 use timed_wire::{Encoded, Kind, sample};
 
 /// Mutations of each target.
@@ -105,15 +111,65 @@ fn mutations_are_borne() {
     }
 }
 
-/// Objects of a real chain, with the number that the target knows their kind by.
+/// Bytes of the seventh record that are in the log of [`chain`].
+const TORN_BYTES: usize = 234;
+
+/// A block log of six blocks with a payment each, and the start of a seventh.
+fn chain() -> Vec<u8> {
+    let (genesis, disk) = (Genesis::devnet(4), MemoryDisk::default());
+    let mut ledger = timed_ledger::open(genesis.clone(), &disk, Arc::new(MemoryStore::default())).unwrap();
+    let mut end = 0;
+    for (previous, output) in genesis.unspent().take(7) {
+        end = usize::try_from(ledger.reader().stats().log_bytes).unwrap();
+        let amount = output.amount.minus(Amount(1_000)).unwrap();
+        let lock = address().lock();
+        let body = TransactionBody {
+            version: TRANSACTION_VERSION,
+            chain_id: genesis.chain_id,
+            inputs: vec![TxInput { previous }],
+            outputs: vec![TxOutput { amount, lock }],
+        };
+        let payment = PoolTransaction::of(&body.sign(&[&SecretKey::development("wallet", 0)]));
+        let tip = ledger.tip();
+        let draft = Draft {
+            time: UnixTime(tip.time.0 + 1_000),
+            proposer: SecretKey::development("consensus", 1).public(),
+            first_round: Round(0),
+            parent_certificate: tip.certificate,
+            transactions: vec![Arc::new(payment)],
+        };
+        let block = ledger.assemble(draft).unwrap().block;
+        let certificate = certificate(&block);
+        ledger.commit(block, certificate).unwrap();
+    }
+    let mut log = vec![0; end + TORN_BYTES];
+    disk.open(BLOCK_LOG_FILE).unwrap().read_at(0, &mut log).unwrap();
+    log
+}
+
+/// By three of four.
+fn certificate(block: &Block) -> CommitCertificate {
+    let (chain, height, id) = (block.header.chain_id, block.height(), block.id());
+    let sign = |node| {
+        let key = SecretKey::development("consensus", node);
+        let bytes = vote_signing_bytes(chain, VoteKind::Precommit, height, Round(0), Some(id), &key.public());
+        CommitSignature { validator: key.public(), signature: key.sign(&bytes) }
+    };
+    let mut signatures: Vec<_> = (1..=3).map(sign).collect();
+    signatures.sort();
+    CommitCertificate { height, round: Round(0), block: id, signatures }
+}
+
+/// Objects of that chain, with the number that the target knows their kind by.
 fn objects() -> Vec<Vec<u8>> {
     let disk = MemoryDisk::default();
     let put = |name: &str, bytes: &[u8]| disk.open(name).unwrap().write_at(0, bytes).unwrap();
-    put(BLOCK_LOG_FILE, &fs::read(folder("block_log").join("seed-chain")).unwrap());
+    put(BLOCK_LOG_FILE, &chain());
     let journal = fs::read(folder("journal").join("seed-signed")).unwrap();
     put(JOURNAL_FILES[0], &journal[2..]);
     let numbered = |number: u8, bytes: Vec<u8>| [vec![number], bytes].concat();
     let mut objects = Vec::new();
+    objects.push(numbered(7, encode(&history_proof(&chain()))));
     let mut walk = LogWalk::open(&disk).unwrap();
     while let Ok(Some(decided)) = walk.step() {
         objects.push(numbered(1, encode(&*decided.block)));
@@ -132,6 +188,14 @@ fn objects() -> Vec<Vec<u8>> {
     }));
     objects.truncate(12);
     objects
+}
+
+/// Of the first block of a chain by its last.
+fn history_proof(log: &[u8]) -> HistoryProof {
+    let disk = MemoryDisk::default();
+    disk.open(BLOCK_LOG_FILE).unwrap().write_at(0, log).unwrap();
+    let ledger = timed_ledger::open(Genesis::devnet(4), &disk, Arc::new(MemoryStore::default()));
+    ledger.unwrap().reader().history_proof(Height(1), None).unwrap()
 }
 
 /// Mempool files: with a chain of payments and a loss, the same torn, and without its first half.
@@ -162,7 +226,7 @@ fn pool_files() -> Vec<Vec<u8>> {
     vec![whole, torn, second_half]
 }
 
-/// The first block of the chain in the corpus.
+/// The first block of the chain.
 fn first_block() -> Arc<Block> {
     let bytes = objects().into_iter().find(|object| object[0] == 1).unwrap();
     Arc::new(decode(&bytes[1..]).unwrap())
@@ -367,14 +431,18 @@ fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
 
 #[test]
 fn the_seeds_are_in_the_corpus() {
+    check_seed(&folder("block_log").join("seed-chain"), &chain());
     for (target, seeds) in seeds() {
         for (number, seed) in seeds.iter().enumerate() {
-            let path = folder(target).join(format!("seed-{number:02}"));
-            if std::env::var_os("UPDATE_GOLDEN").is_some() {
-                fs::create_dir_all(folder(target)).unwrap();
-                fs::write(&path, seed).unwrap();
-            }
-            assert_eq!(fs::read(&path).ok().as_ref(), Some(seed), "{}: UPDATE_GOLDEN=1 writes it", path.display());
+            check_seed(&folder(target).join(format!("seed-{number:02}")), seed);
         }
     }
+}
+
+fn check_seed(path: &Path, seed: &[u8]) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, seed).unwrap();
+    }
+    assert!(fs::read(path).is_ok_and(|found| found == seed), "{}: UPDATE_GOLDEN=1 writes it", path.display());
 }

@@ -14,7 +14,7 @@ use timed_consensus::inspect::{JournalContents, Statements, read_guard, read_jou
 use timed_consensus::statement::{SignedRecord, Statement, statements_of};
 use timed_ledger::{Genesis, MoneyTally, PAYLOAD_FORMAT, Transaction};
 use timed_mempool::PoolFileSummary;
-use timed_primitives::{ChainId, Disk, Hash, Height, PublicKey, SecretKey};
+use timed_primitives::{ChainId, Disk, Hash, Height, HistoryPeaks, PublicKey, SecretKey};
 use timed_rpc::JsonAmount;
 use timed_store::FileDisk;
 
@@ -64,6 +64,7 @@ struct FolderContents {
     genesis: Option<Genesis>,
     chain: Option<ChainId>,
     tip: Option<DecidedBlock>,
+    history: HistoryPeaks,
     log: Option<LogWalk>,
     tally: Option<MoneyTally>,
     journal: JournalContents,
@@ -82,6 +83,7 @@ impl FolderContents {
             genesis: None,
             chain: None,
             tip: None,
+            history: HistoryPeaks::default(),
             log: None,
             tally: None,
             guard: read_guard(disk)?,
@@ -137,6 +139,11 @@ impl FolderContents {
             self.damage.push(error.to_string());
             self.tally = None;
         }
+        let (id, header) = (decided.certificate.block, &decided.block.header);
+        if header.history_root != self.history.root() {
+            self.damage.push(format!("block {} names another history than the blocks before it are", header.height));
+        }
+        self.history.append(&id);
         if heights.contains(&decided.block.height()) {
             statements_of(&decided.certificate).for_each(|statement| self.add(statement));
         }
@@ -165,6 +172,7 @@ impl FolderContents {
             "bestblockhash": self.tip.as_ref().map(|tip| tip.certificate.block.to_string()),
             "time": header.map(|header| header.time.seconds()),
             "state_commitment": header.map(|header| header.state_commitment.to_string()),
+            "history_root": header.map(|header| header.history_root.to_string()),
             "supply": supply,
             "log": self.log.as_ref().map(|log| json!({
                 "bytes": log.position(),

@@ -19,8 +19,8 @@ use timed_wire::message::ValidatorClaim;
 use timed_wire::{ControlMessage, Hello, Message};
 use uuid::Uuid;
 
-/// The version of the protocol this software speaks.
-pub const PROTOCOL: u16 = 1;
+/// The version of the protocol this software speaks. In version 1 headers had no history root.
+pub const PROTOCOL: u16 = 2;
 
 /// Capability bit of a dialler that only wants to see whether the node answers there: it gets a handshake, a goodbye with
 /// [`EndReason::Tested`] and never counted as a peer.
@@ -462,8 +462,9 @@ mod tests {
     #[test]
     fn each_mismatch_has_its_reason() {
         type Change = fn(&mut Hello);
-        let changes: [(Change, EndReason); 9] = [
-            (|h| h.protocol = 2, EndReason::ProtocolVersion),
+        let changes: [(Change, EndReason); 10] = [
+            (|h| h.protocol = PROTOCOL - 1, EndReason::ProtocolVersion),
+            (|h| h.protocol = PROTOCOL + 1, EndReason::ProtocolVersion),
             (|h| h.chain_id = 1, EndReason::ChainId),
             (|h| h.genesis[0] ^= 1, EndReason::Genesis),
             (|h| h.instance = Uuid::from_u128(2), EndReason::SelfConnection),

@@ -10,12 +10,12 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use std::io;
 
 /// The format this software writes and accepts.
-pub const BLOCK_VERSION: u16 = 1;
+pub const BLOCK_VERSION: u16 = 2;
 
 /// What a block commits to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 pub struct Header {
-    /// Format; 1 today.
+    /// Format: [`BLOCK_VERSION`]. Version 1 had no history root.
     pub version: u16,
     /// The chain it belongs to.
     pub chain_id: ChainId,
@@ -33,6 +33,8 @@ pub struct Header {
     pub tx_root: Hash,
     /// Commitment to the state after this block.
     pub state_commitment: Hash,
+    /// Root over the ids of all blocks before this one: see [`crate::history`].
+    pub history_root: Hash,
     /// Hash of the validator set that decides this height.
     pub validators_hash: Hash,
     /// Hash of the validator set that decides the next height.
@@ -49,6 +51,11 @@ impl Header {
     /// The block's id.
     pub fn id(&self) -> BlockId {
         BlockId(Hash::of(Domain::BlockId, &crate::encode(self)))
+    }
+
+    /// How many blocks [`Self::history_root`] covers: heights 1 to the one before this.
+    pub const fn blocks_before(&self) -> u64 {
+        self.height.0.saturating_sub(1)
     }
 }
 

@@ -44,6 +44,8 @@ pub enum Bug {
     DoubleRelay,
     /// A block is valid whatever state it claims to lead to.
     StateCommitmentUnchecked,
+    /// A block is valid whatever it says of the blocks before it.
+    HistoryRootUnchecked,
     /// The mempool takes what clients hand in however long it will wait there.
     AdmissionIgnoresDelay,
     /// A height is held until our own clock has passed its parent's time.
@@ -69,7 +71,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::QuorumOffByOne,
         Self::NoGuard,
         Self::NoJournalSync,
@@ -85,6 +87,7 @@ impl Bug {
         Self::WrongSessionCleanup,
         Self::DoubleRelay,
         Self::StateCommitmentUnchecked,
+        Self::HistoryRootUnchecked,
         Self::AdmissionIgnoresDelay,
         Self::HoldByWallClock,
         Self::BlockSizeNeverShrinks,

@@ -5,6 +5,7 @@ use crate::node::{BlockFacts, ChainPosition, GenesisFacts, TransactionRecord, Tr
 use crate::text::{JsonAmount, Text};
 use serde::{Deserialize, Serialize};
 use timed_ledger::{Address, Lock, Transaction, transactions_of};
+use timed_primitives::block::BLOCK_VERSION;
 use timed_primitives::{BlockId, CommitCertificate, Hash, Height, Network, PublicKey, TxFullId, TxId, encode};
 
 /// `getblock` with verbosity 1 (`T` is an id) or 2 (`T` is a [`TransactionInfo`]).
@@ -45,6 +46,8 @@ pub struct BlockInfo<T> {
     pub merkleroot: Text<Hash>,
     /// Commitment to the state after it.
     pub state_commitment: Text<Hash>,
+    /// Root over the ids of all blocks before it.
+    pub history_root: Text<Hash>,
     /// Hash of the validator set that decided it.
     pub validators_hash: Text<Hash>,
     /// Hash of the validator set that decides the next.
@@ -314,6 +317,7 @@ impl<T> BlockInfo<T> {
             round: header.first_round.0,
             merkleroot: header.tx_root.into(),
             state_commitment: header.state_commitment.into(),
+            history_root: header.history_root.into(),
             validators_hash: header.validators_hash.into(),
             next_validators_hash: header.next_validators_hash.into(),
             size,
@@ -336,8 +340,8 @@ impl<T> BlockInfo<T> {
             hash: BlockId(facts.hash).into(),
             confirmations,
             height: 0,
-            version: 1,
-            version_hex: "00000001".into(),
+            version: BLOCK_VERSION,
+            version_hex: format!("{BLOCK_VERSION:08x}"),
             time,
             mediantime: time,
             time_ms: facts.time.0,
@@ -350,6 +354,7 @@ impl<T> BlockInfo<T> {
             round: 0,
             merkleroot: Hash::default().into(),
             state_commitment: Hash::default().into(),
+            history_root: Hash::default().into(),
             validators_hash: Hash::default().into(),
             next_validators_hash: Hash::default().into(),
             size: 0,

@@ -202,6 +202,12 @@ pub enum RpcError {
     /// Hex that is not the encoding of a transaction.
     #[error("not a transaction: {0}")]
     TransactionEncoding(String),
+    /// Hex that is not the encoding of a proof.
+    #[error("not a proof of gethistoryproof: {0}")]
+    HistoryProofEncoding(String),
+    /// A proof that proves nothing, or nothing of this chain.
+    #[error("the proof does not hold: {0}")]
+    HistoryProof(String),
     /// It spends what does not exist or is spent already.
     #[error("transaction refused: output {0} does not exist or is already spent")]
     MissingInput(OutPoint),
@@ -270,8 +276,8 @@ impl RpcError {
             Self::InsufficientFunds { .. } => -6,
             Self::HeightUnknown { .. } | Self::InvalidParameter(_) => -8,
             Self::PeerUnknown(_) => -29,
-            Self::TransactionEncoding(_) => -22,
-            Self::MissingInput(_) | Self::FeeAboveMaximum { .. } => -25,
+            Self::TransactionEncoding(_) | Self::HistoryProofEncoding(_) => -22,
+            Self::MissingInput(_) | Self::FeeAboveMaximum { .. } | Self::HistoryProof(_) => -25,
             Self::Conflict { .. } | Self::Rejected(_) => -26,
             Self::AlreadyInChain(_) => -27,
             Self::Warmup(_) => -28,

@@ -33,7 +33,7 @@ impl AnswerCost {
                 let verbosity = Args::bind(method, params).and_then(|args| args.verbosity("verbosity", 1));
                 if verbosity.is_ok_and(|verbosity| verbosity >= 2) { Self::Block } else { Self::Small }
             }
-            Call::Chain(ChainCall::GetBlockHeader)
+            Call::Chain(ChainCall::GetBlockHeader | ChainCall::GetHistoryProof | ChainCall::VerifyHistoryProof)
             | Call::Transaction(
                 TransactionCall::DecodeRawTransaction
                 | TransactionCall::CombineRawTransaction

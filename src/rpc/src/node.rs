@@ -12,7 +12,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_ledger::{Address, KeyHash, OutPoint, Transaction, TransactionBody, TxOutput, Witness};
-use timed_primitives::{Amount, Block, BlockId, ChainId, CommitCertificate, Hash, Height, Network, TxId, UnixTime};
+use timed_primitives::{
+    Amount, Block, BlockId, ChainId, CommitCertificate, Hash, Height, HistoryProof, Network, TxId, UnixTime,
+};
 
 /// The daemon, as the server sees it. Reads come from snapshots and published state, never from a busy actor's mailbox; each call
 /// is given up after the limit for calls, except [`ChainApi::wait_for_new_block`], which has its own limit.
@@ -62,6 +64,18 @@ pub trait ChainApi: Send + Sync {
 
     /// `getblockhash`. Error: [`RpcError::HeightUnknown`].
     async fn block_id(&self, _height: Height) -> Result<BlockId, RpcError> {
+        not_offered()
+    }
+
+    /// `gethistoryproof`: that a block is part of the chain, by a later one or by the last. Errors: [`RpcError::HeightUnknown`],
+    /// [`RpcError::InvalidParameter`] when the later one is not later.
+    async fn history_proof(&self, _height: Height, _at: Option<Height>) -> Result<HistoryProof, RpcError> {
+        not_offered()
+    }
+
+    /// `verifyhistoryproof`: whether a proof holds, its certificate is signed by the validators of its height, and its later block is of this
+    /// node's chain. Error: [`RpcError::HistoryProof`].
+    async fn verify_history_proof(&self, _proof: HistoryProof) -> Result<(), RpcError> {
         not_offered()
     }
 

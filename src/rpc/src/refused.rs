@@ -64,7 +64,7 @@ pub const REFUSED: &[(&[&str], &str)] = &[
     ),
     (
         &["gettxoutproof", "verifytxoutproof"],
-        "a block's certificate proves it: `getblock` shows it, and `gettransaction` the place of a transaction",
+        "a block's certificate proves it: `getblock` shows it, and `gettransaction` the place of a transaction; `gethistoryproof` proves an old block by the certificate of a recent one",
     ),
     (
         &["getinfo"],

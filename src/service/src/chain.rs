@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::mempool::{GetFate, TransactionFate};
+use timed_chain::HistoryProofFault;
+use timed_consensus::verify_certificate;
 use timed_ledger::{
     ConfirmedTransaction, KeyHash, LedgerQueries as _, LedgerView, Lock, OutPoint, Transaction, TxOutput, payment_of,
 };
-use timed_primitives::{Amount, BlockId, Height, TxId};
+use timed_primitives::{Amount, BlockId, Height, HistoryProof, TxId};
 use timed_rpc::result::{BlockchainInfo, SyncInfo};
 use timed_rpc::{
     BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, GenesisFacts, RpcError, TransactionRecord,
@@ -69,6 +71,21 @@ impl ChainApi for Service {
             found.ok_or(RpcError::HeightUnknown { height, tip: view.tip().height })
         };
         self.chain.read(read).await
+    }
+
+    async fn history_proof(&self, height: Height, at: Option<Height>) -> Result<HistoryProof, RpcError> {
+        let read = move |view: &LedgerView| {
+            view.history_proof(height, at).map_err(|fault| match fault {
+                HistoryProofFault::NoBlock { height, tip } => RpcError::HeightUnknown { height, tip },
+                HistoryProofFault::NotBefore { .. } => RpcError::InvalidParameter(fault.to_string()),
+                HistoryProofFault::Read(error) => unreadable(error),
+            })
+        };
+        self.chain.read(read).await
+    }
+
+    async fn verify_history_proof(&self, proof: HistoryProof) -> Result<(), RpcError> {
+        self.chain.read(move |view| verify_history_proof(view, &proof)).await
     }
 
     async fn output(&self, outpoint: OutPoint, include_mempool: bool) -> Result<Option<Unspent>, RpcError> {
@@ -180,6 +197,32 @@ fn block_facts(view: &LedgerView, at: BlockAt) -> Result<BlockFacts, RpcError> {
         confirmations: tip.above(height) + 1,
         next: view.block_id(height.next()).map_err(unreadable)?,
     })
+}
+
+/// The later block must be of this chain: another quorum of the same keys, such as one of another network, proves nothing here.
+fn verify_history_proof(view: &LedgerView, proof: &HistoryProof) -> Result<(), RpcError> {
+    let refused = |reason: String| RpcError::HistoryProof(reason);
+    proof.check().map_err(|error| refused(error.to_string()))?;
+    let (height, id, tip) = (proof.at.height, proof.certificate.block, view.tip().height);
+    match view.block_id(height).map_err(unreadable)? {
+        Some(ours) if ours == id => {}
+        Some(ours) => {
+            return Err(refused(format!(
+                "its certificate is for block {id} of height {height}, this chain has {ours} there"
+            )));
+        }
+        None => {
+            return Err(refused(format!(
+                "its certificate is for height {height}, and the last block here is {tip}: ask again when this node has caught up"
+            )));
+        }
+    }
+    let validators = view.validators(tip);
+    if validators.hash() != proof.at.validators_hash {
+        return Err(refused(format!("this node no longer knows the validators of height {height}")));
+    }
+    let chain = view.application().genesis().chain_id;
+    verify_certificate(chain, &proof.certificate, &validators).map_err(|error| refused(error.to_string()))
 }
 
 fn final_facts(view: &LedgerView, found: ConfirmedTransaction) -> Result<TransactionRecord, RpcError> {

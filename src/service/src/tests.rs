@@ -2,6 +2,8 @@
 
 use super::*;
 use rand::SeedableRng as _;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,7 +15,9 @@ use timed_consensus::SigningStatus;
 use timed_ledger::{Genesis, KeyHash, Lock, OutPoint, PAYLOAD_FORMAT, Transaction, TransactionBody, TxInput, TxOutput};
 use timed_mempool::{KeptRecord, Loss, LossReason, POOL_FILE, PoolFile};
 use timed_peer::LocalNode;
-use timed_primitives::{Amount, Disk as _, Height, MemoryDisk, SecretKey, UnixTime};
+use timed_primitives::{
+    Amount, Disk as _, Height, HistoryNode, HistoryPath, HistoryPeaks, MemoryDisk, SecretKey, UnixTime,
+};
 use timed_process::LogWriter;
 use timed_rpc::{Auth, BlockAt, DiskReads, ReadLimits, RpcError, RpcServer};
 use timed_rpc::{ChainApi as _, ConsensusApi as _, PeersApi as _, PoolApi as _, Severity, WalletApi as _};
@@ -172,6 +176,60 @@ fn whoever_a_disk_holds_up_is_named_and_clients_are_answered_meanwhile() {
             assert!(service.troubles().is_empty(), "{:?}", service.troubles());
         });
     }
+}
+
+#[test]
+fn an_old_block_is_proved_by_the_last_and_no_changed_proof_holds() {
+    actix_rt::System::new().block_on(async {
+        let service = service(HeldDisk::new("none"), 1);
+        until(&service, "some blocks", |service| service.chain.tip().height.0 > 4).await;
+        let refused = async |proof| match service.verify_history_proof(proof).await {
+            Err(RpcError::HistoryProof(reason)) => reason,
+            other => panic!("{other:?}"),
+        };
+        for (height, at) in [(1, None), (1, Some(2)), (2, Some(5)), (4, Some(5))] {
+            let proof = service.history_proof(Height(height), at.map(Height)).await.unwrap();
+            assert_eq!(service.block_id(Height(height)).await, Ok(proof.block.id()));
+            assert_eq!(service.verify_history_proof(proof.clone()).await, Ok(()));
+            let mut forged = proof.clone();
+            forged.certificate.signatures[0].signature.0[0] ^= 1;
+            assert!(refused(forged).await.contains("is invalid"));
+            let mut unsigned = proof.clone();
+            unsigned.certificate.signatures.clear();
+            assert!(refused(unsigned).await.contains("signed by 0 of 1 voting power"));
+            let mut other = proof.clone();
+            other.block.time.0 += 1;
+            assert!(refused(other).await.contains("the path does not lead"));
+            // Of a chain that goes on otherwise: whoever may have signed it.
+            let mut elsewhere = proof.clone();
+            elsewhere.at.time.0 += 1;
+            elsewhere.certificate.block = elsewhere.at.id();
+            assert!(refused(elsewhere).await.contains("this chain has"));
+        }
+        let mut later = service.history_proof(Height(1), Some(Height(2))).await.unwrap();
+        (later.at.height, later.certificate.height) = (Height(u64::MAX), Height(u64::MAX));
+        later.certificate.block = later.at.id();
+        assert!(refused(later).await.contains("the path does not lead"), "its history is not that of so many");
+        // Far above what this node makes meanwhile.
+        let (mut peaks, mut nodes) = (HistoryPeaks::default(), BTreeMap::new());
+        let mut ahead = service.history_proof(Height(1), Some(Height(2))).await.unwrap();
+        for last in (1..=8_192).map(Height) {
+            let made = (0..).zip(peaks.append(&ahead.block.id()));
+            nodes.extend(made.map(|(level, hash)| (HistoryNode { last, level }, hash)));
+        }
+        let path = HistoryPath::from_nodes(8_192, Height(1), |at| Ok::<_, Infallible>(nodes[&at])).unwrap();
+        (ahead.at.height, ahead.at.history_root, ahead.path) = (Height(8_193), peaks.root(), path.unwrap());
+        (ahead.certificate.height, ahead.certificate.block) = (Height(8_193), ahead.at.id());
+        assert!(refused(ahead).await.contains("ask again when this node has caught up"));
+        assert!(matches!(
+            service.history_proof(Height(2), Some(Height(2))).await,
+            Err(RpcError::InvalidParameter(text)) if text.contains("says nothing of block 2")
+        ));
+        let far = Height(u64::MAX);
+        for (height, at) in [(far, None), (Height(1), Some(far)), (Height(0), None), (Height(1), Some(Height(0)))] {
+            assert!(matches!(service.history_proof(height, at).await, Err(RpcError::HeightUnknown { .. })), "{height}");
+        }
+    });
 }
 
 /// What `/health` or `/ready` answers.

@@ -22,7 +22,7 @@ use timed_chain::{DecidedBlock, History};
 use timed_consensus::inspect::Statements;
 use timed_consensus::statement::{SignedRecord, SignedStep, Statement, statements_of};
 use timed_peer::{EndReason, LaneLimits};
-use timed_primitives::{BlockId, Hash, Height, PayloadFormat, PublicKey, Round, SecretKey, TxId};
+use timed_primitives::{BlockId, Hash, Height, HistoryPeaks, PayloadFormat, PublicKey, Round, SecretKey, TxId};
 use tokio::time::Instant;
 
 /// Violations remembered; the first ones say the most.
@@ -74,6 +74,8 @@ pub struct Checker {
     trace: Trace,
     application: Arc<dyn SimulatedApplication>,
     chain: BTreeMap<Height, Final>,
+    /// The same, as headers name it.
+    history: HistoryPeaks,
     statements: Statements,
     /// Places of statements that only their signer keeps.
     unheard: BTreeSet<(PublicKey, Height, u32, SignedStep)>,
@@ -108,6 +110,7 @@ impl SharedChecker {
             statements: Statements::new(application.genesis().chain_id),
             application,
             chain: BTreeMap::new(),
+            history: HistoryPeaks::default(),
             unheard: BTreeSet::new(),
             guards: BTreeMap::new(),
             known: BTreeMap::new(),
@@ -317,6 +320,11 @@ impl Checker {
     /// A block is final for the first time.
     fn take_block(&mut self, node: u64, decided: &DecidedBlock, history: &dyn History) {
         let block = &decided.block;
+        let (committed, found) = (block.header.history_root, self.history.root());
+        if committed != found {
+            self.report(Violation::FalseHistory { node, height: block.height(), committed, found });
+        }
+        self.history.append(&block.id());
         let transactions = history.transactions(&block.payload).unwrap_or_default();
         self.trace.node(
             node,

@@ -201,6 +201,11 @@ fn state_commitment_unchecked() {
     assert_caught(Bug::StateCommitmentUnchecked, &["false-commitment"], 9, byzantine(Lie::InvalidBlock));
 }
 
+#[test]
+fn history_root_unchecked() {
+    assert_caught(Bug::HistoryRootUnchecked, &["false-history"], 9, byzantine(Lie::InvalidBlock));
+}
+
 /// All clocks are four seconds ahead for one payment, and are turned back: the last block's time is no reason to wait.
 #[test]
 fn hold_by_wall_clock() {

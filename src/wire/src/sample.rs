@@ -60,7 +60,7 @@ pub fn message(kind: Kind) -> Option<Message> {
 /// A hello with every field set.
 pub fn hello() -> Hello {
     Hello {
-        protocol: 1,
+        protocol: 2,
         chain_id: 7,
         genesis: [0x5a; 32],
         agent: "timed/0.1.0".to_owned(),

@@ -3,6 +3,7 @@
 
 mod chain;
 mod golden;
+mod history;
 mod inspect;
 mod overlay;
 mod properties;

@@ -3,7 +3,8 @@
 use crate::chain::{Node, block, certify, coin, commit, genesis, log_bytes, log_file, move_to};
 use std::sync::Arc;
 use timed_chain::{
-    BLOCK_LOG_FILE, Chain, ChainOpenError, CommitError, Damage, History as _, LogError, Store as _, StoreBatch, Table,
+    BLOCK_LOG_FILE, Chain, ChainOpenError, CommitError, Damage, History as _, LogError, LogWalk, Store as _,
+    StoreBatch, Table,
 };
 use timed_ledger::{Ledger, PaymentApplication};
 use timed_primitives::{Height, MemoryDisk};
@@ -200,6 +201,38 @@ fn a_file_header_cut_short_by_a_crash_is_written_again_only_while_there_are_no_b
         let disk = disk_with(&damaged);
         assert!(matches!(open(&disk, &stores[0].copy()), Err(ChainOpenError::Log(LogError::NoLog))), "at {at}");
         assert_eq!(log_bytes(&disk), damaged);
+    }
+}
+
+/// Whole blocks of the format before, with or without a store; nothing is changed, and the message says what to do.
+#[test]
+fn a_log_of_another_format_is_refused_by_its_number() {
+    let (node, stores, ends) = three();
+    for (format, length) in [(b'1', log_bytes(&node.disk).len()), (b'1', ends[0]), (b'9', ends[0])] {
+        let mut log = log_bytes(&node.disk)[..length].to_vec();
+        log[7] = format;
+        let crc = crc32fast::hash(&log[..40]);
+        log[40..44].copy_from_slice(&crc.to_be_bytes());
+        for store in [&stores[0], &stores[3], &MemoryStore::default()] {
+            let disk = disk_with(&log);
+            let (store, values) = (store.copy(), store.values());
+            let Err(error) = open(&disk, &store) else { panic!("format {format} was opened") };
+            assert!(matches!(
+                error,
+                ChainOpenError::Log(LogError::OtherFormat { found, expected: '2' }) if found == char::from(format)
+            ));
+            let text = error.to_string();
+            assert!(
+                text.contains("this software reads and writes format 2 only") && text.contains("--data-dir"),
+                "{text}"
+            );
+            assert_eq!((log_bytes(&disk), store.values()), (log.clone(), values));
+            assert!(matches!(LogWalk::open(&disk), Err(LogError::OtherFormat { .. })));
+        }
+        // One byte of it turned: damage, and no other format.
+        log[12] ^= 1;
+        let found = open(&disk_with(&log), &stores[3].copy());
+        assert!(matches!(found, Err(ChainOpenError::Log(LogError::NoLog))), "{:?}", found.err());
     }
 }
 

@@ -26,10 +26,14 @@ fn each_header_rule_has_its_error() {
     use BlockError as E;
     assert_eq!(broken(|_| ()), None);
     assert_eq!(broken(|b| b.header.first_round = timed_primitives::Round(7)), None);
-    assert!(matches!(broken(|b| b.header.version = 2), Some(E::Version { found: 2 })));
+    for version in [1, 3] {
+        assert_eq!(broken(|b| b.header.version = version), Some(E::Version { found: version }));
+    }
     assert!(matches!(broken(|b| b.header.chain_id = ChainId(1)), Some(E::WrongChain { .. })));
     assert!(matches!(broken(|b| b.header.parent = BlockId(Hash([1; 32]))), Some(E::Parent { .. })));
     assert!(matches!(broken(|b| b.header.time = UnixTime(b.header.time.0 - 1_000)), Some(E::Time { .. })));
+    let history = |b: &mut Block| b.header.history_root = Hash::ZERO;
+    assert!(matches!(broken(history), Some(E::HistoryRoot { found: Hash::ZERO, count: 1, .. })));
     let unknown = SecretKey::development("consensus", 9).public();
     assert_eq!(broken(|b| b.header.proposer = unknown), Some(E::Proposer(unknown)));
     assert!(matches!(broken(|b| b.header.validators_hash = Hash::ZERO), Some(E::Validators { .. })));
@@ -280,5 +284,10 @@ mod planted {
     #[test]
     fn state_commitment_unchecked() {
         assert!(is_caught(Bug::StateCommitmentUnchecked, each_header_rule_has_its_error));
+    }
+
+    #[test]
+    fn history_root_unchecked() {
+        assert!(is_caught(Bug::HistoryRootUnchecked, each_header_rule_has_its_error));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::block_stats::block_stats;
 use super::genesis::{genesis_block, genesis_info};
+use super::history_proof::{history_proof, verify_history_proof};
 use super::shape::{Answer, Rows, core_name, json, text, tip, tip_info, with_fields};
 use crate::chain::{BITS, BlockInfo, TARGET, TransactionInfo, UnspentInfo, chainwork};
 use crate::error::RpcError;
@@ -38,6 +39,8 @@ pub(super) async fn answer(node: &dyn NodeApi, call: ChainCall, args: &Args<'_>)
         ChainCall::GetBlockStats => {
             block_stats(node, args, block_at(node, args.block_at("hash_or_height")?).await?).await
         }
+        ChainCall::GetHistoryProof => history_proof(node, args).await,
+        ChainCall::VerifyHistoryProof => verify_history_proof(node, args).await,
         ChainCall::GetDifficulty => Ok(1.into()),
         ChainCall::GetChainTips => {
             let (height, id) = tip(node).await?;

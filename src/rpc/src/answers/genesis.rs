@@ -4,6 +4,7 @@ use crate::chain::BlockInfo;
 use crate::error::RpcError;
 use crate::node::{GenesisFacts, NodeApi};
 use timed_ledger::Transaction;
+use timed_primitives::block::BLOCK_VERSION;
 use timed_primitives::{Block, BlockId, BlockPayload, Hash, Header, Height, PublicKey, Round, encode};
 
 pub(super) async fn genesis_info<T>(node: &dyn NodeApi) -> Result<BlockInfo<T>, RpcError> {
@@ -18,7 +19,7 @@ pub(super) fn genesis_block(facts: &GenesisFacts) -> Block {
     let no_transactions: Vec<Transaction> = Vec::new();
     Block {
         header: Header {
-            version: 1,
+            version: BLOCK_VERSION,
             chain_id: facts.chain_id,
             height: Height::GENESIS,
             time: facts.time,
@@ -27,6 +28,7 @@ pub(super) fn genesis_block(facts: &GenesisFacts) -> Block {
             first_round: Round(0),
             tx_root: Hash::default(),
             state_commitment: Hash::default(),
+            history_root: Hash::default(),
             validators_hash: Hash::default(),
             next_validators_hash: Hash::default(),
             parent_certificate_hash: Hash::default(),

@@ -10,6 +10,7 @@ mod fees;
 mod genesis;
 mod graph;
 mod history;
+mod history_proof;
 mod labels;
 mod network;
 mod payments;

@@ -32,6 +32,8 @@ pub enum ChainCall {
     GetBlockHeader,
     GetBlockHash,
     GetBlockStats,
+    GetHistoryProof,
+    VerifyHistoryProof,
     GetDifficulty,
     GetChainTips,
     GetChainTxStats,

@@ -1,7 +1,7 @@
 //! Every method over a real socket: the shape of its answer is pinned, and wrong parameters are named.
 
 use crate::http::start;
-use crate::sample::{FEE, FEE_INPUT, Sample, address, block, transaction};
+use crate::sample::{FEE, FEE_INPUT, Sample, address, block, history_proof, transaction};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng};
 use serde_json::{Value, json};
@@ -56,6 +56,8 @@ fn calls() -> Vec<(&'static str, Value)> {
         ("getblockheader.hex", json!([2, false])),
         ("getblockstats", json!([2])),
         ("getblockstats.some", json!([2, ["txs", "totalfee"]])),
+        ("gethistoryproof", json!([1])),
+        ("verifyhistoryproof", json!([hex::encode(encode(&history_proof()))])),
         ("getdifficulty", json!([])),
         ("getchaintips", json!([])),
         ("getchaintxstats", json!([])),

@@ -86,6 +86,20 @@ pub enum Violation {
         /// What is so.
         found: Hash,
     },
+    /// A final block commits to another history than the blocks before it.
+    #[error(
+        "the block of height {height} at node {node} names history {committed}, the final blocks before it are {found}"
+    )]
+    FalseHistory {
+        /// Who.
+        node: u64,
+        /// The height.
+        height: Height,
+        /// What the header says.
+        committed: Hash,
+        /// What is so.
+        found: Hash,
+    },
     /// The application's state is one that cannot be.
     #[error("after height {height} the state of node {node} cannot be: {text}")]
     ImpossibleState {
@@ -221,6 +235,7 @@ impl Violation {
             Self::WentBack { .. } => "went-back",
             Self::OtherState { .. } => "other-state",
             Self::FalseCommitment { .. } => "false-commitment",
+            Self::FalseHistory { .. } => "false-history",
             Self::ImpossibleState { .. } => "impossible-state",
             Self::OtherAnswer { .. } => "other-answer",
             Self::Unreadable { .. } => "unreadable",

@@ -1,13 +1,13 @@
 //! What the sample says of the chain.
 
-use super::{Sample, TIME_MS, address, block, certificate, transaction, unspent};
+use super::{Sample, TIME_MS, address, block, certificate, history_proof, transaction, unspent};
 use async_trait::async_trait;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use timed_ledger::{KeyHash, OutPoint, TxOutput};
-use timed_primitives::{Amount, Block, BlockId, ChainId, Hash, Height, TxId, UnixTime};
+use timed_primitives::{Amount, Block, BlockId, ChainId, Hash, Height, HistoryProof, TxId, UnixTime};
 use timed_rpc::result::{BlockchainInfo, SyncInfo};
 use timed_rpc::{
     BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, GenesisFacts, RpcError, TransactionRecord,
@@ -88,6 +88,17 @@ impl ChainApi for Sample {
 
     async fn block_id(&self, height: Height) -> Result<BlockId, RpcError> {
         self.block(BlockAt::Height(height)).await.map(|facts| facts.block.id())
+    }
+
+    async fn history_proof(&self, height: Height, at: Option<Height>) -> Result<HistoryProof, RpcError> {
+        match (height, at.unwrap_or(Height(2))) {
+            (Height(1), Height(2)) => Ok(history_proof()),
+            _ => Err(RpcError::HeightUnknown { height, tip: Height(2) }),
+        }
+    }
+
+    async fn verify_history_proof(&self, proof: HistoryProof) -> Result<(), RpcError> {
+        proof.check().map_err(|error| RpcError::HistoryProof(error.to_string()))
     }
 
     async fn output(&self, outpoint: OutPoint, include_mempool: bool) -> Result<Option<Unspent>, RpcError> {

@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use timed_ledger::{Address, KeyHash, OutPoint, Transaction, TransactionBody, TxInput, TxOutput};
+use timed_primitives::block::BLOCK_VERSION;
 use timed_primitives::{
-    Amount, Block, BlockId, ChainId, CommitCertificate, CommitSignature, Hash, Header, Height, Network, PublicKey,
-    Round, SecretKey, TxId, UnixTime,
+    Amount, Block, BlockId, ChainId, CommitCertificate, CommitSignature, Hash, Header, Height, HistoryPath,
+    HistoryPeaks, HistoryProof, Network, PublicKey, Round, SecretKey, TxId, UnixTime,
 };
 use timed_rpc::metrics::{Registry, level};
 use timed_rpc::{NodeApi, PaymentOrder, Trouble, Unspent};
@@ -117,7 +118,7 @@ pub(crate) fn transaction() -> Transaction {
 
 pub(crate) fn block(height: u64) -> Block {
     let header = Header {
-        version: 1,
+        version: BLOCK_VERSION,
         chain_id: ChainId(7),
         height: Height(height),
         time: UnixTime(TIME_MS + height),
@@ -126,6 +127,7 @@ pub(crate) fn block(height: u64) -> Block {
         first_round: Round(0),
         tx_root: Hash([1; 32]),
         state_commitment: Hash([2; 32]),
+        history_root: history(height - 1).root(),
         validators_hash: Hash([3; 32]),
         next_validators_hash: Hash([3; 32]),
         parent_certificate_hash: Hash([4; 32]),
@@ -140,6 +142,13 @@ pub(crate) fn block(height: u64) -> Block {
     }
 }
 
+/// Of the blocks up to a height.
+pub(crate) fn history(height: u64) -> HistoryPeaks {
+    let mut history = HistoryPeaks::default();
+    (1..=height).for_each(|height| drop(history.append(&block(height).id())));
+    history
+}
+
 fn certificate(height: u64) -> CommitCertificate {
     let signatures = (1..=3).map(|id| CommitSignature {
         validator: consensus_key(id),
@@ -147,6 +156,12 @@ fn certificate(height: u64) -> CommitCertificate {
     });
     let (height, block) = (Height(height), block(height).id());
     CommitCertificate { height, round: Round(0), block, signatures: signatures.collect() }
+}
+
+/// Of the first block by the second, before which there is no other.
+pub(crate) fn history_proof() -> HistoryProof {
+    let path = HistoryPath::from_nodes(1, Height(1), |_| Err(())).unwrap().unwrap();
+    HistoryProof { block: block(1).header, at: block(2).header, certificate: certificate(2), path }
 }
 
 fn unspent(index: u32, confirmations: u64, spent_by: Option<TxId>) -> Unspent {

@@ -18,7 +18,7 @@ impl PeersApi for Sample {
         Ok(NetworkInfo {
             subversion: "/timed:0.1.0/".into(),
             version: 100,
-            protocolversion: 1,
+            protocolversion: 2,
             node_key: node_key(1).into(),
             listen: "127.0.0.1:7000".into(),
             external: None,
