@@ -203,7 +203,7 @@ fn state_commitment_unchecked() {
 
 #[test]
 fn history_root_unchecked() {
-    assert_caught(Bug::HistoryRootUnchecked, &["false-history"], 9, byzantine(Lie::InvalidBlock));
+    assert_caught(Bug::HistoryRootUnchecked, &["false-history"], 2, byzantine(Lie::InvalidBlock));
 }
 
 /// All clocks are four seconds ahead for one payment, and are turned back: the last block's time is no reason to wait.

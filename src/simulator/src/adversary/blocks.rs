@@ -12,17 +12,20 @@ pub(super) fn changed_block(mut block: Block, is_invalid: bool, format: PayloadF
         header.time = UnixTime(header.time.0 + 1);
         return block;
     }
-    match rng.random_range(0..11) {
+    match rng.random_range(0..10) {
         0 => header.state_commitment = Hash(rng.random()),
         1 => header.tx_root = Hash(rng.random()),
         2 => header.time = UnixTime(rng.random_range(0..1_000)),
         3 => header.time = UnixTime(header.time.0 + 3_600_000),
         4 => header.parent.0 = Hash(rng.random()),
-        5 => header.next_validators_hash = Hash(rng.random()),
+        5 => {
+            let hash = Hash(rng.random());
+            let names_another_history = hash.0[0] % 2 == 0;
+            *(if names_another_history { &mut header.history_root } else { &mut header.next_validators_hash }) = hash;
+        }
         6 => header.version += 1,
         7 => header.proposer = SecretKey::development("consensus", rng.random_range(1..=100)).public(),
-        8 => header.history_root = Hash(rng.random()),
-        9 => {
+        8 => {
             // Every transaction twice: twice their number, then their list, then the same again.
             if let Some((count, list)) = block.payload.0.split_first_chunk::<4>() {
                 let count = u32::from_le_bytes(*count).saturating_mul(2);
