@@ -162,7 +162,7 @@ fn steps(count: u64, height: Height) -> Option<Vec<Beside>> {
     let sibling = |level: u32| {
         let at = index >> level;
         let last = |index: u64| HistoryNode { last: Height((index + 1) << level), level };
-        if at % 2 == 0 { Beside::Right(last(at + 1)) } else { Beside::Left(last(at - 1)) }
+        if at.is_multiple_of(2) { Beside::Right(last(at + 1)) } else { Beside::Left(last(at - 1)) }
     };
     let mut steps: Vec<_> = (0..peak.level).map(sibling).collect();
     if peak.last.0 < count {
