@@ -20,7 +20,7 @@ pub(super) fn changed_block(mut block: Block, is_invalid: bool, format: PayloadF
         4 => header.parent.0 = Hash(rng.random()),
         5 => {
             let hash = Hash(rng.random());
-            let names_another_history = hash.0[0] % 2 == 0;
+            let names_another_history = hash.0[0].is_multiple_of(2);
             *(if names_another_history { &mut header.history_root } else { &mut header.next_validators_hash }) = hash;
         }
         6 => header.version += 1,
