@@ -1,15 +1,16 @@
 //! What transactions mean to the node's wallet. Nothing is kept of it: the mempool and the last blocks are looked through.
 
 use super::labels::wanted as wanted_label;
-use super::shape::{decoded, tip, with_fields};
+use super::shape::{decoded, with_fields};
 use crate::chain::TransactionInfo;
 use crate::error::RpcError;
 use crate::node::{BlockAt, NodeApi, TransactionRecord, TransactionState};
 use crate::params::Args;
 use crate::text::{JsonAmount, Text};
 use serde_json::{Number, Value, json as value_of};
+use std::collections::HashSet;
 use timed_ledger::{Address, KeyHash, Lock, Transaction, TxOutput, transactions_of};
-use timed_primitives::{Amount, BlockId, Height};
+use timed_primitives::{Amount, BlockId, Height, TxId};
 
 /// Most blocks that are looked through.
 const BLOCKS_MAX: u64 = 1_000;
@@ -152,45 +153,72 @@ fn rows_of(node: &dyn NodeApi, record: &TransactionRecord, label: Option<&str>) 
     rows.collect()
 }
 
-/// Rows of what is above block `last`: in the mempool, or final since. The newest first.
-async fn above(node: &dyn NodeApi, last: Height, label: Option<&str>) -> Result<Vec<Value>, RpcError> {
-    let mut rows = Vec::new();
+/// Rows of the mempool with their transactions, the newest first.
+async fn waiting(node: &dyn NodeApi, label: Option<&str>) -> Result<Vec<(TxId, Vec<Value>)>, RpcError> {
+    let mut waiting = Vec::new();
     for entry in node.raw_mempool().await?.iter().rev().take(ROWS_MAX) {
-        // It may be lost since; then nothing shows it.
-        let Ok(record) = node.transaction(entry.txid.0).await else { continue };
-        let is_in_block = matches!(record.state, TransactionState::Final(place) if place.height <= last);
-        if !is_in_block {
-            rows.extend(rows_of(node, &record, label)?.into_iter().rev());
+        // It may have become final or lost since; then a block shows it, or nothing does.
+        if let Ok(record) = node.transaction(entry.txid.0).await
+            && !matches!(record.state, TransactionState::Final(_))
+        {
+            waiting.push((entry.txid.0, rows_of(node, &record, label)?.into_iter().rev().collect()));
         }
     }
-    Ok(rows)
+    Ok(waiting)
 }
 
-/// Rows of one block, the newest first, and how many transactions it has.
-async fn of_block(node: &dyn NodeApi, height: Height, label: Option<&str>) -> Result<(Vec<Value>, usize), RpcError> {
+/// What one block holds for the wallet.
+struct OfBlock {
+    /// The newest first.
+    rows: Vec<Value>,
+    ids: Vec<TxId>,
+    /// Transactions of everybody.
+    count: usize,
+}
+
+async fn of_block(node: &dyn NodeApi, height: Height, label: Option<&str>) -> Result<OfBlock, RpcError> {
     let block = node.block(BlockAt::Height(height)).await?.block;
     let transactions = transactions_of(&block.payload);
-    let mut rows = Vec::new();
+    let mut found = OfBlock { rows: Vec::new(), ids: Vec::new(), count: transactions.len() };
     for transaction in transactions.iter().rev() {
         if Effect::of(node, transaction).concerns_wallet() {
-            rows.extend(rows_of(node, &node.transaction(transaction.id()).await?, label)?.into_iter().rev());
+            let id = transaction.id();
+            found.rows.extend(rows_of(node, &node.transaction(id).await?, label)?.into_iter().rev());
+            found.ids.push(id);
         }
     }
-    Ok((rows, transactions.len()))
+    Ok(found)
+}
+
+/// Rows of those that are not in these blocks.
+fn not_in(waiting: Vec<(TxId, Vec<Value>)>, ids: &HashSet<TxId>) -> impl Iterator<Item = Value> {
+    waiting.into_iter().filter(|(id, _)| !ids.contains(id)).flat_map(|(_, rows)| rows)
 }
 
 /// Rows of the mempool and of the last blocks, of addresses with this label or of all, the newest first, until there are `wanted` of them.
+///
+/// Blocks come while it is read. What left the mempool before that was read is in a block up to the tip afterwards, and what is in a block above
+/// the tip before may have been read there too: so all blocks up to the later tip are looked through, and what they hold waits no more.
 async fn newest(node: &dyn NodeApi, wanted: usize, label: Option<&str>) -> Result<Vec<Value>, RpcError> {
-    // The tip first: what becomes final from now on is above it, and shown once.
+    let (before, _) = node.tip().await?;
+    let waiting = waiting(node, label).await?;
     let (last, _) = node.tip().await?;
-    let (mut rows, mut seen) = (above(node, last, label).await?, 0);
-    for height in (last.0.saturating_sub(BLOCKS_MAX) + 1..=last.0).rev() {
+    let lowest = last.0.saturating_sub(BLOCKS_MAX);
+    let (mut of_blocks, mut recent, mut seen) = (Vec::new(), HashSet::new(), 0);
+    for height in (lowest.max(before.0) + 1..=last.0).rev() {
+        let block = of_block(node, Height(height), label).await?;
+        of_blocks.extend(block.rows);
+        recent.extend(block.ids);
+        seen += block.count;
+    }
+    let mut rows: Vec<Value> = not_in(waiting, &recent).chain(of_blocks).collect();
+    for height in (lowest + 1..=last.0.min(before.0)).rev() {
         if rows.len() >= wanted || seen > SEEN_MAX {
             break;
         }
-        let (of_block, count) = of_block(node, Height(height), label).await?;
-        rows.extend(of_block);
-        seen += count;
+        let block = of_block(node, Height(height), label).await?;
+        rows.extend(block.rows);
+        seen += block.count;
     }
     Ok(rows)
 }
@@ -220,20 +248,35 @@ pub(super) async fn since_block(node: &dyn NodeApi, args: &Args<'_>) -> Result<V
             "listsinceblock: target_confirmations: expected 1 or more, got 0".into(),
         ));
     }
-    let (label, (last, last_id)) = (wanted_label(args)?, tip(node).await?);
+    let label = wanted_label(args)?;
     let (mut rows, mut seen, mut reached) = (Vec::new(), 0, start);
-    while reached < last && reached.0 - start.0 < BLOCKS_MAX && rows.len() < ROWS_MAX && seen <= SEEN_MAX {
+    let mut last = node.tip().await?.0;
+    let mut waits: Option<(Vec<(TxId, Vec<Value>)>, HashSet<TxId>)> = None;
+    while reached.0 - start.0 < BLOCKS_MAX && rows.len() < ROWS_MAX && seen <= SEEN_MAX {
+        if reached >= last && waits.is_some() {
+            break;
+        }
+        if reached >= last {
+            // What waits belongs to the last answer, and what became final meanwhile too.
+            waits = Some((waiting(node, label).await?, HashSet::new()));
+            last = node.tip().await?.0;
+            continue;
+        }
         reached = reached.next();
-        let (of_block, count) = of_block(node, reached, label).await?;
-        rows.extend(of_block.into_iter().rev());
-        seen += count;
+        let block = of_block(node, reached, label).await?;
+        rows.extend(block.rows.into_iter().rev());
+        seen += block.count;
+        if let Some((_, recent)) = &mut waits {
+            recent.extend(block.ids);
+        }
     }
-    // Where not all fits into one answer it names the block to go on from, and what waits belongs to the last answer.
-    if reached >= last {
-        rows.extend(above(node, last, label).await?.into_iter().rev());
+    if let Some((waiting, recent)) = waits {
+        let mut waiting: Vec<Value> = not_in(waiting, &recent).collect();
+        waiting.reverse();
+        rows.extend(waiting);
     }
+    // Where not all fits into one answer it names the block to go on from.
     let named = match last.0.saturating_sub(confirmations - 1).min(reached.0) {
-        height if height == last.0 => last_id,
         0 => BlockId(node.genesis().await?.hash),
         height => node.block_id(Height(height)).await?,
     };

@@ -1,7 +1,7 @@
 //! What clients that others wrote for Bitcoin's server ask of its wallet: to make, sign and fund transactions, labels, and addresses.
 
 use crate::dialect::running;
-use crate::sample::{address, transaction};
+use crate::sample::{SecondBlock, address, transaction};
 use serde_json::json;
 
 #[tokio::test]
@@ -136,15 +136,15 @@ async fn what_is_held_back_is_not_listed_as_unspent() {
 async fn what_becomes_final_while_the_history_is_read_is_shown_once() {
     let running = running().await;
     let txid = transaction().id().to_string();
-    // The mempool lists it, and its block is the second: above the last block that was seen, or that one.
-    for tip in [1, 2] {
-        running.node.tip.send_replace(tip);
+    for moment in [None, Some(SecondBlock::BeforeMempool), Some(SecondBlock::AfterMempool)] {
         for (method, rows) in [("listtransactions", None), ("listsinceblock", Some("transactions"))] {
+            running.node.tip.send_replace(if moment.is_some() { 1 } else { 2 });
+            *running.node.second_block.lock().unwrap() = moment;
             let answer = running.result(method, "[]").await;
             let rows = rows.map_or(&answer, |rows| &answer[rows]).as_array().unwrap();
             let found: Vec<_> = rows.iter().filter(|row| row["txid"] == txid).collect();
-            assert_eq!(found.len(), 1, "{method} at {tip}: {answer}");
-            assert_eq!(found[0]["confirmations"], 1, "{method} at {tip}");
+            assert_eq!(found.len(), 1, "{method}, {moment:?}: {answer}");
+            assert_eq!(found[0]["confirmations"], 1, "{method}, {moment:?}");
         }
     }
 }

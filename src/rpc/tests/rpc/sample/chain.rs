@@ -1,6 +1,6 @@
 //! What the sample says of the chain.
 
-use super::{Sample, TIME_MS, address, block, certificate, history_proof, transaction, unspent};
+use super::{Sample, SecondBlock, TIME_MS, address, block, certificate, history_proof, transaction, unspent};
 use async_trait::async_trait;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -118,7 +118,11 @@ impl ChainApi for Sample {
             index: 0,
             confirmations: 1,
         };
-        let (state, fee) = (TransactionState::Final(place), self.knows_fee.load(Ordering::SeqCst));
+        let state = match self.comes(SecondBlock::AfterMempool) {
+            true => TransactionState::Mempool,
+            false => TransactionState::Final(place),
+        };
+        let fee = self.knows_fee.load(Ordering::SeqCst);
         Ok(TransactionRecord { transaction: Arc::new(transaction()), fee: fee.then_some(Amount(1_000)), state })
     }
 

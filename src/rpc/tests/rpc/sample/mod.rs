@@ -29,6 +29,15 @@ pub(crate) const FEE: Amount = Amount(5_000_000);
 
 pub(crate) const TIME_MS: u64 = 1_700_000_000_250;
 
+/// When the block comes that holds the transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SecondBlock {
+    /// Before the mempool is listed, which has lost it then.
+    BeforeMempool,
+    /// When it was seen in the mempool.
+    AfterMempool,
+}
+
 /// Fixed answers, and switches for what tests need.
 pub(crate) struct Sample {
     /// Calls of `masternodelist` and `sendrawtransaction` never end.
@@ -37,6 +46,8 @@ pub(crate) struct Sample {
     pub(crate) keeps_threads: Arc<(Mutex<bool>, Condvar)>,
     /// Reads of blocks never end, and keep no thread.
     pub(crate) holds_blocks: AtomicBool,
+    /// The second block comes at a bad moment.
+    pub(crate) second_block: Mutex<Option<SecondBlock>>,
     /// Blocks up to the tip are as the second one.
     pub(crate) repeats_blocks: AtomicBool,
     /// The fee of the transaction is known.
@@ -65,6 +76,7 @@ impl Default for Sample {
             hangs: AtomicBool::new(false),
             keeps_threads: Arc::default(),
             holds_blocks: AtomicBool::new(false),
+            second_block: Mutex::default(),
             repeats_blocks: AtomicBool::new(false),
             knows_fee: AtomicBool::new(true),
             held: Mutex::default(),
@@ -81,6 +93,15 @@ impl Default for Sample {
 }
 
 impl Sample {
+    /// The second block comes now if it comes at this moment.
+    fn comes(&self, moment: SecondBlock) -> bool {
+        let comes = self.second_block.lock().unwrap().take_if(|when| *when == moment).is_some();
+        if comes {
+            self.tip.send_replace(2);
+        }
+        comes
+    }
+
     fn keep_thread(&self) {
         let (is_kept, changed) = &*self.keeps_threads;
         let is_kept = is_kept.lock().unwrap();

@@ -1,6 +1,6 @@
 //! What the sample says of the mempool.
 
-use super::{FEE, FEE_INPUT, Sample, transaction};
+use super::{FEE, FEE_INPUT, Sample, SecondBlock, transaction};
 use async_trait::async_trait;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -80,6 +80,9 @@ impl PoolApi for Sample {
     }
 
     async fn raw_mempool(&self) -> Result<Vec<MempoolEntry>, RpcError> {
+        if self.comes(SecondBlock::BeforeMempool) {
+            return Ok(Vec::new());
+        }
         Ok(vec![MempoolEntry {
             txid: transaction().id().into(),
             fullid: transaction().full_id().into(),
