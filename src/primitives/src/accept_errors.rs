@@ -9,6 +9,11 @@ const SAY_EVERY: Duration = Duration::from_secs(60);
 /// Linux: ENFILE (the machine's limit) and EMFILE (the process's).
 const TOO_MANY_FILES: [i32; 2] = [23, 24];
 
+/// Whether the process, or the machine, has no file left for what was to be opened.
+pub fn is_out_of_files(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code))
+}
+
 /// Failures of one listener to accept.
 #[derive(Debug, Default)]
 pub struct AcceptErrors {
@@ -29,7 +34,7 @@ impl AcceptErrors {
         if unsaid > 0 {
             text += &format!(" ({} more since the last such line)", crate::counted(unsaid, "time"));
         }
-        if error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code)) {
+        if is_out_of_files(error) {
             text += "; others must close theirs first. Raise the limit: ulimit -n, LimitNOFILE in systemd, nofile in docker";
         }
         Some(text)

@@ -24,7 +24,7 @@ pub mod transaction_id;
 pub mod validator;
 pub mod vote;
 
-pub use accept_errors::AcceptErrors;
+pub use accept_errors::{AcceptErrors, is_out_of_files};
 pub use amount::{Amount, AmountError};
 pub use block::{Block, BlockPayload, Header, PayloadFormat, Tip};
 pub use block_id::BlockId;

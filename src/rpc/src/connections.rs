@@ -100,10 +100,17 @@ impl ClientOrigin {
     }
 }
 
-/// All connections of the server. Bound: [`RpcLimits::connections_max`].
+/// So many connections may be open however few files there are.
+const PLACES_MIN: usize = 4;
+/// How long the number of connections stays where it was when the system had no file for one more.
+const WITHOUT_FILES: Duration = Duration::from_secs(60);
+
+/// All connections of the server. Bound: [`RpcLimits::connections_max`], and fewer for a while after the system had no file for one more.
 #[derive(Debug)]
 pub(crate) struct Connections {
     limits: RpcLimits,
+    /// How many may be open after that, and since when.
+    without_files: Option<(usize, Duration)>,
     open: BTreeMap<ConnectionId, RpcConnection>,
     next: ConnectionId,
     closed: BTreeMap<CloseReason, u64>,
@@ -111,7 +118,7 @@ pub(crate) struct Connections {
 
 impl Connections {
     pub(crate) fn new(limits: RpcLimits) -> Self {
-        Self { limits, open: BTreeMap::new(), next: 0, closed: BTreeMap::new() }
+        Self { limits, without_files: None, open: BTreeMap::new(), next: 0, closed: BTreeMap::new() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -140,16 +147,42 @@ impl Connections {
         let own = counts.get(&from).copied().unwrap_or_default();
         let crowded = if from != ClientOrigin::ThisMachine && own > self.limits.per_address_max {
             Some(from)
-        } else if self.open.len() > self.limits.connections_max {
-            let most = counts.values().max().copied().unwrap_or_default();
-            let of_most = |origin: &ClientOrigin| counts.get(origin) == Some(&most);
-            self.oldest(|c| !c.is_authenticated && of_most(&c.from)).map(|(_, c)| c.from)
+        } else if self.open.len() > self.places() {
+            self.most_crowded(&counts)
         } else {
             None
         };
         let victim = crowded.and_then(|origin| self.oldest(|c| !c.is_authenticated && c.from == origin));
         let victim = victim.map(|(id, _)| id);
         (id, victim.map(|victim| self.close(victim, CloseReason::GaveWay)))
+    }
+
+    /// The system has no file for another connection. Returns those to close, so that there is one, and some are left for others: of four one
+    /// gives way, and as many as are left are the bound for a minute.
+    pub(crate) fn on_no_file(&mut self, now: Duration) -> Vec<ConnectionId> {
+        let places = (self.open.len() - self.open.len() / 4).max(PLACES_MIN);
+        self.without_files = Some((places, now));
+        let mut closed = Vec::new();
+        while self.open.len() > places
+            && let Some(origin) = self.most_crowded(&self.unknown_by_origin())
+            && let Some((id, _)) = self.oldest(|c| !c.is_authenticated && c.from == origin)
+        {
+            closed.push(self.close(id, CloseReason::GaveWay));
+        }
+        closed
+    }
+
+    /// How many may be open.
+    fn places(&self) -> usize {
+        let max = self.limits.connections_max;
+        self.without_files.map_or(max, |(places, _)| places.min(max))
+    }
+
+    /// Of those without credentials, who has most, the oldest of them first.
+    fn most_crowded(&self, counts: &BTreeMap<ClientOrigin, usize>) -> Option<ClientOrigin> {
+        let most = counts.values().max().copied().unwrap_or_default();
+        let of_most = |origin: &ClientOrigin| counts.get(origin) == Some(&most);
+        self.oldest(|c| !c.is_authenticated && of_most(&c.from)).map(|(_, c)| c.from)
     }
 
     /// Bytes came.
@@ -185,7 +218,10 @@ impl Connections {
             return Ok(None);
         }
         let mut victim = None;
-        if self.count(true) >= self.limits.connections_max.saturating_sub(self.limits.connections_reserved) {
+        let places = self.places();
+        let reserved = self.limits.connections_reserved;
+        let reserved = self.without_files.map_or(reserved, |_| reserved.min(places / 4));
+        if self.count(true) >= places.saturating_sub(reserved) {
             let idle = self.oldest(|c| c.is_authenticated && c.state != ConnectionState::Answering).map(|(id, _)| id);
             victim = Some(self.close(idle.ok_or(Busy)?, CloseReason::GaveWay));
         }
@@ -242,6 +278,7 @@ impl Connections {
 
     /// The connections whose time is over, to be closed now.
     pub(crate) fn on_tick(&mut self, now: Duration) -> Vec<(ConnectionId, CloseReason)> {
+        self.without_files = self.without_files.filter(|(_, since)| now < *since + WITHOUT_FILES);
         let late = |(id, connection): (&ConnectionId, &RpcConnection)| Some((*id, self.overdue(now, connection)?));
         let late: Vec<(ConnectionId, CloseReason)> = self.open.iter().filter_map(late).collect();
         for (id, reason) in &late {
@@ -335,6 +372,24 @@ mod tests {
         assert_eq!(all.on_accept(s(5), here()).1, Some(b), "also while it is answered, if it does not end");
         assert_eq!((all.count(true), all.count(false)), (1, 3));
         assert_eq!(all.closed(CloseReason::GaveWay), 3);
+    }
+
+    #[test]
+    fn where_the_system_has_no_file_left_a_fourth_gives_way_and_the_rest_is_the_bound_for_a_minute() {
+        let mut all = connections(100);
+        let client = authenticated(&mut all, s(0));
+        all.on_answered(s(0), client);
+        let others: Vec<_> = (1..20).map(|at| accept(&mut all, s(at))).collect();
+        assert_eq!(all.on_no_file(s(20)), others[..5], "the oldest, and none with credentials");
+        assert_eq!(all.on_accept(s(21), here()).1, Some(others[5]), "fifteen are the bound now");
+        assert_eq!(all.on_tick(s(79)).len() + all.open.len(), 15);
+        all.on_tick(s(80));
+        assert!((0..50).all(|_| all.on_accept(s(80), here()).1.is_none()), "a minute later there are files again");
+        // A few stay, whoever else has the files.
+        let mut all = connections(100);
+        assert!((0..4).all(|at| all.on_accept(s(at), here()).1.is_none()));
+        assert!(all.on_no_file(s(4)).is_empty());
+        assert_eq!(all.on_accept(s(5), here()), (4, Some(0)));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use hyper_util::service::TowerToHyperService;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use timed_primitives::{AcceptErrors, Instant};
+use timed_primitives::{AcceptErrors, Instant, is_out_of_files};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -102,7 +102,7 @@ impl RpcServer {
                     continue;
                 }
                 Some(_) = tasks.join_next() => continue,
-                accepted = accept(&listener, &mut errors) => accepted,
+                accepted = accept(&listener, &mut errors, &connections) => accepted,
             };
             let Some((stream, from)) = accepted else { continue };
             let (stream, closed) = connections.accept(stream, from.ip());
@@ -158,7 +158,11 @@ struct AcceptLog {
     started: tokio::time::Instant,
 }
 
-async fn accept(listener: &TcpListener, log: &mut AcceptLog) -> Option<(TcpStream, SocketAddr)> {
+async fn accept(
+    listener: &TcpListener,
+    log: &mut AcceptLog,
+    connections: &SharedConnections,
+) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
         Ok((stream, from)) => {
             if let Err(error) = stream.set_nodelay(true) {
@@ -171,6 +175,9 @@ async fn accept(listener: &TcpListener, log: &mut AcceptLog) -> Option<(TcpStrea
         }
         Err(error) => {
             // Out of file descriptors, most likely: others must close first, so trying at once would only spin.
+            if is_out_of_files(&error) {
+                connections.give_way();
+            }
             if let Some(line) = log.errors.on_error(Instant::START + log.started.elapsed(), &error) {
                 tracing::warn!("rpc: {line}");
             }

@@ -118,6 +118,15 @@ impl SharedConnections {
         (WatchedSocket { stream, id, shared: self.clone() }, ended)
     }
 
+    /// The system has no file for another connection: some give way.
+    pub(crate) fn give_way(&self) {
+        let mut inner = self.lock();
+        let victims = inner.table.on_no_file(self.now());
+        for victim in victims {
+            inner.close(victim, CloseReason::GaveWay);
+        }
+    }
+
     /// The head of a request is complete.
     pub(crate) fn head(&self, id: ConnectionId) {
         self.lock().table.on_head(self.now(), id);
