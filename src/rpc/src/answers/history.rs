@@ -153,8 +153,11 @@ fn rows_of(node: &dyn NodeApi, record: &TransactionRecord, label: Option<&str>) 
     rows.collect()
 }
 
-/// Rows of the mempool with their transactions, the newest first.
-async fn waiting(node: &dyn NodeApi, label: Option<&str>) -> Result<Vec<(TxId, Vec<Value>)>, RpcError> {
+/// Rows of the mempool by their transactions.
+type WaitingRows = Vec<(TxId, Vec<Value>)>;
+
+/// Those there are, the newest first.
+async fn waiting(node: &dyn NodeApi, label: Option<&str>) -> Result<WaitingRows, RpcError> {
     let mut waiting = Vec::new();
     for entry in node.raw_mempool().await?.iter().rev().take(ROWS_MAX) {
         // It may have become final or lost since; then a block shows it, or nothing does.
@@ -191,7 +194,7 @@ async fn of_block(node: &dyn NodeApi, height: Height, label: Option<&str>) -> Re
 }
 
 /// Rows of those that are not in these blocks.
-fn not_in(waiting: Vec<(TxId, Vec<Value>)>, ids: &HashSet<TxId>) -> impl Iterator<Item = Value> {
+fn not_in(waiting: WaitingRows, ids: &HashSet<TxId>) -> impl Iterator<Item = Value> {
     waiting.into_iter().filter(|(id, _)| !ids.contains(id)).flat_map(|(_, rows)| rows)
 }
 
@@ -251,7 +254,7 @@ pub(super) async fn since_block(node: &dyn NodeApi, args: &Args<'_>) -> Result<V
     let label = wanted_label(args)?;
     let (mut rows, mut seen, mut reached) = (Vec::new(), 0, start);
     let mut last = node.tip().await?.0;
-    let mut waits: Option<(Vec<(TxId, Vec<Value>)>, HashSet<TxId>)> = None;
+    let mut waits: Option<(WaitingRows, HashSet<TxId>)> = None;
     while reached.0 - start.0 < BLOCKS_MAX && rows.len() < ROWS_MAX && seen <= SEEN_MAX {
         if reached >= last && waits.is_some() {
             break;
