@@ -115,7 +115,7 @@ fn a_chain_of_payments_handed_in_at_once_is_taken_in_order() {
         }
         // A child of one that turns out bad learns so, and is not kept.
         let mut bad = payment(&network, 1, 1);
-        bad.witnesses[0].signature.0[3] ^= 1;
+        bad.witnesses[0].first_signature_mut().unwrap().0[3] ^= 1;
         let mut orphan = chain[1].body.clone();
         orphan.inputs[0].previous.txid = bad.id();
         let orphan = orphan.sign(&[&SecretKey::development("payee", 1)]);
@@ -347,7 +347,7 @@ fn every_bad_transaction_is_refused_by_name_and_the_network_goes_on() {
             body.sign(&keys)
         };
         let mut bad_signature = good.clone();
-        bad_signature.witnesses[0].signature.0[7] ^= 1;
+        bad_signature.witnesses[0].first_signature_mut().unwrap().0[7] ^= 1;
         let cases = [
             (changed(|body, _| body.chain_id.0 += 1), "chain"),
             (changed(|body, _| body.outputs[0].amount.0 += 1_000_000), "pays out"),

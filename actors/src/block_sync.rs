@@ -499,12 +499,8 @@ mod tests {
         assert!(!validated(&genesis, &changed, &certificate, Height(1)), "another parent certificate");
         let mut stuffed = block.clone();
         let (outpoint, output) = genesis.unspent().next().unwrap();
-        let body = timed_ledger::TransactionBody {
-            version: 1,
-            chain_id: genesis.chain_id,
-            inputs: vec![timed_ledger::TxInput { previous: outpoint }],
-            outputs: vec![output],
-        };
+        let inputs = vec![timed_ledger::TxInput { previous: outpoint }];
+        let body = timed_ledger::TransactionBody::transfer(genesis.chain_id, inputs, vec![output]);
         stuffed.payload = timed_chain::payload(&[body.sign(&[&SecretKey::development("wallet", 0)])]);
         assert_eq!(stuffed.id(), block.id());
         assert!(!validated(&genesis, &stuffed, &certificate, Height(1)), "a transaction slipped in");

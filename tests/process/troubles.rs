@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use timed_cli::Failure;
-use timed_ledger::{Genesis, TRANSACTION_VERSION, TransactionBody, TxInput, TxOutput};
+use timed_ledger::{Genesis, TransactionBody, TxInput, TxOutput};
 use timed_primitives::{Amount, SecretKey, encode};
 
 /// Waits until `/ready` is 503 with these words, and looks whether the node is alive and the metrics agree. Returns the page.
@@ -192,12 +192,7 @@ fn large_transactions(nodes: u64) -> impl Iterator<Item = String> {
     let coins: Vec<_> = genesis.unspent().collect();
     coins.into_iter().map(move |(previous, output)| {
         let share = TxOutput { amount: Amount(output.amount.0 / 1_000 - 100), ..output };
-        let body = TransactionBody {
-            version: TRANSACTION_VERSION,
-            chain_id,
-            inputs: vec![TxInput { previous }],
-            outputs: vec![share; 1_000],
-        };
+        let body = TransactionBody::transfer(chain_id, vec![TxInput { previous }], vec![share; 1_000]);
         hex::encode(encode(&body.sign(&[&owner])))
     })
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use timed_chain::{Assembled, Draft, PoolTransaction, Store, TransactionFault, tables_of};
 use timed_ledger::{
-    Genesis, KeyHash, Ledger, Lock, OutPoint, PaymentApplication, TRANSACTION_VERSION, Transaction, TransactionBody,
-    TxInput, TxOutput, transactions_of,
+    Genesis, KeyHash, Ledger, Lock, OutPoint, PaymentApplication, Transaction, TransactionBody, TxInput, TxOutput,
+    transactions_of,
 };
 use timed_primitives::vote::vote_signing_bytes;
 use timed_primitives::{
@@ -107,12 +107,7 @@ impl ChainMaker {
         let share = Amount((amount.0 / 2).checked_div(u64::try_from(parts).ok()?)?);
         let owners: Vec<_> = (first..first + parts).map(|id| SecretKey::development("benchmark", id as u64)).collect();
         let outputs: Vec<_> = owners.iter().map(|owner| locked(share, owner)).collect();
-        let body = TransactionBody {
-            version: TRANSACTION_VERSION,
-            chain_id: self.chain_id,
-            inputs: vec![TxInput { previous: from }],
-            outputs,
-        };
+        let body = TransactionBody::transfer(self.chain_id, vec![TxInput { previous: from }], outputs);
         let transaction = body.sign(&[owner]);
         let txid = transaction.id();
         self.coins.extend((0u32..).zip(owners).map(|(index, owner)| OwnedCoin {
@@ -128,12 +123,11 @@ impl ChainMaker {
         // The fee is 1 for each byte; 300 bytes are more than a payment has.
         let change = Amount(coin.amount.0 - PAID - 300);
         let payee = TxOutput { amount: Amount(PAID), lock: Lock::KeyHash(KeyHash(coin.outpoint.txid.0)) };
-        let body = TransactionBody {
-            version: TRANSACTION_VERSION,
-            chain_id: self.chain_id,
-            inputs: vec![TxInput { previous: coin.outpoint }],
-            outputs: vec![payee, locked(change, &coin.owner)],
-        };
+        let body = TransactionBody::transfer(
+            self.chain_id,
+            vec![TxInput { previous: coin.outpoint }],
+            vec![payee, locked(change, &coin.owner)],
+        );
         body.sign(&[&coin.owner])
     }
 

@@ -54,9 +54,9 @@ pub enum TransactionFault {
     #[error("the same transaction is in the block already")]
     Duplicate,
     /// A signature that its key did not make over this transaction.
-    #[error("the signature of input {index} is not valid")]
+    #[error("signature {index} is not valid")]
     BadSignature {
-        /// Which.
+        /// Which, counted from 0 over all that the transaction needs.
         index: usize,
     },
     /// The block has no room left; for a proposer only.

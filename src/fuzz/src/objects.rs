@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 use timed_consensus::verify_certificate;
-use timed_ledger::{Genesis, Ledger, Transaction, check_form};
+use timed_ledger::{Genesis, Ledger, Transaction, Witness, check_form};
 use timed_peer::AddressRecord;
 use timed_primitives::{
     Block, ChainId, CommitCertificate, HistoryProof, MemoryDisk, PolkaCertificate, Proposal, RoundCertificate, Vote,
@@ -22,7 +22,7 @@ fn round_trip<T: borsh::BorshSerialize + borsh::BorshDeserialize>(bytes: &[u8]) 
 pub(crate) fn canonical(bytes: &[u8]) {
     let Some((what, bytes)) = bytes.split_first() else { return };
     let chain = ChainId(1004);
-    match what % 8 {
+    match what % 9 {
         0 => {
             if let Some(transaction) = round_trip::<Transaction>(bytes) {
                 assert_eq!(transaction.size_bytes(), bytes.len());
@@ -42,6 +42,7 @@ pub(crate) fn canonical(bytes: &[u8]) {
         4 => drop(round_trip::<PolkaCertificate>(bytes)),
         5 => drop(round_trip::<RoundCertificate>(bytes)),
         7 => drop(round_trip::<HistoryProof>(bytes).map(|proof| proof.check())),
+        8 => drop(round_trip::<Witness>(bytes).map(|witness| (witness.owner(), witness.signatures()))),
         _ => {
             if let Some(certificate) = round_trip::<CommitCertificate>(bytes) {
                 let _ = certificate.hash();

@@ -18,8 +18,7 @@ use timed_consensus::statement::Statement;
 use timed_consensus::{ChainStart, Consensus, CoreConfig, Gossip, Input, KeyReport, Output};
 use timed_fuzz::TARGETS;
 use timed_ledger::{
-    Address, Genesis, KeyHash, OutPoint, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput, TxOutput,
-    transactions_of,
+    Address, Genesis, KeyHash, OutPoint, Transaction, TransactionBody, TxInput, TxOutput, transactions_of,
 };
 use timed_mempool::{KeptRecord, KeptTransaction, Loss, LossReason, POOL_FILE, PoolFile, PoolLimits};
 use timed_peer::AddressRecord;
@@ -123,12 +122,8 @@ fn chain() -> Vec<u8> {
         end = usize::try_from(ledger.reader().stats().log_bytes).unwrap();
         let amount = output.amount.minus(Amount(1_000)).unwrap();
         let lock = address().lock();
-        let body = TransactionBody {
-            version: TRANSACTION_VERSION,
-            chain_id: genesis.chain_id,
-            inputs: vec![TxInput { previous }],
-            outputs: vec![TxOutput { amount, lock }],
-        };
+        let (inputs, outputs) = (vec![TxInput { previous }], vec![TxOutput { amount, lock }]);
+        let body = TransactionBody::transfer(genesis.chain_id, inputs, outputs);
         let payment = PoolTransaction::of(&body.sign(&[&SecretKey::development("wallet", 0)]));
         let tip = ledger.tip();
         let draft = Draft {

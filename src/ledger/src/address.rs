@@ -1,6 +1,6 @@
 //! Addresses people type: bech32m (BIP 350) with a prefix per network.
 
-use crate::transaction::{KeyHash, Lock};
+use crate::lock::{KeyHash, Lock};
 use bech32::primitives::decode::{CharError, CheckedHrpstring, CheckedHrpstringError, UncheckedHrpstringError};
 use bech32::{Bech32, Bech32m, Hrp};
 use std::fmt;

@@ -6,7 +6,7 @@ use crate::error::{LedgerOpenError, SupplyError};
 use crate::genesis::{Genesis, GenesisError};
 use crate::queries::{LedgerQueries as _, LedgerQuery};
 use crate::recent::Recent;
-use crate::state::{OutputEntry, Supply, output_key, owner, owner_key};
+use crate::state::{OutputEntry, Supply, output_key, owner_key};
 use crate::tables::{OUTPUTS, OUTPUTS_BY_KEY};
 use crate::totals::Totals;
 use crate::transaction::{OutPoint, Transaction, TxOutput};
@@ -103,7 +103,8 @@ impl Application for PaymentApplication {
         transaction: &Transaction,
         facts: &TransactionFacts,
     ) -> Result<(), ApplyError> {
-        work.changes.apply(view, (self.genesis.chain_id, &self.genesis.parameters), transaction, facts)
+        let rules = (self.genesis.chain_id, &self.genesis.parameters, work.block.height);
+        work.changes.apply(view, rules, transaction, facts)
     }
 
     fn finish(&self, _view: &LedgerView, mut work: WorkingState<Self>) -> Result<(Totals, OutputChanges), Refusal> {
@@ -129,7 +130,7 @@ impl Application for PaymentApplication {
         // An output is made once, so one that the same batch makes is not in the store and need not get there.
         for (outpoint, entry) in &layer.changes().spent {
             batch.take_back(OUTPUTS, output_key(outpoint));
-            batch.take_back(OUTPUTS_BY_KEY, owner_key(&owner(&entry.output.lock), outpoint));
+            batch.take_back(OUTPUTS_BY_KEY, owner_key(&entry.output.lock.owner_hash(), outpoint));
         }
         for (outpoint, output) in &layer.changes().created {
             put_output(batch, outpoint, &OutputEntry { output: *output, height: layer.height() });
@@ -154,7 +155,9 @@ impl Application for PaymentApplication {
         }
         let (chain_id, parameters) = (self.genesis.chain_id, &self.genesis.parameters);
         let refused = |error: TransactionError| CheckError::Refused(Refusal::new(error));
-        check_transaction(transaction, facts.size_bytes, chain_id, parameters, &spent).map_err(refused)
+        // Nothing that waits may have to wait for a height: the next block must be able to take it.
+        let next = view.height().next();
+        check_transaction(transaction, facts.size_bytes, chain_id, parameters, next, &spent).map_err(refused)
     }
 
     fn is_available(&self, view: &LedgerView, resource: &Resource) -> Result<bool, ReadError> {
@@ -176,5 +179,5 @@ impl Application for PaymentApplication {
 fn put_output(batch: &mut StoreBatch, outpoint: &OutPoint, entry: &OutputEntry) {
     let value = encode_compact(entry);
     batch.put(OUTPUTS, output_key(outpoint), value.clone());
-    batch.put(OUTPUTS_BY_KEY, owner_key(&owner(&entry.output.lock), outpoint), value);
+    batch.put(OUTPUTS_BY_KEY, owner_key(&entry.output.lock.owner_hash(), outpoint), value);
 }

@@ -2,16 +2,17 @@
 //!
 //! Signatures are apart, since they are checked in batches and once per node: see [`Transaction::signed_items`].
 
+use crate::lock::Lock;
 use crate::parameters::Parameters;
-use crate::transaction::{KeyHash, Lock, OutPoint, TRANSACTION_VERSION, Transaction, TxInput, TxOutput};
+use crate::transaction::{OutPoint, TRANSACTION_VERSION, Transaction, TxInput, TxOutput, Witness};
 use std::collections::BTreeSet;
-use timed_primitives::{Amount, ChainId};
+use timed_primitives::{Amount, ChainId, Height};
 
 /// Why a transaction cannot be in a block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransactionError {
     /// A format this software does not know.
-    #[error("transaction version {found} is not {TRANSACTION_VERSION}")]
+    #[error("transaction version {found} is not {TRANSACTION_VERSION}: build it anew")]
     Version {
         /// What it says.
         found: u16,
@@ -77,6 +78,36 @@ pub enum TransactionError {
         /// Which input.
         index: usize,
     },
+    /// Another number of signatures than its set of keys demands.
+    #[error("input {index} has {found} signatures, its set of keys demands exactly {threshold}")]
+    SignatureCount {
+        /// Which input.
+        index: usize,
+        /// How many there are.
+        found: usize,
+        /// How many there must be.
+        threshold: u8,
+    },
+    /// A signature by a key that has signed already, or out of order, or by no key of the set.
+    #[error("the signatures of input {index} are not by ascending positions below {keys}: {position} is out of place")]
+    SignaturePosition {
+        /// Which input.
+        index: usize,
+        /// The position.
+        position: u8,
+        /// How many keys the set has.
+        keys: usize,
+    },
+    /// It spends an output too early.
+    #[error("input {index} is locked until height {not_before}: a block of height {height} cannot spend it")]
+    NotBefore {
+        /// Which input.
+        index: usize,
+        /// The lowest height that may spend it.
+        not_before: Height,
+        /// The height that would.
+        height: Height,
+    },
     /// More goes out than comes in.
     #[error("transaction spends {inputs} TIME but pays out {outputs} TIME")]
     Overspend {
@@ -97,7 +128,7 @@ pub enum TransactionError {
     },
 }
 
-/// Everything about a transaction of this many bytes but its signatures, given the outputs its inputs name, in order.
+/// Everything about a transaction of this many bytes in a block of this height but its signatures, given the outputs its inputs name, in order.
 ///
 /// # Errors
 /// [`TransactionError`] names the rule. On success, the fee.
@@ -106,10 +137,11 @@ pub fn check_transaction(
     size_bytes: usize,
     chain_id: ChainId,
     parameters: &Parameters,
+    height: Height,
     spent: &[TxOutput],
 ) -> Result<Amount, TransactionError> {
     check_form(transaction, size_bytes, chain_id, parameters)?;
-    check_spend(transaction, size_bytes, parameters, spent)
+    check_spend(transaction, size_bytes, parameters, height, spent)
 }
 
 /// What the transaction says of itself, without looking at what it spends.
@@ -166,7 +198,7 @@ fn first_duplicate(inputs: &[TxInput]) -> Option<OutPoint> {
     }
 }
 
-/// Whether the transaction may spend these outputs, and pays enough. They are those its inputs name, in order.
+/// Whether the transaction may spend these outputs in a block of this height, and pays enough. They are those its inputs name, in order.
 ///
 /// # Errors
 /// [`TransactionError`] names the rule. On success, the fee.
@@ -174,16 +206,14 @@ pub fn check_spend(
     transaction: &Transaction,
     size_bytes: usize,
     parameters: &Parameters,
+    height: Height,
     spent: &[TxOutput],
 ) -> Result<Amount, TransactionError> {
     if let Some(missing) = transaction.body.inputs.get(spent.len()) {
         return Err(TransactionError::UnknownInput(missing.previous));
     }
     for (index, (witness, output)) in transaction.witnesses.iter().zip(spent).enumerate() {
-        let Lock::KeyHash(owner) = output.lock;
-        if KeyHash::of(&witness.key) != owner {
-            return Err(TransactionError::WrongKey { index });
-        }
+        check_witness(index, witness, &output.lock, height)?;
     }
     let inputs = Amount::sum(spent.iter().map(|o| o.amount)).ok_or(TransactionError::InputsOverflow)?;
     let outputs = Amount::sum(transaction.body.outputs.iter().map(|o| o.amount));
@@ -196,13 +226,41 @@ pub fn check_spend(
     Ok(fee)
 }
 
+/// Whether a witness opens a lock in a block of this height, its signatures apart.
+fn check_witness(index: usize, witness: &Witness, lock: &Lock, height: Height) -> Result<(), TransactionError> {
+    if witness.owner() != lock.owner() {
+        return Err(TransactionError::WrongKey { index });
+    }
+    if let Witness::KeySet { set, signatures } = witness {
+        let (threshold, found) = (set.threshold(), signatures.0.len());
+        if found != usize::from(threshold) {
+            return Err(TransactionError::SignatureCount { index, found, threshold });
+        }
+        let (keys, mut next) = (set.keys().len(), 0);
+        for one in &signatures.0 {
+            let position = usize::from(one.position);
+            if position < next || position >= keys {
+                return Err(TransactionError::SignaturePosition { index, position: one.position, keys });
+            }
+            next = position + 1;
+        }
+    }
+    let not_before = lock.not_before();
+    if height < not_before {
+        return Err(TransactionError::NotBefore { index, not_before, height });
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transaction::TransactionBody;
+    use crate::lock::{KeyHash, KeySet, LockOwner};
+    use crate::transaction::{SetSignature, SetSignatures, TransactionBody};
     use timed_primitives::{Hash, Network, SecretKey, TxId};
 
     const CHAIN: ChainId = ChainId(9);
+    const HEIGHT: Height = Height(5);
 
     fn key(id: u64) -> SecretKey {
         SecretKey::development("wallet", id)
@@ -214,12 +272,7 @@ mod tests {
 
     fn body() -> TransactionBody {
         let input = |n: u8| TxInput { previous: OutPoint { txid: TxId(Hash([n; 32])), index: 0 } };
-        TransactionBody {
-            version: TRANSACTION_VERSION,
-            chain_id: CHAIN,
-            inputs: vec![input(1), input(2)],
-            outputs: vec![output(50_000, 7), output(40_000, 1)],
-        }
+        TransactionBody::transfer(CHAIN, vec![input(1), input(2)], vec![output(50_000, 7), output(40_000, 1)])
     }
 
     /// Changes a good transaction, signs it, and says what the check answers.
@@ -227,7 +280,8 @@ mod tests {
         let mut body = body();
         change(&mut body);
         let transaction = body.sign(&[&key(1), &key(2)]);
-        check_transaction(&transaction, transaction.size_bytes(), CHAIN, &Parameters::of(Network::Devnet), spent)
+        let (size_bytes, parameters) = (transaction.size_bytes(), Parameters::of(Network::Devnet));
+        check_transaction(&transaction, size_bytes, CHAIN, &parameters, HEIGHT, spent)
     }
 
     #[test]
@@ -235,7 +289,9 @@ mod tests {
         use TransactionError as E;
         let spent = [output(50_000, 1), output(50_000, 2)];
         assert_eq!(check(|_| (), &spent), Ok(Amount(10_000)));
-        assert_eq!(check(|b| b.version = 2, &spent), Err(E::Version { found: 2 }));
+        for version in [1, 3] {
+            assert_eq!(check(|b| b.version = version, &spent), Err(E::Version { found: version }));
+        }
         let other = ChainId(8);
         assert_eq!(check(|b| b.chain_id = other, &spent), Err(E::WrongChain { found: other, expected: CHAIN }));
         assert_eq!(check(|b| b.inputs.clear(), &spent), Err(E::NoInputs));
@@ -257,6 +313,86 @@ mod tests {
         assert!(matches!(many, Err(E::TooLarge { max: 65_536, .. })), "{many:?}");
     }
 
+    /// Two of the first three keys.
+    fn set() -> KeySet {
+        let mut keys: Vec<_> = (1..=3).map(|id| key(id).public()).collect();
+        keys.sort_unstable();
+        KeySet::new(2, keys).unwrap()
+    }
+
+    /// Spends one output with this lock by this witness, in a block of this height.
+    fn opens(lock: Lock, witness: Witness, height: u64) -> Result<(), TransactionError> {
+        let (mut body, amount) = (body(), Amount(100_000));
+        body.inputs.truncate(1);
+        let transaction = Transaction { body, witnesses: vec![witness] };
+        let (size_bytes, parameters) = (transaction.size_bytes(), Parameters::of(Network::Devnet));
+        let spent = [TxOutput { amount, lock }];
+        check_transaction(&transaction, size_bytes, CHAIN, &parameters, Height(height), &spent).map(drop)
+    }
+
+    fn by_positions(positions: &[u8]) -> Witness {
+        let signature = key(1).sign(b"checked elsewhere");
+        let one = |position: &u8| SetSignature { position: *position, signature };
+        Witness::KeySet { set: set(), signatures: SetSignatures(positions.iter().map(one).collect()) }
+    }
+
+    #[test]
+    fn a_set_is_opened_by_exactly_as_many_of_its_keys_in_order() {
+        use TransactionError as E;
+        let lock = Lock::KeySet(set().hash());
+        for positions in [[0, 1], [0, 2], [1, 2]] {
+            assert_eq!(opens(lock, by_positions(&positions), 1), Ok(()));
+        }
+        for positions in [&[][..], &[1], &[0, 1, 2]] {
+            let expected = E::SignatureCount { index: 0, found: positions.len(), threshold: 2 };
+            assert_eq!(opens(lock, by_positions(positions), 1), Err(expected));
+        }
+        for (positions, position) in [([1, 0], 0), ([1, 1], 1), ([0, 3], 3), ([255, 0], 255)] {
+            let expected = E::SignaturePosition { index: 0, position, keys: 3 };
+            assert_eq!(opens(lock, by_positions(&positions), 1), Err(expected));
+        }
+    }
+
+    #[test]
+    fn neither_opens_the_other_nor_the_same_hash_of_another_kind() {
+        let wrong = Err(TransactionError::WrongKey { index: 0 });
+        let (one, set_hash) = (key(1), set().hash());
+        let by_key = || Witness::Key { key: one.public(), signature: one.sign(b"checked elsewhere") };
+        let key_hash = KeyHash::of(&one.public());
+        assert_eq!(opens(Lock::KeyHash(key_hash), by_key(), 1), Ok(()));
+        assert_eq!(opens(Lock::KeySet(key_hash), by_key(), 1), wrong);
+        assert_eq!(opens(Lock::KeySet(set_hash), by_key(), 1), wrong);
+        assert_eq!(opens(Lock::KeyHash(set_hash), by_positions(&[0, 1]), 1), wrong);
+        assert_eq!(opens(Lock::KeyHash(key_hash), by_positions(&[0, 1]), 1), wrong);
+        let other = KeySet::new(1, set().keys().to_vec()).unwrap();
+        assert_eq!(opens(Lock::KeySet(other.hash()), by_positions(&[0, 1]), 1), wrong);
+    }
+
+    #[test]
+    fn a_lock_with_a_height_opens_there_and_not_before_whoever_owns_it() {
+        let key_hash = KeyHash::of(&key(1).public());
+        let owners = [
+            (LockOwner::KeyHash(key_hash), Witness::Key { key: key(1).public(), signature: key(1).sign(b"elsewhere") }),
+            (LockOwner::KeySet(set().hash()), by_positions(&[0, 2])),
+        ];
+        for (owner, witness) in owners {
+            let not_before = Height(10);
+            let lock = Lock::NotBefore { height: not_before, owner };
+            for height in [1, 9] {
+                let expected = TransactionError::NotBefore { index: 0, not_before, height: Height(height) };
+                assert_eq!(opens(lock, witness.clone(), height), Err(expected));
+            }
+            for height in [10, 11, u64::MAX] {
+                assert_eq!(opens(lock, witness.clone(), height), Ok(()));
+            }
+            let never = Lock::NotBefore { height: Height(u64::MAX), owner };
+            assert!(opens(never, witness, 1_000_000).is_err());
+        }
+        let by_other = Witness::Key { key: key(2).public(), signature: key(2).sign(b"elsewhere") };
+        let lock = Lock::NotBefore { height: Height(10), owner: LockOwner::KeyHash(key_hash) };
+        assert_eq!(opens(lock, by_other, 10), Err(TransactionError::WrongKey { index: 0 }));
+    }
+
     #[test]
     fn the_least_fee_is_enough_and_one_less_is_not() {
         let transaction = body().sign(&[&key(1), &key(2)]);
@@ -264,7 +400,7 @@ mod tests {
         let size = u64::try_from(transaction.size_bytes()).unwrap();
         let pays = |fee: u64| {
             let spent = [output(50_000, 1), output(40_000 + fee, 2)];
-            check_transaction(&transaction, transaction.size_bytes(), CHAIN, &parameters, &spent)
+            check_transaction(&transaction, transaction.size_bytes(), CHAIN, &parameters, HEIGHT, &spent)
         };
         assert_eq!(pays(size), Ok(Amount(size)));
         assert!(matches!(pays(size - 1), Err(TransactionError::FeeTooLow { .. })));

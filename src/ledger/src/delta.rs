@@ -1,13 +1,14 @@
 //! What a block changes, built transaction by transaction on top of what was before it.
 
 use crate::check::{TransactionError, check_form, check_spend};
+use crate::lock::KeyHash;
 use crate::parameters::Parameters;
 use crate::queries::LedgerQueries;
-use crate::state::{OutputEntry, owner};
-use crate::transaction::{KeyHash, OutPoint, Transaction, TxOutput};
+use crate::state::OutputEntry;
+use crate::transaction::{OutPoint, Transaction, TxOutput};
 use std::collections::HashMap;
 use timed_chain::{ApplyError, Filter, TransactionFacts};
-use timed_primitives::{Amount, ChainId};
+use timed_primitives::{Amount, ChainId, Height};
 
 /// The changes of one block. Outputs that are made and spent inside the block are in neither map.
 #[derive(Debug, Default)]
@@ -51,7 +52,7 @@ impl OutputChanges {
     pub(crate) fn apply(
         &mut self,
         view: &impl LedgerQueries,
-        (chain_id, parameters): (ChainId, &Parameters),
+        (chain_id, parameters, height): (ChainId, &Parameters, Height),
         transaction: &Transaction,
         facts: &TransactionFacts,
     ) -> Result<(), ApplyError> {
@@ -62,7 +63,8 @@ impl OutputChanges {
             found.push(self.find(view, &input.previous)?);
         }
         let outputs: Vec<_> = found.iter().map(SpentSource::output).collect();
-        let fee = check_spend(transaction, facts.size_bytes, parameters, &outputs).map_err(ApplyError::refused)?;
+        let fee = check_spend(transaction, facts.size_bytes, parameters, height, &outputs);
+        let fee = fee.map_err(ApplyError::refused)?;
         let fees = self.fees.plus(fee).ok_or_else(|| ApplyError::refused(TransactionError::InputsOverflow))?;
         self.fees = fees;
         self.transactions += 1;
@@ -80,7 +82,7 @@ impl OutputChanges {
 
     /// No more transactions follow.
     pub(crate) fn finish(&mut self) {
-        self.owners = self.created.iter().map(|(at, output)| (owner(&output.lock), *at)).collect();
+        self.owners = self.created.iter().map(|(at, output)| (output.lock.owner_hash(), *at)).collect();
         self.owners.sort_unstable();
         let ids = self.created.keys().chain(self.spent.keys()).map(|outpoint| &outpoint.txid);
         self.touched = Filter::of(self.len(), ids);

@@ -1,8 +1,9 @@
 //! The start of a chain: who votes, who owns what, which rules. A JSON file for people, one hash for machines.
 
 use crate::address::{Address, AddressError};
+use crate::lock::KeyHash;
 use crate::parameters::{Parameters, ParametersError};
-use crate::transaction::{KeyHash, OutPoint, TxOutput};
+use crate::transaction::{OutPoint, TxOutput};
 use borsh::BorshSerialize;
 use serde::{Deserialize, Serialize};
 use timed_chain::ChainGenesis;

@@ -17,8 +17,10 @@ mod delta;
 mod error;
 mod genesis;
 mod inspect;
+mod lock;
 mod lthash;
 mod parameters;
+mod payload;
 mod queries;
 mod recent;
 mod state;
@@ -34,13 +36,15 @@ pub use delta::OutputChanges;
 pub use error::{LedgerOpenError, SupplyError};
 pub use genesis::{GENESIS_OUTPUTS_MAX, Genesis, GenesisError, GenesisOutput, GenesisValidator};
 pub use inspect::{MoneyTally, TallyError};
+pub use lock::{KEY_SET_MAX, KeyHash, KeySet, KeySetError, Lock, LockOwner};
 pub use lthash::LtHash;
 pub use parameters::{Parameters, ParametersError, TRANSACTION_BYTES_LIMIT};
+pub use payload::{MEMO_BYTES_MAX, Memo, MemoError, PayloadError, RESERVED_PAYLOADS, TransactionPayload};
 pub use queries::{ConfirmedTransaction, LedgerQueries, LedgerQuery, LedgerTotals};
 pub use state::{OutputEntry, Supply};
 pub use tables::{OUTPUTS, OUTPUTS_BY_KEY};
 pub use totals::Totals;
 pub use transaction::{
-    KeyHash, Lock, OutPoint, PAYLOAD_FORMAT, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput, TxOutput,
-    Witness, payment_of, transaction_root, transactions_of,
+    OutPoint, PAYLOAD_FORMAT, SetSignature, SetSignatures, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput,
+    TxOutput, Witness, payment_of, transaction_root, transactions_of,
 };

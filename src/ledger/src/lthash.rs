@@ -63,7 +63,7 @@ impl LtHash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transaction::{KeyHash, Lock};
+    use crate::lock::{KeyHash, Lock};
     use proptest::prelude::*;
     use timed_primitives::{Amount, Hash, TxId};
 

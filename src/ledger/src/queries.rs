@@ -1,8 +1,9 @@
 //! Questions about money, at one tip.
 
 use crate::genesis::Genesis;
+use crate::lock::KeyHash;
 use crate::state::{OutputEntry, Supply};
-use crate::transaction::{KeyHash, OutPoint, Transaction};
+use crate::transaction::{OutPoint, Transaction};
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::sync::Arc;
 use timed_chain::ReadError;

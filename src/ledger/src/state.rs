@@ -1,6 +1,7 @@
 //! Unspent outputs and their keys in the store.
 
-use crate::transaction::{KeyHash, Lock, OutPoint, TxOutput};
+use crate::lock::KeyHash;
+use crate::transaction::{OutPoint, TxOutput};
 use borsh::{BorshDeserialize, BorshSerialize};
 use timed_primitives::{Amount, Hash, Height, TxId};
 
@@ -46,10 +47,4 @@ fn write_outpoint(key: &mut Vec<u8>, outpoint: &OutPoint) {
 pub(crate) fn outpoint_of_owner_key(key: &[u8]) -> Option<OutPoint> {
     let (txid, index) = key.get(32..)?.split_first_chunk::<32>()?;
     Some(OutPoint { txid: TxId(Hash(*txid)), index: u32::from_be_bytes(index.try_into().ok()?) })
-}
-
-/// Who owns what is locked so.
-pub(crate) const fn owner(lock: &Lock) -> KeyHash {
-    let Lock::KeyHash(owner) = lock;
-    *owner
 }

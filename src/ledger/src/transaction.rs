@@ -3,25 +3,16 @@
 //! The id covers the body only, so nobody can change it by changing a signature; Merkle leaves, announcements and reject caches
 //! use the full id, which covers the witnesses too.
 
+use crate::lock::{KEY_SET_MAX, KeyHash, KeySet, Lock, LockOwner};
+use crate::payload::{Memo, TransactionPayload};
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
+use std::io;
 use timed_chain::{ApplicationTransaction, PoolTransaction, Resource};
 use timed_primitives::{
     Amount, BlockPayload, ChainId, DecodeError, Domain, Hash, PayloadFormat, PublicKey, SecretKey, Signature,
-    SignedItem, TxFullId, TxId, decode, encode, hash_newtype,
+    SignedItem, TxFullId, TxId, decode, encode,
 };
-
-hash_newtype! {
-    /// Hash of a public key, to which an output can be locked.
-    KeyHash
-}
-
-impl KeyHash {
-    /// The hash that locks outputs to `key`.
-    pub fn of(key: &PublicKey) -> Self {
-        Self(Hash::of(Domain::KeyHash, &key.0))
-    }
-}
 
 /// Names an output: the transaction that made it and its position there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
@@ -57,13 +48,6 @@ impl fmt::Debug for OutPoint {
     }
 }
 
-/// Condition for spending an output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
-pub enum Lock {
-    /// A signature by the key with this hash.
-    KeyHash(KeyHash),
-}
-
 /// An amount and who may spend it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 pub struct TxOutput {
@@ -83,10 +67,14 @@ pub struct TxInput {
 /// Everything of a transaction that its id and its signatures cover.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct TransactionBody {
-    /// Format; 1 today.
+    /// Format: [`TRANSACTION_VERSION`]. Version 1 had neither payload nor memo, and locks to one key only.
     pub version: u16,
     /// The chain it is for.
     pub chain_id: ChainId,
+    /// What it does beside moving money.
+    pub payload: TransactionPayload,
+    /// What it says. Bound: 80 bytes.
+    pub memo: Memo,
     /// What it spends; at least one.
     pub inputs: Vec<TxInput>,
     /// What it makes; at least one.
@@ -94,9 +82,15 @@ pub struct TransactionBody {
 }
 
 /// The format this software writes and accepts.
-pub const TRANSACTION_VERSION: u16 = 1;
+pub const TRANSACTION_VERSION: u16 = 2;
 
 impl TransactionBody {
+    /// Moves money and says nothing.
+    pub fn transfer(chain_id: ChainId, inputs: Vec<TxInput>, outputs: Vec<TxOutput>) -> Self {
+        let (payload, memo) = (TransactionPayload::Transfer, Memo::default());
+        Self { version: TRANSACTION_VERSION, chain_id, payload, memo, inputs, outputs }
+    }
+
     /// The transaction's id.
     pub fn id(&self) -> TxId {
         TxId(Hash::of(Domain::TransactionId, &encode(self)))
@@ -110,18 +104,83 @@ impl TransactionBody {
     /// Signs the body with one key per input, in order.
     pub fn sign(self, keys: &[&SecretKey]) -> Transaction {
         let message = self.signing_message();
-        let witnesses = keys.iter().map(|key| Witness { key: key.public(), signature: key.sign(&message) }).collect();
+        let witnesses =
+            keys.iter().map(|key| Witness::Key { key: key.public(), signature: key.sign(&message) }).collect();
         Transaction { body: self, witnesses }
     }
 }
 
-/// Proof of the right to spend one input.
+/// Proof of the right to spend one input: signatures over [`TransactionBody::signing_message`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
+pub enum Witness {
+    /// 0: by the key whose hash is in the lock.
+    Key {
+        /// The key.
+        key: PublicKey,
+        /// Its signature.
+        signature: Signature,
+    },
+    /// 1: by keys of the set whose hash is in the lock.
+    KeySet {
+        /// The set.
+        set: KeySet,
+        /// As many signatures as the set demands, ascending by the position of their keys.
+        signatures: SetSignatures,
+    },
+}
+
+/// A signature by a key of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
-pub struct Witness {
-    /// The key whose hash is in the lock.
-    pub key: PublicKey,
-    /// Its signature over [`TransactionBody::signing_message`].
+pub struct SetSignature {
+    /// Position of the key in the set, from 0.
+    pub position: u8,
+    /// Its signature.
     pub signature: Signature,
+}
+
+/// Signatures by keys of a set. Bound when read: [`KEY_SET_MAX`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, BorshSerialize)]
+pub struct SetSignatures(pub Vec<SetSignature>);
+
+/// Refuses more than a set has keys before they are read.
+impl BorshDeserialize for SetSignatures {
+    fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
+        let count = usize::try_from(u32::deserialize_reader(reader)?).unwrap_or(usize::MAX);
+        if count > KEY_SET_MAX {
+            let text = format!("{count} signatures by keys of one set: it has at most {KEY_SET_MAX} keys");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        (0..count).map(|_| SetSignature::deserialize_reader(reader)).collect::<io::Result<_>>().map(Self)
+    }
+}
+
+impl Witness {
+    /// Which locks it opens, if its signatures are good.
+    pub fn owner(&self) -> LockOwner {
+        match self {
+            Self::Key { key, .. } => LockOwner::KeyHash(KeyHash::of(key)),
+            Self::KeySet { set, .. } => LockOwner::KeySet(set.hash()),
+        }
+    }
+
+    /// Its signatures with their keys. One by no key of its set is left out, and [`crate::check_spend`] refuses it.
+    pub fn signatures(&self) -> Vec<(PublicKey, Signature)> {
+        match self {
+            Self::Key { key, signature } => vec![(*key, *signature)],
+            Self::KeySet { set, signatures } => {
+                let key_of = |one: &SetSignature| Some((*set.keys().get(usize::from(one.position))?, one.signature));
+                signatures.0.iter().filter_map(key_of).collect()
+            }
+        }
+    }
+
+    /// To change its first signature, as tests do.
+    pub fn first_signature_mut(&mut self) -> Option<&mut Signature> {
+        match self {
+            Self::Key { signature, .. } => Some(signature),
+            Self::KeySet { signatures, .. } => signatures.0.first_mut().map(|one| &mut one.signature),
+        }
+    }
 }
 
 /// A body with one witness per input.
@@ -149,10 +208,11 @@ impl Transaction {
         encode(self).len()
     }
 
-    /// The signatures to check, one per witness.
+    /// The signatures to check, in order of witnesses.
     pub fn signed_items(&self) -> impl Iterator<Item = SignedItem> + '_ {
         let message = self.body.signing_message();
-        self.witnesses.iter().map(move |w| SignedItem { key: w.key, message: message.to_vec(), signature: w.signature })
+        let item = move |(key, signature)| SignedItem { key, message: message.to_vec(), signature };
+        self.witnesses.iter().flat_map(Witness::signatures).map(item)
     }
 
     /// The outputs it makes, with their names.
@@ -180,7 +240,11 @@ impl ApplicationTransaction for Transaction {
     }
 
     fn signature_count(&self) -> usize {
-        self.witnesses.len()
+        let count = |witness: &Witness| match witness {
+            Witness::Key { .. } => 1,
+            Witness::KeySet { signatures, .. } => signatures.0.len(),
+        };
+        self.witnesses.iter().map(count).sum()
     }
 }
 
@@ -212,15 +276,12 @@ mod tests {
     #[test]
     fn witnesses_change_the_full_id_only() {
         let key = SecretKey::development("test", 1);
-        let body = TransactionBody {
-            version: TRANSACTION_VERSION,
-            chain_id: ChainId(7),
-            inputs: vec![TxInput { previous: OutPoint { txid: TxId::default(), index: 3 } }],
-            outputs: vec![TxOutput { amount: Amount::ONE, lock: Lock::KeyHash(KeyHash::of(&key.public())) }],
-        };
+        let inputs = vec![TxInput { previous: OutPoint { txid: TxId::default(), index: 3 } }];
+        let outputs = vec![TxOutput { amount: Amount::ONE, lock: Lock::KeyHash(KeyHash::of(&key.public())) }];
+        let body = TransactionBody::transfer(ChainId(7), inputs, outputs);
         let good = body.clone().sign(&[&key]);
         let mut other = good.clone();
-        other.witnesses[0].signature.0[0] ^= 1;
+        other.witnesses[0].first_signature_mut().unwrap().0[0] ^= 1;
         assert_eq!(good.id(), other.id());
         assert_ne!(good.full_id(), other.full_id());
         assert!(good.signed_items().all(|i| i.key.verify(&i.message, &i.signature)));

@@ -2,10 +2,11 @@
 
 use crate::application::{LedgerReader, LedgerView};
 use crate::genesis::Genesis;
+use crate::lock::KeyHash;
 use crate::queries::{ConfirmedTransaction, LedgerQueries, LedgerTotals};
-use crate::state::{OutputEntry, Supply, outpoint_of_owner_key, output_key, owner, owner_key};
+use crate::state::{OutputEntry, Supply, outpoint_of_owner_key, output_key, owner_key};
 use crate::tables::{OUTPUTS, OUTPUTS_BY_KEY};
-use crate::transaction::{KeyHash, OutPoint, Transaction};
+use crate::transaction::{OutPoint, Transaction};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use timed_chain::{Location, ReadError, Table, transactions};
@@ -39,7 +40,7 @@ impl LedgerQueries for LedgerView {
     ) -> Result<Vec<(OutPoint, OutputEntry)>, ReadError> {
         let mut changes: BTreeMap<OutPoint, Option<OutputEntry>> = BTreeMap::new();
         for layer in self.layers() {
-            let spent = layer.changes().spent.iter().filter(|(_, entry)| owner(&entry.output.lock) == *key);
+            let spent = layer.changes().spent.iter().filter(|(_, entry)| entry.output.lock.owner_hash() == *key);
             changes.extend(spent.map(|(outpoint, _)| (*outpoint, None)));
             let owners = &layer.changes().owners;
             let first = owners.partition_point(|(owner, _)| owner < key);

@@ -4,7 +4,7 @@ use crate::error::RpcError;
 use crate::node::{BlockFacts, ChainPosition, GenesisFacts, TransactionRecord, TransactionState, Unspent};
 use crate::text::{JsonAmount, Text};
 use serde::{Deserialize, Serialize};
-use timed_ledger::{Address, Lock, Transaction, transactions_of};
+use timed_ledger::{Address, Lock, Transaction, Witness, transactions_of};
 use timed_primitives::block::BLOCK_VERSION;
 use timed_primitives::{BlockId, CommitCertificate, Hash, Height, Network, PublicKey, TxFullId, TxId, encode};
 
@@ -121,6 +121,9 @@ pub struct TransactionInfo {
     pub weight: u64,
     /// Always 0: transactions wait for nothing.
     pub locktime: u32,
+    /// What it says, in hex; absent when it says nothing.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub memo: String,
     /// `mempool`, `proposed` or `final`.
     pub state: String,
     /// 0 before it is in a block, 1 in the last block.
@@ -161,11 +164,11 @@ pub struct InputInfo {
     /// Always empty: signatures stand beside the inputs.
     #[serde(rename = "scriptSig")]
     pub script_sig: ScriptSigInfo,
-    /// What unlocks it, as Bitcoin lists it: signature and key in hex.
+    /// What unlocks it, as Bitcoin lists it: signature and key in hex, or signatures and the set of keys.
     pub txinwitness: Vec<String>,
     /// Always the largest: an input is final.
     pub sequence: u32,
-    /// The key that signs; absent without a witness.
+    /// The key that signs; absent without a witness, and where several sign.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key: Option<Text<PublicKey>>,
     /// 128 hex digits.
@@ -185,11 +188,11 @@ pub struct ScriptSigInfo {
 /// Whom an output pays, in the form of Bitcoin's scripts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScriptInfo {
-    /// The lock for people: its kind and its hash.
+    /// The lock for people: its kind and its hash, and from which height on it opens.
     pub asm: String,
     /// The canonical encoding of the lock.
     pub hex: String,
-    /// The address.
+    /// The address; empty for a lock that has none.
     pub address: String,
     /// Always `witness_unknown`: none of Bitcoin's own kinds.
     #[serde(rename = "type")]
@@ -199,8 +202,7 @@ pub struct ScriptInfo {
 impl ScriptInfo {
     /// Of a lock.
     pub fn of(network: Network, lock: Lock) -> Self {
-        let Lock::KeyHash(key_hash) = lock;
-        let (asm, hex) = (format!("OP_KEYHASH {key_hash}"), hex::encode(encode(&lock)));
+        let (asm, hex) = (lock.to_string(), hex::encode(encode(&lock)));
         Self { asm, hex, address: address(network, lock), kind: "witness_unknown".into() }
     }
 }
@@ -262,7 +264,7 @@ pub struct UnspentInfo {
     pub confirmations: u64,
     /// Whether it can be spent now.
     pub spendable: bool,
-    /// Always true: one signature is all it takes.
+    /// Whether one signature is all it takes.
     pub solvable: bool,
     /// Whether it is final.
     pub safe: bool,
@@ -276,9 +278,19 @@ pub(crate) fn transaction_from_hex(text: &str) -> Result<Transaction, RpcError> 
     timed_primitives::decode(&bytes).map_err(|e| RpcError::TransactionEncoding(e.to_string()))
 }
 
+/// The address that pays a lock; empty for one that has none.
 pub(crate) fn address(network: Network, lock: Lock) -> String {
-    match lock {
-        Lock::KeyHash(key_hash) => Address { network, key_hash }.to_string(),
+    lock.key_hash().map(|key_hash| Address { network, key_hash }.to_string()).unwrap_or_default()
+}
+
+/// What unlocks an input, as Bitcoin lists it; and of one key, the key and its signature.
+fn shown(witness: &Witness) -> (Vec<String>, Option<Text<PublicKey>>, Option<String>) {
+    let signatures = witness.signatures().into_iter().map(|(_, signature)| signature.to_string());
+    match witness {
+        Witness::Key { key, signature } => {
+            (signatures.chain([key.to_string()]).collect(), Some((*key).into()), Some(signature.to_string()))
+        }
+        Witness::KeySet { set, .. } => (signatures.chain([hex::encode(encode(set))]).collect(), None, None),
     }
 }
 
@@ -396,15 +408,15 @@ impl TransactionInfo {
         let body = &transaction.body;
         let mut witnesses = transaction.witnesses.iter();
         let vin = body.inputs.iter().map(|input| {
-            let witness = witnesses.next();
+            let (txinwitness, key, signature) = witnesses.next().map(shown).unwrap_or_default();
             InputInfo {
                 txid: input.previous.txid.into(),
                 vout: input.previous.index,
                 script_sig: ScriptSigInfo::default(),
-                txinwitness: witness.map_or_else(Vec::new, |w| vec![w.signature.to_string(), w.key.to_string()]),
+                txinwitness,
                 sequence: u32::MAX,
-                key: witness.map(|w| w.key.into()),
-                signature: witness.map(|w| w.signature.to_string()),
+                key,
+                signature,
             }
         });
         let vout = (0u32..).zip(&body.outputs).map(|(n, output)| OutputInfo {
@@ -424,6 +436,7 @@ impl TransactionInfo {
             vsize: size,
             weight: size.saturating_mul(4),
             locktime: 0,
+            memo: hex::encode(body.memo.bytes()),
             state: "final".into(),
             confirmations,
             fee: None,
@@ -440,9 +453,9 @@ impl TransactionInfo {
 }
 
 impl Unspent {
-    /// Whether it can be spent now: final, and not about to be spent.
+    /// Whether a wallet can spend it now: final, not about to be spent, and locked to one key.
     pub fn is_spendable(&self) -> bool {
-        self.confirmations > 0 && self.spent_by.is_none()
+        self.confirmations > 0 && self.spent_by.is_none() && self.output.lock.key_hash().is_some()
     }
 
     fn state(&self) -> String {
@@ -478,7 +491,7 @@ impl UnspentInfo {
             amount: unspent.output.amount.into(),
             confirmations: unspent.confirmations,
             spendable: unspent.is_spendable(),
-            solvable: true,
+            solvable: unspent.output.lock.key_hash().is_some(),
             safe: unspent.confirmations > 0,
             state: unspent.state(),
         }

@@ -10,7 +10,7 @@ use timed_actors::mempool::{GetFate, TransactionFate};
 use timed_chain::HistoryProofFault;
 use timed_consensus::verify_certificate;
 use timed_ledger::{
-    ConfirmedTransaction, KeyHash, LedgerQueries as _, LedgerView, Lock, OutPoint, Transaction, TxOutput, payment_of,
+    ConfirmedTransaction, KeyHash, LedgerQueries as _, LedgerView, OutPoint, Transaction, TxOutput, payment_of,
 };
 use timed_primitives::{Amount, BlockId, Height, HistoryProof, TxId};
 use timed_rpc::result::{BlockchainInfo, SyncInfo};
@@ -153,10 +153,7 @@ impl ChainApi for Service {
     }
 
     fn genesis_outputs(&self, owners: &BTreeSet<KeyHash>) -> Vec<(OutPoint, TxOutput)> {
-        let is_theirs = |output: &TxOutput| {
-            let Lock::KeyHash(owner) = output.lock;
-            owners.contains(&owner)
-        };
+        let is_theirs = |output: &TxOutput| output.lock.key_hash().is_some_and(|owner| owners.contains(&owner));
         self.chain.genesis().unspent().filter(|(_, output)| is_theirs(output)).collect()
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::mempool::{ListConsumed, SubmitError};
 use timed_chain::PoolTransaction;
-use timed_ledger::{Address, LedgerView, Lock, OutPoint, Transaction};
+use timed_ledger::{Address, LedgerView, OutPoint, Transaction};
 use timed_mempool::{Reject, ResourceState};
 use timed_primitives::{Clock, Height, TxId};
 use timed_rpc::{ChainApi as _, Funding, PaymentOrder, RpcError};
@@ -105,7 +105,8 @@ impl Service {
         let read = move |view: &LedgerView| {
             let mut coins = Vec::new();
             for key_hash in keys {
-                for (outpoint, entry) in Self::outputs_of(view, &key_hash)? {
+                let found = Self::outputs_of(view, &key_hash)?.into_iter();
+                for (outpoint, entry) in found.filter(|(_, entry)| entry.output.lock.key_hash().is_some()) {
                     coins.push(Coin { outpoint, amount: entry.output.amount, key_hash });
                 }
             }
@@ -160,7 +161,10 @@ impl Service {
         let mut given = Vec::with_capacity(inputs.len());
         for outpoint in inputs {
             let unspent = self.output(outpoint, true).await?.ok_or(RpcError::MissingInput(outpoint))?;
-            let Lock::KeyHash(key_hash) = unspent.output.lock;
+            let lock = unspent.output.lock;
+            let more =
+                || RpcError::Wallet(format!("{outpoint} is locked by {lock}: this wallet signs for one key only"));
+            let key_hash = lock.key_hash().ok_or_else(more)?;
             given.push(Coin { outpoint, amount: unspent.output.amount, key_hash });
         }
         self.release_coins().await?;

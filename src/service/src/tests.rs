@@ -388,7 +388,7 @@ fn a_fee_that_nobody_means_is_refused_before_a_signature_is_checked() {
         let outpoint = OutPoint { txid: parent.id(), index: 0 };
         let dear = payment(&genesis, outpoint, kept.minus(Amount::whole(1)).unwrap());
         let mut unsigned = dear.clone();
-        unsigned.witnesses[0].signature.0[5] ^= 1;
+        unsigned.witnesses[0].first_signature_mut().unwrap().0[5] ^= 1;
         let limit = Some(Amount::whole(1));
         assert_eq!(service.submit(parent.clone(), limit).await, Ok(parent.id()));
         let size = dear.size_bytes() as u64;
@@ -458,11 +458,6 @@ fn lock_of(key: &SecretKey) -> Lock {
 
 fn payment(genesis: &Genesis, previous: OutPoint, amount: Amount) -> Transaction {
     let owner = SecretKey::development("wallet", 0);
-    let body = TransactionBody {
-        version: 1,
-        chain_id: genesis.chain_id,
-        inputs: vec![TxInput { previous }],
-        outputs: vec![TxOutput { amount, lock: lock_of(&owner) }],
-    };
-    body.sign(&[&owner])
+    let outputs = vec![TxOutput { amount, lock: lock_of(&owner) }];
+    TransactionBody::transfer(genesis.chain_id, vec![TxInput { previous }], outputs).sign(&[&owner])
 }

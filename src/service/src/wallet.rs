@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use timed_actors::mempool::{ListEntries, ResourceStates};
 use timed_chain::Resource;
 use timed_ledger::{
-    Address, KeyHash, LedgerQueries as _, LedgerView, Lock, OutPoint, OutputEntry, TransactionBody, Witness, payment_of,
+    Address, KeyHash, LedgerQueries as _, LedgerView, OutPoint, OutputEntry, TransactionBody, Witness, payment_of,
 };
 use timed_mempool::{EntryInfo, ResourceState};
 use timed_primitives::{Amount, TxId};
@@ -172,8 +172,7 @@ impl Service {
                 }
                 let Ok(transaction) = payment_of(&entry.transaction) else { continue };
                 for (outpoint, output) in transaction.outputs() {
-                    let Lock::KeyHash(owner) = output.lock;
-                    if owners.contains(&owner) {
+                    if owners.contains(&output.lock.owner_hash()) {
                         rows.push(Unspent { outpoint, output, height: None, confirmations: 0, spent_by: None });
                     }
                 }

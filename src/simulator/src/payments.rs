@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use timed_chain::{ChainGenesis, ChainWriter, History, PoolTransaction, Store};
 use timed_ledger::{
-    Genesis, KeyHash, LedgerQuery, Lock, OutPoint, PAYLOAD_FORMAT, Supply, TRANSACTION_VERSION, Transaction,
-    TransactionBody, TxInput, TxOutput,
+    Genesis, KeyHash, LedgerQuery, Lock, OutPoint, PAYLOAD_FORMAT, Supply, Transaction, TransactionBody, TxInput,
+    TxOutput,
 };
 use timed_primitives::{Amount, ChainId, Disk, PayloadFormat, SecretKey, TxId, decode, encode};
 
@@ -99,12 +99,9 @@ impl SimulatedApplication for SimulatedPayments {
     /// Of one genesis output, whole but for the fee, to the payee with this number.
     fn transaction(&self, number: usize, variant: u64) -> Option<PoolTransaction> {
         let (outpoint, output) = self.genesis.unspent().nth(number)?;
-        let body = TransactionBody {
-            version: TRANSACTION_VERSION,
-            chain_id: self.genesis.chain_id,
-            inputs: vec![TxInput { previous: outpoint }],
-            outputs: vec![TxOutput { amount: output.amount.minus(Amount(10_000))?, lock: lock(&payee(variant)) }],
-        };
+        let outputs = vec![TxOutput { amount: output.amount.minus(Amount(10_000))?, lock: lock(&payee(variant)) }];
+        let inputs = vec![TxInput { previous: outpoint }];
+        let body = TransactionBody::transfer(self.genesis.chain_id, inputs, outputs);
         Some(PoolTransaction::of(&body.sign(&[&SecretKey::development("wallet", 0)])))
     }
 
@@ -161,15 +158,9 @@ impl Accounts {
         let account = self.free.pop_front()?;
         let change = account.amount.minus(PAID)?.minus(FEE)?;
         self.made += 1;
-        let body = TransactionBody {
-            version: TRANSACTION_VERSION,
-            chain_id: self.chain_id,
-            inputs: vec![TxInput { previous: account.outpoint }],
-            outputs: vec![
-                TxOutput { amount: PAID, lock: lock(&payee(self.made % PAYEES)) },
-                TxOutput { amount: change, lock: lock(&self.key) },
-            ],
-        };
+        let payee = TxOutput { amount: PAID, lock: lock(&payee(self.made % PAYEES)) };
+        let outputs = vec![payee, TxOutput { amount: change, lock: lock(&self.key) }];
+        let body = TransactionBody::transfer(self.chain_id, vec![TxInput { previous: account.outpoint }], outputs);
         let transaction = body.sign(&[&self.key]);
         let txid = transaction.id();
         self.change.insert(txid, Account { outpoint: OutPoint { txid, index: 1 }, amount: change });

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use timed_chain::{Draft, PoolTransaction, Store, StoreBatch, Table, tables_of};
 use timed_ledger::{
-    Genesis, KeyHash, Ledger, LedgerQueries as _, Lock, OutPoint, PaymentApplication, TRANSACTION_VERSION, Transaction,
-    TransactionBody, TxInput, TxOutput,
+    Genesis, KeyHash, Ledger, LedgerQueries as _, Lock, OutPoint, PaymentApplication, Transaction, TransactionBody,
+    TxInput, TxOutput,
 };
 use timed_primitives::{Amount, CommitCertificate, Disk, Hash, MemoryDisk, Round, SecretKey, UnixTime};
 use timed_store::{DataDir, DataDirError, FileDisk, FjallStore, StoreOpenError};
@@ -169,13 +169,8 @@ fn payment(genesis: &Genesis, n: usize) -> Transaction {
     let (previous, output): (OutPoint, TxOutput) = genesis.unspent().nth(n).unwrap();
     let key = SecretKey::development("wallet", 0);
     let lock = Lock::KeyHash(KeyHash::of(&SecretKey::development("wallet", 1).public()));
-    TransactionBody {
-        version: TRANSACTION_VERSION,
-        chain_id: genesis.chain_id,
-        inputs: vec![TxInput { previous }],
-        outputs: vec![TxOutput { amount: Amount(output.amount.0 - 1_000), lock }],
-    }
-    .sign(&[&key])
+    let outputs = vec![TxOutput { amount: Amount(output.amount.0 - 1_000), lock }];
+    TransactionBody::transfer(genesis.chain_id, vec![TxInput { previous }], outputs).sign(&[&key])
 }
 
 /// Makes and commits one more block.

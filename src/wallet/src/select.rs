@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 use timed_ledger::{KeyHash, OutPoint};
 use timed_primitives::Amount;
 
-/// A transaction without inputs and outputs: version, chain id, and three lengths. Unit: bytes.
-const BASE_BYTES: u64 = 2 + 8 + 4 + 4 + 4;
+/// A transfer without memo, inputs and outputs: version, chain id, payload, and four lengths. Unit: bytes.
+const BASE_BYTES: u64 = 2 + 8 + 1 + 4 + 4 + 4 + 4;
 
-/// One input with its witness: outpoint, key, signature. Unit: bytes.
-const INPUT_BYTES: u64 = 36 + 32 + 64;
+/// One input with its witness: outpoint, kind of witness, key, signature. Unit: bytes.
+const INPUT_BYTES: u64 = 36 + 1 + 32 + 64;
 
 /// One output: amount, kind of lock, key hash. Unit: bytes.
 const OUTPUT_BYTES: u64 = 8 + 1 + 32;
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_smallest_single_coin_that_suffices_else_the_largest_first() {
-        // One input and one output: 22 + 132 + 41 = 195 bytes; with change 236.
+        // One input and one output: 27 + 133 + 41 = 201 bytes; with change 242.
         let fees = fees(1, 50);
         let all = coins(&[5_000, 1_000, 10_000, 3_000]);
         let single = select(&all, Amount(2_000), &fees).unwrap();

@@ -3,9 +3,7 @@
 use crate::select::{Coin, CoinTarget, Fees, InsufficientFunds, Selection, select, size_bytes};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use timed_ledger::{
-    Address, KeyHash, OutPoint, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput, TxOutput, Witness,
-};
+use timed_ledger::{Address, KeyHash, OutPoint, Transaction, TransactionBody, TxInput, TxOutput, Witness};
 use timed_primitives::{Amount, ChainId, Network, SecretKey};
 
 /// Most keys of one wallet. Each lookup of coins costs the node one search per key.
@@ -229,19 +227,15 @@ impl Wallet {
         if bytes > payment.fees.transaction_bytes_max {
             return Err(BuildError::TooLarge { inputs, bytes, bytes_max: payment.fees.transaction_bytes_max });
         }
-        let body = TransactionBody {
-            version: TRANSACTION_VERSION,
-            chain_id: self.chain_id,
-            inputs: selection.coins.iter().map(|c| TxInput { previous: c.outpoint }).collect(),
-            outputs,
-        };
+        let inputs = selection.coins.iter().map(|c| TxInput { previous: c.outpoint }).collect();
+        let body = TransactionBody::transfer(self.chain_id, inputs, outputs);
         Ok(Funded { body, coins: selection.coins, fee: selection.fee, has_change: selection.change.is_some() })
     }
 
     /// The signature of a body by the key with this hash; `None` when it is not one of ours.
     pub fn witness(&self, body: &TransactionBody, owner: &KeyHash) -> Option<Witness> {
         let key = self.index_of.get(owner).and_then(|index| self.keys.get(*index))?;
-        Some(Witness { key: key.public(), signature: key.sign(&body.signing_message()) })
+        Some(Witness::Key { key: key.public(), signature: key.sign(&body.signing_message()) })
     }
 
     /// The transaction was refused: its inputs can be spent again.
@@ -332,6 +326,7 @@ fn as_u64(n: usize) -> u64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use timed_ledger::LockOwner;
     use timed_primitives::{Hash, TxId};
 
     const FEES: Fees = Fees { per_byte: 1, dust_min: Amount(100), transaction_bytes_max: 65_536 };
@@ -359,7 +354,7 @@ mod tests {
             .collect();
         assert_eq!(spent.len(), transaction.witnesses.len());
         for (coin, witness) in spent.iter().zip(&transaction.witnesses) {
-            assert_eq!(KeyHash::of(&witness.key), coin.key_hash);
+            assert_eq!(witness.owner(), LockOwner::KeyHash(coin.key_hash));
         }
         assert!(transaction.signed_items().all(|i| i.key.verify(&i.message, &i.signature)));
         let outputs = transaction.body.outputs.iter().map(|o| o.amount.0).sum::<u64>();

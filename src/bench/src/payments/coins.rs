@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::thread;
-use timed_ledger::{
-    Genesis, KeyHash, Lock, OutPoint, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput, TxOutput, Witness,
-};
+use timed_ledger::{Genesis, KeyHash, Lock, OutPoint, Transaction, TransactionBody, TxInput, TxOutput, Witness};
 use timed_primitives::{Amount, ChainId, SecretKey, Signature, TxId, encode};
 
 /// How many keys own the coins. Many, since signatures of one key are cheaper to verify together.
@@ -195,7 +193,7 @@ impl BenchCoins {
         let body = self.body(coin.outpoint, outputs);
         let mut signature = [0; 64];
         signature[..8].copy_from_slice(&number.to_le_bytes());
-        let witness = Witness { key: self.keys[coin.owner].public(), signature: Signature(signature) };
+        let witness = Witness::Key { key: self.keys[coin.owner].public(), signature: Signature(signature) };
         encode(&Transaction { body, witnesses: vec![witness] })
     }
 
@@ -219,8 +217,7 @@ impl BenchCoins {
     }
 
     fn body(&self, previous: OutPoint, outputs: Vec<TxOutput>) -> TransactionBody {
-        let inputs = vec![TxInput { previous }];
-        TransactionBody { version: TRANSACTION_VERSION, chain_id: self.chain_id, inputs, outputs }
+        TransactionBody::transfer(self.chain_id, vec![TxInput { previous }], outputs)
     }
 }
 

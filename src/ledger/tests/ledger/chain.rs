@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 use timed_chain::{CommittedBlock, Draft, PoolTransaction};
-use timed_ledger::{
-    Genesis, KeyHash, Ledger, Lock, OutPoint, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput, TxOutput,
-};
+use timed_ledger::{Genesis, KeyHash, Ledger, Lock, OutPoint, Transaction, TransactionBody, TxInput, TxOutput};
 use timed_primitives::vote::vote_signing_bytes;
 use timed_primitives::{
     Amount, Block, CommitCertificate, CommitSignature, MemoryDisk, Round, SecretKey, UnixTime, VoteKind,
@@ -40,12 +38,9 @@ pub(crate) fn coin(n: usize) -> (OutPoint, TxOutput) {
 
 /// Pays `parts` (amount, wallet) out of outputs of one wallet.
 pub(crate) fn pay(spent: &[(OutPoint, TxOutput)], from: u64, parts: &[(u64, u64)]) -> Transaction {
-    let body = TransactionBody {
-        version: TRANSACTION_VERSION,
-        chain_id: genesis().chain_id,
-        inputs: spent.iter().map(|(previous, _)| TxInput { previous: *previous }).collect(),
-        outputs: parts.iter().map(|(amount, to)| locked(*amount, *to)).collect(),
-    };
+    let inputs = spent.iter().map(|(previous, _)| TxInput { previous: *previous }).collect();
+    let outputs = parts.iter().map(|(amount, to)| locked(*amount, *to)).collect();
+    let body = TransactionBody::transfer(genesis().chain_id, inputs, outputs);
     let key = wallet(from);
     body.sign(&vec![&key; spent.len()])
 }

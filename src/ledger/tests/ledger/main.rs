@@ -5,6 +5,7 @@ mod chain;
 mod golden;
 mod history;
 mod inspect;
+mod locks;
 mod overlay;
 mod properties;
 mod recovery;

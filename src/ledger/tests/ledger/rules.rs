@@ -98,7 +98,7 @@ fn transactions_are_validated_in_order() {
     assert_eq!(with(vec![move_to(coin(0), 0, 1)]), Some((0, Ok(E::UnknownInput(coin(0).0)))));
     assert_eq!(with(vec![pay(&[coin(6)], 1, &[(5_000, 1)])]), Some((0, Ok(E::WrongKey { index: 0 }))));
     let mut forged = pay(&[coin(6), coin(7)], 0, &[(5_000, 1)]);
-    forged.witnesses[1].signature.0[5] ^= 1;
+    forged.witnesses[1].first_signature_mut().unwrap().0[5] ^= 1;
     assert_eq!(with(vec![parent, forged.clone()]), Some((1, Ok(E::SpentInBlock(coin(6).0)))));
     assert_eq!(with(vec![move_to(coin(5), 0, 1), forged]), Some((1, Err(Fault::BadSignature { index: 1 }))));
 }
@@ -137,7 +137,7 @@ fn assemble_leaves_out_what_does_not_apply_and_another_node_accepts_the_rest() {
     let rival = move_to(coin(5), 0, 2);
     let spent = move_to(coin(1), 0, 3);
     let mut forged = move_to(coin(7), 0, 1);
-    forged.witnesses[0].signature.0[0] ^= 1;
+    forged.witnesses[0].first_signature_mut().unwrap().0[0] ^= 1;
     let orphan = move_to((OutPoint { txid: TxId(Hash([8; 32])), index: 0 }, locked(5_000, 0)), 0, 1);
     let candidates = vec![
         parent.clone(),
@@ -260,7 +260,7 @@ fn signatures_are_checked_once_per_node() {
     let mut node = Node::with_blocks(1);
     let mut maker = Node::with_blocks(1);
     let mut forged = move_to(coin(5), 0, 1);
-    forged.witnesses[0].signature.0[0] ^= 1;
+    forged.witnesses[0].first_signature_mut().unwrap().0[0] ^= 1;
     maker.ledger.verified().insert([Arc::new(PoolTransaction::of(&forged))]);
     let made = block(&mut maker.ledger, vec![forged.clone()]);
     let error = node.ledger.validate(&made).unwrap_err();

@@ -8,7 +8,7 @@ use crate::text::Text;
 use serde_json::{Value, json as value_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use timed_ledger::{Address, KeyHash, Lock, OutPoint, Transaction, TxOutput, transactions_of};
+use timed_ledger::{Address, KeyHash, OutPoint, Transaction, TxOutput, Witness, transactions_of};
 use timed_primitives::{Amount, Height, TxId};
 use tokio::time::timeout;
 
@@ -73,18 +73,17 @@ impl Delta {
     }
 }
 
-/// Whose output an input spends, by the key that signs it: witnesses have the order of the inputs.
-fn spenders(transaction: &Transaction) -> impl Iterator<Item = KeyHash> + '_ {
-    transaction.witnesses.iter().map(|witness| KeyHash::of(&witness.key))
+/// Whose output an input spends, by the key that signs it: witnesses have the order of the inputs. `None` for what has no address.
+fn spenders(transaction: &Transaction) -> impl Iterator<Item = Option<KeyHash>> + '_ {
+    transaction.witnesses.iter().map(|witness| match witness {
+        Witness::Key { key, .. } => Some(KeyHash::of(key)),
+        Witness::KeySet { .. } => None,
+    })
 }
 
 fn concerns(transaction: &Transaction, owners: &BTreeSet<KeyHash>) -> bool {
-    let gets = |lock: Lock| {
-        let Lock::KeyHash(owner) = lock;
-        owners.contains(&owner)
-    };
-    transaction.body.outputs.iter().any(|output| gets(output.lock))
-        || spenders(transaction).any(|owner| owners.contains(&owner))
+    let is_one = |owner: Option<KeyHash>| owner.is_some_and(|owner| owners.contains(&owner));
+    transaction.body.outputs.iter().any(|output| is_one(output.lock.key_hash())) || spenders(transaction).any(is_one)
 }
 
 /// Gives each final transaction of the range that concerns the addresses, in order, with its height and its position in the block.
@@ -140,10 +139,7 @@ pub(super) async fn received(node: &dyn NodeApi, owners: &[Address]) -> Result<O
 
 async fn sum_received(node: &dyn NodeApi, owners: &[Address], tip: Height) -> Result<Option<Amount>, RpcError> {
     let key_hashes = key_hashes(owners);
-    let is_theirs = |output: &&TxOutput| {
-        let Lock::KeyHash(owner) = output.lock;
-        key_hashes.contains(&owner)
-    };
+    let is_theirs = |output: &&TxOutput| output.lock.key_hash().is_some_and(|owner| key_hashes.contains(&owner));
     let from_genesis = node.genesis_outputs(&key_hashes);
     let mut all = Amount::sum(from_genesis.iter().map(|(_, output)| output.amount));
     for height in Height::FIRST.0..=tip.0 {
@@ -167,7 +163,7 @@ pub(super) async fn deltas(node: &dyn NodeApi, owners: &[Address], range: Height
     let mut rows = Vec::new();
     if range.first == 0 {
         for (position, (outpoint, output)) in from_genesis.iter().enumerate() {
-            let Lock::KeyHash(owner) = output.lock;
+            let Some(owner) = output.lock.key_hash() else { continue };
             let index = usize::try_from(outpoint.index).unwrap_or(usize::MAX);
             let delta = Delta { address: of(owner), index, amount: output.amount, is_spent: false };
             rows.push(delta.row(outpoint.txid, 0, position));
@@ -176,7 +172,8 @@ pub(super) async fn deltas(node: &dyn NodeApi, owners: &[Address], range: Height
     for (height, position, transaction) in found(node, &key_hashes, range).await? {
         let txid = transaction.id();
         let inputs = transaction.body.inputs.iter().zip(spenders(&transaction)).enumerate();
-        for (index, (input, owner)) in inputs.filter(|(_, (_, owner))| key_hashes.contains(owner)) {
+        for (index, (input, owner)) in inputs {
+            let Some(owner) = owner.filter(|owner| key_hashes.contains(owner)) else { continue };
             let amount = match from_genesis.get(&input.previous) {
                 Some(output) => output.amount,
                 None => spent_amount(node, &input.previous).await?,
@@ -184,8 +181,7 @@ pub(super) async fn deltas(node: &dyn NodeApi, owners: &[Address], range: Height
             rows.push(Delta { address: of(owner), index, amount, is_spent: true }.row(txid, height, position));
         }
         for (index, output) in transaction.body.outputs.iter().enumerate() {
-            let Lock::KeyHash(owner) = output.lock;
-            if key_hashes.contains(&owner) {
+            if let Some(owner) = output.lock.key_hash().filter(|owner| key_hashes.contains(owner)) {
                 let delta = Delta { address: of(owner), index, amount: output.amount, is_spent: false };
                 rows.push(delta.row(txid, height, position));
             }

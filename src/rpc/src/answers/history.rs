@@ -9,7 +9,7 @@ use crate::params::Args;
 use crate::text::{JsonAmount, Text};
 use serde_json::{Number, Value, json as value_of};
 use std::collections::HashSet;
-use timed_ledger::{Address, KeyHash, Lock, Transaction, TxOutput, transactions_of};
+use timed_ledger::{Address, LockOwner, Transaction, TxOutput, Witness, transactions_of};
 use timed_primitives::{Amount, BlockId, Height, TxId};
 
 /// Most blocks that are looked through.
@@ -41,15 +41,16 @@ impl Effect {
     fn of(node: &dyn NodeApi, transaction: &Transaction) -> Self {
         let network = node.network();
         let is_ours = |key_hash| node.is_mine(&Address { network, key_hash });
+        // Other locks have no address, and are none of the wallet's.
         let output = |(n, output): (u32, &TxOutput)| {
-            let Lock::KeyHash(key_hash) = output.lock;
-            let address = Address { network, key_hash };
+            let address = Address { network, key_hash: output.lock.key_hash()? };
             let (is_mine, label) = (node.is_mine(&address), node.label(&address));
-            WalletOutput { n, address, amount: output.amount, is_mine, label }
+            Some(WalletOutput { n, address, amount: output.amount, is_mine, label })
         };
+        let is_by_us = |witness: &Witness| matches!(witness.owner(), LockOwner::KeyHash(key_hash) if is_ours(key_hash));
         Self {
-            is_sent: transaction.witnesses.iter().any(|witness| is_ours(KeyHash::of(&witness.key))),
-            outputs: (0u32..).zip(&transaction.body.outputs).map(output).collect(),
+            is_sent: transaction.witnesses.iter().any(is_by_us),
+            outputs: (0u32..).zip(&transaction.body.outputs).filter_map(output).collect(),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::params::{Args, address};
 use crate::text::{JsonAmount, Text};
 use serde_json::{Map, Value, json as value_of};
 use std::collections::BTreeSet;
-use timed_ledger::{Address, Lock, OutPoint, Transaction, TxOutput};
+use timed_ledger::{Address, OutPoint, Transaction, TxOutput};
 use timed_primitives::{Network, encode};
 
 /// `sendtoaddress`.
@@ -84,11 +84,14 @@ impl FundOptions {
 pub(super) async fn fund(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> {
     let network = node.network();
     let body = args.transaction("hexstring")?.body;
-    let output = |output: &TxOutput| {
-        let Lock::KeyHash(key_hash) = output.lock;
-        (Address { network, key_hash }, output.amount)
+    let output = |output: &TxOutput| match output.lock.key_hash() {
+        Some(key_hash) => Ok((Address { network, key_hash }, output.amount)),
+        None => Err(RpcError::InvalidParameter(format!(
+            "fundrawtransaction: hexstring: an output is locked by {}: this wallet pays addresses only",
+            output.lock
+        ))),
     };
-    let outputs: Vec<_> = body.outputs.iter().map(output).collect();
+    let outputs = body.outputs.iter().map(output).collect::<Result<Vec<_>, _>>()?;
     let options = FundOptions::read(args.options("options")?, outputs.len(), network)?;
     let inputs: Vec<OutPoint> = body.inputs.iter().map(|input| input.previous).collect();
     let order = PaymentOrder { outputs, fee_from: options.fee_from };

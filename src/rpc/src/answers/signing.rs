@@ -4,11 +4,11 @@ use crate::error::RpcError;
 use crate::node::NodeApi;
 use serde_json::{Value, json as value_of};
 use std::collections::BTreeMap;
-use timed_ledger::{KeyHash, Lock, Transaction, Witness};
+use timed_ledger::{KeyHash, LockOwner, Transaction, Witness};
 use timed_primitives::{PublicKey, SecretKey, Signature, encode};
 
 /// Stands where an input is not signed yet, so that the witnesses of the others keep their places.
-const NOT_SIGNED: Witness = Witness { key: PublicKey([0; 32]), signature: Signature([0; 64]) };
+const NOT_SIGNED: Witness = Witness::Key { key: PublicKey([0; 32]), signature: Signature([0; 64]) };
 
 /// Signs with secret keys.
 pub(super) async fn sign_with_keys(
@@ -25,7 +25,7 @@ pub(super) async fn sign_with_keys(
     let message = transaction.body.signing_message();
     let witness = |owner: &Option<KeyHash>| {
         let key = known.get(owner.as_ref()?)?;
-        Some(Witness { key: key.public(), signature: key.sign(&message) })
+        Some(Witness::Key { key: key.public(), signature: key.sign(&message) })
     };
     let made = owners.iter().map(witness).collect();
     Ok(signed(transaction, &owners, made))
@@ -43,15 +43,12 @@ fn read_key(text: &str) -> Result<SecretKey, RpcError> {
     seed.map(SecretKey::from_seed).ok_or_else(|| RpcError::Key("expected 64 hex digits for each secret key".into()))
 }
 
-/// Whose signature each input needs; `None` where the output is not known.
+/// Whose signature each input needs; `None` where the output is not known, or needs more than one signature.
 async fn owners(node: &dyn NodeApi, transaction: &Transaction) -> Result<Vec<Option<KeyHash>>, RpcError> {
     let mut owners = Vec::with_capacity(transaction.body.inputs.len());
     for input in &transaction.body.inputs {
         let found = node.output(input.previous, true).await?;
-        owners.push(found.map(|unspent| {
-            let Lock::KeyHash(owner) = unspent.output.lock;
-            owner
-        }));
+        owners.push(found.and_then(|unspent| unspent.output.lock.key_hash()));
     }
     Ok(owners)
 }
@@ -60,15 +57,23 @@ async fn owners(node: &dyn NodeApi, transaction: &Transaction) -> Result<Vec<Opt
 fn signed(transaction: Transaction, owners: &[Option<KeyHash>], made: Vec<Option<Witness>>) -> Value {
     let message = transaction.body.signing_message();
     let is_right = |witness: &Witness, owner: &Option<KeyHash>| {
-        owner.is_none_or(|owner| KeyHash::of(&witness.key) == owner) && witness.key.verify(&message, &witness.signature)
+        let is_good = |(key, signature): &(PublicKey, Signature)| key.verify(&message, signature);
+        owner.is_none_or(|owner| witness.owner() == LockOwner::KeyHash(owner))
+            && witness.signatures().iter().all(is_good)
     };
     let mut before = transaction.witnesses.iter();
     let (mut witnesses, mut errors) = (Vec::with_capacity(owners.len()), Vec::new());
     for ((input, owner), made) in transaction.body.inputs.iter().zip(owners).zip(made) {
-        let kept = before.next().copied().filter(|witness| is_right(witness, owner));
-        witnesses.push(made.or(kept).unwrap_or(NOT_SIGNED));
-        if made.or(kept).is_none() {
-            let why = if owner.is_some() { "none of the keys may spend it" } else { "it does not exist or is spent" };
+        let kept = before.next().cloned().filter(|witness| is_right(witness, owner));
+        let found = made.or(kept);
+        let is_missing = found.is_none();
+        witnesses.push(found.unwrap_or(NOT_SIGNED));
+        if is_missing {
+            let why = if owner.is_some() {
+                "none of the keys may spend it"
+            } else {
+                "it does not exist, is spent, or is not locked to one key"
+            };
             let (txid, vout) = (input.previous.txid.to_string(), input.previous.index);
             errors.push(value_of!({
                 "txid": txid, "vout": vout, "witness": [], "scriptSig": "", "sequence": u32::MAX, "error": why,

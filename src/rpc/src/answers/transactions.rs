@@ -10,9 +10,7 @@ use crate::node::{BlockAt, NodeApi, TransactionState};
 use crate::params::Args;
 use crate::text::Text;
 use serde_json::{Value, json as value_of};
-use timed_ledger::{
-    Lock, OutPoint, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput, TxOutput, transactions_of,
-};
+use timed_ledger::{Lock, OutPoint, Transaction, TransactionBody, TxInput, TxOutput, transactions_of};
 use timed_primitives::{Amount, encode};
 
 pub(super) async fn answer(node: &dyn NodeApi, call: TransactionCall, args: &Args<'_>) -> Result<Value, RpcError> {
@@ -127,12 +125,9 @@ async fn create(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> 
     if let Some((address, _)) = outputs.iter().find(|(_, amount)| *amount == Amount::ZERO) {
         return Err(RpcError::InvalidParameter(format!("createrawtransaction: outputs: {address} gets nothing")));
     }
-    let body = TransactionBody {
-        version: TRANSACTION_VERSION,
-        chain_id: node.genesis().await?.chain_id,
-        inputs: inputs.into_iter().map(|previous| TxInput { previous }).collect(),
-        outputs: outputs.into_iter().map(|(to, amount)| TxOutput { amount, lock: to.lock() }).collect(),
-    };
+    let inputs = inputs.into_iter().map(|previous| TxInput { previous }).collect();
+    let outputs = outputs.into_iter().map(|(to, amount)| TxOutput { amount, lock: to.lock() }).collect();
+    let body = TransactionBody::transfer(node.genesis().await?.chain_id, inputs, outputs);
     json(hex::encode(encode(&Transaction { body, witnesses: Vec::new() })))
 }
 

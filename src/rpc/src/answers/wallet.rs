@@ -12,7 +12,7 @@ use crate::result::AddressInfo;
 use crate::text::{JsonAmount, Text};
 use serde_json::{Value, json as value_of};
 use std::collections::BTreeSet;
-use timed_ledger::{Address, Lock, OutPoint};
+use timed_ledger::{Address, OutPoint};
 use timed_primitives::{Amount, Network, encode};
 
 pub(super) async fn answer(node: &dyn NodeApi, call: WalletCall, args: &Args<'_>) -> Result<Answer, RpcError> {
@@ -189,8 +189,8 @@ async fn list_unspent(node: &dyn NodeApi, args: &Args<'_>) -> Result<Answer, Rpc
     let free = found.iter().filter(|unspent| !held.contains(&unspent.outpoint));
     let within = free.filter(|unspent| confirmations.contains(&unspent.confirmations));
     let row = |unspent: &&Unspent| {
-        let Lock::KeyHash(key_hash) = unspent.output.lock;
-        UnspentInfo { label: node.label(&Address { network, key_hash }), ..UnspentInfo::of(unspent, network) }
+        let label = unspent.output.lock.key_hash().map(|key_hash| node.label(&Address { network, key_hash }));
+        UnspentInfo { label: label.unwrap_or_default(), ..UnspentInfo::of(unspent, network) }
     };
     text(&Rows(&filter.apply(within), row))
 }

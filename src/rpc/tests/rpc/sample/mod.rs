@@ -128,12 +128,9 @@ pub(crate) fn address(id: u64) -> Address {
 /// Spends an output that does not exist anywhere but here.
 pub(crate) fn transaction() -> Transaction {
     let output = |id, units| TxOutput { amount: Amount(units), lock: address(id).lock() };
-    let body = TransactionBody {
-        version: 1,
-        chain_id: ChainId(7),
-        inputs: vec![TxInput { previous: OutPoint { txid: TxId(Hash([0xab; 32])), index: 3 } }],
-        outputs: vec![output(1, 1_250_000_000), output(2, 9_007_199_254_740_993)],
-    };
+    let inputs = vec![TxInput { previous: OutPoint { txid: TxId(Hash([0xab; 32])), index: 3 } }];
+    let outputs = vec![output(1, 1_250_000_000), output(2, 9_007_199_254_740_993)];
+    let body = TransactionBody::transfer(ChainId(7), inputs, outputs);
     body.sign(&[&SecretKey::development("wallet", 1)])
 }
 

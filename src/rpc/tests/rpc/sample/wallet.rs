@@ -57,8 +57,8 @@ impl WalletApi for Sample {
         owners: Vec<Option<KeyHash>>,
     ) -> Result<Vec<Option<Witness>>, RpcError> {
         let key = SecretKey::development("wallet", 1);
-        let witness = Witness { key: key.public(), signature: key.sign(&body.signing_message()) };
-        Ok(owners.iter().map(|owner| (*owner == Some(KeyHash::of(&key.public()))).then_some(witness)).collect())
+        let witness = Witness::Key { key: key.public(), signature: key.sign(&body.signing_message()) };
+        Ok(owners.iter().map(|owner| (*owner == Some(KeyHash::of(&key.public()))).then(|| witness.clone())).collect())
     }
 
     async fn hold_back(&self, outputs: Vec<OutPoint>, is_held: bool) -> Result<(), RpcError> {
@@ -93,12 +93,8 @@ impl WalletApi for Sample {
         let change_at = Some(order.outputs.len());
         let outputs = order.outputs.iter().map(|(to, amount)| TxOutput { amount: *amount, lock: to.lock() });
         let left = TxOutput { amount: Amount::ONE, lock: change.unwrap_or(address(1)).lock() };
-        let body = TransactionBody {
-            version: 1,
-            chain_id: ChainId(7),
-            inputs: inputs.into_iter().chain([added]).map(|previous| TxInput { previous }).collect(),
-            outputs: outputs.chain([left]).collect(),
-        };
+        let inputs = inputs.into_iter().chain([added]).map(|previous| TxInput { previous }).collect();
+        let body = TransactionBody::transfer(ChainId(7), inputs, outputs.chain([left]).collect());
         self.orders.lock().unwrap().push(order);
         Ok(Funding { body, fee: Amount(277), change_at })
     }
