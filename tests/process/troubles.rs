@@ -189,7 +189,7 @@ fn a_disk_that_is_nearly_full_is_said_with_both_numbers() {
 fn large_transactions(nodes: u64) -> impl Iterator<Item = String> {
     let (genesis, owner) = (Genesis::devnet(nodes), SecretKey::development("wallet", 0));
     let chain_id = genesis.chain_id;
-    let coins: Vec<_> = genesis.unspent().collect();
+    let coins: Vec<_> = genesis.coins().collect();
     coins.into_iter().map(move |(previous, output)| {
         let share = TxOutput { amount: Amount(output.amount.0 / 1_000 - 100), ..output };
         let body = TransactionBody::transfer(chain_id, vec![TxInput { previous }], vec![share; 1_000]);

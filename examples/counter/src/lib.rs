@@ -146,7 +146,7 @@ impl Application for Counter {
         Counts::new()
     }
 
-    fn validators(&self, _state: &Counts, _height: Height) -> ValidatorSet {
+    fn validators(&self, _state: &Counts, _tip: Height, _height: Height) -> ValidatorSet {
         self.validators.clone()
     }
 

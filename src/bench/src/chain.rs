@@ -85,7 +85,7 @@ impl ChainMaker {
         let count = usize::try_from(genesis.parameters.block_bytes_max)? / payment_bytes;
         let rich = SecretKey::development("wallet", 0);
         let mut transactions = Vec::new();
-        for (outpoint, output) in genesis.unspent().take(count.div_ceil(SPLIT_INTO)) {
+        for (outpoint, output) in genesis.coins().take(count.div_ceil(SPLIT_INTO)) {
             let split = maker.split(outpoint, output.amount, &rich, count);
             transactions.push(Arc::new(PoolTransaction::of(&split.context("a coin of genesis is too small")?)));
         }

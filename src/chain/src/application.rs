@@ -11,7 +11,7 @@ use crate::transaction::{ApplicationTransaction, Pending, TransactionFacts};
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
 use std::sync::Arc;
-use timed_primitives::{Amount, Hash, Height, PublicKey, UnixTime, ValidatorSet};
+use timed_primitives::{Amount, Hash, Height, PublicKey, UnixTime, ValidatorSet, merkle};
 
 /// The block under way, as far as its transactions may depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,12 +61,18 @@ pub trait Application: Send + Sync + Sized + 'static {
     /// The state before the first block, and what of it belongs into the store.
     fn genesis_state(&self, batch: &mut StoreBatch) -> Self::State;
 
-    /// Who decides a height, by the state at the tip. Asked for the tip's own height, those after it that are fetched or decided, and for
-    /// nothing below.
-    fn validators(&self, state: &Self::State, height: Height) -> ValidatorSet;
+    /// Who decides a height, by the state at the tip. Asked for the tip's own height and the two after it: what a block changes can act two
+    /// heights later at the earliest. For heights above, what is known now.
+    fn validators(&self, state: &Self::State, tip: Height, height: Height) -> ValidatorSet;
 
     /// What the header of a block of this height says of the state after it: equal states give equal commitments, others never.
     fn commitment(&self, state: &Self::State, height: Height) -> Hash;
+
+    /// What the header of a block says of the masternodes after it: a root over a list that others can be shown entries of. Unless it is
+    /// replaced, that of the empty list.
+    fn masternode_root(&self, _state: &Self::State) -> Hash {
+        merkle::root(&[])
+    }
 
     /// Applies one more transaction to the block under way. Its signatures are checked apart, and it is not in the block yet.
     ///

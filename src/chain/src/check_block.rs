@@ -154,6 +154,16 @@ pub enum BlockError {
     /// The application finds the state after the block impossible.
     #[error("{0}")]
     State(#[source] Refusal),
+    /// The header names another list of masternodes than the block leads to.
+    #[error("masternode root after height {height} is {expected} here, the header says {found}")]
+    MasternodeRoot {
+        /// Of which block.
+        height: Height,
+        /// What the header says.
+        found: Hash,
+        /// What applying the block gives.
+        expected: Hash,
+    },
     /// The block leads to another state than the header says.
     #[error("state commitment after height {height} is {ours} here, the header says {theirs}")]
     StateCommitment {

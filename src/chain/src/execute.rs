@@ -175,6 +175,10 @@ pub(crate) fn validate<A: Application>(
     if ours != theirs && !is_planted(Bug::StateCommitmentUnchecked) {
         return Err(BlockError::StateCommitment { height, ours, theirs }.into());
     }
+    let (found, expected) = (header.masternode_root, view.application().masternode_root(&effects.state.application));
+    if found != expected && !is_planted(Bug::MasternodeRootUnchecked) {
+        return Err(BlockError::MasternodeRoot { height, found, expected }.into());
+    }
     let id = block.id();
     Ok(ValidatedBlock { id, block: block.clone(), effects: with_id(effects, id) })
 }
@@ -226,6 +230,7 @@ pub(crate) fn assemble<A: Application>(
     header.tx_root = merkle::root(&execution.full_ids());
     let effects = execution.finish(view).map_err(broken)?;
     header.state_commitment = view.application().commitment(&effects.state.application, height);
+    header.masternode_root = view.application().masternode_root(&effects.state.application);
     let payload = join(taken.len(), taken.into_iter()).map_err(|error| broken(Refusal::new(error)))?;
     let block = Arc::new(Block { header, parent_certificate: draft.parent_certificate, payload });
     check_against(view, &block).map_err(AssembleError::Header)?;
@@ -268,6 +273,7 @@ fn header<A: Application>(view: &StateView<A>, draft: &Draft) -> Header {
         tx_root: Hash::ZERO,
         state_commitment: Hash::ZERO,
         history_root: view.history.root(),
+        masternode_root: Hash::ZERO,
         validators_hash: view.validators(height).hash(),
         next_validators_hash: view.validators(height.next()).hash(),
         parent_certificate_hash: certificate_hash(draft.parent_certificate.as_ref()),

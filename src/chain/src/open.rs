@@ -102,7 +102,11 @@ fn caught_up_to<A: Application>(
     match verified {
         Ok(record) if record.end == log_end && record.certificate.block == id => {
             let header = &record.block.header;
-            let is_committed = header.state_commitment == view.commitment() && header.time == view.state.time;
+            let is_committed = header.state_commitment == view.commitment()
+                && header.time == view.state.time
+                && header.masternode_root == view.application().masternode_root(view.state())
+                && header.validators_hash == view.validators(height).hash()
+                && header.next_validators_hash == view.validators(height.next()).hash();
             let mut history = view.stored_history(Height(header.blocks_before())).map_err(ChainOpenError::Read)?;
             let is_history = history.root() == header.history_root
                 && row(&history.append(&id)) == view.stored_row(height).map_err(ChainOpenError::Read)?;

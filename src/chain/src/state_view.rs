@@ -199,7 +199,7 @@ impl<A: Application> StateView<A> {
 
     /// Who decides a height from the tip's own to the one after the next.
     pub fn validators(&self, height: Height) -> ValidatorSet {
-        self.application().validators(self.state(), height)
+        self.application().validators(self.state(), self.state.height, height)
     }
 
     pub(crate) fn commitment(&self) -> Hash {

@@ -219,9 +219,12 @@ impl FolderContents {
 
     /// A development node's number, or the start of the key.
     fn name(&self, key: &PublicKey) -> String {
-        let validators = self.genesis.as_ref().map(|genesis| &genesis.validators[..]).unwrap_or_default();
+        let masternodes = self.genesis.as_ref().map(|genesis| &genesis.masternodes[..]).unwrap_or_default();
         let is_it = |id: &u64| SecretKey::development("consensus", *id).public() == *key;
-        (1..=DEVNET_NODES_MAX).take(validators.len()).find(is_it).map_or_else(|| key.short(), |id| format!("node {id}"))
+        (1..=DEVNET_NODES_MAX)
+            .take(masternodes.len())
+            .find(is_it)
+            .map_or_else(|| key.short(), |id| format!("node {id}"))
     }
 
     fn accusation(&self, evidence: &Evidence) -> String {

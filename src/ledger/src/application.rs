@@ -4,12 +4,13 @@ use crate::check::{TransactionError, check_transaction};
 use crate::delta::OutputChanges;
 use crate::error::{LedgerOpenError, SupplyError};
 use crate::genesis::{Genesis, GenesisError};
+use crate::masternodes::{Change, RuleContext};
 use crate::queries::{LedgerQueries as _, LedgerQuery};
 use crate::recent::Recent;
 use crate::state::{OutputEntry, Supply, output_key, owner_key};
 use crate::tables::{OUTPUTS, OUTPUTS_BY_KEY};
 use crate::totals::Totals;
-use crate::transaction::{OutPoint, Transaction, TxOutput};
+use crate::transaction::{CHANGE_INDEX, OutPoint, Transaction, TxOutput};
 use std::sync::Arc;
 use timed_chain::{
     Application, ApplyError, Chain, ChainGenesis, ChainReader, CheckError, Layer, Pending, QueryError, ReadError,
@@ -23,6 +24,7 @@ pub struct PaymentApplication {
     chain: ChainGenesis,
     /// All money there is.
     supply: Amount,
+    /// Who decides the first two blocks.
     validators: ValidatorSet,
     pub(crate) recent: Recent,
 }
@@ -84,12 +86,15 @@ impl Application for PaymentApplication {
         for (outpoint, output) in self.genesis.unspent() {
             put_output(batch, &outpoint, &OutputEntry { output, height: Height::GENESIS });
         }
-        Totals::genesis(&self.genesis, self.supply)
+        Totals::genesis(&self.genesis, self.supply, self.validators.clone())
     }
 
-    /// In this version the same for all heights.
-    fn validators(&self, _state: &Totals, _height: Height) -> ValidatorSet {
-        self.validators.clone()
+    fn validators(&self, state: &Totals, tip: Height, height: Height) -> ValidatorSet {
+        state.schedule.at(height.above(tip)).clone()
+    }
+
+    fn masternode_root(&self, state: &Totals) -> Hash {
+        state.masternodes.root()
     }
 
     fn commitment(&self, state: &Totals, height: Height) -> Hash {
@@ -103,14 +108,33 @@ impl Application for PaymentApplication {
         transaction: &Transaction,
         facts: &TransactionFacts,
     ) -> Result<(), ApplyError> {
-        let rules = (self.genesis.chain_id, &self.genesis.parameters, work.block.height);
-        work.changes.apply(view, rules, transaction, facts)
+        let (height, time) = (work.block.height, work.block.time);
+        let parameters = &self.genesis.parameters;
+        let checked = work.changes.check(view, (self.genesis.chain_id, parameters, height), transaction, facts)?;
+        let rules = RuleContext { parameters, height, time };
+        let change = work.state.masternodes.plan(facts.id, transaction, rules);
+        let change = change.map_err(|error| ApplyError::refused(TransactionError::from(error)))?;
+        work.changes.apply(transaction, facts.id, checked);
+        if change != Change::Nothing {
+            Arc::make_mut(&mut work.state.masternodes).carry_out(change);
+        }
+        Ok(())
     }
 
-    fn finish(&self, _view: &LedgerView, mut work: WorkingState<Self>) -> Result<(Totals, OutputChanges), Refusal> {
+    fn finish(&self, view: &LedgerView, mut work: WorkingState<Self>) -> Result<(Totals, OutputChanges), Refusal> {
         work.changes.finish();
+        let (height, time) = (work.block.height, work.block.time);
+        let gone = work.state.masternodes.departures(time);
+        if !gone.is_empty() {
+            Arc::make_mut(&mut work.state.masternodes).leave(&gone, height, time);
+        }
+        let is_changed = !Arc::ptr_eq(&work.state.masternodes, &view.state().masternodes);
+        work.state.schedule = match is_changed {
+            true => work.state.schedule.after(work.state.masternodes.validators().map_err(Refusal::new)?),
+            false => work.state.schedule.unchanged(),
+        };
         let before = work.state.supply();
-        let after = work.state.after(work.block.height, &work.changes);
+        let after = work.state.after(height, &work.changes);
         let impossible = |supply: Supply| {
             Refusal::new(SupplyError { unspent: supply.unspent, fees: supply.fees, supply: self.supply })
         };
@@ -119,7 +143,8 @@ impl Application for PaymentApplication {
     }
 
     fn is_sound(&self, state: &Totals) -> bool {
-        state.unspent.plus(state.fees) == Some(self.supply)
+        let voters = state.masternodes.validators();
+        state.unspent.plus(state.fees) == Some(self.supply) && voters.as_ref() == Ok(state.schedule.at(2))
     }
 
     fn changes_len(changes: &OutputChanges) -> usize {
@@ -156,11 +181,18 @@ impl Application for PaymentApplication {
         let (chain_id, parameters) = (self.genesis.chain_id, &self.genesis.parameters);
         let refused = |error: TransactionError| CheckError::Refused(Refusal::new(error));
         // Nothing that waits may have to wait for a height: the next block must be able to take it.
-        let next = view.height().next();
-        check_transaction(transaction, facts.size_bytes, chain_id, parameters, next, &spent).map_err(refused)
+        let (height, time) = (view.height().next(), view.tip().time);
+        let fee = check_transaction(transaction, facts.size_bytes, chain_id, parameters, height, &spent);
+        let fee = fee.map_err(refused)?;
+        // The next block is not older than the tip: what waits for a time and may be in a block of the tip's may be in it.
+        let planned = view.state().masternodes.plan(facts.id, transaction, RuleContext { parameters, height, time });
+        planned.map(|_| fee).map_err(|error| refused(error.into()))
     }
 
     fn is_available(&self, view: &LedgerView, resource: &Resource) -> Result<bool, ReadError> {
+        if resource.index == CHANGE_INDEX {
+            return Ok(view.state().masternodes.iter().any(|one| one.last_change.0 == resource.origin));
+        }
         Ok(view.output(&OutPoint::from(*resource))?.is_some())
     }
 

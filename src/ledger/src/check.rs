@@ -3,6 +3,7 @@
 //! Signatures are apart, since they are checked in batches and once per node: see [`Transaction::signed_items`].
 
 use crate::lock::Lock;
+use crate::masternodes::MasternodeError;
 use crate::parameters::Parameters;
 use crate::transaction::{OutPoint, TRANSACTION_VERSION, Transaction, TxInput, TxOutput, Witness};
 use std::collections::BTreeSet;
@@ -42,14 +43,17 @@ pub enum TransactionError {
     /// One input named twice.
     #[error("transaction spends {0} twice")]
     DuplicateInput(OutPoint),
-    /// Not one witness per input.
-    #[error("transaction has {inputs} inputs but {witnesses} witnesses")]
+    /// Not one witness per input and per signature of the payload.
+    #[error("transaction has {witnesses} witnesses, its inputs and its payload need {needed}")]
     WitnessCount {
-        /// How many inputs.
-        inputs: usize,
-        /// How many witnesses.
+        /// How many there are.
         witnesses: usize,
+        /// How many there must be.
+        needed: usize,
     },
+    /// A masternode cannot be registered or changed so.
+    #[error(transparent)]
+    Masternode(#[from] MasternodeError),
     /// An output too small to be worth spending.
     #[error("output {index} of {amount} TIME is below the least of {min} TIME")]
     Dust {
@@ -170,11 +174,9 @@ pub fn check_form(
     if body.outputs.is_empty() {
         return Err(TransactionError::NoOutputs);
     }
-    if body.inputs.len() != transaction.witnesses.len() {
-        return Err(TransactionError::WitnessCount {
-            inputs: body.inputs.len(),
-            witnesses: transaction.witnesses.len(),
-        });
+    let (witnesses, needed) = (transaction.witnesses.len(), body.inputs.len() + body.payload.signers());
+    if witnesses != needed {
+        return Err(TransactionError::WitnessCount { witnesses, needed });
     }
     if let Some(twice) = first_duplicate(&body.inputs) {
         return Err(TransactionError::DuplicateInput(twice));
@@ -296,7 +298,7 @@ mod tests {
         assert_eq!(check(|b| b.chain_id = other, &spent), Err(E::WrongChain { found: other, expected: CHAIN }));
         assert_eq!(check(|b| b.inputs.clear(), &spent), Err(E::NoInputs));
         assert_eq!(check(|b| b.outputs.clear(), &spent), Err(E::NoOutputs));
-        assert_eq!(check(|b| b.inputs.truncate(1), &spent), Err(E::WitnessCount { inputs: 1, witnesses: 2 }));
+        assert_eq!(check(|b| b.inputs.truncate(1), &spent), Err(E::WitnessCount { witnesses: 2, needed: 1 }));
         let twice = body().inputs[0].previous;
         assert_eq!(check(|b| b.inputs[1] = b.inputs[0], &spent), Err(E::DuplicateInput(twice)));
         let dust = E::Dust { index: 1, amount: Amount(999), min: Amount(1_000) };

@@ -8,7 +8,7 @@ use crate::state::OutputEntry;
 use crate::transaction::{OutPoint, Transaction, TxOutput};
 use std::collections::HashMap;
 use timed_chain::{ApplyError, Filter, TransactionFacts};
-use timed_primitives::{Amount, ChainId, Height};
+use timed_primitives::{Amount, ChainId, Height, TxId};
 
 /// The changes of one block. Outputs that are made and spent inside the block are in neither map.
 #[derive(Debug, Default)]
@@ -33,6 +33,12 @@ enum SpentSource {
     Before(OutputEntry),
 }
 
+/// A transaction that may be applied: where what it spends comes from, and the fees with it.
+pub(crate) struct CheckedSpend {
+    found: Vec<SpentSource>,
+    fees: Amount,
+}
+
 impl SpentSource {
     fn output(&self) -> TxOutput {
         match self {
@@ -48,14 +54,14 @@ impl OutputChanges {
         self.created.len() + self.spent.len()
     }
 
-    /// Applies one more transaction, signatures apart, or changes nothing.
-    pub(crate) fn apply(
-        &mut self,
+    /// Checks one more transaction, signatures apart, and changes nothing.
+    pub(crate) fn check(
+        &self,
         view: &impl LedgerQueries,
         (chain_id, parameters, height): (ChainId, &Parameters, Height),
         transaction: &Transaction,
         facts: &TransactionFacts,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<CheckedSpend, ApplyError> {
         check_form(transaction, facts.size_bytes, chain_id, parameters).map_err(ApplyError::refused)?;
         let inputs = &transaction.body.inputs;
         let mut found = Vec::with_capacity(inputs.len());
@@ -66,18 +72,23 @@ impl OutputChanges {
         let fee = check_spend(transaction, facts.size_bytes, parameters, height, &outputs);
         let fee = fee.map_err(ApplyError::refused)?;
         let fees = self.fees.plus(fee).ok_or_else(|| ApplyError::refused(TransactionError::InputsOverflow))?;
+        Ok(CheckedSpend { found, fees })
+    }
+
+    /// Applies what was checked on the same state.
+    pub(crate) fn apply(&mut self, transaction: &Transaction, id: TxId, checked: CheckedSpend) {
+        let CheckedSpend { found, fees } = checked;
         self.fees = fees;
         self.transactions += 1;
-        for (input, found) in inputs.iter().zip(found) {
+        for (input, found) in transaction.body.inputs.iter().zip(found) {
             match found {
                 SpentSource::InBlock(_) => drop(self.created.remove(&input.previous)),
                 SpentSource::Before(entry) => drop(self.spent.insert(input.previous, entry)),
             }
         }
         for (index, output) in (0u32..).zip(&transaction.body.outputs) {
-            self.created.insert(OutPoint { txid: facts.id, index }, *output);
+            self.created.insert(OutPoint { txid: id, index }, *output);
         }
-        Ok(())
     }
 
     /// No more transactions follow.

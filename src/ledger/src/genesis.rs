@@ -1,14 +1,19 @@
 //! The start of a chain: who votes, who owns what, which rules. A JSON file for people, one hash for machines.
 
 use crate::address::{Address, AddressError};
-use crate::lock::KeyHash;
+use crate::lock::{KeyHash, LockOwner};
+use crate::masternodes::{
+    Masternode, MasternodeList, MasternodeStatus, Payout, Payouts, PayoutsError, RegistrationId, ServiceAddress,
+    ServiceAddressError, Tier, VOTERS_MAX,
+};
 use crate::parameters::{Parameters, ParametersError};
 use crate::transaction::{OutPoint, TxOutput};
 use borsh::BorshSerialize;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use timed_chain::ChainGenesis;
 use timed_primitives::{
-    Amount, AmountError, ChainId, Domain, Hash, KeyError, Network, PublicKey, SecretKey, TxId, UnixTime, Validator,
+    Amount, AmountError, ChainId, Domain, Hash, Height, KeyError, Network, PublicKey, SecretKey, TxId, UnixTime,
     ValidatorSet, ValidatorSetError, encode,
 };
 
@@ -26,19 +31,25 @@ pub struct Genesis {
     pub time: UnixTime,
     /// The rules.
     pub parameters: Parameters,
-    /// Who decides the first block. Their order in the file counts for the hash and for nothing else.
-    pub validators: Vec<GenesisValidator>,
+    /// The masternodes from the start; those that vote decide the first blocks.
+    pub masternodes: Vec<GenesisMasternode>,
     /// Who owns what at height 0; position is the index of the output.
     pub outputs: Vec<GenesisOutput>,
 }
 
-/// A validator from the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GenesisValidator {
-    /// Consensus key.
-    pub key: PublicKey,
-    /// Voting power, more than 0.
-    pub power: u64,
+/// A masternode from the start: on the list like one that registers later.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize)]
+pub struct GenesisMasternode {
+    /// The key that votes.
+    pub operator: PublicKey,
+    /// The key that signs what concerns money and keys.
+    pub owner: PublicKey,
+    /// Index of the output that it locks, whose amount is that of a tier that votes.
+    pub collateral: u32,
+    /// Where it is reached; may be left open.
+    pub service: Option<ServiceAddress>,
+    /// Who gets what it earns.
+    pub payouts: Payouts,
 }
 
 /// Money from the start.
@@ -59,9 +70,9 @@ pub enum GenesisError {
     /// Unknown network name.
     #[error("genesis file: {0}")]
     Network(#[from] timed_primitives::NetworkError),
-    /// A validator's key is not a key.
-    #[error("genesis file: validator {position}: {source}")]
-    ValidatorKey {
+    /// A masternode's key is not a key.
+    #[error("genesis file: masternode {position}: {source}")]
+    MasternodeKey {
         /// Which, from 0.
         position: usize,
         /// What is wrong.
@@ -89,7 +100,23 @@ pub enum GenesisError {
     /// The rules contradict themselves.
     #[error("genesis: {0}")]
     Parameters(#[from] ParametersError),
-    /// The validators are no set.
+    /// A masternode's payee has no address of this network.
+    #[error("genesis file: masternode {position}: {source}")]
+    Payee {
+        /// Which masternode, from 0.
+        position: usize,
+        /// What is wrong.
+        source: AddressError,
+    },
+    /// A masternode that cannot be.
+    #[error("genesis: masternode {position}: {reason}")]
+    Masternode {
+        /// Which, from 0.
+        position: usize,
+        /// What is wrong.
+        reason: GenesisMasternodeError,
+    },
+    /// Nobody votes.
     #[error("genesis: {0}")]
     Validators(#[from] ValidatorSetError),
     /// Nobody could ever pay.
@@ -114,25 +141,107 @@ pub enum GenesisError {
     SupplyOverflow,
 }
 
+/// What is wrong with a masternode of a genesis.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GenesisMasternodeError {
+    /// More than can vote.
+    #[error("a genesis has at most {VOTERS_MAX} masternodes")]
+    TooMany,
+    /// No such output, or its amount is that of no tier.
+    #[error("collateral {0} is no output with the amount of a tier that votes (1000, 10000 or 100000 TIME)")]
+    Collateral(u32),
+    /// One output for two.
+    #[error("collateral {0} is that of an earlier one")]
+    CollateralTwice(u32),
+    /// One voting key for two.
+    #[error("operator key {0} is that of an earlier one")]
+    OperatorTwice(PublicKey),
+    /// The bytes are no point on the curve.
+    #[error("{0} is no valid public key")]
+    Key(PublicKey),
+    /// Its address is that of nobody.
+    #[error("service address: {0}")]
+    Service(ServiceAddressError),
+    /// Its payees cannot be paid.
+    #[error("{0}")]
+    Payouts(PayoutsError),
+}
+
 impl Genesis {
-    /// A network on one machine, with keys anybody can compute: validators are nodes 1 to `nodes` with power 1 each, and the
-    /// wallet key 0 owns 1,000 outputs of 1,000 TIME, so that as many payments can run side by side.
+    /// A network on one machine, with keys anybody can compute: nodes 1 to `nodes` are bronze masternodes, each with a collateral and an owner
+    /// of its own, and the wallet key 0 owns 1,000 outputs of 1,000 TIME, so that as many payments can run side by side.
     pub fn devnet(nodes: u64) -> Self {
-        let wallet = KeyHash::of(&SecretKey::development("wallet", 0).public());
-        let output = GenesisOutput {
-            address: Address { network: Network::Devnet, key_hash: wallet },
-            amount: Amount::whole(1_000),
-        };
+        Self::devnet_with_coins(nodes, DEVNET_COINS)
+    }
+
+    /// The same with another number of the wallet's outputs.
+    pub fn devnet_with_coins(nodes: u64, coins: u32) -> Self {
+        let output = GenesisOutput { address: devnet_address("wallet", 0), amount: Amount::whole(1_000) };
         Self {
             network: Network::Devnet,
             chain_id: ChainId(DEVNET_CHAIN_IDS.saturating_add(nodes)),
             time: DEVNET_TIME,
             parameters: Parameters::of(Network::Devnet),
-            validators: (1..=nodes)
-                .map(|id| GenesisValidator { key: SecretKey::development("consensus", id).public(), power: 1 })
-                .collect(),
-            outputs: vec![output; 1_000],
+            masternodes: (1..=nodes).zip(coins..).map(devnet_masternode).collect(),
+            outputs: (0..coins).map(|_| output).chain((1..=nodes).map(devnet_collateral)).collect(),
         }
+    }
+
+    /// The masternodes as they are on the list at the start.
+    pub fn masternodes(&self) -> impl Iterator<Item = Masternode> + '_ {
+        let (hash, parameters) = (self.hash(), &self.parameters);
+        let txid = TxId(hash);
+        (0u32..).zip(&self.masternodes).filter_map(move |(position, one)| {
+            let id = RegistrationId(Hash::of(Domain::MasternodeId, &encode(&(hash, position))));
+            Some(Masternode {
+                id,
+                tier: self.tier_of(one.collateral)?,
+                collateral: OutPoint { txid, index: one.collateral },
+                owner: one.owner,
+                operator: one.operator,
+                service: one.service.unwrap_or(ServiceAddress::UNKNOWN),
+                payouts: one.payouts.clone(),
+                registered_at: Height::GENESIS,
+                status: MasternodeStatus::Active,
+                last_change: TxId(id.0),
+                changed_at: Height::GENESIS,
+                expires: Masternode::expiry(self.tier_of(one.collateral)?, self.time, parameters),
+            })
+        })
+    }
+
+    /// The tier that votes whose collateral this output could be.
+    fn tier_of(&self, index: u32) -> Option<Tier> {
+        let amount = self.outputs.get(usize::try_from(index).ok()?)?.amount;
+        let collateral = |tier: &Tier| tier.collateral(self.parameters.free_deposit);
+        Tier::ALL.into_iter().find(|tier| tier.votes() && collateral(tier) == amount)
+    }
+
+    fn check_masternodes(&self) -> Result<(), GenesisError> {
+        use GenesisMasternodeError as E;
+        let (mut collaterals, mut operators) = (BTreeSet::new(), BTreeSet::new());
+        for (position, one) in self.masternodes.iter().enumerate() {
+            let refused = |reason| Err(GenesisError::Masternode { position, reason });
+            if position >= VOTERS_MAX {
+                return refused(E::TooMany);
+            }
+            if self.tier_of(one.collateral).is_none() {
+                return refused(E::Collateral(one.collateral));
+            }
+            if !collaterals.insert(one.collateral) {
+                return refused(E::CollateralTwice(one.collateral));
+            }
+            if !operators.insert(one.operator) {
+                return refused(E::OperatorTwice(one.operator));
+            }
+            if let Some(key) = [one.operator, one.owner].into_iter().find(|key| !key.is_valid()) {
+                return refused(E::Key(key));
+            }
+            if let Some(Err(error)) = one.service.map(|service| service.check()) {
+                return refused(E::Service(error));
+            }
+        }
+        self.validator_set().map(|_| ()).map_err(GenesisError::from)
     }
 
     /// The chain's name for machines: covers every field. Peers with another one are refused.
@@ -142,7 +251,7 @@ impl Genesis {
             chain_id: self.chain_id,
             time: self.time,
             parameters: self.parameters.clone(),
-            validators: self.validators.iter().map(|v| (v.key, v.power)).collect(),
+            masternodes: self.masternodes.clone(),
             outputs: self.outputs.iter().map(|o| TxOutput { amount: o.amount, lock: o.address.lock() }).collect(),
         };
         Hash::of(Domain::Genesis, &encode(&canonical))
@@ -168,7 +277,6 @@ impl Genesis {
             return Err(GenesisError::ChainIdZero);
         }
         self.parameters.validate()?;
-        self.validator_set()?;
         if self.outputs.is_empty() {
             return Err(GenesisError::NoOutputs);
         }
@@ -184,7 +292,8 @@ impl Genesis {
                 return Err(GenesisError::Address { position, source });
             }
         }
-        self.supply().map(|_| ())
+        self.supply()?;
+        self.check_masternodes()
     }
 
     /// All money there is: no block makes more.
@@ -195,12 +304,12 @@ impl Genesis {
         Amount::sum(self.outputs.iter().map(|o| o.amount)).ok_or(GenesisError::SupplyOverflow)
     }
 
-    /// Who decides the first block.
+    /// Who decides the first two blocks.
     ///
     /// # Errors
     /// What [`ValidatorSet::new`] refuses.
     pub fn validator_set(&self) -> Result<ValidatorSet, ValidatorSetError> {
-        ValidatorSet::new(self.validators.iter().map(|v| Validator { key: v.key, power: v.power }).collect())
+        MasternodeList::new(self.masternodes()).validators()
     }
 
     /// The outputs with their names. No transaction made them: their transaction id is the genesis hash.
@@ -209,6 +318,12 @@ impl Genesis {
         (0u32..).zip(&self.outputs).map(move |(index, output)| {
             (OutPoint { txid, index }, TxOutput { amount: output.amount, lock: output.address.lock() })
         })
+    }
+
+    /// Those outputs that lock no masternode.
+    pub fn coins(&self) -> impl Iterator<Item = (OutPoint, TxOutput)> + '_ {
+        let locked: BTreeSet<u32> = self.masternodes.iter().map(|one| one.collateral).collect();
+        self.unspent().filter(move |(outpoint, _)| !locked.contains(&outpoint.index))
     }
 
     /// Reads the file people write, and validates it.
@@ -234,6 +349,29 @@ const DEVNET_CHAIN_IDS: u64 = 1_000;
 /// 2025-01-01T00:00:00Z: in the past, so that the first block is due at once.
 const DEVNET_TIME: UnixTime = UnixTime(1_735_689_600_000);
 
+/// Outputs of the wallet of development networks; the collaterals follow them.
+const DEVNET_COINS: u32 = 1_000;
+
+/// What development keys of this purpose own.
+fn devnet_address(purpose: &str, id: u64) -> Address {
+    Address { network: Network::Devnet, key_hash: KeyHash::of(&SecretKey::development(purpose, id).public()) }
+}
+
+fn devnet_collateral(id: u64) -> GenesisOutput {
+    GenesisOutput { address: devnet_address("collateral", id), amount: Tier::Bronze.collateral(Amount::ONE) }
+}
+
+fn devnet_masternode((id, collateral): (u64, u32)) -> GenesisMasternode {
+    let key = |purpose| SecretKey::development(purpose, id).public();
+    GenesisMasternode {
+        operator: key("consensus"),
+        owner: key("owner"),
+        collateral,
+        service: None,
+        payouts: Payouts::one(devnet_address("wallet", 0).lock().owner()),
+    }
+}
+
 /// What the hash covers, in this order.
 #[derive(BorshSerialize)]
 struct Canonical {
@@ -241,7 +379,7 @@ struct Canonical {
     chain_id: ChainId,
     time: UnixTime,
     parameters: Parameters,
-    validators: Vec<(PublicKey, u64)>,
+    masternodes: Vec<GenesisMasternode>,
     outputs: Vec<TxOutput>,
 }
 
@@ -253,15 +391,26 @@ struct File {
     chain_id: u64,
     time_ms: u64,
     parameters: Parameters,
-    validators: Vec<FileValidator>,
+    masternodes: Vec<FileMasternode>,
     outputs: Vec<FileOutput>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FileValidator {
-    key: String,
-    power: u64,
+struct FileMasternode {
+    operator: String,
+    owner: String,
+    collateral: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    service: Option<String>,
+    payouts: Vec<FilePayout>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FilePayout {
+    address: String,
+    share: u16,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -273,16 +422,25 @@ struct FileOutput {
 
 impl From<&Genesis> for File {
     fn from(genesis: &Genesis) -> Self {
+        let network = genesis.network;
+        // A genesis pays to keys only: whatever was read or made has addresses.
+        let payout = |payout: &Payout| {
+            let (LockOwner::KeyHash(key_hash) | LockOwner::KeySet(key_hash)) = payout.to;
+            FilePayout { address: Address { network, key_hash }.to_string(), share: payout.share }
+        };
+        let masternode = |one: &GenesisMasternode| FileMasternode {
+            operator: one.operator.to_string(),
+            owner: one.owner.to_string(),
+            collateral: one.collateral,
+            service: one.service.map(|service| service.to_string()),
+            payouts: one.payouts.as_slice().iter().map(payout).collect(),
+        };
         Self {
-            network: genesis.network.name().to_owned(),
+            network: network.name().to_owned(),
             chain_id: genesis.chain_id.0,
             time_ms: genesis.time.0,
             parameters: genesis.parameters.clone(),
-            validators: genesis
-                .validators
-                .iter()
-                .map(|v| FileValidator { key: v.key.to_string(), power: v.power })
-                .collect(),
+            masternodes: genesis.masternodes.iter().map(masternode).collect(),
             outputs: genesis
                 .outputs
                 .iter()
@@ -292,13 +450,32 @@ impl From<&Genesis> for File {
     }
 }
 
+impl FileMasternode {
+    fn into_masternode(self, position: usize, network: Network) -> Result<GenesisMasternode, GenesisError> {
+        let key = |text: &str| text.parse().map_err(|source| GenesisError::MasternodeKey { position, source });
+        let refused = |reason| GenesisError::Masternode { position, reason };
+        let payout = |one: &FilePayout| {
+            let address = Address::parse_for(&one.address, network);
+            let to = address.map_err(|source| GenesisError::Payee { position, source })?.lock().owner();
+            Ok(Payout { to, share: one.share })
+        };
+        let payouts = self.payouts.iter().map(payout).collect::<Result<_, GenesisError>>()?;
+        let service = self.service.map(|text| text.parse()).transpose();
+        Ok(GenesisMasternode {
+            operator: key(&self.operator)?,
+            owner: key(&self.owner)?,
+            collateral: self.collateral,
+            service: service.map_err(|error| refused(GenesisMasternodeError::Service(error)))?,
+            payouts: Payouts::new(payouts).map_err(|error| refused(GenesisMasternodeError::Payouts(error)))?,
+        })
+    }
+}
+
 impl File {
     fn into_genesis(self) -> Result<Genesis, GenesisError> {
         let network: Network = self.network.parse()?;
-        let validators = self.validators.iter().enumerate().map(|(position, v)| {
-            let key = v.key.parse().map_err(|source| GenesisError::ValidatorKey { position, source })?;
-            Ok(GenesisValidator { key, power: v.power })
-        });
+        let masternodes = self.masternodes.into_iter().enumerate();
+        let masternodes = masternodes.map(|(position, one)| one.into_masternode(position, network));
         let outputs = self.outputs.iter().enumerate().map(|(position, o)| {
             let address =
                 Address::parse_for(&o.address, network).map_err(|source| GenesisError::Address { position, source })?;
@@ -309,7 +486,7 @@ impl File {
             network,
             chain_id: ChainId(self.chain_id),
             time: UnixTime(self.time_ms),
-            validators: validators.collect::<Result<_, GenesisError>>()?,
+            masternodes: masternodes.collect::<Result<_, GenesisError>>()?,
             outputs: outputs.collect::<Result<_, GenesisError>>()?,
             parameters: self.parameters,
         })
@@ -349,12 +526,14 @@ mod tests {
     #[test]
     fn every_field_is_in_the_hash() {
         let genesis = Genesis::devnet(4);
-        let changes: [fn(&mut Genesis); 7] = [
+        let changes: [fn(&mut Genesis); 9] = [
             |g| g.network = Network::Testnet,
             |g| g.chain_id = ChainId(5),
             |g| g.time = UnixTime(5),
             |g| g.parameters.fee_per_byte_min += 1,
-            |g| g.validators[0].power += 1,
+            |g| g.masternodes[0].collateral = 7,
+            |g| g.masternodes[0].owner = SecretKey::development("test", 7).public(),
+            |g| g.masternodes[0].service = "127.0.0.1:7000".parse().ok(),
             |g| g.outputs[0].amount = Amount::ONE,
             |g| g.outputs.truncate(999),
         ];
@@ -375,8 +554,13 @@ mod tests {
             assert!(text.contains(expected), "{text:?} should say {expected:?}");
         };
         check(|g| g.chain_id = ChainId(0), "chain_id");
-        check(|g| g.validators.clear(), "at least one validator");
-        check(|g| g.validators[1] = g.validators[0], "listed twice");
+        check(|g| g.masternodes.clear(), "at least one validator");
+        check(|g| g.masternodes[1].operator = g.masternodes[0].operator, "masternode 1: operator key");
+        check(|g| g.masternodes[1].collateral = 1_000, "masternode 1: collateral 1000 is that of an earlier one");
+        check(|g| g.masternodes[1].collateral = 5_000, "masternode 1: collateral 5000 is no output");
+        check(|g| g.outputs[1_002].amount = Amount::whole(999), "masternode 2: collateral 1002 is no output");
+        check(|g| g.masternodes[3].owner = PublicKey([2; 32]), "masternode 3: 0202");
+        check(|g| g.masternodes = vec![g.masternodes[0].clone(); 151], "masternode 1: collateral");
         check(|g| g.outputs.clear(), "at least one output");
         check(|g| g.outputs[3].amount = Amount(999), "output 3 of 0.00000999 TIME is below dust_min");
         check(|g| g.outputs[2].address.network = Network::Mainnet, "output 2: address belongs to mainnet");
@@ -386,7 +570,11 @@ mod tests {
         check(|g| g.parameters.propose_timeout_ms = 0, "propose_timeout_ms");
         let unknown = Genesis::devnet(4).to_json().replacen("\"network\"", "\"colour\": 1, \"network\"", 1);
         assert!(matches!(Genesis::from_json(&unknown), Err(GenesisError::Json(_))));
-        let typo = Genesis::devnet(4).to_json().replacen("dtime1", "dtime1q", 1);
+        let text = Genesis::devnet(4).to_json();
+        let typo = text.replacen("dtime1", "dtime1q", 1);
+        assert!(matches!(Genesis::from_json(&typo), Err(GenesisError::Payee { position: 0, .. })));
+        let (masternodes, outputs) = text.split_at(text.find("\"outputs\"").unwrap());
+        let typo = format!("{masternodes}{}", outputs.replacen("dtime1", "dtime1q", 1));
         assert!(matches!(Genesis::from_json(&typo), Err(GenesisError::Address { position: 0, .. })));
     }
 }

@@ -19,6 +19,7 @@ mod genesis;
 mod inspect;
 mod lock;
 mod lthash;
+mod masternodes;
 mod parameters;
 mod payload;
 mod queries;
@@ -34,12 +35,22 @@ pub use application::{Ledger, LedgerReader, LedgerView, PaymentApplication, open
 pub use check::{TransactionError, check_form, check_spend, check_transaction};
 pub use delta::OutputChanges;
 pub use error::{LedgerOpenError, SupplyError};
-pub use genesis::{GENESIS_OUTPUTS_MAX, Genesis, GenesisError, GenesisOutput, GenesisValidator};
+pub use genesis::{
+    GENESIS_OUTPUTS_MAX, Genesis, GenesisError, GenesisMasternode, GenesisMasternodeError, GenesisOutput,
+};
 pub use inspect::{MoneyTally, TallyError};
 pub use lock::{KEY_SET_MAX, KeyHash, KeySet, KeySetError, Lock, LockOwner};
 pub use lthash::LtHash;
+pub use masternodes::{
+    Change, LIST_ENTRY_BYTES, ListEntry, Masternode, MasternodeError, MasternodeList, MasternodeProof,
+    MasternodeProofError, MasternodeStatus, PAYOUTS_MAX, Payout, Payouts, PayoutsError, RegistrationId, RuleContext,
+    SERVICE_BYTES, ServiceAddress, ServiceAddressError, Tier, TierError, VOTERS_MAX, VOTERS_MIN, ValidatorSchedule,
+    effective_powers,
+};
 pub use parameters::{Parameters, ParametersError, TRANSACTION_BYTES_LIMIT};
-pub use payload::{MEMO_BYTES_MAX, Memo, MemoError, PayloadError, RESERVED_PAYLOADS, TransactionPayload};
+pub use payload::{
+    MEMO_BYTES_MAX, Memo, MemoError, PayloadError, RESERVED_PAYLOADS, RegisterPayload, TransactionPayload,
+};
 pub use queries::{ConfirmedTransaction, LedgerQueries, LedgerQuery, LedgerTotals};
 pub use state::{OutputEntry, Supply};
 pub use tables::{OUTPUTS, OUTPUTS_BY_KEY};

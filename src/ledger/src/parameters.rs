@@ -30,14 +30,29 @@ pub struct Parameters {
     pub prevote_timeout_ms: u64,
     /// Longest wait for more precommits in round 0. Unit: ms.
     pub precommit_timeout_ms: u64,
+    /// From the block with which a masternode left until its collateral can be released, by the times of blocks. Unit: ms.
+    pub unbonding_ms: u64,
+    /// What a free masternode locks, so that they are not for nothing.
+    #[serde(with = "crate::genesis::amount_text")]
+    pub free_deposit: Amount,
+    /// From its registration, or its last renewal, until a free masternode expires, by the times of blocks. Unit: ms.
+    pub free_expiry_ms: u64,
 }
 
 /// Largest transaction any chain may allow. Unit: bytes.
 pub const TRANSACTION_BYTES_LIMIT: u32 = 64 * 1024;
 
+const MINUTE_MS: u64 = 60_000;
+const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
+
 impl Parameters {
     /// What `timed` writes into a new genesis of this network.
     pub const fn of(network: Network) -> Self {
+        let (unbonding_ms, free_expiry_ms) = match network {
+            Network::Devnet => (MINUTE_MS, 10 * MINUTE_MS),
+            Network::Testnet => (10 * MINUTE_MS, DAY_MS),
+            Network::Mainnet => (2 * DAY_MS, 30 * DAY_MS),
+        };
         let (min_block_interval_ms, empty_block_interval_ms, fee_per_byte_min, timeouts_ms) = match network {
             Network::Devnet => (0, 10_000, 1, (1_000, 500, 500)),
             Network::Testnet => (250, 60_000, 1, (3_000, 1_000, 1_000)),
@@ -54,6 +69,9 @@ impl Parameters {
             propose_timeout_ms: timeouts_ms.0,
             prevote_timeout_ms: timeouts_ms.1,
             precommit_timeout_ms: timeouts_ms.2,
+            unbonding_ms,
+            free_deposit: Amount::ONE,
+            free_expiry_ms,
         }
     }
 
@@ -79,8 +97,7 @@ impl Parameters {
                 Err(ParametersError::OutOfBounds { name, value, min, max })
             }
         };
-        let minute = 60_000;
-        let day = 24 * 60 * minute;
+        let (minute, day) = (MINUTE_MS, DAY_MS);
         bounded("block_bytes_max", self.block_bytes_max.into(), 1024, BLOCK_BYTES_LIMIT.into())?;
         let transaction_limit = TRANSACTION_BYTES_LIMIT.min(self.block_bytes_max / 2);
         bounded("transaction_bytes_max", self.transaction_bytes_max.into(), 256, transaction_limit.into())?;
@@ -98,7 +115,10 @@ impl Parameters {
         bounded("undecided_bytes_max", self.undecided_bytes_max, undecided_min, 1024 * 1024 * 1024)?;
         bounded("propose_timeout_ms", self.propose_timeout_ms, 20, minute)?;
         bounded("prevote_timeout_ms", self.prevote_timeout_ms, 20, minute)?;
-        bounded("precommit_timeout_ms", self.precommit_timeout_ms, 20, minute)
+        bounded("precommit_timeout_ms", self.precommit_timeout_ms, 20, minute)?;
+        bounded("unbonding_ms", self.unbonding_ms, 1, 366 * day)?;
+        bounded("free_deposit", self.free_deposit.0, self.dust_min.0, Amount::whole(999).0)?;
+        bounded("free_expiry_ms", self.free_expiry_ms, 1, 366 * day)
     }
 }
 

@@ -1,35 +1,90 @@
 //! What a transaction does beside moving money, and what it says.
 
+use crate::masternodes::{Payouts, RegistrationId, ServiceAddress, Tier};
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::io;
+use timed_primitives::{PublicKey, TxId};
 
 /// Longest memo. Unit: bytes.
 pub const MEMO_BYTES_MAX: usize = 80;
 
 /// What a transaction does beside moving money. In canonical bytes one byte, its number, and what belongs to it.
 ///
-/// Numbers from 1 to 11 are kept for what later versions bring, and refused by name; others are unknown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// Each but a transfer has witnesses of its own behind those of the inputs: see [`Self::signers`]. Numbers from 8 to 11 are kept for what
+/// later versions bring, and refused by name; others are unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, BorshSerialize)]
 pub enum TransactionPayload {
     /// 0: nothing.
     #[default]
     Transfer,
+    /// 1: output 0 becomes the collateral of a new masternode, whose name is the transaction's id.
+    Register(RegisterPayload),
+    /// 2: the masternode is reached elsewhere. A free one is renewed.
+    UpdateService {
+        /// Which masternode.
+        registration: RegistrationId,
+        /// Its last change.
+        previous: TxId,
+        /// Where it is reached from now on.
+        service: ServiceAddress,
+    },
+    /// 3: another voting key, or other payees.
+    UpdateRegistrar {
+        /// Which masternode.
+        registration: RegistrationId,
+        /// Its last change.
+        previous: TxId,
+        /// The key that votes from two heights later on.
+        operator: PublicKey,
+        /// Who gets what it earns from now on.
+        payouts: Payouts,
+    },
+    /// 4: its machine is away; it has no power from two heights later on.
+    Pause {
+        /// Which masternode.
+        registration: RegistrationId,
+        /// Its last change.
+        previous: TxId,
+    },
+    /// 5: the end of a pause.
+    Resume {
+        /// Which masternode.
+        registration: RegistrationId,
+        /// Its last change.
+        previous: TxId,
+    },
+    /// 6: it leaves, for good.
+    Revoke {
+        /// Which masternode.
+        registration: RegistrationId,
+        /// Its last change.
+        previous: TxId,
+    },
+    /// 7: the collateral of one that has left, which the first input spends, is free after the unbonding time.
+    Release {
+        /// Which masternode.
+        registration: RegistrationId,
+    },
+}
+
+/// A new masternode.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
+pub struct RegisterPayload {
+    /// How much output 0 locks.
+    pub tier: Tier,
+    /// Signs what concerns money and keys.
+    pub owner: PublicKey,
+    /// Votes, and signs what concerns the machine.
+    pub operator: PublicKey,
+    /// Where it is reached.
+    pub service: ServiceAddress,
+    /// Who gets what it earns.
+    pub payouts: Payouts,
 }
 
 /// Numbers that later versions give a meaning to. No transaction may have them before.
-pub const RESERVED_PAYLOADS: [(u8, &str); 11] = [
-    (1, "register"),
-    (2, "update service"),
-    (3, "update registrar"),
-    (4, "pause"),
-    (5, "resume"),
-    (6, "revoke"),
-    (7, "release"),
-    (8, "proposal"),
-    (9, "vote"),
-    (10, "rule version"),
-    (11, "signing lease"),
-];
+pub const RESERVED_PAYLOADS: [(u8, &str); 4] =
+    [(8, "proposal"), (9, "vote"), (10, "rule version"), (11, "signing lease")];
 
 /// The number of a payload that no transaction can have now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,34 +106,87 @@ pub enum PayloadError {
 
 impl TransactionPayload {
     /// Its number, which never changes.
-    pub const fn number(self) -> u8 {
+    pub const fn number(&self) -> u8 {
         match self {
             Self::Transfer => 0,
+            Self::Register(_) => 1,
+            Self::UpdateService { .. } => 2,
+            Self::UpdateRegistrar { .. } => 3,
+            Self::Pause { .. } => 4,
+            Self::Resume { .. } => 5,
+            Self::Revoke { .. } => 6,
+            Self::Release { .. } => 7,
         }
     }
 
-    fn of(number: u8) -> Result<Self, PayloadError> {
-        if number == Self::Transfer.number() {
-            return Ok(Self::Transfer);
+    /// Its name, as clients see it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Transfer => "transfer",
+            Self::Register(_) => "register",
+            Self::UpdateService { .. } => "update service",
+            Self::UpdateRegistrar { .. } => "update registrar",
+            Self::Pause { .. } => "pause",
+            Self::Resume { .. } => "resume",
+            Self::Revoke { .. } => "revoke",
+            Self::Release { .. } => "release",
         }
-        match RESERVED_PAYLOADS.iter().find(|(reserved, _)| *reserved == number) {
-            Some((_, name)) => Err(PayloadError::Reserved { number, name: *name }),
-            None => Err(PayloadError::Unknown(number)),
+    }
+
+    /// How many witnesses the payload has behind those of the inputs: owner and operator for a registration, owner and new operator for an
+    /// update of the registrar, the operator for an update of the service, a pause and its end, the owner for leaving. Nobody else signs a
+    /// release: the collateral's key does, as for every output.
+    pub const fn signers(&self) -> usize {
+        match self {
+            Self::Transfer | Self::Release { .. } => 0,
+            Self::UpdateService { .. } | Self::Pause { .. } | Self::Resume { .. } | Self::Revoke { .. } => 1,
+            Self::Register(_) | Self::UpdateRegistrar { .. } => 2,
+        }
+    }
+
+    /// The change of a masternode that this one follows: two that follow the same exclude each other.
+    pub const fn previous(&self) -> Option<TxId> {
+        match self {
+            Self::UpdateService { previous, .. }
+            | Self::UpdateRegistrar { previous, .. }
+            | Self::Pause { previous, .. }
+            | Self::Resume { previous, .. }
+            | Self::Revoke { previous, .. } => Some(*previous),
+            Self::Transfer | Self::Register(_) | Self::Release { .. } => None,
         }
     }
 }
 
-impl BorshSerialize for TransactionPayload {
-    fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
-        self.number().serialize(writer)
-    }
-}
-
-/// Refuses what is no transfer, by [`PayloadError`].
+/// Refuses what has no meaning yet, by [`PayloadError`].
 impl BorshDeserialize for TransactionPayload {
     fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
         let number = u8::deserialize_reader(reader)?;
-        Self::of(number).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        let change = |reader: &mut R| <(RegistrationId, TxId)>::deserialize_reader(reader);
+        Ok(match number {
+            0 => Self::Transfer,
+            1 => Self::Register(BorshDeserialize::deserialize_reader(reader)?),
+            2 => {
+                let (registration, previous) = change(reader)?;
+                Self::UpdateService { registration, previous, service: BorshDeserialize::deserialize_reader(reader)? }
+            }
+            3 => {
+                let (registration, previous) = change(reader)?;
+                let operator = PublicKey::deserialize_reader(reader)?;
+                let payouts = Payouts::deserialize_reader(reader)?;
+                Self::UpdateRegistrar { registration, previous, operator, payouts }
+            }
+            4 => change(reader).map(|(registration, previous)| Self::Pause { registration, previous })?,
+            5 => change(reader).map(|(registration, previous)| Self::Resume { registration, previous })?,
+            6 => change(reader).map(|(registration, previous)| Self::Revoke { registration, previous })?,
+            7 => Self::Release { registration: BorshDeserialize::deserialize_reader(reader)? },
+            _ => {
+                let error = match RESERVED_PAYLOADS.iter().find(|(reserved, _)| *reserved == number) {
+                    Some((_, name)) => PayloadError::Reserved { number, name },
+                    None => PayloadError::Unknown(number),
+                };
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+        })
     }
 }
 
@@ -120,19 +228,41 @@ impl BorshDeserialize for Memo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timed_primitives::{decode, encode};
+    use crate::lock::{KeyHash, LockOwner};
+    use timed_primitives::{Hash, SecretKey, decode, encode};
+
+    /// One of each kind, in order of their numbers.
+    fn all() -> Vec<TransactionPayload> {
+        use TransactionPayload as P;
+        let (registration, previous) = (RegistrationId(Hash([1; 32])), TxId(Hash([2; 32])));
+        let [owner, operator] = [3, 4].map(|n| SecretKey::development("test", n).public());
+        let service: ServiceAddress = "203.0.113.7:7000".parse().unwrap();
+        let payouts = Payouts::one(LockOwner::KeyHash(KeyHash::of(&owner)));
+        let (tier, of_register) = (Tier::Silver, payouts.clone());
+        vec![
+            P::Transfer,
+            P::Register(RegisterPayload { tier, owner, operator, service, payouts: of_register }),
+            P::UpdateService { registration, previous, service },
+            P::UpdateRegistrar { registration, previous, operator, payouts },
+            P::Pause { registration, previous },
+            P::Resume { registration, previous },
+            P::Revoke { registration, previous },
+            P::Release { registration },
+        ]
+    }
 
     #[test]
-    fn only_a_transfer_is_read_and_every_other_number_says_why_not() {
-        assert_eq!(encode(&TransactionPayload::Transfer), [0]);
-        for number in 0..=u8::MAX {
-            let read = decode::<TransactionPayload>(&[number]).map_err(|error| error.to_string());
-            match (number, RESERVED_PAYLOADS.iter().find(|(reserved, _)| *reserved == number)) {
-                (0, None) => assert_eq!(read, Ok(TransactionPayload::Transfer)),
-                (_, Some((_, name))) => {
-                    assert!(read.unwrap_err().contains(&format!("payload {number} ({name}) is reserved")));
-                }
-                (_, None) => assert!(read.unwrap_err().contains(&format!("payload {number} is not known"))),
+    fn every_kind_is_read_and_every_other_number_says_why_not() {
+        for (number, payload) in (0..).zip(all()) {
+            let bytes = encode(&payload);
+            assert_eq!((bytes[0], payload.number()), (number, number));
+            assert_eq!(decode::<TransactionPayload>(&bytes).unwrap(), payload);
+        }
+        for number in 8..=u8::MAX {
+            let text = decode::<TransactionPayload>(&[number]).unwrap_err().to_string();
+            match RESERVED_PAYLOADS.iter().find(|(reserved, _)| *reserved == number) {
+                Some((_, name)) => assert!(text.contains(&format!("payload {number} ({name}) is reserved")), "{text}"),
+                None => assert!(text.contains(&format!("payload {number} is not known")), "{text}"),
             }
         }
     }

@@ -3,9 +3,11 @@
 use crate::delta::OutputChanges;
 use crate::genesis::Genesis;
 use crate::lthash::LtHash;
+use crate::masternodes::{MasternodeList, ValidatorSchedule};
 use crate::state::Supply;
 use borsh::{BorshDeserialize, BorshSerialize};
-use timed_primitives::{Amount, Domain, Hash, Height, merkle};
+use std::sync::Arc;
+use timed_primitives::{Amount, Domain, Hash, Height, ValidatorSet};
 
 /// Totals after a block.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -15,18 +17,22 @@ pub struct Totals {
     pub(crate) transactions: u64,
     pub(crate) unspent: Amount,
     pub(crate) fees: Amount,
+    pub(crate) masternodes: Arc<MasternodeList>,
+    pub(crate) schedule: ValidatorSchedule,
 }
 
 impl Totals {
     /// Before the first block.
-    pub(crate) fn genesis(genesis: &Genesis, supply: Amount) -> Self {
+    pub(crate) fn genesis(genesis: &Genesis, supply: Amount, validators: ValidatorSet) -> Self {
         let mut utxo = LtHash::default();
         let mut outputs = 0;
         for (outpoint, output) in genesis.unspent() {
             utxo.add(&outpoint, &output, Height::GENESIS);
             outputs += 1;
         }
-        Self { utxo, outputs, transactions: 0, unspent: supply, fees: Amount::ZERO }
+        let masternodes = Arc::new(MasternodeList::new(genesis.masternodes()));
+        let schedule = ValidatorSchedule::genesis(validators);
+        Self { utxo, outputs, transactions: 0, unspent: supply, fees: Amount::ZERO, masternodes, schedule }
     }
 
     /// After a block at `height` with these changes; `None` when an amount leaves its range, which only a broken state can cause.
@@ -49,6 +55,8 @@ impl Totals {
             fees: self.fees.plus(changes.fees)?,
             outputs: self.outputs.checked_sub(spent)?.checked_add(created)?,
             transactions: self.transactions.saturating_add(changes.transactions),
+            masternodes: self.masternodes.clone(),
+            schedule: self.schedule.clone(),
         })
     }
 
@@ -56,17 +64,17 @@ impl Totals {
     pub(crate) fn commitment(&self, height: Height) -> Hash {
         let mut hasher = Domain::StateCommitment.hasher();
         hasher.update(&self.utxo.to_bytes());
-        hasher.update(&masternode_root().0);
+        hasher.update(&self.masternodes.root().0);
         hasher.update(&height.0.to_be_bytes());
         Hash(hasher.finalize().into())
+    }
+
+    /// The masternodes after the block.
+    pub const fn masternodes(&self) -> &Arc<MasternodeList> {
+        &self.masternodes
     }
 
     pub(crate) const fn supply(&self) -> Supply {
         Supply { unspent: self.unspent, fees: self.fees }
     }
-}
-
-/// Root of the ordered list of masternodes; there are none on chain in this version.
-fn masternode_root() -> Hash {
-    merkle::root(&[])
 }

@@ -64,6 +64,9 @@ pub struct TxInput {
     pub previous: OutPoint,
 }
 
+/// Index of the resource that stands for the last change of a masternode. No transaction has that many outputs.
+pub(crate) const CHANGE_INDEX: u32 = u32::MAX;
+
 /// Everything of a transaction that its id and its signatures cover.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct TransactionBody {
@@ -101,7 +104,7 @@ impl TransactionBody {
         Hash::of(Domain::TransactionSignature, &encode(self)).0
     }
 
-    /// Signs the body with one key per input, in order.
+    /// Signs the body with one key per input, in order, then with one for each signature of the payload.
     pub fn sign(self, keys: &[&SecretKey]) -> Transaction {
         let message = self.signing_message();
         let witnesses =
@@ -183,12 +186,12 @@ impl Witness {
     }
 }
 
-/// A body with one witness per input.
+/// A body with one witness per input, and one per signature of the payload.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Transaction {
     /// What is done.
     pub body: TransactionBody,
-    /// Why it may be done: one per input, in order.
+    /// Why it may be done: one per input, in order, then those of the payload.
     pub witnesses: Vec<Witness>,
 }
 
@@ -227,8 +230,11 @@ impl ApplicationTransaction for Transaction {
         self.body.id()
     }
 
+    /// Its inputs, and the last change of the masternode that it changes: of two that follow the same, one is for nothing.
     fn consumes(&self) -> Vec<Resource> {
-        self.body.inputs.iter().map(|input| input.previous.resource()).collect()
+        let inputs = self.body.inputs.iter().map(|input| input.previous.resource());
+        let follows = self.body.payload.previous().map(|TxId(origin)| Resource { origin, index: CHANGE_INDEX });
+        inputs.chain(follows).collect()
     }
 
     fn produces(&self, id: TxId) -> Vec<Resource> {

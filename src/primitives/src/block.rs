@@ -15,7 +15,7 @@ pub const BLOCK_VERSION: u16 = 2;
 /// What a block commits to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 pub struct Header {
-    /// Format: [`BLOCK_VERSION`]. Version 1 had no history root.
+    /// Format: [`BLOCK_VERSION`]. Version 1 had neither history root nor masternode root.
     pub version: u16,
     /// The chain it belongs to.
     pub chain_id: ChainId,
@@ -35,6 +35,8 @@ pub struct Header {
     pub state_commitment: Hash,
     /// Root over the ids of all blocks before this one: see [`crate::history`].
     pub history_root: Hash,
+    /// Root of the application's list of masternodes after this block; of the empty tree for applications without.
+    pub masternode_root: Hash,
     /// Hash of the validator set that decides this height.
     pub validators_hash: Hash,
     /// Hash of the validator set that decides the next height.

@@ -20,6 +20,11 @@ impl PublicKey {
             .is_ok()
     }
 
+    /// Whether the bytes are a point on the curve, so that signatures by this key can be good at all.
+    pub fn is_valid(&self) -> bool {
+        VerificationKey::try_from(self.0).is_ok()
+    }
+
     /// The first four bytes in hex, for logs.
     pub fn short(&self) -> String {
         hex::encode(&self.0[..4])

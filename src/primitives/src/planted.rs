@@ -46,6 +46,12 @@ pub enum Bug {
     StateCommitmentUnchecked,
     /// A block is valid whatever it says of the blocks before it.
     HistoryRootUnchecked,
+    /// A block is valid whatever it says of the masternodes after it.
+    MasternodeRootUnchecked,
+    /// What a block changes of the masternodes acts in the next height.
+    SetChangeTooEarly,
+    /// A masternode that asked to leave can take its collateral at once.
+    ReleaseWithoutUnbonding,
     /// The mempool takes what clients hand in however long it will wait there.
     AdmissionIgnoresDelay,
     /// A height is held until our own clock has passed its parent's time.
@@ -71,7 +77,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::QuorumOffByOne,
         Self::NoGuard,
         Self::NoJournalSync,
@@ -88,6 +94,9 @@ impl Bug {
         Self::DoubleRelay,
         Self::StateCommitmentUnchecked,
         Self::HistoryRootUnchecked,
+        Self::MasternodeRootUnchecked,
+        Self::SetChangeTooEarly,
+        Self::ReleaseWithoutUnbonding,
         Self::AdmissionIgnoresDelay,
         Self::HoldByWallClock,
         Self::BlockSizeNeverShrinks,

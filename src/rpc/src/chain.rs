@@ -48,6 +48,8 @@ pub struct BlockInfo<T> {
     pub state_commitment: Text<Hash>,
     /// Root over the ids of all blocks before it.
     pub history_root: Text<Hash>,
+    /// Root over the list of masternodes after the block.
+    pub masternode_root: Text<Hash>,
     /// Hash of the validator set that decided it.
     pub validators_hash: Text<Hash>,
     /// Hash of the validator set that decides the next.
@@ -330,6 +332,7 @@ impl<T> BlockInfo<T> {
             merkleroot: header.tx_root.into(),
             state_commitment: header.state_commitment.into(),
             history_root: header.history_root.into(),
+            masternode_root: header.masternode_root.into(),
             validators_hash: header.validators_hash.into(),
             next_validators_hash: header.next_validators_hash.into(),
             size,
@@ -367,6 +370,7 @@ impl<T> BlockInfo<T> {
             merkleroot: Hash::default().into(),
             state_commitment: Hash::default().into(),
             history_root: Hash::default().into(),
+            masternode_root: Hash::default().into(),
             validators_hash: Hash::default().into(),
             next_validators_hash: Hash::default().into(),
             size: 0,

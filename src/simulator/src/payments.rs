@@ -40,11 +40,7 @@ impl SimulatedPayments {
 
     /// With so many outputs of genesis, so that as many payments can run side by side.
     pub fn with_coins(voters: u64, coins: usize) -> Self {
-        let mut genesis = Genesis::devnet(voters);
-        if let Some(output) = genesis.outputs.first().copied() {
-            genesis.outputs.resize(coins, output);
-        }
-        Self::of(genesis)
+        Self::of(Genesis::devnet_with_coins(voters, u32::try_from(coins).unwrap_or(u32::MAX)))
     }
 
     fn of(genesis: Genesis) -> Self {
@@ -148,7 +144,7 @@ impl Accounts {
         Self {
             chain_id: genesis.chain_id,
             key: SecretKey::development("wallet", 0),
-            free: genesis.unspent().map(account).collect(),
+            free: genesis.coins().map(account).collect(),
             change: BTreeMap::new(),
             made: 0,
         }

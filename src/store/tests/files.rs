@@ -179,7 +179,7 @@ fn commit(ledger: &mut Ledger, genesis: &Genesis) {
     let n = usize::try_from(tip.height.0).unwrap();
     let draft = Draft {
         time: UnixTime(tip.time.0 + 1),
-        proposer: genesis.validators[0].key,
+        proposer: genesis.masternodes[0].operator,
         first_round: Round::ZERO,
         parent_certificate: tip.certificate,
         transactions: vec![Arc::new(PoolTransaction::of(&payment(genesis, n)))],

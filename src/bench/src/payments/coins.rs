@@ -86,7 +86,7 @@ impl BenchCoins {
             chain_id: genesis.chain_id,
             keys: (0..KEYS).map(|id| SecretKey::development("benchmark", id)).collect(),
             genesis_key: SecretKey::development("wallet", 0),
-            genesis: genesis.unspent().collect(),
+            genesis: genesis.coins().collect(),
             coins: Vec::new(),
             next: 0,
             paid: 0,

@@ -11,7 +11,17 @@ pub(super) struct TestnetMember {
     pub(super) p2p_port: u16,
     pub(super) rpc_port: u16,
     pub(super) node_key: SecretKey,
-    /// Only a masternode has one.
-    pub(super) consensus_key: Option<SecretKey>,
+    /// Only a masternode has them.
+    pub(super) masternode: Option<MasternodeKeys>,
     pub(super) wallet_key: SecretKey,
+}
+
+/// The keys of a masternode.
+pub(super) struct MasternodeKeys {
+    /// Votes; the only one that the node has.
+    pub(super) consensus: SecretKey,
+    /// Signs what concerns money and keys.
+    pub(super) owner: SecretKey,
+    /// Owns what is locked.
+    pub(super) collateral: SecretKey,
 }

@@ -4,7 +4,10 @@
 //!   DIR/genesis.json  compose.yaml
 //!   DIR/masternode-1/ config.toml  node.key  consensus.key  wallet.key  data/
 //!   DIR/observer-1/   config.toml  node.key                 wallet.key  data/
+//!   DIR/cold/         masternode-1.owner.key  masternode-1.collateral.key
 //! ```
+//!
+//! What is in `cold` no node needs: it changes masternodes, ends them, and takes back what they lock.
 //!
 //! `config.toml` describes the node as a process of this machine. `compose.yaml` changes by the environment what is different in a
 //! container: addresses to listen on and names to dial. A container runs as the user that owns the files, since nobody else may read them, and
@@ -15,14 +18,14 @@ mod text;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use member::TestnetMember;
+use member::{MasternodeKeys, TestnetMember};
 use rand::rand_core::UnwrapErr;
 use std::fs::{self, Permissions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use timed_config::{DEVNET_P2P_PORT, DEVNET_RPC_PORT};
-use timed_ledger::{Address, Genesis, GenesisOutput, GenesisValidator, KeyHash, Parameters};
+use timed_ledger::{Address, Genesis, GenesisMasternode, GenesisOutput, KeyHash, Parameters, Payouts, Tier};
 use timed_primitives::{Amount, ChainId, Network, SecretKey, UnixTime};
 use timed_store::write_durably;
 
@@ -78,6 +81,7 @@ pub fn run(arguments: &TestnetArgs) -> anyhow::Result<()> {
     for member in &members {
         write_member(member, &folder, &text::config(member, &members, &password), user)?;
     }
+    write_cold(&members, &folder, user)?;
     // Last: a folder that has it is complete.
     put(&folder.join("compose.yaml"), &text::compose(&members, user))?;
     let said = text::written(&folder, &genesis, &members, Amount(OUTPUT.0 * OUTPUTS_EACH as u64));
@@ -86,30 +90,55 @@ pub fn run(arguments: &TestnetArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The keys that belong on no node, which only this user may read.
+fn write_cold(members: &[TestnetMember], folder: &Path, user: (u32, u32)) -> anyhow::Result<()> {
+    let cold = folder.join("cold");
+    fs::create_dir(&cold).with_context(|| format!("cannot make {}", cold.display()))?;
+    permit(&cold, FOLDER_MODE)?;
+    let mut written = vec![cold.clone()];
+    for (member, keys) in members.iter().filter_map(|member| Some((member, member.masternode.as_ref()?))) {
+        for (name, key) in [("owner", &keys.owner), ("collateral", &keys.collateral)] {
+            let file = cold.join(format!("{}.{name}.key", member.name));
+            put(&file, &key_text(key))?;
+            written.push(file);
+        }
+    }
+    give(&written, user)
+}
+
+/// How a key file looks.
+fn key_text(key: &SecretKey) -> String {
+    format!("{}\n", hex::encode(key.seed()))
+}
+
+/// Gives files to the user as which nodes run.
+fn give(files: &[PathBuf], (user, group): (u32, u32)) -> anyhow::Result<()> {
+    files.iter().try_for_each(|path| {
+        chown(path, Some(user), Some(group))
+            .with_context(|| format!("cannot give {} to user {user}, as which its container runs", path.display()))
+    })
+}
+
 /// Folder, keys and configuration of one node, which only this user may read.
 fn write_member(member: &TestnetMember, folder: &Path, config: &str, user: (u32, u32)) -> anyhow::Result<()> {
     let own = folder.join(&member.name);
     let keys = [
         ("node.key", Some(&member.node_key)),
         ("wallet.key", Some(&member.wallet_key)),
-        ("consensus.key", member.consensus_key.as_ref()),
+        ("consensus.key", member.masternode.as_ref().map(|keys| &keys.consensus)),
     ];
     let mut written = vec![own.clone(), own.join("data")];
     for folder in &written {
         fs::create_dir(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         permit(folder, FOLDER_MODE)?;
     }
-    let keys = keys.into_iter().filter_map(|(name, key)| Some((name, format!("{}\n", hex::encode(key?.seed())))));
+    let keys = keys.into_iter().filter_map(|(name, key)| Some((name, key_text(key?))));
     for (name, text) in keys.chain([("config.toml", config.to_owned())]) {
         let file = own.join(name);
         put(&file, &text)?;
         written.push(file);
     }
-    let give = |path: &PathBuf| {
-        chown(path, Some(user.0), Some(user.1))
-            .with_context(|| format!("cannot give {} to user {}, as which its container runs", path.display(), user.0))
-    };
-    written.iter().try_for_each(give)
+    give(&written, user)
 }
 
 /// User and group that own the files of nodes, and as which containers run.
@@ -154,29 +183,46 @@ fn members(arguments: &TestnetArgs) -> anyhow::Result<Vec<TestnetMember>> {
             p2p_port: first_p2p + offset,
             rpc_port: first_rpc + offset,
             node_key: generate(),
-            consensus_key: votes.then(generate),
+            masternode: votes.then(|| MasternodeKeys {
+                consensus: generate(),
+                owner: generate(),
+                collateral: generate(),
+            }),
             wallet_key: generate(),
         }
     };
     Ok((0..count).map(member).collect())
 }
 
-/// Every masternode votes with the same power, every node's wallet owns the same money.
+/// Every masternode is a bronze one, every node's wallet owns the same money.
 fn genesis(members: &[TestnetMember], now: UnixTime) -> Genesis {
     let network = Network::Testnet;
     let parameters = Parameters::of(network);
-    let validators = members.iter().filter_map(|member| member.consensus_key.as_ref());
-    let output = |member: &TestnetMember| GenesisOutput {
-        address: Address { network, key_hash: KeyHash::of(&member.wallet_key.public()) },
-        amount: OUTPUT,
-    };
+    let address = |key: &SecretKey| Address { network, key_hash: KeyHash::of(&key.public()) };
+    let output = |member: &TestnetMember| GenesisOutput { address: address(&member.wallet_key), amount: OUTPUT };
+    let mut outputs: Vec<_> =
+        members.iter().flat_map(|member| std::iter::repeat_n(output(member), OUTPUTS_EACH)).collect();
+    let mut masternodes = Vec::new();
+    for member in members {
+        let Some(keys) = &member.masternode else { continue };
+        masternodes.push(GenesisMasternode {
+            operator: keys.consensus.public(),
+            owner: keys.owner.public(),
+            collateral: u32::try_from(outputs.len()).unwrap_or(u32::MAX),
+            // In containers and on one machine it differs, and the genesis is one.
+            service: None,
+            payouts: Payouts::one(address(&member.wallet_key).lock().owner()),
+        });
+        let amount = Tier::Bronze.collateral(parameters.free_deposit);
+        outputs.push(GenesisOutput { address: address(&keys.collateral), amount });
+    }
     Genesis {
         network,
         chain_id: ChainId(rand::random_range(CHAIN_ID_MIN..=CHAIN_ID_MAX)),
         // So far in the past that the first block is due at once.
         time: UnixTime(now.0.saturating_sub(parameters.empty_block_interval_ms)),
-        validators: validators.map(|key| GenesisValidator { key: key.public(), power: 1 }).collect(),
-        outputs: members.iter().flat_map(|member| std::iter::repeat_n(output(member), OUTPUTS_EACH)).collect(),
+        masternodes,
+        outputs,
         parameters,
     }
 }

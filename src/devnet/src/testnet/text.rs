@@ -13,7 +13,7 @@ const RPC_USER: &str = "operator";
 pub(super) fn config(member: &TestnetMember, members: &[TestnetMember], password: &str) -> String {
     let others = members.iter().filter(|other| other.name != member.name);
     let peers: Vec<_> = others.map(|other| format!("\"127.0.0.1:{}\"", other.p2p_port)).collect();
-    let consensus_key = match member.consensus_key {
+    let consensus_key = match member.masternode {
         Some(_) => "consensus_key = \"consensus.key\"\n",
         None => "",
     };
@@ -83,7 +83,7 @@ pub(super) fn compose(members: &[TestnetMember], (user, group): (u32, u32)) -> S
 
 /// What was written, and what to do next.
 pub(super) fn written(folder: &Path, genesis: &Genesis, members: &[TestnetMember], each: Amount) -> String {
-    let votes = members.iter().filter(|member| member.consensus_key.is_some()).count();
+    let votes = members.iter().filter(|member| member.masternode.is_some()).count();
     let (folder, first) = (folder.display(), &members[0].name);
     let mut text = format!(
         "{masternodes} and {observers} of a new test network are in {folder}\n\n",
@@ -96,16 +96,17 @@ pub(super) fn written(folder: &Path, genesis: &Genesis, members: &[TestnetMember
     row("genesis.json", format!("chain {}, genesis {}", genesis.chain_id, genesis.hash().short()));
     row("compose.yaml", "the network in containers".into());
     for member in members {
-        let key = if member.consensus_key.is_some() { "consensus key, " } else { "" };
+        let key = if member.masternode.is_some() { "consensus key, " } else { "" };
         row(&format!("{}/", member.name), format!("config.toml, node key, {key}wallet key with {each} TIME, data"));
     }
+    row("cold/", "owner and collateral keys of the masternodes: no node needs them, move them to a safe place".into());
     let _ = write!(
         text,
         "\nThe folder is closed to other users of this machine, because every key is in it. \
          {masternodes} {go} on while {faults} missing.\n\n\
          In containers:     docker compose -f {folder}/compose.yaml up -d\n                   \
            docker compose -f {folder}/compose.yaml exec {first} time-cli status\n\
-         Or as processes:   for node in {folder}/*/; do timed --config \"${{node}}config.toml\" & done\n                   \
+         Or as processes:   for config in {folder}/*/config.toml; do timed --config \"$config\" & done\n                   \
            time-cli --data-dir {folder}/{first}/data status\n\
          Not both: a masternode that runs twice signs twice.\n",
         masternodes = counted(votes, "masternode"),

@@ -26,9 +26,7 @@ pub(crate) fn locked(amount: u64, id: u64) -> TxOutput {
 
 /// A devnet of four with eight outputs.
 pub(crate) fn genesis() -> Genesis {
-    let mut genesis = Genesis::devnet(4);
-    genesis.outputs.truncate(8);
-    genesis
+    Genesis::devnet_with_coins(4, 8)
 }
 
 /// The n-th output of genesis, owned by wallet 0.

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 use timed_chain::History as _;
 use timed_ledger::{
-    Genesis, KeyHash, Lock, LockOwner, Memo, OutPoint, Parameters, Transaction, TransactionError, TxOutput,
-    check_transaction,
+    Genesis, KeyHash, Lock, LockOwner, MasternodeList, MasternodeProof, Memo, OutPoint, Parameters, Transaction,
+    TransactionError, TxOutput, check_transaction,
 };
 use timed_primitives::{
     Amount, BlockId, Hash, Header, Height, HistoryNode, HistoryPath, HistoryPeaks, Network, TxId, decode, encode,
@@ -177,7 +177,7 @@ fn undecodable() -> Vec<(String, Vec<u8>)> {
     };
     // Version 2, chain id 8, payload 1, length of the memo 4, memo, ...
     let payload = |number: u8| (format!("payload {number}"), changed(&|bytes| bytes[10] = number));
-    let mut found: Vec<_> = (1..=12).map(payload).collect();
+    let mut found: Vec<_> = (8..=12).map(payload).collect();
     let long = |bytes: &mut Vec<u8>| {
         bytes[11] = 81;
         bytes.splice(15..15, [1; 81]);
@@ -235,6 +235,28 @@ fn transactions_that_are_refused() {
         vector(&mut text, &format!("reject {name}: lock, transaction"), &lines);
     }
     check_golden("transactions-refused.txt", &text);
+}
+
+/// A transaction with each payload, and the entries of the list at the start.
+#[test]
+fn masternodes() {
+    let mut text = String::new();
+    for (name, transaction) in crate::masternodes::of_each_payload() {
+        assert_eq!(transaction.body.payload.name(), name);
+        let bytes = encode(&transaction);
+        assert_eq!(decode::<Transaction>(&bytes).unwrap(), transaction);
+        let payload = hex::encode(encode(&transaction.body.payload));
+        let lines: [&dyn std::fmt::Display; 3] = [&payload, &transaction.id(), &hex::encode(bytes)];
+        vector(&mut text, &format!("{name}: payload, id, transaction"), &lines);
+    }
+    let list = MasternodeList::new(crate::chain::genesis().masternodes());
+    for one in list.iter() {
+        vector(&mut text, "masternode, entry", &[&hex::encode(encode(one)), &hex::encode(encode(&one.entry()))]);
+        let proof = MasternodeProof::of(&list, &one.id).unwrap();
+        vector(&mut text, "proof", &[&hex::encode(encode(&proof))]);
+    }
+    vector(&mut text, "masternode root", &[&list.root()]);
+    check_golden("masternodes.txt", &text);
 }
 
 #[test]

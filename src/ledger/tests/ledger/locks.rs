@@ -1,7 +1,7 @@
 //! Outputs locked to several keys, and until a height, on a chain.
 
 use crate::chain::{Node, block, certify, coin, commit, draft, genesis, move_to, wallet};
-use timed_chain::{BlockError, History as _, PoolTransaction, TransactionFault, TransactionRules as _};
+use timed_chain::{BlockError, PoolTransaction, TransactionFault, TransactionRules as _};
 use timed_ledger::{
     KeyHash, KeySet, LedgerQueries as _, Lock, LockOwner, OutPoint, SetSignature, SetSignatures, Transaction,
     TransactionBody, TransactionError, TxInput, TxOutput, Witness,

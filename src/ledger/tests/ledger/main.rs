@@ -6,6 +6,7 @@ mod golden;
 mod history;
 mod inspect;
 mod locks;
+mod masternodes;
 mod overlay;
 mod properties;
 mod recovery;

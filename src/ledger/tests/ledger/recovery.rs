@@ -286,10 +286,21 @@ fn a_state_in_which_a_number_turned_is_refused_and_said_to_be_replaceable() {
             store.write(batch).unwrap();
             open(&node.disk.copy_of_durable(), &store)
         };
-        let time = 8 + 32;
-        for (field, at) in
-            [("fees", row.len() - 16), ("unspent", row.len() - 24), ("hash", time + 8 + 100), ("time", time)]
-        {
+        // Height, id, time, hash of the outputs, their number, that of transactions, unspent, fees, masternodes, the sets of three heights,
+        // the end of the log.
+        let (time, fees) = (8 + 32, 8 + 32 + 8 + 2_048 + 3 * 8);
+        let (masternode, sets) = (fees + 8 + 4, row.len() - 8 - 3 * (4 + 4 * 40));
+        let set = |n: usize| sets + n * (4 + 4 * 40) + 4;
+        for (field, at) in [
+            ("fees", fees),
+            ("unspent", fees - 8),
+            ("hash", time + 8 + 100),
+            ("time", time),
+            ("a masternode", masternode),
+            ("who decides it", set(0)),
+            ("who decides the next", set(1)),
+            ("who decides the second", set(2)),
+        ] {
             let Err(error) = turned(at) else { panic!("{field} at height {height} turned, and was believed") };
             let is_named = matches!(error, ChainOpenError::StoreDamaged { height: h } if h.0 == height as u64);
             assert!(is_named, "{field} at height {height}: {error}");

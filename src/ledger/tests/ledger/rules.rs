@@ -110,7 +110,7 @@ fn a_block_above_the_size_bound_is_refused_and_never_made() {
     genesis.parameters.transaction_bytes_max = 700;
     let (disk, store) = (timed_primitives::MemoryDisk::default(), timed_test_support::MemoryStore::default());
     let mut ledger = timed_ledger::open(genesis.clone(), &disk, Arc::new(store)).unwrap();
-    let coins: Vec<_> = genesis.unspent().collect();
+    let coins: Vec<_> = genesis.coins().collect();
     let payments: Vec<_> = coins.iter().map(|coin| move_to(*coin, 0, 1)).collect();
     let assembled = ledger.assemble(draft(&ledger, payments.clone())).unwrap();
     let taken = assembled.transactions.len();

@@ -1,0 +1,435 @@
+//! The list of masternodes and the rules of its changes.
+
+use crate::lock::LockOwner;
+use crate::masternodes::entry::{Masternode, MasternodeStatus, RegistrationId};
+use crate::masternodes::error::MasternodeError;
+use crate::masternodes::power::{VOTERS_MAX, VOTERS_MIN, effective_powers};
+use crate::masternodes::tier::Tier;
+use crate::parameters::Parameters;
+use crate::payload::{RegisterPayload, TransactionPayload};
+use crate::transaction::{OutPoint, Transaction, Witness};
+use borsh::{BorshDeserialize, BorshSerialize};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use timed_primitives::planted::{Bug, is_planted};
+use timed_primitives::{
+    Amount, Hash, Height, PublicKey, TxId, UnixTime, Validator, ValidatorSet, ValidatorSetError, merkle,
+};
+
+/// Most masternodes of the tier that does not vote.
+const FREE_MAX: usize = 1_000;
+
+/// All masternodes, in order of their names. Cheap to clone: unchanged ones are shared.
+#[derive(Clone, Debug, Default)]
+pub struct MasternodeList {
+    all: BTreeMap<RegistrationId, Arc<Masternode>>,
+    /// Names by the outputs that are locked.
+    collaterals: BTreeMap<OutPoint, RegistrationId>,
+    /// Names by the keys that vote.
+    operators: BTreeMap<PublicKey, RegistrationId>,
+    /// Of the entries, in order; kept because most blocks change nothing.
+    root: Hash,
+}
+
+/// What the rules depend on beside the list.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleContext<'a> {
+    /// The chain's numbers.
+    pub parameters: &'a Parameters,
+    /// Height of the block.
+    pub height: Height,
+    /// Its time.
+    pub time: UnixTime,
+}
+
+/// What one transaction does to the list, found to be allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    Nothing,
+    /// This masternode is new, or is so from now on.
+    Put(Box<Masternode>),
+    /// This one is no more.
+    Remove(RegistrationId),
+}
+
+impl MasternodeList {
+    /// Of these masternodes.
+    pub fn new(masternodes: impl IntoIterator<Item = Masternode>) -> Self {
+        let mut list = Self::default();
+        masternodes.into_iter().for_each(|one| list.insert(one));
+        list.update_root();
+        list
+    }
+
+    /// All, in order of their names.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Masternode> {
+        self.all.values().map(Arc::as_ref)
+    }
+
+    /// How many, with those that have left and whose collateral was not released.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// True without any.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The one with this name.
+    pub fn get(&self, id: &RegistrationId) -> Option<&Masternode> {
+        self.all.get(id).map(Arc::as_ref)
+    }
+
+    /// Whose collateral this output is.
+    pub fn of_collateral(&self, outpoint: &OutPoint) -> Option<&Masternode> {
+        self.collaterals.get(outpoint).and_then(|id| self.get(id))
+    }
+
+    /// Whose voting key this is.
+    pub fn of_operator(&self, key: &PublicKey) -> Option<&Masternode> {
+        self.operators.get(key).and_then(|id| self.get(id))
+    }
+
+    /// Merkle root (RFC 6962 shape) of the entries in order of names; of the empty tree without any.
+    pub fn root(&self) -> Hash {
+        if self.all.is_empty() { merkle::root(&[]) } else { self.root }
+    }
+
+    /// Who has a claim to vote, the longest registered first; the first [`VOTERS_MAX`] do vote, the others wait for a place.
+    pub fn candidates(&self) -> Vec<&Masternode> {
+        let mut found: Vec<_> = self.iter().filter(|one| one.wants_to_vote()).collect();
+        found.sort_by_key(|one| (one.registered_at, one.id));
+        found
+    }
+
+    /// Who decides the blocks two heights after the block with this list.
+    ///
+    /// # Errors
+    /// When nobody votes, which the rules exclude.
+    pub fn validators(&self) -> Result<ValidatorSet, ValidatorSetError> {
+        let voters: Vec<_> = self.candidates().into_iter().take(VOTERS_MAX).collect();
+        let powers: Vec<_> = voters.iter().map(|one| one.tier.power()).collect();
+        let validators = voters.iter().zip(effective_powers(&powers));
+        ValidatorSet::new(validators.map(|(one, power)| Validator { key: one.operator, power }).collect())
+    }
+
+    /// What a transaction with this id does to the list, if it is allowed after those before it in its block. That its witnesses open what it
+    /// spends, and all signatures, are checked apart.
+    ///
+    /// # Errors
+    /// [`MasternodeError`] names the rule.
+    pub fn plan(&self, id: TxId, transaction: &Transaction, rules: RuleContext<'_>) -> Result<Change, MasternodeError> {
+        let (released, payload) = (self.check_collaterals(transaction)?, &transaction.body.payload);
+        let (registration, previous) = match payload {
+            TransactionPayload::Transfer => return Ok(Change::Nothing),
+            TransactionPayload::Register(register) => return self.register(id, transaction, register, rules),
+            TransactionPayload::Release { registration } => return self.release(*registration, released, rules),
+            TransactionPayload::UpdateService { registration, previous, .. }
+            | TransactionPayload::UpdateRegistrar { registration, previous, .. }
+            | TransactionPayload::Pause { registration, previous }
+            | TransactionPayload::Resume { registration, previous }
+            | TransactionPayload::Revoke { registration, previous } => (*registration, *previous),
+        };
+        let before = self.get(&registration).ok_or(MasternodeError::Unknown(registration))?;
+        if before.last_change != previous {
+            return Err(MasternodeError::Predecessor { registration, named: previous, last: before.last_change });
+        }
+        if before.changed_at == rules.height {
+            return Err(MasternodeError::ChangedInBlock { registration, height: rules.height });
+        }
+        let after = self.changed(before, payload, rules)?;
+        check_signers(transaction, before, payload)?;
+        Ok(Change::Put(Box::new(Masternode { last_change: id, changed_at: rules.height, ..after })))
+    }
+
+    /// Makes a change.
+    pub fn carry_out(&mut self, change: Change) {
+        match change {
+            Change::Nothing => return,
+            Change::Put(one) => {
+                self.remove(&one.id);
+                self.insert(*one);
+            }
+            Change::Remove(id) => self.remove(&id),
+        }
+        self.update_root();
+    }
+
+    /// Who leaves at the end of a block of this time: who asked to, in order of asking, while enough others vote, and free ones that expire.
+    pub fn departures(&self, time: UnixTime) -> Vec<RegistrationId> {
+        let mut leaving: Vec<(Height, &Masternode)> = Vec::new();
+        let mut gone = Vec::new();
+        for one in self.iter() {
+            match one.status {
+                MasternodeStatus::Leaving { asked_at } => leaving.push((asked_at, one)),
+                MasternodeStatus::Active | MasternodeStatus::Paused if one.expires <= time => gone.push(one.id),
+                _ => {}
+            }
+        }
+        if !leaving.is_empty() {
+            leaving.sort_unstable_by_key(|(asked_at, one)| (*asked_at, one.id));
+            let mut candidates = self.candidates().len();
+            for (_, one) in leaving {
+                if !one.wants_to_vote() || candidates > VOTERS_MIN {
+                    candidates -= usize::from(one.wants_to_vote());
+                    gone.push(one.id);
+                }
+            }
+        }
+        gone
+    }
+
+    /// These leave with the block of this height and time.
+    pub fn leave(&mut self, gone: &[RegistrationId], height: Height, time: UnixTime) {
+        for id in gone {
+            if let Some(one) = self.all.get_mut(id) {
+                Arc::make_mut(one).status = MasternodeStatus::Left { at: height, time };
+            }
+        }
+        self.update_root();
+    }
+
+    /// Nothing that is locked is spent but by its release. Which collateral the transaction spends.
+    fn check_collaterals(&self, transaction: &Transaction) -> Result<Option<OutPoint>, MasternodeError> {
+        let released = match &transaction.body.payload {
+            TransactionPayload::Release { registration } => self.get(registration).map(|one| one.collateral),
+            _ => None,
+        };
+        let inputs = transaction.body.inputs.iter().map(|input| input.previous);
+        for outpoint in inputs.filter(|outpoint| Some(*outpoint) != released) {
+            if let Some(registration) = self.collaterals.get(&outpoint).copied() {
+                return Err(MasternodeError::CollateralLocked { outpoint, registration });
+            }
+        }
+        Ok(transaction.body.inputs.first().map(|input| input.previous).filter(|first| Some(*first) == released))
+    }
+
+    fn register(
+        &self,
+        id: TxId,
+        transaction: &Transaction,
+        register: &RegisterPayload,
+        rules: RuleContext<'_>,
+    ) -> Result<Change, MasternodeError> {
+        let (tier, needed) = (register.tier, register.tier.collateral(rules.parameters.free_deposit));
+        let output = transaction.body.outputs.first();
+        let found = output.map_or(Amount::ZERO, |output| output.amount);
+        let lock = match output {
+            Some(output) if found == needed => output.lock,
+            _ => return Err(MasternodeError::CollateralAmount { tier, needed, found }),
+        };
+        if lock.not_before() != Height::GENESIS {
+            return Err(MasternodeError::CollateralNotBefore);
+        }
+        let inputs = transaction.body.inputs.len();
+        let mut owners = transaction.witnesses.iter().take(inputs).map(Witness::owner);
+        if !owners.any(|owner: LockOwner| owner == lock.owner()) {
+            return Err(MasternodeError::CollateralNotSigned);
+        }
+        register.service.check()?;
+        self.check_operator(&register.operator, None)?;
+        check_key(&register.owner)?;
+        let free = || self.iter().filter(|one| one.tier == Tier::Free).count();
+        if tier == Tier::Free && free() >= FREE_MAX {
+            let bronze = Tier::Bronze.collateral(rules.parameters.free_deposit);
+            return Err(MasternodeError::TooManyFree { max: FREE_MAX, bronze });
+        }
+        let signers = [("owner", register.owner), ("operator", register.operator)];
+        check_payload_witnesses(transaction, &signers)?;
+        Ok(Change::Put(Box::new(Masternode {
+            id: RegistrationId(id.0),
+            tier,
+            collateral: OutPoint { txid: id, index: 0 },
+            owner: register.owner,
+            operator: register.operator,
+            service: register.service,
+            payouts: register.payouts.clone(),
+            registered_at: rules.height,
+            status: MasternodeStatus::Active,
+            last_change: id,
+            changed_at: rules.height,
+            expires: Masternode::expiry(tier, rules.time, rules.parameters),
+        })))
+    }
+
+    fn release(
+        &self,
+        registration: RegistrationId,
+        released: Option<OutPoint>,
+        rules: RuleContext<'_>,
+    ) -> Result<Change, MasternodeError> {
+        let one = self.get(&registration).ok_or(MasternodeError::Unknown(registration))?;
+        let MasternodeStatus::Left { time, .. } = one.status else {
+            return Err(MasternodeError::Status {
+                registration,
+                status: one.status.name(),
+                wanted: "release its collateral before it has left: revoke it first",
+            });
+        };
+        if released.is_none() {
+            return Err(MasternodeError::ReleaseSpends(one.collateral));
+        }
+        let from = UnixTime(time.0.saturating_add(rules.parameters.unbonding_ms));
+        if rules.time < from && !is_planted(Bug::ReleaseWithoutUnbonding) {
+            return Err(MasternodeError::Unbonding { registration, from, now: rules.time });
+        }
+        Ok(Change::Remove(registration))
+    }
+
+    /// What a change makes of a masternode, apart from who asks for it.
+    fn changed(
+        &self,
+        before: &Masternode,
+        payload: &TransactionPayload,
+        rules: RuleContext<'_>,
+    ) -> Result<Masternode, MasternodeError> {
+        use MasternodeStatus as S;
+        let registration = before.id;
+        let refused = |wanted| MasternodeError::Status { registration, status: before.status.name(), wanted };
+        let mut after = before.clone();
+        match payload {
+            TransactionPayload::UpdateService { service, .. } => {
+                service.check()?;
+                if matches!(before.status, S::Left { .. }) {
+                    return Err(refused("change its address"));
+                }
+                after.service = *service;
+                after.expires = Masternode::expiry(before.tier, rules.time, rules.parameters);
+            }
+            TransactionPayload::UpdateRegistrar { operator, payouts, .. } => {
+                if matches!(before.status, S::Left { .. }) {
+                    return Err(refused("change its keys"));
+                }
+                self.check_operator(operator, Some(registration))?;
+                if *operator == before.operator && *payouts == before.payouts {
+                    return Err(MasternodeError::Nothing(registration));
+                }
+                (after.operator, after.payouts) = (*operator, payouts.clone());
+            }
+            TransactionPayload::Pause { .. } => {
+                if before.status != S::Active {
+                    return Err(refused("pause"));
+                }
+                let left = self.candidates().len().saturating_sub(usize::from(before.wants_to_vote()));
+                if before.wants_to_vote() && left < VOTERS_MIN {
+                    return Err(MasternodeError::TooFewVoters { left });
+                }
+                after.status = S::Paused;
+            }
+            TransactionPayload::Resume { .. } => {
+                if before.status != S::Paused {
+                    return Err(refused("resume"));
+                }
+                after.status = S::Active;
+            }
+            TransactionPayload::Revoke { .. } => {
+                if !matches!(before.status, S::Active | S::Paused) {
+                    return Err(refused("leave once more"));
+                }
+                // A paused one has no power, so nobody has to wait for its exit.
+                after.status = match before.status {
+                    S::Paused => S::Left { at: rules.height, time: rules.time },
+                    _ => S::Leaving { asked_at: rules.height },
+                };
+            }
+            TransactionPayload::Transfer | TransactionPayload::Register(_) | TransactionPayload::Release { .. } => {}
+        }
+        Ok(after)
+    }
+
+    fn check_operator(&self, key: &PublicKey, of: Option<RegistrationId>) -> Result<(), MasternodeError> {
+        check_key(key)?;
+        match self.operators.get(key).copied() {
+            Some(registration) if Some(registration) != of => {
+                Err(MasternodeError::OperatorTaken { operator: *key, registration })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn insert(&mut self, one: Masternode) {
+        self.collaterals.insert(one.collateral, one.id);
+        self.operators.insert(one.operator, one.id);
+        self.all.insert(one.id, Arc::new(one));
+    }
+
+    fn remove(&mut self, id: &RegistrationId) {
+        if let Some(one) = self.all.remove(id) {
+            self.collaterals.remove(&one.collateral);
+            self.operators.remove(&one.operator);
+        }
+    }
+
+    fn update_root(&mut self) {
+        let leaves: Vec<_> = self.iter().map(|one| one.entry().leaf()).collect();
+        self.root = merkle::root(&leaves);
+    }
+}
+
+fn check_key(key: &PublicKey) -> Result<(), MasternodeError> {
+    if key.is_valid() { Ok(()) } else { Err(MasternodeError::Key(*key)) }
+}
+
+/// Whether those signed whose masternode it is.
+fn check_signers(
+    transaction: &Transaction,
+    before: &Masternode,
+    payload: &TransactionPayload,
+) -> Result<(), MasternodeError> {
+    let (owner, operator) = (("owner", before.owner), ("operator", before.operator));
+    match payload {
+        TransactionPayload::UpdateService { .. }
+        | TransactionPayload::Pause { .. }
+        | TransactionPayload::Resume { .. } => check_payload_witnesses(transaction, &[operator]),
+        TransactionPayload::Revoke { .. } => check_payload_witnesses(transaction, &[owner]),
+        TransactionPayload::UpdateRegistrar { operator, .. } => {
+            check_payload_witnesses(transaction, &[owner, ("operator", *operator)])
+        }
+        TransactionPayload::Transfer | TransactionPayload::Register(_) | TransactionPayload::Release { .. } => Ok(()),
+    }
+}
+
+/// The witnesses behind those of the inputs are by these keys, in order. Their number was checked with the form.
+fn check_payload_witnesses(
+    transaction: &Transaction,
+    signers: &[(&'static str, PublicKey)],
+) -> Result<(), MasternodeError> {
+    let witnesses = transaction.witnesses.get(transaction.body.inputs.len()..).unwrap_or_default();
+    for (position, (role, expected)) in signers.iter().enumerate() {
+        match witnesses.get(position) {
+            Some(Witness::Key { key, .. }) if key == expected => {}
+            _ => return Err(MasternodeError::Signer { position, role, expected: *expected }),
+        }
+    }
+    Ok(())
+}
+
+impl PartialEq for MasternodeList {
+    fn eq(&self, other: &Self) -> bool {
+        self.all == other.all
+    }
+}
+
+impl Eq for MasternodeList {}
+
+/// The masternodes in order of their names.
+impl BorshSerialize for MasternodeList {
+    fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
+        u32::try_from(self.all.len()).map_err(|_| io::ErrorKind::InvalidData)?.serialize(writer)?;
+        self.iter().try_for_each(|one| one.serialize(writer))
+    }
+}
+
+/// Refuses masternodes out of order.
+impl BorshDeserialize for MasternodeList {
+    fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
+        let all: Vec<Masternode> = Vec::deserialize_reader(reader)?;
+        if all.iter().zip(all.iter().skip(1)).any(|(before, after)| before.id >= after.id) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "masternodes out of order"));
+        }
+        Ok(Self::new(all))
+    }
+}
