@@ -120,12 +120,15 @@ fn release(one: &Masternode, n: u64) -> Transaction {
 /// A transaction with each payload but a transfer, by name.
 pub(crate) fn of_each_payload() -> Vec<(&'static str, Transaction)> {
     let one = of_genesis(1);
-    let (registration, previous, service) = (one.id, one.last_change, "[2001:db8::1]:7000".parse().unwrap());
+    let (named, previous, service) = (one.id, one.last_change, "[2001:db8::1]:7000".parse().unwrap());
     let (operator, payouts) = (key("consensus", 9).public(), one.payouts.clone());
-    let registrar = P::UpdateRegistrar { registration, previous, operator, payouts };
+    let registrar = P::UpdateRegistrar { registration: named, previous, operator, payouts };
     vec![
         ("register", registration(5, [0, 1])),
-        ("update service", change(P::UpdateService { registration, previous, service }, 0, &[key("consensus", 1)])),
+        (
+            "update service",
+            change(P::UpdateService { registration: named, previous, service }, 0, &[key("consensus", 1)]),
+        ),
         ("update registrar", change(registrar, 0, &[key("owner", 1), key("consensus", 9)])),
         ("pause", pause(&one, 1, 0)),
         ("resume", resume(&one, 1, 0)),
