@@ -1,7 +1,7 @@
 //! The block sync actor: fetches decided blocks from peers, checks certificates off this thread, and serves those who are behind.
 
 use crate::fatal::FatalHandle;
-use crate::ledger::{CommitMany, Committed};
+use crate::ledger::{CommitMany, CommitManyOutcome, Committed, SyncedBlock};
 use crate::messages::{Delivery, Inbound, PeerDown, PeerUp, Penalize, SendTo, TipChanged};
 use crate::network::NetworkHandle;
 use crate::threads::Threads;
@@ -68,8 +68,8 @@ pub struct BlockSyncParts {
     pub fatal: FatalHandle,
 }
 
-/// A block whose certificate holds.
-type Verified = (Arc<Block>, CommitCertificate);
+/// A block that is whole, with its certificate.
+type Verified = SyncedBlock;
 
 /// What of one request is being checked. Bounded by what was asked for.
 #[derive(Default)]
@@ -146,11 +146,13 @@ impl BlockSyncActor {
         let Some(last) = items.last().map(|delivery| delivery.height) else { return };
         let blocks = items.into_iter().map(|delivery| delivery.item).collect();
         let committed = self.ledger.send(CommitMany(blocks));
-        ctx.spawn(committed.into_actor(self).map(move |tip, actor, ctx| {
+        ctx.spawn(committed.into_actor(self).map(move |outcome, actor, ctx| {
             // Without an answer the ledger is gone and the process is ending.
-            if let Ok(tip) = tip {
+            if let Ok(CommitManyOutcome { tip, refused }) = outcome {
                 let now = actor.clock.now();
-                let actions = actor.sync.on_batch_done(now, last, tip);
+                let mut actions = actor.sync.on_committed(now, tip);
+                actions.extend(refused.into_iter().flat_map(|height| actor.sync.on_refused(now, height)));
+                actions.extend(actor.sync.on_batch_done(now, last, tip));
                 actor.carry_out(actions, ctx);
                 actor.after(ctx);
             }
@@ -186,13 +188,14 @@ impl BlockSyncActor {
         if !self.sync.is_expected(&decided.peer, decided.request, decided.height) {
             return;
         }
-        let (chain, set) = (self.history.chain_genesis().chain_id, self.history.validators(decided.height));
+        let chain = self.history.chain_genesis().chain_id;
+        let voters = KnownVoters::of(&*self.history, decided.height);
         let payload_format = self.history.payload_format();
         let threads = self.threads.clone();
         let Received { peer, request, height, .. } = decided;
         let size = decided.certificate.len() + decided.block.len();
         self.checking.entry((peer, request)).or_default().blocks += 1;
-        let checked = async move { threads.compute(move || verify(chain, &set, payload_format, &decided)).await };
+        let checked = async move { threads.compute(move || verify(chain, &voters, payload_format, &decided)).await };
         ctx.spawn(checked.into_actor(self).map(move |verified, actor, ctx| {
             let now = actor.clock.now();
             let actions = match verified {
@@ -326,17 +329,42 @@ struct Received {
     block: Bytes,
 }
 
-/// Certificate first, then the block it names.
-fn verify(chain: ChainId, set: &ValidatorSet, payload_format: PayloadFormat, received: &Received) -> Option<Verified> {
+/// Who decides a height, as far as our tip tells.
+struct KnownVoters {
+    set: ValidatorSet,
+    /// Whether no others can be the right ones.
+    is_exact: bool,
+}
+
+impl KnownVoters {
+    /// They are known for the two heights above the tip, which may rise while this looks.
+    fn of(history: &dyn History, height: Height) -> Self {
+        let before = history.tip().height;
+        let set = history.validators(height);
+        let is_exact = height > history.tip().height && height <= before.next().next();
+        Self { set, is_exact }
+    }
+}
+
+/// The block is the one that its certificate names. Whether the right validators signed that is found out here when they are known, or when
+/// the header names those that we know last: that it may name them is checked with the block. Otherwise the ledger finds out, once it has the
+/// blocks before it.
+fn verify(chain: ChainId, known: &KnownVoters, format: PayloadFormat, received: &Received) -> Option<Verified> {
     let certificate: CommitCertificate = decode(&received.certificate).ok()?;
     if certificate.height != received.height {
         return None;
     }
-    verify_certificate(chain, &certificate, set).ok()?;
     let block: Block = decode(&received.block).ok()?;
     let is_named = block.id() == certificate.block && block.height() == received.height;
     // The certificate names the header only: the body must be the one that the header commits to.
-    (is_named && block.is_whole(payload_format)).then(|| (Arc::new(block), certificate))
+    if !is_named || !block.is_whole(format) {
+        return None;
+    }
+    let is_certified = known.is_exact || block.header.validators_hash == known.set.hash();
+    if is_certified {
+        verify_certificate(chain, &certificate, &known.set).ok()?;
+    }
+    Some(SyncedBlock { block: Arc::new(block), certificate, is_certified })
 }
 
 /// The blocks of a reply as messages, up to its bounds, and what kept it from reading more.
@@ -481,7 +509,30 @@ mod tests {
             certificate: encode(certificate).into(),
             block: encode(block).into(),
         };
-        verify(genesis.chain_id, &genesis.validator_set().unwrap(), PAYLOAD_FORMAT, &received).is_some()
+        let known = KnownVoters { set: genesis.validator_set().unwrap(), is_exact: true };
+        verify(genesis.chain_id, &known, PAYLOAD_FORMAT, &received).is_some_and(|block| block.is_certified)
+    }
+
+    #[test]
+    fn a_certificate_of_validators_that_are_not_known_yet_is_left_to_the_ledger() {
+        let (genesis, block, certificate) = decided();
+        let (others, own) = (Genesis::devnet(4).validator_set().unwrap(), genesis.validator_set().unwrap());
+        let received = |certificate: &CommitCertificate| Received {
+            peer: PublicKey([1; 32]),
+            request: 1,
+            height: Height(1),
+            certificate: encode(certificate).into(),
+            block: encode(&block).into(),
+        };
+        let mut forged = certificate.clone();
+        forged.signatures[0].signature.0[9] ^= 1;
+        let outcome = |set: &ValidatorSet, is_exact: bool, certificate: &CommitCertificate| {
+            let known = KnownVoters { set: set.clone(), is_exact };
+            verify(genesis.chain_id, &known, PAYLOAD_FORMAT, &received(certificate)).map(|block| block.is_certified)
+        };
+        assert_eq!([true, false].map(|is_exact| outcome(&own, is_exact, &certificate)), [Some(true); 2]);
+        assert_eq!([true, false].map(|is_exact| outcome(&own, is_exact, &forged)), [None; 2]);
+        assert_eq!([true, false].map(|is_exact| outcome(&others, is_exact, &certificate)), [None, Some(false)]);
     }
 
     #[test]

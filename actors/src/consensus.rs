@@ -152,8 +152,7 @@ impl ConsensusActor {
     }
 
     /// Announces to the peer manager who decides the next height, when that has changed.
-    fn announce_validators(&mut self, next: Height) {
-        let validators = self.parts.history.validators(next);
+    fn announce_validators(&mut self, validators: ValidatorSet) {
         if self.announced.as_ref() != Some(&validators) {
             let quorum = quorum(validators.total_power());
             self.announced = Some(validators.clone());
@@ -352,7 +351,8 @@ impl Actor for ConsensusActor {
         if let Some(inbox) = self.inbox.take() {
             ctx.add_stream(crate::inbox_stream(inbox));
         }
-        self.announce_validators(self.parts.history.tip().height.next());
+        let next = self.parts.history.tip().height.next();
+        self.announce_validators(self.parts.history.validators(next));
         self.feed_one(Input::Start, ctx);
     }
 }
@@ -417,16 +417,17 @@ impl Handler<Committed> for ConsensusActor {
     type Result = ();
 
     fn handle(&mut self, Committed(committed): Committed, ctx: &mut Self::Context) {
-        let height = committed.block.height();
+        let [decided_by, validators, next_validators] = committed.validators;
         // What waited may be in this block; the mempool says again what still waits.
         self.feed(Input::PayloadWaiting(Payload::Nothing), ctx);
         let committed = timed_consensus::CommittedBlocks {
             blocks: vec![committed.block],
             certificate: (*committed.certificate).clone(),
-            decided_by: self.parts.history.validators(height),
-            validators: self.parts.history.validators(height.next()),
+            decided_by,
+            validators: validators.clone(),
+            next_validators,
         };
         self.feed_one(Input::Committed(committed), ctx);
-        self.announce_validators(height.next());
+        self.announce_validators(validators);
     }
 }

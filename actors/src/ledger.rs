@@ -8,6 +8,7 @@ use std::time::Duration;
 use timed_chain::{
     AssembleError, Assembled, BlockError, ChainWriter, CommittedBlock, Draft, TransactionFacts, ValidationError,
 };
+use timed_consensus::verify_certificate;
 use timed_primitives::{Block, BlockId, CommitCertificate, Height};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -52,10 +53,30 @@ pub struct Commit {
     pub certificate: CommitCertificate,
 }
 
-/// Takes over decided blocks of consecutive heights with one sync. Answer: the height of the tip afterwards.
+/// Takes over decided blocks of consecutive heights with one sync.
 #[derive(Message)]
-#[rtype(result = "Height")]
-pub struct CommitMany(pub Vec<(Arc<Block>, CommitCertificate)>);
+#[rtype(result = "CommitManyOutcome")]
+pub struct CommitMany(pub Vec<SyncedBlock>);
+
+/// A block from a peer: whole, and the one that its certificate names.
+#[derive(Clone, Debug)]
+pub struct SyncedBlock {
+    /// The block.
+    pub block: Arc<Block>,
+    /// Why it is final.
+    pub certificate: CommitCertificate,
+    /// Whether the certificate was checked. Otherwise it could not be: who decides its height follows from blocks that were not there.
+    pub is_certified: bool,
+}
+
+/// How far [`CommitMany`] came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitManyOutcome {
+    /// The height of the tip afterwards.
+    pub tip: Height,
+    /// The block whose certificate turned out to be signed by others than those who decide its height.
+    pub refused: Option<Height>,
+}
 
 /// A block is final on this node.
 #[derive(Clone, Message)]
@@ -124,6 +145,33 @@ impl LedgerActor {
             // Consensus and sync may bring the same heights; whoever is late changes nothing.
             Err(error) => warn!(%error, "block not taken over"),
         }
+    }
+
+    /// Takes over blocks from peers. The certificate of one that could not be checked before is checked when all blocks below it are here; the
+    /// first that does not hold is named, and those from it on are not taken over.
+    fn commit_synced(&mut self, blocks: Vec<SyncedBlock>, ctx: &mut Context<Self>) -> Option<Height> {
+        let mut ready = Vec::new();
+        for SyncedBlock { block, certificate, is_certified } in blocks {
+            let height = block.height();
+            if !is_certified && height > self.ledger.tip().height {
+                if !ready.is_empty() {
+                    self.commit(std::mem::take(&mut ready), ctx);
+                }
+                let history = self.ledger.history();
+                if history.tip().height.next() != height {
+                    // The blocks before it were not taken over, which was logged.
+                    return None;
+                }
+                let (chain, voters) = (history.chain_genesis().chain_id, history.validators(height));
+                if let Err(error) = verify_certificate(chain, &certificate, &voters) {
+                    warn!(%height, %error, "certificate of a block from a peer does not hold");
+                    return Some(height);
+                }
+            }
+            ready.push((block, certificate));
+        }
+        self.commit(ready, ctx);
+        None
     }
 
     fn plan_flush(&mut self, ctx: &mut Context<Self>) {
@@ -213,8 +261,8 @@ impl Handler<CommitMany> for LedgerActor {
     type Result = actix::MessageResult<CommitMany>;
 
     fn handle(&mut self, many: CommitMany, ctx: &mut Self::Context) -> Self::Result {
-        self.commit(many.0, ctx);
-        actix::MessageResult(self.ledger.tip().height)
+        let refused = self.commit_synced(many.0, ctx);
+        actix::MessageResult(CommitManyOutcome { tip: self.ledger.tip().height, refused })
     }
 }
 

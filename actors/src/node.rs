@@ -334,6 +334,7 @@ pub fn chain_start(history: &dyn History) -> Result<ChainStart, ReadError> {
     }
     Ok(ChainStart {
         validators: history.validators(tip.height.next()),
+        next_validators: history.validators(tip.height.next().next()),
         tip_validators: history.validators(tip.height),
         tip,
         recent,

@@ -13,7 +13,7 @@ use crate::transaction::{TransactionFacts, bytes_of};
 use crate::verified::VerifiedTransactions;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use timed_primitives::{Block, BlockId, CommitCertificate, Tip};
+use timed_primitives::{Block, BlockId, CommitCertificate, Tip, ValidatorSet};
 
 /// Most validated blocks whose effect is kept until one of the height is final. At the bound the oldest is validated again if it returns.
 const VALIDATED_MAX: usize = 4;
@@ -46,6 +46,8 @@ pub struct CommittedBlock {
     pub transactions: Arc<[TransactionFacts]>,
     /// Why it is final.
     pub certificate: Arc<CommitCertificate>,
+    /// Who decided it, who decides the height after it, and the one after that. By its own state: the tip may be higher already.
+    pub validators: [ValidatorSet; 3],
 }
 
 impl<A: Application> Chain<A> {
@@ -222,25 +224,28 @@ impl<A: Application> Chain<A> {
             let validated = self.validated_on(&ahead, &block)?;
             let certificate = Arc::new(certificate);
             ahead = ahead.with(Arc::new(layer(&validated, certificate.clone(), (0, 0))));
-            accepted.push((validated, certificate));
+            let height = block.height();
+            let validators = [height, height.next(), height.next().next()].map(|height| ahead.validators(height));
+            accepted.push((validated, certificate, validators));
         }
         if accepted.is_empty() {
             return Ok(Vec::new());
         }
         let records: Vec<_> =
-            accepted.iter().map(|(validated, certificate)| (&*validated.block, &**certificate)).collect();
+            accepted.iter().map(|(validated, certificate, _)| (&*validated.block, &**certificate)).collect();
         let spans = self.log.append(&records).map_err(|error: LogError| {
             self.stopped = true;
             CommitError::Log(error)
         })?;
         let mut view = (*self.view).clone();
         let mut committed = Vec::with_capacity(accepted.len());
-        for ((validated, certificate), span) in accepted.into_iter().zip(spans) {
+        for ((validated, certificate, validators), span) in accepted.into_iter().zip(spans) {
             committed.push(CommittedBlock {
                 id: validated.id,
                 block: validated.block.clone(),
                 transactions: validated.effects.transactions.clone(),
                 certificate: certificate.clone(),
+                validators,
             });
             view = view.with(Arc::new(layer(&validated, certificate, span)));
         }

@@ -54,6 +54,8 @@ pub(crate) struct ChainView {
     tip: Tip,
     /// Decides the height after the tip.
     set: ValidatorSet,
+    /// Decides the height after that.
+    next_set: ValidatorSet,
     /// Decided the tip.
     tip_set: ValidatorSet,
     leaders: LeaderOrder,
@@ -62,8 +64,8 @@ pub(crate) struct ChainView {
 
 impl ChainView {
     pub(crate) fn new(chain: ChainStart) -> Self {
-        let ChainStart { tip, validators: set, tip_validators: tip_set, recent } = chain;
-        Self { tip, leaders: LeaderOrder::new(set.clone(), recent), set, tip_set, previous: None }
+        let ChainStart { tip, validators: set, next_validators: next_set, tip_validators: tip_set, recent } = chain;
+        Self { tip, leaders: LeaderOrder::new(set.clone(), recent), set, next_set, tip_set, previous: None }
     }
 
     /// Height being decided.
@@ -78,6 +80,12 @@ impl ChainView {
     /// Who decides the height after the tip.
     pub(crate) fn set(&self) -> &ValidatorSet {
         &self.set
+    }
+
+    /// Whether it decides the height after the tip or the one after that, as far as is known. What is signed early is sorted out when its height
+    /// begins.
+    pub(crate) fn is_or_will_be_validator(&self, key: &PublicKey) -> bool {
+        self.set.get(key).is_some() || self.next_set.get(key).is_some()
     }
 
     /// Their positions in the order in which they lead the height after the tip.
@@ -171,7 +179,7 @@ impl ChainView {
 
     /// The newest block was committed. `votes` are those held of its height.
     pub(crate) fn on_tip(&mut self, tip: NewTip, mut votes: Votes, now: Instant) {
-        let NewTip { block, certificate, decided_by, validators } = tip;
+        let NewTip { block, certificate, decided_by, validators, next_validators } = tip;
         commit_votes(&certificate).for_each(|vote| votes.insert_vote(&vote));
         let header = &block.header;
         let (height, time, state_commitment) = (header.height, header.time, header.state_commitment);
@@ -179,6 +187,7 @@ impl ChainView {
         self.previous = Some(PreviousHeight { votes, block, since: now });
         self.tip_set = decided_by;
         self.set = validators;
+        self.next_set = next_validators;
         self.leaders.set_validators(&self.set);
     }
 }
@@ -191,4 +200,6 @@ pub(crate) struct NewTip {
     pub(crate) decided_by: ValidatorSet,
     /// Decide the height after it.
     pub(crate) validators: ValidatorSet,
+    /// Decide the height after that.
+    pub(crate) next_validators: ValidatorSet,
 }

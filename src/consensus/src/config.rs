@@ -62,6 +62,8 @@ pub struct ChainStart {
     pub tip: Tip,
     /// Validators that decide the next height.
     pub validators: ValidatorSet,
+    /// Validators that decide the height after that.
+    pub next_validators: ValidatorSet,
     /// Validators that decided the tip; at genesis the same as `validators`.
     pub tip_validators: ValidatorSet,
     /// The newest blocks up to the tip in ascending order: all of the chain, or at least [`crate::leaders::MEMORY_HEIGHTS`].

@@ -20,6 +20,8 @@ pub struct CommittedBlocks {
     pub decided_by: ValidatorSet,
     /// Validators that decide the height after it.
     pub validators: ValidatorSet,
+    /// Validators that decide the height after that.
+    pub next_validators: ValidatorSet,
 }
 
 /// What is held for one height and round: bitmaps over the sorted validators, lowest bit of the first byte first.

@@ -92,6 +92,7 @@ fn validate_with(disk: &MemoryDisk) {
     let chain = || ChainStart {
         tip: tip.clone(),
         validators: validators.clone(),
+        next_validators: validators.clone(),
         tip_validators: validators.clone(),
         recent: Vec::new(),
     };

@@ -236,7 +236,8 @@ fn journals() -> Vec<Vec<u8>> {
     let (height, id, state_commitment) = (Height(0), BlockId::default(), Hash::ZERO);
     let tip = Tip { height, id, time: genesis.time, state_commitment, certificate: None };
     let validators = genesis.validator_set().unwrap();
-    let start = ChainStart { tip, validators: validators.clone(), tip_validators: validators, recent: Vec::new() };
+    let [now, next_validators, tip_validators] = [(); 3].map(|()| validators.clone());
+    let start = ChainStart { tip, validators: now, next_validators, tip_validators, recent: Vec::new() };
     let disk = MemoryDisk::default();
     let config = CoreConfig {
         journal_step_bytes: FILE_BYTES as u64,

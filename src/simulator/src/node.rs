@@ -126,7 +126,7 @@ impl Node {
 
     /// Whether it has a consensus key.
     pub fn votes(&self) -> bool {
-        self.0.signs_as <= self.0.setting.voters
+        self.0.signs_as <= self.0.setting.voters + self.0.setting.candidates
     }
 
     /// From its next life on it can dial and not be dialled, as behind a router that translates addresses.

@@ -27,6 +27,7 @@ pub(crate) struct WorldSetting {
     pub(crate) application: Arc<dyn SimulatedApplication>,
     pub(crate) genesis: ChainGenesis,
     pub(crate) voters: u64,
+    pub(crate) candidates: u64,
     pub(crate) seed: u64,
     pub(crate) first_blocks_full: bool,
     pub(crate) links: MemoryNetwork,

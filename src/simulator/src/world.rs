@@ -31,6 +31,8 @@ pub const NODES_MAX: u64 = 200;
 pub struct WorldConfig {
     /// Equal validators: nodes 1 to `voters`. Nodes beyond observe.
     pub voters: u64,
+    /// How many of the nodes beyond have a consensus key, with which they vote once it is that of a masternode.
+    pub candidates: u64,
     /// What everything random follows.
     pub seed: u64,
     /// Whether leaders begin with the largest blocks that genesis allows, instead of growing to them.
@@ -58,6 +60,7 @@ impl WorldConfig {
     pub fn instant(voters: u64, seed: u64) -> Self {
         Self {
             voters,
+            candidates: 0,
             seed,
             first_blocks_full: false,
             latency: Latency::None,
@@ -105,6 +108,7 @@ impl World {
             checker: SharedChecker::new(config.application.clone(), NODES_MAX, trace.clone()),
             links: MemoryNetwork::seeded(config.seed, config.tick),
             voters: config.voters,
+            candidates: config.candidates,
             seed: config.seed,
             first_blocks_full: config.first_blocks_full,
             disk: config.disk,

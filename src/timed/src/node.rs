@@ -183,7 +183,7 @@ impl RunningNode {
         let voting_key = keys.consensus.filter(|_| config.consensus.sign);
         let validator = voting_key.as_ref().map(SecretKey::public);
         let votes = validator.is_some_and(|key| reader.validators(ledger.tip().height.next()).get(&key).is_some());
-        let core = consensus_config(&genesis, voting_key.clone().filter(|_| votes), &config);
+        let core = consensus_config(&genesis, voting_key.clone(), &config);
         let height = ledger.tip().height.0;
         let limits = mempool_limits(&config, &genesis);
         let open = OpenNode::open(Box::new(ledger), Arc::new(disk), core, limits)?;
@@ -191,17 +191,17 @@ impl RunningNode {
         let agent = format!("timed/{}", env!("CARGO_PKG_VERSION"));
         let identity = Identity {
             node_key: keys.node.public(),
-            validator: validator.filter(|_| votes),
+            validator,
             listen: listen.to_string(),
             external: config.p2p.external.clone(),
             agent: agent.clone(),
             inbound_max: config.p2p.inbound_max,
             outbound_max: config.p2p.outbound_max,
         };
-        announce(&config, &genesis, &identity, data.path(), rpc_address, height);
+        announce((&config, &genesis, &identity), votes, data.path(), rpc_address, height);
         let local = LocalNode {
             key: keys.node.public(),
-            consensus_key: voting_key.filter(|_| votes),
+            consensus_key: voting_key,
             chain_id: genesis.chain_id,
             genesis: genesis.hash(),
             agent,
@@ -210,7 +210,7 @@ impl RunningNode {
             external: config.p2p.external.clone(),
             height,
             capabilities: 0,
-            ping_interval: wished_interval(votes),
+            ping_interval: wished_interval(validator.is_some()),
         };
         let files = PeerFiles::new(data.path());
         let (bans, earlier_ends) = (files.bans(&*clock)?, files.history()?);
@@ -440,8 +440,18 @@ fn mempool_limits(config: &Config, genesis: &Genesis) -> timed_mempool::PoolLimi
     }
 }
 
-fn announce(config: &Config, genesis: &Genesis, identity: &Identity, folder: &Path, rpc: SocketAddr, height: u64) {
-    let role = if identity.validator.is_some() { "masternode" } else { "observer" };
+fn announce(
+    (config, genesis, identity): (&Config, &Genesis, &Identity),
+    votes: bool,
+    folder: &Path,
+    rpc: SocketAddr,
+    height: u64,
+) {
+    let role = match (votes, identity.validator) {
+        (true, _) => "masternode",
+        (false, Some(_)) => "observer, until its consensus key is that of a masternode that votes,",
+        (false, None) => "observer",
+    };
     let id = config.node.id.map(|id| format!(" {id}")).unwrap_or_default();
     info!(
         "timed {} {role}{id} of {} (chain {}, genesis {}), height {height}, nodes on {}, clients on {rpc}, data in {}",

@@ -233,7 +233,7 @@ impl Consensus {
     }
 
     pub(super) fn on_committed(&mut self, committed: CommittedBlocks) -> Result<(), FatalError> {
-        let CommittedBlocks { blocks, certificate, decided_by, validators } = committed;
+        let CommittedBlocks { blocks, certificate, decided_by, validators, next_validators } = committed;
         let old_tip = self.chain.tip().height;
         let blocks: Vec<_> = blocks.into_iter().filter(|b| b.header.height > old_tip).collect();
         let parents = blocks.iter().filter_map(|block| block.parent_certificate.as_ref());
@@ -252,7 +252,8 @@ impl Consensus {
         let parent = self.parent_commit(count);
         let certificate = self.height.with_all_precommits(certificate);
         let votes = self.height.take_votes(block.header.height, &decided_by);
-        self.chain.on_tip(NewTip { block, certificate, decided_by, validators }, votes, self.clock.now());
+        let tip = NewTip { block, certificate, decided_by, validators, next_validators };
+        self.chain.on_tip(tip, votes, self.clock.now());
         let tip = self.chain.tip().height;
         self.elsewhere.on_committed(tip);
         self.blocks.on_committed(tip);

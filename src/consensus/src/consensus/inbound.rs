@@ -97,7 +97,7 @@ impl Consensus {
     }
 
     fn on_future_vote(&mut self, from: PublicKey, vote: Vote) {
-        if self.chain.set().get(&vote.validator).is_none() || !self.future.has_room_for_vote(&vote) {
+        if !self.chain.is_or_will_be_validator(&vote.validator) || !self.future.has_room_for_vote(&vote) {
             return;
         }
         if !vote.is_signed(self.config.chain_id) {
@@ -140,7 +140,8 @@ impl Consensus {
     }
 
     fn on_future_proposal(&mut self, from: PublicKey, proposal: Proposal) {
-        if self.chain.set().get(&proposal.proposer).is_none() || !self.future.has_room_for_proposal(&proposal) {
+        let is_validator = self.chain.is_or_will_be_validator(&proposal.proposer);
+        if !is_validator || !self.future.has_room_for_proposal(&proposal) {
             return;
         }
         if !proposal.is_signed(self.config.chain_id) {

@@ -15,7 +15,7 @@ impl Consensus {
         let header = &block.header;
         let id = block.id();
         let is_near = (1..=2).contains(&header.height.above(self.chain.tip().height));
-        let is_by_validator = self.chain.set().get(&header.proposer).is_some();
+        let is_by_validator = self.chain.is_or_will_be_validator(&header.proposer);
         let is_possible = is_near && header.chain_id == self.config.chain_id && is_by_validator;
         if !is_possible || self.blocks.contains(&id) {
             return;

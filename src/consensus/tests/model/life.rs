@@ -118,7 +118,13 @@ impl Life {
             },
         );
         let recent = chain.iter().map(|(b, _)| LeaderRecord::of(b)).collect();
-        let start = ChainStart { tip, validators: validators(), tip_validators: validators(), recent };
+        let start = ChainStart {
+            tip,
+            validators: validators(),
+            next_validators: validators(),
+            tip_validators: validators(),
+            recent,
+        };
         let core = Consensus::open(config(*who), &disk, start).unwrap();
         let is_journal_lying = plant == Plant::NoJournalSync;
         let surface = Surface::new(image, is_journal_lying);
@@ -249,6 +255,7 @@ impl Life {
                     certificate,
                     decided_by: validators(),
                     validators: validators(),
+                    next_validators: validators(),
                 }));
             }
             // Every published statement can be heard by everyone at any time, so nothing needs to be sent again.

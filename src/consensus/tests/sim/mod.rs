@@ -204,7 +204,8 @@ impl Sim {
                 certificate: Some(c.clone()),
             },
         );
-        let chain = ChainStart { tip, validators: self.set.clone(), tip_validators: self.set.clone(), recent };
+        let [validators, next_validators, tip_validators] = [(); 3].map(|()| self.set.clone());
+        let chain = ChainStart { tip, validators, next_validators, tip_validators, recent };
         let config = CoreConfig { key: node.is_validator.then(|| consensus_key(node.signs_as)), ..self.config.clone() };
         let core = Consensus::open(config, &node.disk, chain).unwrap();
         self.nodes[id].core = Some(core);
@@ -398,6 +399,7 @@ impl Sim {
             certificate,
             decided_by: self.set.clone(),
             validators: self.set.clone(),
+            next_validators: self.set.clone(),
         };
         if self.steady_payload != Payload::Nothing {
             self.later(id, 500, Input::PayloadWaiting(Payload::Nothing));
