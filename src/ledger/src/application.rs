@@ -60,6 +60,11 @@ impl PaymentApplication {
         &self.genesis
     }
 
+    /// Whether no money was made or lost.
+    fn adds_up(&self, state: &Totals) -> bool {
+        state.unspent.plus(state.fees) == Some(self.supply)
+    }
+
     /// The output, made by a block or by a transaction that waits.
     fn output(view: &LedgerView, outpoint: &OutPoint, pending: &dyn Pending) -> Result<Option<TxOutput>, ReadError> {
         if let Some(bytes) = pending.producer(&outpoint.resource()) {
@@ -130,7 +135,11 @@ impl Application for PaymentApplication {
         }
         let is_changed = !Arc::ptr_eq(&work.state.masternodes, &view.state().masternodes);
         work.state.schedule = match is_changed {
-            true => work.state.schedule.after(work.state.masternodes.validators().map_err(Refusal::new)?),
+            true => {
+                let list = Arc::make_mut(&mut work.state.masternodes);
+                list.seal();
+                work.state.schedule.after(list.validators().map_err(Refusal::new)?)
+            }
             false => work.state.schedule.unchanged(),
         };
         let before = work.state.supply();
@@ -139,12 +148,11 @@ impl Application for PaymentApplication {
             Refusal::new(SupplyError { unspent: supply.unspent, fees: supply.fees, supply: self.supply })
         };
         let after = after.ok_or_else(|| impossible(before))?;
-        if self.is_sound(&after) { Ok((after, work.changes)) } else { Err(impossible(after.supply())) }
+        if self.adds_up(&after) { Ok((after, work.changes)) } else { Err(impossible(after.supply())) }
     }
 
     fn is_sound(&self, state: &Totals) -> bool {
-        let voters = state.masternodes.validators();
-        state.unspent.plus(state.fees) == Some(self.supply) && voters.as_ref() == Ok(state.schedule.at(2))
+        self.adds_up(state) && state.masternodes.validators().as_ref() == Ok(state.schedule.at(2))
     }
 
     fn changes_len(changes: &OutputChanges) -> usize {

@@ -28,7 +28,7 @@ pub struct MasternodeList {
     collaterals: BTreeMap<OutPoint, RegistrationId>,
     /// Names by the keys that vote.
     operators: BTreeMap<PublicKey, RegistrationId>,
-    /// Of the entries, in order; kept because most blocks change nothing.
+    /// Of the entries, in order, at the end of the block that changed them last.
     root: Hash,
 }
 
@@ -59,7 +59,7 @@ impl MasternodeList {
     pub fn new(masternodes: impl IntoIterator<Item = Masternode>) -> Self {
         let mut list = Self::default();
         masternodes.into_iter().for_each(|one| list.insert(one));
-        list.update_root();
+        list.seal();
         list
     }
 
@@ -93,7 +93,7 @@ impl MasternodeList {
         self.operators.get(key).and_then(|id| self.get(id))
     }
 
-    /// Merkle root (RFC 6962 shape) of the entries in order of names; of the empty tree without any.
+    /// Merkle root (RFC 6962 shape) of the entries in order of names; of the empty tree without any. As it was when the list was sealed.
     pub fn root(&self) -> Hash {
         if self.all.is_empty() { merkle::root(&[]) } else { self.root }
     }
@@ -145,17 +145,22 @@ impl MasternodeList {
         Ok(Change::Put(Box::new(Masternode { last_change: id, changed_at: rules.height, ..after })))
     }
 
-    /// Makes a change.
+    /// Makes a change. The block under way makes all of its changes before [`Self::seal`].
     pub fn carry_out(&mut self, change: Change) {
         match change {
-            Change::Nothing => return,
+            Change::Nothing => {}
             Change::Put(one) => {
                 self.remove(&one.id);
                 self.insert(*one);
             }
             Change::Remove(id) => self.remove(&id),
         }
-        self.update_root();
+    }
+
+    /// The block under way changes nothing more: computes the root over all entries, once.
+    pub fn seal(&mut self) {
+        let leaves: Vec<_> = self.iter().map(|one| one.entry().leaf()).collect();
+        self.root = merkle::root(&leaves);
     }
 
     /// Who leaves at the end of a block of this time: who asked to, in order of asking, while enough others vote, and free ones that expire.
@@ -189,7 +194,6 @@ impl MasternodeList {
                 Arc::make_mut(one).status = MasternodeStatus::Left { at: height, time };
             }
         }
-        self.update_root();
     }
 
     /// Nothing that is locked is spent but by its release. Which collateral the transaction spends.
@@ -361,11 +365,6 @@ impl MasternodeList {
             self.collaterals.remove(&one.collateral);
             self.operators.remove(&one.operator);
         }
-    }
-
-    fn update_root(&mut self) {
-        let leaves: Vec<_> = self.iter().map(|one| one.entry().leaf()).collect();
-        self.root = merkle::root(&leaves);
     }
 }
 

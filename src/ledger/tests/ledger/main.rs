@@ -6,6 +6,7 @@ mod golden;
 mod history;
 mod inspect;
 mod locks;
+mod masternode_histories;
 mod masternodes;
 mod overlay;
 mod properties;
