@@ -99,7 +99,7 @@ pub(super) fn written(folder: &Path, genesis: &Genesis, members: &[TestnetMember
         let key = if member.masternode.is_some() { "consensus key, " } else { "" };
         row(&format!("{}/", member.name), format!("config.toml, node key, {key}wallet key with {each} TIME, data"));
     }
-    row("cold/", "owner and collateral keys of the masternodes: no node needs them, move them to a safe place".into());
+    row("cold/", "owner and collateral keys: no node needs them, keep them elsewhere".into());
     let _ = write!(
         text,
         "\nThe folder is closed to other users of this machine, because every key is in it. \
