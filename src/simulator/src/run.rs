@@ -143,6 +143,7 @@ impl Run {
         let is_sparse = config.nodes >= 5 && rng.random_bool(0.25);
         let world = World::new(WorldConfig {
             voters: config.nodes,
+            candidates: 0,
             seed: rng.random(),
             first_blocks_full: false,
             latency: config.latency.clone(),
