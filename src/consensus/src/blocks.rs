@@ -224,6 +224,7 @@ pub(crate) mod tests {
             tx_root: Hash::ZERO,
             state_commitment: Hash::ZERO,
             history_root: Hash::ZERO,
+            output_root: Hash::ZERO,
             validators_hash: Hash::ZERO,
             next_validators_hash: Hash::ZERO,
             parent_certificate_hash: Hash::ZERO,

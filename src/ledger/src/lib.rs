@@ -19,6 +19,7 @@ mod genesis;
 mod inspect;
 mod lock;
 mod lthash;
+mod output_root;
 mod parameters;
 mod payload;
 mod queries;
@@ -38,11 +39,12 @@ pub use genesis::{GENESIS_OUTPUTS_MAX, Genesis, GenesisError, GenesisOutput, Gen
 pub use inspect::{MoneyTally, TallyError};
 pub use lock::{KEY_SET_MAX, KeyHash, KeySet, KeySetError, Lock, LockOwner};
 pub use lthash::LtHash;
+pub use output_root::output_leaf;
 pub use parameters::{Parameters, ParametersError, TRANSACTION_BYTES_LIMIT};
 pub use payload::{MEMO_BYTES_MAX, Memo, MemoError, PayloadError, RESERVED_PAYLOADS, TransactionPayload};
 pub use queries::{ConfirmedTransaction, LedgerQueries, LedgerQuery, LedgerTotals};
 pub use state::{OutputEntry, Supply};
-pub use tables::{OUTPUTS, OUTPUTS_BY_KEY};
+pub use tables::{OUTPUT_ROOTS, OUTPUTS, OUTPUTS_BY_KEY};
 pub use totals::Totals;
 pub use transaction::{
     OutPoint, PAYLOAD_FORMAT, SetSignature, SetSignatures, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput,

@@ -30,6 +30,9 @@ pub struct Parameters {
     pub prevote_timeout_ms: u64,
     /// Longest wait for more precommits in round 0. Unit: ms.
     pub precommit_timeout_ms: u64,
+    /// Headers of heights that are multiples of it hold a root over all unspent outputs of the state so many blocks before. Unit: blocks.
+    /// Bound: 4 to 1,000,000.
+    pub output_root_interval: u64,
 }
 
 /// Largest transaction any chain may allow. Unit: bytes.
@@ -43,6 +46,10 @@ impl Parameters {
             Network::Testnet => (250, 60_000, 1, (3_000, 1_000, 1_000)),
             Network::Mainnet => (250, 600_000, 10, (3_000, 1_000, 1_000)),
         };
+        let output_root_interval = match network {
+            Network::Devnet => 2_000,
+            Network::Testnet | Network::Mainnet => 10_000,
+        };
         Self {
             block_bytes_max: BLOCK_BYTES_LIMIT,
             transaction_bytes_max: TRANSACTION_BYTES_LIMIT,
@@ -54,6 +61,7 @@ impl Parameters {
             propose_timeout_ms: timeouts_ms.0,
             prevote_timeout_ms: timeouts_ms.1,
             precommit_timeout_ms: timeouts_ms.2,
+            output_root_interval,
         }
     }
 
@@ -98,7 +106,8 @@ impl Parameters {
         bounded("undecided_bytes_max", self.undecided_bytes_max, undecided_min, 1024 * 1024 * 1024)?;
         bounded("propose_timeout_ms", self.propose_timeout_ms, 20, minute)?;
         bounded("prevote_timeout_ms", self.prevote_timeout_ms, 20, minute)?;
-        bounded("precommit_timeout_ms", self.precommit_timeout_ms, 20, minute)
+        bounded("precommit_timeout_ms", self.precommit_timeout_ms, 20, minute)?;
+        bounded("output_root_interval", self.output_root_interval, 4, 1_000_000)
     }
 }
 

@@ -15,7 +15,7 @@ pub const BLOCK_VERSION: u16 = 2;
 /// What a block commits to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 pub struct Header {
-    /// Format: [`BLOCK_VERSION`]. Version 1 had no history root.
+    /// Format: [`BLOCK_VERSION`]. Version 1 had neither history root nor output root.
     pub version: u16,
     /// The chain it belongs to.
     pub chain_id: ChainId,
@@ -35,6 +35,9 @@ pub struct Header {
     pub state_commitment: Hash,
     /// Root over the ids of all blocks before this one: see [`crate::history`].
     pub history_root: Hash,
+    /// What the application says of an earlier state, for proofs of its parts: for payments, at every height k·E, the Merkle root of all
+    /// outputs that were unspent after height (k−1)·E. Zero at all other heights.
+    pub output_root: Hash,
     /// Hash of the validator set that decides this height.
     pub validators_hash: Hash,
     /// Hash of the validator set that decides the next height.

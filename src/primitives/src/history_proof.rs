@@ -121,6 +121,7 @@ mod tests {
             tx_root: Hash::ZERO,
             state_commitment: Hash::ZERO,
             history_root,
+            output_root: Hash::ZERO,
             validators_hash: Hash::ZERO,
             next_validators_hash: Hash::ZERO,
             parent_certificate_hash: Hash::ZERO,

@@ -2,7 +2,8 @@
 //!
 //! Each is one branch in the crate it belongs to. Without the cargo feature `planted` [`is_planted`] is `false` at compile time, so no
 //! program that people run holds them. With it one bug at a time can be planted, for the thread that asks: simulated networks live on
-//! one thread. Beside a test that finds it, in a module `planted`, each bug has one that shows so, and another in simulated networks:
+//! one thread. Beside a test that finds it, in a module `planted`, each bug has one that shows so, and another in simulated networks (but for
+//! [`Bug::OutputRootUnchecked`], whose first header comes later than they play):
 //!
 //! ```text
 //! cargo test -p timed-primitives -p timed-consensus -p timed-ledger -p timed-peer -p timed-mempool -p timed-actors --features planted planted
@@ -46,6 +47,8 @@ pub enum Bug {
     StateCommitmentUnchecked,
     /// A block is valid whatever it says of the blocks before it.
     HistoryRootUnchecked,
+    /// A block is valid whatever it says of the outputs that were unspent at the last boundary.
+    OutputRootUnchecked,
     /// The mempool takes what clients hand in however long it will wait there.
     AdmissionIgnoresDelay,
     /// A height is held until our own clock has passed its parent's time.
@@ -71,7 +74,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::QuorumOffByOne,
         Self::NoGuard,
         Self::NoJournalSync,
@@ -88,6 +91,7 @@ impl Bug {
         Self::DoubleRelay,
         Self::StateCommitmentUnchecked,
         Self::HistoryRootUnchecked,
+        Self::OutputRootUnchecked,
         Self::AdmissionIgnoresDelay,
         Self::HoldByWallClock,
         Self::BlockSizeNeverShrinks,

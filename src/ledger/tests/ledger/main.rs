@@ -6,6 +6,7 @@ mod golden;
 mod history;
 mod inspect;
 mod locks;
+mod output_root;
 mod overlay;
 mod properties;
 mod recovery;

@@ -31,10 +31,10 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// The set of unspent outputs, as simply as can be.
-type Model = BTreeMap<OutPoint, (TxOutput, u64, Height)>;
+pub(crate) type Model = BTreeMap<OutPoint, (TxOutput, u64, Height)>;
 
 /// Takes one output out of the model and splits it between two wallets; children may follow in the same block.
-fn payment(model: &mut Model, pick: u16, height: Height) -> Option<Transaction> {
+pub(crate) fn payment(model: &mut Model, pick: u16, height: Height) -> Option<Transaction> {
     let at = usize::from(pick) % model.len();
     let (outpoint, (output, from, _)) = model.iter().nth(at).map(|(k, v)| (*k, *v))?;
     let left = output.amount.0.checked_sub(FEE)?;
