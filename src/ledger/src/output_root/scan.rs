@@ -17,6 +17,8 @@ pub(crate) type Differences = BTreeMap<OutPoint, Option<OutputEntry>>;
 
 /// How many outputs are read from the store at once when there is no hurry to stop. Unit: outputs.
 const AT_ONCE: usize = 4_096;
+/// The same for blocks of the log. Unit: blocks.
+const BLOCKS_AT_ONCE: u64 = 16;
 
 /// The root of a boundary while it is computed. Memory: the outputs that blocks in memory made and spent up to the boundary, those spent
 /// between the boundary and the height of the snapshot, and 64 hashes.
@@ -30,7 +32,7 @@ pub(crate) struct OutputScan {
     /// Key of the last row that was taken.
     after: Option<Vec<u8>>,
     root: RootBuilder,
-    /// When what was spent since should be known.
+    /// The height at which what was spent since should be known.
     known_by: Height,
     /// So many outputs after each block.
     pace: usize,
@@ -62,10 +64,10 @@ impl OutputScan {
 
     /// The work of one block at this height of the view, whose blocks and indexes are read. The root, when that was the last of it.
     pub(crate) fn step(&mut self, view: &LedgerView, at: Height) -> Result<Option<Hash>, ReadError> {
-        if !self.spent_since.is_done() {
-            let blocks_left = usize::try_from(self.known_by.above(at)).unwrap_or(usize::MAX).max(1);
-            let pace = self.spent_since.waiting().div_ceil(blocks_left);
-            self.spent_since.step(view, pace, &mut self.differences)?;
+        let unread = self.spent_since.blocks_left();
+        if unread > 0 {
+            let steps_left = self.known_by.above(at).max(1);
+            self.spent_since.step(view, unread.div_ceil(steps_left), &mut self.differences)?;
             return Ok(None);
         }
         self.take(self.pace)
@@ -73,8 +75,8 @@ impl OutputScan {
 
     /// All that is left.
     pub(crate) fn finish(&mut self, view: &LedgerView) -> Result<Hash, ReadError> {
-        while !self.spent_since.is_done() {
-            self.spent_since.step(view, AT_ONCE, &mut self.differences)?;
+        while self.spent_since.blocks_left() > 0 {
+            self.spent_since.step(view, BLOCKS_AT_ONCE, &mut self.differences)?;
         }
         loop {
             if let Some(root) = self.take(AT_ONCE)? {

@@ -9,50 +9,41 @@ use std::sync::Arc;
 use timed_chain::{Application, Location, ReadError, Table, transactions};
 use timed_primitives::{Block, Height, TxId};
 
-/// The search. It reads each block since the boundary once, of which there are fewer than the interval, and each block that made
-/// something they spend, once in a step. Memory: the names of what was found to be spent and not yet found to be made.
+/// The search. It reads each block since the boundary once, of which there are fewer than the interval, and in each step every block once
+/// that made something of what those of the step spend.
 pub(crate) struct SpentSince {
     boundary: Height,
     /// The next block to look through.
     next: Height,
     /// The last.
     last: Height,
-    /// By transaction, the outputs of it that are spent.
-    spent: BTreeMap<TxId, BTreeSet<u32>>,
 }
 
 impl SpentSince {
     /// By the blocks after the boundary up to the last. None, when the last is not above the boundary.
     pub(crate) const fn new(boundary: Height, last: Height) -> Self {
-        Self { boundary, next: boundary.next(), last, spent: BTreeMap::new() }
+        Self { boundary, next: boundary.next(), last }
     }
 
-    /// How many blocks and transactions are to be read still, as far as is known.
-    pub(crate) fn waiting(&self) -> usize {
-        let blocks = self.last.next().above(self.next);
-        usize::try_from(blocks).unwrap_or(usize::MAX).saturating_add(self.spent.len())
+    /// How many blocks are to be looked through still.
+    pub(crate) const fn blocks_left(&self) -> u64 {
+        self.last.next().above(self.next)
     }
 
-    pub(crate) fn is_done(&self) -> bool {
-        self.waiting() == 0
-    }
-
-    /// Looks through so many more blocks, and for so many more transactions. What they made goes into `found`.
-    pub(crate) fn step(&mut self, view: &LedgerView, count: usize, found: &mut Differences) -> Result<(), ReadError> {
-        for _ in 0..count {
-            if self.next > self.last || self.spent.len() >= count {
-                break;
-            }
+    /// Looks through so many more blocks. The outputs of the boundary that they spend go into `found`.
+    pub(crate) fn step(&mut self, view: &LedgerView, blocks: u64, found: &mut Differences) -> Result<(), ReadError> {
+        let end = self.next.plus(blocks).min(self.last.next());
+        let mut spent: BTreeMap<TxId, BTreeSet<u32>> = BTreeMap::new();
+        while self.next < end {
             for transaction in payments(&*block(view, self.next)?)? {
                 for input in transaction.body.inputs {
-                    self.spent.entry(input.previous.txid).or_default().insert(input.previous.index);
+                    spent.entry(input.previous.txid).or_default().insert(input.previous.index);
                 }
             }
             self.next = self.next.next();
         }
         let mut by_height: BTreeMap<Height, Vec<Maker>> = BTreeMap::new();
-        for _ in 0..count {
-            let Some((txid, outputs)) = self.spent.pop_first() else { break };
+        for (txid, outputs) in spent {
             let (height, index) = match view.location(&txid)? {
                 Some(Location { height, index }) => (height, index),
                 // No transaction made the outputs of genesis.
