@@ -74,6 +74,25 @@ pub trait Application: Send + Sync + Sized + 'static {
         merkle::root(&[])
     }
 
+    /// What [`timed_primitives::Header::output_root`] of the next block, of this height, must be: a commitment to an earlier state whose
+    /// parts can be proved one by one. `view` is the state before that block; it may hold final blocks that are not committed yet.
+    /// Unless it is replaced: zero at all heights.
+    ///
+    /// # Errors
+    /// [`ReadError`] when our own state cannot be read.
+    fn output_root(&self, _view: &StateView<Self>, _height: Height) -> Result<Hash, ReadError> {
+        Ok(Hash::ZERO)
+    }
+
+    /// Blocks up to the view's tip are committed: the moment for a slice of work that [`Self::output_root`] would have to do at once
+    /// otherwise. Called on the path of the next vote, so it must take some milliseconds for each block at most. Nothing by default.
+    ///
+    /// # Errors
+    /// [`ReadError`] when our own state cannot be read: the node stops.
+    fn on_committed(&self, _view: &StateView<Self>) -> Result<(), ReadError> {
+        Ok(())
+    }
+
     /// Applies one more transaction to the block under way. Its signatures are checked apart, and it is not in the block yet.
     ///
     /// # Errors

@@ -254,6 +254,7 @@ impl<A: Application> Chain<A> {
             self.verified.forget(bytes_of(&one.block.payload, &one.transactions));
         }
         self.publish(view);
+        self.view.application().on_committed(&self.view).map_err(CommitError::Read)?;
         Ok(committed)
     }
 

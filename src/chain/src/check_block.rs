@@ -1,6 +1,6 @@
 //! When a block is valid on top of a tip: one function and one named error for each rule, checked from the chain alone.
 //!
-//! What needs the state (transactions, state commitment) is checked by [`crate::Chain::validate`]; whether the proposer was the
+//! What needs the state (transactions, state commitment, output root) is checked by [`crate::Chain::validate`]; whether the proposer was the
 //! leader and whether the parent's certificate is signed by a quorum is for consensus, which has the one quorum function.
 
 use crate::genesis::ChainGenesis;
@@ -57,6 +57,16 @@ pub enum BlockError {
         expected: Hash,
         /// How many they are.
         count: u64,
+    },
+    /// The header says something else of the application's earlier state than is due: see [`Header::output_root`].
+    #[error("output root {found} is not {expected}, which is due in the header of height {height}")]
+    OutputRoot {
+        /// What the header says.
+        found: Hash,
+        /// What our state amounted to; zero where nothing is due.
+        expected: Hash,
+        /// Of which block.
+        height: Height,
     },
     /// Made by somebody who does not vote at this height.
     #[error("proposer {0} is no validator of this height")]
@@ -230,6 +240,15 @@ pub(crate) fn check_history(header: &Header, before: &HistoryPeaks) -> Result<()
     let (found, expected) = (header.history_root, before.root());
     if found != expected && !is_planted(Bug::HistoryRootUnchecked) {
         return Err(BlockError::HistoryRoot { found, expected, count: before.count() });
+    }
+    Ok(())
+}
+
+/// Says of the application's earlier state what the application says.
+pub(crate) fn check_output_root(header: &Header, expected: Hash) -> Result<(), BlockError> {
+    let (found, height) = (header.output_root, header.height);
+    if found != expected && !is_planted(Bug::OutputRootUnchecked) {
+        return Err(BlockError::OutputRoot { found, expected, height });
     }
     Ok(())
 }

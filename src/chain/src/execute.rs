@@ -4,8 +4,8 @@ use crate::application::{Application, BlockContext, WorkingState};
 use crate::application_error::ApplyError;
 use crate::block_transactions::{BlockTransaction, read_block};
 use crate::check_block::{
-    BlockError, Context, certificate_hash, check_header, check_size, check_transaction_root, no_evidence,
-    size_without_payload,
+    BlockError, Context, certificate_hash, check_header, check_output_root, check_size, check_transaction_root,
+    no_evidence, size_without_payload,
 };
 use crate::error::{AssembleError, ReadError, ValidationError};
 use crate::filter::Filter;
@@ -145,6 +145,7 @@ pub(crate) fn validate<A: Application>(
     }
     check_against(view, block)?;
     check_size(block, view.application().genesis())?;
+    check_output_root(header, view.application().output_root(view, height)?)?;
     let known = match signatures {
         Signatures::Check(verified) | Signatures::CheckOnce(verified) => Some(verified),
         Signatures::Trusted => None,
@@ -209,7 +210,7 @@ pub(crate) fn assemble<A: Application>(
     verified: &VerifiedTransactions,
 ) -> Result<(ValidatedBlock<A>, LeftOut), AssembleError> {
     let genesis = view.application().genesis();
-    let mut header = header(view, &draft);
+    let mut header = header(view, &draft)?;
     let height = header.height;
     // The payload of no transactions is the length of their list.
     let empty = size_without_payload(&header, draft.parent_certificate.as_ref()) + 4;
@@ -259,10 +260,10 @@ fn take<A: Application>(
     execution.apply(view, &transaction, candidate.facts.clone())
 }
 
-fn header<A: Application>(view: &StateView<A>, draft: &Draft) -> Header {
+fn header<A: Application>(view: &StateView<A>, draft: &Draft) -> Result<Header, ReadError> {
     let genesis = view.application().genesis();
     let height = view.height().next();
-    Header {
+    Ok(Header {
         version: BLOCK_VERSION,
         chain_id: genesis.chain_id,
         height,
@@ -274,12 +275,13 @@ fn header<A: Application>(view: &StateView<A>, draft: &Draft) -> Header {
         state_commitment: Hash::ZERO,
         history_root: view.history.root(),
         masternode_root: Hash::ZERO,
+        output_root: view.application().output_root(view, height)?,
         validators_hash: view.validators(height).hash(),
         next_validators_hash: view.validators(height.next()).hash(),
         parent_certificate_hash: certificate_hash(draft.parent_certificate.as_ref()),
         evidence_root: no_evidence(),
         parameters_hash: genesis.parameters_hash,
-    }
+    })
 }
 
 /// Checks all signatures that are not known to be good in one batch. Gives the transactions that had them.

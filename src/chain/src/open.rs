@@ -171,6 +171,7 @@ fn replay<A: Application>(
             }
         })?;
         view = view.with(Arc::new(layer(&validated, Arc::new(record.certificate), (position, record.end))));
+        view.application().on_committed(&view).map_err(ChainOpenError::Read)?;
     }
     Ok(view)
 }

@@ -174,6 +174,12 @@ impl<A: Application> StateView<A> {
         self.layers.iter().map(|layer| &**layer)
     }
 
+    /// The store as it is under [`Self::layers`], for who reads it on after the view is gone. It holds back the store's clean-up as the
+    /// view does.
+    pub fn store_view(&self) -> Arc<dyn StoreView> {
+        self.snapshot.clone()
+    }
+
     /// A value of the store, without the layers above it.
     ///
     /// # Errors

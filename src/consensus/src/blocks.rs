@@ -225,6 +225,7 @@ pub(crate) mod tests {
             state_commitment: Hash::ZERO,
             history_root: Hash::ZERO,
             masternode_root: Hash::ZERO,
+            output_root: Hash::ZERO,
             validators_hash: Hash::ZERO,
             next_validators_hash: Hash::ZERO,
             parent_certificate_hash: Hash::ZERO,

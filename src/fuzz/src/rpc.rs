@@ -64,6 +64,7 @@ impl ChainApi for Small {
                     state_commitment: Hash([0; 32]),
                     history_root: Hash([0; 32]),
                     masternode_root: Hash([0; 32]),
+                    output_root: Hash::ZERO,
                     validators_hash: Hash([0; 32]),
                     next_validators_hash: Hash([0; 32]),
                     parent_certificate_hash: Hash([0; 32]),

@@ -5,10 +5,11 @@ use crate::delta::OutputChanges;
 use crate::error::{LedgerOpenError, SupplyError};
 use crate::genesis::{Genesis, GenesisError};
 use crate::masternodes::{Change, RuleContext};
+use crate::output_root::OutputRoots;
 use crate::queries::{LedgerQueries as _, LedgerQuery};
 use crate::recent::Recent;
 use crate::state::{OutputEntry, Supply, output_key, owner_key};
-use crate::tables::{OUTPUTS, OUTPUTS_BY_KEY};
+use crate::tables::{OUTPUT_ROOTS, OUTPUTS, OUTPUTS_BY_KEY};
 use crate::totals::Totals;
 use crate::transaction::{CHANGE_INDEX, OutPoint, Transaction, TxOutput};
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub struct PaymentApplication {
     /// Who decides the first two blocks.
     validators: ValidatorSet,
     pub(crate) recent: Recent,
+    output_roots: OutputRoots,
 }
 
 /// The chain of payments: its one writer.
@@ -52,7 +54,8 @@ impl PaymentApplication {
     pub fn new(genesis: Genesis) -> Result<Self, GenesisError> {
         genesis.validate()?;
         let (chain, supply, validators) = (genesis.chain(), genesis.supply()?, genesis.validator_set()?);
-        Ok(Self { genesis: Arc::new(genesis), chain, supply, validators, recent: Recent::default() })
+        let output_roots = OutputRoots::new(genesis.parameters.output_root_interval);
+        Ok(Self { genesis: Arc::new(genesis), chain, supply, validators, recent: Recent::default(), output_roots })
     }
 
     /// How it started.
@@ -81,7 +84,7 @@ impl Application for PaymentApplication {
     type State = Totals;
     type Changes = OutputChanges;
 
-    const TABLES: &'static [Table] = &[OUTPUTS, OUTPUTS_BY_KEY];
+    const TABLES: &'static [Table] = &[OUTPUTS, OUTPUTS_BY_KEY, OUTPUT_ROOTS];
 
     fn genesis(&self) -> &ChainGenesis {
         &self.chain
@@ -104,6 +107,14 @@ impl Application for PaymentApplication {
 
     fn commitment(&self, state: &Totals, height: Height) -> Hash {
         state.commitment(height)
+    }
+
+    fn output_root(&self, view: &LedgerView, height: Height) -> Result<Hash, ReadError> {
+        self.output_roots.due(view, height)
+    }
+
+    fn on_committed(&self, view: &LedgerView) -> Result<(), ReadError> {
+        self.output_roots.advance(view)
     }
 
     fn apply(
@@ -168,6 +179,7 @@ impl Application for PaymentApplication {
         for (outpoint, output) in &layer.changes().created {
             put_output(batch, outpoint, &OutputEntry { output: *output, height: layer.height() });
         }
+        self.output_roots.write(layer.height(), batch);
     }
 
     fn on_stored(&self, layers: &[Arc<Layer<Self>>]) {

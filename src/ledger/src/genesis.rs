@@ -326,6 +326,12 @@ impl Genesis {
         self.unspent().filter(move |(outpoint, _)| !locked.contains(&outpoint.index))
     }
 
+    /// The output of this position.
+    pub(crate) fn output(&self, index: u32) -> Option<TxOutput> {
+        let output = self.outputs.get(usize::try_from(index).ok()?)?;
+        Some(TxOutput { amount: output.amount, lock: output.address.lock() })
+    }
+
     /// Reads the file people write, and validates it.
     ///
     /// # Errors
@@ -526,7 +532,7 @@ mod tests {
     #[test]
     fn every_field_is_in_the_hash() {
         let genesis = Genesis::devnet(4);
-        let changes: [fn(&mut Genesis); 9] = [
+        let changes: [fn(&mut Genesis); 10] = [
             |g| g.network = Network::Testnet,
             |g| g.chain_id = ChainId(5),
             |g| g.time = UnixTime(5),
@@ -534,6 +540,7 @@ mod tests {
             |g| g.masternodes[0].collateral = 7,
             |g| g.masternodes[0].owner = SecretKey::development("test", 7).public(),
             |g| g.masternodes[0].service = "127.0.0.1:7000".parse().ok(),
+            |g| g.parameters.output_root_interval += 1,
             |g| g.outputs[0].amount = Amount::ONE,
             |g| g.outputs.truncate(999),
         ];
@@ -568,6 +575,12 @@ mod tests {
         check(|g| g.parameters.block_bytes_max = 2_000_000, "block_bytes_max is 2000000, allowed are 1024 to 1048576");
         check(|g| g.parameters.min_block_interval_ms = 20_000, "must be above");
         check(|g| g.parameters.propose_timeout_ms = 0, "propose_timeout_ms");
+        check(|g| g.parameters.output_root_interval = 3, "output_root_interval is 3, allowed are 4 to 1000000");
+        check(|g| g.parameters.output_root_interval = 1_000_001, "output_root_interval is 1000001");
+        let mut without: serde_json::Value = serde_json::from_str(&Genesis::devnet(4).to_json()).unwrap();
+        without["parameters"].as_object_mut().unwrap().remove("output_root_interval").unwrap();
+        let error = Genesis::from_json(&without.to_string()).unwrap_err().to_string();
+        assert!(error.contains("missing field `output_root_interval`"), "{error}");
         let unknown = Genesis::devnet(4).to_json().replacen("\"network\"", "\"colour\": 1, \"network\"", 1);
         assert!(matches!(Genesis::from_json(&unknown), Err(GenesisError::Json(_))));
         let text = Genesis::devnet(4).to_json();

@@ -20,6 +20,7 @@ mod inspect;
 mod lock;
 mod lthash;
 mod masternodes;
+mod output_root;
 mod parameters;
 mod payload;
 mod queries;
@@ -47,13 +48,14 @@ pub use masternodes::{
     SERVICE_BYTES, ServiceAddress, ServiceAddressError, Tier, TierError, VOTERS_MAX, VOTERS_MIN, ValidatorSchedule,
     effective_powers,
 };
+pub use output_root::output_leaf;
 pub use parameters::{Parameters, ParametersError, TRANSACTION_BYTES_LIMIT};
 pub use payload::{
     MEMO_BYTES_MAX, Memo, MemoError, PayloadError, RESERVED_PAYLOADS, RegisterPayload, TransactionPayload,
 };
 pub use queries::{ConfirmedTransaction, LedgerQueries, LedgerQuery, LedgerTotals};
 pub use state::{OutputEntry, Supply};
-pub use tables::{OUTPUTS, OUTPUTS_BY_KEY};
+pub use tables::{OUTPUT_ROOTS, OUTPUTS, OUTPUTS_BY_KEY};
 pub use totals::Totals;
 pub use transaction::{
     OutPoint, PAYLOAD_FORMAT, SetSignature, SetSignatures, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput,

@@ -37,6 +37,9 @@ pub struct Parameters {
     pub free_deposit: Amount,
     /// From its registration, or its last renewal, until a free masternode expires, by the times of blocks. Unit: ms.
     pub free_expiry_ms: u64,
+    /// Headers of heights that are multiples of it hold a root over all unspent outputs of the state so many blocks before. Unit: blocks.
+    /// Bound: 4 to 1,000,000.
+    pub output_root_interval: u64,
 }
 
 /// Largest transaction any chain may allow. Unit: bytes.
@@ -58,6 +61,10 @@ impl Parameters {
             Network::Testnet => (250, 60_000, 1, (3_000, 1_000, 1_000)),
             Network::Mainnet => (250, 600_000, 10, (3_000, 1_000, 1_000)),
         };
+        let output_root_interval = match network {
+            Network::Devnet => 2_000,
+            Network::Testnet | Network::Mainnet => 10_000,
+        };
         Self {
             block_bytes_max: BLOCK_BYTES_LIMIT,
             transaction_bytes_max: TRANSACTION_BYTES_LIMIT,
@@ -72,6 +79,7 @@ impl Parameters {
             unbonding_ms,
             free_deposit: Amount::ONE,
             free_expiry_ms,
+            output_root_interval,
         }
     }
 
@@ -118,7 +126,8 @@ impl Parameters {
         bounded("precommit_timeout_ms", self.precommit_timeout_ms, 20, minute)?;
         bounded("unbonding_ms", self.unbonding_ms, 1, 366 * day)?;
         bounded("free_deposit", self.free_deposit.0, self.dust_min.0, Amount::whole(999).0)?;
-        bounded("free_expiry_ms", self.free_expiry_ms, 1, 366 * day)
+        bounded("free_expiry_ms", self.free_expiry_ms, 1, 366 * day)?;
+        bounded("output_root_interval", self.output_root_interval, 4, 1_000_000)
     }
 }
 

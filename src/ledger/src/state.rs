@@ -30,6 +30,12 @@ pub(crate) fn output_key(outpoint: &OutPoint) -> Vec<u8> {
     key
 }
 
+/// Reads the outpoint that [`output_key`] wrote.
+pub(crate) fn outpoint_of_key(key: &[u8]) -> Option<OutPoint> {
+    let (txid, index) = key.split_first_chunk::<32>()?;
+    Some(OutPoint { txid: TxId(Hash(*txid)), index: u32::from_be_bytes(index.try_into().ok()?) })
+}
+
 /// The store's key of an output among those of its owner.
 pub(crate) fn owner_key(owner: &KeyHash, outpoint: &OutPoint) -> Vec<u8> {
     let mut key = Vec::with_capacity(68);
@@ -45,6 +51,5 @@ fn write_outpoint(key: &mut Vec<u8>, outpoint: &OutPoint) {
 
 /// Reads the outpoint behind an owner's key hash.
 pub(crate) fn outpoint_of_owner_key(key: &[u8]) -> Option<OutPoint> {
-    let (txid, index) = key.get(32..)?.split_first_chunk::<32>()?;
-    Some(OutPoint { txid: TxId(Hash(*txid)), index: u32::from_be_bytes(index.try_into().ok()?) })
+    outpoint_of_key(key.get(32..)?)
 }

@@ -1,4 +1,4 @@
-//! The tables of the store that hold who owns what.
+//! The tables of the store that hold who owns what, and what was computed over it.
 
 use timed_chain::Table;
 
@@ -6,3 +6,5 @@ use timed_chain::Table;
 pub const OUTPUTS: Table = Table("outputs");
 /// Key hash, then outpoint → [`crate::OutputEntry`].
 pub const OUTPUTS_BY_KEY: Table = Table("outputs_by_key");
+/// Boundary (height, big endian) → root over all outputs that were unspent after it, 32 bytes.
+pub const OUTPUT_ROOTS: Table = Table("output_roots");

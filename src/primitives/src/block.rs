@@ -15,7 +15,7 @@ pub const BLOCK_VERSION: u16 = 2;
 /// What a block commits to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 pub struct Header {
-    /// Format: [`BLOCK_VERSION`]. Version 1 had neither history root nor masternode root.
+    /// Format: [`BLOCK_VERSION`]. Version 1 had none of history, masternode and output root.
     pub version: u16,
     /// The chain it belongs to.
     pub chain_id: ChainId,
@@ -37,6 +37,9 @@ pub struct Header {
     pub history_root: Hash,
     /// Root of the application's list of masternodes after this block; of the empty tree for applications without.
     pub masternode_root: Hash,
+    /// What the application says of an earlier state, for proofs of its parts: for payments, at every height k·E, the Merkle root of all
+    /// outputs that were unspent after height (k−1)·E. Zero at all other heights.
+    pub output_root: Hash,
     /// Hash of the validator set that decides this height.
     pub validators_hash: Hash,
     /// Hash of the validator set that decides the next height.

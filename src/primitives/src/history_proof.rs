@@ -122,6 +122,7 @@ mod tests {
             state_commitment: Hash::ZERO,
             history_root,
             masternode_root: Hash::ZERO,
+            output_root: Hash::ZERO,
             validators_hash: Hash::ZERO,
             next_validators_hash: Hash::ZERO,
             parent_certificate_hash: Hash::ZERO,

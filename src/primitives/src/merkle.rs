@@ -29,6 +29,38 @@ pub fn verify_path(leaf: &Hash, index: usize, size: usize, beside: &[Hash], expe
     index < size && fold_path(leaf, index, size, beside).is_some_and(|found| found == *expected)
 }
 
+/// The root over leaves that come one after the other: as [`root`], in memory for the logarithm of their number.
+#[derive(Clone, Debug, Default)]
+pub struct RootBuilder {
+    leaves: u64,
+    /// Roots of perfect trees over the leaves so far, one for each bit of `leaves` that is set, the largest first. Bound: 64.
+    perfect: Vec<Hash>,
+}
+
+impl RootBuilder {
+    /// Adds the next leaf.
+    pub fn push(&mut self, leaf: &Hash) {
+        let mut right = Hash::of(Domain::MerkleLeaf, &leaf.0);
+        for _ in 0..self.leaves.trailing_ones() {
+            let Some(left) = self.perfect.pop() else { break };
+            right = node(&left, &right);
+        }
+        self.perfect.push(right);
+        self.leaves = self.leaves.saturating_add(1);
+    }
+
+    /// How many leaves there are.
+    pub const fn leaves(&self) -> u64 {
+        self.leaves
+    }
+
+    /// The root over all leaves so far.
+    pub fn root(&self) -> Hash {
+        let top = self.perfect.iter().rev().copied().reduce(|right, left| node(&left, &right));
+        top.unwrap_or_else(|| root(&[]))
+    }
+}
+
 fn collect_path(leaves: &[Hash], index: usize, beside: &mut Vec<Hash>) {
     if leaves.len() < 2 {
         return;
@@ -84,6 +116,17 @@ mod tests {
                 assert!(!verify_path(&Hash([99; 32]), i, size, &beside, &top));
                 assert!(!verify_path(leaf, i + 1, size, &beside, &top) || size == 1);
             }
+        }
+    }
+
+    #[test]
+    fn leaves_one_after_the_other_give_the_same_root() {
+        let (mut builder, mut leaves) = (RootBuilder::default(), Vec::new());
+        for size in 0..70u8 {
+            assert_eq!((builder.root(), builder.leaves()), (root(&leaves), size.into()));
+            assert_eq!(builder.perfect.len(), size.count_ones() as usize, "no more than the logarithm is kept");
+            leaves.push(Hash([size; 32]));
+            builder.push(&Hash([size; 32]));
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Each is one branch in the crate it belongs to. Without the cargo feature `planted` [`is_planted`] is `false` at compile time, so no
 //! program that people run holds them. With it one bug at a time can be planted, for the thread that asks: simulated networks live on
-//! one thread. Beside a test that finds it, in a module `planted`, each bug has one that shows so, and another in simulated networks:
+//! one thread. Beside a test that finds it, in a module `planted`, each bug has one that shows so, and another in simulated networks (but for
+//! [`Bug::OutputRootUnchecked`], whose first header comes later than they play):
 //!
 //! ```text
 //! cargo test -p timed-primitives -p timed-consensus -p timed-ledger -p timed-peer -p timed-mempool -p timed-actors --features planted planted
@@ -52,6 +53,8 @@ pub enum Bug {
     SetChangeTooEarly,
     /// A masternode that asked to leave can take its collateral at once.
     ReleaseWithoutUnbonding,
+    /// A block is valid whatever it says of the outputs that were unspent at the last boundary.
+    OutputRootUnchecked,
     /// The mempool takes what clients hand in however long it will wait there.
     AdmissionIgnoresDelay,
     /// A height is held until our own clock has passed its parent's time.
@@ -77,7 +80,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::QuorumOffByOne,
         Self::NoGuard,
         Self::NoJournalSync,
@@ -97,6 +100,7 @@ impl Bug {
         Self::MasternodeRootUnchecked,
         Self::SetChangeTooEarly,
         Self::ReleaseWithoutUnbonding,
+        Self::OutputRootUnchecked,
         Self::AdmissionIgnoresDelay,
         Self::HoldByWallClock,
         Self::BlockSizeNeverShrinks,

@@ -14,7 +14,7 @@ use timed_chain::{KeyValue, Store, StoreBatch, StoreView, Table};
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Most journal kept beside the tables; opening replays it, so it is as small as fjall allows. Unit: bytes.
 const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
-/// Memory that each table gathers changes in. Small, since changes come in batches from the overlay anyway and there are seven tables; fjall
+/// Memory that each table gathers changes in. Small, since changes come in batches from the overlay anyway and there are eight tables; fjall
 /// allows four times as much. Unit: bytes.
 const GATHERED_BYTES: u64 = 16 * 1024 * 1024;
 /// Threads for flush and compaction.

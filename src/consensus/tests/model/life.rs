@@ -290,6 +290,7 @@ impl Life {
             state_commitment: Hash([self.lives; 32]),
             history_root: Hash::ZERO,
             masternode_root: Hash::ZERO,
+            output_root: Hash::ZERO,
             validators_hash: Hash::ZERO,
             next_validators_hash: Hash::ZERO,
             parent_certificate_hash: parent_certificate.as_ref().map_or(Hash::ZERO, |c| c.hash()),

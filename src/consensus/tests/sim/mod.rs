@@ -372,6 +372,7 @@ impl Sim {
             state_commitment: Hash(unique),
             history_root: Hash::ZERO,
             masternode_root: Hash::ZERO,
+            output_root: Hash::ZERO,
             validators_hash: self.set.hash(),
             next_validators_hash: self.set.hash(),
             parent_certificate_hash: parent_certificate.as_ref().map_or(Hash::ZERO, |c| c.hash()),

@@ -115,10 +115,16 @@ impl Node {
     }
 }
 
-/// Everything of the block log, as it is on disk, without the zeros behind it. No record of these tests ends with a zero.
+/// Everything of the block log, as it is on disk, without the zeros behind its records, whose last byte may be one too.
 pub(crate) fn log_bytes(disk: &MemoryDisk) -> Vec<u8> {
     let mut bytes = log_file(disk);
-    bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+    let mut end = 44;
+    while let Some([b'B', b'L', b'K', b'R', length @ ..]) = bytes.get(end..end + 8) {
+        end += 28 + u32::from_be_bytes(length.try_into().unwrap()) as usize;
+    }
+    let last = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    // A torn record counts up to what is there of it.
+    bytes.truncate(if end <= bytes.len() { end.max(last) } else { last });
     bytes
 }
 

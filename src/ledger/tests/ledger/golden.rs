@@ -3,6 +3,7 @@
 
 use crate::chain::{Node, block, certify, coin, commit, log_bytes, move_to, pay, wallet};
 use crate::locks::{body, by_set, set};
+use crate::output_root::{Modelled, leaves, picks};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -95,13 +96,14 @@ fn headers() {
     }
     writeln!(text, "accept {} {}", third.id(), hex::encode(encode(&third.header))).unwrap();
     type Change = fn(&mut Header);
-    let changes: [(&str, Change); 7] = [
+    let changes: [(&str, Change); 8] = [
         ("version 1", |h| h.version = 1),
         ("version 3", |h| h.version = 3),
         ("no history root", |h| h.history_root = Hash::ZERO),
         ("the history root of no blocks", |h| h.history_root = HistoryPeaks::default().root()),
         ("a history root with one bit turned", |h| h.history_root.0[31] ^= 1),
         ("its parent in place of the history", |h| h.history_root = h.parent.0),
+        ("an output root where none is due", |h| h.output_root = h.history_root),
         ("another state", |h| h.state_commitment = h.history_root),
     ];
     for (name, change) in changes {
@@ -115,6 +117,25 @@ fn headers() {
     let proof = reader.history_proof(Height(1), None).unwrap();
     writeln!(text, "proof of block 1 by block 3 {}", hex::encode(encode(&proof))).unwrap();
     check_golden("headers.txt", &text);
+}
+
+/// Of an interval of 4: the outputs of a boundary with their leaves and the header that holds the root over these.
+#[test]
+fn output_roots() {
+    let (mut node, mut text) = (Modelled::new(4), String::new());
+    for height in 1..=8 {
+        let (block, _) = node.add(&picks(height));
+        if height % 4 > 0 {
+            continue;
+        }
+        let model = &node.models[usize::try_from(height - 4).unwrap()];
+        for ((outpoint, leaf), (output, _, of)) in leaves(model).iter().zip(model.values()) {
+            writeln!(text, "output {} leaf {leaf}", hex::encode(encode(&(outpoint, output, of)))).unwrap();
+        }
+        let header = hex::encode(encode(&block.header));
+        writeln!(text, "root {} over {} outputs\n  {header}", block.header.output_root, model.len()).unwrap();
+    }
+    check_golden("output-roots.txt", &text);
 }
 
 /// Transactions that are valid at height 10, and the locks they spend.

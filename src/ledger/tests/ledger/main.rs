@@ -8,6 +8,7 @@ mod inspect;
 mod locks;
 mod masternode_histories;
 mod masternodes;
+mod output_root;
 mod overlay;
 mod properties;
 mod recovery;

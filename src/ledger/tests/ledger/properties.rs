@@ -31,12 +31,18 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// The set of unspent outputs, as simply as can be.
-type Model = BTreeMap<OutPoint, (TxOutput, u64, Height)>;
+pub(crate) type Model = BTreeMap<OutPoint, (TxOutput, u64, Height)>;
+
+/// In place of a wallet: collateral of a masternode, which no payment spends.
+pub(crate) const LOCKED: u64 = u64::MAX;
 
 /// Takes one output out of the model and splits it between two wallets; children may follow in the same block.
-fn payment(model: &mut Model, pick: u16, height: Height) -> Option<Transaction> {
+pub(crate) fn payment(model: &mut Model, pick: u16, height: Height) -> Option<Transaction> {
     let at = usize::from(pick) % model.len();
     let (outpoint, (output, from, _)) = model.iter().nth(at).map(|(k, v)| (*k, *v))?;
+    if from == LOCKED {
+        return None;
+    }
     let left = output.amount.0.checked_sub(FEE)?;
     let part = left / (2 + u64::from(pick % 3));
     if part < 1_000 {

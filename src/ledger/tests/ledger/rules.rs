@@ -34,6 +34,8 @@ fn each_header_rule_has_its_error() {
     assert!(matches!(broken(|b| b.header.time = UnixTime(b.header.time.0 - 1_000)), Some(E::Time { .. })));
     let history = |b: &mut Block| b.header.history_root = Hash::ZERO;
     assert!(matches!(broken(history), Some(E::HistoryRoot { found: Hash::ZERO, count: 1, .. })));
+    let (found, expected, height) = (Hash([7; 32]), Hash::ZERO, Height(2));
+    assert_eq!(broken(|b| b.header.output_root = found), Some(E::OutputRoot { found, expected, height }));
     let unknown = SecretKey::development("consensus", 9).public();
     assert_eq!(broken(|b| b.header.proposer = unknown), Some(E::Proposer(unknown)));
     assert!(matches!(broken(|b| b.header.validators_hash = Hash::ZERO), Some(E::Validators { .. })));
@@ -279,11 +281,18 @@ fn signatures_are_checked_once_per_node() {
 #[cfg(feature = "planted")]
 mod planted {
     use super::*;
+    use crate::output_root::another_root_is_refused_where_one_is_due_and_where_none_is;
     use timed_primitives::planted::{Bug, is_caught};
 
     #[test]
     fn state_commitment_unchecked() {
         assert!(is_caught(Bug::StateCommitmentUnchecked, each_header_rule_has_its_error));
+    }
+
+    #[test]
+    fn output_root_unchecked() {
+        assert!(is_caught(Bug::OutputRootUnchecked, each_header_rule_has_its_error));
+        assert!(is_caught(Bug::OutputRootUnchecked, another_root_is_refused_where_one_is_due_and_where_none_is));
     }
 
     #[test]

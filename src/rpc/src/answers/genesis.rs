@@ -30,6 +30,7 @@ pub(super) fn genesis_block(facts: &GenesisFacts) -> Block {
             state_commitment: Hash::default(),
             history_root: Hash::default(),
             masternode_root: Hash::default(),
+            output_root: Hash::default(),
             validators_hash: Hash::default(),
             next_validators_hash: Hash::default(),
             parent_certificate_hash: Hash::default(),

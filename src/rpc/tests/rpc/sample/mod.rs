@@ -147,6 +147,7 @@ pub(crate) fn block(height: u64) -> Block {
         state_commitment: Hash([2; 32]),
         history_root: history(height - 1).root(),
         masternode_root: Hash([4; 32]),
+        output_root: Hash::ZERO,
         validators_hash: Hash([3; 32]),
         next_validators_hash: Hash([3; 32]),
         parent_certificate_hash: Hash([4; 32]),

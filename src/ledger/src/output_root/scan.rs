@@ -1,0 +1,136 @@
+//! The walk through all outputs of a boundary, from a snapshot of the store of that height or a later one.
+
+use crate::application::LedgerView;
+use crate::output_root::leaf::output_leaf;
+use crate::output_root::spent_since::SpentSince;
+use crate::state::{OutputEntry, outpoint_of_key};
+use crate::tables::OUTPUTS;
+use crate::transaction::OutPoint;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use timed_chain::{ReadError, StoreError, StoreView};
+use timed_primitives::merkle::RootBuilder;
+use timed_primitives::{Hash, Height, decode};
+
+/// Outputs of the boundary that the store's rows do not show (`Some`), and rows of outputs that were spent by then (`None`).
+pub(crate) type Differences = BTreeMap<OutPoint, Option<OutputEntry>>;
+
+/// How many outputs are read from the store at once when there is no hurry to stop. Unit: outputs.
+const AT_ONCE: usize = 4_096;
+/// The same for blocks of the log. Unit: blocks.
+const BLOCKS_AT_ONCE: u64 = 16;
+
+/// The root of a boundary while it is computed. Memory: the outputs that blocks in memory made and spent up to the boundary, those spent
+/// between the boundary and the height of the snapshot, and 64 hashes.
+pub(crate) struct OutputScan {
+    boundary: Height,
+    /// Of the boundary's height, or up to 64 blocks less, or later.
+    snapshot: Arc<dyn StoreView>,
+    /// What was spent since, where the snapshot is later.
+    spent_since: SpentSince,
+    differences: Differences,
+    /// Key of the last row that was taken.
+    after: Option<Vec<u8>>,
+    root: RootBuilder,
+    /// The height at which what was spent since should be known.
+    known_by: Height,
+    /// So many outputs after each block.
+    pace: usize,
+}
+
+impl OutputScan {
+    /// From the state at the view, which is that of the boundary or a later one. The header that needs the root is that of
+    /// `boundary` + `interval`; at this pace it is ready at half of the blocks until then, or at three quarters when there is something to look for
+    /// in the log first.
+    pub(crate) fn new(view: &LedgerView, boundary: Height, interval: u64) -> Self {
+        let left = boundary.0.saturating_add(interval).saturating_sub(view.height().0);
+        // One more than would just do: the last slice must see that nothing follows.
+        let outputs = view.state().outputs / (left / 2).max(1) + 1;
+        Self {
+            boundary,
+            snapshot: view.store_view(),
+            spent_since: SpentSince::new(boundary, view.stored_height()),
+            differences: differences(view, boundary),
+            after: None,
+            root: RootBuilder::default(),
+            known_by: Height(view.height().0.saturating_add(left / 4)),
+            pace: usize::try_from(outputs).unwrap_or(usize::MAX),
+        }
+    }
+
+    pub(crate) const fn boundary(&self) -> Height {
+        self.boundary
+    }
+
+    /// The work of one block at this height of the view, whose blocks and indexes are read. The root, when that was the last of it.
+    pub(crate) fn step(&mut self, view: &LedgerView, at: Height) -> Result<Option<Hash>, ReadError> {
+        let unread = self.spent_since.blocks_left();
+        if unread > 0 {
+            let steps_left = self.known_by.above(at).max(1);
+            self.spent_since.step(view, unread.div_ceil(steps_left), &mut self.differences)?;
+            return Ok(None);
+        }
+        self.take(self.pace)
+    }
+
+    /// All that is left.
+    pub(crate) fn finish(&mut self, view: &LedgerView) -> Result<Hash, ReadError> {
+        while self.spent_since.blocks_left() > 0 {
+            self.spent_since.step(view, BLOCKS_AT_ONCE, &mut self.differences)?;
+        }
+        loop {
+            if let Some(root) = self.take(AT_ONCE)? {
+                return Ok(root);
+            }
+        }
+    }
+
+    /// Goes through so many more outputs. The root, when there are no more.
+    fn take(&mut self, count: usize) -> Result<Option<Hash>, ReadError> {
+        let rows = self.snapshot.scan(OUTPUTS, &[], self.after.as_deref(), count).map_err(StoreError::from)?;
+        let mut rows = rows.into_iter().peekable();
+        for _ in 0..count {
+            let row = rows.peek().map(|(key, _)| outpoint_of_key(key).ok_or_else(damaged)).transpose()?;
+            let difference = self.differences.first_key_value().map(|(outpoint, _)| *outpoint);
+            let Some(outpoint) = [row, difference].into_iter().flatten().min() else {
+                return Ok(Some(self.root.root()));
+            };
+            let stored = rows.next_if(|_| row == Some(outpoint));
+            let entry = match self.differences.remove(&outpoint) {
+                Some(entry) => entry,
+                None => stored.as_ref().map(|(_, value)| decode(value).map_err(|_| damaged())).transpose()?,
+            };
+            if let Some((key, _)) = stored {
+                self.after = Some(key);
+            }
+            if let Some(entry) = entry.filter(|entry| entry.height <= self.boundary) {
+                self.root.push(&output_leaf(&outpoint, &entry));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What the blocks in memory up to the boundary make of the store's outputs.
+fn differences(view: &LedgerView, boundary: Height) -> Differences {
+    let mut differences = Differences::new();
+    for layer in view.layers().take_while(|layer| layer.height() <= boundary) {
+        for outpoint in layer.changes().spent.keys() {
+            // One that an earlier block of these made has no row.
+            if differences.remove(outpoint).is_none() {
+                differences.insert(*outpoint, None);
+            }
+        }
+        let height = layer.height();
+        let made = layer.changes().created.iter();
+        differences.extend(made.map(|(outpoint, output)| (*outpoint, Some(OutputEntry { output: *output, height }))));
+    }
+    differences
+}
+
+fn damaged() -> ReadError {
+    ReadError::Undecodable { table: OUTPUTS.name() }
+}
+
+#[cfg(test)]
+mod tests;
