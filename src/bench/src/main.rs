@@ -11,6 +11,7 @@ mod idle_peers;
 mod lanes;
 mod light_load;
 mod lone_node;
+mod masternodes;
 mod overload;
 mod payments;
 mod peers;
@@ -66,6 +67,9 @@ enum BenchKind {
     /// What it costs to check signatures, transactions and blocks.
     #[command(after_help = "Example:\n  timed-bench verify --json")]
     Verify(verify::VerifyArgs),
+    /// What masternodes cost: sizes of proofs, processor time of payloads and roots.
+    #[command(after_help = "Example:\n  timed-bench masternodes --json")]
+    Masternodes(masternodes::MasternodesArgs),
     /// What the nodes still finalise at multiples of the highest rate, what waiting and refusals cost, and how soon all is well again.
     #[command(after_help = "Example:\n  timed-bench overload --factors 1,2,4,10 --time 60s --json")]
     Overload(overload::OverloadArgs),
@@ -120,6 +124,7 @@ fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
     match &arguments.kind {
         None => payments::run(&arguments.payments, &program()?),
         Some(BenchKind::Verify(arguments)) => verify::run(arguments),
+        Some(BenchKind::Masternodes(arguments)) => masternodes::run(arguments),
         Some(BenchKind::Overload(arguments)) => overload::run(arguments, &program()?),
         Some(BenchKind::RpcLoad(arguments)) => rpc_load::run(arguments, &program()?),
         Some(BenchKind::Peers(arguments)) => peers::run(arguments),

@@ -5,7 +5,7 @@ use crate::chain::ratio;
 use crate::failures::unreadable;
 use crate::pool::number;
 use async_trait::async_trait;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use timed_consensus::{ConsensusStatus, SigningStatus, quorum};
 use timed_ledger::LedgerView;
 use timed_primitives::{BlockId, PublicKey};
@@ -24,6 +24,8 @@ impl ConsensusApi for Service {
         let finality = self.mempool_status()?.finality;
         let signing_off_reason = self.signing_warning(&status);
         let millis = |d: std::time::Duration| d.as_secs_f64() * 1_000.0;
+        let deciding: BTreeSet<PublicKey> = status.validators.iter().map(|v| v.key).collect();
+        let decides = |key: &PublicKey| deciding.contains(key);
         Ok(ConsensusInfo {
             height: status.height.0,
             round: status.round.unwrap_or_default().0,
@@ -51,7 +53,7 @@ impl ConsensusApi for Service {
                     precommit: v.precommit.map(vote_text),
                 })
                 .collect(),
-            validator: self.identity.validator.map(Into::into),
+            validator: self.identity.validator.filter(decides).map(Into::into),
             signing: status.signing == SigningStatus::On,
             signing_off_reason,
             finality_last_ms: finality.last.map(millis),
@@ -108,7 +110,9 @@ impl Service {
     /// Why this validator does not sign; `None` when it does, or is none.
     pub(crate) fn signing_warning(&self, status: &ConsensusStatus) -> Option<String> {
         self.identity.validator?;
-        (status.signing != SigningStatus::On).then(|| status.signing.to_string())
+        // Who has a key that is no masternode's is an observer until then, and nothing is wrong.
+        let is_expected = matches!(status.signing, SigningStatus::On | SigningStatus::NotValidator);
+        (!is_expected).then(|| status.signing.to_string())
     }
 }
 

@@ -107,7 +107,8 @@ pub(crate) fn of_chain(
     troubles.extend(quorum_line.map(|line| Trouble::NoQuorum { line }));
     if is_validator {
         troubles.extend(match signing {
-            SigningStatus::On => None,
+            // A key that is no masternode's makes an observer: nothing is wrong.
+            SigningStatus::On | SigningStatus::NotValidator => None,
             SigningStatus::Off { reason, .. } if reason.is_twin() => Some(Trouble::Twin { line: signing.to_string() }),
             off => Some(Trouble::SigningOff { reason: off.to_string() }),
         });
