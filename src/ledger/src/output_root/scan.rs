@@ -15,9 +15,9 @@ use timed_primitives::{Hash, Height, decode};
 /// Outputs of the boundary that the store's rows do not show (`Some`), and rows of outputs that were spent by then (`None`).
 pub(crate) type Differences = BTreeMap<OutPoint, Option<OutputEntry>>;
 
-/// How many outputs are read from the store at once when there is no hurry to stop. Unit: outputs.
+/// Most outputs that are read from the store at once. Unit: outputs.
 const AT_ONCE: usize = 4_096;
-/// The same for blocks of the log. Unit: blocks.
+/// Blocks of the log that are looked through at once when a root is finished. Unit: blocks.
 const BLOCKS_AT_ONCE: u64 = 16;
 
 /// The root of a boundary while it is computed. Memory: the outputs that blocks in memory made and spent up to the boundary, those spent
@@ -70,7 +70,20 @@ impl OutputScan {
             self.spent_since.step(view, unread.div_ceil(steps_left), &mut self.differences)?;
             return Ok(None);
         }
-        self.take(self.pace)
+        self.slice()
+    }
+
+    /// The outputs of one block. The root, when there are no more.
+    fn slice(&mut self) -> Result<Option<Hash>, ReadError> {
+        let mut left = self.pace;
+        while left > 0 {
+            let count = left.min(AT_ONCE);
+            if let Some(root) = self.take(count)? {
+                return Ok(Some(root));
+            }
+            left -= count;
+        }
+        Ok(None)
     }
 
     /// All that is left.
