@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::lock::{KeyHash, Lock};
-use crate::state::output_key;
-use crate::transaction::TxOutput;
+use crate::state::{OutputEntry, output_key};
+use crate::transaction::{OutPoint, TxOutput};
 use std::io;
 use timed_chain::{KeyValue, Store as _, StoreBatch, Table};
 use timed_primitives::{Amount, TxId, encode_compact, merkle};
