@@ -25,6 +25,7 @@ mod parameters;
 mod payload;
 mod queries;
 mod recent;
+mod root_source;
 mod state;
 mod tables;
 mod totals;

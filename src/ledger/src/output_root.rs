@@ -18,10 +18,13 @@
 //!
 //! All of it is a cache: the root is a function of the blocks alone, and a kill at any moment costs time and nothing else.
 
+mod differences;
 mod leaf;
 mod roots;
 mod scan;
+mod source;
 mod spent_since;
 
 pub use leaf::output_leaf;
-pub(crate) use roots::OutputRoots;
+pub(crate) use roots::{OutputRoots, root_key};
+pub(crate) use source::RootSource;

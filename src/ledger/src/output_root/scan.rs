@@ -1,23 +1,19 @@
 //! The walk through all outputs of a boundary, from a snapshot of the store of that height or a later one.
 
-use crate::application::LedgerView;
+use crate::output_root::differences::{Differences, differences};
 use crate::output_root::leaf::output_leaf;
+use crate::output_root::source::RootSource;
 use crate::output_root::spent_since::SpentSince;
-use crate::state::{OutputEntry, outpoint_of_key};
+use crate::state::outpoint_of_key;
 use crate::tables::OUTPUTS;
-use crate::transaction::OutPoint;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use timed_chain::{ReadError, StoreError, StoreView};
 use timed_primitives::merkle::RootBuilder;
 use timed_primitives::{Hash, Height, decode};
 
-/// Outputs of the boundary that the store's rows do not show (`Some`), and rows of outputs that were spent by then (`None`).
-pub(crate) type Differences = BTreeMap<OutPoint, Option<OutputEntry>>;
-
-/// How many outputs are read from the store at once when there is no hurry to stop. Unit: outputs.
+/// Most outputs that are read from the store at once. Unit: outputs.
 const AT_ONCE: usize = 4_096;
-/// The same for blocks of the log. Unit: blocks.
+/// Blocks of the log that are looked through at once when a root is finished. Unit: blocks.
 const BLOCKS_AT_ONCE: u64 = 16;
 
 /// The root of a boundary while it is computed. Memory: the outputs that blocks in memory made and spent up to the boundary, those spent
@@ -42,18 +38,18 @@ impl OutputScan {
     /// From the state at the view, which is that of the boundary or a later one. The header that needs the root is that of
     /// `boundary` + `interval`; at this pace it is ready at half of the blocks until then, or at three quarters when there is something to look for
     /// in the log first.
-    pub(crate) fn new(view: &LedgerView, boundary: Height, interval: u64) -> Self {
-        let left = boundary.0.saturating_add(interval).saturating_sub(view.height().0);
+    pub(crate) fn new(view: &impl RootSource, boundary: Height, interval: u64) -> Self {
+        let left = boundary.0.saturating_add(interval).saturating_sub(view.tip_height().0);
         // One more than would just do: the last slice must see that nothing follows.
-        let outputs = view.state().outputs / (left / 2).max(1) + 1;
+        let outputs = view.unspent_count() / (left / 2).max(1) + 1;
         Self {
             boundary,
-            snapshot: view.store_view(),
-            spent_since: SpentSince::new(boundary, view.stored_height()),
+            snapshot: view.rows(),
+            spent_since: SpentSince::new(boundary, view.rows_height()),
             differences: differences(view, boundary),
             after: None,
             root: RootBuilder::default(),
-            known_by: Height(view.height().0.saturating_add(left / 4)),
+            known_by: Height(view.tip_height().0.saturating_add(left / 4)),
             pace: usize::try_from(outputs).unwrap_or(usize::MAX),
         }
     }
@@ -63,18 +59,31 @@ impl OutputScan {
     }
 
     /// The work of one block at this height of the view, whose blocks and indexes are read. The root, when that was the last of it.
-    pub(crate) fn step(&mut self, view: &LedgerView, at: Height) -> Result<Option<Hash>, ReadError> {
+    pub(crate) fn step(&mut self, view: &impl RootSource, at: Height) -> Result<Option<Hash>, ReadError> {
         let unread = self.spent_since.blocks_left();
         if unread > 0 {
             let steps_left = self.known_by.above(at).max(1);
             self.spent_since.step(view, unread.div_ceil(steps_left), &mut self.differences)?;
             return Ok(None);
         }
-        self.take(self.pace)
+        self.slice()
+    }
+
+    /// The outputs of one block. The root, when there are no more.
+    fn slice(&mut self) -> Result<Option<Hash>, ReadError> {
+        let mut left = self.pace;
+        while left > 0 {
+            let count = left.min(AT_ONCE);
+            if let Some(root) = self.take(count)? {
+                return Ok(Some(root));
+            }
+            left -= count;
+        }
+        Ok(None)
     }
 
     /// All that is left.
-    pub(crate) fn finish(&mut self, view: &LedgerView) -> Result<Hash, ReadError> {
+    pub(crate) fn finish(&mut self, view: &impl RootSource) -> Result<Hash, ReadError> {
         while self.spent_since.blocks_left() > 0 {
             self.spent_since.step(view, BLOCKS_AT_ONCE, &mut self.differences)?;
         }
@@ -109,23 +118,6 @@ impl OutputScan {
         }
         Ok(None)
     }
-}
-
-/// What the blocks in memory up to the boundary make of the store's outputs.
-fn differences(view: &LedgerView, boundary: Height) -> Differences {
-    let mut differences = Differences::new();
-    for layer in view.layers().take_while(|layer| layer.height() <= boundary) {
-        for outpoint in layer.changes().spent.keys() {
-            // One that an earlier block of these made has no row.
-            if differences.remove(outpoint).is_none() {
-                differences.insert(*outpoint, None);
-            }
-        }
-        let height = layer.height();
-        let made = layer.changes().created.iter();
-        differences.extend(made.map(|(outpoint, output)| (*outpoint, Some(OutputEntry { output: *output, height }))));
-    }
-    differences
 }
 
 fn damaged() -> ReadError {

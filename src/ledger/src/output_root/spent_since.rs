@@ -1,13 +1,12 @@
 //! Outputs of a boundary that were spent since, out of the block log: what blocks spend, and which transactions made that.
 
-use crate::application::LedgerView;
-use crate::output_root::scan::Differences;
+use crate::output_root::differences::Differences;
+use crate::output_root::source::RootSource;
 use crate::state::OutputEntry;
-use crate::transaction::{OutPoint, Transaction};
+use crate::transaction::OutPoint;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use timed_chain::{Application, Location, ReadError, Table, transactions};
-use timed_primitives::{Block, Height, TxId};
+use timed_chain::{Location, ReadError, Table};
+use timed_primitives::{Height, TxId};
 
 /// The search. It reads each block since the boundary once, of which there are fewer than the interval, and in each step every block once
 /// that made something of what those of the step spend.
@@ -31,11 +30,16 @@ impl SpentSince {
     }
 
     /// Looks through so many more blocks. The outputs of the boundary that they spend go into `found`.
-    pub(crate) fn step(&mut self, view: &LedgerView, blocks: u64, found: &mut Differences) -> Result<(), ReadError> {
+    pub(crate) fn step(
+        &mut self,
+        view: &impl RootSource,
+        blocks: u64,
+        found: &mut Differences,
+    ) -> Result<(), ReadError> {
         let end = self.next.plus(blocks).min(self.last.next());
         let mut spent: BTreeMap<TxId, BTreeSet<u32>> = BTreeMap::new();
         while self.next < end {
-            for transaction in payments(&*block(view, self.next)?)? {
+            for transaction in view.payments(self.next)? {
                 for input in transaction.body.inputs {
                     spent.entry(input.previous.txid).or_default().insert(input.previous.index);
                 }
@@ -44,7 +48,7 @@ impl SpentSince {
         }
         let mut by_height: BTreeMap<Height, Vec<Maker>> = BTreeMap::new();
         for (txid, outputs) in spent {
-            let (height, index) = match view.location(&txid)? {
+            let (height, index) = match view.location_of(&txid)? {
                 Some(Location { height, index }) => (height, index),
                 // No transaction made the outputs of genesis.
                 None => (Height::GENESIS, 0),
@@ -69,12 +73,12 @@ type Maker = (TxId, u32, BTreeSet<u32>);
 
 /// Outputs of transactions, by their position in the block.
 fn found_in_block(
-    view: &LedgerView,
+    view: &impl RootSource,
     height: Height,
     makers: Vec<Maker>,
     found: &mut Differences,
 ) -> Result<(), ReadError> {
-    let all = payments(&*block(view, height)?)?;
+    let all = view.payments(height)?;
     for (txid, index, outputs) in makers {
         let maker = usize::try_from(index).ok().and_then(|index| all.get(index)).ok_or_else(damaged)?;
         for index in outputs {
@@ -87,27 +91,14 @@ fn found_in_block(
 }
 
 /// Outputs that were there from the start.
-fn found_in_genesis(view: &LedgerView, makers: Vec<Maker>, found: &mut Differences) -> Result<(), ReadError> {
-    let application = view.application();
+fn found_in_genesis(view: &impl RootSource, makers: Vec<Maker>, found: &mut Differences) -> Result<(), ReadError> {
     for (txid, _, outputs) in makers {
-        if txid.0 != Application::genesis(application).hash {
-            return Err(damaged());
-        }
-        for index in outputs {
-            let output = application.genesis().output(index).ok_or_else(damaged)?;
-            found.insert(OutPoint { txid, index }, Some(OutputEntry { output, height: Height::GENESIS }));
+        for outpoint in outputs.into_iter().map(|index| OutPoint { txid, index }) {
+            let output = view.genesis_output(&outpoint).ok_or_else(damaged)?;
+            found.insert(outpoint, Some(OutputEntry { output, height: Height::GENESIS }));
         }
     }
     Ok(())
-}
-
-fn block(view: &LedgerView, height: Height) -> Result<Arc<Block>, ReadError> {
-    let decided = view.decided(height)?;
-    decided.map(|decided| decided.block).ok_or(ReadError::Undecodable { table: Table::BLOCKS.name() })
-}
-
-fn payments(block: &Block) -> Result<Vec<Transaction>, ReadError> {
-    transactions(&block.payload).map_err(|_| damaged())
 }
 
 fn damaged() -> ReadError {

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::lock::{KeyHash, Lock};
-use crate::state::output_key;
-use crate::transaction::TxOutput;
-use timed_chain::{Store as _, StoreBatch};
+use crate::state::{OutputEntry, output_key};
+use crate::transaction::{OutPoint, TxOutput};
+use std::io;
+use timed_chain::{KeyValue, Store as _, StoreBatch, Table};
 use timed_primitives::{Amount, TxId, encode_compact, merkle};
 use timed_test_support::MemoryStore;
 
@@ -20,8 +21,22 @@ fn entry(number: u32, height: u64) -> OutputEntry {
     OutputEntry { output, height: Height(height) }
 }
 
+/// Of which nobody reads more at once than is sensible.
+struct Bounded(Arc<dyn StoreView>);
+
+impl StoreView for Bounded {
+    fn get(&self, table: Table, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        self.0.get(table, key)
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> io::Result<Vec<KeyValue>> {
+        assert!(limit <= 4_096, "{limit} outputs at once");
+        self.0.scan(table, prefix, after, limit)
+    }
+}
+
 fn scan_of(store: &MemoryStore, differences: Differences, boundary: Height, pace: usize) -> OutputScan {
-    let (snapshot, spent_since) = (store.snapshot().unwrap(), SpentSince::new(boundary, boundary));
+    let (snapshot, spent_since) = (Arc::new(Bounded(store.snapshot().unwrap())), SpentSince::new(boundary, boundary));
     let (after, root, known_by) = (None, RootBuilder::default(), boundary);
     OutputScan { boundary, snapshot, spent_since, differences, after, root, known_by, pace }
 }
@@ -31,8 +46,7 @@ fn finished(mut scan: OutputScan) -> (Hash, usize) {
     let mut slices = 0;
     loop {
         slices += 1;
-        let pace = scan.pace;
-        if let Some(root) = scan.take(pace).unwrap() {
+        if let Some(root) = scan.slice().unwrap() {
             return (root, slices);
         }
     }
