@@ -352,6 +352,8 @@ fn what_sync_and_consensus_publish_becomes_troubles() {
         (None, status(Some("no quorum"), SigningStatus::On), true, vec![no_quorum]),
         (None, status(None, off), true, vec![signing_off]),
         (None, status(None, twin), true, vec![Trouble::Twin { line: twin.to_string() }]),
+        // Its key is no masternode's yet.
+        (None, status(None, SigningStatus::NotValidator), true, vec![]),
         // An observer need not sign.
         (None, status(None, off), false, vec![]),
     ];
