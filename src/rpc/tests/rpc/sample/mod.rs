@@ -2,9 +2,13 @@
 
 mod chain;
 mod consensus;
+mod masternodes;
 mod peers;
 mod pool;
 mod wallet;
+
+#[allow(unused_imports, reason = "one of the two programs that use the sample needs it")]
+pub(crate) use masternodes::{masternode_id, proved_masternode, registration};
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -190,6 +194,7 @@ fn unspent(index: u32, confirmations: u64, spent_by: Option<TxId>) -> Unspent {
         height: (confirmations > 0).then_some(Height(2)),
         confirmations,
         spent_by,
+        collateral: None,
     }
 }
 
