@@ -198,7 +198,7 @@ mod tests {
         let next = select(&all, Amount(3_000 - 200), &fees).unwrap();
         assert_eq!(amounts(&next), [5_000]);
         let several = select(&all, Amount(14_000), &fees).unwrap();
-        assert_eq!((amounts(&several), several.change), (vec![10_000, 5_000], Some(Amount(1_000 - 374))));
+        assert_eq!((amounts(&several), several.change), (vec![10_000, 5_000], Some(Amount(1_000 - 375))));
         let everything = select(&all, Amount(19_000 - size_bytes(4, 1)), &fees).unwrap();
         assert_eq!((amounts(&everything).len(), everything.change), (4, None));
     }
@@ -255,7 +255,7 @@ mod tests {
         let enough = super::select(&all, &target(500), &fees).unwrap();
         assert_eq!((amounts(&enough), enough.fee, enough.change), (vec![1_000], Amount(283), Some(Amount(217))));
         let more = super::select(&all, &target(1_000), &fees).unwrap();
-        assert_eq!((amounts(&more), more.change), (vec![1_000, 10_000], Some(Amount(10_000 - 415))));
+        assert_eq!((amounts(&more), more.change), (vec![1_000, 10_000], Some(Amount(10_000 - 416))));
         let short = super::select(&all, &target(16_000), &fees).unwrap_err();
         assert_eq!(short.available, Amount(16_000), "what is given is no second coin among the others");
     }

@@ -20,7 +20,7 @@ const STATUSES: [&str; 4] = ["active", "paused", "leaving", "left"];
 struct ProofInfo {
     proof: String,
     #[serde(flatten)]
-    entry: EntryInfo,
+    entry: ListEntryInfo,
     /// Canonical bytes of the entry.
     entry_hex: String,
     /// Among the entries, from 0.
@@ -37,7 +37,7 @@ struct ProofInfo {
 
 /// What an entry says.
 #[derive(Serialize)]
-struct EntryInfo {
+struct ListEntryInfo {
     registration: Text<RegistrationId>,
     operator: Text<PublicKey>,
     service: String,
@@ -47,7 +47,7 @@ struct EntryInfo {
     details_hash: Text<Hash>,
 }
 
-impl From<&ListEntry> for EntryInfo {
+impl From<&ListEntry> for ListEntryInfo {
     fn from(entry: &ListEntry) -> Self {
         Self {
             registration: entry.id.into(),
@@ -64,7 +64,7 @@ impl From<&ListEntry> for EntryInfo {
 #[derive(Serialize)]
 struct ProvedInfo {
     #[serde(flatten)]
-    entry: EntryInfo,
+    entry: ListEntryInfo,
     height: u64,
     blockhash: Text<BlockId>,
 }

@@ -1,16 +1,17 @@
 //! Every method over a real socket: the shape of its answer is pinned, and wrong parameters are named.
 
 use crate::http::start;
-use crate::sample::{
-    FEE, FEE_INPUT, Sample, address, block, history_proof, masternode_id, proved_masternode, registration, transaction,
-};
+use crate::sample::masternodes::{masternode_id, proved_masternode};
+use crate::sample::{FEE, FEE_INPUT, Sample, address, block, history_proof, transaction};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use timed_ledger::{OutPoint, Transaction};
+use timed_ledger::{
+    OutPoint, Payout, Payouts, RegisterPayload, Tier, Transaction, TransactionBody, TransactionPayload,
+};
 use timed_primitives::{Amount, SecretKey, encode};
 use timed_rpc::{JsonAmount, METHODS, Param, ParamKind, RpcLimits};
 
@@ -167,6 +168,21 @@ fn calls() -> Vec<(&'static str, Value)> {
         ("help", json!([])),
         ("help.getblock", json!(["get-block"])),
     ]
+}
+
+/// Registers a masternode; it is signed by those of the payload, and not by the coin's owner.
+fn registration() -> Transaction {
+    let [owner, operator] = ["owner", "consensus"].map(|purpose| SecretKey::development(purpose, 9));
+    let share = |id, share| Payout { to: address(id).lock().owner(), share };
+    let payload = TransactionPayload::Register(RegisterPayload {
+        tier: Tier::Bronze,
+        owner: owner.public(),
+        operator: operator.public(),
+        service: "[2001:db8::1]:7000".parse().unwrap(),
+        payouts: Payouts::new(vec![share(2, 7_500), share(3, 2_500)]).unwrap(),
+    });
+    let body = TransactionBody { payload, ..transaction().body };
+    body.sign(&[&SecretKey::development("wallet", 2), &owner, &operator])
 }
 
 fn secret(purpose: &str, id: u64) -> String {

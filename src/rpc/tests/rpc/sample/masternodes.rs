@@ -1,10 +1,9 @@
 //! The masternodes of the sample.
 
-use super::{TIME_MS, address, block, certificate, consensus_key, transaction};
+use super::{TIME_MS, address, block, certificate, consensus_key};
 use std::sync::Arc;
 use timed_ledger::{
-    Masternode, MasternodeList, MasternodeProof, MasternodeStatus, OutPoint, Payout, Payouts, RegisterPayload,
-    RegistrationId, Tier, Transaction, TransactionBody, TransactionPayload,
+    Masternode, MasternodeList, MasternodeProof, MasternodeStatus, OutPoint, Payout, Payouts, RegistrationId, Tier,
 };
 use timed_primitives::{Amount, Hash, Header, Height, SecretKey, TxId, UnixTime};
 use timed_rpc::{ChainMasternodes, ProvedMasternode};
@@ -62,18 +61,4 @@ pub(crate) fn proved_masternode(id: RegistrationId) -> Option<ProvedMasternode> 
     let proof = MasternodeProof::of(&list, &id)?;
     let header = Header { masternode_root: list.root(), ..block(2).header };
     Some(ProvedMasternode { proof, header, certificate: certificate(2) })
-}
-
-/// Registers a masternode; it is signed by those of the payload, and not by the coin's owner.
-pub(crate) fn registration() -> Transaction {
-    let [owner, operator] = ["owner", "consensus"].map(|purpose| SecretKey::development(purpose, 9));
-    let payload = TransactionPayload::Register(RegisterPayload {
-        tier: Tier::Bronze,
-        owner: owner.public(),
-        operator: operator.public(),
-        service: "[2001:db8::1]:7000".parse().unwrap(),
-        payouts: payouts(),
-    });
-    let body = TransactionBody { payload, ..transaction().body };
-    body.sign(&[&SecretKey::development("wallet", 2), &owner, &operator])
 }

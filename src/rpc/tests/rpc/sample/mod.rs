@@ -2,13 +2,10 @@
 
 mod chain;
 mod consensus;
-mod masternodes;
+pub(crate) mod masternodes;
 mod peers;
 mod pool;
 mod wallet;
-
-#[allow(unused_imports, reason = "one of the two programs that use the sample needs it")]
-pub(crate) use masternodes::{masternode_id, proved_masternode, registration};
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

@@ -1,7 +1,7 @@
 //! What the sample says of the wallet.
 
-use super::masternodes::collateral;
-use super::{Sample, address, masternode_id, transaction, unspent};
+use super::masternodes::{collateral, masternode_id};
+use super::{Sample, address, transaction, unspent};
 use async_trait::async_trait;
 use timed_ledger::{Address, KeyHash, OutPoint, TransactionBody, TxInput, TxOutput, Witness};
 use timed_primitives::{Amount, ChainId, Hash, SecretKey, TxId};
