@@ -98,7 +98,7 @@ fn allowed_dependencies() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("src/store", vec!["timed-primitives", "timed-chain"]),
         ("src/rpc", vec!["timed-primitives", "timed-ledger"]),
         ("config", vec!["timed-primitives"]),
-        ("src/time_cli", vec!["timed-primitives", "timed-rpc", "timed-config"]),
+        ("src/time_cli", vec!["timed-primitives", "timed-ledger", "timed-rpc", "timed-config"]),
         (
             "actors",
             vec![

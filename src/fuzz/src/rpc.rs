@@ -12,7 +12,7 @@ use timed_rpc::result::{
     Balance, BanInfo, EndInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry, PeerInfo, PingInfo,
 };
 use timed_rpc::{
-    BlockAt, BlockFacts, ChainApi, ChainTotals, ConsensusApi, GenesisFacts, JsonAmount, NodeApi, PaymentOrder,
+    BlockAt, BlockFacts, ChainApi, ChainTotals, ConsensusApi, GenesisFacts, NodeApi, PaymentOrder,
     PeersApi, PoolApi, RpcError, RpcLimits, TransactionRecord, TransactionState, Trouble, Unspent, WalletApi,
     answer_body,
 };
@@ -192,7 +192,7 @@ impl PoolApi for Small {
 #[async_trait]
 impl WalletApi for Small {
     async fn balance(&self, _address: Option<Address>) -> Result<Balance, RpcError> {
-        Ok(Balance { spendable: JsonAmount::default(), locked: JsonAmount::default(), pending: JsonAmount::default() })
+        Ok(Balance::default())
     }
 
     async fn new_address(&self, _label: String) -> Result<Address, RpcError> {

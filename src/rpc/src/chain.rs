@@ -1,10 +1,11 @@
 //! The shapes of blocks, transactions and outputs, made from the real ones.
 
 use crate::error::RpcError;
-use crate::node::{BlockFacts, ChainPosition, GenesisFacts, TransactionRecord, TransactionState, Unspent};
-use crate::text::{JsonAmount, Text};
+use crate::node::{BlockFacts, ChainPosition, GenesisFacts, TransactionRecord, TransactionState};
+use crate::payload::PayloadInfo;
+use crate::text::{JsonAmount, Text, address};
 use serde::{Deserialize, Serialize};
-use timed_ledger::{Address, Lock, Transaction, Witness, transactions_of};
+use timed_ledger::{Lock, Transaction, Witness, transactions_of};
 use timed_primitives::block::BLOCK_VERSION;
 use timed_primitives::{BlockId, CommitCertificate, Hash, Height, Network, PublicKey, TxFullId, TxId, encode};
 
@@ -126,6 +127,9 @@ pub struct TransactionInfo {
     /// What it says, in hex; absent when it says nothing.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub memo: String,
+    /// What it does beside moving money; absent when that is all it does.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub payload: Option<PayloadInfo>,
     /// `mempool`, `proposed` or `final`.
     pub state: String,
     /// 0 before it is in a block, 1 in the last block.
@@ -223,66 +227,10 @@ pub struct OutputInfo {
     pub script: ScriptInfo,
 }
 
-/// `gettxout`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TxOutInfo {
-    /// The last block.
-    pub bestblock: Text<BlockId>,
-    /// 0 in the mempool, 1 in the last block.
-    pub confirmations: u64,
-    /// How much.
-    pub value: JsonAmount,
-    /// To whom.
-    pub address: String,
-    /// The same, in the form of Bitcoin's scripts.
-    #[serde(rename = "scriptPubKey")]
-    pub script: ScriptInfo,
-    /// Always false: no block makes money for its maker.
-    pub coinbase: bool,
-    /// `unspent`, or `locked` while a transaction in the mempool spends it.
-    pub state: String,
-    /// Who spends it, when locked.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub spent_by: Option<Text<TxId>>,
-}
-
-/// One row of `listunspent`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct UnspentInfo {
-    /// The transaction that made it.
-    pub txid: Text<TxId>,
-    /// Position among its outputs.
-    pub vout: u32,
-    /// To whom.
-    pub address: String,
-    /// Always empty: addresses have no labels.
-    pub label: String,
-    /// The canonical encoding of the lock.
-    #[serde(rename = "scriptPubKey")]
-    pub script: String,
-    /// How much.
-    pub amount: JsonAmount,
-    /// 0 in the mempool, 1 in the last block.
-    pub confirmations: u64,
-    /// Whether it can be spent now.
-    pub spendable: bool,
-    /// Whether one signature is all it takes.
-    pub solvable: bool,
-    /// Whether it is final.
-    pub safe: bool,
-    /// `unspent`, or `locked` while a transaction in the mempool spends it.
-    pub state: String,
-}
-
 /// Reads a transaction from hex.
 pub(crate) fn transaction_from_hex(text: &str) -> Result<Transaction, RpcError> {
     let bytes = hex::decode(text.trim()).map_err(|e| RpcError::TransactionEncoding(format!("not hex: {e}")))?;
     timed_primitives::decode(&bytes).map_err(|e| RpcError::TransactionEncoding(e.to_string()))
-}
-
-/// The address that pays a lock; empty for one that has none.
-pub(crate) fn address(network: Network, lock: Lock) -> String {
-    lock.key_hash().map(|key_hash| Address { network, key_hash }.to_string()).unwrap_or_default()
 }
 
 /// What unlocks an input, as Bitcoin lists it; and of one key, the key and its signature.
@@ -441,6 +389,7 @@ impl TransactionInfo {
             weight: size.saturating_mul(4),
             locktime: 0,
             memo: hex::encode(body.memo.bytes()),
+            payload: PayloadInfo::of(transaction, network),
             state: "final".into(),
             confirmations,
             fee: None,
@@ -452,52 +401,6 @@ impl TransactionInfo {
             vin: vin.collect(),
             vout: vout.collect(),
             hex: hex::encode(encoded),
-        }
-    }
-}
-
-impl Unspent {
-    /// Whether a wallet can spend it now: final, not about to be spent, and locked to one key.
-    pub fn is_spendable(&self) -> bool {
-        self.confirmations > 0 && self.spent_by.is_none() && self.output.lock.key_hash().is_some()
-    }
-
-    fn state(&self) -> String {
-        if self.spent_by.is_some() { "locked" } else { "unspent" }.into()
-    }
-}
-
-impl TxOutInfo {
-    /// The output as clients see it.
-    pub fn of(unspent: &Unspent, best: BlockId, network: Network) -> Self {
-        Self {
-            bestblock: best.into(),
-            confirmations: unspent.confirmations,
-            value: unspent.output.amount.into(),
-            address: address(network, unspent.output.lock),
-            script: ScriptInfo::of(network, unspent.output.lock),
-            coinbase: false,
-            state: unspent.state(),
-            spent_by: unspent.spent_by.map(Text),
-        }
-    }
-}
-
-impl UnspentInfo {
-    /// The output as clients see it.
-    pub fn of(unspent: &Unspent, network: Network) -> Self {
-        Self {
-            txid: unspent.outpoint.txid.into(),
-            vout: unspent.outpoint.index,
-            address: address(network, unspent.output.lock),
-            label: String::new(),
-            script: hex::encode(encode(&unspent.output.lock)),
-            amount: unspent.output.amount.into(),
-            confirmations: unspent.confirmations,
-            spendable: unspent.is_spendable(),
-            solvable: unspent.output.lock.key_hash().is_some(),
-            safe: unspent.confirmations > 0,
-            state: unspent.state(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use std::time::Duration;
-use timed_ledger::OutPoint;
+use timed_ledger::{OutPoint, RegistrationId};
 use timed_primitives::{Amount, BlockId, Height, TxId, UnixTime, counted};
 
 /// When to try again while as many calls as allowed are in progress.
@@ -208,6 +208,17 @@ pub enum RpcError {
     /// A proof that proves nothing, or nothing of this chain.
     #[error("the proof does not hold: {0}")]
     HistoryProof(String),
+    /// No masternode has this name.
+    #[error(
+        "masternode {0} does not exist: it was never registered, or its collateral was released; `masternodelist` lists all"
+    )]
+    MasternodeUnknown(RegistrationId),
+    /// Hex that is not the encoding of a proof of a masternode.
+    #[error("not a proof of getmasternodeproof: {0}")]
+    MasternodeProofEncoding(String),
+    /// A proof of a masternode that proves nothing, or nothing of this chain.
+    #[error("the proof does not hold: {0}")]
+    MasternodeProof(String),
     /// It spends what does not exist or is spent already.
     #[error("transaction refused: output {0} does not exist or is already spent")]
     MissingInput(OutPoint),
@@ -270,14 +281,17 @@ impl RpcError {
             | Self::TransactionLost { .. }
             | Self::NotInMempool(_)
             | Self::Key(_)
+            | Self::MasternodeUnknown(_)
             | Self::BlockUnknown(_) => -5,
             Self::NodeNotAdded(_) => -24,
             Self::LabelUnknown(_) | Self::LabelReserved => -11,
             Self::InsufficientFunds { .. } => -6,
             Self::HeightUnknown { .. } | Self::InvalidParameter(_) => -8,
             Self::PeerUnknown(_) => -29,
-            Self::TransactionEncoding(_) | Self::HistoryProofEncoding(_) => -22,
-            Self::MissingInput(_) | Self::FeeAboveMaximum { .. } | Self::HistoryProof(_) => -25,
+            Self::TransactionEncoding(_) | Self::HistoryProofEncoding(_) | Self::MasternodeProofEncoding(_) => -22,
+            Self::MissingInput(_) | Self::FeeAboveMaximum { .. } | Self::HistoryProof(_) | Self::MasternodeProof(_) => {
+                -25
+            }
             Self::Conflict { .. } | Self::Rejected(_) => -26,
             Self::AlreadyInChain(_) => -27,
             Self::Warmup(_) => -28,

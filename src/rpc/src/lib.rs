@@ -13,9 +13,12 @@
 pub mod auth;
 pub mod chain;
 pub mod error;
+pub mod masternodes;
 pub mod methods;
 pub mod metrics;
 pub mod node;
+pub mod outputs;
+pub mod payload;
 pub mod result;
 pub mod server;
 pub mod text;
@@ -42,9 +45,10 @@ pub use catalogue::help_all;
 pub use disk_reads::{DiskReads, ReadLimits};
 pub use error::{ParamFault, RpcError, WALLET_NAME};
 pub use limits::RpcLimits;
+pub use masternodes::{ChainMasternodes, ProvedMasternode};
 pub use methods::{
-    AddressCall, Call, ChainCall, ConsensusCall, ControlCall, FeeCall, METHODS, Method, NetworkCall, TransactionCall,
-    WalletCall,
+    AddressCall, Call, ChainCall, ConsensusCall, ControlCall, FeeCall, METHODS, MasternodeCall, Method, NetworkCall,
+    TransactionCall, WalletCall,
 };
 pub use node::{
     AddedNode, BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, ConsensusApi, Funding, GenesisFacts,

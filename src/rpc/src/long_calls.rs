@@ -4,7 +4,7 @@
 use crate::disk_reads::as_long_call;
 use crate::error::RpcError;
 use crate::limits::RpcLimits;
-use crate::methods::{AddressCall, Call, ChainCall, Method, TransactionCall, WalletCall};
+use crate::methods::{AddressCall, Call, ChainCall, MasternodeCall, Method, TransactionCall, WalletCall};
 use crate::params::Args;
 use serde_json::Value;
 use std::fmt::Display;
@@ -39,6 +39,7 @@ impl AnswerCost {
                 | TransactionCall::CombineRawTransaction
                 | TransactionCall::SignRawTransactionWithKey,
             )
+            | Call::Masternode(MasternodeCall::GetMasternodeProof | MasternodeCall::VerifyMasternodeProof)
             | Call::Wallet(WalletCall::SignRawTransactionWithWallet) => Self::Small,
             Call::Chain(ChainCall::GetBlockStats)
             | Call::Transaction(
@@ -58,6 +59,7 @@ impl AnswerCost {
                 | WalletCall::ListTransactions
                 | WalletCall::ListSinceBlock,
             )
+            | Call::Masternode(MasternodeCall::ListLockedCollaterals | MasternodeCall::Protx)
             | Call::Address(
                 AddressCall::GetAddressBalance
                 | AddressCall::GetAddressUtxos
@@ -71,6 +73,7 @@ impl AnswerCost {
             | Call::Fee(_)
             | Call::Network(_)
             | Call::Consensus(_)
+            | Call::Masternode(_)
             | Call::Control(_) => Self::Short,
         }
     }

@@ -1,6 +1,7 @@
 //! What the server asks the daemon.
 
 use crate::error::RpcError;
+use crate::masternodes::{ChainMasternodes, ProvedMasternode};
 use crate::metrics::Registry;
 use crate::result::{
     Balance, BanInfo, BlockchainInfo, ConsensusInfo, EndInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry,
@@ -11,9 +12,11 @@ use async_trait::async_trait;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_ledger::{Address, KeyHash, OutPoint, Transaction, TransactionBody, TxOutput, Witness};
+use timed_ledger::{
+    Address, KeyHash, OutPoint, RegistrationId, Transaction, TransactionBody, TransactionPayload, TxOutput, Witness,
+};
 use timed_primitives::{
-    Amount, Block, BlockId, ChainId, CommitCertificate, Hash, Height, HistoryProof, Network, TxId, UnixTime,
+    Amount, Block, BlockId, ChainId, CommitCertificate, Hash, Height, HistoryProof, Network, PublicKey, TxId, UnixTime,
 };
 
 /// The daemon, as the server sees it. Reads come from snapshots and published state, never from a busy actor's mailbox; each call
@@ -309,9 +312,36 @@ pub trait ConsensusApi: Send + Sync {
         not_offered()
     }
 
-    /// `masternodelist`, in order of key.
+    /// `masternodelist`: all of the chain, in order of their names.
     async fn masternodes(&self) -> Result<Vec<MasternodeInfo>, RpcError> {
         not_offered()
+    }
+
+    /// The list of the chain after the last block.
+    async fn chain_masternodes(&self) -> Result<ChainMasternodes, RpcError> {
+        not_offered()
+    }
+
+    /// `getmasternodeproof`: what the last block proves of a masternode. Errors: [`RpcError::MasternodeUnknown`],
+    /// [`RpcError::HeightUnknown`] before the first block.
+    async fn masternode_proof(&self, _id: RegistrationId) -> Result<ProvedMasternode, RpcError> {
+        not_offered()
+    }
+
+    /// `verifymasternodeproof`: whether a proof holds, its certificate is signed by the validators of its height, and its block is of this
+    /// node's chain. Error: [`RpcError::MasternodeProof`].
+    async fn verify_masternode_proof(&self, _proof: ProvedMasternode) -> Result<(), RpcError> {
+        not_offered()
+    }
+
+    /// The key with which this node votes, if it has one.
+    fn consensus_key(&self) -> Option<PublicKey> {
+        None
+    }
+
+    /// The signature by that key of a change of a masternode; `None` without the key.
+    fn operator_witness(&self, _body: &TransactionBody) -> Option<Witness> {
+        None
     }
 }
 
@@ -322,6 +352,10 @@ pub struct PaymentOrder {
     pub outputs: Vec<(Address, Amount)>,
     /// Positions in `outputs` of those whom the fee is taken from; without any it comes on top.
     pub fee_from: BTreeSet<usize>,
+    /// What it does beside paying. With one, nobody need be paid: what the coins hold comes back then.
+    pub payload: TransactionPayload,
+    /// Whether the wallet adds no coin of its own to those that are named.
+    pub only_named: bool,
 }
 
 /// A transaction that the wallet has found the money for.
@@ -445,4 +479,6 @@ pub struct Unspent {
     pub confirmations: u64,
     /// The transaction in the mempool that spends it.
     pub spent_by: Option<TxId>,
+    /// The masternode whose collateral it is: only its release spends it.
+    pub collateral: Option<RegistrationId>,
 }

@@ -7,7 +7,7 @@ use crate::node::BlockAt;
 use crate::param::ParamKind;
 use crate::text::JsonAmount;
 use serde_json::{Map, Value};
-use timed_ledger::{Address, OutPoint, Transaction};
+use timed_ledger::{Address, OutPoint, RegistrationId, Transaction};
 use timed_primitives::{Amount, BlockId, Height, Network, TxId};
 
 /// Most transactions in one `testmempoolaccept`, as in Bitcoin.
@@ -211,6 +211,10 @@ impl<'a> Args<'a> {
     }
 
     pub(crate) fn txid(&self, name: &str) -> Result<TxId, RpcError> {
+        self.required(name, |v| v.as_str()?.parse().ok())
+    }
+
+    pub(crate) fn registration(&self, name: &str) -> Result<RegistrationId, RpcError> {
         self.required(name, |v| v.as_str()?.parse().ok())
     }
 

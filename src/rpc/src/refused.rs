@@ -71,8 +71,8 @@ pub const REFUSED: &[(&[&str], &str)] = &[
         "Bitcoin's server has none since 0.16 either: `getblockchaininfo`, `getnetworkinfo` and `getwalletinfo` have its fields, and `time-cli status` shows them on one page",
     ),
     (
-        &["masternode", "protx", "quorum", "spork"],
-        "`masternodelist` and `getconsensusinfo` say who votes and how: rules are those of the genesis",
+        &["masternode", "quorum", "spork"],
+        "`masternodelist`, `masternodestatus` and `getconsensusinfo` say who votes and how, `protx` changes a masternode: rules are those of the genesis",
     ),
     (
         &["mnsync"],

@@ -1,9 +1,11 @@
 //! The shapes of results. Fields have Bitcoin's names where the meaning is the same; times are seconds since 1970 unless their name
 //! ends in `_ms`, ratios and durations are seconds as decimal numbers.
 
+use crate::payload::PayeeInfo;
 use crate::text::{JsonAmount, Text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use timed_ledger::RegistrationId;
 use timed_primitives::{BlockId, Hash, PublicKey, TxFullId, TxId};
 
 /// `getblockchaininfo`: where the chain stands on this node.
@@ -308,12 +310,14 @@ pub struct MempoolAcceptance {
 /// What somebody owns. `getbalance` answers with `spendable`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Balance {
-    /// Final and not about to be spent.
+    /// Final, not about to be spent, and no collateral.
     pub spendable: JsonAmount,
     /// Final, but spent by a transaction that waits in the mempool.
     pub locked: JsonAmount,
     /// To be received from transactions in the mempool.
     pub pending: JsonAmount,
+    /// Locked for masternodes, in blocks or in the mempool.
+    pub collateral: JsonAmount,
 }
 
 /// `getconsensusinfo`: what is being decided, and who is missing.
@@ -375,11 +379,11 @@ pub struct ValidatorVotes {
 /// One row of `masternodelist`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MasternodeInfo {
-    /// Consensus key.
+    /// Consensus key, which its operator has.
     pub key: Text<PublicKey>,
     /// What people call it: `node 3` on a devnet.
     pub name: Option<String>,
-    /// Voting power.
+    /// Voting power at the next height, as it counts; 0 for one that does not vote then.
     pub power: u64,
     /// Part of all voting power. Unit: percent.
     pub power_percent: f64,
@@ -395,6 +399,26 @@ pub struct MasternodeInfo {
     pub last_signed: Option<u64>,
     /// How many of the last 100 certificates have its precommit. Unit: percent.
     pub signed_percent: Option<f64>,
+    /// Its name: the id of the transaction that registered it.
+    pub registration: Text<RegistrationId>,
+    /// `free`, `bronze`, `silver` or `gold`.
+    pub tier: String,
+    /// `voting`, `waiting` (for one of 150 places), `not voting` (free), `paused`, `leaving` (until four others vote) or `left`.
+    pub status: String,
+    /// The output that is locked for it: `txid-position`, as Dash writes it.
+    pub collateral: String,
+    /// Where it is reached, as registered.
+    pub service: String,
+    /// The key that signs what concerns money and keys.
+    pub owner: Text<PublicKey>,
+    /// Who gets what it earns.
+    pub payees: Vec<PayeeInfo>,
+    /// Height of the block with its registration; 0 for those of genesis.
+    pub registered_height: u64,
+    /// From which height on it has no vote, when it has left.
+    pub exit_height: Option<u64>,
+    /// From when on its collateral can be released, when it has left. Unit: seconds since 1970.
+    pub release_time: Option<u64>,
 }
 
 /// `waitfornewblock`: the tip.

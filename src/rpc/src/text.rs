@@ -4,7 +4,8 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
 use std::fmt::Display;
 use std::str::FromStr;
-use timed_primitives::Amount;
+use timed_ledger::{Address, Lock};
+use timed_primitives::{Amount, Network};
 
 /// A value that JSON shows as the text by which people know it: an id, a key, an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +27,11 @@ impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Text<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map(Self).map_err(D::Error::custom)
     }
+}
+
+/// The address that pays a lock; empty for one that has none.
+pub(crate) fn address(network: Network, lock: Lock) -> String {
+    lock.key_hash().map(|key_hash| Address { network, key_hash }.to_string()).unwrap_or_default()
 }
 
 /// Money in JSON: a number of TIME with eight decimals, as Bitcoin's interfaces show it. Exact, because the digits are written

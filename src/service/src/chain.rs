@@ -2,6 +2,7 @@
 
 use crate::Service;
 use crate::failures::{gone, unreadable};
+use crate::wallet::{collateral_of, collateral_to_be};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use timed_consensus::verify_certificate;
 use timed_ledger::{
     ConfirmedTransaction, KeyHash, LedgerQueries as _, LedgerView, OutPoint, Transaction, TxOutput, payment_of,
 };
-use timed_primitives::{Amount, BlockId, Height, HistoryProof, TxId};
+use timed_primitives::{Amount, BlockId, CommitCertificate, Header, Height, HistoryProof, TxId};
 use timed_rpc::result::{BlockchainInfo, SyncInfo};
 use timed_rpc::{
     BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, GenesisFacts, RpcError, TransactionRecord,
@@ -98,18 +99,20 @@ impl ChainApi for Service {
         let read = move |view: &LedgerView| {
             if let Some(entry) = view.output(&outpoint).map_err(unreadable)? {
                 let confirmations = view.tip().height.above(entry.height) + 1;
-                let height = Some(entry.height);
-                return Ok(Some(Unspent { outpoint, output: entry.output, height, confirmations, spent_by: None }));
+                let (height, collateral) = (Some(entry.height), collateral_of(view, &outpoint));
+                let output = entry.output;
+                return Ok(Some(Unspent { outpoint, output, height, confirmations, spent_by: None, collateral }));
             }
             // Not unspent on the chain: if its transaction is final it was spent, else it waits.
             if view.location(&outpoint.txid).map_err(unreadable)?.is_some() {
                 return Ok(None);
             }
-            let output = waiting.and_then(|producer| {
+            Ok(waiting.and_then(|producer| {
                 let index = usize::try_from(outpoint.index).ok()?;
-                payment_of(&producer).ok()?.body.outputs.get(index).copied()
-            });
-            Ok(output.map(|output| Unspent { outpoint, output, height: None, confirmations: 0, spent_by: None }))
+                let producer = payment_of(&producer).ok()?;
+                let (output, collateral) = (*producer.body.outputs.get(index)?, collateral_to_be(&producer, &outpoint));
+                Some(Unspent { outpoint, output, height: None, confirmations: 0, spent_by: None, collateral })
+            }))
         };
         self.chain.read(read).await
     }
@@ -198,10 +201,36 @@ fn block_facts(view: &LedgerView, at: BlockAt) -> Result<BlockFacts, RpcError> {
 
 /// The later block must be of this chain: another quorum of the same keys, such as one of another network, proves nothing here.
 fn verify_history_proof(view: &LedgerView, proof: &HistoryProof) -> Result<(), RpcError> {
-    let refused = |reason: String| RpcError::HistoryProof(reason);
-    proof.check().map_err(|error| refused(error.to_string()))?;
-    let (height, id, tip) = (proof.at.height, proof.certificate.block, view.tip().height);
-    match view.block_id(height).map_err(unreadable)? {
+    proof.check().map_err(|error| RpcError::HistoryProof(error.to_string()))?;
+    check_final(view, &proof.at, &proof.certificate).map_err(|fault| fault.of(RpcError::HistoryProof))
+}
+
+/// Why a header is not shown to be final.
+pub(crate) enum NotFinal {
+    /// What is wrong with it.
+    Refused(String),
+    /// It cannot be found out.
+    Failed(RpcError),
+}
+
+impl NotFinal {
+    /// As the error of a proof.
+    pub(crate) fn of(self, refused: fn(String) -> RpcError) -> RpcError {
+        match self {
+            Self::Refused(reason) => refused(reason),
+            Self::Failed(error) => error,
+        }
+    }
+}
+
+/// That a header is of this chain, and its certificate signed by the validators of its height.
+pub(crate) fn check_final(view: &LedgerView, header: &Header, certificate: &CommitCertificate) -> Result<(), NotFinal> {
+    let refused = NotFinal::Refused;
+    let (height, id, tip) = (header.height, header.id(), view.tip().height);
+    if (certificate.height, certificate.block) != (height, id) {
+        return Err(refused(format!("its certificate is for block {}, its header is block {id}", certificate.block)));
+    }
+    match view.block_id(height).map_err(|error| NotFinal::Failed(unreadable(error)))? {
         Some(ours) if ours == id => {}
         Some(ours) => {
             return Err(refused(format!(
@@ -215,11 +244,11 @@ fn verify_history_proof(view: &LedgerView, proof: &HistoryProof) -> Result<(), R
         }
     }
     let validators = view.validators(tip);
-    if validators.hash() != proof.at.validators_hash {
+    if validators.hash() != header.validators_hash {
         return Err(refused(format!("this node no longer knows the validators of height {height}")));
     }
     let chain = view.application().genesis().chain_id;
-    verify_certificate(chain, &proof.certificate, &validators).map_err(|error| refused(error.to_string()))
+    verify_certificate(chain, certificate, &validators).map_err(|error| refused(error.to_string()))
 }
 
 fn final_facts(view: &LedgerView, found: ConfirmedTransaction) -> Result<TransactionRecord, RpcError> {

@@ -1,16 +1,18 @@
 //! Questions about consensus and its validators.
 
 use crate::Service;
-use crate::chain::ratio;
+use crate::chain::{check_final, ratio};
 use crate::failures::unreadable;
 use crate::pool::number;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use timed_consensus::{ConsensusStatus, SigningStatus, quorum};
-use timed_ledger::LedgerView;
-use timed_primitives::{BlockId, PublicKey};
+use timed_ledger::{
+    LedgerQueries as _, LedgerView, MasternodeProof, RegistrationId, TransactionBody, TransactionPayload, Witness,
+};
+use timed_primitives::{BlockId, PublicKey, SecretKey};
 use timed_rpc::result::{ConsensusInfo, MasternodeInfo, ValidatorVotes};
-use timed_rpc::{ConsensusApi, RpcError};
+use timed_rpc::{ChainMasternodes, ConsensusApi, ProvedMasternode, RpcError};
 
 /// Certificates inspected for who signs.
 const SIGNED_WINDOW: u64 = 100;
@@ -65,9 +67,9 @@ impl ConsensusApi for Service {
     async fn masternodes(&self) -> Result<Vec<MasternodeInfo>, RpcError> {
         let read = |view: &LedgerView| {
             let recent = view.recent(SIGNED_WINDOW).map_err(unreadable)?;
-            Ok((view.validators(view.height().next()), recent))
+            Ok((view.validators(view.height().next()), recent, chain_masternodes(view)))
         };
-        let (set, recent) = self.chain.read(read).await?;
+        let (set, recent, all) = self.chain.read(read).await?;
         let mut signed: BTreeMap<PublicKey, (u64, u64)> = BTreeMap::new();
         for (header, certificate) in &recent {
             for signature in &certificate.signatures {
@@ -79,25 +81,77 @@ impl ConsensusApi for Service {
         let view = self.peers();
         let peers = &view.peers;
         let labels = self.handles.consensus.borrow().as_ref().map(|s| s.validators.clone()).unwrap_or_default();
-        let rows = set.iter().map(|validator| {
-            let is_self = self.identity.validator == Some(validator.key);
-            let peer = peers.iter().find(|peer| peer.validator == Some(validator.key));
-            let signed = signed.get(&validator.key);
+        let rows = all.rows(self.chain.genesis().network).into_iter().map(|row| {
+            let key = row.key.0;
+            let is_self = self.identity.validator == Some(key);
+            let peer = peers.iter().find(|peer| peer.validator == Some(key));
+            let signed = signed.get(&key);
+            let power = set.get(&key).map_or(0, |validator| validator.power);
+            let signs = power > 0 && !recent.is_empty();
             MasternodeInfo {
-                key: validator.key.into(),
-                name: labels.iter().find(|v| v.key == validator.key).map(|v| v.label.clone()),
-                power: validator.power,
-                power_percent: 100.0 * ratio(validator.power, set.total_power()),
+                name: labels.iter().find(|v| v.key == key).map(|v| v.label.clone()),
+                power,
+                power_percent: 100.0 * ratio(power, set.total_power()),
                 is_self,
                 connected: is_self || peer.is_some(),
                 addr: peer.map(|peer| peer.address.clone()),
                 node_key: peer.map(|peer| peer.key.into()),
                 last_signed: signed.map(|(_, last)| *last),
-                signed_percent: (!recent.is_empty())
+                signed_percent: signs
                     .then(|| 100.0 * ratio(signed.map_or(0, |(count, _)| *count), number(recent.len()))),
+                ..row
             }
         });
         Ok(rows.collect())
+    }
+
+    async fn chain_masternodes(&self) -> Result<ChainMasternodes, RpcError> {
+        self.chain.read(|view| Ok(chain_masternodes(view))).await
+    }
+
+    async fn masternode_proof(&self, id: RegistrationId) -> Result<ProvedMasternode, RpcError> {
+        let read = move |view: &LedgerView| {
+            let proof = MasternodeProof::of(view.state().masternodes(), &id).ok_or(RpcError::MasternodeUnknown(id))?;
+            let height = view.height();
+            let decided = view.decided(height).map_err(unreadable)?;
+            let decided = decided.ok_or(RpcError::HeightUnknown { height, tip: height })?;
+            let (header, certificate) = (decided.block.header.clone(), (*decided.certificate).clone());
+            Ok(ProvedMasternode { proof, header, certificate })
+        };
+        self.chain.read(read).await
+    }
+
+    async fn verify_masternode_proof(&self, proof: ProvedMasternode) -> Result<(), RpcError> {
+        let read = move |view: &LedgerView| {
+            let ProvedMasternode { proof, header, certificate } = &proof;
+            check_final(view, header, certificate).map_err(|fault| fault.of(RpcError::MasternodeProof))?;
+            let led = proof.verify(&header.masternode_root);
+            led.map_err(|error| RpcError::MasternodeProof(error.to_string()))
+        };
+        self.chain.read(read).await
+    }
+
+    fn consensus_key(&self) -> Option<PublicKey> {
+        self.consensus_key.as_ref().map(SecretKey::public)
+    }
+
+    fn operator_witness(&self, body: &TransactionBody) -> Option<Witness> {
+        let key = self.consensus_key.as_ref()?;
+        // Money is never moved by the key that votes.
+        let is_change = !matches!(body.payload, TransactionPayload::Transfer | TransactionPayload::Release { .. });
+        is_change.then(|| Witness::Key { key: key.public(), signature: key.sign(&body.signing_message()) })
+    }
+}
+
+/// The list of the chain after the last block of a view.
+fn chain_masternodes(view: &LedgerView) -> ChainMasternodes {
+    let parameters = &view.genesis().parameters;
+    ChainMasternodes {
+        list: view.state().masternodes().clone(),
+        height: view.height(),
+        time: view.tip().time,
+        free_deposit: parameters.free_deposit,
+        unbonding_ms: parameters.unbonding_ms,
     }
 }
 

@@ -25,7 +25,7 @@ use std::time::Duration;
 use timed_actors::Handles;
 use timed_node_files::PeerFiles;
 use timed_peer::Ban;
-use timed_primitives::{Clock, Instant, Network, PublicKey, UnixTime};
+use timed_primitives::{Clock, Instant, Network, PublicKey, SecretKey, UnixTime};
 use timed_process::LogWriter;
 use timed_process::{Stop, StopCause};
 use timed_rpc::metrics::Registry;
@@ -58,6 +58,8 @@ pub struct Service {
     /// Of the genesis, whose hash takes as long as it is large.
     genesis: GenesisFacts,
     identity: Identity,
+    /// Signs changes of this node's masternode; votes are signed elsewhere.
+    consensus_key: Option<SecretKey>,
     wallet: Arc<NodeWallet>,
     clock: Arc<dyn Clock>,
     started: Instant,
@@ -79,6 +81,8 @@ pub struct ServiceParts {
     pub chain: ChainReads,
     /// What it says of itself.
     pub identity: Identity,
+    /// Consensus key, when it has one, whether or not it votes now: it signs changes of its masternode that clients ask for.
+    pub consensus_key: Option<SecretKey>,
     /// Its wallet.
     pub wallet: Arc<NodeWallet>,
     /// Time.
@@ -100,8 +104,8 @@ pub struct ServiceParts {
 impl Service {
     /// Over a running node.
     pub fn new(parts: ServiceParts) -> Self {
-        let ServiceParts { handles, chain, identity, wallet, clock, stop, log, files, earlier_ends, bans, noticed } =
-            parts;
+        let ServiceParts { handles, chain, identity, consensus_key, wallet, clock, stop, log, .. } = parts;
+        let (files, earlier_ends, bans, noticed) = (parts.files, parts.earlier_ends, parts.bans, parts.noticed);
         let (started, saved) =
             (clock.now(), Arc::new(tokio::sync::Mutex::new(SavedPeers { bans, ..SavedPeers::default() })));
         let genesis = chain.genesis();
@@ -111,6 +115,7 @@ impl Service {
             chain,
             genesis,
             identity,
+            consensus_key,
             wallet,
             clock,
             started,

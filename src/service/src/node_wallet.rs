@@ -65,6 +65,7 @@ impl NodeWallet {
             per_byte: parameters.fee_per_byte_min,
             dust_min: parameters.dust_min,
             transaction_bytes_max: parameters.transaction_bytes_max.into(),
+            payload_bytes: 0,
         };
         let file = WalletFile::new(folder);
         let mut wallet = Wallet::from_key(key, genesis.network, genesis.chain_id);

@@ -4,12 +4,13 @@ use crate::Service;
 use crate::failures::gone;
 use crate::node_wallet::NodeWallet;
 use crate::pool::refusal;
+use crate::wallet::collateral_of;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::mempool::{ListConsumed, SubmitError};
 use timed_chain::PoolTransaction;
-use timed_ledger::{Address, LedgerView, OutPoint, Transaction};
+use timed_ledger::{Address, LedgerView, MasternodeError, OutPoint, OutputEntry, Transaction, TransactionPayload};
 use timed_mempool::{Reject, ResourceState};
 use timed_primitives::{Clock, Height, TxId};
 use timed_rpc::{ChainApi as _, Funding, PaymentOrder, RpcError};
@@ -99,14 +100,17 @@ impl Service {
         Err(last.unwrap_or_else(|| RpcError::Wallet("no coin could be spent; try again in a moment".into())))
     }
 
-    /// Final outputs of the wallet's keys, and at which height.
+    /// Final outputs of the wallet's keys that are no collateral, and at which height.
     async fn coins(&self) -> Result<KnownCoins, RpcError> {
         let keys = self.wallet.key_hashes();
         let read = move |view: &LedgerView| {
             let mut coins = Vec::new();
             for key_hash in keys {
                 let found = Self::outputs_of(view, &key_hash)?.into_iter();
-                for (outpoint, entry) in found.filter(|(_, entry)| entry.output.lock.key_hash().is_some()) {
+                let is_coin = |outpoint: &OutPoint, entry: &OutputEntry| {
+                    entry.output.lock.key_hash().is_some() && collateral_of(view, outpoint).is_none()
+                };
+                for (outpoint, entry) in found.filter(|(outpoint, entry)| is_coin(outpoint, entry)) {
                     coins.push(Coin { outpoint, amount: entry.output.amount, key_hash });
                 }
             }
@@ -148,7 +152,8 @@ impl Service {
     }
 
     fn payment(&self, order: PaymentOrder, given: Vec<Coin>, change: Option<Address>) -> Payment {
-        Payment { outputs: order.outputs, fee_from: order.fee_from, given, fees: self.wallet.fees(), change }
+        let PaymentOrder { outputs, fee_from, payload, .. } = order;
+        Payment { outputs, fee_from, given, fees: self.wallet.fees(), change, payload }
     }
 
     /// A transaction that spends these outputs and as many coins as it takes; nothing is reserved.
@@ -161,6 +166,11 @@ impl Service {
         let mut given = Vec::with_capacity(inputs.len());
         for outpoint in inputs {
             let unspent = self.output(outpoint, true).await?.ok_or(RpcError::MissingInput(outpoint))?;
+            let is_released = matches!(order.payload, TransactionPayload::Release { .. });
+            if let Some(registration) = unspent.collateral.filter(|_| !is_released) {
+                let locked = MasternodeError::CollateralLocked { outpoint, registration };
+                return Err(RpcError::Rejected(locked.to_string()));
+            }
             let lock = unspent.output.lock;
             let more =
                 || RpcError::Wallet(format!("{outpoint} is locked by {lock}: this wallet signs for one key only"));
@@ -171,8 +181,8 @@ impl Service {
         let (_, coins) = self.coins().await?;
         // What others spend with the same keys is no coin either.
         self.lock_spent(&coins).await?;
+        let coins = if order.only_named { Vec::new() } else { not_held(&self.wallet, &coins) };
         let payment = self.payment(order, given, change);
-        let coins = not_held(&self.wallet, &coins);
         let funded = self.wallet.lock().fund(&coins, &payment);
         let funded = funded.map_err(|error| payment_error(&error))?;
         let change_at = funded.has_change.then_some(payment.outputs.len());

@@ -1,5 +1,7 @@
 //! `/health` and `/ready` of a whole node whose parts are real, with a disk and peers that do what a test wants.
 
+mod masternodes;
+
 use super::*;
 use rand::SeedableRng as _;
 use std::collections::BTreeMap;
@@ -61,7 +63,18 @@ fn node(
     listener: Option<Box<dyn Listener>>,
     configured: Vec<ConfiguredPeer>,
 ) -> Service {
-    let genesis = Genesis::devnet(validators);
+    node_of(Genesis::devnet(validators), id, disk, clock, listener, configured)
+}
+
+/// A validator of a genesis, in memory, with the wallet that owns its money.
+fn node_of(
+    genesis: Genesis,
+    id: u64,
+    disk: Arc<HeldDisk>,
+    clock: SetClock,
+    listener: Option<Box<dyn Listener>>,
+    configured: Vec<ConfiguredPeer>,
+) -> Service {
     let key = |domain| SecretKey::development(domain, id);
     let ledger = timed_ledger::open(genesis.clone(), &*disk, Arc::new(MemoryStore::default())).unwrap();
     let mut config = timed_consensus::CoreConfig::new(genesis.chain_id, Some(key("consensus")), PAYLOAD_FORMAT);
@@ -107,7 +120,8 @@ fn node(
             inbound_max: 1,
             outbound_max: 1,
         },
-        wallet: Arc::new(NodeWallet::open(&folder, key("wallet"), &genesis).unwrap()),
+        consensus_key: Some(key("consensus")),
+        wallet: Arc::new(NodeWallet::open(&folder, SecretKey::development("wallet", 0), &genesis).unwrap()),
         clock,
         stop: Stop::default(),
         log: LogWriter::start(io::sink()).unwrap(),

@@ -7,7 +7,8 @@ use std::collections::{BTreeSet, HashMap};
 use timed_actors::mempool::{ListEntries, ResourceStates};
 use timed_chain::Resource;
 use timed_ledger::{
-    Address, KeyHash, LedgerQueries as _, LedgerView, OutPoint, OutputEntry, TransactionBody, Witness, payment_of,
+    Address, KeyHash, LedgerQueries as _, LedgerView, OutPoint, OutputEntry, RegistrationId, Transaction,
+    TransactionBody, TransactionPayload, Witness, payment_of,
 };
 use timed_mempool::{EntryInfo, ResourceState};
 use timed_primitives::{Amount, TxId};
@@ -30,9 +31,10 @@ impl WalletApi for Service {
                 .into()
         };
         Ok(Balance {
-            spendable: sum(&|row| row.height.is_some() && row.spent_by.is_none()),
+            spendable: sum(&|row| row.height.is_some() && row.spent_by.is_none() && row.collateral.is_none()),
             locked: sum(&|row| row.height.is_some() && row.spent_by.is_some()),
-            pending: sum(&|row| row.height.is_none() && row.spent_by.is_none()),
+            pending: sum(&|row| row.height.is_none() && row.spent_by.is_none() && row.collateral.is_none()),
+            collateral: sum(&|row| row.spent_by.is_none() && row.collateral.is_some()),
         })
     }
 
@@ -102,6 +104,17 @@ impl WalletApi for Service {
     }
 }
 
+/// The masternode whose collateral an output of the chain is.
+pub(crate) fn collateral_of(view: &LedgerView, outpoint: &OutPoint) -> Option<RegistrationId> {
+    view.state().masternodes().of_collateral(outpoint).map(|one| one.id)
+}
+
+/// The masternode whose collateral an output of a waiting transaction will be.
+pub(crate) fn collateral_to_be(transaction: &Transaction, outpoint: &OutPoint) -> Option<RegistrationId> {
+    let registers = matches!(transaction.body.payload, TransactionPayload::Register(_));
+    (registers && outpoint.index == 0).then_some(RegistrationId(outpoint.txid.0))
+}
+
 /// What a transaction of the mempool spends, each with its id.
 fn spends_of(entry: &EntryInfo) -> impl Iterator<Item = (Resource, TxId)> + '_ {
     entry.transaction.facts.consumes.iter().map(|resource| (*resource, entry.txid))
@@ -157,8 +170,9 @@ impl Service {
             for owner in &owners {
                 for (outpoint, entry) in Self::outputs_of(view, owner)? {
                     let confirmations = tip.above(entry.height) + 1;
-                    let height = Some(entry.height);
-                    rows.push(Unspent { outpoint, output: entry.output, height, confirmations, spent_by: None });
+                    let (height, collateral) = (Some(entry.height), collateral_of(view, &outpoint));
+                    let output = entry.output;
+                    rows.push(Unspent { outpoint, output, height, confirmations, spent_by: None, collateral });
                 }
                 if rows.len() > rows_max {
                     return Err(RpcError::InvalidParameter(format!(
@@ -173,7 +187,8 @@ impl Service {
                 let Ok(transaction) = payment_of(&entry.transaction) else { continue };
                 for (outpoint, output) in transaction.outputs() {
                     if owners.contains(&output.lock.owner_hash()) {
-                        rows.push(Unspent { outpoint, output, height: None, confirmations: 0, spent_by: None });
+                        let (height, collateral) = (None, collateral_to_be(&transaction, &outpoint));
+                        rows.push(Unspent { outpoint, output, height, confirmations: 0, spent_by: None, collateral });
                     }
                 }
             }

@@ -6,19 +6,21 @@ mod command;
 mod connect;
 mod habits;
 mod health;
+mod masternode;
 mod params;
+mod printed;
 pub mod table;
 mod view;
 mod wrap;
 
 pub use connect::{DATA_DIR_VARIABLE, Failure, NodeConnection, no_answer, web_address};
 pub use health::health;
+use printed::{fit_to_show, json, printable_lines};
 use serde_json::{Value, json as value_of};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
-use timed_primitives::printable;
 use timed_rpc::Method;
 
 /// The node refused or failed the call; its message is on standard error.
@@ -125,6 +127,10 @@ fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
             let info = NodeConnection::open(matches)?.call("getconsensusinfo", Value::Null)?;
             Ok(if as_json { json(&info) } else { fitted(view.consensus_why(&fit_to_show(info))) })
         }
+        masternode::MASTERNODE => {
+            let text = masternode::run(matches, sub, &masternode::ShownAs { view: &view, as_json })?;
+            Ok(if as_json { text } else { fitted(text) })
+        }
         command::PEER => {
             let (what, sub) =
                 sub.subcommand().ok_or_else(|| Failure::Usage("peer list, peer why or peer history".into()))?;
@@ -185,33 +191,6 @@ pub fn shown(report: &Value, as_json: bool) -> String {
         json(report)
     } else {
         view::CliView { now: unix_seconds(), color: false, width: None }.plain(&fit_to_show(report.clone()))
-    }
-}
-
-/// Control characters that JSON allows as they are, such as those of U+0080 to U+009F, become its escapes as well: a terminal may show this.
-fn json(value: &Value) -> String {
-    printable_lines(&format!("{value:#}\n"))
-}
-
-/// Keeps the line feeds that are ours.
-fn printable_lines(text: &str) -> String {
-    text.split_inclusive('\n')
-        .map(|line| match line.strip_suffix('\n') {
-            Some(line) => format!("{}\n", printable(line)),
-            None => printable(line).into_owned(),
-        })
-        .collect()
-}
-
-/// The same value with texts that a terminal can be shown: agents, addresses and errors come from others.
-fn fit_to_show(value: Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(printable(&text).into_owned()),
-        Value::Array(list) => Value::Array(list.into_iter().map(fit_to_show).collect()),
-        Value::Object(map) => Value::Object(
-            map.into_iter().map(|(name, value)| (printable(&name).into_owned(), fit_to_show(value))).collect(),
-        ),
-        Value::Null | Value::Bool(_) | Value::Number(_) => value,
     }
 }
 

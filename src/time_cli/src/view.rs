@@ -1,6 +1,7 @@
 //! Answers for people. Names are those of the JSON, so that what is read here can be asked for there; numbers get units.
 
 mod blocks;
+mod masternodes;
 mod objects;
 mod peers;
 
@@ -8,7 +9,9 @@ use super::table::{Column, left, right, table};
 use serde_json::{Map, Value};
 use std::time::{Duration, UNIX_EPOCH};
 use timed_primitives::counted;
-use timed_rpc::{Call, ChainCall, ConsensusCall, ControlCall, NetworkCall, TransactionCall, WalletCall};
+use timed_rpc::{
+    Call, ChainCall, ConsensusCall, ControlCall, MasternodeCall, NetworkCall, TransactionCall, WalletCall,
+};
 
 /// What is there for programs written for Bitcoin's server, and says nothing to people; `--json` shows it.
 const FOR_PROGRAMS: [&str; 30] = [
@@ -60,8 +63,10 @@ impl CliView {
     pub(crate) fn result(&self, call: Call, result: &Value) -> String {
         match call {
             Call::Network(call) => self.network_result(call, result),
-            Call::Consensus(ConsensusCall::MasternodeList) => self.masternodes(result),
             Call::Consensus(ConsensusCall::GetConsensusInfo) => self.consensus(result),
+            Call::Masternode(MasternodeCall::MasternodeList) => self.masternodes(result),
+            Call::Masternode(MasternodeCall::MasternodeStatus) => self.masternode_status(result),
+            Call::Masternode(MasternodeCall::GetMasternodeProof) => self.masternode_proof(result),
             Call::Wallet(WalletCall::ListUnspent) => self.unspent(result),
             Call::Wallet(WalletCall::ListTransactions) => self.history(result),
             Call::Transaction(TransactionCall::GetRawMempool) => self.mempool(result),
@@ -79,6 +84,7 @@ impl CliView {
             Call::Chain(_)
             | Call::Transaction(_)
             | Call::Fee(_)
+            | Call::Masternode(_)
             | Call::Wallet(_)
             | Call::Address(_)
             | Call::Control(_) => self.plain(result),
@@ -169,6 +175,16 @@ impl CliView {
         }
         let date = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds.min(LATEST_DATE)));
         format!("{} UTC ({} ago)", date.to_string().replace('T', " ").trim_end_matches('Z'), self.age(seconds))
+    }
+
+    /// A time that may be to come, and in how long.
+    fn moment_to_come(&self, seconds: u64) -> String {
+        if seconds <= self.now {
+            return self.moment(seconds);
+        }
+        let date = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds.min(LATEST_DATE)));
+        let date = date.to_string().replace('T', " ");
+        format!("{} UTC (in {})", date.trim_end_matches('Z'), duration(seconds - self.now))
     }
 
     fn age(&self, seconds: u64) -> String {
@@ -272,33 +288,6 @@ impl CliView {
         }
         text.push_str(&line(&format!("this node signs: {}", self.signing(info))));
         text
-    }
-
-    fn masternodes(&self, result: &Value) -> String {
-        let rows = rows(result, |m| {
-            let name = raw(at(m, "name"));
-            vec![
-                if yes(m, "is_self") { format!("{name} (this)") } else { name },
-                short(at(m, "key")),
-                raw(at(m, "power")),
-                at(m, "power_percent").as_f64().map_or_else(dash, |p| format!("{p:.1} %")),
-                self.flag(m, "connected"),
-                raw(at(m, "addr")),
-                raw(at(m, "last_signed")),
-                at(m, "signed_percent").as_f64().map_or_else(dash, |p| format!("{p:.0} %")),
-            ]
-        });
-        let columns = [
-            left("MASTERNODE"),
-            left("KEY"),
-            right("POWER").extra(),
-            right("SHARE"),
-            left("CONNECTED"),
-            left("ADDRESS"),
-            right("LAST SIGNED").extra(),
-            right("SIGNED"),
-        ];
-        self.table(&columns, rows, "no masternodes")
     }
 
     fn mempool(&self, result: &Value) -> String {

@@ -13,6 +13,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tempfile::TempDir;
+use timed_primitives::SecretKey;
 use timed_rpc::{Auth, RpcServer, write_cookie};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -117,7 +118,7 @@ fn parameters_come_in_order_by_name_or_from_standard_input() {
     let txid = transaction().id().to_string();
     let block = node.ask(&["getblock", "2", "verbosity=2"]);
     assert!(block.contains("final by 3 precommits of round 0") && block.contains(&txid), "{block}");
-    assert!(node.ask(&["getrawtransaction", &txid]).starts_with("0100"));
+    assert!(node.ask(&["getrawtransaction", &txid]).starts_with("0200"));
     let shown = node.ask(&["gettransaction", &txid]);
     assert!(shown.lines().any(|line| line.split_whitespace().eq(["state", "final"])), "{shown}");
     assert!(node.ask(&["sendtoaddress", &address(1).to_string(), "0.1"]).contains(&txid));
@@ -259,4 +260,109 @@ fn help_needs_no_node() {
     let output = run(nowhere.path(), &["getblock", "--help"], "");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("time-cli getblock 12 2") && text.contains("hash of the block, or its height"), "{text}");
+}
+
+/// Prepared on the node, signed with key files where no node is, sent by the node.
+#[test]
+fn a_registration_is_signed_where_no_node_is() {
+    let (node, cold) = (node(), tempfile::tempdir().unwrap());
+    let draft = cold.path().join("draft.json").display().to_string();
+    let key = |purpose: &str, id: u64| SecretKey::development(purpose, id);
+    let key_file = |name: &str, key: &SecretKey| {
+        let file = cold.path().join(name);
+        std::fs::write(&file, hex::encode(key.seed())).unwrap();
+        file.display().to_string()
+    };
+    let owner = key("owner", 9).public().to_string();
+    let collateral = address(1).to_string();
+    let prepare = [
+        "masternode",
+        "prepare",
+        "--tier",
+        "bronze",
+        "--service",
+        "203.0.113.9:7000",
+        "--owner",
+        &owner,
+        "--collateral",
+        &collateral,
+        "--output",
+        &draft,
+    ];
+    let written = node.ask(&prepare);
+    for part in [
+        "what      registers a bronze masternode on devnet",
+        "locks     1000.00000000 TIME of dtime1",
+        "missing   owner",
+    ] {
+        assert!(written.contains(part), "{written}");
+    }
+    node.refused(&prepare, 2, "is there already");
+    let other = key_file("other.key", &key("owner", 7));
+    refused(cold.path(), &["masternode", "sign", &draft, &other], 2, "signs nothing here; missing: coin");
+    refused(cold.path(), &["masternode", "sign", &draft, "/no/such.key"], 2, "the key file /no/such.key");
+    let files = [("owner.key", key("owner", 9)), ("one.key", key("wallet", 1)), ("two.key", key("wallet", 2))];
+    let files = files.map(|(name, key)| (key_file(name, &key), hex::encode(key.seed())));
+    let words = ["masternode", "sign", &draft, &files[0].0, &files[1].0, &files[2].0];
+    let output = run(cold.path(), &words, "");
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(output.status.success() && text.contains("signatures still missing: 1"), "{output:?}");
+    for part in ["signed    owner", "signed    coin dtime1", "missing   operator", "payee     100.00 % to dtime1"] {
+        assert!(text.contains(part), "{text}");
+    }
+    let whole = std::fs::read_to_string(&draft).unwrap();
+    assert!(
+        files.iter().all(|(_, secret)| !text.contains(secret) && !whole.contains(secret)),
+        "no key leaves its file"
+    );
+    // The operator is this node, which signs when it sends.
+    assert!(node.ask(&["masternode", "submit", &draft]).starts_with("sent: "));
+    // Whoever changes what is signed changes its id, which the file names.
+    let mut changed: serde_json::Value = serde_json::from_str(&whole).unwrap();
+    let hex = changed["hex"].as_str().unwrap().replacen("070000", "080000", 1);
+    changed["hex"] = hex.into();
+    std::fs::write(&draft, changed.to_string()).unwrap();
+    refused(cold.path(), &words, 2, "this is no draft of a masternode");
+}
+
+#[test]
+fn a_masternode_is_changed_with_key_files_and_no_key_file_is_written_over() {
+    let (node, folder) = (node(), tempfile::tempdir().unwrap());
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (owner, operator) = (at("owner.key"), at("operator.key"));
+    let made = node.ask(&["masternode", "key", &owner, "--network", "devnet"]);
+    let secret = std::fs::read_to_string(&owner).unwrap();
+    assert!(made.contains("dtime1") && !made.contains(secret.trim()), "{made}");
+    let again = node.ask(&["--json", "masternode", "key", &owner]);
+    assert!(again.contains("\"made\": false") && std::fs::read_to_string(&owner).unwrap() == secret, "{again}");
+    // The wallet of the sample has not all keys.
+    let register = [
+        "masternode",
+        "register",
+        "--tier",
+        "bronze",
+        "--service",
+        "127.0.0.1:7005",
+        "--owner-key",
+        &owner,
+        "--operator-key",
+        &operator,
+    ];
+    node.refused(&register, 1, "signatures are missing: coin");
+    let kept = std::fs::read_to_string(&operator).unwrap();
+    node.refused(&register, 1, "signatures are missing: coin");
+    assert_eq!((std::fs::read_to_string(&owner).unwrap(), std::fs::read_to_string(&operator).unwrap()), (secret, kept));
+    let draft = at("leave.json");
+    node.refused(&["masternode", "revoke"], 2, "signatures are missing: coin");
+    let written = node.ask(&["masternode", "revoke", "--output", &draft]);
+    assert!(written.contains("makes masternode 1111") && Path::new(&draft).exists(), "{written}");
+    node.refused(&["masternode", "update"], 2, "name what changes");
+    node.refused(&["masternode", "update", "--service", "1.2.3.4:5", "--payee", "x"], 2, "one change at a time");
+    node.refused(&["masternode", "update", "--payee", "x=y"], 2, "a share is a number up to 10000");
+    node.refused(&["masternode", "pause", &"00".repeat(32)], 1, "does not exist");
+    assert!(node.ask(&["masternode", "list"]).starts_with("MASTERNODE  NAME"));
+    assert!(node.ask(&["masternode", "status"]).contains("it votes: keep the machine running"));
+    let proof: serde_json::Value = serde_json::from_str(&node.ask(&["--json", "masternode", "proof"])).unwrap();
+    let proof = run(node.home.path(), &["verifymasternodeproof", "-"], proof["proof"].as_str().unwrap());
+    assert!(String::from_utf8_lossy(&proof.stdout).contains("203.0.113.1:7000"), "{proof:?}");
 }

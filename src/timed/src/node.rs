@@ -181,6 +181,7 @@ impl RunningNode {
         let ledger = timed_ledger::open(genesis.clone(), &disk, store)?;
         let reader = ledger.reader();
         let voting_key = keys.consensus.filter(|_| config.consensus.sign);
+        let changes_key = voting_key.clone();
         let validator = voting_key.as_ref().map(SecretKey::public);
         let votes = validator.is_some_and(|key| reader.validators(ledger.tip().height.next()).get(&key).is_some());
         let core = consensus_config(&genesis, voting_key.clone(), &config);
@@ -247,6 +248,7 @@ impl RunningNode {
             handles: handles.clone(),
             chain: ChainReads::new(reader, DiskReads::new(ReadLimits::default())),
             identity,
+            consensus_key: changes_key,
             wallet,
             clock,
             stop: end.stop.clone(),

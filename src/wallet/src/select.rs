@@ -13,7 +13,10 @@ use timed_primitives::Amount;
 const BASE_BYTES: u64 = 2 + 8 + 1 + 4 + 4 + 4 + 4;
 
 /// One input with its witness: outpoint, kind of witness, key, signature. Unit: bytes.
-const INPUT_BYTES: u64 = 36 + 1 + 32 + 64;
+const INPUT_BYTES: u64 = 36 + WITNESS_BYTES;
+
+/// A witness of one key: its kind, the key, the signature. Unit: bytes.
+pub(crate) const WITNESS_BYTES: u64 = 1 + 32 + 64;
 
 /// One output: amount, kind of lock, key hash. Unit: bytes.
 const OUTPUT_BYTES: u64 = 8 + 1 + 32;
@@ -43,12 +46,19 @@ pub struct Fees {
     pub dust_min: Amount,
     /// Largest transaction the chain allows. Unit: bytes.
     pub transaction_bytes_max: u64,
+    /// What the transaction has beside inputs and outputs: its payload and the signatures of that. Unit: bytes.
+    pub payload_bytes: u64,
 }
 
 impl Fees {
     /// Fee of a transaction of this shape at exactly the rate; saturates above any amount that exists.
     pub const fn of(&self, inputs: u64, outputs: u64) -> Amount {
-        Amount(size_bytes(inputs, outputs).saturating_mul(self.per_byte))
+        Amount(self.size_bytes(inputs, outputs).saturating_mul(self.per_byte))
+    }
+
+    /// Size of a transaction of this shape with its payload. Unit: bytes.
+    pub(crate) const fn size_bytes(&self, inputs: u64, outputs: u64) -> u64 {
+        size_bytes(inputs, outputs).saturating_add(self.payload_bytes)
     }
 
     /// Whether spending an input of this amount brings more than it costs.
@@ -164,7 +174,7 @@ mod tests {
     }
 
     fn fees(per_byte: u64, dust: u64) -> Fees {
-        Fees { per_byte, dust_min: Amount(dust), transaction_bytes_max: 65_536 }
+        Fees { per_byte, dust_min: Amount(dust), transaction_bytes_max: 65_536, payload_bytes: 0 }
     }
 
     /// One output, with the fee on top.
@@ -182,13 +192,13 @@ mod tests {
         let fees = fees(1, 50);
         let all = coins(&[5_000, 1_000, 10_000, 3_000]);
         let single = select(&all, Amount(2_000), &fees).unwrap();
-        assert_eq!((amounts(&single), single.fee, single.change), (vec![3_000], Amount(236), Some(Amount(764))));
-        let exact = select(&all, Amount(3_000 - 195), &fees).unwrap();
-        assert_eq!((amounts(&exact), exact.fee, exact.change), (vec![3_000], Amount(195), None));
-        let next = select(&all, Amount(3_000 - 194), &fees).unwrap();
+        assert_eq!((amounts(&single), single.fee, single.change), (vec![3_000], Amount(242), Some(Amount(758))));
+        let exact = select(&all, Amount(3_000 - 201), &fees).unwrap();
+        assert_eq!((amounts(&exact), exact.fee, exact.change), (vec![3_000], Amount(201), None));
+        let next = select(&all, Amount(3_000 - 200), &fees).unwrap();
         assert_eq!(amounts(&next), [5_000]);
         let several = select(&all, Amount(14_000), &fees).unwrap();
-        assert_eq!((amounts(&several), several.change), (vec![10_000, 5_000], Some(Amount(1_000 - 368))));
+        assert_eq!((amounts(&several), several.change), (vec![10_000, 5_000], Some(Amount(1_000 - 375))));
         let everything = select(&all, Amount(19_000 - size_bytes(4, 1)), &fees).unwrap();
         assert_eq!((amounts(&everything).len(), everything.change), (4, None));
     }
@@ -196,20 +206,20 @@ mod tests {
     #[test]
     fn dust_change_goes_to_the_fee() {
         let fees = fees(1, 50);
-        let at_limit = select(&coins(&[1_000]), Amount(1_000 - 236 - 50), &fees).unwrap();
-        assert_eq!((at_limit.fee, at_limit.change), (Amount(236), Some(Amount(50))));
-        let below = select(&coins(&[1_000]), Amount(1_000 - 236 - 49), &fees).unwrap();
-        assert_eq!((below.fee, below.change), (Amount(285), None));
+        let at_limit = select(&coins(&[1_000]), Amount(1_000 - 242 - 50), &fees).unwrap();
+        assert_eq!((at_limit.fee, at_limit.change), (Amount(242), Some(Amount(50))));
+        let below = select(&coins(&[1_000]), Amount(1_000 - 242 - 49), &fees).unwrap();
+        assert_eq!((below.fee, below.change), (Amount(291), None));
     }
 
     #[test]
     fn coins_that_cost_more_than_they_hold_are_left_alone() {
         let fees = fees(10, 1);
-        let refused = select(&coins(&[1_320, 1_321, 100]), Amount(10), &fees).unwrap_err();
-        assert_eq!(refused, InsufficientFunds { available: Amount(1_321), needed: Amount(1_960), fee: Amount(1_950) });
+        let refused = select(&coins(&[1_330, 1_331, 100]), Amount(10), &fees).unwrap_err();
+        assert_eq!(refused, InsufficientFunds { available: Amount(1_331), needed: Amount(2_020), fee: Amount(2_010) });
         assert_eq!(
             refused.to_string(),
-            "insufficient funds: 0.00001321 TIME can be spent, 0.00001960 TIME is needed including 0.00001950 TIME of fee"
+            "insufficient funds: 0.00001331 TIME can be spent, 0.00002020 TIME is needed including 0.00002010 TIME of fee"
         );
         let nothing = select(&[], Amount(u64::MAX), &fees).unwrap_err();
         assert_eq!((nothing.available, nothing.needed), (Amount::ZERO, Amount(u64::MAX)));
@@ -226,12 +236,12 @@ mod tests {
         let fees = fees(1, 50);
         let inside = |amount| CoinTarget { amount: Amount(amount), outputs: 1, has_fee_inside: true, given: &[] };
         let whole = super::select(&coins(&[1_000]), &inside(1_000), &fees).unwrap();
-        assert_eq!((whole.fee, whole.change), (Amount(195), None));
+        assert_eq!((whole.fee, whole.change), (Amount(201), None));
         let part = super::select(&coins(&[1_000]), &inside(900), &fees).unwrap();
-        assert_eq!((part.fee, part.change), (Amount(236), Some(Amount(100))));
+        assert_eq!((part.fee, part.change), (Amount(242), Some(Amount(100))));
         // What is too small to come back pays a part of the fee.
         let dust = super::select(&coins(&[1_000]), &inside(960), &fees).unwrap();
-        assert_eq!((dust.fee, dust.change), (Amount(195), None));
+        assert_eq!((dust.fee, dust.change), (Amount(201), None));
         let short = super::select(&coins(&[1_000]), &inside(1_001), &fees).unwrap_err();
         assert_eq!((short.available, short.needed), (Amount(1_000), Amount(1_001)));
     }
@@ -243,9 +253,9 @@ mod tests {
         let given = [all[1], all[1]];
         let target = |amount| CoinTarget { amount: Amount(amount), outputs: 2, has_fee_inside: false, given: &given };
         let enough = super::select(&all, &target(500), &fees).unwrap();
-        assert_eq!((amounts(&enough), enough.fee, enough.change), (vec![1_000], Amount(277), Some(Amount(223))));
+        assert_eq!((amounts(&enough), enough.fee, enough.change), (vec![1_000], Amount(283), Some(Amount(217))));
         let more = super::select(&all, &target(1_000), &fees).unwrap();
-        assert_eq!((amounts(&more), more.change), (vec![1_000, 10_000], Some(Amount(10_000 - 409))));
+        assert_eq!((amounts(&more), more.change), (vec![1_000, 10_000], Some(Amount(10_000 - 416))));
         let short = super::select(&all, &target(16_000), &fees).unwrap_err();
         assert_eq!(short.available, Amount(16_000), "what is given is no second coin among the others");
     }

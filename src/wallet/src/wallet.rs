@@ -1,10 +1,12 @@
 //! A few keys, the coins they own, and payments with them.
 
-use crate::select::{Coin, CoinTarget, Fees, InsufficientFunds, Selection, select, size_bytes};
+use crate::select::{Coin, CoinTarget, Fees, InsufficientFunds, Selection, WITNESS_BYTES, select};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use timed_ledger::{Address, KeyHash, OutPoint, Transaction, TransactionBody, TxInput, TxOutput, Witness};
-use timed_primitives::{Amount, ChainId, Network, SecretKey};
+use timed_ledger::{
+    Address, KeyHash, OutPoint, Transaction, TransactionBody, TransactionPayload, TxInput, TxOutput, Witness,
+};
+use timed_primitives::{Amount, ChainId, Network, SecretKey, encode};
 
 /// Most keys of one wallet. Each lookup of coins costs the node one search per key.
 pub const KEYS_MAX: u32 = 10_000;
@@ -26,12 +28,15 @@ pub struct Payment {
     pub fees: Fees,
     /// Where change goes; the wallet's first address if `None`.
     pub change: Option<Address>,
+    /// What it does beside paying. With one, nobody need be paid: all but the fee comes back then.
+    pub payload: TransactionPayload,
 }
 
 impl Payment {
     /// To one, who gets the whole amount.
     pub fn to(address: Address, amount: Amount, fees: Fees) -> Self {
-        Self { outputs: vec![(address, amount)], fee_from: BTreeSet::new(), given: Vec::new(), fees, change: None }
+        let (fee_from, given, payload) = (BTreeSet::new(), Vec::new(), TransactionPayload::Transfer);
+        Self { outputs: vec![(address, amount)], fee_from, given, fees, change: None, payload }
     }
 }
 
@@ -210,26 +215,35 @@ impl Wallet {
         let amount = self.check(payment, &change_to)?;
         let (locked, free): (Vec<Coin>, Vec<Coin>) =
             coins.iter().filter(|c| self.owns(&c.key_hash)).partition(|c| self.locked.contains_key(&c.outpoint));
+        let pays_nobody = payment.outputs.is_empty();
         let target = CoinTarget {
             amount,
-            outputs: as_u64(payment.outputs.len()),
+            // A transaction makes an output at least: here what comes back.
+            outputs: as_u64(payment.outputs.len()).max(1),
             has_fee_inside: !payment.fee_from.is_empty(),
             given: &payment.given,
         };
-        let selection = select(&free, &target, &payment.fees).map_err(|shortage| {
+        let fees = with_payload(&payment.fees, &payment.payload);
+        let selection = select(&free, &target, &fees).map_err(|shortage| {
             let locked = Amount::sum(locked.iter().map(|c| c.amount)).unwrap_or(Amount(u64::MAX));
             BuildError::InsufficientFunds { shortage, locked }
         })?;
         let mut outputs = paid(payment, amount, &selection)?;
-        outputs.extend(selection.change.map(|amount| TxOutput { amount, lock: change_to.lock() }));
+        let back = match selection.change {
+            Some(change) if pays_nobody => change.plus(amount),
+            None if pays_nobody => Some(amount),
+            change => change,
+        };
+        outputs.extend(back.map(|amount| TxOutput { amount, lock: change_to.lock() }));
         let inputs = selection.coins.len();
-        let bytes = size_bytes(as_u64(inputs), as_u64(outputs.len()));
+        let bytes = fees.size_bytes(as_u64(inputs), as_u64(outputs.len()));
         if bytes > payment.fees.transaction_bytes_max {
             return Err(BuildError::TooLarge { inputs, bytes, bytes_max: payment.fees.transaction_bytes_max });
         }
         let inputs = selection.coins.iter().map(|c| TxInput { previous: c.outpoint }).collect();
         let body = TransactionBody::transfer(self.chain_id, inputs, outputs);
-        Ok(Funded { body, coins: selection.coins, fee: selection.fee, has_change: selection.change.is_some() })
+        let body = TransactionBody { payload: payment.payload.clone(), ..body };
+        Ok(Funded { body, coins: selection.coins, fee: selection.fee, has_change: back.is_some() })
     }
 
     /// The signature of a body by the key with this hash; `None` when it is not one of ours.
@@ -291,7 +305,10 @@ impl Wallet {
             }
         }
         if payment.outputs.is_empty() {
-            return Err(BuildError::Nobody);
+            // The least that can come back.
+            let least = payment.fees.dust_min.max(Amount(1));
+            let does_something = payment.payload != TransactionPayload::Transfer;
+            return if does_something { Ok(least) } else { Err(BuildError::Nobody) };
         }
         // What no chain holds is never there to be spent.
         Ok(Amount::sum(payment.outputs.iter().map(|(_, amount)| *amount)).unwrap_or(Amount(u64::MAX)))
@@ -318,6 +335,13 @@ fn paid(payment: &Payment, amount: Amount, selection: &Selection) -> Result<Vec<
     payment.outputs.iter().enumerate().map(output).collect()
 }
 
+/// The fees of a transaction with this payload, each of whose signers has one key.
+fn with_payload(fees: &Fees, payload: &TransactionPayload) -> Fees {
+    let none = as_u64(encode(&TransactionPayload::Transfer).len());
+    let signatures = as_u64(payload.signers()).saturating_mul(WITNESS_BYTES);
+    Fees { payload_bytes: (as_u64(encode(payload).len()) - none).saturating_add(signatures), ..*fees }
+}
+
 fn as_u64(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }
@@ -326,10 +350,10 @@ fn as_u64(n: usize) -> u64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use timed_ledger::LockOwner;
+    use timed_ledger::{LockOwner, Payouts, RegisterPayload, RegistrationId, Tier};
     use timed_primitives::{Hash, TxId};
 
-    const FEES: Fees = Fees { per_byte: 1, dust_min: Amount(100), transaction_bytes_max: 65_536 };
+    const FEES: Fees = Fees { per_byte: 1, dust_min: Amount(100), transaction_bytes_max: 65_536, payload_bytes: 0 };
 
     fn wallet(id: u64) -> Wallet {
         Wallet::from_key(SecretKey::development("wallet", id), Network::Devnet, ChainId(9))
@@ -401,18 +425,18 @@ mod tests {
         };
         let amounts =
             |transaction: &Transaction| transaction.body.outputs.iter().map(|o| o.amount.0).collect::<Vec<_>>();
-        // 22 + 132 + 4 * 41 = 318 bytes.
+        // 27 + 133 + 4 * 41 = 324 bytes.
         let shared = ours.fund(&coins, &payment([1_000, 1_000, 1_000], &[0, 2])).unwrap();
-        assert_eq!((shared.fee, shared.has_change), (Amount(318), true));
-        assert_eq!(shared.body.outputs.iter().map(|o| o.amount.0).collect::<Vec<_>>(), [841, 1_000, 841, 2_000]);
+        assert_eq!((shared.fee, shared.has_change), (Amount(324), true));
+        assert_eq!(shared.body.outputs.iter().map(|o| o.amount.0).collect::<Vec<_>>(), [838, 1_000, 838, 2_000]);
         assert_eq!(ours.locked().len(), 0, "nothing is reserved by looking");
         let all = ours.build(&coins, &payment([1_000, 1_000, 3_000], &[0, 1, 2])).unwrap();
-        // 277 bytes: one of the three pays what cannot be divided.
-        assert_eq!(amounts(&all), [1_000 - 93, 1_000 - 92, 3_000 - 92]);
-        assert_eq!(check(&all, &coins), 277);
+        // 283 bytes: one of the three pays what cannot be divided.
+        assert_eq!(amounts(&all), [1_000 - 95, 1_000 - 94, 3_000 - 94]);
+        assert_eq!(check(&all, &coins), 283);
         ours.unlock(&all);
         let little = ours.build(&coins, &payment([300, 1_000, 3_000], &[0])).unwrap_err();
-        assert_eq!(little, BuildError::FeeTooLarge { amount: Amount(300), fee: Amount(318) });
+        assert_eq!(little, BuildError::FeeTooLarge { amount: Amount(300), fee: Amount(324) });
         let nobody = Payment { outputs: Vec::new(), ..pay(to, 1) };
         assert_eq!(ours.build(&coins, &nobody), Err(BuildError::Nobody));
     }
@@ -451,7 +475,7 @@ mod tests {
         assert_eq!(ours.build(&coins, &pay(to, 0)), Err(BuildError::AmountZero));
         let dust = BuildError::Dust { amount: Amount(99), dust_min: Amount(100) };
         assert_eq!(ours.build(&coins, &pay(to, 99)), Err(dust));
-        let shortage = InsufficientFunds { available: Amount(5_000), needed: Amount(5_195), fee: Amount(195) };
+        let shortage = InsufficientFunds { available: Amount(5_000), needed: Amount(5_201), fee: Amount(201) };
         let short = BuildError::InsufficientFunds { shortage, locked: Amount::ZERO };
         assert_eq!(ours.build(&coins, &pay(to, 5_000)), Err(short));
         let many: Vec<Coin> = (0..600).map(|n| coin(n, 1_000, &ours.address())).collect();
@@ -460,6 +484,45 @@ mod tests {
         assert_eq!(ours.locked().len(), 0);
         let shown = format!("{ours:?}");
         assert!(!shown.contains("seed") && shown.contains("Devnet"), "{shown}");
+    }
+
+    #[test]
+    fn a_payload_pays_for_its_bytes_and_signatures_and_nobody_need_be_paid() {
+        let ours = wallet(1);
+        let coins = [coin(1, 5_000, &ours.address())];
+        let key = |purpose| SecretKey::development(purpose, 1);
+        let registration = RegistrationId(Hash([2; 32]));
+        let payload = TransactionPayload::Pause { registration, previous: TxId(Hash([3; 32])) };
+        let change = Payment { outputs: Vec::new(), payload: payload.clone(), ..pay(ours.address(), 1) };
+        let funded = ours.fund(&coins, &change).unwrap();
+        assert_eq!((funded.has_change, funded.body.outputs.len(), &funded.body.payload), (true, 1, &payload));
+        let signed = funded.body.sign(&[&key("wallet"), &key("consensus")]);
+        let size = signed.size_bytes() as u64;
+        // One output is paid for that was joined with another.
+        assert_eq!((check_sums(&signed, &coins), funded.fee.0), (size + 41, size + 41));
+        // A collateral comes first, and all of it is there.
+        let register = TransactionPayload::Register(RegisterPayload {
+            tier: Tier::Bronze,
+            owner: key("owner").public(),
+            operator: key("consensus").public(),
+            service: "203.0.113.7:7000".parse().unwrap(),
+            payouts: Payouts::one(LockOwner::KeyHash(ours.address().key_hash)),
+        });
+        let funded = ours.fund(&coins, &Payment { payload: register, ..pay(ours.address(), 1_000) }).unwrap();
+        let signed = funded.body.sign(&[&key("wallet"), &key("owner"), &key("consensus")]);
+        assert_eq!(signed.body.outputs[0].amount, Amount(1_000));
+        assert_eq!(check_sums(&signed, &coins), signed.size_bytes() as u64);
+        assert_eq!(
+            ours.fund(&coins, &Payment { payload: TransactionPayload::Transfer, ..change }),
+            Err(BuildError::Nobody)
+        );
+    }
+
+    /// What a transaction leaves of the coins that it spends.
+    fn check_sums(transaction: &Transaction, coins: &[Coin]) -> u64 {
+        let is_spent = |coin: &&Coin| transaction.body.inputs.iter().any(|input| input.previous == coin.outpoint);
+        let spent: u64 = coins.iter().filter(is_spent).map(|coin| coin.amount.0).sum();
+        spent - transaction.body.outputs.iter().map(|output| output.amount.0).sum::<u64>()
     }
 
     proptest! {
@@ -481,7 +544,7 @@ mod tests {
             prop_assert_eq!(transaction.body.outputs[0].amount, Amount(amount));
             prop_assert!(transaction.body.outputs.iter().all(|o| o.amount >= FEES.dust_min));
             let inputs = transaction.body.inputs.len() as u64;
-            prop_assert_eq!(size, size_bytes(inputs, transaction.body.outputs.len() as u64));
+            prop_assert_eq!(size, fees.size_bytes(inputs, transaction.body.outputs.len() as u64));
         }
     }
 }

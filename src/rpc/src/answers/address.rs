@@ -2,10 +2,10 @@
 
 use super::address_history::{self, HeightRange};
 use super::shape::{Answer, Rows, signed_units, text};
-use crate::chain::UnspentInfo;
 use crate::error::RpcError;
 use crate::methods::AddressCall;
 use crate::node::{NodeApi, Unspent};
+use crate::outputs::UnspentInfo;
 use crate::params::Args;
 use serde_json::{Value, json as value_of};
 use timed_primitives::{Amount, TxId};

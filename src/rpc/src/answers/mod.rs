@@ -12,8 +12,13 @@ mod graph;
 mod history;
 mod history_proof;
 mod labels;
+mod masternode_proof;
+mod masternode_status;
+mod masternodes;
 mod network;
 mod payments;
+mod protx;
+mod protx_options;
 mod shape;
 mod signing;
 mod transactions;
@@ -22,7 +27,9 @@ mod wallet;
 pub(crate) use shape::Answer;
 
 use crate::error::{RpcError, WALLET_NAME};
-use crate::methods::{Call, ChainCall, ControlCall, FeeCall, Method, NetworkCall, TransactionCall, WalletCall};
+use crate::methods::{
+    Call, ChainCall, ControlCall, FeeCall, MasternodeCall, Method, NetworkCall, TransactionCall, WalletCall,
+};
 use crate::node::NodeApi;
 use crate::params::Args;
 use serde_json::Value;
@@ -43,7 +50,8 @@ pub(crate) async fn answer(
         Call::Transaction(call) => transactions::answer(node, call, &args).await,
         Call::Fee(call) => fees::answer(node, call, &args).await,
         Call::Network(call) => network::answer(node, call, &args).await,
-        Call::Consensus(call) => consensus::answer(node, call, &args).await,
+        Call::Consensus(call) => consensus::answer(node, call).await,
+        Call::Masternode(call) => masternodes::answer(node, call, &args).await,
         Call::Wallet(call) => return wallet::answer(node, call, &args).await,
         Call::Address(call) => return address::answer(node, call, &args).await,
         Call::Control(call) => control::answer(node, call, &args),
@@ -64,6 +72,7 @@ pub(crate) fn has_effect(method: &Method) -> bool {
     match method.call {
         Call::Chain(_) | Call::Address(_) | Call::Consensus(_) => false,
         Call::Transaction(call) => call == TransactionCall::SendRawTransaction,
+        Call::Masternode(call) => call == MasternodeCall::Protx,
         Call::Fee(call) => call == FeeCall::PrioritiseTransaction,
         Call::Network(call) => match call {
             NetworkCall::Ping

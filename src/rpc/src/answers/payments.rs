@@ -14,7 +14,7 @@ use timed_primitives::{Network, encode};
 pub(super) async fn to_one(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> {
     let outputs = vec![(args.address("address", node.network())?, args.amount("amount")?)];
     let fee_from = if args.boolean_or("subtractfeefromamount", false)? { BTreeSet::from([0]) } else { BTreeSet::new() };
-    json(Text(node.pay(PaymentOrder { outputs, fee_from }).await?))
+    json(Text(node.pay(PaymentOrder { outputs, fee_from, ..PaymentOrder::default() }).await?))
 }
 
 /// `sendmany`.
@@ -30,7 +30,7 @@ pub(super) async fn to_many(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value
             return Err(RpcError::InvalidParameter(format!("sendmany: subtractfeefrom: {payer} is there twice")));
         }
     }
-    json(Text(node.pay(PaymentOrder { outputs, fee_from }).await?))
+    json(Text(node.pay(PaymentOrder { outputs, fee_from, ..PaymentOrder::default() }).await?))
 }
 
 /// What a client wants of `fundrawtransaction`.
@@ -94,7 +94,7 @@ pub(super) async fn fund(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, R
     let outputs = body.outputs.iter().map(output).collect::<Result<Vec<_>, _>>()?;
     let options = FundOptions::read(args.options("options")?, outputs.len(), network)?;
     let inputs: Vec<OutPoint> = body.inputs.iter().map(|input| input.previous).collect();
-    let order = PaymentOrder { outputs, fee_from: options.fee_from };
+    let order = PaymentOrder { outputs, fee_from: options.fee_from, ..PaymentOrder::default() };
     let funding = node.fund(order, inputs, options.change).await?;
     if options.holds_back {
         let held: BTreeSet<OutPoint> = node.held_back().await?.into_iter().collect();

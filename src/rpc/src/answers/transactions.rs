@@ -3,10 +3,11 @@
 use super::graph::PoolGraph;
 use super::shape::{decoded, json, tip, with_fields};
 use super::signing::{combine, sign_with_keys};
-use crate::chain::{ScriptInfo, TransactionInfo, TxOutInfo};
+use crate::chain::{ScriptInfo, TransactionInfo};
 use crate::error::RpcError;
 use crate::methods::TransactionCall;
 use crate::node::{BlockAt, NodeApi, TransactionState};
+use crate::outputs::TxOutInfo;
 use crate::params::Args;
 use crate::text::Text;
 use serde_json::{Value, json as value_of};

@@ -3,10 +3,10 @@
 use super::shape::{Answer, Rows, json, text, tip, total};
 use super::signing::sign_with_wallet;
 use super::{history, labels, payments};
-use crate::chain::UnspentInfo;
 use crate::error::{RpcError, WALLET_NAME};
 use crate::methods::WalletCall;
 use crate::node::{NodeApi, Unspent};
+use crate::outputs::UnspentInfo;
 use crate::params::{Args, address};
 use crate::result::AddressInfo;
 use crate::text::{JsonAmount, Text};
@@ -84,7 +84,12 @@ async fn last_block(node: &dyn NodeApi) -> Result<Value, RpcError> {
 async fn balances(node: &dyn NodeApi) -> Result<Value, RpcError> {
     let balance = node.balance(None).await?;
     Ok(value_of!({
-        "mine": { "trusted": balance.spendable, "untrusted_pending": balance.pending, "immature": JsonAmount::default() },
+        "mine": {
+            "trusted": balance.spendable,
+            "untrusted_pending": balance.pending,
+            "immature": JsonAmount::default(),
+            "collateral": balance.collateral,
+        },
         "lastprocessedblock": last_block(node).await?,
     }))
 }
@@ -98,6 +103,7 @@ async fn wallet_info(node: &dyn NodeApi) -> Result<Value, RpcError> {
         "balance": balance.spendable,
         "unconfirmed_balance": balance.pending,
         "immature_balance": JsonAmount::default(),
+        "collateral": balance.collateral,
         "txcount": 0,
         "keypoolsize": 0,
         "keypoolsize_hd_internal": 0,
@@ -129,8 +135,13 @@ fn address_info(node: &dyn NodeApi, address: &Address) -> Value {
     })
 }
 
-/// Bounds of `listunspent` by amount.
+/// Dash's number of coins that are the collateral of a masternode.
+const COLLATERAL_COINS: u64 = 4;
+
+/// Bounds of `listunspent` by amount, and which coins.
 struct UnspentFilter {
+    /// Only collateral; else none of it, since no payment can spend it.
+    wants_collateral: bool,
     least: Amount,
     most: Amount,
     count: usize,
@@ -139,7 +150,8 @@ struct UnspentFilter {
 
 impl UnspentFilter {
     fn read(args: &Args<'_>) -> Result<Self, RpcError> {
-        let mut filter = Self { least: Amount::ZERO, most: Amount(u64::MAX), count: usize::MAX, enough: None };
+        let (least, most) = (Amount::ZERO, Amount(u64::MAX));
+        let mut filter = Self { wants_collateral: false, least, most, count: usize::MAX, enough: None };
         for (name, value) in args.options("query_options")?.into_iter().flatten() {
             let amount = || {
                 JsonAmount::read(value).and_then(Result::ok).map(|read| read.0).ok_or_else(|| {
@@ -155,6 +167,16 @@ impl UnspentFilter {
                     let count = value.as_u64().and_then(|count| usize::try_from(count).ok());
                     filter.count = count.filter(|count| *count > 0).unwrap_or(usize::MAX);
                 }
+                "coinType" => match value.as_u64() {
+                    Some(0) => filter.wants_collateral = false,
+                    Some(COLLATERAL_COINS) => filter.wants_collateral = true,
+                    _ => {
+                        return Err(RpcError::InvalidParameter(
+                            "listunspent: query_options: coinType: expected 0 (all that can be spent) or 4 (collateral of masternodes)"
+                                .into(),
+                        ));
+                    }
+                },
                 "include_immature_coinbase" => {}
                 other => {
                     let other: String = other.chars().take(40).collect();
@@ -169,7 +191,11 @@ impl UnspentFilter {
 
     fn apply<'a>(&self, found: impl Iterator<Item = &'a Unspent>) -> Vec<&'a Unspent> {
         let (mut sum, mut taken) = (Amount::ZERO, Vec::new());
-        for unspent in found.filter(|unspent| (self.least..=self.most).contains(&unspent.output.amount)) {
+        let is_wanted = |unspent: &&Unspent| {
+            unspent.collateral.is_some() == self.wants_collateral
+                && (self.least..=self.most).contains(&unspent.output.amount)
+        };
+        for unspent in found.filter(is_wanted) {
             if taken.len() >= self.count || self.enough.is_some_and(|enough| sum >= enough) {
                 break;
             }

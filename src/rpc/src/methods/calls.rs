@@ -13,6 +13,8 @@ pub enum Call {
     Network(NetworkCall),
     /// About validators.
     Consensus(ConsensusCall),
+    /// About masternodes.
+    Masternode(MasternodeCall),
     /// About the node's wallet.
     Wallet(WalletCall),
     /// About any address.
@@ -104,7 +106,19 @@ pub enum NetworkCall {
 #[allow(missing_docs, reason = "each is the method of the same name in the table")]
 pub enum ConsensusCall {
     GetConsensusInfo,
+}
+
+/// Methods about masternodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each is the method of the same name in the table")]
+pub enum MasternodeCall {
     MasternodeList,
+    MasternodeStatus,
+    GetMasternodeProof,
+    VerifyMasternodeProof,
+    ListLockedCollaterals,
+    CheckCollateral,
+    Protx,
 }
 
 /// Methods about the node's wallet.

@@ -8,22 +8,25 @@ mod chain;
 mod consensus;
 mod control;
 mod fees;
+mod masternodes;
 mod method;
 mod network;
 mod transactions;
 mod wallet;
 
 pub use calls::{
-    AddressCall, Call, ChainCall, ConsensusCall, ControlCall, FeeCall, NetworkCall, TransactionCall, WalletCall,
+    AddressCall, Call, ChainCall, ConsensusCall, ControlCall, FeeCall, MasternodeCall, NetworkCall, TransactionCall,
+    WalletCall,
 };
 pub use method::Method;
 
-const GROUPS: [&[Method]; 8] = [
+const GROUPS: [&[Method]; 9] = [
     chain::ROWS,
     transactions::ROWS,
     fees::ROWS,
     network::ROWS,
     consensus::ROWS,
+    masternodes::ROWS,
     wallet::ROWS,
     address::ROWS,
     control::ROWS,

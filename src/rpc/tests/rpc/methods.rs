@@ -1,6 +1,7 @@
 //! Every method over a real socket: the shape of its answer is pinned, and wrong parameters are named.
 
 use crate::http::start;
+use crate::sample::masternodes::{masternode_id, proved_masternode};
 use crate::sample::{FEE, FEE_INPUT, Sample, address, block, history_proof, transaction};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng};
@@ -8,7 +9,9 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use timed_ledger::{OutPoint, Transaction};
+use timed_ledger::{
+    OutPoint, Payout, Payouts, RegisterPayload, Tier, Transaction, TransactionBody, TransactionPayload,
+};
 use timed_primitives::{Amount, SecretKey, encode};
 use timed_rpc::{JsonAmount, METHODS, Param, ParamKind, RpcLimits};
 
@@ -127,7 +130,31 @@ fn calls() -> Vec<(&'static str, Value)> {
         ("clearbanned", json!([])),
         ("getconsensusinfo", json!([])),
         ("masternodelist", json!([])),
-        ("masternodelist.filter", json!(["json", "127.0.0.1:7001"])),
+        ("masternodelist.filter", json!(["", "127.0.0.1:7001"])),
+        ("masternodelist.json", json!(["json", "127.0.0.1:7001"])),
+        ("masternodelist.full", json!(["full"])),
+        ("masternodelist.status", json!(["status"])),
+        ("masternodelist.addr", json!(["addr"])),
+        ("masternodestatus", json!([])),
+        ("masternodestatus.left", json!([masternode_id(3).to_string()])),
+        ("masternodestatus.paused", json!([masternode_id(4).to_string()])),
+        ("masternodestatus.free", json!([masternode_id(5).to_string()])),
+        ("getmasternodeproof", json!([masternode_id(2).to_string()])),
+        ("verifymasternodeproof", json!([masternode_proof()])),
+        ("listlockedcollaterals", json!([])),
+        ("checkcollateral", json!(["23".repeat(32), 0])),
+        ("checkcollateral.amount", json!([txid, 0])),
+        ("checkcollateral.unknown", json!(["ab".repeat(32), 0])),
+        ("protx.list", json!(["list"])),
+        ("protx.list.wallet", json!(["list", "wallet"])),
+        ("protx.info", json!(["info", masternode_id(2).to_string()])),
+        ("protx.register_prepare", json!(["register_prepare", "bronze", register_options()])),
+        ("protx.register_submit", json!({ "command": "register_submit", "target": signed_registration() })),
+        ("protx.pause", json!(["pause", masternode_id(1).to_string()])),
+        ("protx.revoke", json!(["revoke", masternode_id(2).to_string(), { "owner_key": secret("owner", 2) }])),
+        ("decoderawtransaction.register", json!([hex::encode(encode(&registration()))])),
+        ("signrawtransactionwithkey.register", json!([signed_registration(), [secret("owner", 9)]])),
+        ("listunspent.collateral", json!({ "query_options": { "coinType": 4 } })),
         ("getbalance", json!(["*"])),
         ("getbalance.address", json!([address(1).to_string()])),
         ("getnewaddress", json!([])),
@@ -141,6 +168,98 @@ fn calls() -> Vec<(&'static str, Value)> {
         ("help", json!([])),
         ("help.getblock", json!(["get-block"])),
     ]
+}
+
+/// Registers a masternode; it is signed by those of the payload, and not by the coin's owner.
+fn registration() -> Transaction {
+    let [owner, operator] = ["owner", "consensus"].map(|purpose| SecretKey::development(purpose, 9));
+    let share = |id, share| Payout { to: address(id).lock().owner(), share };
+    let payload = TransactionPayload::Register(RegisterPayload {
+        tier: Tier::Bronze,
+        owner: owner.public(),
+        operator: operator.public(),
+        service: "[2001:db8::1]:7000".parse().unwrap(),
+        payouts: Payouts::new(vec![share(2, 7_500), share(3, 2_500)]).unwrap(),
+    });
+    let body = TransactionBody { payload, ..transaction().body };
+    body.sign(&[&SecretKey::development("wallet", 2), &owner, &operator])
+}
+
+fn secret(purpose: &str, id: u64) -> String {
+    hex::encode(SecretKey::development(purpose, id).seed())
+}
+
+fn register_options() -> Value {
+    let owner = SecretKey::development("owner", 9).public().to_string();
+    json!({ "service": "203.0.113.9:7000", "owner": owner, "payees": { address(2).to_string(): 10_000 }, "collateral": address(1).to_string() })
+}
+
+fn signed_registration() -> String {
+    hex::encode(encode(&registration()))
+}
+
+fn masternode_proof() -> String {
+    let proved = proved_masternode(masternode_id(2)).unwrap();
+    hex::encode(encode(&(proved.proof, proved.header, proved.certificate)))
+}
+
+/// What `protx` and the calls beside it refuse, in which words.
+#[tokio::test]
+async fn wrong_words_about_masternodes_are_named() {
+    let running = start(Sample::default(), RpcLimits::default()).await;
+    let (id, unknown) = (masternode_id(1).to_string(), "00".repeat(32));
+    let mut forged = hex::decode(masternode_proof()).unwrap();
+    forged[40] ^= 1;
+    let prepare = |name: &str, value: Value| {
+        let mut options = register_options();
+        options[name] = value;
+        json!(["register_prepare", "bronze", options])
+    };
+    let shares = json!({ address(2).to_string(): 1 });
+    let cases = [
+        ("masternodelist", json!(["rank"]), -8, "no mode \"rank\": choose json, full, status or addr"),
+        ("masternodestatus", json!([unknown]), -5, "does not exist: it was never registered"),
+        ("getmasternodeproof", json!([unknown]), -5, "does not exist"),
+        ("verifymasternodeproof", json!(["zz"]), -22, "not a proof of getmasternodeproof: not hex"),
+        ("verifymasternodeproof", json!(["00"]), -22, "not a proof of getmasternodeproof"),
+        ("verifymasternodeproof", json!([hex::encode(forged)]), -25, "does not lead to masternode root"),
+        ("listunspent", json!({ "query_options": { "coinType": 1 } }), -8, "expected 0 (all that can be spent) or 4"),
+        ("protx", json!(["register"]), -8, "no command \"register\": choose list, info, register_prepare"),
+        ("protx", json!(["list", "all"]), -8, "no \"all\": choose registered, valid or wallet"),
+        ("protx", json!(["pause", "12"]), -8, "protx pause: target: expected the id of a masternode"),
+        ("protx", json!(["pause", unknown]), -5, "does not exist"),
+        ("protx", json!(["pause", id, { "reason": 1 }]), -8, "there is no \"reason\": it takes operator_key"),
+        ("protx", json!(["info", id, { "reason": 1 }]), -8, "it takes none"),
+        ("protx", json!(["revoke", id, { "owner_key": "12" }]), -5, "invalid secret key"),
+        (
+            "protx",
+            json!(["register_prepare", "iron", {}]),
+            -8,
+            "\"iron\" is no tier: choose free, bronze, silver or gold",
+        ),
+        ("protx", json!(["register_prepare", "gold", {}]), -8, "service: where is the masternode reached?"),
+        ("protx", prepare("service", json!("host:1")), -8, "no address with a port, such as 203.0.113.7:7000"),
+        ("protx", prepare("owner", json!("12")), -8, "owner: expected a public key, 64 hex digits"),
+        ("protx", prepare("owner", Value::Null), -8, "the public key of its owner is missing"),
+        ("protx", prepare("payees", shares), -8, "shares of the payees sum to 1 and must sum to 10000"),
+        ("protx", prepare("payees", json!({ "me": 10_000 })), -8, "payees: invalid address \"me\""),
+        ("protx", prepare("payees", json!(5)), -8, "payees: expected an address, or an object of shares"),
+        ("protx", prepare("fund_from", json!("bank")), -8, "expected \"wallet\" or \"collateral\""),
+        ("protx", prepare("collateral", json!(address(3).to_string())), -4, "has no final coin, and its key must sign"),
+        ("protx", json!(["register_submit", "zz"]), -22, "not hex"),
+    ];
+    for (method, params, code, text) in cases {
+        let answer = running.call(method, params.clone()).await;
+        assert_eq!(answer.code(), Some(code), "{params}: {answer:?}");
+        assert!(answer.message().contains(text), "{params}: {answer:?}");
+        assert!(!answer.message().contains(&secret("owner", 2)), "{answer:?}");
+    }
+    // Whose signatures are missing is said, and nothing is sent.
+    let mut unsigned = registration();
+    unsigned.witnesses.clear();
+    let answer = running.call("protx", json!(["register_submit", hex::encode(encode(&unsigned))])).await;
+    let owner = SecretKey::development("owner", 9).public();
+    assert!(answer.message().contains(&format!("owner {owner}")) && answer.code() == Some(-8), "{answer:?}");
 }
 
 #[tokio::test]

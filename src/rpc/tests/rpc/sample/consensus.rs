@@ -1,10 +1,13 @@
 //! What the sample says of consensus.
 
+use super::masternodes::{chain_masternodes, proved_masternode};
 use super::{Sample, block, consensus_key, node_key};
 use async_trait::async_trait;
 use std::sync::atomic::Ordering;
+use timed_ledger::{RegistrationId, TransactionBody, Witness};
+use timed_primitives::{Network, PublicKey, SecretKey};
 use timed_rpc::result::{ConsensusInfo, MasternodeInfo, ValidatorVotes};
-use timed_rpc::{ConsensusApi, RpcError, Text};
+use timed_rpc::{ChainMasternodes, ConsensusApi, ProvedMasternode, RpcError, Text};
 
 #[async_trait]
 impl ConsensusApi for Sample {
@@ -44,18 +47,43 @@ impl ConsensusApi for Sample {
         if self.hangs.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
-        let row = |id: u64| MasternodeInfo {
-            key: consensus_key(id).into(),
-            name: Some(format!("node {id}")),
-            power: 1,
-            power_percent: 50.0,
-            is_self: id == 1,
-            connected: true,
-            addr: (id != 1).then(|| format!("127.0.0.1:{}", 6999 + id)),
-            node_key: (id != 1).then(|| Text(node_key(id))),
-            last_signed: Some(2),
-            signed_percent: Some(100.0),
-        };
-        Ok(vec![row(1), row(2)])
+        let rows = chain_masternodes().rows(Network::Devnet).into_iter().zip(1..).map(|(row, id)| {
+            let votes = id <= 2;
+            MasternodeInfo {
+                name: votes.then(|| format!("node {id}")),
+                power: u64::from(votes),
+                power_percent: if votes { 50.0 } else { 0.0 },
+                is_self: id == 1,
+                connected: votes,
+                addr: (id == 2).then(|| format!("127.0.0.1:{}", 6999 + id)),
+                node_key: (id == 2).then(|| Text(node_key(id))),
+                last_signed: votes.then_some(2),
+                signed_percent: votes.then_some(100.0),
+                ..row
+            }
+        });
+        Ok(rows.collect())
+    }
+
+    async fn chain_masternodes(&self) -> Result<ChainMasternodes, RpcError> {
+        Ok(chain_masternodes())
+    }
+
+    async fn masternode_proof(&self, id: RegistrationId) -> Result<ProvedMasternode, RpcError> {
+        proved_masternode(id).ok_or(RpcError::MasternodeUnknown(id))
+    }
+
+    async fn verify_masternode_proof(&self, proved: ProvedMasternode) -> Result<(), RpcError> {
+        let led = proved.proof.verify(&proved.header.masternode_root);
+        led.map_err(|error| RpcError::MasternodeProof(error.to_string()))
+    }
+
+    fn consensus_key(&self) -> Option<PublicKey> {
+        Some(consensus_key(1))
+    }
+
+    fn operator_witness(&self, body: &TransactionBody) -> Option<Witness> {
+        let key = SecretKey::development("consensus", 1);
+        Some(Witness::Key { key: key.public(), signature: key.sign(&body.signing_message()) })
     }
 }

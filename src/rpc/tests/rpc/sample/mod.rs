@@ -2,6 +2,7 @@
 
 mod chain;
 mod consensus;
+pub(crate) mod masternodes;
 mod peers;
 mod pool;
 mod wallet;
@@ -191,6 +192,7 @@ fn unspent(index: u32, confirmations: u64, spent_by: Option<TxId>) -> Unspent {
         height: (confirmations > 0).then_some(Height(2)),
         confirmations,
         spent_by,
+        collateral: None,
     }
 }
 

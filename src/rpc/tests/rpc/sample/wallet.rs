@@ -1,17 +1,19 @@
 //! What the sample says of the wallet.
 
+use super::masternodes::{collateral, masternode_id};
 use super::{Sample, address, transaction, unspent};
 use async_trait::async_trait;
 use timed_ledger::{Address, KeyHash, OutPoint, TransactionBody, TxInput, TxOutput, Witness};
 use timed_primitives::{Amount, ChainId, Hash, SecretKey, TxId};
 use timed_rpc::result::Balance;
-use timed_rpc::{Funding, JsonAmount, PaymentOrder, RpcError, Unspent, WalletApi};
+use timed_rpc::{Funding, PaymentOrder, RpcError, Unspent, WalletApi};
 
 #[async_trait]
 impl WalletApi for Sample {
     async fn balance(&self, of: Option<Address>) -> Result<Balance, RpcError> {
         let spendable = if of.is_some() { Amount::ONE } else { Amount(9_007_199_254_740_993) };
-        Ok(Balance { spendable: spendable.into(), locked: JsonAmount::default(), pending: JsonAmount::default() })
+        let collateral = Amount::whole(1_000).into();
+        Ok(Balance { spendable: spendable.into(), collateral, ..Balance::default() })
     }
 
     async fn new_address(&self, label: String) -> Result<Address, RpcError> {
@@ -44,7 +46,11 @@ impl WalletApi for Sample {
     async fn unspent(&self, of: Vec<Address>) -> Result<Vec<Unspent>, RpcError> {
         self.keep_thread();
         let all = [unspent(0, 1, None), unspent(1, 2, Some(TxId(Hash([0xcd; 32])))), unspent(1, 0, None)];
-        Ok(all.into_iter().filter(|u| of.is_empty() || of.iter().any(|a| a.lock() == u.output.lock)).collect())
+        let output = TxOutput { amount: Amount::whole(1_000), lock: address(3).lock() };
+        let (outpoint, collateral) = (collateral(2), Some(masternode_id(2)));
+        let locked = Unspent { outpoint, output, collateral, ..unspent(0, 3, None) };
+        let all = all.into_iter().chain(of.is_empty().then_some(locked));
+        Ok(all.filter(|u| of.is_empty() || of.iter().any(|a| a.lock() == u.output.lock)).collect())
     }
 
     fn is_mine(&self, of: &Address) -> bool {
@@ -95,6 +101,7 @@ impl WalletApi for Sample {
         let left = TxOutput { amount: Amount::ONE, lock: change.unwrap_or(address(1)).lock() };
         let inputs = inputs.into_iter().chain([added]).map(|previous| TxInput { previous }).collect();
         let body = TransactionBody::transfer(ChainId(7), inputs, outputs.chain([left]).collect());
+        let body = TransactionBody { payload: order.payload.clone(), ..body };
         self.orders.lock().unwrap().push(order);
         Ok(Funding { body, fee: Amount(277), change_at })
     }
