@@ -12,9 +12,8 @@ use timed_rpc::result::{
     Balance, BanInfo, EndInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry, PeerInfo, PingInfo,
 };
 use timed_rpc::{
-    BlockAt, BlockFacts, ChainApi, ChainTotals, ConsensusApi, GenesisFacts, NodeApi, PaymentOrder,
-    PeersApi, PoolApi, RpcError, RpcLimits, TransactionRecord, TransactionState, Trouble, Unspent, WalletApi,
-    answer_body,
+    BlockAt, BlockFacts, ChainApi, ChainTotals, ConsensusApi, GenesisFacts, NodeApi, PaymentOrder, PeersApi, PoolApi,
+    RpcError, RpcLimits, TransactionRecord, TransactionState, Trouble, Unspent, WalletApi, answer_body,
 };
 use tokio::runtime::{Builder, Runtime};
 

@@ -51,6 +51,8 @@ pub struct BlockInfo<T> {
     pub history_root: Text<Hash>,
     /// Root over the list of masternodes after the block.
     pub masternode_root: Text<Hash>,
+    /// Root over the outputs that were unspent one interval before, in headers at the end of an interval; zero in others.
+    pub output_root: Text<Hash>,
     /// Hash of the validator set that decided it.
     pub validators_hash: Text<Hash>,
     /// Hash of the validator set that decides the next.
@@ -281,6 +283,7 @@ impl<T> BlockInfo<T> {
             state_commitment: header.state_commitment.into(),
             history_root: header.history_root.into(),
             masternode_root: header.masternode_root.into(),
+            output_root: header.output_root.into(),
             validators_hash: header.validators_hash.into(),
             next_validators_hash: header.next_validators_hash.into(),
             size,
@@ -319,6 +322,7 @@ impl<T> BlockInfo<T> {
             state_commitment: Hash::default().into(),
             history_root: Hash::default().into(),
             masternode_root: Hash::default().into(),
+            output_root: Hash::default().into(),
             validators_hash: Hash::default().into(),
             next_validators_hash: Hash::default().into(),
             size: 0,
