@@ -329,7 +329,7 @@ struct Received {
     block: Bytes,
 }
 
-/// Who decides a height, as far as our tip tells.
+/// Who decides a height, as far as it follows from our tip.
 struct KnownVoters {
     set: ValidatorSet,
     /// Whether no others can be the right ones.

@@ -11,11 +11,13 @@
 //! Start reading in [`PaymentApplication`]; [`check_transaction`] holds the rules of transactions, `timed-chain` those of blocks.
 
 mod address;
+mod amount_text;
 mod application;
 mod check;
 mod delta;
 mod error;
 mod genesis;
+mod genesis_file;
 mod inspect;
 mod lock;
 mod lthash;

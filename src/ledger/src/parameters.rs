@@ -20,7 +20,7 @@ pub struct Parameters {
     /// Least fee. Unit: 10⁻⁸ TIME for each byte of the transaction with its witnesses.
     pub fee_per_byte_min: u64,
     /// Least amount of an output, so that an output is worth more than the fee for spending it.
-    #[serde(with = "crate::genesis::amount_text")]
+    #[serde(with = "crate::amount_text")]
     pub dust_min: Amount,
     /// How much a node keeps of blocks that are not decided yet. Unit: bytes.
     pub undecided_bytes_max: u64,
@@ -33,7 +33,7 @@ pub struct Parameters {
     /// From the block with which a masternode left until its collateral can be released, by the times of blocks. Unit: ms.
     pub unbonding_ms: u64,
     /// What a free masternode locks, so that they are not for nothing.
-    #[serde(with = "crate::genesis::amount_text")]
+    #[serde(with = "crate::amount_text")]
     pub free_deposit: Amount,
     /// From its registration, or its last renewal, until a free masternode expires, by the times of blocks. Unit: ms.
     pub free_expiry_ms: u64,

@@ -1,17 +1,13 @@
 //! One masternode: all the chain knows of it, and the short form that headers prove.
 
 use crate::masternodes::payout::Payouts;
+use crate::masternodes::registration::RegistrationId;
 use crate::masternodes::service::ServiceAddress;
 use crate::masternodes::tier::Tier;
 use crate::parameters::Parameters;
 use crate::transaction::OutPoint;
 use borsh::{BorshDeserialize, BorshSerialize};
-use timed_primitives::{Domain, Hash, Height, PublicKey, TxId, UnixTime, encode, hash_newtype};
-
-hash_newtype! {
-    /// Names a masternode for its whole life: the id of the transaction that registered it. Those of genesis have a hash of the genesis and their position.
-    RegistrationId
-}
+use timed_primitives::{Domain, Hash, Height, PublicKey, TxId, UnixTime, encode};
 
 /// What a masternode does at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

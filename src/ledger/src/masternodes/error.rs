@@ -1,8 +1,8 @@
 //! Why a change of the list of masternodes is not allowed.
 
-use crate::masternodes::entry::RegistrationId;
 use crate::masternodes::payout::PayoutsError;
 use crate::masternodes::power::VOTERS_MIN;
+use crate::masternodes::registration::RegistrationId;
 use crate::masternodes::service::ServiceAddressError;
 use crate::masternodes::tier::Tier;
 use crate::transaction::OutPoint;

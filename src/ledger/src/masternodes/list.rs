@@ -1,9 +1,10 @@
 //! The list of masternodes and the rules of its changes.
 
 use crate::lock::LockOwner;
-use crate::masternodes::entry::{Masternode, MasternodeStatus, RegistrationId};
+use crate::masternodes::entry::{Masternode, MasternodeStatus};
 use crate::masternodes::error::MasternodeError;
 use crate::masternodes::power::{VOTERS_MAX, VOTERS_MIN, effective_powers};
+use crate::masternodes::registration::RegistrationId;
 use crate::masternodes::tier::Tier;
 use crate::parameters::Parameters;
 use crate::payload::{RegisterPayload, TransactionPayload};

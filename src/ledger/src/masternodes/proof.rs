@@ -1,7 +1,8 @@
 //! One entry of the list, proved by a header alone.
 
-use crate::masternodes::entry::{ListEntry, RegistrationId};
+use crate::masternodes::entry::ListEntry;
 use crate::masternodes::list::MasternodeList;
+use crate::masternodes::registration::RegistrationId;
 use borsh::{BorshDeserialize, BorshSerialize};
 use timed_primitives::{Hash, merkle};
 

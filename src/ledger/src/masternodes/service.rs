@@ -1,8 +1,8 @@
 //! Where a masternode is reached.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Size in canonical bytes.
 pub const SERVICE_BYTES: usize = 18;
