@@ -456,6 +456,26 @@ fn the_150_registered_first_vote_and_the_others_wait() {
     assert_eq!(list.candidates()[150].id, late.id);
 }
 
+#[test]
+fn there_are_1000_free_ones_at_most() {
+    let (genesis, one) = (genesis(), of_genesis(1));
+    let parameters = &genesis.parameters;
+    let free = |n: u16| {
+        let hash = Hash([n.to_be_bytes(), [7; 2]].concat().repeat(8).try_into().unwrap());
+        let (id, collateral) = (RegistrationId(hash), timed_ledger::OutPoint { txid: TxId(hash), index: 0 });
+        Masternode { id, collateral, tier: Tier::Free, operator: PublicKey(hash.0), ..one.clone() }
+    };
+    let body = with_payload(P::Register(register(Tier::Free, 5)), &[0], parameters.free_deposit.0);
+    let made = signed(body, &[key("owner", 5), key("consensus", 5)]);
+    let plan = |count: u16| {
+        let list = MasternodeList::new((0..count).map(free));
+        let rules = timed_ledger::RuleContext { parameters, height: Height(1), time: genesis.time };
+        list.plan(made.id(), &made, rules).map(|_| ())
+    };
+    assert_eq!(plan(999), Ok(()));
+    assert_eq!(plan(1_000), Err(E::TooManyFree { max: 1_000, bronze: Amount::whole(1_000) }));
+}
+
 /// Each bug makes a test fail that passes without it.
 #[cfg(feature = "planted")]
 mod planted {
