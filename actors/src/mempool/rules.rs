@@ -56,7 +56,8 @@ mod tests {
         fn parse(&self, bytes: Bytes) -> Result<PoolTransaction, DecodeError> {
             let (id, full_id, size_bytes) = (TxId::default(), TxFullId::default(), bytes.len());
             let (consumes, produces) = (Arc::default(), Arc::default());
-            let facts = TransactionFacts { id, full_id, size_bytes, signatures: 0, consumes, produces };
+            let facts =
+                TransactionFacts { id, full_id, size_bytes, signatures: 0, is_statement: false, consumes, produces };
             Ok(PoolTransaction::new(bytes, facts))
         }
 

@@ -6,12 +6,13 @@ use crate::genesis::ChainGenesis;
 use crate::refusal::Refusal;
 use crate::resource::Resource;
 use crate::state_view::{Layer, StateView};
+use crate::statement::Statement;
 use crate::store::{StoreBatch, Table};
 use crate::transaction::{ApplicationTransaction, Pending, TransactionFacts};
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
 use std::sync::Arc;
-use timed_primitives::{Amount, Hash, Height, PublicKey, UnixTime, ValidatorSet, merkle};
+use timed_primitives::{Amount, CommitCertificate, Hash, Height, PublicKey, UnixTime, ValidatorSet, merkle};
 
 /// The block under way, as far as its transactions may depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +92,21 @@ pub trait Application: Send + Sync + Sized + 'static {
     /// [`ReadError`] when our own state cannot be read: the node stops.
     fn on_committed(&self, _view: &StateView<Self>) -> Result<(), ReadError> {
         Ok(())
+    }
+
+    /// Begins a block: by this certificate, which it carries, its parent is final; `None` for block 1. Nothing unless it is replaced.
+    fn begin(
+        &self,
+        _view: &StateView<Self>,
+        _work: &mut WorkingState<Self>,
+        _parent_certificate: Option<&CommitCertificate>,
+    ) {
+    }
+
+    /// The transaction that holds somebody's behaviour against it, or for it, in the next block; `None` when the chain has it already, or
+    /// has no use for it. None unless it is replaced.
+    fn statement(&self, _view: &StateView<Self>, _statement: &Statement) -> Option<Self::Transaction> {
+        None
     }
 
     /// Applies one more transaction to the block under way. Its signatures are checked apart, and it is not in the block yet.

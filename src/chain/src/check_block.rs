@@ -5,6 +5,7 @@
 
 use crate::genesis::ChainGenesis;
 use crate::refusal::{Refusal, TransactionFault};
+use crate::transaction::TransactionFacts;
 use timed_primitives::block::BLOCK_VERSION;
 use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{
@@ -120,12 +121,12 @@ pub enum BlockError {
     /// Its signers are not sorted, not unique or no validators.
     #[error("the parent certificate lists {0} out of order, twice, or without a vote")]
     CertificateSigner(PublicKey),
-    /// There is no evidence in this version.
-    #[error("evidence root {found} is not that of no evidence, {expected}")]
+    /// The header does not commit to the statements about behaviour in the body.
+    #[error("evidence root {found} is not {expected}")]
     EvidenceRoot {
         /// What the header says.
         found: Hash,
-        /// Root of the empty tree.
+        /// Root over those of the body.
         expected: Hash,
     },
     /// More bytes than the chain allows.
@@ -209,7 +210,6 @@ pub(crate) fn check_header(block: &Block, context: &Context<'_>) -> Result<(), B
     check_history(header, context.history)?;
     check_validators(header, context.validators, context.next_validators)?;
     check_parameters(header, context.parameters_hash)?;
-    check_evidence(header)?;
     check_certificate(block, context.tip, context.parent_validators)
 }
 
@@ -277,20 +277,6 @@ pub(crate) fn check_parameters(header: &Header, expected: Hash) -> Result<(), Bl
     Ok(())
 }
 
-/// Carries no evidence.
-pub(crate) fn check_evidence(header: &Header) -> Result<(), BlockError> {
-    let expected = no_evidence();
-    if header.evidence_root != expected {
-        return Err(BlockError::EvidenceRoot { found: header.evidence_root, expected });
-    }
-    Ok(())
-}
-
-/// Root of the evidence of every block of this version.
-pub(crate) fn no_evidence() -> Hash {
-    merkle::root(&[])
-}
-
 /// Carries the certificate of its parent, which the header commits to, with sorted signers that vote at the parent's height.
 pub(crate) fn check_certificate(block: &Block, tip: &Tip, parent_validators: &ValidatorSet) -> Result<(), BlockError> {
     let header = &block.header;
@@ -337,6 +323,20 @@ pub(crate) fn check_size(block: &Block, genesis: &ChainGenesis) -> Result<(), Bl
 /// Size of the canonical encoding of a block without its payload: header, option and certificate.
 pub(crate) fn size_without_payload(header: &Header, certificate: Option<&CommitCertificate>) -> usize {
     encode(header).len() + 1 + certificate.map_or(0, |c| encode(c).len())
+}
+
+/// The header commits to statements about behaviour with this root.
+pub(crate) fn check_evidence_root(header: &Header, expected: Hash) -> Result<(), BlockError> {
+    if header.evidence_root != expected {
+        return Err(BlockError::EvidenceRoot { found: header.evidence_root, expected });
+    }
+    Ok(())
+}
+
+/// What a header says of the statements among these transactions.
+pub(crate) fn evidence_root<'a>(transactions: impl Iterator<Item = &'a TransactionFacts>) -> Hash {
+    let statements: Vec<_> = transactions.filter(|facts| facts.is_statement).map(|facts| facts.full_id.0).collect();
+    merkle::root(&statements)
 }
 
 /// The header commits to transactions with this root.

@@ -4,13 +4,14 @@ use crate::application::{Application, BlockContext, WorkingState};
 use crate::application_error::ApplyError;
 use crate::block_transactions::{BlockTransaction, read_block};
 use crate::check_block::{
-    BlockError, Context, certificate_hash, check_header, check_output_root, check_size, check_transaction_root,
-    no_evidence, size_without_payload,
+    BlockError, Context, certificate_hash, check_evidence_root, check_header, check_output_root, check_size,
+    check_transaction_root, evidence_root, size_without_payload,
 };
 use crate::error::{AssembleError, ReadError, ValidationError};
 use crate::filter::Filter;
 use crate::refusal::{Refusal, TransactionFault};
 use crate::state_view::{BlockEffects, ChainState, StateView};
+use crate::statement::Statement;
 use crate::transaction::{ApplicationTransaction, PoolTransaction, TransactionFacts, join};
 use crate::verified::VerifiedTransactions;
 use std::collections::HashMap;
@@ -53,7 +54,13 @@ pub struct Draft {
     pub parent_certificate: Option<CommitCertificate>,
     /// What to put in, those that produce before those that consume it.
     pub transactions: Vec<Arc<PoolTransaction>>,
+    /// What we know of others' behaviour, the most urgent first. The first four that the chain has use for come before the
+    /// transactions.
+    pub statements: Vec<Statement>,
 }
+
+/// Most statements that an own block adds by itself.
+const STATEMENTS_MAX: usize = 4;
 
 /// A block ready to be proposed.
 #[derive(Clone, Debug)]
@@ -74,8 +81,9 @@ struct Execution<A: Application> {
 }
 
 impl<A: Application> Execution<A> {
-    fn new(view: &StateView<A>, block: BlockContext) -> Self {
-        let work = WorkingState { block, state: view.state().clone(), changes: A::Changes::default() };
+    fn new(view: &StateView<A>, block: BlockContext, parent_certificate: Option<&CommitCertificate>) -> Self {
+        let mut work = WorkingState { block, state: view.state().clone(), changes: A::Changes::default() };
+        view.application().begin(view, &mut work, parent_certificate);
         Self { work, transactions: Vec::new(), positions: HashMap::new() }
     }
 
@@ -154,7 +162,9 @@ pub(crate) fn validate<A: Application>(
     let transactions = transactions.ok_or(BlockError::Payload { size_bytes: block.payload.0.len() })?;
     let full_ids: Vec<_> = transactions.iter().map(|one| one.facts.full_id.0).collect();
     check_transaction_root(header, merkle::root(&full_ids))?;
-    let mut execution = Execution::new(view, BlockContext { height, time: header.time, proposer: header.proposer });
+    check_evidence_root(header, evidence_root(transactions.iter().map(|one| &one.facts)))?;
+    let context = BlockContext { height, time: header.time, proposer: header.proposer };
+    let mut execution = Execution::new(view, context, block.parent_certificate.as_ref());
     for (index, BlockTransaction { transaction, facts, .. }) in transactions.iter().enumerate() {
         let txid = facts.id;
         execution.apply(view, transaction, facts.clone()).map_err(|error| match error {
@@ -215,13 +225,22 @@ pub(crate) fn assemble<A: Application>(
     // The payload of no transactions is the length of their list.
     let empty = size_without_payload(&header, draft.parent_certificate.as_ref()) + 4;
     let mut room = usize::try_from(genesis.block_bytes_max).unwrap_or(usize::MAX).saturating_sub(empty);
-    let mut execution = Execution::new(view, BlockContext { height, time: header.time, proposer: header.proposer });
+    let context = BlockContext { height, time: header.time, proposer: header.proposer };
+    let mut execution = Execution::new(view, context, draft.parent_certificate.as_ref());
     let (mut taken, mut left_out) = (Vec::new(), Vec::new());
+    let statements = draft.statements.iter().filter_map(|one| view.application().statement(view, one));
+    for statement in statements.take(STATEMENTS_MAX).map(|one| Arc::new(PoolTransaction::of(&one))) {
+        // One that does not apply is a statement too late, or one of two that say the same.
+        if take(view, &mut execution, &statement, room, verified).is_ok() {
+            room -= statement.facts.size_bytes;
+            taken.push(statement.bytes.clone());
+        }
+    }
     for candidate in &draft.transactions {
         match take(view, &mut execution, candidate, room, verified) {
             Ok(()) => {
                 room -= candidate.facts.size_bytes;
-                taken.push(&candidate.bytes);
+                taken.push(candidate.bytes.clone());
             }
             Err(ExecutionError::Fault(reason)) => left_out.push((candidate.facts.id, reason)),
             Err(ExecutionError::Read(error)) => return Err(error.into()),
@@ -229,10 +248,11 @@ pub(crate) fn assemble<A: Application>(
     }
     let broken = |reason| AssembleError::BrokenState { height, reason };
     header.tx_root = merkle::root(&execution.full_ids());
+    header.evidence_root = evidence_root(execution.transactions.iter());
     let effects = execution.finish(view).map_err(broken)?;
     header.state_commitment = view.application().commitment(&effects.state.application, height);
     header.masternode_root = view.application().masternode_root(&effects.state.application);
-    let payload = join(taken.len(), taken.into_iter()).map_err(|error| broken(Refusal::new(error)))?;
+    let payload = join(taken.len(), taken.iter()).map_err(|error| broken(Refusal::new(error)))?;
     let block = Arc::new(Block { header, parent_certificate: draft.parent_certificate, payload });
     check_against(view, &block).map_err(AssembleError::Header)?;
     check_size(&block, genesis).map_err(AssembleError::Header)?;
@@ -279,7 +299,7 @@ fn header<A: Application>(view: &StateView<A>, draft: &Draft) -> Result<Header, 
         validators_hash: view.validators(height).hash(),
         next_validators_hash: view.validators(height.next()).hash(),
         parent_certificate_hash: certificate_hash(draft.parent_certificate.as_ref()),
-        evidence_root: no_evidence(),
+        evidence_root: Hash::ZERO,
         parameters_hash: genesis.parameters_hash,
     })
 }

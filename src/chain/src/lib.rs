@@ -36,6 +36,7 @@ mod reader;
 mod refusal;
 mod resource;
 mod state_view;
+mod statement;
 mod store;
 mod transaction;
 mod verified;
@@ -59,6 +60,7 @@ pub use reader::{ChainReader, ChainStats, History};
 pub use refusal::{Refusal, TransactionFault};
 pub use resource::Resource;
 pub use state_view::{FLUSH_CHANGES_MAX, Layer, Location, OVERLAY_BLOCKS_MAX, OVERLAY_CHANGES_MAX, StateView};
+pub use statement::Statement;
 pub use store::{KeyValue, Store, StoreBatch, StoreView, Table};
 pub use transaction::{
     ApplicationTransaction, Checked, Pending, PoolTransaction, TransactionFacts, TransactionRules, payload,

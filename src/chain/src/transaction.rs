@@ -42,6 +42,12 @@ pub trait ApplicationTransaction:
     fn signature_count(&self) -> usize {
         self.signed_items().len()
     }
+
+    /// Whether it is a statement about somebody's behaviour: those of a block are under the evidence root of its header. None is, unless it
+    /// is replaced.
+    fn is_statement(&self) -> bool {
+        false
+    }
 }
 
 /// What is known of a transaction without its application.
@@ -55,6 +61,8 @@ pub struct TransactionFacts {
     pub size_bytes: usize,
     /// How many signatures it has.
     pub signatures: usize,
+    /// Whether it is under the evidence root of its block's header.
+    pub is_statement: bool,
     /// What it consumes.
     pub consumes: Arc<[Resource]>,
     /// What it produces.
@@ -70,6 +78,7 @@ impl TransactionFacts {
             full_id: TxFullId(Hash::of(Domain::TransactionFullId, bytes)),
             size_bytes: bytes.len(),
             signatures: transaction.signature_count(),
+            is_statement: transaction.is_statement(),
             consumes: transaction.consumes().into(),
             produces: transaction.produces(id).into(),
         }

@@ -111,7 +111,8 @@ mod tests {
         *bytes.last_mut().unwrap() = last;
         let (id, full_id) = (TxId(Hash::ZERO), TxFullId(Hash::ZERO));
         let (consumes, produces) = (Arc::default(), Arc::default());
-        let facts = TransactionFacts { id, full_id, size_bytes: size, signatures: 1, consumes, produces };
+        let facts =
+            TransactionFacts { id, full_id, size_bytes: size, signatures: 1, is_statement: false, consumes, produces };
         Arc::new(PoolTransaction::new(bytes.into(), facts))
     }
 

@@ -70,7 +70,7 @@ pub(crate) fn verify_commit(
             }
         }
     }
-    let votes: Vec<_> = commit_votes(certificate).collect();
+    let votes: Vec<_> = certificate.votes().collect();
     let signed = power_of_signers(&votes, set)?;
     require(signed, set, is_quorum(signed, set.total_power()), quorum(set.total_power()))?;
     verify_votes(chain, &votes, is_verified)
@@ -106,18 +106,6 @@ pub(crate) fn verify_round(
         require(signed, set, is_more_than_third(signed, total), total / 3 + 1)?;
     }
     verify_votes(chain, &votes, is_verified)
-}
-
-/// The precommits of which a commit certificate is made.
-pub(crate) fn commit_votes(certificate: &CommitCertificate) -> impl Iterator<Item = Vote> + '_ {
-    certificate.signatures.iter().map(|s| Vote {
-        kind: VoteKind::Precommit,
-        height: certificate.height,
-        round: certificate.round,
-        block: Some(certificate.block),
-        validator: s.validator,
-        signature: s.signature,
-    })
 }
 
 /// The prevotes of which a polka is made.

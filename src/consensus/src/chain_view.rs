@@ -1,6 +1,6 @@
 //! What the chain has decided, as it was reported: tip, validators, leaders, and the height before the one being decided.
 
-use crate::certificate::{commit_votes, verify_commit};
+use crate::certificate::verify_commit;
 use crate::config::ChainStart;
 use crate::context::Members;
 use crate::future::FUTURE_HEIGHTS;
@@ -180,7 +180,7 @@ impl ChainView {
     /// The newest block was committed. `votes` are those held of its height.
     pub(crate) fn on_tip(&mut self, tip: NewTip, mut votes: Votes, now: Instant) {
         let NewTip { block, certificate, decided_by, validators, next_validators } = tip;
-        commit_votes(&certificate).for_each(|vote| votes.insert_vote(&vote));
+        certificate.votes().for_each(|vote| votes.insert_vote(&vote));
         let header = &block.header;
         let (height, time, state_commitment) = (header.height, header.time, header.state_commitment);
         self.tip = Tip { height, id: block.id(), time, state_commitment, certificate: Some(certificate) };

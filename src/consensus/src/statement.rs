@@ -1,6 +1,5 @@
 //! What validators sign, and the order in which one of them signs it.
 
-use crate::certificate::commit_votes;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
 use timed_primitives::{BlockId, ChainId, CommitCertificate, Height, Proposal, PublicKey, Round, Vote, VoteKind};
@@ -114,5 +113,5 @@ impl Statement {
 
 /// The precommits of which a certificate is made.
 pub fn statements_of(certificate: &CommitCertificate) -> impl Iterator<Item = Statement> + '_ {
-    commit_votes(certificate).map(Statement::Vote)
+    certificate.votes().map(Statement::Vote)
 }

@@ -4,20 +4,24 @@ use crate::check::{TransactionError, check_transaction};
 use crate::delta::OutputChanges;
 use crate::error::{LedgerOpenError, SupplyError};
 use crate::genesis::{Genesis, GenesisError};
-use crate::masternodes::{Change, RuleContext};
+use crate::masternodes::{Change, RegistrationId, RuleContext, Seats};
 use crate::output_root::OutputRoots;
+use crate::payload::TransactionPayload;
 use crate::queries::{LedgerQueries as _, LedgerQuery};
 use crate::recent::Recent;
+use crate::rewards::{BlockEnd, Closing, REWARD_REPORTS_MAX, StatementError, draw, payout_id};
 use crate::state::{OutputEntry, Supply, output_key, owner_key};
-use crate::tables::{OUTPUT_ROOTS, OUTPUTS, OUTPUTS_BY_KEY};
+use crate::tables::{OUTPUT_ROOTS, OUTPUTS, OUTPUTS_BY_KEY, REWARD_REPORTS};
 use crate::totals::Totals;
-use crate::transaction::{CHANGE_INDEX, OutPoint, Transaction, TxOutput};
+use crate::transaction::{
+    CHANGE_INDEX, DOUBLE_SIGN_INDEX, OutPoint, REACHABILITY_INDEX, Transaction, TransactionBody, TxOutput, Witness,
+};
 use std::sync::Arc;
 use timed_chain::{
     Application, ApplyError, Chain, ChainGenesis, ChainReader, CheckError, Layer, Pending, QueryError, ReadError,
-    Refusal, Resource, StateView, Store, StoreBatch, Table, TransactionFacts, WorkingState,
+    Refusal, Resource, StateView, Statement, Store, StoreBatch, Table, TransactionFacts, WorkingState,
 };
-use timed_primitives::{Amount, Disk, Hash, Height, ValidatorSet, decode, encode, encode_compact};
+use timed_primitives::{Amount, CommitCertificate, Disk, Hash, Height, ValidatorSet, decode, encode, encode_compact};
 
 /// Payments: unspent outputs, and transactions that spend them.
 pub struct PaymentApplication {
@@ -26,7 +30,7 @@ pub struct PaymentApplication {
     /// All money there is.
     supply: Amount,
     /// Who decides the first two blocks.
-    validators: ValidatorSet,
+    seats: Seats,
     pub(crate) recent: Recent,
     output_roots: OutputRoots,
 }
@@ -53,9 +57,9 @@ impl PaymentApplication {
     /// [`GenesisError`] when it is not valid.
     pub fn new(genesis: Genesis) -> Result<Self, GenesisError> {
         genesis.validate()?;
-        let (chain, supply, validators) = (genesis.chain(), genesis.supply()?, genesis.validator_set()?);
+        let (chain, supply, seats) = (genesis.chain(), genesis.supply()?, genesis.seats()?);
         let output_roots = OutputRoots::new(genesis.parameters.output_root_interval);
-        Ok(Self { genesis: Arc::new(genesis), chain, supply, validators, recent: Recent::default(), output_roots })
+        Ok(Self { genesis: Arc::new(genesis), chain, supply, seats, recent: Recent::default(), output_roots })
     }
 
     /// How it started.
@@ -65,7 +69,9 @@ impl PaymentApplication {
 
     /// Whether no money was made or lost.
     fn adds_up(&self, state: &Totals) -> bool {
-        state.unspent.plus(state.fees) == Some(self.supply)
+        let supply = state.supply();
+        let made = self.supply.plus(supply.issued);
+        made.is_some() && supply.total() == made
     }
 
     /// The output, made by a block or by a transaction that waits.
@@ -84,7 +90,7 @@ impl Application for PaymentApplication {
     type State = Totals;
     type Changes = OutputChanges;
 
-    const TABLES: &'static [Table] = &[OUTPUTS, OUTPUTS_BY_KEY, OUTPUT_ROOTS];
+    const TABLES: &'static [Table] = &[OUTPUTS, OUTPUTS_BY_KEY, OUTPUT_ROOTS, REWARD_REPORTS];
 
     fn genesis(&self) -> &ChainGenesis {
         &self.chain
@@ -94,11 +100,11 @@ impl Application for PaymentApplication {
         for (outpoint, output) in self.genesis.unspent() {
             put_output(batch, &outpoint, &OutputEntry { output, height: Height::GENESIS });
         }
-        Totals::genesis(&self.genesis, self.supply, self.validators.clone())
+        Totals::genesis(&self.genesis, self.supply, self.seats.clone())
     }
 
     fn validators(&self, state: &Totals, tip: Height, height: Height) -> ValidatorSet {
-        state.schedule.at(height.above(tip)).clone()
+        state.schedule.at(height.above(tip)).validators().clone()
     }
 
     fn masternode_root(&self, state: &Totals) -> Hash {
@@ -117,6 +123,25 @@ impl Application for PaymentApplication {
         self.output_roots.advance(view)
     }
 
+    fn begin(&self, view: &LedgerView, work: &mut WorkingState<Self>, certificate: Option<&CommitCertificate>) {
+        if let Some(certificate) = certificate {
+            Arc::make_mut(&mut work.state.rewards).record(certificate, view.state().schedule.at(0));
+        }
+    }
+
+    fn statement(&self, view: &LedgerView, statement: &Statement) -> Option<Transaction> {
+        let payload = match statement {
+            Statement::LatePrecommits(late) => {
+                TransactionPayload::LatePrecommits(view.state().rewards.missing_of(late)?)
+            }
+            Statement::DoubleSign(proof) => {
+                let registration = view.state().masternodes.accused(proof, view.tip().time)?;
+                TransactionPayload::DoubleSign { registration, proof: proof.clone() }
+            }
+        };
+        Some(TransactionBody::statement(self.genesis.chain_id, payload).sign(&[]))
+    }
+
     fn apply(
         &self,
         view: &LedgerView,
@@ -126,44 +151,77 @@ impl Application for PaymentApplication {
     ) -> Result<(), ApplyError> {
         let (height, time) = (work.block.height, work.block.time);
         let parameters = &self.genesis.parameters;
-        let checked = work.changes.check(view, (self.genesis.chain_id, parameters, height), transaction, facts)?;
-        let rules = RuleContext { parameters, height, time };
-        let change = work.state.masternodes.plan(facts.id, transaction, rules);
-        let change = change.map_err(|error| ApplyError::refused(TransactionError::from(error)))?;
+        let penalty = work.state.masternodes.penalty_of(transaction);
+        let chain = (self.genesis.chain_id, parameters, height);
+        let checked = work.changes.check(view, chain, transaction, facts, penalty)?;
+        let rules = RuleContext { parameters, height, time, seats: view.state().schedule.at(2) };
+        let refused = |error: TransactionError| ApplyError::refused(error);
+        let change =
+            work.state.masternodes.plan(facts.id, transaction, rules).map_err(|error| refused(error.into()))?;
+        match &transaction.body.payload {
+            TransactionPayload::LatePrecommits(late) => {
+                let seats = work.state.rewards.check_late(late).map_err(|error| refused(error.into()))?;
+                Arc::make_mut(&mut work.state.rewards).add_late(late, &seats);
+            }
+            TransactionPayload::Reachability { interval, free, witness } => {
+                check_reachability(&work.state, transaction, (*interval, *free, *witness))
+                    .map_err(|error| refused(error.into()))?;
+                Arc::make_mut(&mut work.state.rewards).add_reached(*interval, *free, *witness);
+            }
+            _ => {}
+        }
         work.changes.apply(transaction, facts.id, checked);
         if change != Change::Nothing {
-            Arc::make_mut(&mut work.state.masternodes).carry_out(change);
+            Arc::make_mut(&mut work.state.masternodes).carry_out(change, rules);
         }
         Ok(())
     }
 
     fn finish(&self, view: &LedgerView, mut work: WorkingState<Self>) -> Result<(Totals, OutputChanges), Refusal> {
-        work.changes.finish();
         let (height, time) = (work.block.height, work.block.time);
-        let gone = work.state.masternodes.departures(time);
-        if !gone.is_empty() {
-            Arc::make_mut(&mut work.state.masternodes).leave(&gone, height, time);
+        let (parameters, before) = (&self.genesis.parameters, &view.state().schedule);
+        let impossible = |supply: Supply| Refusal::new(SupplyError { supply, genesis: self.supply });
+        let end = BlockEnd {
+            height,
+            time,
+            fees: work.changes.fees,
+            seats: before.at(1),
+            list: &work.state.masternodes,
+            money: work.state.supply.total().ok_or_else(|| impossible(work.state.supply))?,
+            parameters,
+        };
+        let closing = Arc::make_mut(&mut work.state.rewards).end_block(end);
+        let closing = closing.ok_or_else(|| impossible(work.state.supply))?;
+        let missing = match &closing {
+            Closing::Closed(Some(payment)) => payment.report.missing.clone(),
+            Closing::Closed(None) | Closing::None => Vec::new(),
+        };
+        let rules = RuleContext { parameters, height, time, seats: before.at(2) };
+        let exits = work.state.masternodes.exits(rules, &missing);
+        if !exits.is_empty() {
+            Arc::make_mut(&mut work.state.masternodes).carry_out_exits(&exits, rules);
         }
         let is_changed = !Arc::ptr_eq(&work.state.masternodes, &view.state().masternodes);
         work.state.schedule = match is_changed {
             true => {
                 let list = Arc::make_mut(&mut work.state.masternodes);
                 list.seal();
-                work.state.schedule.after(list.validators().map_err(Refusal::new)?)
+                work.state.schedule.after(list.seats().map_err(Refusal::new)?)
             }
             false => work.state.schedule.unchanged(),
         };
-        let before = work.state.supply();
-        let after = work.state.after(height, &work.changes);
-        let impossible = |supply: Supply| {
-            Refusal::new(SupplyError { unspent: supply.unspent, fees: supply.fees, supply: self.supply })
-        };
-        let after = after.ok_or_else(|| impossible(before))?;
+        if let Closing::Closed(payment) = closing {
+            let drawn = draw(view.tip().id, &work.state.masternodes, work.state.schedule.at(2));
+            Arc::make_mut(&mut work.state.rewards).set_drawn(drawn);
+            work.changes.pay(payment, payout_id(self.chain.hash, height));
+        }
+        work.changes.finish();
+        let after = work.state.after(height, &work.changes).ok_or_else(|| impossible(work.state.supply))?;
         if self.adds_up(&after) { Ok((after, work.changes)) } else { Err(impossible(after.supply())) }
     }
 
     fn is_sound(&self, state: &Totals) -> bool {
-        self.adds_up(state) && state.masternodes.validators().as_ref() == Ok(state.schedule.at(2))
+        self.adds_up(state) && state.masternodes.seats().as_ref() == Ok(state.schedule.at(2))
     }
 
     fn changes_len(changes: &OutputChanges) -> usize {
@@ -180,6 +238,12 @@ impl Application for PaymentApplication {
             put_output(batch, outpoint, &OutputEntry { output: *output, height: layer.height() });
         }
         self.output_roots.write(layer.height(), batch);
+        if let Some(report) = layer.changes().payment.as_ref().map(|payment| &payment.report) {
+            batch.put(REWARD_REPORTS, report.interval.to_be_bytes().to_vec(), encode_compact(report));
+            if let Some(old) = report.interval.checked_sub(REWARD_REPORTS_MAX) {
+                batch.delete(REWARD_REPORTS, old.to_be_bytes().to_vec());
+            }
+        }
     }
 
     fn on_stored(&self, layers: &[Arc<Layer<Self>>]) {
@@ -193,6 +257,9 @@ impl Application for PaymentApplication {
         facts: &TransactionFacts,
         pending: &dyn Pending,
     ) -> Result<Amount, CheckError> {
+        if let TransactionPayload::LatePrecommits(_) = transaction.body.payload {
+            return Err(CheckError::Refused(Refusal::new(TransactionError::from(StatementError::OnlyInBlocks))));
+        }
         let mut spent = Vec::with_capacity(transaction.body.inputs.len());
         for input in &transaction.body.inputs {
             let output = Self::output(view, &input.previous, pending)?;
@@ -202,18 +269,28 @@ impl Application for PaymentApplication {
         let refused = |error: TransactionError| CheckError::Refused(Refusal::new(error));
         // Nothing that waits may have to wait for a height: the next block must be able to take it.
         let (height, time) = (view.height().next(), view.tip().time);
-        let fee = check_transaction(transaction, facts.size_bytes, chain_id, parameters, height, &spent);
+        let penalty = view.state().masternodes.penalty_of(transaction);
+        let fee = check_transaction(transaction, facts.size_bytes, chain_id, parameters, height, &spent, penalty);
         let fee = fee.map_err(refused)?;
         // The next block is not older than the tip: what waits for a time and may be in a block of the tip's may be in it.
-        let planned = view.state().masternodes.plan(facts.id, transaction, RuleContext { parameters, height, time });
-        planned.map(|_| fee).map_err(|error| refused(error.into()))
+        let rules = RuleContext { parameters, height, time, seats: view.state().schedule.at(2) };
+        let planned = view.state().masternodes.plan(facts.id, transaction, rules);
+        planned.map_err(|error| refused(error.into()))?;
+        if let TransactionPayload::Reachability { interval, free, witness } = transaction.body.payload {
+            let stated = check_reachability(view.state(), transaction, (interval, free, witness));
+            stated.map_err(|error| refused(error.into()))?;
+        }
+        Ok(fee)
     }
 
     fn is_available(&self, view: &LedgerView, resource: &Resource) -> Result<bool, ReadError> {
-        if resource.index == CHANGE_INDEX {
-            return Ok(view.state().masternodes.iter().any(|one| one.last_change.0 == resource.origin));
+        let list = &view.state().masternodes;
+        match resource.index {
+            CHANGE_INDEX => Ok(list.iter().any(|one| one.last_change.0 == resource.origin)),
+            DOUBLE_SIGN_INDEX => Ok(list.get(&RegistrationId(resource.origin)).is_some_and(|one| !one.is_ended())),
+            REACHABILITY_INDEX => Ok(view.state().rewards.is_stateable(resource)),
+            _ => Ok(view.output(&OutPoint::from(*resource))?.is_some()),
         }
-        Ok(view.output(&OutPoint::from(*resource))?.is_some())
     }
 
     fn query(&self, view: &LedgerView, request: &[u8]) -> Result<Vec<u8>, QueryError> {
@@ -224,6 +301,22 @@ impl Application for PaymentApplication {
             }
             LedgerQuery::Supply => Ok(encode(&view.supply())),
         }
+    }
+}
+
+/// Whether a witness that was drawn says now that it reached a free masternode.
+fn check_reachability(
+    state: &Totals,
+    transaction: &Transaction,
+    (interval, free, witness): (u64, RegistrationId, RegistrationId),
+) -> Result<(), StatementError> {
+    state.rewards.check_reached(interval, free, witness)?;
+    let Some(expected) = state.masternodes.get(&witness).map(|one| one.operator) else {
+        return Err(StatementError::NotDrawn { interval, free, witness });
+    };
+    match transaction.witnesses.first() {
+        Some(Witness::Key { key, .. }) if *key == expected => Ok(()),
+        _ => Err(StatementError::NotSigned { witness, expected }),
     }
 }
 

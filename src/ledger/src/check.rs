@@ -5,6 +5,7 @@
 use crate::lock::Lock;
 use crate::masternodes::MasternodeError;
 use crate::parameters::Parameters;
+use crate::rewards::StatementError;
 use crate::transaction::{OutPoint, TRANSACTION_VERSION, Transaction, TxInput, TxOutput, Witness};
 use std::collections::BTreeSet;
 use timed_primitives::{Amount, ChainId, Height};
@@ -120,6 +121,21 @@ pub enum TransactionError {
         /// Sum of the outputs.
         outputs: Amount,
     },
+    /// A released collateral does not cover what its masternode was charged.
+    #[error(
+        "transaction spends {inputs} TIME and pays out {outputs} TIME, but {penalty} TIME of the collateral are a penalty"
+    )]
+    Penalty {
+        /// Sum of the inputs.
+        inputs: Amount,
+        /// Sum of the outputs.
+        outputs: Amount,
+        /// What goes to the treasury.
+        penalty: Amount,
+    },
+    /// A statement about behaviour does not count.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
     /// Less than the chain's least fee.
     #[error("fee of {fee} TIME is below the least of {min} TIME for {size_bytes} bytes")]
     FeeTooLow {
@@ -132,7 +148,8 @@ pub enum TransactionError {
     },
 }
 
-/// Everything about a transaction of this many bytes in a block of this height but its signatures, given the outputs its inputs name, in order.
+/// Everything about a transaction of this many bytes in a block of this height but its signatures, given the outputs its inputs name, in order,
+/// and what of a collateral that it releases goes to the treasury.
 ///
 /// # Errors
 /// [`TransactionError`] names the rule. On success, the fee.
@@ -143,9 +160,10 @@ pub fn check_transaction(
     parameters: &Parameters,
     height: Height,
     spent: &[TxOutput],
+    penalty: Amount,
 ) -> Result<Amount, TransactionError> {
     check_form(transaction, size_bytes, chain_id, parameters)?;
-    check_spend(transaction, size_bytes, parameters, height, spent)
+    check_spend(transaction, size_bytes, parameters, height, spent, penalty)
 }
 
 /// What the transaction says of itself, without looking at what it spends.
@@ -167,6 +185,15 @@ pub fn check_form(
     }
     if u32::try_from(size_bytes).is_ok_and(|size| size > parameters.transaction_bytes_max) {
         return Err(TransactionError::TooLarge { size_bytes, max: parameters.transaction_bytes_max });
+    }
+    if body.payload.is_statement() {
+        let is_bare = body.inputs.is_empty() && body.outputs.is_empty() && body.memo.bytes().is_empty();
+        let (witnesses, needed) = (transaction.witnesses.len(), body.payload.signers());
+        return match (is_bare, witnesses == needed) {
+            (false, _) => Err(StatementError::NotBare.into()),
+            (true, false) => Err(TransactionError::WitnessCount { witnesses, needed }),
+            (true, true) => Ok(()),
+        };
     }
     if body.inputs.is_empty() {
         return Err(TransactionError::NoInputs);
@@ -200,7 +227,8 @@ fn first_duplicate(inputs: &[TxInput]) -> Option<OutPoint> {
     }
 }
 
-/// Whether the transaction may spend these outputs in a block of this height, and pays enough. They are those its inputs name, in order.
+/// Whether the transaction may spend these outputs in a block of this height, and pays enough beside the penalty of a collateral that it
+/// releases. They are those its inputs name, in order. A statement about behaviour spends nothing and pays nothing.
 ///
 /// # Errors
 /// [`TransactionError`] names the rule. On success, the fee.
@@ -210,7 +238,11 @@ pub fn check_spend(
     parameters: &Parameters,
     height: Height,
     spent: &[TxOutput],
+    penalty: Amount,
 ) -> Result<Amount, TransactionError> {
+    if transaction.body.payload.is_statement() {
+        return Ok(Amount::ZERO);
+    }
     if let Some(missing) = transaction.body.inputs.get(spent.len()) {
         return Err(TransactionError::UnknownInput(missing.previous));
     }
@@ -220,7 +252,8 @@ pub fn check_spend(
     let inputs = Amount::sum(spent.iter().map(|o| o.amount)).ok_or(TransactionError::InputsOverflow)?;
     let outputs = Amount::sum(transaction.body.outputs.iter().map(|o| o.amount));
     let outputs = outputs.ok_or(TransactionError::OutputsOverflow)?;
-    let fee = inputs.minus(outputs).ok_or(TransactionError::Overspend { inputs, outputs })?;
+    let rest = inputs.minus(outputs).ok_or(TransactionError::Overspend { inputs, outputs })?;
+    let fee = rest.minus(penalty).ok_or(TransactionError::Penalty { inputs, outputs, penalty })?;
     let min = parameters.fee_min(size_bytes);
     if fee < min {
         return Err(TransactionError::FeeTooLow { fee, min, size_bytes });

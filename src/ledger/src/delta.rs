@@ -4,6 +4,7 @@ use crate::check::{TransactionError, check_form, check_spend};
 use crate::lock::KeyHash;
 use crate::parameters::Parameters;
 use crate::queries::LedgerQueries;
+use crate::rewards::Payment;
 use crate::state::OutputEntry;
 use crate::transaction::{OutPoint, Transaction, TxOutput};
 use std::collections::HashMap;
@@ -21,10 +22,14 @@ pub struct OutputChanges {
     pub(crate) owners: Vec<(KeyHash, OutPoint)>,
     /// Sum of the fees.
     pub(crate) fees: Amount,
+    /// What released collaterals pay to the treasury.
+    pub(crate) penalties: Amount,
     /// How many transactions.
     pub(crate) transactions: u64,
     /// Ids in the names of `created` and `spent`.
     pub(crate) touched: Filter,
+    /// What an interval paid, when the block closed one.
+    pub(crate) payment: Option<Payment>,
 }
 
 /// Where a spent output comes from.
@@ -37,6 +42,7 @@ enum SpentSource {
 pub(crate) struct CheckedSpend {
     found: Vec<SpentSource>,
     fees: Amount,
+    penalties: Amount,
 }
 
 impl SpentSource {
@@ -61,6 +67,7 @@ impl OutputChanges {
         (chain_id, parameters, height): (ChainId, &Parameters, Height),
         transaction: &Transaction,
         facts: &TransactionFacts,
+        penalty: Amount,
     ) -> Result<CheckedSpend, ApplyError> {
         check_form(transaction, facts.size_bytes, chain_id, parameters).map_err(ApplyError::refused)?;
         let inputs = &transaction.body.inputs;
@@ -69,16 +76,18 @@ impl OutputChanges {
             found.push(self.find(view, &input.previous)?);
         }
         let outputs: Vec<_> = found.iter().map(SpentSource::output).collect();
-        let fee = check_spend(transaction, facts.size_bytes, parameters, height, &outputs);
+        let fee = check_spend(transaction, facts.size_bytes, parameters, height, &outputs, penalty);
         let fee = fee.map_err(ApplyError::refused)?;
         let fees = self.fees.plus(fee).ok_or_else(|| ApplyError::refused(TransactionError::InputsOverflow))?;
-        Ok(CheckedSpend { found, fees })
+        let penalties =
+            self.penalties.plus(penalty).ok_or_else(|| ApplyError::refused(TransactionError::InputsOverflow))?;
+        Ok(CheckedSpend { found, fees, penalties })
     }
 
     /// Applies what was checked on the same state.
     pub(crate) fn apply(&mut self, transaction: &Transaction, id: TxId, checked: CheckedSpend) {
-        let CheckedSpend { found, fees } = checked;
-        self.fees = fees;
+        let CheckedSpend { found, fees, penalties } = checked;
+        (self.fees, self.penalties) = (fees, penalties);
         self.transactions += 1;
         for (input, found) in transaction.body.inputs.iter().zip(found) {
             match found {
@@ -97,6 +106,14 @@ impl OutputChanges {
         self.owners.sort_unstable();
         let ids = self.created.keys().chain(self.spent.keys()).map(|outpoint| &outpoint.txid);
         self.touched = Filter::of(self.len(), ids);
+    }
+
+    /// An interval is paid: its payouts are outputs of this id.
+    pub(crate) fn pay(&mut self, payment: Option<Payment>, id: TxId) {
+        for (index, output) in (0u32..).zip(payment.iter().flat_map(|payment| &payment.outputs)) {
+            self.created.insert(OutPoint { txid: id, index }, *output);
+        }
+        self.payment = payment;
     }
 
     fn find(&self, view: &impl LedgerQueries, outpoint: &OutPoint) -> Result<SpentSource, ApplyError> {

@@ -1,19 +1,21 @@
 //! What can go wrong around money beside what the chain says.
 
 use crate::genesis::GenesisError;
+use crate::state::Supply;
 use timed_chain::ChainOpenError;
 use timed_primitives::Amount;
 
-/// Money came or went: outputs and fees after a block do not add up to the genesis supply.
+/// Money came or went: what there is after a block is not what genesis made and what was issued since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("outputs of {unspent} TIME and fees of {fees} TIME do not add up to the supply of {supply} TIME")]
+#[error(
+    "outputs of {} TIME, fees of {} TIME and a treasury of {} TIME do not add up to the {genesis} TIME of genesis and the {} TIME issued since",
+    .supply.unspent, .supply.fees, .supply.treasury, .supply.issued
+)]
 pub struct SupplyError {
-    /// Sum of unspent outputs after the block.
-    pub unspent: Amount,
-    /// Fees so far.
-    pub fees: Amount,
-    /// What there must be.
-    pub supply: Amount,
+    /// What there is after the block.
+    pub supply: Supply,
+    /// What genesis made.
+    pub genesis: Amount,
 }
 
 /// The ledger could not be opened. Nothing was overwritten.

@@ -3,7 +3,7 @@
 use crate::address::{Address, AddressError};
 use crate::lock::KeyHash;
 use crate::masternodes::{
-    Masternode, MasternodeList, MasternodeStatus, Payouts, PayoutsError, RegistrationId, ServiceAddress,
+    Masternode, MasternodeList, MasternodeStatus, Payouts, PayoutsError, RegistrationId, Seats, ServiceAddress,
     ServiceAddressError, Tier, VOTERS_MAX,
 };
 use crate::parameters::{Parameters, ParametersError};
@@ -205,6 +205,8 @@ impl Genesis {
                 last_change: TxId(id.0),
                 changed_at: Height::GENESIS,
                 expires: Masternode::expiry(self.tier_of(one.collateral)?, self.time, parameters),
+                operator_since: Height::GENESIS,
+                penalty: Amount::ZERO,
             })
         })
     }
@@ -308,7 +310,12 @@ impl Genesis {
     /// # Errors
     /// What [`ValidatorSet::new`] refuses.
     pub fn validator_set(&self) -> Result<ValidatorSet, ValidatorSetError> {
-        MasternodeList::new(self.masternodes()).validators()
+        self.seats().map(|seats| seats.validators().clone())
+    }
+
+    /// The same, with their masternodes.
+    pub(crate) fn seats(&self) -> Result<Seats, ValidatorSetError> {
+        MasternodeList::new(self.masternodes()).seats()
     }
 
     /// The outputs with their names. No transaction made them: their transaction id is the genesis hash.

@@ -28,7 +28,7 @@ impl MoneyTally {
     /// [`GenesisError::SupplyOverflow`].
     pub fn new(genesis: &Genesis) -> Result<Self, GenesisError> {
         let unspent = genesis.unspent().map(|(outpoint, output)| (outpoint, output.amount)).collect();
-        Ok(Self { unspent, supply: Supply { unspent: genesis.supply()?, fees: Amount::ZERO } })
+        Ok(Self { unspent, supply: Supply { unspent: genesis.supply()?, ..Supply::default() } })
     }
 
     /// Applies the next block.
@@ -51,7 +51,8 @@ impl MoneyTally {
                 self.unspent.insert(outpoint, output.amount);
             }
             let fee = spent.minus(made)?;
-            self.supply = Supply { unspent: self.supply.unspent.minus(fee)?, fees: self.supply.fees.plus(fee)? };
+            self.supply =
+                Supply { unspent: self.supply.unspent.minus(fee)?, fees: self.supply.fees.plus(fee)?, ..self.supply };
         }
         Some(())
     }

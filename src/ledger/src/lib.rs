@@ -27,6 +27,7 @@ mod parameters;
 mod payload;
 mod queries;
 mod recent;
+mod rewards;
 mod root_source;
 mod state;
 mod tables;
@@ -46,10 +47,10 @@ pub use inspect::{MoneyTally, TallyError};
 pub use lock::{KEY_SET_MAX, KeyHash, KeySet, KeySetError, Lock, LockOwner};
 pub use lthash::LtHash;
 pub use masternodes::{
-    Change, LIST_ENTRY_BYTES, ListEntry, Masternode, MasternodeError, MasternodeList, MasternodeProof,
-    MasternodeProofError, MasternodeStatus, PAYOUTS_MAX, Payout, Payouts, PayoutsError, RegistrationId, RuleContext,
-    SERVICE_BYTES, ServiceAddress, ServiceAddressError, Tier, TierError, VOTERS_MAX, VOTERS_MIN, ValidatorSchedule,
-    effective_powers,
+    Change, Exit, LIST_ENTRY_BYTES, ListEntry, Masternode, MasternodeError, MasternodeList, MasternodeProof,
+    MasternodeProofError, MasternodeStatus, Offence, PAYOUTS_MAX, Payout, Payouts, PayoutsError, PenaltyState,
+    Punishment, RETIRED_KEYS_MAX, RegistrationId, Removal, RetiredKey, RuleContext, SERVICE_BYTES, Seat, Seats,
+    ServiceAddress, ServiceAddressError, Tier, TierError, VOTERS_MAX, VOTERS_MIN, ValidatorSchedule, effective_powers,
 };
 pub use output_root::output_leaf;
 pub use parameters::{Parameters, ParametersError, TRANSACTION_BYTES_LIMIT};
@@ -57,8 +58,13 @@ pub use payload::{
     MEMO_BYTES_MAX, Memo, MemoError, PayloadError, RESERVED_PAYLOADS, RegisterPayload, TransactionPayload,
 };
 pub use queries::{ConfirmedTransaction, LedgerQueries, LedgerQuery, LedgerTotals};
+pub use rewards::{
+    Account, BlockEnd, Closing, Drawn, DrawnWitness, FreeRow, HEIGHTS_MAX, HeightRecord, HeightWindow, Interval,
+    JUDGED_HEIGHTS_MIN, Payment, REWARD_REPORTS_MAX, RewardReport, RewardRow, RewardState, SignedSeats, StatementError,
+    Tally, draw, emission, payout_id,
+};
 pub use state::{OutputEntry, Supply};
-pub use tables::{OUTPUT_ROOTS, OUTPUTS, OUTPUTS_BY_KEY};
+pub use tables::{OUTPUT_ROOTS, OUTPUTS, OUTPUTS_BY_KEY, REWARD_REPORTS};
 pub use totals::Totals;
 pub use transaction::{
     OutPoint, PAYLOAD_FORMAT, SetSignature, SetSignatures, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput,

@@ -124,6 +124,16 @@ pub enum Lock {
     },
 }
 
+impl LockOwner {
+    /// The lock of an output that it may spend at any height.
+    pub const fn lock(self) -> Lock {
+        match self {
+            Self::KeyHash(hash) => Lock::KeyHash(hash),
+            Self::KeySet(hash) => Lock::KeySet(hash),
+        }
+    }
+}
+
 impl Lock {
     /// Who may spend it, whenever.
     pub const fn owner(&self) -> LockOwner {

@@ -11,7 +11,8 @@ use timed_primitives::{Amount, Domain, Hash, Network, encode};
 pub struct Parameters {
     /// Largest canonical encoding of a block, with its parent's certificate. Unit: bytes. Bound: 1 KiB to 1 MiB.
     pub block_bytes_max: u32,
-    /// Largest canonical encoding of a transaction with its witnesses. Unit: bytes. Bound: 256 B to 64 KiB, and less than a block.
+    /// Largest canonical encoding of a transaction with its witnesses. Unit: bytes. Bound: 512 B, so that evidence fits, to 64 KiB, and
+    /// less than a block.
     pub transaction_bytes_max: u32,
     /// Shortest time from the parent's commit to the next block, as its proposer's monotonic clock counts it. Unit: ms.
     pub min_block_interval_ms: u64,
@@ -40,6 +41,10 @@ pub struct Parameters {
     /// Headers of heights that are multiples of it hold a root over all unspent outputs of the state so many blocks before. Unit: blocks.
     /// Bound: 4 to 1,000,000.
     pub output_root_interval: u64,
+    /// How long an interval is that rewards are paid for, by the times of blocks. Unit: ms.
+    pub reward_interval_ms: u64,
+    /// Of the heights at which a masternode can vote, how many it must, so that it keeps its power. Unit: basis points. Bound: 0 to 10,000.
+    pub participation_min_bp: u32,
 }
 
 /// Largest transaction any chain may allow. Unit: bytes.
@@ -61,6 +66,10 @@ impl Parameters {
             Network::Testnet => (250, 60_000, 1, (3_000, 1_000, 1_000)),
             Network::Mainnet => (250, 600_000, 10, (3_000, 1_000, 1_000)),
         };
+        let reward_interval_ms = match network {
+            Network::Devnet => MINUTE_MS / 2,
+            Network::Testnet | Network::Mainnet => 10 * MINUTE_MS,
+        };
         let output_root_interval = match network {
             Network::Devnet => 2_000,
             Network::Testnet | Network::Mainnet => 10_000,
@@ -80,6 +89,8 @@ impl Parameters {
             free_deposit: Amount::ONE,
             free_expiry_ms,
             output_root_interval,
+            reward_interval_ms,
+            participation_min_bp: 5_000,
         }
     }
 
@@ -108,7 +119,7 @@ impl Parameters {
         let (minute, day) = (MINUTE_MS, DAY_MS);
         bounded("block_bytes_max", self.block_bytes_max.into(), 1024, BLOCK_BYTES_LIMIT.into())?;
         let transaction_limit = TRANSACTION_BYTES_LIMIT.min(self.block_bytes_max / 2);
-        bounded("transaction_bytes_max", self.transaction_bytes_max.into(), 256, transaction_limit.into())?;
+        bounded("transaction_bytes_max", self.transaction_bytes_max.into(), 512, transaction_limit.into())?;
         bounded("min_block_interval_ms", self.min_block_interval_ms, 0, minute)?;
         bounded("empty_block_interval_ms", self.empty_block_interval_ms, 1, day)?;
         if self.empty_block_interval_ms <= self.min_block_interval_ms {
@@ -127,7 +138,9 @@ impl Parameters {
         bounded("unbonding_ms", self.unbonding_ms, 1, 366 * day)?;
         bounded("free_deposit", self.free_deposit.0, self.dust_min.0, Amount::whole(999).0)?;
         bounded("free_expiry_ms", self.free_expiry_ms, 1, 366 * day)?;
-        bounded("output_root_interval", self.output_root_interval, 4, 1_000_000)
+        bounded("output_root_interval", self.output_root_interval, 4, 1_000_000)?;
+        bounded("reward_interval_ms", self.reward_interval_ms, 1, 366 * day)?;
+        bounded("participation_min_bp", self.participation_min_bp.into(), 0, 10_000)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::masternodes::{Payouts, RegistrationId, ServiceAddress, Tier};
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::io;
-use timed_primitives::{PublicKey, TxId};
+use timed_primitives::{CommitCertificate, DoubleSign, PublicKey, TxId};
 
 /// Longest memo. Unit: bytes.
 pub const MEMO_BYTES_MAX: usize = 80;
@@ -65,6 +65,24 @@ pub enum TransactionPayload {
         /// Which masternode.
         registration: RegistrationId,
     },
+    /// 12: a masternode contradicted itself. Anybody can show it.
+    DoubleSign {
+        /// Whose key it was.
+        registration: RegistrationId,
+        /// The two statements.
+        proof: DoubleSign,
+    },
+    /// 13: precommits for a decided block that came too late for the certificate in the block after it. Added by proposers.
+    LatePrecommits(CommitCertificate),
+    /// 14: a witness that was drawn reached a free masternode. Signed by the witness's operator.
+    Reachability {
+        /// The interval it was drawn for.
+        interval: u64,
+        /// Who was reached.
+        free: RegistrationId,
+        /// Who says so.
+        witness: RegistrationId,
+    },
 }
 
 /// A new masternode.
@@ -116,6 +134,9 @@ impl TransactionPayload {
             Self::Resume { .. } => 5,
             Self::Revoke { .. } => 6,
             Self::Release { .. } => 7,
+            Self::DoubleSign { .. } => 12,
+            Self::LatePrecommits(_) => 13,
+            Self::Reachability { .. } => 14,
         }
     }
 
@@ -130,6 +151,9 @@ impl TransactionPayload {
             Self::Resume { .. } => "resume",
             Self::Revoke { .. } => "revoke",
             Self::Release { .. } => "release",
+            Self::DoubleSign { .. } => "double sign",
+            Self::LatePrecommits(_) => "late precommits",
+            Self::Reachability { .. } => "reachability",
         }
     }
 
@@ -138,8 +162,12 @@ impl TransactionPayload {
     /// release: the collateral's key does, as for every output.
     pub const fn signers(&self) -> usize {
         match self {
-            Self::Transfer | Self::Release { .. } => 0,
-            Self::UpdateService { .. } | Self::Pause { .. } | Self::Resume { .. } | Self::Revoke { .. } => 1,
+            Self::Transfer | Self::Release { .. } | Self::DoubleSign { .. } | Self::LatePrecommits(_) => 0,
+            Self::UpdateService { .. }
+            | Self::Pause { .. }
+            | Self::Resume { .. }
+            | Self::Revoke { .. }
+            | Self::Reachability { .. } => 1,
             Self::Register(_) | Self::UpdateRegistrar { .. } => 2,
         }
     }
@@ -152,8 +180,19 @@ impl TransactionPayload {
             | Self::Pause { previous, .. }
             | Self::Resume { previous, .. }
             | Self::Revoke { previous, .. } => Some(*previous),
-            Self::Transfer | Self::Register(_) | Self::Release { .. } => None,
+            Self::Transfer
+            | Self::Register(_)
+            | Self::Release { .. }
+            | Self::DoubleSign { .. }
+            | Self::LatePrecommits(_)
+            | Self::Reachability { .. } => None,
         }
+    }
+
+    /// Whether it says something about somebody's behaviour and moves no money: it has no inputs, outputs or memo, and pays no fee. The
+    /// evidence root of a header is over these.
+    pub const fn is_statement(&self) -> bool {
+        matches!(self, Self::DoubleSign { .. } | Self::LatePrecommits(_) | Self::Reachability { .. })
     }
 }
 
@@ -179,6 +218,15 @@ impl BorshDeserialize for TransactionPayload {
             5 => change(reader).map(|(registration, previous)| Self::Resume { registration, previous })?,
             6 => change(reader).map(|(registration, previous)| Self::Revoke { registration, previous })?,
             7 => Self::Release { registration: BorshDeserialize::deserialize_reader(reader)? },
+            12 => {
+                let registration = BorshDeserialize::deserialize_reader(reader)?;
+                Self::DoubleSign { registration, proof: BorshDeserialize::deserialize_reader(reader)? }
+            }
+            13 => Self::LatePrecommits(BorshDeserialize::deserialize_reader(reader)?),
+            14 => {
+                let (interval, free, witness) = BorshDeserialize::deserialize_reader(reader)?;
+                Self::Reachability { interval, free, witness }
+            }
             _ => {
                 let error = match RESERVED_PAYLOADS.iter().find(|(reserved, _)| *reserved == number) {
                     Some((_, name)) => PayloadError::Reserved { number, name },

@@ -14,13 +14,27 @@ pub struct OutputEntry {
     pub height: Height,
 }
 
-/// Where all money is. `unspent + fees` is the supply of genesis, at every height.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+/// Where all money is. `unspent + fees + treasury` is what genesis made and what was issued since, at every height.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Supply {
     /// In unspent outputs.
     pub unspent: Amount,
-    /// Collected as fees so far, waiting to be paid out.
+    /// Collected as fees, waiting to be paid out.
     pub fees: Amount,
+    /// The treasury's.
+    pub treasury: Amount,
+    /// Made as rewards since genesis.
+    pub issued: Amount,
+}
+
+impl Supply {
+    /// All money there is; `None` when it is more than any amount, which the rules exclude.
+    pub const fn total(&self) -> Option<Amount> {
+        match self.unspent.plus(self.fees) {
+            Some(sum) => sum.plus(self.treasury),
+            None => None,
+        }
+    }
 }
 
 /// The store's key of an output: order of bytes is order of outpoints.

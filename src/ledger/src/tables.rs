@@ -8,3 +8,5 @@ pub const OUTPUTS: Table = Table("outputs");
 pub const OUTPUTS_BY_KEY: Table = Table("outputs_by_key");
 /// Boundary (height, big endian) → root over all outputs that were unspent after it, 32 bytes.
 pub const OUTPUT_ROOTS: Table = Table("output_roots");
+/// Number of an interval, big endian → [`crate::RewardReport`].
+pub const REWARD_REPORTS: Table = Table("reward_reports");

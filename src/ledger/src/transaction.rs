@@ -4,6 +4,7 @@
 //! use the full id, which covers the witnesses too.
 
 use crate::lock::{KEY_SET_MAX, KeyHash, KeySet, Lock, LockOwner};
+use crate::masternodes::RegistrationId;
 use crate::payload::{Memo, TransactionPayload};
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
@@ -66,6 +67,16 @@ pub struct TxInput {
 
 /// Index of the resource that stands for the last change of a masternode. No transaction has that many outputs.
 pub(crate) const CHANGE_INDEX: u32 = u32::MAX;
+/// Index of the resource that stands for the one double sign a masternode can be punished for.
+pub(crate) const DOUBLE_SIGN_INDEX: u32 = u32::MAX - 1;
+/// Index of the resource that stands for what a witness can state once.
+pub(crate) const REACHABILITY_INDEX: u32 = u32::MAX - 2;
+
+/// The resource that stands for what a witness can state of a free masternode in an interval.
+pub(crate) fn reachability_resource(interval: u64, free: RegistrationId, witness: RegistrationId) -> Resource {
+    let origin = Hash::of(Domain::Reachability, &encode(&(interval, free, witness)));
+    Resource { origin, index: REACHABILITY_INDEX }
+}
 
 /// Everything of a transaction that its id and its signatures cover.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -78,9 +89,9 @@ pub struct TransactionBody {
     pub payload: TransactionPayload,
     /// What it says. Bound: 80 bytes.
     pub memo: Memo,
-    /// What it spends; at least one.
+    /// What it spends: at least one, but none of a statement about behaviour.
     pub inputs: Vec<TxInput>,
-    /// What it makes; at least one.
+    /// What it makes: at least one, but none of a statement about behaviour.
     pub outputs: Vec<TxOutput>,
 }
 
@@ -92,6 +103,11 @@ impl TransactionBody {
     pub fn transfer(chain_id: ChainId, inputs: Vec<TxInput>, outputs: Vec<TxOutput>) -> Self {
         let (payload, memo) = (TransactionPayload::Transfer, Memo::default());
         Self { version: TRANSACTION_VERSION, chain_id, payload, memo, inputs, outputs }
+    }
+
+    /// Says something about somebody's behaviour, and moves no money.
+    pub fn statement(chain_id: ChainId, payload: TransactionPayload) -> Self {
+        Self { payload, ..Self::transfer(chain_id, Vec::new(), Vec::new()) }
     }
 
     /// The transaction's id.
@@ -211,11 +227,17 @@ impl Transaction {
         encode(self).len()
     }
 
-    /// The signatures to check, in order of witnesses.
+    /// The signatures to check: those in a statement, then those of the witnesses, in order.
     pub fn signed_items(&self) -> impl Iterator<Item = SignedItem> + '_ {
         let message = self.body.signing_message();
         let item = move |(key, signature)| SignedItem { key, message: message.to_vec(), signature };
-        self.witnesses.iter().flat_map(Witness::signatures).map(item)
+        let chain = self.body.chain_id;
+        let stated = match &self.body.payload {
+            TransactionPayload::DoubleSign { proof, .. } => proof.signed_items(chain).into(),
+            TransactionPayload::LatePrecommits(late) => late.votes().map(|vote| vote.signed_item(chain)).collect(),
+            _ => Vec::new(),
+        };
+        stated.into_iter().chain(self.witnesses.iter().flat_map(Witness::signatures).map(item))
     }
 
     /// The outputs it makes, with their names.
@@ -230,11 +252,20 @@ impl ApplicationTransaction for Transaction {
         self.body.id()
     }
 
-    /// Its inputs, and the last change of the masternode that it changes: of two that follow the same, one is for nothing.
+    /// Its inputs, and what else only one can have: the last change of the masternode that it changes, or what it states. Of two, one is for
+    /// nothing.
     fn consumes(&self) -> Vec<Resource> {
         let inputs = self.body.inputs.iter().map(|input| input.previous.resource());
-        let follows = self.body.payload.previous().map(|TxId(origin)| Resource { origin, index: CHANGE_INDEX });
-        inputs.chain(follows).collect()
+        let other = match &self.body.payload {
+            TransactionPayload::DoubleSign { registration, .. } => {
+                Some(Resource { origin: registration.0, index: DOUBLE_SIGN_INDEX })
+            }
+            TransactionPayload::Reachability { interval, free, witness } => {
+                Some(reachability_resource(*interval, *free, *witness))
+            }
+            payload => payload.previous().map(|TxId(origin)| Resource { origin, index: CHANGE_INDEX }),
+        };
+        inputs.chain(other).collect()
     }
 
     fn produces(&self, id: TxId) -> Vec<Resource> {
@@ -250,7 +281,16 @@ impl ApplicationTransaction for Transaction {
             Witness::Key { .. } => 1,
             Witness::KeySet { signatures, .. } => signatures.0.len(),
         };
-        self.witnesses.iter().map(count).sum()
+        let stated = match &self.body.payload {
+            TransactionPayload::DoubleSign { .. } => 2,
+            TransactionPayload::LatePrecommits(late) => late.signatures.len(),
+            _ => 0,
+        };
+        self.witnesses.iter().map(count).sum::<usize>() + stated
+    }
+
+    fn is_statement(&self) -> bool {
+        self.body.payload.is_statement()
     }
 }
 

@@ -399,6 +399,7 @@ mod tests {
             full_id: TxFullId(Hash(id)),
             size_bytes: bytes.len(),
             signatures: 1,
+            is_statement: false,
             consumes: resource(consumes),
             produces: resource(produces),
         };

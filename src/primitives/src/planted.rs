@@ -53,6 +53,12 @@ pub enum Bug {
     SetChangeTooEarly,
     /// A masternode that asked to leave can take its collateral at once.
     ReleaseWithoutUnbonding,
+    /// An interval is paid once more when the next one closes, in its place.
+    RewardPaidTwice,
+    /// A double sign is charged to whoever has the key now, whosever it was then.
+    PenaltyFollowsKey,
+    /// Power is taken from who missed or contradicted itself however little stays.
+    JailedBelowQuorum,
     /// A block is valid whatever it says of the outputs that were unspent at the last boundary.
     OutputRootUnchecked,
     /// The mempool takes what clients hand in however long it will wait there.
@@ -80,7 +86,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 33] = [
         Self::QuorumOffByOne,
         Self::NoGuard,
         Self::NoJournalSync,
@@ -100,6 +106,9 @@ impl Bug {
         Self::MasternodeRootUnchecked,
         Self::SetChangeTooEarly,
         Self::ReleaseWithoutUnbonding,
+        Self::RewardPaidTwice,
+        Self::PenaltyFollowsKey,
+        Self::JailedBelowQuorum,
         Self::OutputRootUnchecked,
         Self::AdmissionIgnoresDelay,
         Self::HoldByWallClock,

@@ -4,7 +4,7 @@
 
 use crate::block_id::BlockId;
 use crate::hash::{Domain, Hash};
-use crate::keys::{PublicKey, Signature};
+use crate::keys::{PublicKey, Signature, SignedItem};
 use crate::number::{ChainId, Height, Round};
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -62,6 +62,11 @@ impl Vote {
     /// What the signature covers.
     pub fn signing_bytes(&self, chain: ChainId) -> Vec<u8> {
         vote_signing_bytes(chain, self.kind, self.height, self.round, self.block, &self.validator)
+    }
+
+    /// The signature with what it must cover.
+    pub fn signed_item(&self, chain: ChainId) -> SignedItem {
+        SignedItem { key: self.validator, message: self.signing_bytes(chain), signature: self.signature }
     }
 
     /// True when the named validator signed this vote for this chain.
@@ -144,6 +149,18 @@ pub struct CommitCertificate {
 }
 
 impl CommitCertificate {
+    /// The precommits it is made of.
+    pub fn votes(&self) -> impl Iterator<Item = Vote> + '_ {
+        self.signatures.iter().map(|one| Vote {
+            kind: VoteKind::Precommit,
+            height: self.height,
+            round: self.round,
+            block: Some(self.block),
+            validator: one.validator,
+            signature: one.signature,
+        })
+    }
+
     /// Hash of the certificate, for the next header.
     pub fn hash(&self) -> Hash {
         Hash::of(Domain::Certificate, &crate::encode(self))

@@ -1,7 +1,6 @@
 //! The life of a height: started, held, led, decided, committed.
 
 use super::{Consensus, Phase};
-use crate::certificate::commit_votes;
 use crate::chain_view::NewTip;
 use crate::engine;
 use crate::error::FatalError;
@@ -293,7 +292,7 @@ impl Consensus {
     /// What we signed and forgot, or a twin signed, may stand in a certificate. The blocks are certified, so what they carry is genuine.
     fn check_certificates<'a>(&mut self, certificates: impl Iterator<Item = &'a CommitCertificate>) {
         let Some(me) = self.me else { return };
-        for vote in certificates.flat_map(commit_votes).filter(|vote| vote.validator == me) {
+        for vote in certificates.flat_map(CommitCertificate::votes).filter(|vote| vote.validator == me) {
             self.check_memory(None, &me, SignedRecord::of_vote(&vote), |_| true);
         }
     }

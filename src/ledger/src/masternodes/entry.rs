@@ -7,7 +7,7 @@ use crate::masternodes::tier::Tier;
 use crate::parameters::Parameters;
 use crate::transaction::OutPoint;
 use borsh::{BorshDeserialize, BorshSerialize};
-use timed_primitives::{Domain, Hash, Height, PublicKey, TxId, UnixTime, encode};
+use timed_primitives::{Amount, Domain, Hash, Height, PublicKey, TxId, UnixTime, encode};
 
 /// What a masternode does at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -28,6 +28,16 @@ pub enum MasternodeStatus {
         /// Time of that block, from which the unbonding time counts.
         time: UnixTime,
     },
+    /// 4: missed too many heights. Has no power until its operator resumes; lost no money.
+    Jailed {
+        /// Height of the block that decided it.
+        at: Height,
+    },
+    /// 5: contradicted itself. Goes for good as soon as no more than a third of the power has gone; until then it is in the set.
+    Ended {
+        /// Height of the block with the evidence.
+        at: Height,
+    },
 }
 
 impl MasternodeStatus {
@@ -38,6 +48,8 @@ impl MasternodeStatus {
             Self::Paused => 1,
             Self::Leaving { .. } => 2,
             Self::Left { .. } => 3,
+            Self::Jailed { .. } => 4,
+            Self::Ended { .. } => 5,
         }
     }
 
@@ -48,6 +60,8 @@ impl MasternodeStatus {
             Self::Paused => "paused",
             Self::Leaving { .. } => "leaving",
             Self::Left { .. } => "left",
+            Self::Jailed { .. } => "jailed",
+            Self::Ended { .. } => "ended",
         }
     }
 }
@@ -79,6 +93,10 @@ pub struct Masternode {
     pub changed_at: Height,
     /// Until when a free one is there unless it is renewed; others do not expire.
     pub expires: UnixTime,
+    /// Height of the block that brought the operator key; 0 for those of genesis.
+    pub operator_since: Height,
+    /// What its double sign costs; the release pays it to the treasury. Zero for all others.
+    pub penalty: Amount,
 }
 
 impl Masternode {
@@ -104,7 +122,24 @@ impl Masternode {
 
     /// Whether it has a claim to a place among the voters.
     pub const fn wants_to_vote(&self) -> bool {
-        self.tier.votes() && matches!(self.status, MasternodeStatus::Active | MasternodeStatus::Leaving { .. })
+        self.tier.votes()
+            && matches!(
+                self.status,
+                MasternodeStatus::Active | MasternodeStatus::Leaving { .. } | MasternodeStatus::Ended { .. }
+            )
+    }
+
+    /// The first height its operator key can vote at: what a block changes acts two heights later, and those of genesis decide the first.
+    pub const fn votes_from(&self) -> Height {
+        match self.operator_since {
+            Height::GENESIS => Height::FIRST,
+            since => since.next().next(),
+        }
+    }
+
+    /// Whether it contradicted itself, once for all.
+    pub fn is_ended(&self) -> bool {
+        self.penalty > Amount::ZERO || matches!(self.status, MasternodeStatus::Ended { .. })
     }
 }
 

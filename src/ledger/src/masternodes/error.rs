@@ -126,6 +126,44 @@ pub enum MasternodeError {
         /// The key.
         expected: PublicKey,
     },
+    /// The voting key was somebody's until a short while ago.
+    #[error(
+        "operator key {operator} was that of masternode {registration} and is kept until {until}: make another key"
+    )]
+    OperatorRetired {
+        /// The key.
+        operator: PublicKey,
+        /// Whose it was.
+        registration: RegistrationId,
+        /// Until when nobody can take it.
+        until: UnixTime,
+    },
+    /// Its keys are replaced so often that the chain would have to remember too many.
+    #[error("masternode {registration} has replaced {max} keys within the unbonding time: wait until {until}")]
+    TooManyKeys {
+        /// Which.
+        registration: RegistrationId,
+        /// The bound.
+        max: usize,
+        /// When the oldest of them is forgotten.
+        until: UnixTime,
+    },
+    /// What is handed in as evidence proves nothing.
+    #[error("the two statements are not for one place and for different blocks, the lesser first: they prove nothing")]
+    NoConflict,
+    /// It was punished before, once for all.
+    #[error("masternode {0} has ended by a double sign already")]
+    EndedAlready(RegistrationId),
+    /// The key that signed was not that masternode's at that height.
+    #[error("key {key} was not the operator key of masternode {registration} at height {height}")]
+    NotItsKey {
+        /// Who is accused.
+        registration: RegistrationId,
+        /// Who signed.
+        key: PublicKey,
+        /// For which height.
+        height: Height,
+    },
     /// A change that changes nothing.
     #[error("the change leaves masternode {0} as it is")]
     Nothing(RegistrationId),

@@ -3,8 +3,10 @@
 use crate::lock::LockOwner;
 use crate::masternodes::entry::{Masternode, MasternodeStatus};
 use crate::masternodes::error::MasternodeError;
+use crate::masternodes::penalties::{PenaltyState, Punishment, RETIRED_KEYS_MAX, RetiredKey};
 use crate::masternodes::power::{VOTERS_MAX, VOTERS_MIN, effective_powers};
 use crate::masternodes::registration::RegistrationId;
+use crate::masternodes::seats::{Seat, Seats};
 use crate::masternodes::tier::Tier;
 use crate::parameters::Parameters;
 use crate::payload::{RegisterPayload, TransactionPayload};
@@ -14,9 +16,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use timed_primitives::planted::{Bug, is_planted};
-use timed_primitives::{
-    Amount, Hash, Height, PublicKey, TxId, UnixTime, Validator, ValidatorSet, ValidatorSetError, merkle,
-};
+use timed_primitives::{Amount, Hash, Height, PublicKey, TxId, UnixTime, ValidatorSetError, merkle};
 
 /// Most masternodes of the tier that does not vote.
 const FREE_MAX: usize = 1_000;
@@ -24,11 +24,13 @@ const FREE_MAX: usize = 1_000;
 /// All masternodes, in order of their names. Cheap to clone: unchanged ones are shared.
 #[derive(Clone, Debug, Default)]
 pub struct MasternodeList {
-    all: BTreeMap<RegistrationId, Arc<Masternode>>,
+    pub(super) all: BTreeMap<RegistrationId, Arc<Masternode>>,
     /// Names by the outputs that are locked.
     collaterals: BTreeMap<OutPoint, RegistrationId>,
     /// Names by the keys that vote.
     operators: BTreeMap<PublicKey, RegistrationId>,
+    /// What penalties depend on.
+    pub(super) penalties: PenaltyState,
     /// Of the entries, in order, at the end of the block that changed them last.
     root: Hash,
 }
@@ -42,6 +44,15 @@ pub struct RuleContext<'a> {
     pub height: Height,
     /// Its time.
     pub time: UnixTime,
+    /// The voters two heights after the block before it, of which penalties are parts.
+    pub seats: &'a Seats,
+}
+
+impl RuleContext<'_> {
+    /// When what happens in this block is the unbonding time ago.
+    pub const fn unbonding_ends(&self) -> UnixTime {
+        UnixTime(self.time.0.saturating_add(self.parameters.unbonding_ms))
+    }
 }
 
 /// What one transaction does to the list, found to be allowed.
@@ -53,6 +64,10 @@ pub enum Change {
     Put(Box<Masternode>),
     /// This one is no more.
     Remove(RegistrationId),
+    /// It has another voting key from now on, and the old one is kept for a while.
+    Rotate(Box<Masternode>, PublicKey, RetiredKey),
+    /// It contradicted itself.
+    Punish(Punishment),
 }
 
 impl MasternodeList {
@@ -110,11 +125,20 @@ impl MasternodeList {
     ///
     /// # Errors
     /// When nobody votes, which the rules exclude.
-    pub fn validators(&self) -> Result<ValidatorSet, ValidatorSetError> {
+    pub fn seats(&self) -> Result<Seats, ValidatorSetError> {
         let voters: Vec<_> = self.candidates().into_iter().take(VOTERS_MAX).collect();
         let powers: Vec<_> = voters.iter().map(|one| one.tier.power()).collect();
-        let validators = voters.iter().zip(effective_powers(&powers));
-        ValidatorSet::new(validators.map(|(one, power)| Validator { key: one.operator, power }).collect())
+        let seats = voters.iter().zip(effective_powers(&powers)).map(|(one, power)| Seat {
+            validator: (one.operator, power),
+            registration: one.id,
+            tier: one.tier,
+        });
+        Seats::new(seats.collect())
+    }
+
+    /// What penalties depend on beside the list.
+    pub const fn penalties(&self) -> &PenaltyState {
+        &self.penalties
     }
 
     /// What a transaction with this id does to the list, if it is allowed after those before it in its block. That its witnesses open what it
@@ -128,6 +152,12 @@ impl MasternodeList {
             TransactionPayload::Transfer => return Ok(Change::Nothing),
             TransactionPayload::Register(register) => return self.register(id, transaction, register, rules),
             TransactionPayload::Release { registration } => return self.release(*registration, released, rules),
+            TransactionPayload::DoubleSign { registration, proof } => {
+                return self.punishment(*registration, proof, rules).map(Change::Punish);
+            }
+            TransactionPayload::LatePrecommits(_) | TransactionPayload::Reachability { .. } => {
+                return Ok(Change::Nothing);
+            }
             TransactionPayload::UpdateService { registration, previous, .. }
             | TransactionPayload::UpdateRegistrar { registration, previous, .. }
             | TransactionPayload::Pause { registration, previous }
@@ -143,18 +173,26 @@ impl MasternodeList {
         }
         let after = self.changed(before, payload, rules)?;
         check_signers(transaction, before, payload)?;
-        Ok(Change::Put(Box::new(Masternode { last_change: id, changed_at: rules.height, ..after })))
+        let mut after = Box::new(Masternode { last_change: id, changed_at: rules.height, ..after });
+        if after.operator == before.operator {
+            return Ok(Change::Put(after));
+        }
+        after.operator_since = rules.height;
+        let (first, last, until) = (before.votes_from(), rules.height.next(), rules.unbonding_ends());
+        Ok(Change::Rotate(after, before.operator, RetiredKey { registration, first, last, until }))
     }
 
     /// Makes a change. The block under way makes all of its changes before [`Self::seal`].
-    pub fn carry_out(&mut self, change: Change) {
+    pub fn carry_out(&mut self, change: Change, rules: RuleContext<'_>) {
         match change {
             Change::Nothing => {}
-            Change::Put(one) => {
-                self.remove(&one.id);
-                self.insert(*one);
-            }
+            Change::Put(one) => self.put(*one),
             Change::Remove(id) => self.remove(&id),
+            Change::Rotate(one, key, retired) => {
+                self.put(*one);
+                self.penalties.retire(key, retired, rules.time);
+            }
+            Change::Punish(punishment) => self.punish(punishment, rules),
         }
     }
 
@@ -164,36 +202,13 @@ impl MasternodeList {
         self.root = merkle::root(&leaves);
     }
 
-    /// Who leaves at the end of a block of this time: who asked to, in order of asking, while enough others vote, and free ones that expire.
-    pub fn departures(&self, time: UnixTime) -> Vec<RegistrationId> {
-        let mut leaving: Vec<(Height, &Masternode)> = Vec::new();
-        let mut gone = Vec::new();
-        for one in self.iter() {
-            match one.status {
-                MasternodeStatus::Leaving { asked_at } => leaving.push((asked_at, one)),
-                MasternodeStatus::Active | MasternodeStatus::Paused if one.expires <= time => gone.push(one.id),
-                _ => {}
+    /// What of the collateral that a transaction releases goes to the treasury.
+    pub fn penalty_of(&self, transaction: &Transaction) -> Amount {
+        match &transaction.body.payload {
+            TransactionPayload::Release { registration } => {
+                self.get(registration).map_or(Amount::ZERO, |one| one.penalty)
             }
-        }
-        if !leaving.is_empty() {
-            leaving.sort_unstable_by_key(|(asked_at, one)| (*asked_at, one.id));
-            let mut candidates = self.candidates().len();
-            for (_, one) in leaving {
-                if !one.wants_to_vote() || candidates > VOTERS_MIN {
-                    candidates -= usize::from(one.wants_to_vote());
-                    gone.push(one.id);
-                }
-            }
-        }
-        gone
-    }
-
-    /// These leave with the block of this height and time.
-    pub fn leave(&mut self, gone: &[RegistrationId], height: Height, time: UnixTime) {
-        for id in gone {
-            if let Some(one) = self.all.get_mut(id) {
-                Arc::make_mut(one).status = MasternodeStatus::Left { at: height, time };
-            }
+            _ => Amount::ZERO,
         }
     }
 
@@ -235,7 +250,7 @@ impl MasternodeList {
             return Err(MasternodeError::CollateralNotSigned);
         }
         register.service.check()?;
-        self.check_operator(&register.operator, None)?;
+        self.check_operator(&register.operator, None, rules.time)?;
         check_key(&register.owner)?;
         let free = || self.iter().filter(|one| one.tier == Tier::Free).count();
         if tier == Tier::Free && free() >= FREE_MAX {
@@ -257,6 +272,8 @@ impl MasternodeList {
             last_change: id,
             changed_at: rules.height,
             expires: Masternode::expiry(tier, rules.time, rules.parameters),
+            operator_since: rules.height,
+            penalty: Amount::ZERO,
         })))
     }
 
@@ -298,17 +315,20 @@ impl MasternodeList {
         match payload {
             TransactionPayload::UpdateService { service, .. } => {
                 service.check()?;
-                if matches!(before.status, S::Left { .. }) {
+                if matches!(before.status, S::Left { .. } | S::Ended { .. }) {
                     return Err(refused("change its address"));
                 }
                 after.service = *service;
                 after.expires = Masternode::expiry(before.tier, rules.time, rules.parameters);
             }
             TransactionPayload::UpdateRegistrar { operator, payouts, .. } => {
-                if matches!(before.status, S::Left { .. }) {
+                if matches!(before.status, S::Left { .. } | S::Ended { .. }) {
                     return Err(refused("change its keys"));
                 }
-                self.check_operator(operator, Some(registration))?;
+                self.check_operator(operator, Some(registration), rules.time)?;
+                if *operator != before.operator {
+                    self.check_rotations(registration, rules.time)?;
+                }
                 if *operator == before.operator && *payouts == before.payouts {
                     return Err(MasternodeError::Nothing(registration));
                 }
@@ -325,33 +345,68 @@ impl MasternodeList {
                 after.status = S::Paused;
             }
             TransactionPayload::Resume { .. } => {
-                if before.status != S::Paused {
+                if !matches!(before.status, S::Paused | S::Jailed { .. }) {
                     return Err(refused("resume"));
                 }
                 after.status = S::Active;
             }
             TransactionPayload::Revoke { .. } => {
-                if !matches!(before.status, S::Active | S::Paused) {
+                if !matches!(before.status, S::Active | S::Paused | S::Jailed { .. }) {
                     return Err(refused("leave once more"));
                 }
-                // A paused one has no power, so nobody has to wait for its exit.
+                // One that is paused or jailed has no power, so nobody has to wait for its exit.
                 after.status = match before.status {
-                    S::Paused => S::Left { at: rules.height, time: rules.time },
+                    S::Paused | S::Jailed { .. } => S::Left { at: rules.height, time: rules.time },
                     _ => S::Leaving { asked_at: rules.height },
                 };
             }
-            TransactionPayload::Transfer | TransactionPayload::Register(_) | TransactionPayload::Release { .. } => {}
+            TransactionPayload::Transfer
+            | TransactionPayload::Register(_)
+            | TransactionPayload::Release { .. }
+            | TransactionPayload::DoubleSign { .. }
+            | TransactionPayload::LatePrecommits(_)
+            | TransactionPayload::Reachability { .. } => {}
         }
         Ok(after)
     }
 
-    fn check_operator(&self, key: &PublicKey, of: Option<RegistrationId>) -> Result<(), MasternodeError> {
+    fn check_operator(
+        &self,
+        key: &PublicKey,
+        of: Option<RegistrationId>,
+        time: UnixTime,
+    ) -> Result<(), MasternodeError> {
         check_key(key)?;
+        if let Some(RetiredKey { registration, until, .. }) = self.penalties.retired_key(key, time).copied() {
+            return Err(MasternodeError::OperatorRetired { operator: *key, registration, until });
+        }
         match self.operators.get(key).copied() {
             Some(registration) if Some(registration) != of => {
                 Err(MasternodeError::OperatorTaken { operator: *key, registration })
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Another key would have to be remembered.
+    fn check_rotations(&self, registration: RegistrationId, time: UnixTime) -> Result<(), MasternodeError> {
+        if self.penalties.retired_of(&registration, time) < RETIRED_KEYS_MAX {
+            return Ok(());
+        }
+        let kept = self.penalties.retired.values().filter(|one| one.registration == registration && one.until > time);
+        let until = kept.map(|one| one.until).min().unwrap_or(time);
+        Err(MasternodeError::TooManyKeys { registration, max: RETIRED_KEYS_MAX, until })
+    }
+
+    fn put(&mut self, one: Masternode) {
+        self.remove(&one.id);
+        self.insert(one);
+    }
+
+    /// Changes what no index depends on.
+    pub(super) fn alter(&mut self, id: &RegistrationId, change: impl FnOnce(&mut Masternode)) {
+        if let Some(one) = self.all.get_mut(id) {
+            change(Arc::make_mut(one));
         }
     }
 
@@ -388,7 +443,12 @@ fn check_signers(
         TransactionPayload::UpdateRegistrar { operator, .. } => {
             check_payload_witnesses(transaction, &[owner, ("operator", *operator)])
         }
-        TransactionPayload::Transfer | TransactionPayload::Register(_) | TransactionPayload::Release { .. } => Ok(()),
+        TransactionPayload::Transfer
+        | TransactionPayload::Register(_)
+        | TransactionPayload::Release { .. }
+        | TransactionPayload::DoubleSign { .. }
+        | TransactionPayload::LatePrecommits(_)
+        | TransactionPayload::Reachability { .. } => Ok(()),
     }
 }
 
@@ -409,17 +469,18 @@ fn check_payload_witnesses(
 
 impl PartialEq for MasternodeList {
     fn eq(&self, other: &Self) -> bool {
-        self.all == other.all
+        self.all == other.all && self.penalties == other.penalties
     }
 }
 
 impl Eq for MasternodeList {}
 
-/// The masternodes in order of their names.
+/// The masternodes in order of their names, and what penalties depend on.
 impl BorshSerialize for MasternodeList {
     fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
         u32::try_from(self.all.len()).map_err(|_| io::ErrorKind::InvalidData)?.serialize(writer)?;
-        self.iter().try_for_each(|one| one.serialize(writer))
+        self.iter().try_for_each(|one| one.serialize(writer))?;
+        self.penalties.serialize(writer)
     }
 }
 
@@ -430,6 +491,6 @@ impl BorshDeserialize for MasternodeList {
         if all.iter().zip(all.iter().skip(1)).any(|(before, after)| before.id >= after.id) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "masternodes out of order"));
         }
-        Ok(Self::new(all))
+        Ok(Self { penalties: PenaltyState::deserialize_reader(reader)?, ..Self::new(all) })
     }
 }

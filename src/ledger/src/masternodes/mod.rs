@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  payload of a transaction ─► MasternodeList::plan ─► Change ─► MasternodeList::carry_out
-//!  end of a block           ─► MasternodeList::finish (exits, expiries)
+//!  end of a block           ─► MasternodeList::exits ─► MasternodeList::carry_out_exits
 //!  list ─► voters ─► effective powers ─► validators two heights later
 //!      └─► entries ─► masternode root in the header
 //! ```
@@ -11,22 +11,29 @@
 
 mod entry;
 mod error;
+mod exits;
 mod list;
+mod offence;
 mod payout;
+mod penalties;
 mod power;
 mod proof;
 mod registration;
 mod schedule;
+mod seats;
 mod service;
 mod tier;
 
 pub use entry::{LIST_ENTRY_BYTES, ListEntry, Masternode, MasternodeStatus};
 pub use error::MasternodeError;
+pub use exits::Exit;
 pub use list::{Change, MasternodeList, RuleContext};
 pub use payout::{PAYOUTS_MAX, Payout, Payouts, PayoutsError};
+pub use penalties::{Offence, PenaltyState, Punishment, RETIRED_KEYS_MAX, Removal, RetiredKey};
 pub use power::{VOTERS_MAX, VOTERS_MIN, effective_powers};
 pub use proof::{MasternodeProof, MasternodeProofError};
 pub use registration::RegistrationId;
 pub use schedule::ValidatorSchedule;
+pub use seats::{Seat, Seats};
 pub use service::{SERVICE_BYTES, ServiceAddress, ServiceAddressError};
 pub use tier::{Tier, TierError};

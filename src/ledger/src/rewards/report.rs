@@ -1,0 +1,67 @@
+//! What an interval paid, for people.
+
+use crate::masternodes::{RegistrationId, Tier};
+use borsh::{BorshDeserialize, BorshSerialize};
+use timed_primitives::{Amount, Height, UnixTime};
+
+/// Reports of how many intervals a node keeps. Older ones can be derived from the blocks again.
+pub const REWARD_REPORTS_MAX: u64 = 1_024;
+
+/// What an interval paid, and to whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct RewardReport {
+    /// Number of the interval.
+    pub interval: u64,
+    /// Its first height.
+    pub first: Height,
+    /// Height of the block that pays.
+    pub paid_at: Height,
+    /// Time of that block.
+    pub time: UnixTime,
+    /// How many had seats at its last height.
+    pub voters: u32,
+    /// Money that is made.
+    pub emission: Amount,
+    /// Fees that are paid out.
+    pub fees: Amount,
+    /// Of both, what goes to the treasury.
+    pub treasury: Amount,
+    /// Those that had seats, in order of names.
+    pub masternodes: Vec<RewardRow>,
+    /// The free ones that were drawn, in order of drawing.
+    pub free: Vec<FreeRow>,
+    /// Who was warned, in order of names.
+    pub warned: Vec<RegistrationId>,
+    /// Who was to be jailed, in order of names.
+    pub missing: Vec<RegistrationId>,
+}
+
+/// What a masternode with a seat was paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct RewardRow {
+    /// Which.
+    pub registration: RegistrationId,
+    /// Its tier.
+    pub tier: Tier,
+    /// At how many heights it had a seat.
+    pub expected: u32,
+    /// How many of them the chain holds its precommit for.
+    pub signed: u32,
+    /// What that was worth.
+    pub earned: Amount,
+    /// What its payees got: less when a share is too small to be an output, nothing when it is gone or has ended.
+    pub paid: Amount,
+}
+
+/// What a free masternode that was drawn was paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct FreeRow {
+    /// Which.
+    pub registration: RegistrationId,
+    /// How many were asked whether it can be reached.
+    pub witnesses: u32,
+    /// How many of them reached it.
+    pub reached: u32,
+    /// What its payees got.
+    pub paid: Amount,
+}
