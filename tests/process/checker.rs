@@ -15,7 +15,7 @@ use timed_consensus::journal::JOURNAL_FILES;
 use timed_consensus::statement::{SignedRecord, SignedStep, statements_of};
 use timed_consensus::{CertificateError, verify_certificate};
 use timed_ledger::{Genesis, LedgerOpenError, LedgerQueries as _, PAYLOAD_FORMAT};
-use timed_primitives::{BlockId, Disk, Height, MemoryDisk, PublicKey, SecretKey};
+use timed_primitives::{BlockId, Disk, DoubleSign, Height, MemoryDisk, PublicKey, SecretKey};
 use timed_store::FileDisk;
 use timed_test_support::MemoryStore;
 

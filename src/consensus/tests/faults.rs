@@ -10,7 +10,7 @@ use std::time::Duration;
 use timed_consensus::leaders::{LeaderOrder, leader};
 use timed_consensus::{Gossip, GossipOffence, Input, Output, Payload};
 use timed_primitives::vote::{proposal_signing_bytes, vote_signing_bytes};
-use timed_primitives::{BlockId, Hash, Height, Proposal, Round, Signature, Vote, VoteKind};
+use timed_primitives::{BlockId, DoubleSign, Hash, Height, Proposal, Round, Signature, Vote, VoteKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 

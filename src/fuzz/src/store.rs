@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use timed_chain::{BLOCK_LOG_FILE, History as _, Store as _, StoreBatch, Table, tables_of};
 use timed_ledger::{Genesis, LedgerQueries as _, OUTPUTS, OUTPUTS_BY_KEY, PaymentApplication};
-use timed_primitives::{Amount, BlockId, Disk as _, Height, MemoryDisk};
+use timed_primitives::{BlockId, Disk as _, Height, MemoryDisk};
 use timed_test_support::MemoryStore;
 
 /// The log of a short chain, of which the rows are made.
