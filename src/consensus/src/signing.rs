@@ -146,6 +146,11 @@ impl Signing {
         self.begun.get_or_insert(now);
     }
 
+    /// Whether anything may have been signed since the start.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
     /// Since when this node signs.
     pub(crate) fn begun(&self) -> Option<Instant> {
         self.begun

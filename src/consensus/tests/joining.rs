@@ -161,3 +161,27 @@ fn who_lost_its_folder_in_its_first_height_contradicts_nothing() {
     }
     assert!(silent >= 10, "in {silent} of 40 runs it had signed");
 }
+
+/// What the operator of a node is told about signing, and whether as a warning.
+fn told(sim: &Sim, id: usize) -> Vec<(bool, &str)> {
+    let outputs = sim.nodes[id].outputs.iter();
+    let lines = outputs.filter_map(|output| match output {
+        Output::SigningChanged { line, is_warning } => Some((*is_warning, line.split(':').next().unwrap())),
+        _ => None,
+    });
+    lines.collect()
+}
+
+#[test]
+fn who_is_no_voter_yet_is_told_without_a_warning_and_who_is_no_longer_with_one() {
+    let mut sim = on_the_way(1);
+    sim.later_sets.insert(FIRST, set_of(0..5));
+    sim.later_sets.insert(FIRST + 5, set_of(0..4));
+    sim.later_sets.insert(FIRST + 10, set_of(0..5));
+    sim.start(4);
+    sim.payload_everywhere();
+    assert!(sim.run_until(60 * SECOND, |s| s.lowest() >= FIRST + 15), "{:#?}", sim.status(4));
+    let expected = [(false, "observer"), (false, "signing is on"), (true, "signing is over"), (false, "signing is on")];
+    assert_eq!(told(&sim, 4), expected);
+    assert_eq!(told(&sim, 0), []);
+}
