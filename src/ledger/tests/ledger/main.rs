@@ -13,3 +13,4 @@ mod overlay;
 mod properties;
 mod recovery;
 mod rules;
+mod waiting;
