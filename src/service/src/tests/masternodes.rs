@@ -144,8 +144,11 @@ fn a_masternode_comes_changes_and_goes_by_the_calls() {
             assert!(sent.is_string(), "{sent}");
             becomes_final(&service, &sent).await;
         };
+        let before = status().await;
+        assert!(before["name"].is_string(), "{before}");
         change("pause", json!({ "operator_key": operator })).await;
-        assert_eq!(status().await["status"], "paused");
+        let paused = status().await;
+        assert_eq!((&paused["status"], &paused["name"]), (&json!("paused"), &before["name"]));
         refused(&service, "protx", json!(["pause", id, { "operator_key": operator }]), "is paused: it cannot pause").await;
         change("resume", json!({ "operator_key": operator })).await;
         change("update_service", json!({ "operator_key": operator, "service": "203.0.113.10:7001" })).await;
