@@ -5,6 +5,7 @@
 mod sim;
 
 use sim::{Sim, consensus_key};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use timed_consensus::{Gossip, Output, SigningOff, SigningStatus};
 use timed_primitives::{MemoryDisk, Validator, ValidatorSet, VoteKind};
@@ -160,6 +161,32 @@ fn who_lost_its_folder_in_its_first_height_contradicts_nothing() {
         }
     }
     assert!(silent >= 10, "in {silent} of 40 runs it had signed");
+}
+
+/// Two machines with the key of one that joined, both with nothing: the rules of [`timed_consensus::OtherSession`] hold as at genesis.
+#[test]
+fn of_two_machines_for_one_key_that_start_empty_the_later_one_signs_nothing() {
+    for seed in 1..=6 {
+        let mut sim = stuck_for_who_joined(seed);
+        sim.contradictions = Some(BTreeSet::new());
+        let twin = sim.add_twin(4);
+        sim.cut(4, twin);
+        sim.start(4);
+        // Together, or when the first one signs already.
+        let apart = if seed % 2 == 0 { sim.random(700_000) } else { 5_000_000 };
+        sim.run_for(Duration::from_micros(apart));
+        sim.start(twin);
+        sim.payload_everywhere();
+        sim.run_for(8 * SECOND);
+        let contradictions = sim.contradictions.take().unwrap();
+        if seed % 2 == 0 {
+            assert!(contradictions.len() <= 1, "seed {seed}: {contradictions:?}");
+        } else {
+            let signed = sim.nodes[twin].outputs.iter().any(|o| matches!(o, Output::Broadcast(Gossip::Vote(_))));
+            assert!(contradictions.is_empty() && !signed, "seed {seed}: {contradictions:?}");
+            assert!(sim.height(0) >= FIRST + 20, "seed {seed}: {:#?}", sim.status(4));
+        }
+    }
 }
 
 /// What the operator of a node is told about signing, and whether as a warning.
