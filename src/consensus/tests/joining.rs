@@ -80,7 +80,7 @@ fn a_new_network_of_exactly_a_quorum_goes_on_however_late_its_votes_come() {
     }
 }
 
-/// However few heights before its first one it starts, and whatever it was told meanwhile.
+/// However few heights before its first one it starts, and whatever it heard meanwhile.
 #[test]
 fn who_starts_empty_shortly_before_its_first_height_signs_there() {
     for seed in 1..=24 {
@@ -189,8 +189,8 @@ fn of_two_machines_for_one_key_that_start_empty_the_later_one_signs_nothing() {
     }
 }
 
-/// What the operator of a node is told about signing, and whether as a warning.
-fn told(sim: &Sim, id: usize) -> Vec<(bool, &str)> {
+/// What the operator of a node hears about signing, and whether as a warning.
+fn reported(sim: &Sim, id: usize) -> Vec<(bool, &str)> {
     let outputs = sim.nodes[id].outputs.iter();
     let lines = outputs.filter_map(|output| match output {
         Output::SigningChanged { line, is_warning } => Some((*is_warning, line.split(':').next().unwrap())),
@@ -200,7 +200,7 @@ fn told(sim: &Sim, id: usize) -> Vec<(bool, &str)> {
 }
 
 #[test]
-fn who_is_no_voter_yet_is_told_without_a_warning_and_who_is_no_longer_with_one() {
+fn who_is_no_voter_yet_is_reported_without_a_warning_and_who_is_no_longer_with_one() {
     let mut sim = on_the_way(1);
     sim.later_sets.insert(FIRST, set_of(0..5));
     sim.later_sets.insert(FIRST + 5, set_of(0..4));
@@ -209,6 +209,6 @@ fn who_is_no_voter_yet_is_told_without_a_warning_and_who_is_no_longer_with_one()
     sim.payload_everywhere();
     assert!(sim.run_until(60 * SECOND, |s| s.lowest() >= FIRST + 15), "{:#?}", sim.status(4));
     let expected = [(false, "observer"), (false, "signing is on"), (true, "signing is over"), (false, "signing is on")];
-    assert_eq!(told(&sim, 4), expected);
-    assert_eq!(told(&sim, 0), []);
+    assert_eq!(reported(&sim, 4), expected);
+    assert_eq!(reported(&sim, 0), []);
 }
