@@ -14,6 +14,7 @@ mod reads;
 mod saved_peers;
 mod troubles;
 mod wallet;
+mod witness;
 
 pub use node_wallet::{NodeWallet, NodeWalletError};
 pub use reads::ChainReads;
