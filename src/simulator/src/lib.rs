@@ -19,7 +19,8 @@
 
 mod adversary;
 pub mod application;
-pub mod check;
+pub mod changes;
+mod check;
 pub mod clients;
 pub mod clock;
 pub mod command;

@@ -1,6 +1,7 @@
 //! Payments as the simulator plays them: accounts that each have at most one payment on its way.
 
-use crate::application::{SimulatedApplication, Workload};
+use crate::application::{ChangeDraw, SimulatedApplication, Workload};
+use crate::changes;
 use crate::setting::EMPTY_BLOCK_INTERVAL;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -15,6 +16,9 @@ use timed_primitives::{Amount, ChainId, Disk, PayloadFormat, SecretKey, TxId, de
 /// What one payment pays, and its fee.
 const PAID: Amount = Amount(10_000);
 const FEE: Amount = Amount(4_000);
+
+/// So many outputs of genesis, the last, pay for changes of who decides.
+const CHANGE_COINS: u32 = 200;
 
 /// So many keys are paid, in turn. They never pay.
 const PAYEES: u64 = 16;
@@ -40,7 +44,8 @@ impl SimulatedPayments {
 
     /// With so many outputs of genesis, so that as many payments can run side by side.
     pub fn with_coins(voters: u64, coins: usize) -> Self {
-        Self::of(Genesis::devnet_with_coins(voters, u32::try_from(coins).unwrap_or(u32::MAX)))
+        let coins = u32::try_from(coins).unwrap_or(u32::MAX).saturating_add(CHANGE_COINS);
+        Self::of(Genesis::devnet_with_coins(voters, coins))
     }
 
     fn of(genesis: Genesis) -> Self {
@@ -72,6 +77,11 @@ fn payee(number: u64) -> SecretKey {
 pub fn supply_of(history: &dyn History) -> Result<Supply, String> {
     let answer = history.query(&encode(&LedgerQuery::Supply)).map_err(|error| error.to_string())?;
     decode(&answer).map_err(|error| error.to_string())
+}
+
+/// How many of the outputs of genesis are those of accounts.
+fn accounts(genesis: &Genesis) -> usize {
+    genesis.coins().count().saturating_sub(usize::try_from(CHANGE_COINS).unwrap_or_default())
 }
 
 impl SimulatedApplication for SimulatedPayments {
@@ -112,6 +122,12 @@ impl SimulatedApplication for SimulatedPayments {
         if found == supply { Ok(()) } else { Err(format!("there are {found} TIME, not {supply}")) }
     }
 
+    fn change(&self, history: &dyn History, draw: &ChangeDraw) -> Option<PoolTransaction> {
+        let answer = history.query(&encode(&LedgerQuery::Masternodes)).ok()?;
+        let coins = self.genesis.coins().skip(accounts(&self.genesis));
+        changes::draw(&self.genesis, &decode(&answer).ok()?, coins, draw).map(|made| PoolTransaction::of(&made))
+    }
+
     fn questions(&self) -> u64 {
         PAYEES
     }
@@ -145,7 +161,7 @@ impl Accounts {
         Self {
             chain_id: genesis.chain_id,
             key: SecretKey::development("wallet", 0),
-            free: genesis.coins().map(account).collect(),
+            free: genesis.coins().map(account).take(accounts(genesis)).collect(),
             change: BTreeMap::new(),
             made: 0,
         }
@@ -183,7 +199,7 @@ mod tests {
     fn an_account_pays_again_with_its_change() {
         let mut accounts = Accounts::new(&Genesis::devnet(4));
         let first = accounts.pay().unwrap();
-        for _ in 1..1_000 {
+        for _ in 1..800 {
             accounts.pay().unwrap();
         }
         assert!(accounts.pay().is_none(), "all accounts wait");
