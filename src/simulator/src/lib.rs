@@ -19,8 +19,8 @@
 
 mod adversary;
 pub mod application;
-pub mod changes;
-mod check;
+mod changes;
+pub mod check;
 pub mod clients;
 pub mod clock;
 pub mod command;
