@@ -95,6 +95,7 @@ fn allowed_dependencies() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("src/block_sync", vec!["timed-primitives"]),
         ("src/ledger", vec!["timed-primitives", "timed-chain"]),
         ("src/wallet", vec!["timed-primitives", "timed-ledger"]),
+        ("src/audit", vec!["timed-primitives", "timed-chain", "timed-ledger"]),
         ("src/store", vec!["timed-primitives", "timed-chain"]),
         ("src/rpc", vec!["timed-primitives", "timed-ledger"]),
         ("config", vec!["timed-primitives"]),

@@ -1,0 +1,43 @@
+//! The audit: the rules of money, masternodes, rewards and penalties, written a second time, from `docs/adr` alone.
+//!
+//! Knows: blocks, their certificates, the genesis, and the types of transactions with their canonical bytes. Must not know: how the ledger
+//! applies a block. It shares no rule with it, so that a mistake in one of the two shows as a difference.
+//!
+//! ```text
+//!  genesis ─► Audit ◄─ block, certificate      header: what the block says
+//!               │                              state:  what the audit finds
+//!               └─► the first difference, or a Summary
+//! ```
+//!
+//! Found anew for each block: unspent outputs and the hash over them, the list of masternodes, seats and powers, participation, payouts,
+//! warnings, jailings, charges, draws, treasury, fees, and what was issued. What is not checked: signatures of payments and of
+//! certificates, sizes of blocks, and the history root, which the chain's own tools check. Signatures of statements about behaviour are,
+//! since they cost somebody money.
+//!
+//! Start reading in [`Audit::apply`].
+
+mod changes;
+mod draw;
+mod emission;
+mod error;
+mod flow;
+mod genesis;
+mod header;
+mod list;
+mod money;
+mod output_hash;
+mod participation;
+mod payment;
+mod penalties;
+mod power;
+mod statements;
+mod summary;
+mod transactions;
+
+pub use draw::{Drawn, Witness, draw_of};
+pub use emission::emission;
+pub use error::{AuditError, AuditFault, Commitment, StateParts, TransactionFault};
+pub use flow::Audit;
+pub use output_hash::OutputHash;
+pub use power::effective_power;
+pub use summary::Summary;
