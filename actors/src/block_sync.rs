@@ -268,7 +268,7 @@ impl BlockSyncActor {
     fn after(&mut self, ctx: &mut Context<Self>) {
         let now = self.clock.now();
         let progress = self.sync.progress(now);
-        match FetchNews::of(self.fetched_to, progress.leads, progress.tip) {
+        match FetchNews::of(self.fetched_to, &progress) {
             Some(FetchNews::Begun) => {
                 info!(height = %progress.tip, target = %progress.target, "behind: fetching blocks");
             }
@@ -302,18 +302,18 @@ impl BlockSyncActor {
 enum FetchNews {
     /// It begins.
     Begun,
-    /// It is over.
+    /// It is over: consensus leads, and gets the one block that may still be missing.
     CaughtUp,
-    /// It is over for want of a peer that has more, though some had up to there.
+    /// It is over since no peer has as much any more as some had.
     Alone { target: Height },
 }
 
 impl FetchNews {
     /// While blocks up to `before` were fetched, if any.
-    fn of(before: Option<Height>, fetches: bool, tip: Height) -> Option<Self> {
-        match (before, fetches) {
+    fn of(before: Option<Height>, progress: &Progress) -> Option<Self> {
+        match (before, progress.leads) {
             (None, true) => Some(Self::Begun),
-            (Some(target), false) if tip < target => Some(Self::Alone { target }),
+            (Some(target), false) if progress.target < target => Some(Self::Alone { target }),
             (Some(_), false) => Some(Self::CaughtUp),
             (None, false) | (Some(_), true) => None,
         }
@@ -477,7 +477,7 @@ mod tests {
     use super::*;
     use timed_chain::Draft;
     use timed_ledger::{Genesis, PAYLOAD_FORMAT};
-    use timed_primitives::{CommitSignature, MemoryDisk, Round, SecretKey, VoteKind, encode, vote};
+    use timed_primitives::{CommitSignature, Instant, MemoryDisk, Round, SecretKey, VoteKind, encode, vote};
     use timed_test_support::MemoryStore;
 
     /// A decided block of a network of one, as a peer would send it.
@@ -559,9 +559,17 @@ mod tests {
 
     #[test]
     fn who_lost_all_that_had_more_is_not_called_caught_up() {
-        let of = |before: Option<u64>, fetches, tip| FetchNews::of(before.map(Height), fetches, Height(tip));
-        assert_eq!([of(None, true, 7), of(Some(9), true, 8), of(None, false, 9)], [Some(FetchNews::Begun), None, None]);
-        assert_eq!([of(Some(9), false, 9), of(Some(9), false, 10)], [Some(FetchNews::CaughtUp); 2]);
-        assert_eq!(of(Some(9), false, 8), Some(FetchNews::Alone { target: Height(9) }));
+        let limits = SyncLimits::default();
+        let idle = BlockSync::<Verified>::new(limits, Height(0)).progress(Instant::START);
+        let of = |before: Option<u64>, leads, tip, target| {
+            let progress = Progress { leads, tip: Height(tip), target: Height(target), ..idle.clone() };
+            FetchNews::of(before.map(Height), &progress)
+        };
+        let going = [of(None, true, 7, 9), of(Some(9), true, 7, 9), of(None, false, 9, 9)];
+        assert_eq!(going, [Some(FetchNews::Begun), None, None]);
+        assert_eq!([of(Some(9), false, 9, 9), of(Some(9), false, 10, 10)], [Some(FetchNews::CaughtUp); 2]);
+        // One block is missing, and a peer has it: consensus gets that one.
+        assert_eq!([of(Some(9), false, 8, 9), of(Some(9), false, 9, 10)], [Some(FetchNews::CaughtUp); 2]);
+        assert_eq!(of(Some(9), false, 8, 8), Some(FetchNews::Alone { target: Height(9) }));
     }
 }

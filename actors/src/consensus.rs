@@ -209,8 +209,8 @@ impl ConsensusActor {
             }
             Output::BlockTooEarly { line } | Output::QuorumLost { line } => warn!("{line}"),
             Output::QuorumBack => info!("quorum is connected again"),
-            Output::SigningChanged { line, is_on: true } => info!("{line}"),
-            Output::SigningChanged { line, is_on: false } => warn!("{line}"),
+            Output::SigningChanged { line, is_warning: false } => info!("{line}"),
+            Output::SigningChanged { line, is_warning: true } => warn!("{line}"),
         }
     }
 

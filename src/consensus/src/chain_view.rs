@@ -82,6 +82,11 @@ impl ChainView {
         &self.set
     }
 
+    /// Who decided the tip; at genesis the same as [`Self::set`].
+    pub(crate) fn tip_set(&self) -> &ValidatorSet {
+        &self.tip_set
+    }
+
     /// Whether it decides the height after the tip or the one after that, as far as is known. What is signed early is sorted out when its height
     /// begins.
     pub(crate) fn is_or_will_be_validator(&self, key: &PublicKey) -> bool {

@@ -283,7 +283,7 @@ pub enum Output {
     SigningChanged {
         /// What and why.
         line: String,
-        /// Whether it is on now.
-        is_on: bool,
+        /// Whether the operator should look: it is off, and that is not what the chain says of the key.
+        is_warning: bool,
     },
 }

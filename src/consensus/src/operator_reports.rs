@@ -2,15 +2,25 @@
 
 use crate::messages::Output;
 use crate::quorum_watch::QuorumWatch;
-use crate::signing::SigningOff;
+use crate::signing::{SigningOff, SigningStatus};
 use crate::too_early::Reports;
+use std::mem::Discriminant;
 use timed_primitives::Instant;
+
+/// What of [`SigningStatus`] is news when it changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum SigningKind {
+    #[default]
+    On,
+    NotValidator,
+    Off(Discriminant<SigningOff>, bool),
+}
 
 /// See the module.
 #[derive(Default)]
 pub(crate) struct OperatorReports {
     quorum: QuorumWatch,
-    signing: Option<SigningOff>,
+    signing: SigningKind,
     too_early: Reports,
 }
 
@@ -30,14 +40,14 @@ impl OperatorReports {
         self.quorum.look(now, line)
     }
 
-    /// Why this node does not sign; `None` when it does, or has no key. Whether that is to be reported, which is done then.
-    pub(crate) fn is_signing_news(&mut self, off: Option<SigningOff>) -> bool {
-        let kind = |off: SigningOff| (std::mem::discriminant(&off), off.is_twin());
-        let is_news = off.map(kind) != self.signing.map(kind);
-        if is_news {
-            self.signing = off;
-        }
-        is_news
+    /// Whether this node signs. Whether that is to be reported, which is done then; at first signing counts as on.
+    pub(crate) fn is_signing_news(&mut self, status: &SigningStatus) -> bool {
+        let kind = match status {
+            SigningStatus::Observer | SigningStatus::On => SigningKind::On,
+            SigningStatus::NotValidator => SigningKind::NotValidator,
+            SigningStatus::Off { reason, .. } => SigningKind::Off(std::mem::discriminant(reason), reason.is_twin()),
+        };
+        std::mem::replace(&mut self.signing, kind) != kind
     }
 
     /// A block was refused because of its time. Gives how many were before it without a report, when a report is due.

@@ -35,6 +35,10 @@
 //!
 //! Only who has the key can lead there: what others reflect or replay is ours or of before our start, and changes nothing.
 //!
+//! A key that voted on no height so far, or not since it came back, can have signed nothing but the open height: the first that it votes on. A guard that is
+//! missing or a copy then says no more than one at genesis, and is treated like it: doubt that only heights of others brought ends, the node listens as before its
+//! first height, and signs ([`Signing::on_first_vote`]). Doubt is back when the open height turns out to be decided, or a message of ours comes.
+//!
 //! A copy of the open height itself is found out only by what neighbours remember, so nothing is signed before some were heard and had
 //! time to say so ([`crate::Consensus`] waits). What nobody who is reachable remembers cannot be found out.
 
@@ -92,6 +96,8 @@ pub(crate) struct Signing {
     reached: Option<Height>,
     /// The height of the newest message of ours that we do not remember.
     foreign: Option<Height>,
+    /// Heights up to this one prove no loss of memory: the key did not vote on them, or this process signs there since the key votes.
+    accounted_to: Height,
     /// For a planted bug only.
     started: UnixTime,
 }
@@ -120,6 +126,7 @@ impl Signing {
             few_reported: None,
             reached: None,
             foreign: None,
+            accounted_to: Height::GENESIS,
             started: UnixTime(0),
         }
     }
@@ -129,10 +136,19 @@ impl Signing {
     }
 
     /// A height begins with signing on. Who has caught up and signs was away before, not now; to be switched off and on again within one
-    /// height would be to forget what was signed in it.
-    pub(crate) fn on_signing(&mut self, now: Instant) {
+    /// height would be to forget what was signed in it. Where the key signed nothing below and a quorum
+    /// with us reported no more, their deciding this height later is what our own vote led to.
+    pub(crate) fn on_signing(&mut self, now: Instant, height: Height, is_quorum_heard: bool) {
+        if self.accounted_to.next() == height && is_quorum_heard {
+            self.accounted_to = height;
+        }
         self.has_begun = true;
         self.begun.get_or_insert(now);
+    }
+
+    /// Whether anything may have been signed since the start.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     /// Since when this node signs.
@@ -215,6 +231,7 @@ impl Signing {
             return;
         }
         match self.guard {
+            _ if reported <= self.accounted_to => {}
             None if reported > Height::GENESIS => self.switch_off(SigningOff::GuardMissing { reported }),
             Some(signed) if reported > signed.height => match self.is_original {
                 true if self.has_begun => {}
@@ -222,6 +239,31 @@ impl Signing {
                 false => self.switch_off(SigningOff::GuardOlder { signed, reported }),
             },
             _ => {}
+        }
+    }
+
+    /// Whether it must listen before the first height that the key votes on: our memory is not the original, and what was signed before our
+    /// start is not behind us.
+    pub(crate) fn must_listen_first(&self) -> bool {
+        self.is_doubt_by_height() || !self.is_original && self.is_guard_in_question && !self.has_begun
+    }
+
+    /// True when the reason is a guard that is missing or a copy while others are higher, and nothing else.
+    fn is_doubt_by_height(&self) -> bool {
+        matches!(self.off, Some(SigningOff::GuardMissing { .. } | SigningOff::GuardOlder { .. }))
+    }
+
+    /// The key did not vote on `tip` and votes on the next height, and more than a third of the power is at `reported`. See the module.
+    pub(crate) fn on_first_vote(&mut self, tip: Height, reported: Height) {
+        let known = [self.foreign, self.guard.map(|signed| signed.height), Some(reported)];
+        if known.into_iter().flatten().any(|height| height > tip) || self.is_original {
+            return;
+        }
+        self.accounted_to = tip;
+        self.is_guard_in_question = true;
+        if self.is_doubt_by_height() {
+            self.off = None;
+            self.passed = 0;
         }
     }
 

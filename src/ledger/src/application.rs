@@ -200,6 +200,7 @@ impl Application for PaymentApplication {
         let exits = work.state.masternodes.exits(rules, &missing);
         if !exits.is_empty() {
             Arc::make_mut(&mut work.state.masternodes).carry_out_exits(&exits, rules);
+            Arc::make_mut(&mut work.state.rewards).forget(exits.iter().map(|exit| exit.registration));
         }
         let is_changed = !Arc::ptr_eq(&work.state.masternodes, &view.state().masternodes);
         work.state.schedule = match is_changed {

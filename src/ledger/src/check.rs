@@ -316,7 +316,7 @@ mod tests {
         change(&mut body);
         let transaction = body.sign(&[&key(1), &key(2)]);
         let (size_bytes, parameters) = (transaction.size_bytes(), Parameters::of(Network::Devnet));
-        check_transaction(&transaction, size_bytes, CHAIN, &parameters, HEIGHT, spent)
+        check_transaction(&transaction, size_bytes, CHAIN, &parameters, HEIGHT, spent, Amount::ZERO)
     }
 
     #[test]
@@ -362,7 +362,7 @@ mod tests {
         let transaction = Transaction { body, witnesses: vec![witness] };
         let (size_bytes, parameters) = (transaction.size_bytes(), Parameters::of(Network::Devnet));
         let spent = [TxOutput { amount, lock }];
-        check_transaction(&transaction, size_bytes, CHAIN, &parameters, Height(height), &spent).map(drop)
+        check_transaction(&transaction, size_bytes, CHAIN, &parameters, Height(height), &spent, Amount::ZERO).map(drop)
     }
 
     fn by_positions(positions: &[u8]) -> Witness {
@@ -435,7 +435,7 @@ mod tests {
         let size = u64::try_from(transaction.size_bytes()).unwrap();
         let pays = |fee: u64| {
             let spent = [output(50_000, 1), output(40_000 + fee, 2)];
-            check_transaction(&transaction, transaction.size_bytes(), CHAIN, &parameters, HEIGHT, &spent)
+            check_transaction(&transaction, transaction.size_bytes(), CHAIN, &parameters, HEIGHT, &spent, Amount::ZERO)
         };
         assert_eq!(pays(size), Ok(Amount(size)));
         assert!(matches!(pays(size - 1), Err(TransactionError::FeeTooLow { .. })));

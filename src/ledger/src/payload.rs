@@ -13,6 +13,8 @@ pub const MEMO_BYTES_MAX: usize = 80;
 /// Each but a transfer has witnesses of its own behind those of the inputs: see [`Self::signers`]. Numbers from 8 to 11 are kept for what
 /// later versions bring, and refused by name; others are unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, BorshSerialize)]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
 pub enum TransactionPayload {
     /// 0: nothing.
     #[default]
@@ -71,7 +73,7 @@ pub enum TransactionPayload {
         registration: RegistrationId,
         /// The two statements.
         proof: DoubleSign,
-    },
+    } = 12,
     /// 13: precommits for a decided block that came too late for the certificate in the block after it. Added by proposers.
     LatePrecommits(CommitCertificate),
     /// 14: a witness that was drawn reached a free masternode. Signed by the witness's operator.
@@ -277,7 +279,9 @@ impl BorshDeserialize for Memo {
 mod tests {
     use super::*;
     use crate::lock::{KeyHash, LockOwner};
-    use timed_primitives::{Hash, SecretKey, decode, encode};
+    use timed_primitives::{
+        BlockId, CommitSignature, Hash, Height, Round, SecretKey, Signature, Vote, VoteKind, decode, encode,
+    };
 
     /// One of each kind, in order of their numbers.
     fn all() -> Vec<TransactionPayload> {
@@ -299,14 +303,40 @@ mod tests {
         ]
     }
 
+    /// Those that say something about behaviour, from number 12 on.
+    fn statements() -> Vec<TransactionPayload> {
+        use TransactionPayload as P;
+        let (one, other) = (RegistrationId(Hash([1; 32])), RegistrationId(Hash([2; 32])));
+        let vote = |block: u8| Vote {
+            kind: VoteKind::Precommit,
+            height: Height(7),
+            round: Round(1),
+            block: Some(BlockId(Hash([block; 32]))),
+            validator: SecretKey::development("test", 5).public(),
+            signature: Signature([block; 64]),
+        };
+        let late = CommitCertificate {
+            height: Height(7),
+            round: Round(1),
+            block: BlockId(Hash([3; 32])),
+            signatures: vec![CommitSignature { validator: vote(3).validator, signature: vote(3).signature }],
+        };
+        vec![
+            P::DoubleSign { registration: one, proof: DoubleSign::of_votes(vote(4), vote(3)) },
+            P::LatePrecommits(late),
+            P::Reachability { interval: 9, free: one, witness: other },
+        ]
+    }
+
     #[test]
     fn every_kind_is_read_and_every_other_number_says_why_not() {
-        for (number, payload) in (0..).zip(all()) {
+        for (number, payload) in (0..).zip(all()).chain((12..).zip(statements())) {
             let bytes = encode(&payload);
+            assert_eq!(payload.is_statement(), number >= 12);
             assert_eq!((bytes[0], payload.number()), (number, number));
             assert_eq!(decode::<TransactionPayload>(&bytes).unwrap(), payload);
         }
-        for number in 8..=u8::MAX {
+        for number in (8..12).chain(15..=u8::MAX) {
             let text = decode::<TransactionPayload>(&[number]).unwrap_err().to_string();
             match RESERVED_PAYLOADS.iter().find(|(reserved, _)| *reserved == number) {
                 Some((_, name)) => assert!(text.contains(&format!("payload {number} ({name}) is reserved")), "{text}"),

@@ -2,6 +2,7 @@
 
 use crate::genesis::Genesis;
 use crate::lock::KeyHash;
+use crate::rewards::RewardReport;
 use crate::state::{OutputEntry, Supply};
 use crate::transaction::{OutPoint, Transaction};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -42,6 +43,12 @@ pub struct LedgerTotals {
 pub trait LedgerQueries {
     /// How it started.
     fn genesis(&self) -> Arc<Genesis>;
+
+    /// What an interval paid; `None` when it is not paid, or so long ago that the report is gone: see [`crate::REWARD_REPORTS_MAX`].
+    ///
+    /// # Errors
+    /// [`ReadError`] when the store cannot be read.
+    fn reward_report(&self, interval: u64) -> Result<Option<RewardReport>, ReadError>;
 
     /// An unspent output; `None` when it was never made or is spent.
     ///

@@ -83,10 +83,10 @@ impl Totals {
         Hash(hasher.finalize().into())
     }
 
-    /// Over money that is in no output, and all that rewards and penalties depend on.
-    fn accounts_root(&self) -> Hash {
+    /// Over money that is in no output, who has seats, and all that rewards and penalties depend on.
+    pub fn accounts_root(&self) -> Hash {
         let Supply { fees, treasury, issued, .. } = self.supply;
-        let accounts = (treasury, issued, fees, &*self.rewards, self.masternodes.penalties());
+        let accounts = (treasury, issued, fees, &self.schedule, &*self.rewards, self.masternodes.penalties());
         Hash::of(Domain::Accounts, &encode(&accounts))
     }
 

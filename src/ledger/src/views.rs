@@ -4,8 +4,9 @@ use crate::application::{LedgerReader, LedgerView};
 use crate::genesis::Genesis;
 use crate::lock::KeyHash;
 use crate::queries::{ConfirmedTransaction, LedgerQueries, LedgerTotals};
+use crate::rewards::RewardReport;
 use crate::state::{OutputEntry, Supply, outpoint_of_owner_key, output_key, owner_key};
-use crate::tables::{OUTPUTS, OUTPUTS_BY_KEY};
+use crate::tables::{OUTPUTS, OUTPUTS_BY_KEY, REWARD_REPORTS};
 use crate::transaction::{OutPoint, Transaction};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +16,14 @@ use timed_primitives::{TxId, decode};
 impl LedgerQueries for LedgerView {
     fn genesis(&self) -> Arc<Genesis> {
         self.application().genesis().clone()
+    }
+
+    fn reward_report(&self, interval: u64) -> Result<Option<RewardReport>, ReadError> {
+        let paid = self.layers().filter_map(|layer| layer.changes().payment.as_ref()).map(|payment| &payment.report);
+        match paid.into_iter().find(|report| report.interval == interval) {
+            Some(report) => Ok(Some(report.clone())),
+            None => self.stored(REWARD_REPORTS, &interval.to_be_bytes()),
+        }
     }
 
     fn output(&self, outpoint: &OutPoint) -> Result<Option<OutputEntry>, ReadError> {
@@ -92,6 +101,10 @@ impl LedgerQueries for LedgerView {
 impl LedgerQueries for LedgerReader {
     fn genesis(&self) -> Arc<Genesis> {
         self.view().genesis()
+    }
+
+    fn reward_report(&self, interval: u64) -> Result<Option<RewardReport>, ReadError> {
+        self.view().reward_report(interval)
     }
 
     fn output(&self, outpoint: &OutPoint) -> Result<Option<OutputEntry>, ReadError> {

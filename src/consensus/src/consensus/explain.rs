@@ -10,6 +10,9 @@ use crate::timers::TimeoutStep;
 use crate::too_early::TooEarly;
 use timed_primitives::{PublicKey, Round, VoteKind};
 
+/// For a node that signed, when the chain leaves its key out.
+const NO_LONGER: &str = "signing is over: the consensus key is no longer among the voters of the chain; this node signs again when it is";
+
 impl Consensus {
     /// What the core is doing and what it waits for.
     pub fn status(&self) -> ConsensusStatus {
@@ -108,10 +111,15 @@ impl Consensus {
     }
 
     pub(super) fn report_signing(&mut self) {
-        let off = self.me.and_then(|_| self.signing.off());
-        if self.reports.is_signing_news(off) {
-            let line = self.signing_status().to_string();
-            self.outputs.push(Output::SigningChanged { line, is_on: off.is_none() });
+        let status = self.signing_status();
+        if self.phase != Phase::Opened && self.reports.is_signing_news(&status) {
+            // Who signed here and is left out by the chain was paused, replaced or has left; perhaps by somebody else than who runs this node.
+            let (line, is_warning) = match status {
+                SigningStatus::NotValidator if self.signing.has_begun() => (NO_LONGER.to_owned(), true),
+                SigningStatus::Observer | SigningStatus::NotValidator | SigningStatus::On => (status.to_string(), false),
+                SigningStatus::Off { .. } => (status.to_string(), true),
+            };
+            self.outputs.push(Output::SigningChanged { line, is_warning });
         }
     }
 

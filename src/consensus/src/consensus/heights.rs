@@ -34,7 +34,8 @@ impl Consensus {
         self.engine.set_enabled(signs);
         if signs {
             self.durable.adopt();
-            self.signing.on_signing(now);
+            let is_quorum_heard = self.has_quorum_reported();
+            self.signing.on_signing(now, height, is_quorum_heard);
         }
         let members = self.chain.members();
         let actions = self.engine.start(self.durable.guard_mut(), height, set, members)?;
@@ -263,6 +264,10 @@ impl Consensus {
             Phase::Opened => Ok(()),
             Phase::Waiting => {
                 self.listen_again();
+                Ok(())
+            }
+            Phase::Running | Phase::Committing if self.must_listen_first() => {
+                self.listen_first();
                 Ok(())
             }
             Phase::Running | Phase::Committing => self.begin_height(parent),

@@ -2,11 +2,13 @@
 
 use super::{Consensus, Phase};
 use crate::error::FatalError;
+use crate::height_state::{HeightStart, HeightState};
 use crate::idle::ParentCommit;
 use crate::quorum::{is_more_than_third, is_quorum};
 use crate::signing::SigningOff;
 use crate::startup_wait::{AWAY_WAIT, START_WAIT};
 use crate::timers::{TICK, Timer};
+use timed_primitives::ValidatorSet;
 
 impl Consensus {
     pub(super) fn on_start(&mut self) -> Result<(), FatalError> {
@@ -38,6 +40,10 @@ impl Consensus {
         if self.is_alone() {
             return self.begin_height(ParentCommit::Unknown);
         }
+        if self.is_first_vote() {
+            let reported = self.peers.height_of_more_than_third(self.chain.set(), self.me);
+            self.signing.on_first_vote(self.chain.tip().height, reported);
+        }
         if self.signing.is_waiting_for_other() {
             self.startup.listen_long(now);
             return Ok(());
@@ -57,6 +63,30 @@ impl Consensus {
         }
         self.timers.set(Timer::Start, until);
         Ok(())
+    }
+
+    /// True when our key votes on the height after the tip, and did not vote on the tip.
+    fn is_first_vote(&self) -> bool {
+        let is_in = |set: &ValidatorSet| self.me.is_some_and(|me| set.get(&me).is_some());
+        is_in(self.chain.set()) && !is_in(self.chain.tip_set())
+    }
+
+    /// Whether the height after the tip must wait as the first one did: our key begins to vote with it, and this process cannot say that it
+    /// signed nothing there before.
+    pub(super) fn must_listen_first(&self) -> bool {
+        self.is_first_vote() && self.signing.must_listen_first()
+    }
+
+    /// Waits before the first height that our key votes on as before the first height of all.
+    pub(super) fn listen_first(&mut self) {
+        let (height, now) = (self.chain.height(), self.clock.now());
+        let (set, order, parent) = (self.chain.set().clone(), self.chain.order(), ParentCommit::Unknown);
+        self.phase = Phase::Waiting;
+        self.height = HeightState::new(HeightStart { height, set, order, parent, now });
+        self.timers.cancel_height();
+        self.startup.on_start(now);
+        self.startup.listen_anew();
+        self.peers.validators().into_iter().for_each(|peer| self.send_known_votes(peer));
     }
 
     /// A copy whose newest height was decided by others asks what neighbours hold of the next. Once: with another block it is an old copy.

@@ -181,7 +181,9 @@ impl fmt::Display for SigningStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Observer => f.write_str("observer: no consensus key"),
-            Self::NotValidator => f.write_str("observer: the consensus key is not in the validator set"),
+            Self::NotValidator => f.write_str(
+                "observer: the consensus key is not among the voters of the chain; this node signs as soon as it is",
+            ),
             Self::On => f.write_str("signing is on"),
             Self::Off { reason: reason @ SigningOff::JournalFull { .. }, .. } => {
                 write!(f, "signing is off: {reason}; it turns on with the next height")

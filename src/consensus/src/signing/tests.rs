@@ -42,9 +42,16 @@ enum Event {
     Decided(u64),
     /// A height begins with signing on.
     Begins,
+    /// The same at this height, when a quorum with us has reported.
+    BeginsAt(u64),
+    /// The key votes on the height after the tip and did not vote on the tip; more than a third reports this height.
+    FirstVote {
+        tip: u64,
+        reported: u64,
+    },
 }
 
-use Event::{Begins, Decided, Enough, Few, Foreign as ForeignMessage, Quorum, Reported, Synced};
+use Event::{Begins, BeginsAt, Decided, Enough, Few, FirstVote, Foreign as ForeignMessage, Quorum, Reported, Synced};
 
 /// As the core does it.
 fn play(signing: &mut Signing, event: Event) {
@@ -67,7 +74,9 @@ fn play(signing: &mut Signing, event: Event) {
             signing.on_decided_here();
             signing.on_committed(Height(height), UnixTime(u64::MAX));
         }
-        Begins => signing.on_signing(Instant(5_000_000)),
+        Begins => signing.on_signing(Instant(5_000_000), Height(41), false),
+        BeginsAt(height) => signing.on_signing(Instant(5_000_000), Height(height), true),
+        FirstVote { tip, reported } => signing.on_first_vote(Height(tip), Height(reported)),
     }
 }
 
@@ -253,4 +262,25 @@ fn reasons_in_words() {
     {
         assert!(text.contains(part), "{part} in {text}");
     }
+}
+
+#[test]
+fn doubt_of_a_guard_that_is_no_original_ends_before_the_first_height_that_the_key_votes_on() {
+    let first = FirstVote { tip: 99, reported: 99 };
+    for (signing, doubt) in [(missing(), "missing"), (copy(), "older")] {
+        let rows = [(Reported(99), doubt), (first, "on"), (Reported(99), "on"), (Reported(100), doubt)];
+        check(signing, &rows);
+    }
+    // What our own vote led to is no news, height after height.
+    let begun = [(Reported(99), "missing"), (first, "on"), (BeginsAt(100), "on"), (Reported(100), "on")];
+    check(missing(), &[&begun[..], &[(BeginsAt(101), "on"), (Reported(101), "on"), (Reported(102), "missing")]].concat());
+    check(missing(), &[(BeginsAt(1), "on"), (Reported(1), "on"), (Reported(2), "missing")]);
+    check(missing(), &[(BeginsAt(7), "on"), (Reported(1), "missing")]);
+    // The open height is decided elsewhere, or a message of ours of it is known.
+    check(missing(), &[(Reported(100), "missing"), (FirstVote { tip: 99, reported: 100 }, "missing")]);
+    check(missing(), &[(Reported(99), "missing"), (ForeignMessage(100), "missing"), (first, "missing")]);
+    check(missing(), &[(ForeignMessage(100), "forgotten"), (first, "forgotten")]);
+    check(copy(), &[(Reported(99), "older"), (FirstVote { tip: 39, reported: 39 }, "older")]);
+    // One of an earlier time as a voter is behind us.
+    check(missing(), &[(Reported(99), "missing"), (ForeignMessage(50), "missing"), (first, "on")]);
 }

@@ -64,6 +64,10 @@ pub(crate) struct Sim {
     pub(crate) nodes: Vec<Node>,
     pub(crate) now: Instant,
     pub(crate) set: ValidatorSet,
+    /// Who decides from a height on, where that is not `set`.
+    pub(crate) later_sets: BTreeMap<u64, ValidatorSet>,
+    /// Whether nodes tell their peers each height that they commit.
+    pub(crate) reports_heights: bool,
     pub(crate) config: CoreConfig,
     pub(crate) delivered: BTreeMap<&'static str, u64>,
     pub(crate) delay_us: (u64, u64),
@@ -123,6 +127,8 @@ impl Sim {
             nodes: (0..powers.len() + observers).map(node).collect(),
             now: Instant::START,
             set,
+            later_sets: BTreeMap::new(),
+            reports_heights: false,
             config,
             delivered: BTreeMap::new(),
             delay_us: (200, 2000),
@@ -204,7 +210,7 @@ impl Sim {
                 certificate: Some(c.clone()),
             },
         );
-        let [validators, next_validators, tip_validators] = [(); 3].map(|()| self.set.clone());
+        let [tip_validators, validators, next_validators] = [0, 1, 2].map(|above| self.set_of(tip.height.0 + above));
         let chain = ChainStart { tip, validators, next_validators, tip_validators, recent };
         let config = CoreConfig { key: node.is_validator.then(|| consensus_key(node.signs_as)), ..self.config.clone() };
         let core = Consensus::open(config, &node.disk, chain).unwrap();
@@ -217,6 +223,11 @@ impl Sim {
                 self.connect(other, id);
             }
         }
+    }
+
+    /// Who decides `height`.
+    pub(crate) fn set_of(&self, height: u64) -> ValidatorSet {
+        self.later_sets.range(..=height).next_back().map_or(&self.set, |(_, set)| set).clone()
     }
 
     /// Loses power: what was not synced is gone, and what was under way to it too.
@@ -373,8 +384,8 @@ impl Sim {
             history_root: Hash::ZERO,
             masternode_root: Hash::ZERO,
             output_root: Hash::ZERO,
-            validators_hash: self.set.hash(),
-            next_validators_hash: self.set.hash(),
+            validators_hash: self.set_of(height.0).hash(),
+            next_validators_hash: self.set_of(height.0 + 1).hash(),
             parent_certificate_hash: parent_certificate.as_ref().map_or(Hash::ZERO, |c| c.hash()),
             evidence_root: Hash::ZERO,
             parameters_hash: Hash::ZERO,
@@ -390,18 +401,21 @@ impl Sim {
             let height = block.height();
             assert_eq!(certificate.block, block.id());
             assert_eq!(height.0, self.nodes[id].chain.len() as u64 + 1, "node {} commits out of order", id + 1);
-            verify_certificate(CHAIN, certificate, &self.set).unwrap();
+            verify_certificate(CHAIN, certificate, &self.set_of(height.0)).unwrap();
             let first = *self.decided.entry(height).or_insert(block.id());
             assert_eq!(first, block.id(), "two blocks at height {height}");
             self.nodes[id].chain.push((block.clone(), certificate.clone()));
         }
-        let committed = CommittedBlocks {
-            blocks: blocks.into_iter().map(|(b, _)| b).collect(),
-            certificate,
-            decided_by: self.set.clone(),
-            validators: self.set.clone(),
-            next_validators: self.set.clone(),
-        };
+        let tip = certificate.height;
+        let [decided_by, validators, next_validators] = [0, 1, 2].map(|above| self.set_of(tip.0 + above));
+        let blocks = blocks.into_iter().map(|(b, _)| b).collect();
+        let committed = CommittedBlocks { blocks, certificate, decided_by, validators, next_validators };
+        for to in 0..self.nodes.len() {
+            if self.reports_heights && to != id && !self.is_cut(id, to) {
+                let delay = 500 + self.random(self.delay_us.1);
+                self.later(to, delay, Input::PeerHeight { peer: node_key(id), height: tip });
+            }
+        }
         if self.steady_payload != Payload::Nothing {
             self.later(id, 500, Input::PayloadWaiting(Payload::Nothing));
             self.later(id, 2_000, Input::PayloadWaiting(self.steady_payload));

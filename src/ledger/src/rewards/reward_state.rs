@@ -187,6 +187,11 @@ impl RewardState {
         Some(Closing::Closed(payment))
     }
 
+    /// Their participation is not judged any more.
+    pub fn forget(&mut self, gone: impl Iterator<Item = RegistrationId>) {
+        gone.for_each(|registration| drop(self.accounts.remove(&registration)));
+    }
+
     /// What was drawn for the interval that opened.
     pub fn set_drawn(&mut self, drawn: Vec<Drawn>) {
         self.open.drawn = drawn;

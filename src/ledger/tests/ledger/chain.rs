@@ -24,9 +24,11 @@ pub(crate) fn locked(amount: u64, id: u64) -> TxOutput {
     TxOutput { amount: Amount(amount), lock: Lock::KeyHash(owner(id)) }
 }
 
-/// A devnet of four with eight outputs.
+/// A devnet of four with eight outputs, in whose time nothing is paid to masternodes.
 pub(crate) fn genesis() -> Genesis {
-    Genesis::devnet_with_coins(4, 8)
+    let mut genesis = Genesis::devnet_with_coins(4, 8);
+    genesis.parameters.reward_interval_ms = 366 * 24 * 60 * 60 * 1_000;
+    genesis
 }
 
 /// The n-th output of genesis, owned by wallet 0.
@@ -72,6 +74,7 @@ pub(crate) fn draft(ledger: &Ledger, transactions: Vec<Transaction>) -> Draft {
         first_round: Round::ZERO,
         parent_certificate: tip.certificate,
         transactions: transactions.iter().map(|transaction| Arc::new(PoolTransaction::of(transaction))).collect(),
+        statements: vec![],
     }
 }
 

@@ -170,7 +170,15 @@ fn vector(text: &mut String, what: &str, lines: &[&dyn std::fmt::Display]) {
 fn spends(lock: Lock, transaction: &Transaction, height: u64) -> Result<Amount, TransactionError> {
     let (chain_id, parameters) = (crate::chain::genesis().chain_id, Parameters::of(Network::Devnet));
     let spent = [TxOutput { amount: Amount(100_000), lock }];
-    check_transaction(transaction, transaction.size_bytes(), chain_id, &parameters, Height(height), &spent)
+    check_transaction(
+        transaction,
+        transaction.size_bytes(),
+        chain_id,
+        &parameters,
+        Height(height),
+        &spent,
+        Amount::ZERO,
+    )
 }
 
 #[test]

@@ -70,6 +70,8 @@ impl Plain {
 
 struct Model {
     all: Vec<Plain>,
+    /// Replaced keys, whose they were, and until when nobody can take them.
+    replaced: Vec<(PublicKey, RegistrationId, u64)>,
     height: u64,
     seconds: u64,
 }
@@ -79,8 +81,15 @@ impl Model {
         self.all.iter().filter(|one| one.has_claim()).count()
     }
 
-    fn is_operator(&self, key: &PublicKey) -> bool {
-        self.all.iter().any(|one| one.operator == *key)
+    /// Whether nobody can take this key.
+    fn is_taken(&self, key: &PublicKey) -> bool {
+        let is_replaced = |(other, _, until): &(PublicKey, RegistrationId, u64)| other == key && *until > self.seconds;
+        self.all.iter().any(|one| one.operator == *key) || self.replaced.iter().any(is_replaced)
+    }
+
+    /// Whether a masternode may replace one more key.
+    fn may_rotate(&self, who: RegistrationId) -> bool {
+        self.replaced.iter().filter(|(_, other, until)| *other == who && *until > self.seconds).count() < 16
     }
 
     /// Who votes, with which power, straight from the rules.
@@ -159,14 +168,15 @@ fn play(tries: &[Try]) {
         changed: 0,
         ends: None,
     };
-    let mut model = Model { all: list.iter().map(plain).collect(), height: 1, seconds: 1_000 };
+    let mut model = Model { all: list.iter().map(plain).collect(), replaced: vec![], height: 1, seconds: 1_000 };
     for (n, attempt) in tries.iter().enumerate() {
         let time = UnixTime(model.seconds * 1_000);
-        let rules = RuleContext { parameters: &parameters, height: Height(model.height), time };
+        let seats = list.seats().unwrap();
+        let rules = RuleContext { parameters: &parameters, height: Height(model.height), time, seats: &seats };
         let somewhere = OutPoint { txid: TxId(Hash([7; 32])), index: u32::try_from(n).unwrap() };
         let pick = |who: u8| (!model.all.is_empty()).then(|| usize::from(who) % model.all.len());
         if let Try::Block(seconds) = attempt {
-            list.leave(&list.departures(time), rules.height, time);
+            list.carry_out_exits(&list.exits(rules, &[]), rules);
             list.seal();
             model.end_block();
             model.height += 1;
@@ -178,10 +188,10 @@ fn play(tries: &[Try]) {
             let amount = [Amount::ONE, Amount::whole(1_000), Amount::whole(10_000), Amount::whole(100_000)];
             let signers = [owner_key(), operator];
             let made = transaction(P::Register(payload), somewhere, amount[tier as usize].0, &signers);
-            let (planned, is_allowed) = (list.plan(made.id(), &made, rules), !model.is_operator(&operator));
+            let (planned, is_allowed) = (list.plan(made.id(), &made, rules), !model.is_taken(&operator));
             assert_eq!(planned.is_ok(), is_allowed, "{n}: {attempt:?}: {planned:?}");
             if let Ok(change) = planned {
-                list.carry_out(change);
+                list.carry_out(change, rules);
                 let (id, ends) = (RegistrationId(made.id().0), (tier == Tier::Free).then(|| model.seconds + expiry));
                 let (since, last, changed) = (model.height, made.id(), model.height);
                 model.all.push(Plain { id, tier, operator, life: Life::Active, since, last, changed, ends });
@@ -194,7 +204,7 @@ fn play(tries: &[Try]) {
             let is_allowed = matches!(one.life, Life::Left(left) if left + unbonding <= model.seconds);
             assert_eq!(planned.is_ok(), is_allowed, "{n}: {attempt:?} {one:?}: {planned:?}");
             if let Ok(change) = planned {
-                list.carry_out(change);
+                list.carry_out(change, rules);
                 model.all.remove(at);
             }
         } else {
@@ -231,7 +241,9 @@ fn change(
         Try::Rotate(_, key) => {
             let (operator, payouts) = (operator_key(key), list.get(&registration).unwrap().payouts.clone());
             let payload = P::UpdateRegistrar { registration, previous, operator, payouts };
-            (payload, vec![owner_key(), operator], is_here && !model.is_operator(&operator))
+            (payload, vec![owner_key(), operator], {
+                is_here && !model.is_taken(&operator) && model.may_rotate(registration)
+            })
         }
         Try::Service(_) => {
             let service = "203.0.113.8:7000".parse().unwrap();
@@ -260,12 +272,16 @@ fn change(
     let planned = list.plan(made.id(), &made, rules);
     assert_eq!(planned.is_ok(), is_allowed && is_first, "{attempt:?} {one:?}: {planned:?}");
     let Ok(planned) = planned else { return };
-    list.carry_out(planned);
+    list.carry_out(planned, rules);
     let (height, seconds) = (model.height, model.seconds);
     let changed = &mut model.all[at];
     (changed.last, changed.changed) = (made.id(), height);
     match attempt {
-        Try::Rotate(_, key) => changed.operator = operator_key(key),
+        Try::Rotate(_, key) => {
+            let until = seconds + rules.parameters.unbonding_ms / 1_000;
+            model.replaced.push((changed.operator, registration, until));
+            changed.operator = operator_key(key);
+        }
         Try::Service(_) => changed.ends = changed.ends.map(|_| seconds + expiry),
         Try::Pause(_) => changed.life = Life::Paused,
         Try::Resume(_) => changed.life = Life::Active,
@@ -283,12 +299,14 @@ fn compare(list: &MasternodeList, model: &Model) {
             MasternodeStatus::Paused => Life::Paused,
             MasternodeStatus::Leaving { asked_at } => Life::Leaving(asked_at.0),
             MasternodeStatus::Left { time, .. } => Life::Left(time.0 / 1_000),
+            status @ (MasternodeStatus::Jailed { .. } | MasternodeStatus::Ended { .. }) => panic!("{status:?}"),
         };
         assert_eq!((life, found.operator, found.tier), (one.life, one.operator, one.tier));
         assert_eq!(list.of_operator(&one.operator).map(|found| found.id), Some(one.id));
         assert_eq!(list.of_collateral(&found.collateral).map(|found| found.id), Some(one.id));
     }
-    let voters = list.validators().unwrap();
+    let seats = list.seats().unwrap();
+    let voters = seats.validators();
     let found: BTreeMap<_, _> = voters.iter().map(|voter| (voter.key, voter.power)).collect();
     assert_eq!(found, model.voters());
     assert!(found.len() >= 4 && found.values().all(|power| power * 3 < voters.total_power()), "{found:?}");

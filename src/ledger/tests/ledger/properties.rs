@@ -78,6 +78,7 @@ fn check(node: &Node, model: &Model, fees: u64) {
     entries.sort_unstable_by_key(|entry| entry.id);
     let leaves: Vec<_> = entries.iter().map(|entry| entry.leaf()).collect();
     hasher.update(&utxo.to_bytes()).update(&timed_primitives::merkle::root(&leaves).0);
+    hasher.update(&view.state().accounts_root().0);
     hasher.update(&view.tip().height.0.to_be_bytes());
     assert_eq!(view.tip().state_commitment.0, *hasher.finalize().as_bytes());
     for wallet in 0..5 {
