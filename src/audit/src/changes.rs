@@ -38,8 +38,8 @@ impl Masternodes {
             return Err(Fault::NoKey(key));
         }
         check_service(&register.service)?;
-        let is_free = |one: &&Masternode| one.tier == Tier::Free && !matches!(one.status, Status::Left { .. });
-        if tier == Tier::Free && self.list.values().filter(is_free).count() >= FREE_MAX {
+        // Those that have left count until their deposit is released.
+        if tier == Tier::Free && self.list.values().filter(|one| one.tier == Tier::Free).count() >= FREE_MAX {
             return Err(Fault::TooManyFree);
         }
         self.check_operator(register.operator, place.time)?;
@@ -187,9 +187,6 @@ fn update_service(
     check_signer(signers, 0, one.operator)?;
     check_service(&service)?;
     check_goes_on(&one)?;
-    if one.tier != Tier::Free && one.service == service {
-        return Err(Fault::NoChange);
-    }
     let expires = expires(one.tier, place.time, place.parameters);
     Ok(Masternode { service, expires, ..one })
 }

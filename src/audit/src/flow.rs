@@ -1,18 +1,18 @@
 //! One block after the other.
 
-use crate::draw::draw;
+use crate::draw::{Drawn, draw};
 use crate::error::{AuditError, AuditFault, Commitment, StateParts, TransactionFault};
 use crate::header::check_hash;
 use crate::list::{Masternodes, Place};
 use crate::money::{Money, sum};
-use crate::participation::Participation;
+use crate::participation::{Interval, Participation};
 use crate::payment::{Payment, outpoints};
 use crate::power::Seats;
 use crate::summary::Summary;
 use crate::transactions::is_statement;
 use std::sync::Arc;
 use timed_chain::transactions;
-use timed_ledger::{Genesis, Transaction};
+use timed_ledger::{Genesis, RegistrationId, Transaction};
 use timed_primitives::{
     Amount, Block, BlockId, CommitCertificate, Domain, Hash, Header, Height, UnixTime, encode, merkle,
 };
@@ -133,7 +133,8 @@ impl Audit {
         }
         let is_paid = payment.is_some();
         let Payment { outputs, missing, warnings } = payment.unwrap_or_default();
-        let jailed = masternodes.end_block(place, &missing);
+        let (gone, jailed) = masternodes.end_block(place, &missing);
+        participation.accounts.retain(|id, _| !gone.contains(id));
         let second = Seats::of(&masternodes.list);
         if second.len() == 0 {
             return Err(AuditFault::NoVoters);
@@ -190,7 +191,7 @@ impl Audit {
     /// Over all that is in no output and in no entry of the list.
     fn accounts_root(&self) -> Hash {
         let State { money, masternodes, participation, .. } = &self.state;
-        let accounts = (money.treasury, money.issued, money.fees, participation, &masternodes.penalties);
+        let accounts = (money.treasury, money.issued, money.fees, &self.seats, participation, &masternodes.penalties);
         Hash::of(Domain::Accounts, &encode(&accounts))
     }
 
@@ -215,6 +216,19 @@ impl Audit {
             Ok(fee)
         };
         candidates.iter().map(outcome).collect()
+    }
+
+    /// Who may state now that a free masternode was reached, and has not: the number of the interval, the free one, the witness.
+    pub fn asked(&self) -> Vec<(u64, RegistrationId, RegistrationId)> {
+        let Participation { open, waiting, .. } = &self.state.participation;
+        let of_drawn = |number, drawn: &Drawn| {
+            let free = drawn.free;
+            let silent = drawn.witnesses.iter().filter(|witness| !witness.has_stated);
+            silent.map(|witness| (number, free, witness.registration)).collect::<Vec<_>>()
+        };
+        let of_interval =
+            |one: &Interval| one.drawn.iter().flat_map(|drawn| of_drawn(one.number, drawn)).collect::<Vec<_>>();
+        [Some(open), waiting.as_ref()].into_iter().flatten().flat_map(of_interval).collect()
     }
 
     /// Where it stands.

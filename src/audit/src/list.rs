@@ -63,16 +63,18 @@ impl Masternodes {
     }
 
     /// The end of a block: power is taken from who has ended and from who missed too much, then those go that asked to, then free ones whose
-    /// time is over. Says how many were jailed.
-    pub(crate) fn end_block(&mut self, place: Place<'_>, missing: &[RegistrationId]) -> u64 {
+    /// time is over. Says who goes, and how many of them missed too much.
+    pub(crate) fn end_block(&mut self, place: Place<'_>, missing: &[RegistrationId]) -> (Vec<RegistrationId>, u64) {
         let left = Status::Left { at: place.height, time: place.time };
         let before = self.penalties.removed(place.time);
+        let mut gone = Vec::new();
         for registration in self.in_order(|one| match one.status {
             Status::Ended { at } => Some(at),
             _ => None,
         }) {
             if self.take_power(place, before, &registration) {
                 self.status(&registration, left);
+                gone.push(registration);
             }
         }
         let mut jailed = 0;
@@ -85,6 +87,7 @@ impl Masternodes {
             };
             if self.take_power(place, before, registration) {
                 self.status(registration, status);
+                gone.push(*registration);
                 jailed += 1;
             }
         }
@@ -94,13 +97,17 @@ impl Masternodes {
         }) {
             if self.claims() > VOTERS_MIN {
                 self.status(&registration, left);
+                gone.push(registration);
             }
         }
         let is_over = |one: &&mut Masternode| {
             one.tier == Tier::Free && !matches!(one.status, Status::Left { .. }) && one.expires <= place.time
         };
-        self.list.values_mut().filter(is_over).for_each(|one| one.status = left);
-        jailed
+        for one in self.list.values_mut().filter(is_over) {
+            one.status = left;
+            gone.push(one.id);
+        }
+        (gone, jailed)
     }
 
     /// Those with such a height, in order of it and of their names.
