@@ -27,7 +27,7 @@ pub struct Audit {
     pub(crate) tip: BlockId,
     pub(crate) time: UnixTime,
     transactions: u64,
-    state: State,
+    pub(crate) state: State,
     /// Of the last block's height, and of the two above it.
     pub(crate) seats: [Seats; 3],
     /// Root over the outputs at the last height that a header refers to.

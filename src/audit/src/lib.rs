@@ -32,6 +32,8 @@ mod penalties;
 mod power;
 mod statements;
 mod summary;
+#[cfg(test)]
+mod tampered;
 mod transactions;
 
 pub use draw::{Drawn, Witness, draw_of};
@@ -41,3 +43,9 @@ pub use flow::Audit;
 pub use output_hash::OutputHash;
 pub use power::effective_power;
 pub use summary::Summary;
+
+#[cfg(test)]
+extern crate self as timed_audit;
+#[cfg(test)]
+#[path = "../tests/histories/mod.rs"]
+mod histories;

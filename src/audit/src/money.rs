@@ -40,6 +40,12 @@ impl Money {
         Ok(output)
     }
 
+    /// One of the outputs, for tests.
+    #[cfg(test)]
+    pub(crate) fn any(&self) -> Option<(OutPoint, TxOutput)> {
+        self.unspent.iter().next().map(|(outpoint, (output, _))| (*outpoint, *output))
+    }
+
     pub(crate) fn outputs(&self) -> u64 {
         u64::try_from(self.unspent.len()).unwrap_or(u64::MAX)
     }

@@ -82,6 +82,14 @@ impl BorshSerialize for Heights {
     }
 }
 
+#[cfg(test)]
+impl Heights {
+    /// Forgets a precommit.
+    pub(crate) fn tamper(&mut self) -> bool {
+        self.0.values_mut().last().and_then(|one| one.signed.pop_first()).is_some()
+    }
+}
+
 impl Participation {
     /// Block 1 opens the first interval.
     pub(crate) fn open_first(&mut self, time: UnixTime) {

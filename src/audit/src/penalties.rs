@@ -71,6 +71,17 @@ impl Penalties {
         self.removals.push(Removal { power, until: place.unbonds_at() });
     }
 
+    /// Changes a number: of a replaced key, an offence, a removal.
+    #[cfg(test)]
+    pub(crate) fn tamper(&mut self, kind: u8) -> bool {
+        match kind {
+            0 => self.replaced.values_mut().next().map(|one| one.last.0 += 1),
+            1 => self.offences.first_mut().map(|one| one.power += 1),
+            _ => self.removals.first_mut().map(|one| one.power += 1),
+        }
+        .is_some()
+    }
+
     /// The least of a masternode's own power and the largest effective one.
     pub(crate) fn power(one: &Masternode, seats: &Seats) -> u64 {
         tier_power(one.tier).min(seats.largest())

@@ -1,7 +1,7 @@
 //! Small chains with short times.
 
-use crate::dice::Dice;
-use crate::play::Theme;
+use super::dice::Dice;
+use super::play::Theme;
 use timed_ledger::{Address, Genesis, GenesisMasternode, GenesisOutput, KeyHash, LockOwner, Payout, Payouts};
 use timed_primitives::{Amount, Network, SecretKey};
 
@@ -33,7 +33,11 @@ pub(crate) fn genesis(dice: &mut Dice, theme: Theme) -> Genesis {
     let address = |purpose, id| Address { network: Network::Devnet, key_hash: hash_of(purpose, id) };
     let coin = GenesisOutput { address: address("wallet", 0), amount: Amount::whole(150_000) };
     genesis.outputs = (0..COINS).map(|_| coin).collect();
-    let count = if theme == Theme::Crowd { 150 } else { 4 + dice.below(6) };
+    let count = match theme {
+        Theme::Crowd => 150,
+        Theme::Blame => 14,
+        Theme::All | Theme::Keys => 4 + dice.below(6),
+    };
     for (id, collateral) in (1..=count).zip(COINS..) {
         let amount = Amount::whole([1_000, 1_000, 10_000, 100_000][usize::try_from(dice.below(4)).unwrap()]);
         genesis.outputs.push(GenesisOutput { address: address("wallet", 0), amount });
@@ -55,6 +59,9 @@ pub(crate) fn genesis(dice: &mut Dice, theme: Theme) -> Genesis {
     parameters.participation_min_bp = [0, 5_000, 8_000, 10_000][usize::try_from(dice.below(4)).unwrap()];
     if theme == Theme::Keys {
         parameters.unbonding_ms = 1_000 * (20 + dice.below(60));
+    }
+    if theme == Theme::Blame {
+        parameters.unbonding_ms = 3_000 + dice.below(9_000);
     }
     if dice.one_in(4) {
         parameters.dust_min = Amount::ONE;

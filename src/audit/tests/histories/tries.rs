@@ -1,7 +1,7 @@
 //! What somebody tries in a block. Much of it is refused.
 
-use crate::genesis::{hash_of, key, payouts};
-use crate::play::{KEY_RING, KEYS, Player, Theme};
+use super::genesis::{hash_of, key, payouts};
+use super::play::{KEY_RING, KEYS, Player, Theme};
 use timed_ledger::{
     KeySet, LedgerQueries as _, Lock, LockOwner, Masternode, OutPoint, RegisterPayload, SetSignature, SetSignatures,
     Tier, Transaction, TransactionBody, TransactionPayload as P, TxInput, TxOutput, Witness,
@@ -34,6 +34,9 @@ impl Player {
     pub(crate) fn attempt(&mut self) -> Option<Transaction> {
         if self.shape.theme == Theme::Keys && !self.dice.one_in(4) {
             return self.rotation();
+        }
+        if self.shape.theme == Theme::Blame && self.dice.one_in(2) {
+            return self.double_sign();
         }
         match self.dice.below(21) {
             0 | 1 => self.payment(),
@@ -89,7 +92,12 @@ impl Player {
         };
         let coin = self.coins.iter().find(|(_, output)| output.amount.0 > needed.0 + 2 * FEE)?;
         let coin = if self.dice.one_in(4) { *coin } else { self.rich_coin(needed)? };
-        let (operator, owner) = (key("operator", self.dice.below(KEYS)), key("owner", self.dice.below(KEYS)));
+        let number = match self.shape.theme {
+            // The others have theirs.
+            Theme::Crowd => 151 + self.dice.below(19),
+            _ => self.dice.below(KEYS),
+        };
+        let (operator, owner) = (key("operator", number), key("owner", self.dice.below(KEYS)));
         let service = "203.0.113.7:7000".parse().unwrap();
         let payouts = payouts(&mut self.dice);
         let register = RegisterPayload { tier, owner: owner.public(), operator: operator.public(), service, payouts };

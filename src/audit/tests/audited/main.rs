@@ -1,12 +1,13 @@
 //! Random histories of a chain, made by the ledger and audited block by block.
 
-mod dice;
+mod forged;
 mod free;
-mod genesis;
-mod play;
-mod tries;
+#[path = "../histories/mod.rs"]
+mod histories;
+mod seen;
 
-use play::{Player, Shape};
+use histories::play::{Player, Shape};
+use seen::Seen;
 use std::time::Instant;
 
 /// How many histories are played. More: `AUDIT_HISTORIES=10000`; others: `AUDIT_SEED=<n>`, the seed of the first.
@@ -18,11 +19,11 @@ fn cases() -> std::ops::Range<u64> {
 
 #[test]
 fn what_the_ledger_does_is_what_the_audit_finds() {
-    let (started, mut seen) = (Instant::now(), play::Seen::default());
+    let (started, mut seen) = (Instant::now(), Seen::default());
     for seed in cases() {
         let mut player = Player::new(seed, Shape::of(seed));
         player.play();
-        seen.add(&player.seen());
+        seen.add(&Seen::of(&player));
     }
     println!("{:?} {seen:#?}", started.elapsed());
     if cases().count() >= 64 {

@@ -1,7 +1,7 @@
 //! As many free masternodes as there can be.
 
-use crate::genesis::{hash_of, key, payouts};
-use crate::play::{Player, Shape, Theme};
+use crate::histories::genesis::{hash_of, key, payouts};
+use crate::histories::play::{Player, Shape, Theme};
 use timed_ledger::{
     Lock, OutPoint, RegisterPayload, Tier, Transaction, TransactionBody, TransactionPayload as P, TxInput, TxOutput,
 };
@@ -49,5 +49,5 @@ fn a_thousand_free_ones_are_all_and_those_that_left_count_until_their_release() 
     player.block(more, 1_000);
     let summary = player.audit.summary();
     assert_eq!(summary.masternodes.get("left"), Some(&1_000), "{summary:?}");
-    assert_eq!(player.accepted("register"), 1_000);
+    assert_eq!(player.accepted.get("register"), Some(&1_000));
 }
