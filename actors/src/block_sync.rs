@@ -492,6 +492,7 @@ mod tests {
             first_round: Round::ZERO,
             parent_certificate: None,
             transactions: vec![],
+            statements: vec![],
         };
         let block = (*ledger.assemble(draft).unwrap().block).clone();
         let (height, id, validator) = (block.height(), block.id(), key.public());

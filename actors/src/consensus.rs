@@ -4,16 +4,17 @@
 use crate::block_sync::{Behind, Wanted};
 use crate::fatal::FatalHandle;
 use crate::ledger::{Assemble, Commit, Committed, Validate, Validity};
-use crate::mempool::{BuildPayload, PayloadWaiting, Proposed, Revalidate};
+use crate::mempool::{Accuse, BuildPayload, PayloadWaiting, Proposed, Revalidate};
 use crate::messages::{
     Audience, Broadcast, Delivery, Inbound, NetworkTime, PeerDown, PeerUp, Penalize, SendTo, ValidatorsChanged,
 };
 use crate::network::NetworkHandle;
 use crate::wake_timer::WakeTimer;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, StreamHandler, WrapFuture};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_chain::{Draft, History, TransactionFacts, TransactionFault};
+use timed_chain::{Draft, History, Statement, TransactionFacts, TransactionFault};
 use timed_consensus::key_use::STALE_SESSION_TIME;
 use timed_consensus::{
     Consensus, ConsensusStatus, FatalError, Gossip, GossipOffence, Input, KeyReport, KnownVotes, OtherNode,
@@ -21,8 +22,8 @@ use timed_consensus::{
 };
 use timed_peer::EndReason;
 use timed_primitives::{
-    Block, BlockId, Clock, CommitCertificate, DecodeError, Hash, Height, Instant, Proposal, PublicKey, Round, UnixTime,
-    ValidatorSet, Vote, decode, encode,
+    Block, BlockId, Clock, CommitCertificate, DecodeError, DoubleSign, Hash, Height, Instant, Proposal, PublicKey,
+    Round, UnixTime, ValidatorSet, Vote, decode, encode,
 };
 use timed_wire::ConsensusMessage;
 use tokio::sync::{mpsc, watch};
@@ -34,6 +35,9 @@ const PUBLISH_AFTER: Duration = Duration::from_millis(20);
 
 /// Longest age of a session that a peer is believed: longer than any lives.
 const AGE_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// How many double signs are kept for own blocks.
+const DOUBLE_SIGNS_MAX: usize = 64;
 
 /// What the actor is made of.
 pub struct ConsensusParts {
@@ -51,6 +55,8 @@ pub struct ConsensusParts {
     pub commit: Recipient<Commit>,
     /// Chooses transactions.
     pub payload: Recipient<BuildPayload>,
+    /// Proofs of double signs are handed to it.
+    pub accuse: Recipient<Accuse>,
     /// Gets [`crate::mempool::Revalidate`] when the pool holds what does not apply.
     pub revalidate: Recipient<Revalidate>,
     /// Proposed blocks are reported to it.
@@ -84,6 +90,8 @@ pub struct ConsensusActor {
     has_failed: bool,
     /// The validators that were last announced to the peer manager.
     announced: Option<ValidatorSet>,
+    /// The last double signs that we saw. Bound: [`DOUBLE_SIGNS_MAX`], the oldest goes.
+    double_signs: VecDeque<DoubleSign>,
 }
 
 /// What a block is to be built from.
@@ -94,6 +102,7 @@ struct Order {
     time: UnixTime,
     parent_certificate: Option<CommitCertificate>,
     bytes_max: u64,
+    late_precommits: Vec<CommitCertificate>,
 }
 
 impl ConsensusActor {
@@ -109,6 +118,7 @@ impl ConsensusActor {
             deliveries: Vec::new(),
             has_failed: false,
             announced: None,
+            double_signs: VecDeque::new(),
         }
     }
 
@@ -185,8 +195,9 @@ impl ConsensusActor {
                 let (message, height) = (to_wire(&gossip).into(), gossip.height());
                 self.deliveries.push(Delivery::ToOne(SendTo { to, message, height }));
             }
-            Output::Build { height, round, parent, time, parent_certificate, bytes_max } => {
-                self.build(Order { height, round, parent, time, parent_certificate, bytes_max }, ctx);
+            Output::Build { height, round, parent, time, parent_certificate, late_precommits, bytes_max } => {
+                let order = Order { height, round, parent, time, parent_certificate, late_precommits, bytes_max };
+                self.build(order, ctx);
             }
             Output::Validate { block } => self.validate(block, ctx),
             Output::Commit { block, certificate } => self.parts.commit.do_send(Commit { block, certificate }),
@@ -198,7 +209,11 @@ impl ConsensusActor {
                 debug!(%height, "others have decided more");
                 self.parts.behind.do_send(Behind);
             }
-            Output::Evidence(evidence) => warn!(?evidence, "a validator contradicted itself"),
+            Output::DoubleSign(proof) => {
+                let (key, height, round) = (proof.key(), proof.height(), proof.round());
+                warn!(%key, %height, %round, ?proof, "a validator contradicted itself: the proof goes to the chain");
+                self.accuse(proof);
+            }
             Output::Invalid { from, offence } => {
                 let offence = match offence {
                     GossipOffence::BadSignature => timed_peer::Offence::InvalidSignature,
@@ -212,6 +227,15 @@ impl ConsensusActor {
             Output::SigningChanged { line, is_warning: false } => info!("{line}"),
             Output::SigningChanged { line, is_warning: true } => warn!("{line}"),
         }
+    }
+
+    /// Hands a proof to the pool, which passes it on, and keeps it for blocks of ours: it pays no fee, so a full pool may have no room for it.
+    fn accuse(&mut self, proof: DoubleSign) {
+        if self.double_signs.len() >= DOUBLE_SIGNS_MAX {
+            self.double_signs.pop_front();
+        }
+        self.double_signs.push_back(proof.clone());
+        self.parts.accuse.do_send(Accuse(proof));
     }
 
     fn penalize(&self, peer: PublicKey, offence: timed_peer::Offence) {
@@ -229,6 +253,8 @@ impl ConsensusActor {
         let payload = self.parts.payload.send(request);
         let assemble = self.parts.assemble.clone();
         let (height, round) = (order.height, order.round);
+        let double_signs = self.double_signs.iter().cloned().map(Statement::DoubleSign);
+        let statements = double_signs.chain(order.late_precommits.into_iter().map(Statement::LatePrecommits)).collect();
         let made = async move {
             // Without an answer the height is over, or the process is ending.
             let transactions = payload.await.ok().flatten()?;
@@ -238,6 +264,7 @@ impl ConsensusActor {
                 first_round: order.round,
                 parent_certificate: order.parent_certificate,
                 transactions,
+                statements,
             };
             assemble.send(Assemble { parent: order.parent, draft }).await.ok().flatten()
         };

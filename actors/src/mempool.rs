@@ -13,8 +13,8 @@ mod submissions;
 mod submit_error;
 
 pub use messages::{
-    BuildPayload, CloseAndKeep, GetEntry, GetFate, KeepStatus, ListConflicts, ListConsumed, ListEntries, MempoolStatus,
-    PayloadWaiting, Proposed, ResourceStates, Revalidate, SubscribePayload, TestAccept, TransactionFate,
+    Accuse, BuildPayload, CloseAndKeep, GetEntry, GetFate, KeepStatus, ListConflicts, ListConsumed, ListEntries,
+    MempoolStatus, PayloadWaiting, Proposed, ResourceStates, Revalidate, SubscribePayload, TestAccept, TransactionFate,
 };
 
 pub use gate::{AdmissionView, SubmissionGate};
@@ -40,7 +40,7 @@ use restoring::Restoring;
 use rules::FatalRules;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use timed_chain::{History, PoolTransaction, TransactionRules, VerifiedTransactions};
+use timed_chain::{History, PoolTransaction, Statement, TransactionRules, VerifiedTransactions};
 use timed_consensus::Payload;
 use timed_mempool::{
     Admission, AdmissionLimits, Candidate, CheckQueue, KeptContents, Pool, PoolFile, PoolIndex, PoolLimits, Receipt,
@@ -377,6 +377,20 @@ impl Handler<Submit> for MempoolActor {
 
     fn handle(&mut self, submit: Submit, ctx: &mut Self::Context) {
         self.on_submit(submit, ctx);
+    }
+}
+
+impl Handler<Accuse> for MempoolActor {
+    type Result = ();
+
+    fn handle(&mut self, accuse: Accuse, ctx: &mut Self::Context) {
+        let statement = Statement::DoubleSign(accuse.0);
+        if let Some(transaction) = self.rules.statement(&statement)
+            && self.pre_check(Arc::new(transaction), Source::Local, None)
+        {
+            self.publish_budget();
+            self.check_signatures(ctx);
+        }
     }
 }
 

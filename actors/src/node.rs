@@ -264,6 +264,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         commit: ledger.clone().recipient(),
         payload: mempool.clone().recipient(),
         proposed: mempool.clone().recipient(),
+        accuse: mempool.clone().recipient(),
         revalidate: mempool.clone().recipient(),
         wanted: block_sync.clone().recipient(),
         behind: block_sync.clone().recipient(),

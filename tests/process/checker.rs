@@ -13,9 +13,9 @@ use timed_chain::{BLOCK_LOG_FILE, DecidedBlock, LogError, LogWalk};
 use timed_consensus::inspect::{ForgedStatement, Statements, read_guard, read_journal};
 use timed_consensus::journal::JOURNAL_FILES;
 use timed_consensus::statement::{SignedRecord, SignedStep, statements_of};
-use timed_consensus::{CertificateError, Evidence, verify_certificate};
+use timed_consensus::{CertificateError, verify_certificate};
 use timed_ledger::{Genesis, LedgerOpenError, LedgerQueries as _, PAYLOAD_FORMAT};
-use timed_primitives::{BlockId, Disk, Height, MemoryDisk, PublicKey, SecretKey};
+use timed_primitives::{BlockId, Disk, DoubleSign, Height, MemoryDisk, PublicKey, SecretKey};
 use timed_store::FileDisk;
 use timed_test_support::MemoryStore;
 
@@ -26,7 +26,7 @@ const PEEK_BYTES: u64 = 64 << 10;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
     #[error("a key signed two things for one place: {0:?}")]
-    SignedTwice(Box<Evidence>),
+    SignedTwice(Box<DoubleSign>),
     #[error("the guard of node {node} remembers a {guard:?}, but {signed:?} was signed")]
     GuardDiffers { node: u64, guard: SignedRecord, signed: SignedRecord },
     #[error(transparent)]
@@ -284,10 +284,10 @@ impl Checker {
                 return Err(Fault::Differs { node, what, ours: ours.to_string(), theirs: reported[what].to_string() });
             }
         }
-        let (all, genesis) = (supply.unspent.plus(supply.fees), self.genesis.supply().ok());
+        let (all, genesis) = (supply.total(), self.genesis.supply().ok().and_then(|made| made.plus(supply.issued)));
         if all != genesis {
             let (ours, theirs) = (format!("{all:?}"), format!("{genesis:?}"));
-            return Err(Fault::Differs { node, what: "supply with fees", ours, theirs });
+            return Err(Fault::Differs { node, what: "all money", ours, theirs });
         }
         Ok(())
     }

@@ -194,7 +194,7 @@ fn a_second_signature_in_a_journal_is_found() {
     plant(&folder.join("journal-a"), 1, &other);
     let fault = checker.read(1, folder).unwrap_err();
     let Fault::SignedTwice(evidence) = &fault else { panic!("{fault}") };
-    assert_eq!(**evidence, timed_consensus::Evidence::Votes(Box::new(vote.clone()), Box::new(other)));
+    assert_eq!(**evidence, timed_primitives::DoubleSign::of_votes(vote.clone(), other));
     let output = inspect(folder, &["--json"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();

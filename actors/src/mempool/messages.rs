@@ -9,7 +9,7 @@ use std::sync::Arc;
 use timed_chain::{PoolTransaction, Resource};
 use timed_consensus::Payload;
 use timed_mempool::{Conflict, EntryInfo, Loss, LossCounts, PoolInfo, RelayStats, ResourceState};
-use timed_primitives::{Amount, BlockId, Height, TxId};
+use timed_primitives::{Amount, BlockId, DoubleSign, Height, TxId};
 
 /// A transaction from this node's operator that the gate let through: see [`super::Submissions`].
 #[derive(Message)]
@@ -20,6 +20,11 @@ pub(crate) struct Submit {
     pub(super) answer: Asker,
     pub(super) ticket: Ticket,
 }
+
+/// A validator contradicted itself: the pool passes on what the application makes of it, for whoever proposes next.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Accuse(pub DoubleSign);
 
 /// Validates transactions as [`super::Submissions::submit`] would, and keeps nothing. Answer: fee, or why not, one for each.
 #[derive(Message)]

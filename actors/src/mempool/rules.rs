@@ -3,7 +3,7 @@
 use crate::fatal::FatalHandle;
 use bytes::Bytes;
 use std::sync::Arc;
-use timed_chain::{CheckError, Checked, Pending, PoolTransaction, ReadError, Resource, TransactionRules};
+use timed_chain::{CheckError, Checked, Pending, PoolTransaction, ReadError, Resource, Statement, TransactionRules};
 use timed_primitives::{DecodeError, TxId};
 
 /// The application's rules. What cannot be read ends the process, whatever the pool makes of it until then.
@@ -37,6 +37,10 @@ impl TransactionRules for FatalRules {
 
     fn is_confirmed(&self, id: &TxId) -> Result<bool, ReadError> {
         self.read(self.rules.is_confirmed(id))
+    }
+
+    fn statement(&self, statement: &Statement) -> Option<PoolTransaction> {
+        self.rules.statement(statement)
     }
 }
 

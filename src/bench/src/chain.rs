@@ -166,6 +166,7 @@ impl ChainMaker {
             first_round: Round::ZERO,
             parent_certificate: tip.certificate,
             transactions,
+            statements: vec![],
         })?;
         let is_room = |error: &_| matches!(error, TransactionFault::NoRoom { .. });
         if let Some((txid, error)) = left_out.iter().find(|(_, error)| !is_room(error)) {

@@ -7,10 +7,13 @@ use clap::Args;
 use serde_json::{Value, json};
 use timed_ledger::{
     Genesis, KeyHash, LIST_ENTRY_BYTES, Lock, LockOwner, Masternode, MasternodeList, MasternodeProof, MasternodeStatus,
-    OutPoint, Parameters, Payouts, RegisterPayload, RuleContext, Tier, Transaction, TransactionBody,
+    OutPoint, Parameters, Payouts, RegisterPayload, RegistrationId, RuleContext, Tier, Transaction, TransactionBody,
     TransactionPayload, TxInput, TxOutput,
 };
-use timed_primitives::{Amount, Hash, Height, Network, SecretKey, TxId, UnixTime, encode};
+use timed_primitives::vote::vote_signing_bytes;
+use timed_primitives::{
+    Amount, BlockId, DoubleSign, Hash, Height, Network, Round, SecretKey, TxId, UnixTime, Vote, VoteKind, encode,
+};
 
 /// Lengths of the list.
 const COUNTS: [u64; 4] = [4, 21, 100, 150];
@@ -72,17 +75,18 @@ impl ListFigures {
         let proofs = ids.iter().filter_map(|id| MasternodeProof::of(&list, id));
         let proof_bytes = proofs.map(|proof| encode(&proof).len()).max().unwrap_or_default();
         let root_us = microseconds(repetitions, || list.seal());
-        let voters_us = microseconds(repetitions, || drop(std::hint::black_box(list.validators())));
+        let voters_us = microseconds(repetitions, || drop(std::hint::black_box(list.seats())));
         let mut payloads = Vec::new();
         for (base, transaction) in samples(count) {
             let parameters = Parameters::of(Network::Devnet);
-            let rules = RuleContext { parameters: &parameters, height: Height(9), time: UnixTime(1 << 50) };
+            let (seats, time) = (base.seats()?, UnixTime(1 << 50));
+            let rules = RuleContext { parameters: &parameters, height: Height(9), time, seats: &seats };
             let (id, bytes) = (transaction.id(), transaction.size_bytes());
             base.plan(id, &transaction, rules)?;
             let mut lists: Vec<_> = (0..repetitions).map(|_| base.clone()).collect();
             let us = microseconds(repetitions, || {
                 if let (Some(mut list), Ok(change)) = (lists.pop(), base.plan(id, &transaction, rules)) {
-                    list.carry_out(change);
+                    list.carry_out(change, rules);
                     std::hint::black_box(list);
                 }
             });
@@ -151,9 +155,22 @@ fn samples(count: u64) -> Vec<(MasternodeList, Transaction)> {
         ),
         (list.clone(), signed(P::Pause { registration, previous }, None, &[&operator])),
         (with(MasternodeStatus::Paused), signed(P::Resume { registration, previous }, None, &[&operator])),
-        (list, signed(P::Revoke { registration, previous }, None, &[&owner])),
+        (list.clone(), signed(P::Revoke { registration, previous }, None, &[&owner])),
+        (list.clone(), evidence(registration, &operator)),
         (with(left), signed(P::Release { registration }, Some(one.collateral), &[])),
     ]
+}
+
+/// Two votes of one key for one place.
+fn evidence(registration: RegistrationId, key: &SecretKey) -> Transaction {
+    let (chain_id, kind, height) = (Genesis::devnet(4).chain_id, VoteKind::Prevote, Height(3));
+    let vote = |block: u8| {
+        let (block, validator) = (Some(BlockId(Hash([block; 32]))), key.public());
+        let bytes = vote_signing_bytes(chain_id, kind, height, Round::ZERO, block, &validator);
+        Vote { kind, height, round: Round::ZERO, block, validator, signature: key.sign(&bytes) }
+    };
+    let proof = DoubleSign::of_votes(vote(1), vote(2));
+    TransactionBody::statement(chain_id, TransactionPayload::DoubleSign { registration, proof }).sign(&[])
 }
 
 fn signed(payload: TransactionPayload, spent: Option<OutPoint>, signers: &[&SecretKey]) -> Transaction {

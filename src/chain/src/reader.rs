@@ -8,6 +8,7 @@ use crate::error::{HistoryProofFault, ReadError};
 use crate::genesis::ChainGenesis;
 use crate::resource::Resource;
 use crate::state_view::StateView;
+use crate::statement::Statement;
 use crate::transaction::{
     ApplicationTransaction as _, Checked, Pending, PoolTransaction, TransactionFacts, TransactionRules, facts_of,
     payload_format,
@@ -254,5 +255,10 @@ impl<A: Application> TransactionRules for ChainReader<A> {
 
     fn is_confirmed(&self, id: &TxId) -> Result<bool, ReadError> {
         History::is_confirmed(self, id)
+    }
+
+    fn statement(&self, statement: &Statement) -> Option<PoolTransaction> {
+        let view = self.view();
+        view.application().statement(&view, statement).map(|made| PoolTransaction::of(&made))
     }
 }

@@ -3,6 +3,7 @@
 use crate::application_error::CheckError;
 use crate::error::ReadError;
 use crate::resource::Resource;
+use crate::statement::Statement;
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
 use std::any::Any;
@@ -185,6 +186,11 @@ pub trait TransactionRules: Send + Sync {
     /// # Errors
     /// [`ReadError`].
     fn is_confirmed(&self, id: &TxId) -> Result<bool, ReadError>;
+
+    /// The transaction that holds somebody's behaviour against it; `None` when the chain has it already, or has no use for it.
+    fn statement(&self, _statement: &Statement) -> Option<PoolTransaction> {
+        None
+    }
 }
 
 /// A transaction and where its canonical bytes are.

@@ -27,6 +27,7 @@ use crate::heights_elsewhere::HeightsElsewhere;
 use crate::idle::ParentCommit;
 use crate::journal::JournalEntry;
 use crate::key_use::KeyUses;
+use crate::late_precommits::LatePrecommits;
 use crate::messages::{Gossip, Input, Output, Payload};
 use crate::operator_reports::OperatorReports;
 use crate::peers::Peers;
@@ -67,6 +68,8 @@ pub struct Consensus {
     key_uses: KeyUses,
     peers: Peers,
     elsewhere: HeightsElsewhere,
+    /// Precommits that no certificate of the chain has.
+    late: LatePrecommits,
     timers: Timers,
     timeouts: Timeouts,
     block_size: BlockSize,
@@ -106,6 +109,7 @@ impl Consensus {
             key_uses: KeyUses::default(),
             peers: Peers::default(),
             elsewhere: HeightsElsewhere::new(chain.tip().height),
+            late: LatePrecommits::default(),
             timers: Timers::default(),
             timeouts: Timeouts::new(config.timeouts),
             block_size: BlockSize::new(config.block_bytes_max, config.block_bytes_first),

@@ -6,12 +6,11 @@
 use crate::certificate::polka_votes;
 use crate::guard::{GUARD_FILE, GuardError, decode_slot, read_slots};
 use crate::journal::{Batch, JOURNAL_FILES, JournalEntry, JournalError, batches, decode_entries, newest};
-use crate::messages::Evidence;
 use crate::statement::{SignedRecord, SignedStep, Statement};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use timed_primitives::{ChainId, Disk, DiskFile, Height, PayloadFormat, PublicKey, Round};
+use timed_primitives::{ChainId, Disk, DiskFile, DoubleSign, Height, PayloadFormat, PublicKey, Round};
 
 /// An intact batch of a journal file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +142,7 @@ impl Statements {
     ///
     /// # Errors
     /// [`ForgedStatement`]; it is not added.
-    pub fn add(&mut self, statement: Statement) -> Result<Option<Evidence>, ForgedStatement> {
+    pub fn add(&mut self, statement: Statement) -> Result<Option<DoubleSign>, ForgedStatement> {
         let (signer, record) = (statement.signer(), statement.record());
         let held = self.held.get(&(signer, record.height, record.round, record.step));
         if held.is_some_and(|held| held.record() == record) {
@@ -157,11 +156,9 @@ impl Statements {
                 self.held.insert((signer, record.height, record.round, record.step), statement);
                 None
             }
-            (Some(Statement::Vote(held)), Statement::Vote(other)) => {
-                Some(Evidence::Votes(Box::new(held.clone()), Box::new(other)))
-            }
+            (Some(Statement::Vote(held)), Statement::Vote(other)) => Some(DoubleSign::of_votes(held.clone(), other)),
             (Some(Statement::Proposal(held)), Statement::Proposal(other)) => {
-                Some(Evidence::Proposals(Box::new(held.clone()), Box::new(other)))
+                Some(DoubleSign::of_proposals(held.clone(), other))
             }
             // The step is part of the place, and distinguishes votes from proposals.
             (Some(_), _) => None,
@@ -307,7 +304,7 @@ mod tests {
         }
         assert_eq!(statements.iter().len(), 4);
         for second in [vote(1, 5, VoteKind::Prevote, Some(2)), vote(1, 5, VoteKind::Prevote, None)] {
-            let evidence = Evidence::Votes(Box::new(first.clone()), Box::new(second.clone()));
+            let evidence = DoubleSign::of_votes(first.clone(), second.clone());
             assert_eq!(statements.add(Statement::Vote(second.clone())), Ok(Some(evidence)));
             let forged = Vote { signature: Signature([1; 64]), ..second };
             let record = SignedRecord::of_vote(&forged);
@@ -318,7 +315,7 @@ mod tests {
         }
         assert_eq!(statements.add(Statement::Proposal(proposal(1, None))), Ok(None));
         for second in [proposal(2, None), proposal(1, Some(1))] {
-            assert!(matches!(statements.add(Statement::Proposal(second)), Ok(Some(Evidence::Proposals(..)))));
+            assert!(matches!(statements.add(Statement::Proposal(second)), Ok(Some(DoubleSign::Proposals(..)))));
         }
         let held = statements.get(first.validator, Height(5), Round(0), SignedStep::Prevote);
         assert_eq!(held, Some(&Statement::Vote(first)));

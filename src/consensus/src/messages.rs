@@ -5,8 +5,8 @@ use crate::key_use::KeyReport;
 use core::net::SocketAddr;
 use std::sync::Arc;
 use timed_primitives::{
-    Block, BlockId, CommitCertificate, Height, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate,
-    UnixTime, ValidatorSet, Vote,
+    Block, BlockId, CommitCertificate, DoubleSign, Height, PolkaCertificate, Proposal, PublicKey, Round,
+    RoundCertificate, UnixTime, ValidatorSet, Vote,
 };
 
 /// Blocks that became part of the chain, by our own decision or by sync.
@@ -187,15 +187,6 @@ impl Input {
     }
 }
 
-/// What a validator proved against itself: two statements for one place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Evidence {
-    /// Two votes of one kind in one round.
-    Votes(Box<Vote>, Box<Vote>),
-    /// Two proposals in one round.
-    Proposals(Box<Proposal>, Box<Proposal>),
-}
-
 /// Why a message was refused whose direct sender should have known better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GossipOffence {
@@ -231,6 +222,8 @@ pub enum Output {
         time: UnixTime,
         /// With this certificate of the parent; `None` at height 1.
         parent_certificate: Option<CommitCertificate>,
+        /// With what of these precommits for earlier blocks the chain does not hold yet, the oldest first.
+        late_precommits: Vec<CommitCertificate>,
         /// With transactions of so many bytes at most; never below one transaction of the largest size.
         bytes_max: u64,
     },
@@ -259,7 +252,7 @@ pub enum Output {
         height: Height,
     },
     /// A validator contradicted itself.
-    Evidence(Evidence),
+    DoubleSign(DoubleSign),
     /// A peer sent what no honest node sends.
     Invalid {
         /// Its node key.

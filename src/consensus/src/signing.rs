@@ -37,7 +37,7 @@
 //!
 //! A key that voted on no height so far, or not since it came back, can have signed nothing but the open height: the first that it votes on. A guard that is
 //! missing or a copy then says no more than one at genesis, and is treated like it: doubt that only heights of others brought ends, the node listens as before its
-//! first height, and signs ([`Signing::on_first_vote`]). Doubt is back when the open height turns out to be decided, or a message of ours comes.
+//! first height, and signs (`Signing::on_first_vote`). Doubt is back when the open height turns out to be decided, or a message of ours comes.
 //!
 //! A copy of the open height itself is found out only by what neighbours remember, so nothing is signed before some were heard and had
 //! time to say so ([`crate::Consensus`] waits). What nobody who is reachable remembers cannot be found out.

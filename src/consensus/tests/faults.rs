@@ -8,9 +8,9 @@ use sim::{CHAIN, Sim, consensus_key, node_key};
 use std::cell::Cell;
 use std::time::Duration;
 use timed_consensus::leaders::{LeaderOrder, leader};
-use timed_consensus::{Evidence, Gossip, GossipOffence, Input, Output, Payload};
+use timed_consensus::{Gossip, GossipOffence, Input, Output, Payload};
 use timed_primitives::vote::{proposal_signing_bytes, vote_signing_bytes};
-use timed_primitives::{BlockId, Hash, Height, Proposal, Round, Signature, Vote, VoteKind};
+use timed_primitives::{BlockId, DoubleSign, Hash, Height, Proposal, Round, Signature, Vote, VoteKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -325,14 +325,14 @@ fn contradictions_are_reported_as_evidence() {
     // Who signed both is shown both.
     sim.contradictions = Some(Default::default());
     let mut outputs = give(&mut sim, 0, 2, Gossip::Vote(b.clone()));
-    assert_eq!(outputs.pop(), Some(Output::Evidence(Evidence::Votes(Box::new(a.clone()), Box::new(b.clone())))));
+    assert_eq!(outputs.pop(), Some(Output::DoubleSign(DoubleSign::of_votes(a.clone(), b.clone()))));
     let shown = |vote| Output::Send { to: node_key(1), message: Gossip::Vote(vote) };
     assert_eq!(outputs, [shown(a), shown(b)]);
     let mut reported = 0;
     for n in 0..100 {
         let more = vote(1, VoteKind::Prevote, height, 0, Some(block_id(n + 2)));
         let outputs = give(&mut sim, 0, 1, Gossip::Vote(more));
-        reported += outputs.iter().filter(|output| matches!(output, Output::Evidence(_))).count();
+        reported += outputs.iter().filter(|output| matches!(output, Output::DoubleSign(_))).count();
     }
     assert!(reported < 40, "{reported} reports");
 }

@@ -5,6 +5,7 @@
 mod sim;
 
 use sim::{Sim, consensus_key};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use timed_consensus::{Gossip, Output, SigningOff, SigningStatus};
 use timed_primitives::{MemoryDisk, Validator, ValidatorSet, VoteKind};
@@ -79,7 +80,7 @@ fn a_new_network_of_exactly_a_quorum_goes_on_however_late_its_votes_come() {
     }
 }
 
-/// However few heights before its first one it starts, and whatever it was told meanwhile.
+/// However few heights before its first one it starts, and whatever it heard meanwhile.
 #[test]
 fn who_starts_empty_shortly_before_its_first_height_signs_there() {
     for seed in 1..=24 {
@@ -162,8 +163,34 @@ fn who_lost_its_folder_in_its_first_height_contradicts_nothing() {
     assert!(silent >= 10, "in {silent} of 40 runs it had signed");
 }
 
-/// What the operator of a node is told about signing, and whether as a warning.
-fn told(sim: &Sim, id: usize) -> Vec<(bool, &str)> {
+/// Two machines with the key of one that joined, both with nothing: the rules of [`timed_consensus::OtherSession`] hold as at genesis.
+#[test]
+fn of_two_machines_for_one_key_that_start_empty_the_later_one_signs_nothing() {
+    for seed in 1..=6 {
+        let mut sim = stuck_for_who_joined(seed);
+        sim.contradictions = Some(BTreeSet::new());
+        let twin = sim.add_twin(4);
+        sim.cut(4, twin);
+        sim.start(4);
+        // Together, or when the first one signs already.
+        let apart = if seed % 2 == 0 { sim.random(700_000) } else { 5_000_000 };
+        sim.run_for(Duration::from_micros(apart));
+        sim.start(twin);
+        sim.payload_everywhere();
+        sim.run_for(8 * SECOND);
+        let contradictions = sim.contradictions.take().unwrap();
+        if seed % 2 == 0 {
+            assert!(contradictions.len() <= 1, "seed {seed}: {contradictions:?}");
+        } else {
+            let signed = sim.nodes[twin].outputs.iter().any(|o| matches!(o, Output::Broadcast(Gossip::Vote(_))));
+            assert!(contradictions.is_empty() && !signed, "seed {seed}: {contradictions:?}");
+            assert!(sim.height(0) >= FIRST + 20, "seed {seed}: {:#?}", sim.status(4));
+        }
+    }
+}
+
+/// What the operator of a node hears about signing, and whether as a warning.
+fn reported(sim: &Sim, id: usize) -> Vec<(bool, &str)> {
     let outputs = sim.nodes[id].outputs.iter();
     let lines = outputs.filter_map(|output| match output {
         Output::SigningChanged { line, is_warning } => Some((*is_warning, line.split(':').next().unwrap())),
@@ -173,7 +200,7 @@ fn told(sim: &Sim, id: usize) -> Vec<(bool, &str)> {
 }
 
 #[test]
-fn who_is_no_voter_yet_is_told_without_a_warning_and_who_is_no_longer_with_one() {
+fn who_is_no_voter_yet_is_reported_without_a_warning_and_who_is_no_longer_with_one() {
     let mut sim = on_the_way(1);
     sim.later_sets.insert(FIRST, set_of(0..5));
     sim.later_sets.insert(FIRST + 5, set_of(0..4));
@@ -182,6 +209,6 @@ fn who_is_no_voter_yet_is_told_without_a_warning_and_who_is_no_longer_with_one()
     sim.payload_everywhere();
     assert!(sim.run_until(60 * SECOND, |s| s.lowest() >= FIRST + 15), "{:#?}", sim.status(4));
     let expected = [(false, "observer"), (false, "signing is on"), (true, "signing is over"), (false, "signing is on")];
-    assert_eq!(told(&sim, 4), expected);
-    assert_eq!(told(&sim, 0), []);
+    assert_eq!(reported(&sim, 4), expected);
+    assert_eq!(reported(&sim, 0), []);
 }

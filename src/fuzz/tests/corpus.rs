@@ -132,6 +132,7 @@ fn chain() -> Vec<u8> {
             first_round: Round(0),
             parent_certificate: tip.certificate,
             transactions: vec![Arc::new(payment)],
+            statements: vec![],
         };
         let block = ledger.assemble(draft).unwrap().block;
         let certificate = certificate(&block);

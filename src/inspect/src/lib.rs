@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use timed_chain::{BLOCK_LOG_FILE, DecidedBlock, LogWalk, PoolTransaction};
 use timed_config::DEVNET_NODES_MAX;
-use timed_consensus::Evidence;
 use timed_consensus::inspect::{JournalContents, Statements, read_guard, read_journal};
 use timed_consensus::statement::{SignedRecord, Statement, statements_of};
 use timed_ledger::{Genesis, MoneyTally, PAYLOAD_FORMAT, Transaction};
 use timed_mempool::PoolFileSummary;
+use timed_primitives::DoubleSign;
 use timed_primitives::{ChainId, Disk, Hash, Height, HistoryPeaks, PublicKey, SecretKey};
 use timed_rpc::JsonAmount;
 use timed_store::FileDisk;
@@ -71,7 +71,7 @@ struct FolderContents {
     guard: [Option<SignedRecord>; 2],
     mempool: Option<PoolFileSummary>,
     statements: Option<Statements>,
-    contradictions: Vec<Evidence>,
+    contradictions: Vec<DoubleSign>,
     damage: Vec<String>,
 }
 
@@ -227,10 +227,10 @@ impl FolderContents {
             .map_or_else(|| key.short(), |id| format!("node {id}"))
     }
 
-    fn accusation(&self, evidence: &Evidence) -> String {
+    fn accusation(&self, evidence: &DoubleSign) -> String {
         let (first, second) = match evidence {
-            Evidence::Votes(a, b) => (Statement::Vote((**a).clone()), Statement::Vote((**b).clone())),
-            Evidence::Proposals(a, b) => (Statement::Proposal((**a).clone()), Statement::Proposal((**b).clone())),
+            DoubleSign::Votes(a, b) => (Statement::Vote((**a).clone()), Statement::Vote((**b).clone())),
+            DoubleSign::Proposals(a, b) => (Statement::Proposal((**a).clone()), Statement::Proposal((**b).clone())),
         };
         format!("{}: {} and {}", self.name(&first.signer()), described(&first.record()), described(&second.record()))
     }

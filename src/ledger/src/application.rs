@@ -4,7 +4,7 @@ use crate::check::{TransactionError, check_transaction};
 use crate::delta::OutputChanges;
 use crate::error::{LedgerOpenError, SupplyError};
 use crate::genesis::{Genesis, GenesisError};
-use crate::masternodes::{Change, RegistrationId, RuleContext, Seats};
+use crate::masternodes::{Change, MasternodeError, RegistrationId, RuleContext, Seats};
 use crate::output_root::OutputRoots;
 use crate::payload::TransactionPayload;
 use crate::queries::{LedgerQueries as _, LedgerQuery};
@@ -82,6 +82,13 @@ impl PaymentApplication {
             return Ok(producer.and_then(|producer| producer.body.outputs.get(index).copied()));
         }
         Ok(view.output(outpoint)?.map(|entry| entry.output))
+    }
+
+    /// The registration that waits and whose collateral this is. Its release cannot wait beside it: that needs a masternode that left.
+    fn waiting_registration(outpoint: &OutPoint, pending: &dyn Pending) -> Option<RegistrationId> {
+        let bytes = pending.producer(&outpoint.resource()).filter(|_| outpoint.index == 0)?;
+        let producer: Transaction = decode(&bytes).ok()?;
+        matches!(producer.body.payload, TransactionPayload::Register(_)).then_some(RegistrationId(outpoint.txid.0))
     }
 }
 
@@ -258,16 +265,20 @@ impl Application for PaymentApplication {
         facts: &TransactionFacts,
         pending: &dyn Pending,
     ) -> Result<Amount, CheckError> {
+        let refused = |error: TransactionError| CheckError::Refused(Refusal::new(error));
         if let TransactionPayload::LatePrecommits(_) = transaction.body.payload {
-            return Err(CheckError::Refused(Refusal::new(TransactionError::from(StatementError::OnlyInBlocks))));
+            return Err(refused(StatementError::OnlyInBlocks.into()));
         }
         let mut spent = Vec::with_capacity(transaction.body.inputs.len());
         for input in &transaction.body.inputs {
             let output = Self::output(view, &input.previous, pending)?;
+            if let Some(registration) = Self::waiting_registration(&input.previous, pending) {
+                let locked = MasternodeError::CollateralLocked { outpoint: input.previous, registration };
+                return Err(refused(locked.into()));
+            }
             spent.push(output.ok_or_else(|| CheckError::Missing(input.previous.resource()))?);
         }
         let (chain_id, parameters) = (self.genesis.chain_id, &self.genesis.parameters);
-        let refused = |error: TransactionError| CheckError::Refused(Refusal::new(error));
         // Nothing that waits may have to wait for a height: the next block must be able to take it.
         let (height, time) = (view.height().next(), view.tip().time);
         let penalty = view.state().masternodes.penalty_of(transaction);

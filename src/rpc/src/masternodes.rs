@@ -64,15 +64,21 @@ impl ChainMasternodes {
     fn row(&self, one: &Masternode, place: Option<usize>, network: Network) -> MasternodeInfo {
         let exit_height = match one.status {
             MasternodeStatus::Left { at, .. } => Some(at.0.saturating_add(ACTS_AFTER)),
-            MasternodeStatus::Active | MasternodeStatus::Paused | MasternodeStatus::Leaving { .. } => None,
+            MasternodeStatus::Active
+            | MasternodeStatus::Paused
+            | MasternodeStatus::Leaving { .. }
+            | MasternodeStatus::Jailed { .. }
+            | MasternodeStatus::Ended { .. } => None,
         };
         let status = match one.status {
             MasternodeStatus::Active if !one.tier.votes() => "not voting",
             MasternodeStatus::Active if place.is_some_and(|place| place <= VOTERS_MAX) => "voting",
             MasternodeStatus::Active => "waiting",
-            MasternodeStatus::Paused | MasternodeStatus::Leaving { .. } | MasternodeStatus::Left { .. } => {
-                one.status.name()
-            }
+            MasternodeStatus::Paused
+            | MasternodeStatus::Leaving { .. }
+            | MasternodeStatus::Left { .. }
+            | MasternodeStatus::Jailed { .. }
+            | MasternodeStatus::Ended { .. } => one.status.name(),
         };
         MasternodeInfo {
             key: one.operator.into(),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::mempool::{GetFate, TransactionFate};
-use timed_chain::HistoryProofFault;
+use timed_chain::{HistoryProofFault, ReadError};
 use timed_consensus::verify_certificate;
 use timed_ledger::{
     ConfirmedTransaction, KeyHash, LedgerQueries as _, LedgerView, OutPoint, Transaction, TxOutput, payment_of,
@@ -245,10 +245,26 @@ pub(crate) fn check_final(view: &LedgerView, header: &Header, certificate: &Comm
     }
     let validators = view.validators(tip);
     if validators.hash() != header.validators_hash {
-        return Err(refused(format!("this node no longer knows the validators of height {height}")));
+        // Those of other heights are not kept. The certificates that this chain has were checked with them.
+        return match is_of_chain(view, certificate).map_err(|error| NotFinal::Failed(unreadable(error)))? {
+            true => Ok(()),
+            false => Err(refused(format!(
+                "this node no longer knows the validators of height {height}, and has no such certificate of it itself: ask the node that made the proof"
+            ))),
+        };
     }
     let chain = view.application().genesis().chain_id;
     verify_certificate(chain, certificate, &validators).map_err(|error| refused(error.to_string()))
+}
+
+/// Whether this is the certificate with which this node committed the block, or the one that the next block carries.
+fn is_of_chain(view: &LedgerView, certificate: &CommitCertificate) -> Result<bool, ReadError> {
+    let own = view.decided(certificate.height)?;
+    if own.is_some_and(|decided| *decided.certificate == *certificate) {
+        return Ok(true);
+    }
+    let next = view.decided(certificate.height.next())?;
+    Ok(next.is_some_and(|decided| decided.block.parent_certificate.as_ref() == Some(certificate)))
 }
 
 fn final_facts(view: &LedgerView, found: ConfirmedTransaction) -> Result<TransactionRecord, RpcError> {

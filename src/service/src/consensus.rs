@@ -80,7 +80,6 @@ impl ConsensusApi for Service {
         }
         let view = self.peers();
         let peers = &view.peers;
-        let labels = self.handles.consensus.borrow().as_ref().map(|s| s.validators.clone()).unwrap_or_default();
         let rows = all.rows(self.chain.genesis().network).into_iter().map(|row| {
             let key = row.key.0;
             let is_self = self.identity.validator == Some(key);
@@ -89,7 +88,7 @@ impl ConsensusApi for Service {
             let power = set.get(&key).map_or(0, |validator| validator.power);
             let signs = power > 0 && !recent.is_empty();
             MasternodeInfo {
-                name: labels.iter().find(|v| v.key == key).map(|v| v.label.clone()),
+                name: Some(self.identity.labels.get(&key).cloned().unwrap_or_else(|| key.short())),
                 power,
                 power_percent: 100.0 * ratio(power, set.total_power()),
                 is_self,

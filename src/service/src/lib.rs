@@ -20,6 +20,7 @@ pub use reads::ChainReads;
 pub use troubles::Noticed;
 
 use saved_peers::SavedPeers;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::Handles;
@@ -49,6 +50,8 @@ pub struct Identity {
     pub inbound_max: u32,
     /// Most outbound connections.
     pub outbound_max: u32,
+    /// Names of consensus keys for people. A key without one is shown by its first bytes.
+    pub labels: BTreeMap<PublicKey, String>,
 }
 
 /// Answers clients.

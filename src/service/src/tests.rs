@@ -119,6 +119,7 @@ fn node_of(
             agent: String::new(),
             inbound_max: 1,
             outbound_max: 1,
+            labels: BTreeMap::new(),
         },
         consensus_key: Some(key("consensus")),
         wallet: Arc::new(NodeWallet::open(&folder, SecretKey::development("wallet", 0), &genesis).unwrap()),

@@ -106,8 +106,9 @@ impl SimulatedApplication for SimulatedPayments {
     }
 
     fn check(&self, history: &dyn History) -> Result<(), String> {
-        let Supply { unspent, fees } = supply_of(history)?;
-        let (found, supply) = (unspent.plus(fees).unwrap_or_default(), self.supply);
+        let found = supply_of(history)?;
+        let supply = self.supply.plus(found.issued).unwrap_or_default();
+        let found = found.total().unwrap_or_default();
         if found == supply { Ok(()) } else { Err(format!("there are {found} TIME, not {supply}")) }
     }
 

@@ -248,3 +248,31 @@ fn the_last_four_cannot_pause_and_a_change_is_made_once() {
         nothing_is_wrong(&world);
     });
 }
+
+/// Of six, five are needed, and four run: the machine of the sixth is started with an empty folder when its first height waits for it.
+#[test]
+fn a_machine_that_is_started_when_its_first_height_waits_for_it_votes() {
+    for seed in 1..=3 {
+        play(async {
+            let (world, nodes) = world(2, seed, &[1, 2, 3, 4]);
+            pay(&world, &nodes[0], 0).await;
+            decide(&world, &nodes[0], &registration(5, [1, 2])).await;
+            let last = decide(&world, &nodes[1], &registration(6, [3, 4])).await.next();
+            world.run_for(60 * SECOND).await;
+            assert_eq!(nodes[0].height(), last, "four decide nothing more");
+            nodes[5].start().unwrap();
+            for coin in 5..10 {
+                pay(&world, &nodes[coin % 4], coin).await;
+            }
+            assert_eq!(nodes[5].signing(), Some(SigningStatus::On));
+            // The fifth's first height was decided without it: it waits for two more, which come now.
+            nodes[4].start().unwrap();
+            world.run_for(5 * SECOND).await;
+            for coin in 10..15 {
+                pay(&world, &nodes[coin % 4], coin).await;
+            }
+            assert_eq!(nodes[4].signing(), Some(SigningStatus::On));
+            nothing_is_wrong(&world);
+        });
+    }
+}

@@ -183,6 +183,7 @@ fn commit(ledger: &mut Ledger, genesis: &Genesis) {
         first_round: Round::ZERO,
         parent_certificate: tip.certificate,
         transactions: vec![Arc::new(PoolTransaction::of(&payment(genesis, n)))],
+        statements: vec![],
     };
     let block = ledger.assemble(draft).unwrap().block;
     let certificate =

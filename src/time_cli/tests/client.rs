@@ -335,6 +335,13 @@ fn a_masternode_is_changed_with_key_files_and_no_key_file_is_written_over() {
     assert!(made.contains("dtime1") && !made.contains(secret.trim()), "{made}");
     let again = node.ask(&["--json", "masternode", "key", &owner]);
     assert!(again.contains("\"made\": false") && std::fs::read_to_string(&owner).unwrap() == secret, "{again}");
+    // What is refused at first sight leaves no file behind.
+    for (tier, service, why) in [("platinum", "127.0.0.1:7005", "is no tier"), ("bronze", "here", "'here'")] {
+        let (owner, operator) = (at("early-owner.key"), at("early-operator.key"));
+        let words = ["--tier", tier, "--service", service, "--owner-key", &owner, "--operator-key", &operator];
+        node.refused(&[&["masternode", "register"][..], &words].concat(), 2, why);
+        assert!(!Path::new(&owner).exists() && !Path::new(&operator).exists(), "{why}");
+    }
     // The wallet of the sample has not all keys.
     let register = [
         "masternode",

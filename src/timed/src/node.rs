@@ -198,6 +198,7 @@ impl RunningNode {
             agent: agent.clone(),
             inbound_max: config.p2p.inbound_max,
             outbound_max: config.p2p.outbound_max,
+            labels: labels(&config),
         };
         announce((&config, &genesis, &identity), votes, data.path(), rpc_address, height);
         let local = LocalNode {

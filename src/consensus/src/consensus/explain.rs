@@ -11,7 +11,8 @@ use crate::too_early::TooEarly;
 use timed_primitives::{PublicKey, Round, VoteKind};
 
 /// For a node that signed, when the chain leaves its key out.
-const NO_LONGER: &str = "signing is over: the consensus key is no longer among the voters of the chain; this node signs again when it is";
+const NO_LONGER: &str =
+    "signing is over: the consensus key is no longer among the voters of the chain; this node signs again when it is";
 
 impl Consensus {
     /// What the core is doing and what it waits for.
@@ -116,7 +117,9 @@ impl Consensus {
             // Who signed here and is left out by the chain was paused, replaced or has left; perhaps by somebody else than who runs this node.
             let (line, is_warning) = match status {
                 SigningStatus::NotValidator if self.signing.has_begun() => (NO_LONGER.to_owned(), true),
-                SigningStatus::Observer | SigningStatus::NotValidator | SigningStatus::On => (status.to_string(), false),
+                SigningStatus::Observer | SigningStatus::NotValidator | SigningStatus::On => {
+                    (status.to_string(), false)
+                }
                 SigningStatus::Off { .. } => (status.to_string(), true),
             };
             self.outputs.push(Output::SigningChanged { line, is_warning });

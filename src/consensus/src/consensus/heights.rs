@@ -162,6 +162,7 @@ impl Consensus {
             parent: tip.id,
             time: self.clock.block_time(self.chain.earliest_time()),
             parent_certificate: tip.certificate.clone(),
+            late_precommits: self.late.certificates().collect(),
             bytes_max: self.block_size.on_asked(self.clock.now(), round),
         });
     }
@@ -250,6 +251,9 @@ impl Consensus {
         let count = blocks.len();
         let Some(block) = blocks.into_iter().next_back() else { return Ok(()) };
         let parent = self.parent_commit(count);
+        if let Some(included) = &block.parent_certificate {
+            self.late.on_included(included, self.chain.tip().certificate.as_ref(), self.chain.tip_set());
+        }
         let certificate = self.height.with_all_precommits(certificate);
         let votes = self.height.take_votes(block.header.height, &decided_by);
         let tip = NewTip { block, certificate, decided_by, validators, next_validators };

@@ -8,10 +8,12 @@ use super::{Consensus, Phase};
 use crate::certificate::{polka_votes, round_votes, verify_polka, verify_round};
 use crate::chain_view::HeightClass;
 use crate::engine;
-use crate::messages::{Evidence, Gossip, GossipOffence, Output};
+use crate::messages::{Gossip, GossipOffence, Output};
 use crate::statement::SignedRecord;
 use crate::votes::Seen;
-use timed_primitives::{ChainId, Height, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate, Vote};
+use timed_primitives::{
+    ChainId, DoubleSign, Height, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate, Vote,
+};
 
 /// Rounds above ours of which single votes are taken; the engine's own bound.
 const ROUNDS_AHEAD: u32 = 10;
@@ -47,7 +49,7 @@ impl Consensus {
     fn on_vote(&mut self, from: PublicKey, vote: Vote) {
         self.check_memory(Some(from), &vote.validator, SignedRecord::of_vote(&vote), |chain| vote.is_signed(chain));
         match self.class(vote.height) {
-            HeightClass::Past => {}
+            HeightClass::Past => self.on_very_late_vote(from, vote),
             HeightClass::Previous => self.on_late_vote(from, vote),
             HeightClass::Future => self.on_future_vote(from, vote),
             HeightClass::Far => self.on_far(from, vote.height, &vote.validator, |chain| vote.is_signed(chain)),
@@ -64,7 +66,7 @@ impl Consensus {
                 }
                 self.note_key_signs(&from, &vote.validator);
                 match seen {
-                    Seen::Conflict(held) => self.accuse(Evidence::Votes(Box::new(held), Box::new(vote))),
+                    Seen::Conflict(held) => self.accuse(DoubleSign::of_votes(held, vote)),
                     Seen::No | Seen::Same => self.accept_vote(vote),
                 }
             }
@@ -94,6 +96,17 @@ impl Consensus {
             return self.refuse(from, GossipOffence::BadSignature);
         }
         self.chain.add_precommit(&vote);
+    }
+
+    /// A precommit for a block whose certificate is on the chain without it: ours to add when we propose.
+    fn on_very_late_vote(&mut self, from: PublicKey, vote: Vote) {
+        if self.me.is_none() || !self.late.is_missing(&vote) {
+            return;
+        }
+        if !vote.is_signed(self.config.chain_id) {
+            return self.refuse(from, GossipOffence::BadSignature);
+        }
+        self.late.insert(&vote);
     }
 
     fn on_future_vote(&mut self, from: PublicKey, vote: Vote) {
@@ -163,7 +176,7 @@ impl Consensus {
             return self.refuse(from, GossipOffence::BadSignature);
         }
         if let Seen::Conflict(held) = seen {
-            self.accuse(Evidence::Proposals(Box::new(held), Box::new(proposal.clone())));
+            self.accuse(DoubleSign::of_proposals(held, proposal.clone()));
         }
         let (id, proposer) = (proposal.block, proposal.proposer);
         self.accept_proposal(proposal);
@@ -188,10 +201,10 @@ impl Consensus {
         }
     }
 
-    fn accuse(&mut self, evidence: Evidence) {
+    fn accuse(&mut self, evidence: DoubleSign) {
         self.height.on_accused();
         self.show_to_signer(&evidence);
-        self.outputs.push(Output::Evidence(evidence));
+        self.outputs.push(Output::DoubleSign(evidence));
     }
 
     fn on_polka(&mut self, from: PublicKey, polka: PolkaCertificate) {

@@ -2,17 +2,17 @@
 
 use super::Consensus;
 use crate::guard::Memory;
-use crate::messages::{Evidence, Gossip, Output};
+use crate::messages::{Gossip, Output};
 use crate::signing::{Foreign, SigningOff, TwinFound};
 use crate::statement::SignedRecord;
-use timed_primitives::{ChainId, PublicKey};
+use timed_primitives::{ChainId, DoubleSign, PublicKey};
 
 impl Consensus {
     /// Two nodes with one key hear each other's votes from nobody, since each seems to have voted: those with the key get both.
-    pub(super) fn show_to_signer(&mut self, evidence: &Evidence) {
+    pub(super) fn show_to_signer(&mut self, evidence: &DoubleSign) {
         let (signer, messages) = match evidence {
-            Evidence::Votes(one, other) => (one.validator, [one, other].map(|vote| Gossip::Vote((**vote).clone()))),
-            Evidence::Proposals(one, other) => {
+            DoubleSign::Votes(one, other) => (one.validator, [one, other].map(|vote| Gossip::Vote((**vote).clone()))),
+            DoubleSign::Proposals(one, other) => {
                 (one.proposer, [one, other].map(|proposal| Gossip::Proposal((**proposal).clone())))
             }
         };

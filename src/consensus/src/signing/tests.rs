@@ -273,7 +273,10 @@ fn doubt_of_a_guard_that_is_no_original_ends_before_the_first_height_that_the_ke
     }
     // What our own vote led to is no news, height after height.
     let begun = [(Reported(99), "missing"), (first, "on"), (BeginsAt(100), "on"), (Reported(100), "on")];
-    check(missing(), &[&begun[..], &[(BeginsAt(101), "on"), (Reported(101), "on"), (Reported(102), "missing")]].concat());
+    check(
+        missing(),
+        &[&begun[..], &[(BeginsAt(101), "on"), (Reported(101), "on"), (Reported(102), "missing")]].concat(),
+    );
     check(missing(), &[(BeginsAt(1), "on"), (Reported(1), "on"), (Reported(2), "missing")]);
     check(missing(), &[(BeginsAt(7), "on"), (Reported(1), "missing")]);
     // The open height is decided elsewhere, or a message of ours of it is known.

@@ -260,7 +260,7 @@ impl Life {
             }
             // Every published statement can be heard by everyone at any time, so nothing needs to be sent again.
             Output::Broadcast(_) | Output::Send { .. } | Output::Wanted { .. } | Output::Behind { .. } => {}
-            Output::Evidence(_)
+            Output::DoubleSign(_)
             | Output::Invalid { .. }
             | Output::BlockTooEarly { .. }
             | Output::QuorumLost { .. }

@@ -349,7 +349,7 @@ impl Sim {
             Output::Commit { block, certificate } => self.commit(id, vec![(block, certificate)]),
             Output::Behind { .. } => self.sync(id),
             Output::Wanted { .. }
-            | Output::Evidence(_)
+            | Output::DoubleSign(_)
             | Output::Invalid { .. }
             | Output::BlockTooEarly { .. }
             | Output::QuorumLost { .. }

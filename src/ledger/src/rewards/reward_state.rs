@@ -189,7 +189,9 @@ impl RewardState {
 
     /// Their participation is not judged any more.
     pub fn forget(&mut self, gone: impl Iterator<Item = RegistrationId>) {
-        gone.for_each(|registration| drop(self.accounts.remove(&registration)));
+        for registration in gone {
+            self.accounts.remove(&registration);
+        }
     }
 
     /// What was drawn for the interval that opened.

@@ -16,3 +16,4 @@ mod recovery;
 mod reward_chain;
 mod rewards;
 mod rules;
+mod waiting;

@@ -42,7 +42,7 @@ fn signed(body: TransactionBody, signers: &[SecretKey]) -> Transaction {
 }
 
 /// Registers a bronze masternode with keys of this number, from two coins.
-fn registration(id: u64, coins: [usize; 2]) -> Transaction {
+pub(crate) fn registration(id: u64, coins: [usize; 2]) -> Transaction {
     let body = with_payload(P::Register(register(Tier::Bronze, id)), &coins, Amount::whole(1_000).0);
     signed(body, &[key("owner", id), key("consensus", id)])
 }

@@ -51,8 +51,8 @@ pub(super) async fn status(node: &dyn NodeApi, named: Option<RegistrationId>) ->
 
 /// The power that a key has two heights after the last block.
 fn effective_power(all: &ChainMasternodes, key: &PublicKey) -> u64 {
-    let voters = all.list.validators();
-    voters.ok().and_then(|voters| voters.get(key).map(|voter| voter.power)).unwrap_or_default()
+    let seats = all.list.seats();
+    seats.ok().and_then(|seats| seats.validators().get(key).map(|voter| voter.power)).unwrap_or_default()
 }
 
 /// What to do about a masternode, in words.
@@ -82,6 +82,15 @@ fn advice(all: &ChainMasternodes, one: &Masternode, power: u64, (place, candidat
         MasternodeStatus::Leaving { asked_at } => format!(
             "it asked to leave at height {asked_at} and votes until more than {VOTERS_MIN} can vote (now {candidates}): keep the machine \
              running until then"
+        ),
+        MasternodeStatus::Jailed { at } => format!(
+            "it was jailed at height {at}, since it missed too many heights, and has no power; it lost no money: mend the machine, then \
+             `protx resume {id}`"
+        ),
+        MasternodeStatus::Ended { at } => format!(
+            "it signed two things for one place, which the chain has the proof of since height {at}: it has ended for good, and {} TIME of its \
+             collateral are charged; it votes on, without pay, until others may lose their power with it",
+            one.penalty
         ),
         MasternodeStatus::Left { at, .. } => left_advice(all, one, at.0.saturating_add(2)),
     }

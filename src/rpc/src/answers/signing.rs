@@ -143,7 +143,12 @@ fn of_change(payload: &TransactionPayload, list: &MasternodeList) -> Vec<Signer>
         TransactionPayload::UpdateRegistrar { registration, operator, .. } => {
             vec![owner(registration), Signer::Payload { role: "operator", key: Some(*operator) }]
         }
-        TransactionPayload::Transfer | TransactionPayload::Register(_) | TransactionPayload::Release { .. } => vec![],
+        TransactionPayload::Reachability { witness, .. } => vec![operator(witness)],
+        TransactionPayload::Transfer
+        | TransactionPayload::Register(_)
+        | TransactionPayload::Release { .. }
+        | TransactionPayload::DoubleSign { .. }
+        | TransactionPayload::LatePrecommits(_) => vec![],
     }
 }
 

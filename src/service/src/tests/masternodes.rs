@@ -144,8 +144,11 @@ fn a_masternode_comes_changes_and_goes_by_the_calls() {
             assert!(sent.is_string(), "{sent}");
             becomes_final(&service, &sent).await;
         };
+        let before = status().await;
+        assert!(before["name"].is_string(), "{before}");
         change("pause", json!({ "operator_key": operator })).await;
-        assert_eq!(status().await["status"], "paused");
+        let paused = status().await;
+        assert_eq!((&paused["status"], &paused["name"]), (&json!("paused"), &before["name"]));
         refused(&service, "protx", json!(["pause", id, { "operator_key": operator }]), "is paused: it cannot pause").await;
         change("resume", json!({ "operator_key": operator })).await;
         change("update_service", json!({ "operator_key": operator, "service": "203.0.113.10:7001" })).await;
@@ -220,5 +223,28 @@ fn the_consensus_key_signs_changes_only() {
             assert!(service.operator_witness(&body(payload)).is_none());
         }
         assert_eq!(encode(&service.consensus_key()), encode(&service.identity.validator));
+    });
+}
+
+#[test]
+fn what_was_proved_before_the_voters_changed_is_proved_still() {
+    actix_rt::System::new().block_on(async {
+        let (service, _) = alone(3);
+        until(&service, "two blocks", |service| service.chain.tip().height.0 >= 2).await;
+        let one = call(&service, "masternodestatus", json!([])).await.unwrap()["registration"].take();
+        let history = call(&service, "gethistoryproof", json!([1])).await.unwrap()["proof"].take();
+        let masternode = call(&service, "getmasternodeproof", json!([one])).await.unwrap()["proof"].take();
+        let first = service.history_proof(Height(1), Some(Height(2))).await.unwrap();
+        register(&service, "bronze").await;
+        let height = service.chain.tip().height.0;
+        until(&service, "two voters", |service| service.chain.tip().height.0 >= height + 2).await;
+        assert_eq!(call(&service, "verifyhistoryproof", json!([history])).await.unwrap()["height"], 1);
+        assert_eq!(call(&service, "verifymasternodeproof", json!([masternode])).await.unwrap()["registration"], one);
+        assert_eq!(service.verify_history_proof(first.clone()).await, Ok(()));
+        // Other signatures than those that this chain has cannot be checked without the voters of then.
+        let mut other = first;
+        other.certificate.signatures[0].signature.0[0] ^= 1;
+        let error = service.verify_history_proof(other).await.unwrap_err();
+        assert!(error.to_string().contains("no longer knows the validators of height 2"), "{error}");
     });
 }

@@ -1,6 +1,8 @@
 //! The commands below `masternode`, with an example each.
 
 use clap::{Arg, ArgAction, Command, ValueHint};
+use std::str::FromStr;
+use timed_ledger::{ServiceAddress, Tier};
 
 pub(crate) const MASTERNODE: &str = "masternode";
 
@@ -157,12 +159,18 @@ fn key_file(name: &'static str, help: &'static str) -> Arg {
     option(name, "FILE", help).value_hint(ValueHint::FilePath)
 }
 
+/// Takes what the node takes, so that what it would refuse is refused before a key file is made.
+fn is_text_of<T: FromStr>(text: &str) -> Result<String, T::Err> {
+    text.parse::<T>().map(|_| text.to_owned())
+}
+
 fn tier() -> Arg {
-    option(TIER, "TIER", "free, bronze, silver or gold").required(true)
+    option(TIER, "TIER", "free, bronze, silver or gold").required(true).value_parser(is_text_of::<Tier>)
 }
 
 fn service() -> Arg {
     option(SERVICE, "ADDRESS", "Where it is reached: an IP address with a port")
+        .value_parser(is_text_of::<ServiceAddress>)
 }
 
 fn payee() -> Arg {

@@ -5,9 +5,7 @@ use serde_json::{Value, json};
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
-use timed_ledger::{
-    Address, KeyHash, Lock, LockOwner, Payouts, RegisterPayload, Transaction, TransactionPayload, Witness,
-};
+use timed_ledger::{Address, KeyHash, Lock, Payouts, RegisterPayload, Transaction, TransactionPayload, Witness};
 use timed_primitives::{Network, PublicKey, SecretKey, Signature, decode, encode};
 
 /// Stands where a signature is not there yet.
@@ -162,20 +160,25 @@ impl MasternodeDraft {
                 format!("changes operator or payees of {}", of(registration))
             }
             TransactionPayload::Pause { registration, .. } => format!("pauses {}", of(registration)),
-            TransactionPayload::Resume { registration, .. } => format!("ends the pause of {}", of(registration)),
+            TransactionPayload::Resume { registration, .. } => {
+                format!("ends the pause or the jailing of {}", of(registration))
+            }
             TransactionPayload::Revoke { registration, .. } => format!("makes {} leave", of(registration)),
             TransactionPayload::Release { registration } => format!("frees the collateral of {}", of(registration)),
+            TransactionPayload::DoubleSign { registration, .. } => {
+                format!("shows that {} contradicted itself", of(registration))
+            }
+            TransactionPayload::LatePrecommits(late) => format!("adds precommits for height {}", late.height),
+            TransactionPayload::Reachability { free, witness, .. } => {
+                format!("states that {} reached {}", of(witness), of(free))
+            }
         }
     }
 
     fn payees(&self, payouts: &Payouts) -> Vec<(String, String)> {
         let shown = |payout: &timed_ledger::Payout| {
-            let lock = match payout.to {
-                LockOwner::KeyHash(hash) => Lock::KeyHash(hash),
-                LockOwner::KeySet(hash) => Lock::KeySet(hash),
-            };
             let percent = format!("{}.{:02} %", payout.share / 100, payout.share % 100);
-            ("payee".to_owned(), format!("{percent} to {}", self.lock(lock)))
+            ("payee".to_owned(), format!("{percent} to {}", self.lock(payout.to.lock())))
         };
         payouts.as_slice().iter().map(shown).collect()
     }

@@ -42,6 +42,8 @@ fn masternode(n: u8) -> Masternode {
         last_change: TxId(id.0),
         changed_at: Height::GENESIS,
         expires: UnixTime(if n == 5 { TIME_MS + 90_000_000 } else { u64::MAX }),
+        operator_since: Height(0),
+        penalty: Amount::ZERO,
     }
 }
 
