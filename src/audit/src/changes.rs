@@ -1,9 +1,10 @@
 //! What transactions do to the list: registering, changing, leaving, and taking the collateral back.
 
-use crate::error::TransactionFault as Fault;
-use crate::list::{Masternodes, Place, name, unbonds_at};
+use crate::error::BrokenRule as Fault;
+use crate::list::{Masternodes, name};
+use crate::place::{AuditedBlock, unbonds_at};
 use crate::power::{VOTERS_MIN, has_claim, has_ended, tier_collateral, tier_power};
-use std::net::IpAddr;
+use core::net::IpAddr;
 use timed_ledger::{
     Lock, Masternode, MasternodeStatus as Status, OutPoint, Parameters, Payouts, RegisterPayload, RegistrationId,
     ServiceAddress, Tier, TransactionPayload, TxOutput, Witness,
@@ -19,7 +20,7 @@ impl Masternodes {
     /// A registration. `is_owner`: whether an input is signed by the owner of the collateral.
     pub(crate) fn add(
         &mut self,
-        place: Place<'_>,
+        place: AuditedBlock<'_>,
         (id, txid): (RegistrationId, TxId),
         register: &RegisterPayload,
         (collateral, output): (OutPoint, TxOutput),
@@ -67,7 +68,7 @@ impl Masternodes {
     /// A release: what its double sign is charged. `spent`: what it spends first.
     pub(crate) fn free(
         &mut self,
-        place: Place<'_>,
+        place: AuditedBlock<'_>,
         registration: &RegistrationId,
         spent: Option<OutPoint>,
     ) -> Result<Amount, Fault> {
@@ -86,7 +87,7 @@ impl Masternodes {
     /// Any other change.
     pub(crate) fn change(
         &mut self,
-        place: Place<'_>,
+        place: AuditedBlock<'_>,
         txid: TxId,
         payload: &TransactionPayload,
         signers: &[Witness],
@@ -132,7 +133,7 @@ impl Masternodes {
         one: Masternode,
         operator: PublicKey,
         payouts: &Payouts,
-        place: Place<'_>,
+        place: AuditedBlock<'_>,
         signers: &[Witness],
     ) -> Result<Masternode, Fault> {
         check_signer(signers, 0, one.owner)?;
@@ -181,7 +182,7 @@ impl Masternodes {
 fn update_service(
     one: Masternode,
     service: ServiceAddress,
-    place: Place<'_>,
+    place: AuditedBlock<'_>,
     signers: &[Witness],
 ) -> Result<Masternode, Fault> {
     check_signer(signers, 0, one.operator)?;
@@ -191,7 +192,7 @@ fn update_service(
     Ok(Masternode { service, expires, ..one })
 }
 
-fn revoke(one: Masternode, place: Place<'_>, signers: &[Witness]) -> Result<Masternode, Fault> {
+fn revoke(one: Masternode, place: AuditedBlock<'_>, signers: &[Witness]) -> Result<Masternode, Fault> {
     check_signer(signers, 0, one.owner)?;
     let left = Status::Left { at: place.height, time: place.time };
     let status = match one.status {

@@ -107,8 +107,8 @@ pub enum AuditFault {
         /// Time of the block before.
         parent: UnixTime,
     },
-    /// Made by somebody without a seat.
-    #[error("proposer {0} has no seat at this height")]
+    /// Made by somebody who does not vote.
+    #[error("proposer {0} does not vote at this height")]
     Proposer(PublicKey),
     /// A hash of the header is not what the audit finds.
     #[error("the header's {what} is {block}, the audit found {audit}")]
@@ -157,8 +157,8 @@ pub enum AuditFault {
         /// Whether it has one.
         has: bool,
     },
-    /// Somebody signed without a seat, or twice.
-    #[error("the certificate of height {height} lists {key} out of order or without a seat")]
+    /// Somebody signed who does not vote, or twice.
+    #[error("the certificate of height {height} lists {key} out of order or without a vote")]
     CertificateSigner {
         /// Of which height.
         height: Height,
@@ -186,7 +186,7 @@ pub enum AuditFault {
         /// Its id.
         txid: TxId,
         /// The rule.
-        fault: TransactionFault,
+        fault: Box<BrokenRule>,
     },
     /// A number of voters without an emission.
     #[error("no emission is known for {0} voters")]
@@ -195,7 +195,7 @@ pub enum AuditFault {
 
 /// A rule that a transaction breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TransactionFault {
+pub enum BrokenRule {
     /// Another format.
     #[error("version {0} is not 2")]
     Version(u16),
@@ -379,8 +379,8 @@ pub enum TransactionFault {
         /// When.
         round: Round,
     },
-    /// None, not in order, without a seat, or counted already.
-    #[error("late precommits: {key:?} is nobody's, out of order, without a seat, or counted already")]
+    /// None, not in order, without a vote, or counted already.
+    #[error("late precommits: {key:?} is nobody's, out of order, without a vote, or counted already")]
     LateKey {
         /// Who; nobody when there are none.
         key: Option<PublicKey>,

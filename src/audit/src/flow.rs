@@ -1,13 +1,14 @@
 //! One block after the other.
 
-use crate::draw::{Drawn, draw};
-use crate::error::{AuditError, AuditFault, Commitment, StateParts, TransactionFault};
-use crate::header::check_hash;
-use crate::list::{Masternodes, Place};
-use crate::money::{Money, sum};
-use crate::participation::{Interval, Participation};
-use crate::payment::{Payment, outpoints};
-use crate::power::Seats;
+use crate::draw::{AuditedDraw, draw};
+use crate::error::{AuditError, AuditFault, BrokenRule, Commitment, StateParts};
+use crate::header::{AuditedTip, check_hash};
+use crate::money::sum;
+use crate::participation::{AuditedInterval, Participation};
+use crate::payment::{AuditedPayment, outpoints};
+use crate::place::AuditedBlock;
+use crate::power::Voters;
+use crate::state::State;
 use crate::summary::Summary;
 use crate::transactions::is_statement;
 use std::sync::Arc;
@@ -20,31 +21,16 @@ use timed_primitives::{
 /// What the rules make of the blocks so far. All of it is in memory.
 #[derive(Clone, Debug)]
 pub struct Audit {
-    pub(crate) genesis: Arc<Genesis>,
+    genesis: Arc<Genesis>,
     genesis_hash: Hash,
-    pub(crate) parameters_hash: Hash,
-    pub(crate) height: Height,
-    pub(crate) tip: BlockId,
-    pub(crate) time: UnixTime,
+    tip: AuditedTip,
     transactions: u64,
     pub(crate) state: State,
-    /// Of the last block's height, and of the two above it.
-    pub(crate) seats: [Seats; 3],
     /// Root over the outputs at the last height that a header refers to.
     boundary_root: Hash,
     warnings: u64,
     jailings: u64,
     intervals_paid: u64,
-}
-
-/// What transactions change.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct State {
-    pub(crate) money: Money,
-    pub(crate) masternodes: Masternodes,
-    pub(crate) participation: Participation,
-    pub(crate) double_signs: u64,
-    pub(crate) penalties_paid: Amount,
 }
 
 impl Audit {
@@ -55,21 +41,24 @@ impl Audit {
     pub fn new(genesis: &Genesis) -> Result<Self, AuditError> {
         let at = |fault| AuditError { height: Height::GENESIS, fault };
         let state = State::of(genesis).map_err(at)?;
-        let seats = Seats::of(&state.masternodes.list);
-        if seats.len() == 0 {
+        let voters = Voters::of(&state.masternodes.list);
+        if voters.len() == 0 {
             return Err(at(AuditFault::NoVoters));
         }
         Ok(Self {
             genesis: Arc::new(genesis.clone()),
             genesis_hash: genesis.hash(),
-            parameters_hash: Hash::of(Domain::Parameters, &encode(&genesis.parameters)),
-            height: Height::GENESIS,
-            tip: BlockId::default(),
-            time: genesis.time,
+            tip: AuditedTip {
+                chain: genesis.chain_id,
+                parameters_hash: Hash::of(Domain::Parameters, &encode(&genesis.parameters)),
+                height: Height::GENESIS,
+                id: BlockId::default(),
+                time: genesis.time,
+                voters: [voters.clone(), voters.clone(), voters],
+            },
             transactions: 0,
             boundary_root: state.money.output_root(),
             state,
-            seats: [seats.clone(), seats.clone(), seats],
             warnings: 0,
             jailings: 0,
             intervals_paid: 0,
@@ -86,25 +75,25 @@ impl Audit {
 
     fn try_apply(&mut self, block: &Block, certificate: &CommitCertificate) -> Result<(), AuditFault> {
         let header = &block.header;
-        self.check_header(header)?;
-        self.check_parent_certificate(block)?;
-        self.check_own_certificate(block, certificate)?;
+        self.tip.check_header(header)?;
+        self.tip.check_parent_certificate(block)?;
+        self.tip.check_own_certificate(block, certificate)?;
         let transactions: Vec<Transaction> = transactions(&block.payload).map_err(|_| AuditFault::Payload)?;
         check_roots(header, &transactions)?;
         self.begin(header.time, block.parent_certificate.as_ref());
-        let [_, _, next_seats] = self.seats.clone();
+        let [_, _, next_voters] = self.tip.voters.clone();
         let genesis = Arc::clone(&self.genesis);
-        let place = Place {
+        let place = AuditedBlock {
             chain: genesis.chain_id,
             parameters: &genesis.parameters,
             height: header.height,
             time: header.time,
-            next_seats: &next_seats,
+            next_voters: &next_voters,
         };
         for (index, transaction) in transactions.iter().enumerate() {
             let txid = transaction.id();
             let applied = self.state.transaction(place, txid, transaction, encode(transaction).len());
-            applied.map_err(|fault| AuditFault::Transaction { index, txid, fault })?;
+            applied.map_err(|fault| AuditFault::Transaction { index, txid, fault: Box::new(fault) })?;
             self.transactions += 1;
         }
         self.finish(place, block.id())?;
@@ -113,44 +102,44 @@ impl Audit {
 
     /// What comes before the transactions of a block: who signed the height before, or the first interval.
     fn begin(&mut self, time: UnixTime, parent_certificate: Option<&CommitCertificate>) {
-        let [parents, ..] = &self.seats;
+        let [parents, ..] = &self.tip.voters;
         match parent_certificate {
             Some(certificate) => self.state.participation.record(certificate, parents),
             None => self.state.participation.open_first(time),
         }
     }
 
-    /// What comes after them: payments, exits, seats, the draw.
-    fn finish(&mut self, place: Place<'_>, id: BlockId) -> Result<(), AuditFault> {
-        let Self { state, seats, .. } = self;
+    /// What comes after them: payments, exits, voters, the draw.
+    fn finish(&mut self, place: AuditedBlock<'_>, id: BlockId) -> Result<(), AuditFault> {
+        let Self { state, tip, .. } = self;
         let State { money, masternodes, participation, .. } = state;
         let is_over = participation.is_over(place);
-        let [_, own, next] = seats.clone();
+        let [_, own, next] = tip.voters.clone();
         let mut payment = None;
         if is_over {
             let voters = u32::try_from(own.len()).unwrap_or(u32::MAX);
             payment = participation.close(place, voters, masternodes, money)?;
         }
         let is_paid = payment.is_some();
-        let Payment { outputs, missing, warnings } = payment.unwrap_or_default();
+        let AuditedPayment { outputs, missing, warnings } = payment.unwrap_or_default();
         let (gone, jailed) = masternodes.end_block(place, &missing);
         participation.accounts.retain(|id, _| !gone.contains(id));
-        let second = Seats::of(&masternodes.list);
+        let second = Voters::of(&masternodes.list);
         if second.len() == 0 {
             return Err(AuditFault::NoVoters);
         }
         if is_over || place.height == Height::FIRST {
-            participation.open.drawn = draw(self.tip, &masternodes.list, &second);
+            participation.open.drawn = draw(tip.id, &masternodes.list, &second);
         }
         for (outpoint, output) in outpoints(self.genesis_hash, place.height).zip(outputs) {
             money.make(outpoint, output, place.height);
         }
         money.check_sum()?;
-        self.seats = [own, next, second];
+        tip.voters = [own, next, second];
+        (tip.height, tip.id, tip.time) = (place.height, id, place.time);
         self.warnings += warnings;
         self.jailings += jailed;
         self.intervals_paid += u64::from(is_paid);
-        (self.height, self.tip, self.time) = (place.height, id, place.time);
         Ok(())
     }
 
@@ -191,7 +180,8 @@ impl Audit {
     /// Over all that is in no output and in no entry of the list.
     fn accounts_root(&self) -> Hash {
         let State { money, masternodes, participation, .. } = &self.state;
-        let accounts = (money.treasury, money.issued, money.fees, &self.seats, participation, &masternodes.penalties);
+        let accounts =
+            (money.treasury, money.issued, money.fees, &self.tip.voters, participation, &masternodes.penalties);
         Hash::of(Domain::Accounts, &encode(&accounts))
     }
 
@@ -202,12 +192,12 @@ impl Audit {
         time: UnixTime,
         parent_certificate: Option<&CommitCertificate>,
         candidates: &[Transaction],
-    ) -> Vec<Result<Amount, TransactionFault>> {
+    ) -> Vec<Result<Amount, BrokenRule>> {
         let mut ahead = self.clone();
         ahead.begin(time, parent_certificate);
-        let [_, _, next_seats] = &self.seats;
-        let (chain, parameters, height) = (self.genesis.chain_id, &self.genesis.parameters, self.height.next());
-        let place = Place { chain, parameters, height, time, next_seats };
+        let [_, _, next_voters] = &self.tip.voters;
+        let (chain, parameters, height) = (self.genesis.chain_id, &self.genesis.parameters, self.tip.height.next());
+        let place = AuditedBlock { chain, parameters, height, time, next_voters };
         let mut state = ahead.state;
         let outcome = |one: &Transaction| {
             let mut changed = state.clone();
@@ -221,13 +211,13 @@ impl Audit {
     /// Who may state now that a free masternode was reached, and has not: the number of the interval, the free one, the witness.
     pub fn asked(&self) -> Vec<(u64, RegistrationId, RegistrationId)> {
         let Participation { open, waiting, .. } = &self.state.participation;
-        let of_drawn = |number, drawn: &Drawn| {
+        let of_drawn = |number, drawn: &AuditedDraw| {
             let free = drawn.free;
             let silent = drawn.witnesses.iter().filter(|witness| !witness.has_stated);
             silent.map(|witness| (number, free, witness.registration)).collect::<Vec<_>>()
         };
         let of_interval =
-            |one: &Interval| one.drawn.iter().flat_map(|drawn| of_drawn(one.number, drawn)).collect::<Vec<_>>();
+            |one: &AuditedInterval| one.drawn.iter().flat_map(|drawn| of_drawn(one.number, drawn)).collect::<Vec<_>>();
         [Some(open), waiting.as_ref()].into_iter().flatten().flat_map(of_interval).collect()
     }
 
@@ -236,8 +226,8 @@ impl Audit {
         let State { money, masternodes, double_signs, penalties_paid, .. } = &self.state;
         let due = masternodes.list.values().map(|one| one.penalty);
         Summary {
-            height: self.height,
-            time: self.time,
+            height: self.tip.height,
+            time: self.tip.time,
             transactions: self.transactions,
             outputs: money.outputs(),
             unspent: money.unspent().unwrap_or_default(),

@@ -2,8 +2,8 @@
 
 use crate::changes::of_genesis;
 use crate::error::AuditFault;
-use crate::flow::State;
 use crate::power::{tier_collateral, tier_power};
+use crate::state::State;
 use timed_ledger::{Genesis, OutPoint, RegistrationId, Tier, TxOutput};
 use timed_primitives::{Amount, Domain, Hash, Height, TxId, encode};
 

@@ -1,36 +1,47 @@
 //! What a header says of the blocks before it and of its own body.
 
 use crate::error::{AuditFault, Commitment};
-use crate::flow::Audit;
-use crate::power::Seats;
-use timed_primitives::{Block, BlockId, CommitCertificate, Hash, Header, Height};
+use crate::power::Voters;
+use timed_primitives::{Block, BlockId, ChainId, CommitCertificate, Hash, Header, Height, UnixTime};
 
 /// The header says this of that.
 pub(crate) fn check_hash(what: Commitment, block: Hash, audit: Hash) -> Result<(), AuditFault> {
     if block == audit { Ok(()) } else { Err(AuditFault::Header { what, block, audit }) }
 }
 
-impl Audit {
+/// Where the chain stands.
+#[derive(Clone, Debug)]
+pub(crate) struct AuditedTip {
+    pub(crate) chain: ChainId,
+    pub(crate) parameters_hash: Hash,
+    pub(crate) height: Height,
+    pub(crate) id: BlockId,
+    pub(crate) time: UnixTime,
+    /// Of the last block's height, and of the two above it.
+    pub(crate) voters: [Voters; 3],
+}
+
+impl AuditedTip {
     /// The place in the chain, and who decides.
     pub(crate) fn check_header(&self, header: &Header) -> Result<(), AuditFault> {
         if header.height != self.height.next() {
             return Err(AuditFault::NotNext { found: header.height });
         }
-        if header.chain_id != self.genesis.chain_id {
-            return Err(AuditFault::Chain { found: header.chain_id, expected: self.genesis.chain_id });
+        if header.chain_id != self.chain {
+            return Err(AuditFault::Chain { found: header.chain_id, expected: self.chain });
         }
-        check_hash(Commitment::Parent, header.parent.0, self.tip.0)?;
+        check_hash(Commitment::Parent, header.parent.0, self.id.0)?;
         if header.time <= self.time {
             return Err(AuditFault::Time { found: header.time, parent: self.time });
         }
         check_hash(Commitment::Parameters, header.parameters_hash, self.parameters_hash)?;
-        let [_, seats, next] = &self.seats;
-        check_hash(Commitment::Validators, header.validators_hash, seats.hash())?;
+        let [_, voters, next] = &self.voters;
+        check_hash(Commitment::Validators, header.validators_hash, voters.hash())?;
         check_hash(Commitment::NextValidators, header.next_validators_hash, next.hash())?;
-        seats.of_key(&header.proposer).map(|_| ()).ok_or(AuditFault::Proposer(header.proposer))
+        voters.of_key(&header.proposer).map(|_| ()).ok_or(AuditFault::Proposer(header.proposer))
     }
 
-    /// The certificate that the block carries is that of its parent, by those who had seats there.
+    /// The certificate that the block carries is that of its parent, by those who voted there.
     pub(crate) fn check_parent_certificate(&self, block: &Block) -> Result<(), AuditFault> {
         let found = block.parent_certificate.as_ref();
         if found.is_some() != (block.header.height > Height::FIRST) {
@@ -38,8 +49,8 @@ impl Audit {
         }
         let hash = found.map_or(Hash::ZERO, CommitCertificate::hash);
         check_hash(Commitment::ParentCertificate, block.header.parent_certificate_hash, hash)?;
-        let [parents, ..] = &self.seats;
-        found.map_or(Ok(()), |certificate| check_certificate(certificate, self.height, self.tip, parents))
+        let [parents, ..] = &self.voters;
+        found.map_or(Ok(()), |certificate| check_certificate(certificate, self.height, self.id, parents))
     }
 
     /// The certificate that comes with the block.
@@ -48,17 +59,17 @@ impl Audit {
         block: &Block,
         certificate: &CommitCertificate,
     ) -> Result<(), AuditFault> {
-        let [_, seats, _] = &self.seats;
-        check_certificate(certificate, block.header.height, block.id(), seats)
+        let [_, voters, _] = &self.voters;
+        check_certificate(certificate, block.header.height, block.id(), voters)
     }
 }
 
-/// Of this block, by seats with more than two thirds of the power, in order. Signatures apart.
+/// Of this block, by voters with more than two thirds of the power, in order. Signatures apart.
 fn check_certificate(
     certificate: &CommitCertificate,
     height: Height,
     block: BlockId,
-    seats: &Seats,
+    voters: &Voters,
 ) -> Result<(), AuditFault> {
     if (certificate.height, certificate.block) != (height, block) {
         let CommitCertificate { height, block: found, .. } = *certificate;
@@ -66,13 +77,13 @@ fn check_certificate(
     }
     let (mut signed, mut before) = (0, None);
     for key in certificate.signatures.iter().map(|one| one.validator) {
-        match seats.of_key(&key) {
-            Some(seat) if before < Some(key) => signed += seat.power,
+        match voters.of_key(&key) {
+            Some(voter) if before < Some(key) => signed += voter.power,
             _ => return Err(AuditFault::CertificateSigner { height, key }),
         }
         before = Some(key);
     }
-    let total = seats.total();
+    let total = voters.total();
     let is_quorum = 3 * u128::from(signed) > 2 * u128::from(total);
     if is_quorum { Ok(()) } else { Err(AuditFault::CertificatePower { height, signed, total }) }
 }

@@ -9,7 +9,7 @@
 //!               └─► the first difference, or a Summary
 //! ```
 //!
-//! Found anew for each block: unspent outputs and the hash over them, the list of masternodes, seats and powers, participation, payouts,
+//! Found anew for each block: unspent outputs and the hash over them, the list of masternodes, voters and powers, participation, payouts,
 //! warnings, jailings, charges, draws, treasury, fees, and what was issued. What is not checked: signatures of payments and of
 //! certificates, sizes of blocks, and the history root, which the chain's own tools check. Signatures of statements about behaviour are,
 //! since they cost somebody money.
@@ -17,6 +17,7 @@
 //! Start reading in [`Audit::apply`].
 
 mod changes;
+mod double_sign;
 mod draw;
 mod emission;
 mod error;
@@ -29,16 +30,18 @@ mod output_hash;
 mod participation;
 mod payment;
 mod penalties;
+mod place;
 mod power;
+mod state;
 mod statements;
 mod summary;
 #[cfg(test)]
 mod tampered;
 mod transactions;
 
-pub use draw::{Drawn, Witness, draw_of};
+pub use draw::{AuditedDraw, AuditedWitness, draw_of};
 pub use emission::emission;
-pub use error::{AuditError, AuditFault, Commitment, StateParts, TransactionFault};
+pub use error::{AuditError, AuditFault, BrokenRule, Commitment, StateParts};
 pub use flow::Audit;
 pub use output_hash::OutputHash;
 pub use power::effective_power;

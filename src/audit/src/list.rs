@@ -1,33 +1,11 @@
 //! The masternodes, and what happens to them at the end of a block.
 
 use crate::penalties::Penalties;
-use crate::power::{Seats, VOTERS_MIN, has_claim};
+use crate::place::AuditedBlock;
+use crate::power::{VOTERS_MIN, has_claim};
 use std::collections::BTreeMap;
-use timed_ledger::{ListEntry, Masternode, MasternodeStatus as Status, OutPoint, Parameters, RegistrationId, Tier};
-use timed_primitives::{ChainId, Domain, Hash, Height, TxId, UnixTime, encode, merkle};
-
-/// The block under way.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
-    pub(crate) chain: ChainId,
-    pub(crate) parameters: &'a Parameters,
-    pub(crate) height: Height,
-    pub(crate) time: UnixTime,
-    /// Those of the next height, as they were given before this block.
-    pub(crate) next_seats: &'a Seats,
-}
-
-impl Place<'_> {
-    /// Until when what happens now is in the unbonding time.
-    pub(crate) fn unbonds_at(&self) -> UnixTime {
-        unbonds_at(self.time, self.parameters)
-    }
-}
-
-/// Until when what happened at a moment is in the unbonding time.
-pub(crate) fn unbonds_at(moment: UnixTime, parameters: &Parameters) -> UnixTime {
-    UnixTime(moment.0.saturating_add(parameters.unbonding_ms))
-}
+use timed_ledger::{ListEntry, Masternode, MasternodeStatus as Status, OutPoint, RegistrationId, Tier};
+use timed_primitives::{Domain, Hash, Height, TxId, encode, merkle};
 
 /// The list, and what is kept about keys, offences and removals.
 #[derive(Clone, Debug, Default)]
@@ -64,7 +42,11 @@ impl Masternodes {
 
     /// The end of a block: power is taken from who has ended and from who missed too much, then those go that asked to, then free ones whose
     /// time is over. Says who goes, and how many of them missed too much.
-    pub(crate) fn end_block(&mut self, place: Place<'_>, missing: &[RegistrationId]) -> (Vec<RegistrationId>, u64) {
+    pub(crate) fn end_block(
+        &mut self,
+        place: AuditedBlock<'_>,
+        missing: &[RegistrationId],
+    ) -> (Vec<RegistrationId>, u64) {
         let left = Status::Left { at: place.height, time: place.time };
         let before = self.penalties.removed(place.time);
         let mut gone = Vec::new();
@@ -118,12 +100,12 @@ impl Masternodes {
     }
 
     /// Whether so much power may go. If so, it is written down.
-    fn take_power(&mut self, place: Place<'_>, before: u64, registration: &RegistrationId) -> bool {
+    fn take_power(&mut self, place: AuditedBlock<'_>, before: u64, registration: &RegistrationId) -> bool {
         let Some(one) = self.list.get(registration) else { return false };
-        let power = Penalties::power(one, place.next_seats);
+        let power = Penalties::power(one, place.next_voters);
         let now = self.penalties.removed(place.time);
         let fits =
-            3 * (u128::from(now) + u128::from(power)) <= u128::from(place.next_seats.total()) + u128::from(before);
+            3 * (u128::from(now) + u128::from(power)) <= u128::from(place.next_voters.total()) + u128::from(before);
         if self.claims() <= VOTERS_MIN || !fits {
             return false;
         }

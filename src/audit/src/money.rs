@@ -1,6 +1,6 @@
 //! Where all money is.
 
-use crate::error::{AuditFault, TransactionFault};
+use crate::error::{AuditFault, BrokenRule};
 use crate::output_hash::OutputHash;
 use std::collections::BTreeMap;
 use timed_ledger::{OutPoint, TxOutput};
@@ -23,8 +23,8 @@ pub(crate) struct Money {
 
 impl Money {
     /// An unspent output.
-    pub(crate) fn output(&self, outpoint: &OutPoint) -> Result<TxOutput, TransactionFault> {
-        self.unspent.get(outpoint).map(|(output, _)| *output).ok_or(TransactionFault::NoOutput(*outpoint))
+    pub(crate) fn output(&self, outpoint: &OutPoint) -> Result<TxOutput, BrokenRule> {
+        self.unspent.get(outpoint).map(|(output, _)| *output).ok_or(BrokenRule::NoOutput(*outpoint))
     }
 
     pub(crate) fn make(&mut self, outpoint: OutPoint, output: TxOutput, height: Height) {
@@ -33,8 +33,8 @@ impl Money {
         self.unspent.insert(outpoint, (output, height));
     }
 
-    pub(crate) fn spend(&mut self, outpoint: &OutPoint) -> Result<TxOutput, TransactionFault> {
-        let (output, height) = self.unspent.remove(outpoint).ok_or(TransactionFault::NoOutput(*outpoint))?;
+    pub(crate) fn spend(&mut self, outpoint: &OutPoint) -> Result<TxOutput, BrokenRule> {
+        let (output, height) = self.unspent.remove(outpoint).ok_or(BrokenRule::NoOutput(*outpoint))?;
         self.hash.subtract(outpoint, &output, height);
         self.sum = self.sum.saturating_sub(output.amount.0.into());
         Ok(output)

@@ -1,8 +1,8 @@
 //! Who took part: heights, intervals, accounts.
 
-use crate::draw::Drawn;
-use crate::error::TransactionFault as Fault;
-use crate::power::Seats;
+use crate::draw::AuditedDraw;
+use crate::error::BrokenRule as Fault;
+use crate::power::Voters;
 use borsh::BorshSerialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -16,14 +16,14 @@ const HEIGHTS_KEPT: u64 = 100;
 #[derive(Clone, Debug, Default, BorshSerialize)]
 pub(crate) struct Participation {
     pub(crate) heights: Heights,
-    pub(crate) open: Interval,
-    pub(crate) waiting: Option<Interval>,
-    pub(crate) accounts: BTreeMap<RegistrationId, Account>,
+    pub(crate) open: AuditedInterval,
+    pub(crate) waiting: Option<AuditedInterval>,
+    pub(crate) accounts: BTreeMap<RegistrationId, AuditedAccount>,
 }
 
-/// What a masternode did since its last judgement.
+/// What a masternode did since its last assessment.
 #[derive(Clone, Copy, Debug, Default, BorshSerialize)]
-pub(crate) struct Account {
+pub(crate) struct AuditedAccount {
     pub(crate) expected: u32,
     pub(crate) signed: u32,
     pub(crate) is_warned: bool,
@@ -31,19 +31,19 @@ pub(crate) struct Account {
 
 /// Blocks that are paid for together.
 #[derive(Clone, Debug, Default, BorshSerialize)]
-pub(crate) struct Interval {
+pub(crate) struct AuditedInterval {
     pub(crate) number: u64,
     pub(crate) start: UnixTime,
     pub(crate) first: Height,
     pub(crate) voters: u32,
     pub(crate) fees: Amount,
-    pub(crate) tallies: BTreeMap<RegistrationId, Tally>,
-    pub(crate) drawn: Vec<Drawn>,
+    pub(crate) tallies: BTreeMap<RegistrationId, AuditedTally>,
+    pub(crate) drawn: Vec<AuditedDraw>,
 }
 
-/// At how many heights a masternode had a seat, and signed.
+/// At how many heights a masternode could vote, and signed.
 #[derive(Clone, Copy, Debug, BorshSerialize)]
-pub(crate) struct Tally {
+pub(crate) struct AuditedTally {
     pub(crate) tier: Tier,
     pub(crate) expected: u32,
     pub(crate) signed: u32,
@@ -59,26 +59,26 @@ struct Record {
     block: BlockId,
     round: Round,
     signed: BTreeSet<PublicKey>,
-    seats: Seats,
-    /// From which height on the seats were these.
+    voters: Voters,
+    /// From which height on the voters were these.
     since: Height,
 }
 
-/// As the state has it: the heights with a bit for each seat, then the seats, each with the first of their heights.
+/// As the state has it: the heights with a bit for each voter, then the voters, each with the first of their heights.
 impl BorshSerialize for Heights {
     fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
         let row = |(height, one): (&Height, &Record)| {
             let mut bits = [0_u64; 3];
-            for (position, seat) in one.seats.iter().enumerate() {
-                if let (Some(word), true) = (bits.get_mut(position / 64), one.signed.contains(&seat.key)) {
+            for (position, voter) in one.voters.iter().enumerate() {
+                if let (Some(word), true) = (bits.get_mut(position / 64), one.signed.contains(&voter.key)) {
                     *word |= 1 << (position % 64);
                 }
             }
             (*height, one.block, one.round, bits)
         };
         self.0.iter().map(row).collect::<Vec<_>>().serialize(writer)?;
-        let seats: BTreeMap<Height, &Seats> = self.0.values().map(|one| (one.since, &one.seats)).collect();
-        seats.into_iter().collect::<Vec<_>>().serialize(writer)
+        let voters: BTreeMap<Height, &Voters> = self.0.values().map(|one| (one.since, &one.voters)).collect();
+        voters.into_iter().collect::<Vec<_>>().serialize(writer)
     }
 }
 
@@ -93,30 +93,30 @@ impl Heights {
 impl Participation {
     /// Block 1 opens the first interval.
     pub(crate) fn open_first(&mut self, time: UnixTime) {
-        self.open = Interval { number: 1, start: time, first: Height::FIRST, ..Interval::default() };
+        self.open = AuditedInterval { number: 1, start: time, first: Height::FIRST, ..AuditedInterval::default() };
     }
 
-    /// What the certificate of a height says, whose seats were these. Its signers have seats.
-    pub(crate) fn record(&mut self, certificate: &CommitCertificate, seats: &Seats) {
+    /// What the certificate of a height says, whose voters were these. Its signers are among them.
+    pub(crate) fn record(&mut self, certificate: &CommitCertificate, voters: &Voters) {
         let height = certificate.height;
         let signed: BTreeSet<_> = certificate.signatures.iter().map(|one| one.validator).collect();
-        let before = self.heights.0.last_key_value().filter(|(_, one)| one.seats == *seats);
+        let before = self.heights.0.last_key_value().filter(|(_, one)| one.voters == *voters);
         let since = before.map_or(height, |(_, one)| one.since);
         if let Some(interval) = self.interval_of(height) {
-            for seat in seats.iter() {
-                let new = Tally { tier: seat.tier, expected: 0, signed: 0 };
-                let tally = interval.tallies.entry(seat.registration).or_insert(new);
+            for voter in voters.iter() {
+                let new = AuditedTally { tier: voter.tier, expected: 0, signed: 0 };
+                let tally = interval.tallies.entry(voter.registration).or_insert(new);
                 tally.expected += 1;
-                tally.signed += u32::from(signed.contains(&seat.key));
+                tally.signed += u32::from(signed.contains(&voter.key));
             }
         }
-        let (block, round, seats) = (certificate.block, certificate.round, seats.clone());
-        self.heights.0.insert(height, Record { block, round, signed, seats, since });
+        let (block, round, voters) = (certificate.block, certificate.round, voters.clone());
+        self.heights.0.insert(height, Record { block, round, signed, voters, since });
         self.heights.0.retain(|kept, _| height.above(*kept) < HEIGHTS_KEPT);
     }
 
     /// The interval that a height belongs to, while it is not paid.
-    fn interval_of(&mut self, height: Height) -> Option<&mut Interval> {
+    fn interval_of(&mut self, height: Height) -> Option<&mut AuditedInterval> {
         if height >= self.open.first {
             return Some(&mut self.open);
         }
@@ -135,7 +135,7 @@ impl Participation {
         let mut before = None;
         for one in &late.signatures {
             let key = Some(one.validator);
-            let counts = record.seats.of_key(&one.validator).is_some() && !record.signed.contains(&one.validator);
+            let counts = record.voters.of_key(&one.validator).is_some() && !record.signed.contains(&one.validator);
             if before >= key || !counts {
                 return Err(Fault::LateKey { key });
             }
@@ -149,10 +149,10 @@ impl Participation {
         let keys: Vec<PublicKey> = late.signatures.iter().map(|one| one.validator).collect();
         let Some(record) = self.heights.0.get_mut(&late.height) else { return };
         record.signed.extend(&keys);
-        let seats = record.seats.clone();
+        let voters = record.voters.clone();
         let Some(interval) = self.interval_of(late.height) else { return };
-        for seat in keys.iter().filter_map(|key| seats.of_key(key)) {
-            if let Some(tally) = interval.tallies.get_mut(&seat.registration) {
+        for voter in keys.iter().filter_map(|key| voters.of_key(key)) {
+            if let Some(tally) = interval.tallies.get_mut(&voter.registration) {
                 tally.signed += 1;
             }
         }

@@ -2,21 +2,22 @@
 
 use crate::emission::emission;
 use crate::error::AuditFault;
-use crate::list::{Masternodes, Place};
+use crate::list::Masternodes;
 use crate::money::Money;
-use crate::participation::{Interval, Participation};
+use crate::participation::{AuditedInterval, Participation};
+use crate::place::AuditedBlock;
 use crate::power::has_ended;
 use timed_ledger::{Masternode, MasternodeStatus as Status, OutPoint, Parameters, RegistrationId, Tier, TxOutput};
 use timed_primitives::{Amount, Domain, Hash, Height, TxId, encode};
 
-/// Heights that are needed for a judgement.
-const JUDGED_MIN: u32 = 100;
+/// Heights that are needed for a assessment.
+const ASSESSED_MIN: u32 = 100;
 /// Witnesses that must have reached a free masternode.
 const REACHED_MIN: usize = 3;
 
 /// What the end of an interval did.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Payment {
+pub(crate) struct AuditedPayment {
     /// New outputs, in order.
     pub(crate) outputs: Vec<TxOutput>,
     /// Who is to be jailed, in order of names.
@@ -27,30 +28,30 @@ pub(crate) struct Payment {
 
 impl Participation {
     /// Whether this block is the last of the open interval.
-    pub(crate) fn is_over(&self, place: Place<'_>) -> bool {
+    pub(crate) fn is_over(&self, place: AuditedBlock<'_>) -> bool {
         place.time.0.saturating_sub(self.open.start.0) >= place.parameters.reward_interval_ms
     }
 
-    /// Closes the open interval, with so many seats at this height, opens the next, and pays the one that waited.
+    /// Closes the open interval, with so many voters at this height, opens the next, and pays the one that waited.
     pub(crate) fn close(
         &mut self,
-        place: Place<'_>,
+        place: AuditedBlock<'_>,
         voters: u32,
         masternodes: &Masternodes,
         money: &mut Money,
-    ) -> Result<Option<Payment>, AuditFault> {
+    ) -> Result<Option<AuditedPayment>, AuditFault> {
         let (number, start, first) = (self.open.number + 1, place.time, place.height.next());
-        let next = Interval { number, start, first, ..Interval::default() };
-        let closed = Interval { voters, ..std::mem::replace(&mut self.open, next) };
+        let next = AuditedInterval { number, start, first, ..AuditedInterval::default() };
+        let closed = AuditedInterval { voters, ..std::mem::replace(&mut self.open, next) };
         let Some(due) = self.waiting.replace(closed) else { return Ok(None) };
         let outputs = pay(&due, place.parameters, masternodes, money)?;
-        let (missing, warnings) = self.judge(&due, place.parameters, masternodes);
-        Ok(Some(Payment { outputs, missing, warnings }))
+        let (missing, warnings) = self.assess(&due, place.parameters, masternodes);
+        Ok(Some(AuditedPayment { outputs, missing, warnings }))
     }
 
-    fn judge(
+    fn assess(
         &mut self,
-        paid: &Interval,
+        paid: &AuditedInterval,
         parameters: &Parameters,
         masternodes: &Masternodes,
     ) -> (Vec<RegistrationId>, u64) {
@@ -66,7 +67,7 @@ impl Participation {
         self.accounts.retain(|id, _| is_there(id));
         let (mut missing, mut warnings) = (Vec::new(), 0);
         for (id, account) in &mut self.accounts {
-            if account.expected < JUDGED_MIN {
+            if account.expected < ASSESSED_MIN {
                 continue;
             }
             let (signed, due) = (u64::from(account.signed) * 10_000, u64::from(account.expected));
@@ -85,7 +86,7 @@ impl Participation {
 
 /// Makes the money of an interval and says to whom it goes; the rest is the treasury's.
 fn pay(
-    interval: &Interval,
+    interval: &AuditedInterval,
     parameters: &Parameters,
     masternodes: &Masternodes,
     money: &mut Money,

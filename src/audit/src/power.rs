@@ -1,4 +1,4 @@
-//! Who has a seat, and with which power.
+//! Who votes, and with which power.
 
 use borsh::BorshSerialize;
 use std::collections::BTreeMap;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use timed_ledger::{Masternode, MasternodeStatus, RegistrationId, Tier};
 use timed_primitives::{Amount, Domain, Hash, PublicKey, encode};
 
-/// Most seats.
-const SEATS_MAX: usize = 150;
+/// Most voters.
+const VOTERS_MAX: usize = 150;
 /// From so many voters on, powers are capped.
 pub(crate) const VOTERS_MIN: usize = 4;
 
@@ -45,39 +45,39 @@ pub(crate) fn has_ended(one: &Masternode) -> bool {
 
 /// A key that votes at a height, whose it is, and its weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize)]
-pub(crate) struct Seat {
+pub(crate) struct Voter {
     pub(crate) key: PublicKey,
     pub(crate) power: u64,
     pub(crate) registration: RegistrationId,
     pub(crate) tier: Tier,
 }
 
-/// The seats of a height, in order of keys.
+/// The voters of a height, in order of keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Seats(Arc<Vec<Seat>>);
+pub(crate) struct Voters(Arc<Vec<Voter>>);
 
-impl BorshSerialize for Seats {
+impl BorshSerialize for Voters {
     fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
         self.0.as_slice().serialize(writer)
     }
 }
 
-impl Seats {
+impl Voters {
     /// By the list: the longest registered first.
     pub(crate) fn of(list: &BTreeMap<RegistrationId, Masternode>) -> Self {
         let mut voters: Vec<&Masternode> = list.values().filter(|one| has_claim(one)).collect();
         voters.sort_by_key(|one| (one.registered_at, one.id));
-        voters.truncate(SEATS_MAX);
+        voters.truncate(VOTERS_MAX);
         let powers: Vec<u64> = voters.iter().map(|one| tier_power(one.tier)).collect();
-        let seat = |one: &&Masternode| {
+        let voter = |one: &&Masternode| {
             let power = effective_power(tier_power(one.tier), &powers);
-            (one.operator, Seat { key: one.operator, power, registration: one.id, tier: one.tier })
+            (one.operator, Voter { key: one.operator, power, registration: one.id, tier: one.tier })
         };
-        let by_key: BTreeMap<PublicKey, Seat> = voters.iter().map(seat).collect();
+        let by_key: BTreeMap<PublicKey, Voter> = voters.iter().map(voter).collect();
         Self(Arc::new(by_key.into_values().collect()))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Seat> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Voter> {
         self.0.iter()
     }
 
@@ -85,23 +85,23 @@ impl Seats {
         self.0.len()
     }
 
-    pub(crate) fn of_key(&self, key: &PublicKey) -> Option<&Seat> {
-        self.iter().find(|seat| seat.key == *key)
+    pub(crate) fn of_key(&self, key: &PublicKey) -> Option<&Voter> {
+        self.iter().find(|voter| voter.key == *key)
     }
 
     /// Sum of all power.
     pub(crate) fn total(&self) -> u64 {
-        self.iter().map(|seat| seat.power).sum()
+        self.iter().map(|voter| voter.power).sum()
     }
 
     /// The largest power of one.
     pub(crate) fn largest(&self) -> u64 {
-        self.iter().map(|seat| seat.power).max().unwrap_or_default()
+        self.iter().map(|voter| voter.power).max().unwrap_or_default()
     }
 
     /// What headers say of it.
     pub(crate) fn hash(&self) -> Hash {
-        let validators: Vec<(PublicKey, u64)> = self.iter().map(|seat| (seat.key, seat.power)).collect();
+        let validators: Vec<(PublicKey, u64)> = self.iter().map(|voter| (voter.key, voter.power)).collect();
         Hash::of(Domain::ValidatorSet, &encode(&validators))
     }
 }

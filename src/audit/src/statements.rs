@@ -1,15 +1,15 @@
 //! What somebody says of somebody's behaviour.
 
 use crate::changes::check_signer;
-use crate::error::TransactionFault as Fault;
-use crate::flow::State;
-use crate::list::Place;
+use crate::error::BrokenRule as Fault;
+use crate::place::AuditedBlock;
+use crate::state::State;
 use timed_ledger::{Transaction, TransactionPayload};
 use timed_primitives::{CommitCertificate, DoubleSign, SignedItem, verify_batch};
 
 impl State {
     /// Applies a statement. Its signatures are checked too: they cost somebody money.
-    pub(crate) fn statement(&mut self, place: Place<'_>, transaction: &Transaction) -> Result<(), Fault> {
+    pub(crate) fn statement(&mut self, place: AuditedBlock<'_>, transaction: &Transaction) -> Result<(), Fault> {
         let body = &transaction.body;
         let is_bare = body.inputs.is_empty() && body.outputs.is_empty() && body.memo.bytes().is_empty();
         let due = usize::from(matches!(body.payload, TransactionPayload::Reachability { .. }));
@@ -41,7 +41,7 @@ impl State {
     }
 }
 
-fn of_double_sign(proof: &DoubleSign, place: Place<'_>) -> Vec<SignedItem> {
+fn of_double_sign(proof: &DoubleSign, place: AuditedBlock<'_>) -> Vec<SignedItem> {
     match proof {
         DoubleSign::Votes(first, second) => [first, second].map(|vote| vote.signed_item(place.chain)).into(),
         DoubleSign::Proposals(first, second) => [first, second]
@@ -54,6 +54,6 @@ fn of_double_sign(proof: &DoubleSign, place: Place<'_>) -> Vec<SignedItem> {
     }
 }
 
-fn of_late(late: &CommitCertificate, place: Place<'_>) -> Vec<SignedItem> {
+fn of_late(late: &CommitCertificate, place: AuditedBlock<'_>) -> Vec<SignedItem> {
     late.votes().map(|vote| vote.signed_item(place.chain)).collect()
 }

@@ -7,13 +7,13 @@ use timed_ledger::{MasternodeStatus, TxOutput};
 use timed_primitives::{Amount, Height, UnixTime};
 
 /// Changes one thing of a kind; false when there is none.
-type Change = fn(&mut Audit) -> bool;
+type Tampering = fn(&mut Audit) -> bool;
 
 fn is_some<T>(found: Option<T>, change: impl FnOnce(T)) -> bool {
     found.map(change).is_some()
 }
 
-const CHANGES: [(&str, Change); 20] = [
+const CHANGES: [(&str, Tampering); 20] = [
     ("treasury", |audit| is_some(Some(&mut audit.state.money.treasury), |one| one.0 ^= 1)),
     ("fees", |audit| is_some(Some(&mut audit.state.money.fees), |one| one.0 ^= 1)),
     ("issued", |audit| is_some(Some(&mut audit.state.money.issued), |one| one.0 ^= 1)),

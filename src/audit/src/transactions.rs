@@ -1,8 +1,9 @@
 //! What a transaction of a block may do, and what it does.
 
-use crate::error::TransactionFault as Fault;
-use crate::flow::State;
-use crate::list::{Place, registration_of};
+use crate::error::BrokenRule as Fault;
+use crate::list::registration_of;
+use crate::place::AuditedBlock;
+use crate::state::State;
 use timed_ledger::{Lock, LockOwner, OutPoint, Parameters, Transaction, TransactionPayload, TxOutput, Witness};
 use timed_primitives::{Amount, TxId};
 
@@ -13,7 +14,7 @@ impl State {
     /// Applies a transaction, whose encoding has so many bytes, and says what fee it pays. After an error the state is half changed.
     pub(crate) fn transaction(
         &mut self,
-        place: Place<'_>,
+        place: AuditedBlock<'_>,
         txid: TxId,
         transaction: &Transaction,
         bytes: usize,
@@ -60,7 +61,7 @@ impl State {
     }
 
     /// Spends the inputs, each by its owner, and says how much they hold.
-    fn spend(&mut self, place: Place<'_>, transaction: &Transaction) -> Result<u128, Fault> {
+    fn spend(&mut self, place: AuditedBlock<'_>, transaction: &Transaction) -> Result<u128, Fault> {
         let mut sum = 0;
         for (position, (input, witness)) in transaction.body.inputs.iter().zip(&transaction.witnesses).enumerate() {
             let outpoint = input.previous;
@@ -90,7 +91,7 @@ impl State {
         Ok(sum)
     }
 
-    fn change(&mut self, place: Place<'_>, txid: TxId, transaction: &Transaction) -> Result<Amount, Fault> {
+    fn change(&mut self, place: AuditedBlock<'_>, txid: TxId, transaction: &Transaction) -> Result<Amount, Fault> {
         let body = &transaction.body;
         let signers = transaction.witnesses.get(body.inputs.len()..).unwrap_or_default();
         let spenders = transaction.witnesses.get(..body.inputs.len()).unwrap_or_default();

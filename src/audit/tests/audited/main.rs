@@ -1,4 +1,5 @@
 //! Random histories of a chain, made by the ledger and audited block by block.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that says how long it took")]
 
 mod forged;
 mod free;

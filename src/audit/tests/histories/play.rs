@@ -50,7 +50,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// Most are short and full, some are long, so that judgements come.
+    /// Most are short and full, some are long, so that assessments come.
     pub(crate) fn of(seed: u64) -> Self {
         match seed % 16 {
             0 | 4 | 8 => Self { theme: Theme::All, blocks: 460, tries: 1, missing: 2 },
@@ -211,7 +211,7 @@ impl Player {
         height: Height,
         candidate: &Transaction,
         ledger: Option<TransactionFault>,
-        audit: Result<(), timed_audit::TransactionFault>,
+        audit: Result<(), timed_audit::BrokenRule>,
     ) {
         let name = candidate.body.payload.name();
         if ledger.is_none() != audit.is_ok() {
