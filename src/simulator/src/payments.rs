@@ -4,14 +4,15 @@ use crate::application::{ChangeDraw, SimulatedApplication, Workload};
 use crate::changes;
 use crate::setting::EMPTY_BLOCK_INTERVAL;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use timed_audit::Audit;
 use timed_chain::{ChainGenesis, ChainWriter, History, PoolTransaction, Store};
 use timed_ledger::{
     Genesis, KeyHash, LedgerQuery, Lock, OutPoint, PAYLOAD_FORMAT, Supply, Transaction, TransactionBody, TxInput,
     TxOutput,
 };
-use timed_primitives::{Amount, ChainId, Disk, PayloadFormat, SecretKey, TxId, decode, encode};
+use timed_primitives::{Amount, ChainId, Disk, Height, PayloadFormat, SecretKey, TxId, decode, encode};
 
 /// What one payment pays, and its fee.
 const PAID: Amount = Amount(10_000);
@@ -27,6 +28,8 @@ const PAYEES: u64 = 16;
 pub struct SimulatedPayments {
     genesis: Genesis,
     supply: Amount,
+    /// Derives each block's state a second time, whichever node has it first; what it found to be wrong.
+    audit: Mutex<Result<Audit, String>>,
 }
 
 impl SimulatedPayments {
@@ -50,8 +53,33 @@ impl SimulatedPayments {
 
     fn of(genesis: Genesis) -> Self {
         let supply = genesis.supply().unwrap_or_default();
-        Self { genesis, supply }
+        let audit = Mutex::new(Audit::new(&genesis).map_err(|error| error.to_string()));
+        Self { genesis, supply, audit }
     }
+
+    /// Derives the state of all blocks that it has not seen, up to the tip.
+    fn audit(&self, history: &dyn History) -> Result<(), String> {
+        let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = match &mut *audit {
+            Err(_) => return Ok(()),
+            Ok(audit) => up_to(audit, history),
+        };
+        // What follows a difference differs too: one report is enough.
+        if let Err(text) = &found {
+            *audit = Err(text.clone());
+        }
+        found
+    }
+}
+
+fn up_to(audit: &mut Audit, history: &dyn History) -> Result<(), String> {
+    for height in (audit.summary().height.0 + 1..=history.tip().height.0).map(Height) {
+        let block = history.block(height).map_err(|error| error.to_string())?;
+        let certificate = history.certificate(height).map_err(|error| error.to_string())?;
+        let (Some(block), Some(certificate)) = (block, certificate) else { return Ok(()) };
+        audit.apply(&block, &certificate).map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -119,7 +147,7 @@ impl SimulatedApplication for SimulatedPayments {
         let found = supply_of(history)?;
         let supply = self.supply.plus(found.issued).unwrap_or_default();
         let found = found.total().unwrap_or_default();
-        if found == supply { Ok(()) } else { Err(format!("there are {found} TIME, not {supply}")) }
+        if found == supply { self.audit(history) } else { Err(format!("there are {found} TIME, not {supply}")) }
     }
 
     fn change(&self, history: &dyn History, draw: &ChangeDraw) -> Option<PoolTransaction> {
