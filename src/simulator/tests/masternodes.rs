@@ -276,3 +276,35 @@ fn a_machine_that_is_started_when_its_first_height_waits_for_it_votes() {
         });
     }
 }
+
+/// A change of who decides is final and has not acted yet when so many fail that nothing is decided for some rounds: the heights after it are decided
+/// by those whom it says, in whatever round.
+#[test]
+fn power_changes_while_a_height_is_in_a_late_round() {
+    play(async {
+        let (world, nodes) = world(1, 1, &[1, 2, 3, 4, 5]);
+        pay(&world, &nodes[0], 0).await;
+        let registered = decide(&world, &nodes[0], &registration(5, [1, 2])).await;
+        // The next height is decided by the four of genesis: two of them are too few.
+        [0, 1].map(|n: usize| nodes[n].kill(Crash::Power));
+        let waiting = transaction(P::Transfer, &[3], 70_000, &[]);
+        let txid = nodes[2].submit(PoolTransaction::of(&waiting)).await.unwrap();
+        world.run_for(60 * SECOND).await;
+        assert_eq!(nodes[2].height(), registered, "two of four decide nothing");
+        [0, 1].map(|n: usize| nodes[n].start().unwrap());
+        for node in &nodes {
+            node.finalises(txid, 90 * SECOND).await;
+        }
+        for coin in 4..10 {
+            pay(&world, &nodes[coin % 5], coin).await;
+        }
+        let history = nodes[2].handles().history;
+        let rounds: Vec<_> = (1..=nodes[2].height().0)
+            .map(|height| history.certificate(Height(height)).unwrap().unwrap().round.0)
+            .collect();
+        assert!(rounds.iter().any(|round| *round >= 3), "{rounds:?}");
+        assert_eq!(history.validators(nodes[2].height()).len(), 5);
+        assert_eq!(nodes[4].signing(), Some(SigningStatus::On));
+        nothing_is_wrong(&world);
+    });
+}
