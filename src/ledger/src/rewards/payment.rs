@@ -49,7 +49,7 @@ pub(super) fn pay(
         let earned = shared * u128::from(tally.weight()) * u128::from(tally.signed) / all;
         let earned = Amount(u64::try_from(earned).ok()?);
         let payee = list.get(id).filter(|one| !one.is_ended());
-        let paid = payee.map_or(Amount::ZERO, |one| payment.to_payees(one, earned, parameters));
+        let paid = payee.map_or(Amount::ZERO, |one| payment.pay_payees(one, earned, parameters));
         let (registration, tier) = (*id, tally.tier);
         masternodes.push(RewardRow {
             registration,
@@ -64,7 +64,7 @@ pub(super) fn pay(
     for drawn in &interval.drawn {
         let is_active = |one: &&Masternode| one.status == MasternodeStatus::Active;
         let payee = list.get(&drawn.free).filter(is_active).filter(|_| drawn.is_reached());
-        let paid = payee.map_or(Amount::ZERO, |one| payment.to_payees(one, for_free, parameters));
+        let paid = payee.map_or(Amount::ZERO, |one| payment.pay_payees(one, for_free, parameters));
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let (witnesses, reached) = (count(drawn.witnesses.len()), count(drawn.stated()));
         free.push(FreeRow { registration: drawn.free, witnesses, reached, paid });
@@ -86,7 +86,7 @@ pub(super) fn pay(
 
 impl Payment {
     /// Splits what was earned among the payees. What they get of it.
-    fn to_payees(&mut self, one: &Masternode, earned: Amount, parameters: &Parameters) -> Amount {
+    fn pay_payees(&mut self, one: &Masternode, earned: Amount, parameters: &Parameters) -> Amount {
         let mut paid = 0;
         for payee in one.payouts.as_slice() {
             let share = u128::from(earned.0) * u128::from(payee.share) / 10_000;
