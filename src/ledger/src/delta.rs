@@ -110,7 +110,7 @@ impl OutputChanges {
 
     /// An interval is paid: its payouts are outputs of this id.
     pub(crate) fn pay(&mut self, payment: Option<Payment>, id: TxId) {
-        for (index, output) in (0u32..).zip(payment.iter().flat_map(|payment| &payment.outputs)) {
+        for (index, output) in (0u32..).zip(payment.iter().flat_map(|payment| &payment.report.outputs)) {
             self.created.insert(OutPoint { txid: id, index }, *output);
         }
         self.payment = payment;

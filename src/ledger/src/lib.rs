@@ -60,7 +60,7 @@ pub use payload::{
 pub use queries::{ConfirmedTransaction, LedgerQueries, LedgerQuery, LedgerTotals};
 pub use rewards::{
     Account, BlockEnd, Closing, Drawn, DrawnWitness, FreeRow, HEIGHTS_MAX, HeightRecord, HeightWindow, Interval,
-    JUDGED_HEIGHTS_MIN, Payment, REWARD_REPORTS_MAX, RewardReport, RewardRow, RewardState, SignedSeats, StatementError,
+    JUDGED_HEIGHTS_MIN, Payment, REACHED_MIN, REWARD_REPORTS_MAX, RewardReport, RewardRow, RewardState, SignedSeats, StatementError,
     Tally, draw, emission, payout_id,
 };
 pub use state::{OutputEntry, Supply};

@@ -3,8 +3,8 @@
 use crate::reward_chain::{FEE, World, genesis, key};
 use timed_chain::{BlockError, History as _, Statement, ValidationError};
 use timed_ledger::{
-    KeyHash, LedgerQueries as _, LockOwner, OutPoint, Payout, Payouts, RegisterPayload, RegistrationId, StatementError,
-    Tier, Transaction, TransactionError, TransactionPayload as P, emission, payout_id,
+    KeyHash, LedgerQueries as _, LockOwner, OutPoint, Payout, Payouts, RegisterPayload, RegistrationId, RewardState,
+    StatementError, Tier, Transaction, TransactionError, TransactionPayload as P, emission, payout_id,
 };
 use timed_primitives::{Amount, CommitCertificate, Height, decode, encode};
 
@@ -36,6 +36,30 @@ fn an_interval_is_paid_when_the_next_one_closes() {
         assert_eq!(world.output(OutPoint { txid: id, index }).unwrap().amount, Amount(each));
     }
     assert_eq!(world.output(OutPoint { txid: id, index: 4 }), None);
+}
+
+#[test]
+fn what_waits_says_what_it_would_pay_and_the_report_has_the_outputs() {
+    let mut world = World::new(genesis(4));
+    world.block(5, vec![]);
+    world.blocks(19, 1);
+    let waits = || {
+        let view = world.ledger.reader().view();
+        let (list, money) = (view.state().masternodes().clone(), world.supply().total().unwrap());
+        world.rewards().expected_payment(&list, money, &world.genesis.parameters)
+    };
+    let expected = waits().unwrap().report;
+    world.block(1, vec![]);
+    let report = world.report(1);
+    assert_eq!((expected.masternodes, &expected.outputs), (report.masternodes.clone(), &report.outputs));
+    assert_eq!(report.masternodes.iter().map(|row| row.payouts).collect::<Vec<_>>(), [1; 4]);
+    let id = payout_id(world.genesis.hash(), report.paid_at);
+    for (index, output) in (0..).zip(&report.outputs) {
+        assert_eq!(world.output(OutPoint { txid: id, index }), Some(*output));
+    }
+    let view = world.ledger.reader().view();
+    let none = RewardState::genesis().expected_payment(view.state().masternodes(), Amount::ZERO, &world.genesis.parameters);
+    assert_eq!(none, None, "nothing waits at the start");
 }
 
 #[test]
@@ -232,7 +256,7 @@ fn payees_get_their_shares_and_dust_is_the_treasurys() {
     let position = report.masternodes.iter().position(|row| row.registration == first).unwrap();
     let row = report.masternodes[position];
     let [third, rest] = [row.earned.0 * 3_333 / 10_000, row.earned.0 * 6_666 / 10_000];
-    assert_eq!(row.paid, Amount(third + rest));
+    assert_eq!((row.paid, row.payouts), (Amount(third + rest), 2));
     let id = payout_id(world.genesis.hash(), Height(21));
     let at = |index: usize| world.output(OutPoint { txid: id, index: index.try_into().unwrap() }).unwrap();
     assert_eq!((at(position).amount, at(position + 1).amount), (Amount(third), Amount(rest)));

@@ -56,6 +56,7 @@ fn likely(kind: ParamKind) -> Value {
         ParamKind::Outputs => json!({ address(2).to_string(): 1 }),
         ParamKind::Options => json!({ "minimumAmount": "1" }),
         ParamKind::Peer => json!("127.0.0.1:7001"),
+        ParamKind::Interval => json!("waiting"),
         ParamKind::Ignored | ParamKind::Only(_) => Value::Null,
     }
 }
