@@ -64,7 +64,7 @@ pub use rewards::{
     Tally, draw, emission, payout_id,
 };
 pub use state::{OutputEntry, Supply};
-pub use tables::{OUTPUT_ROOTS, OUTPUTS, OUTPUTS_BY_KEY, REWARD_REPORTS};
+pub use tables::{OUTPUT_ROOTS, OUTPUTS, OUTPUTS_BY_KEY, REWARD_REPORTS, SPENT_PAYOUTS};
 pub use totals::Totals;
 pub use transaction::{
     OutPoint, PAYLOAD_FORMAT, SetSignature, SetSignatures, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput,

@@ -3,8 +3,8 @@
 use crate::reward_chain::{FEE, World, genesis, key};
 use timed_chain::{BlockError, History as _, Statement, ValidationError};
 use timed_ledger::{
-    KeyHash, LedgerQueries as _, LockOwner, OutPoint, Payout, Payouts, RegisterPayload, RegistrationId, RewardState,
-    StatementError, Tier, Transaction, TransactionError, TransactionPayload as P, emission, payout_id,
+    KeyHash, LedgerQueries as _, Lock, LockOwner, OutPoint, Payout, Payouts, RegisterPayload, RegistrationId, RewardState,
+    StatementError, Tier, Transaction, TransactionBody, TransactionError, TransactionPayload as P, TxInput, TxOutput, emission, payout_id,
 };
 use timed_primitives::{Amount, CommitCertificate, Height, decode, encode};
 
@@ -76,6 +76,39 @@ fn what_is_paid_comes_back_with_the_ledger_and_from_its_log_alone() {
         ((**replayed.reader().view().state().rewards()).clone(), replayed.reader().reward_report(1).unwrap()),
         (state, Some(report))
     );
+}
+
+/// A node that starts in the middle of an interval of output roots looks for what was spent since its boundary: here payouts from before it and
+/// after it.
+#[test]
+fn a_payout_that_is_spent_is_found_again_after_a_start() {
+    let last = |starts_again: bool, loses_store: bool| {
+        let mut genesis = genesis(4);
+        genesis.parameters.output_root_interval = 30;
+        let mut world = World::new(genesis);
+        world.block(5, vec![]);
+        world.blocks(31, 1);
+        let spend = |height: u64, index: u32| {
+            let id = payout_id(world.genesis.hash(), Height(height));
+            let (own, previous) = (key("wallet", 0), OutPoint { txid: id, index });
+            let amount = Amount(world.output(previous).unwrap().amount.0 - FEE);
+            let lock = Lock::KeyHash(KeyHash::of(&own.public()));
+            let outputs = vec![TxOutput { amount, lock }];
+            TransactionBody::transfer(world.genesis.chain_id, vec![TxInput { previous }], outputs).sign(&[&own])
+        };
+        let payments = vec![spend(21, 0), spend(21, 2), spend(31, 1)];
+        world.block(1, payments);
+        if starts_again {
+            world.ledger.flush().unwrap();
+            world.ledger = if loses_store { world.replayed() } else { world.reopened() };
+        }
+        world.blocks(27, 1);
+        let decided = world.ledger.reader().decided(Height(60)).unwrap().unwrap();
+        assert_ne!(decided.block.header.output_root, timed_primitives::Hash::ZERO);
+        decided.block.id()
+    };
+    let expected = last(false, false);
+    assert_eq!((last(true, false), last(true, true)), (expected, expected));
 }
 
 #[test]

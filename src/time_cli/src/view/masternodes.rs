@@ -27,9 +27,10 @@ impl CliView {
                 self.flag(m, "connected"),
                 raw(at(m, "service")),
                 at(m, "signed_percent").as_f64().map_or_else(dash, |p| format!("{p:.0} %")),
+                raw(at(m, "penalty")),
             ]
         });
-        let columns: [Column<'_>; 8] = [
+        let columns: [Column<'_>; 9] = [
             left("MASTERNODE"),
             left("NAME").extra(),
             left("STATUS"),
@@ -38,6 +39,7 @@ impl CliView {
             left("PEER").extra(),
             left("ADDRESS"),
             right("SIGNED").extra(),
+            right("PENALTY").extra(),
         ];
         self.table(&columns, rows, "no masternodes")
     }
@@ -70,6 +72,7 @@ impl CliView {
             ("collateral", raw(at(result, "collateral"))),
             ("service", raw(at(result, "service"))),
         ];
+        pairs.extend(self.participation(result));
         for payee in items(at(result, "payees")) {
             let share = number(at(payee, "share"));
             let percent = format!("{}.{:02} %", share / 100, share % 100);
