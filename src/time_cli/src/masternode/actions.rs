@@ -78,11 +78,11 @@ pub(crate) fn run(all: &ArgMatches, matches: &ArgMatches, shown: &ShownAs<'_>) -
     }
 }
 
-/// Which masternode, and of how many intervals. A number alone is how many.
+/// Which masternode, and of how many intervals. A number alone is how many, unless it may be an id.
 fn of_one(matches: &ArgMatches) -> Value {
     let (name, count) = (text(matches, NAME), matches.get_one::<u64>(COUNT).copied());
-    match (name.map(str::parse::<u64>), count) {
-        (Some(Ok(count)), None) => value_of!([null, count]),
+    match (name.map(str::parse::<u16>), count) {
+        (Some(Ok(count)), None) if name.is_some_and(|name| name.len() < 64) => value_of!([null, count]),
         _ => value_of!([name, count]),
     }
 }

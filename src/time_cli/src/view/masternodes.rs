@@ -1,5 +1,6 @@
 //! Masternodes for people.
 
+use super::rewards::is_some_money;
 use super::{CliView, at, dash, items, left, line, number, raw, right, rows, short, yes};
 use crate::table::Column;
 use serde_json::Value;
@@ -16,9 +17,11 @@ impl CliView {
             Value::Object(_) => return self.plain(result),
             result => result,
         };
+        // Of most networks nobody is charged anything.
+        let has_penalties = items(result).iter().any(|m| is_some_money(at(m, "penalty")));
         let rows = rows(result, |m| {
             let name = raw(at(m, "name"));
-            vec![
+            let mut row = vec![
                 short(at(m, "registration")),
                 if yes(m, "is_self") { format!("{name} (this)") } else { name },
                 raw(at(m, "status")),
@@ -27,10 +30,11 @@ impl CliView {
                 self.flag(m, "connected"),
                 raw(at(m, "service")),
                 at(m, "signed_percent").as_f64().map_or_else(dash, |p| format!("{p:.0} %")),
-                raw(at(m, "penalty")),
-            ]
+            ];
+            row.extend(has_penalties.then(|| raw(at(m, "penalty"))));
+            row
         });
-        let columns: [Column<'_>; 9] = [
+        let mut columns: Vec<Column<'_>> = vec![
             left("MASTERNODE"),
             left("NAME").extra(),
             left("STATUS"),
@@ -39,8 +43,8 @@ impl CliView {
             left("PEER").extra(),
             left("ADDRESS"),
             right("SIGNED").extra(),
-            right("PENALTY").extra(),
         ];
+        columns.extend(has_penalties.then(|| right("PENALTY").extra()));
         self.table(&columns, rows, "no masternodes")
     }
 

@@ -2,6 +2,7 @@
 
 use super::{CliView, at, dash, items, left, line, number, raw, right, short};
 use serde_json::Value;
+use timed_primitives::Amount;
 
 /// The name of a masternode, or the first digits of its id.
 fn who(row: &Value) -> String {
@@ -16,6 +17,11 @@ fn signed(row: &Value) -> String {
         (Value::Null, reached, witnesses) => format!("reached by {} of {}", raw(reached), raw(witnesses)),
         (expected, ..) => format!("{} of {}", raw(at(row, "signed")), raw(expected)),
     }
+}
+
+/// Whether an amount is above zero.
+pub(super) fn is_some_money(amount: &Value) -> bool {
+    raw(amount).parse::<Amount>().is_ok_and(|amount| amount > Amount::ZERO)
 }
 
 impl CliView {
@@ -115,7 +121,7 @@ impl CliView {
             return self.plain(result);
         }
         let mut text = line(&format!("{}, {}, {}", who(result), raw(at(result, "status")), intervals(result)));
-        if raw(at(result, "penalty")).bytes().any(|digit| (b'1'..=b'9').contains(&digit)) {
+        if is_some_money(at(result, "penalty")) {
             text.push_str(&line(&self.bad(&format!("penalty: {} TIME", raw(at(result, "penalty"))))));
         }
         if at(result, "warned") == &Value::Bool(true) {
@@ -169,9 +175,9 @@ impl CliView {
         if at(result, "warned") == &Value::Bool(true) {
             pairs.push(("warned", self.bad("yes: the next time it signs too little it is jailed")));
         }
-        let penalty = raw(at(result, "penalty"));
-        if penalty.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) {
-            pairs.push(("penalty", self.bad(&format!("{penalty} TIME, paid by the release"))));
+        let penalty = at(result, "penalty");
+        if is_some_money(penalty) {
+            pairs.push(("penalty", self.bad(&format!("{} TIME, paid by the release", raw(penalty)))));
         }
         let last = at(result, "last_payment");
         pairs.push(match last {
