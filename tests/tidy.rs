@@ -50,7 +50,7 @@ fn is_test_file(path: &str) -> bool {
 }
 
 /// Crates that know no runtime, clock, socket or thread.
-const CORES: [&str; 9] = [
+const CORES: [&str; 10] = [
     "src/primitives",
     "src/wire",
     "src/peer",
@@ -60,6 +60,7 @@ const CORES: [&str; 9] = [
     "src/chain",
     "src/ledger",
     "src/wallet",
+    "src/audit",
 ];
 
 /// Files of cores with hash maps of ids, on the way of every payment: they are looked up, and sorted where one goes through all.
@@ -95,10 +96,11 @@ fn allowed_dependencies() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("src/block_sync", vec!["timed-primitives"]),
         ("src/ledger", vec!["timed-primitives", "timed-chain"]),
         ("src/wallet", vec!["timed-primitives", "timed-ledger"]),
+        ("src/audit", vec!["timed-primitives", "timed-chain", "timed-ledger"]),
         ("src/store", vec!["timed-primitives", "timed-chain"]),
         ("src/rpc", vec!["timed-primitives", "timed-ledger"]),
         ("config", vec!["timed-primitives"]),
-        ("src/time_cli", vec!["timed-primitives", "timed-ledger", "timed-rpc", "timed-config"]),
+        ("src/time_cli", vec!["timed-primitives", "timed-ledger", "timed-audit", "timed-rpc", "timed-config"]),
         (
             "actors",
             vec![
@@ -154,9 +156,9 @@ fn allowed_dependencies() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "timed-mempool",
                 "timed-chain",
                 "timed-ledger",
+                "timed-audit",
                 "timed-store",
                 "timed-node-files",
-                "timed-rpc",
                 "timed-cli",
                 "timed-config",
             ],

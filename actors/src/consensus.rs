@@ -211,8 +211,12 @@ impl ConsensusActor {
             }
             Output::DoubleSign(proof) => {
                 let (key, height, round) = (proof.key(), proof.height(), proof.round());
-                warn!(%key, %height, %round, ?proof, "a validator contradicted itself: the proof goes to the chain");
-                self.accuse(proof);
+                if self.parts.proposer == Some(key) {
+                    warn!(%key, %height, %round, ?proof, "this key signs two things for one place: another machine has it too; end one of them");
+                } else {
+                    warn!(%key, %height, %round, ?proof, "a validator contradicted itself: the proof goes to the chain");
+                    self.accuse(proof);
+                }
             }
             Output::Invalid { from, offence } => {
                 let offence = match offence {

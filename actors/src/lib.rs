@@ -26,6 +26,7 @@ pub mod network;
 pub mod node;
 pub mod peer;
 pub mod peer_manager;
+pub mod probe;
 pub mod pulse;
 pub mod threads;
 pub mod times;

@@ -48,7 +48,10 @@ fn inspect_shows_what_a_stopped_node_holds_and_touches_nothing() {
     for name in ["genesis", "chain_id", "blocks", "bestblockhash", "state_commitment"] {
         assert_eq!(found[name], reported[name], "{name}");
     }
-    assert_eq!(found["supply"]["unspent"], reported["supply"]);
+    assert_eq!(found["audit"], json!(null));
+    let audit = report(folder, &["--audit"])["audit"].clone();
+    assert_eq!(audit["unspent"], reported["supply"]);
+    assert_eq!((&audit["blocks"], &audit["difference"]), (&reported["blocks"], &json!(null)));
     assert_eq!((&found["damage"], &found["contradictions"]), (&json!([]), &json!([])));
     let height = reported["blocks"].as_u64().unwrap();
     assert!(found["journal"]["height"].as_u64() >= Some(height), "{found}");
@@ -65,6 +68,28 @@ fn inspect_shows_what_a_stopped_node_holds_and_touches_nothing() {
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.lines().any(|line| line.starts_with("blocks ") && line.ends_with(&format!(" {height}"))), "{text}");
     assert!(contents(folder, &[]) == before, "files were touched");
+}
+
+#[test]
+fn a_running_node_is_audited_by_its_blocks() {
+    let network = Network::start(1, 0);
+    for _ in 0..20 {
+        let txid = network.node(1).pay().unwrap();
+        network.wait_final(&txid);
+    }
+    let audit = || {
+        let mut command = timed();
+        command.arg("cli").arg("--data-dir").arg(&network.node(1).folder).args(["--json", "audit"]);
+        run(command, Duration::from_secs(30))
+    };
+    let output = audit();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (reported, totals) =
+        (network.node(1).ask("getblockchaininfo", json!([])), network.node(1).ask("gettxoutsetinfo", json!([])));
+    assert_eq!((&found["transactions"], &found["difference"]), (&json!(20), &json!(null)));
+    assert_eq!((&found["unspent"], &found["blocks"]), (&reported["supply"], &reported["blocks"]));
+    assert_eq!(found["outputs"], totals["txouts"]);
 }
 
 #[test]

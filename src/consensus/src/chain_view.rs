@@ -6,7 +6,7 @@ use crate::context::Members;
 use crate::future::FUTURE_HEIGHTS;
 use crate::leaders::{LeaderOrder, LeaderRecord};
 use crate::statement::{Statement, statements_of};
-use crate::votes::Votes;
+use crate::votes::{Seen, Votes};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_primitives::{
@@ -147,6 +147,14 @@ impl ChainView {
                 && self.tip_set.get(&vote.validator).is_some()
                 && certificate.signatures.iter().all(|s| s.validator != vote.validator)
         })
+    }
+
+    /// What we hold of the height just decided that this vote contradicts.
+    pub(crate) fn contradicted(&self, vote: &Vote) -> Option<Vote> {
+        match self.previous.as_ref()?.votes.seen_vote(vote) {
+            Seen::Conflict(held) => Some(held),
+            Seen::No | Seen::Same => None,
+        }
     }
 
     /// A verified precommit that was missing: the next block includes it.

@@ -57,6 +57,14 @@ impl LatePrecommits {
         })
     }
 
+    /// The precommit on the chain that this vote, by the same signer for the same place, contradicts.
+    pub(crate) fn contradicted(&self, vote: &Vote) -> Option<Vote> {
+        let included = &self.heights.get(self.find(vote)?)?.included;
+        let is_other =
+            vote.kind == VoteKind::Precommit && vote.round == included.round && vote.block != Some(included.block);
+        included.votes().find(|held| is_other && held.validator == vote.validator)
+    }
+
     /// A verified precommit that is missing.
     pub(crate) fn insert(&mut self, vote: &Vote) {
         if let Some(at) = self.find(vote)
@@ -151,6 +159,23 @@ mod tests {
         // What we hold is of another height: after blocks from others.
         late.on_included(&certificate(9, &[1, 2, 3]), Some(&certificate(7, &[1, 2, 3, 4])), &set());
         assert!(!late.is_missing(&vote(4, 9)));
+    }
+
+    #[test]
+    fn what_contradicts_a_precommit_on_the_chain_is_found() {
+        let mut late = LatePrecommits::default();
+        late.on_included(&certificate(7, &[1, 2, 3]), Some(&certificate(7, &[1, 2, 3])), &set());
+        let other = Vote { block: Some(block(9)), ..vote(1, 7) };
+        let nil = Vote { block: None, ..vote(2, 7) };
+        assert_eq!([&other, &nil].map(|vote| late.contradicted(vote)), [Some(vote(1, 7)), Some(vote(2, 7))]);
+        let harmless = [
+            vote(1, 7),
+            Vote { round: Round(3), ..other.clone() },
+            Vote { kind: VoteKind::Prevote, ..other.clone() },
+            Vote { validator: key(4), ..other.clone() },
+            Vote { height: Height(8), ..other },
+        ];
+        assert!(harmless.iter().all(|vote| late.contradicted(vote).is_none()));
     }
 
     #[test]

@@ -7,15 +7,16 @@ use clap::Args;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use timed_audit::{Audit, AuditError};
 use timed_chain::{BLOCK_LOG_FILE, DecidedBlock, LogWalk, PoolTransaction};
+use timed_cli::{WalkProgress, audit_report, difference_report};
 use timed_config::DEVNET_NODES_MAX;
 use timed_consensus::inspect::{JournalContents, Statements, read_guard, read_journal};
 use timed_consensus::statement::{SignedRecord, Statement, statements_of};
-use timed_ledger::{Genesis, MoneyTally, PAYLOAD_FORMAT, Transaction};
+use timed_ledger::{Genesis, PAYLOAD_FORMAT, Transaction};
 use timed_mempool::PoolFileSummary;
 use timed_primitives::DoubleSign;
 use timed_primitives::{ChainId, Disk, Hash, Height, HistoryPeaks, PublicKey, SecretKey};
-use timed_rpc::JsonAmount;
 use timed_store::FileDisk;
 
 /// Flags of `timed inspect`.
@@ -27,9 +28,12 @@ pub struct InspectArgs {
     /// Which development node it belongs to, to distinguish its votes from those of others; other nodes have a key in the folder.
     #[arg(long, value_name = "ID")]
     node_id: Option<u64>,
-    /// The network's genesis file, from which the supply is counted; development networks need none.
+    /// The network's genesis file, for the audit; development networks need none.
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
+    /// Derive money, masternodes, rewards and penalties again from the blocks, and name the first block that differs.
+    #[arg(long)]
+    audit: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -38,7 +42,8 @@ pub struct InspectArgs {
 /// Reads and prints.
 ///
 /// # Errors
-/// When there is no such folder or the system refuses; and, after printing, when something is damaged or a key signed twice.
+/// When there is no such folder or the system refuses; and, after printing, when something is damaged, a key signed twice, or the audit found a
+/// difference.
 pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
     let folder = &arguments.data_dir;
     std::fs::read_dir(folder).with_context(|| format!("cannot read the folder {}", folder.display()))?;
@@ -47,13 +52,16 @@ pub fn run(arguments: &InspectArgs) -> anyhow::Result<()> {
         None => timed_node_files::voter(folder)?,
     };
     let genesis = arguments.genesis.as_deref().map(timed_node_files::read_genesis).transpose()?;
-    let found = FolderContents::read(&FileDisk::read_only(folder), genesis)?;
+    let found = FolderContents::read(&FileDisk::read_only(folder), genesis, arguments.audit)?;
     timed_cli::print(&timed_cli::shown(&found.report(folder, own), arguments.json));
     if !found.damage.is_empty() {
         bail!("damage was found; a node does not start in this folder, or ends when it reads that part");
     }
     if !found.contradictions.is_empty() {
         bail!("a key signed two things for one place");
+    }
+    if let Some(Err(error)) = &found.audit {
+        bail!("the audit found a difference: {error}");
     }
     Ok(())
 }
@@ -66,7 +74,8 @@ struct FolderContents {
     tip: Option<DecidedBlock>,
     history: HistoryPeaks,
     log: Option<LogWalk>,
-    tally: Option<MoneyTally>,
+    /// When it is asked for: where it stands, or what differs.
+    audit: Option<Result<Audit, AuditError>>,
     journal: JournalContents,
     guard: [Option<SignedRecord>; 2],
     mempool: Option<PoolFileSummary>,
@@ -76,7 +85,7 @@ struct FolderContents {
 }
 
 impl FolderContents {
-    fn read(disk: &dyn Disk, given: Option<Genesis>) -> anyhow::Result<Self> {
+    fn read(disk: &dyn Disk, given: Option<Genesis>, is_audit: bool) -> anyhow::Result<Self> {
         let journal = read_journal(disk, PAYLOAD_FORMAT)?;
         let mut found = Self {
             genesis_hash: None,
@@ -85,7 +94,7 @@ impl FolderContents {
             tip: None,
             history: HistoryPeaks::default(),
             log: None,
-            tally: None,
+            audit: None,
             guard: read_guard(disk)?,
             mempool: None,
             statements: None,
@@ -94,7 +103,7 @@ impl FolderContents {
             journal,
         };
         let heights: BTreeSet<_> = found.journal.batches.iter().map(|batch| batch.height).collect();
-        found.read_log(disk, given, &heights)?;
+        found.read_log(disk, given, &heights, is_audit)?;
         found.mempool = PoolFileSummary::read(disk, found.genesis_hash, &PoolTransaction::parse::<Transaction>)?;
         for statement in found.journal.batches.iter().flat_map(|batch| &batch.statements).cloned().collect::<Vec<_>>() {
             found.add(statement);
@@ -103,7 +112,13 @@ impl FolderContents {
     }
 
     /// Walks the block log. Precommits are kept of the heights that are in the journal, which bounds them.
-    fn read_log(&mut self, disk: &dyn Disk, given: Option<Genesis>, heights: &BTreeSet<Height>) -> anyhow::Result<()> {
+    fn read_log(
+        &mut self,
+        disk: &dyn Disk,
+        given: Option<Genesis>,
+        heights: &BTreeSet<Height>,
+        is_audit: bool,
+    ) -> anyhow::Result<()> {
         let mut walk = match LogWalk::open(disk) {
             Ok(walk) => walk,
             Err(error) => {
@@ -118,10 +133,22 @@ impl FolderContents {
         self.genesis_hash = Some(hash);
         self.genesis = given.or_else(|| development_genesis(hash));
         self.chain = self.genesis.as_ref().map(|genesis| genesis.chain_id);
-        self.tally = self.genesis.as_ref().map(MoneyTally::new).transpose()?;
+        if is_audit {
+            let genesis = self.genesis.as_ref();
+            let genesis =
+                genesis.with_context(|| format!("the chain is of genesis {hash}: name its file by --genesis"))?;
+            self.audit = Some(Audit::new(genesis));
+        }
+        let mut progress = is_audit.then(|| WalkProgress::new(walk.position() + walk.bytes_left().unwrap_or_default()));
         loop {
             match walk.step() {
-                Ok(Some(decided)) => self.take(decided, heights),
+                Ok(Some(decided)) => {
+                    let height = decided.block.header.height.0;
+                    self.take(decided, heights);
+                    if let Some(progress) = &mut progress {
+                        progress.at(walk.position(), height);
+                    }
+                }
                 Ok(None) => break,
                 Err(error) => {
                     self.damage.push(error.to_string());
@@ -129,15 +156,21 @@ impl FolderContents {
                 }
             }
         }
+        if let Some(progress) = progress {
+            progress.end();
+        }
         self.log = Some(walk);
         Ok(())
     }
 
     fn take(&mut self, decided: DecidedBlock, heights: &BTreeSet<Height>) {
         self.chain.get_or_insert(decided.block.header.chain_id);
-        if let Some(Err(error)) = self.tally.as_mut().map(|tally| tally.apply(&decided.block)) {
-            self.damage.push(error.to_string());
-            self.tally = None;
+        let audited = match &mut self.audit {
+            Some(Ok(audit)) => audit.apply(&decided.block, &decided.certificate),
+            _ => Ok(()),
+        };
+        if let Err(error) = audited {
+            self.audit = Some(Err(error));
         }
         let (id, header) = (decided.certificate.block, &decided.block.header);
         if header.history_root != self.history.root() {
@@ -160,9 +193,9 @@ impl FolderContents {
 
     fn report(&self, folder: &Path, own: Option<PublicKey>) -> Value {
         let header = self.tip.as_ref().map(|tip| &tip.block.header);
-        let supply = self.tally.as_ref().map(|tally| {
-            let supply = tally.supply();
-            json!({"unspent": JsonAmount(supply.unspent), "fees": JsonAmount(supply.fees), "outputs": tally.outputs()})
+        let audit = self.audit.as_ref().map(|audit| match audit {
+            Ok(audit) => audit_report(&audit.summary()),
+            Err(error) => difference_report(error),
         });
         json!({
             "folder": folder.display().to_string(),
@@ -173,7 +206,7 @@ impl FolderContents {
             "time": header.map(|header| header.time.seconds()),
             "state_commitment": header.map(|header| header.state_commitment.to_string()),
             "history_root": header.map(|header| header.history_root.to_string()),
-            "supply": supply,
+            "audit": audit,
             "log": self.log.as_ref().map(|log| json!({
                 "bytes": log.position(),
                 "torn_bytes": log.bytes_left().unwrap_or_default(),

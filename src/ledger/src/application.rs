@@ -320,6 +320,7 @@ impl Application for PaymentApplication {
                 Ok(encode(&Amount::sum(outputs.iter().map(|(_, entry)| entry.output.amount)).unwrap_or_default()))
             }
             LedgerQuery::Supply => Ok(encode(&view.supply())),
+            LedgerQuery::Masternodes => Ok(encode(&**view.state().masternodes())),
         }
     }
 }

@@ -18,7 +18,6 @@ mod delta;
 mod error;
 mod genesis;
 mod genesis_file;
-mod inspect;
 mod lock;
 mod lthash;
 mod masternodes;
@@ -43,7 +42,6 @@ pub use error::{LedgerOpenError, SupplyError};
 pub use genesis::{
     GENESIS_OUTPUTS_MAX, Genesis, GenesisError, GenesisMasternode, GenesisMasternodeError, GenesisOutput,
 };
-pub use inspect::{MoneyTally, TallyError};
 pub use lock::{KEY_SET_MAX, KeyHash, KeySet, KeySetError, Lock, LockOwner};
 pub use lthash::LtHash;
 pub use masternodes::{

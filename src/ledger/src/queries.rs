@@ -17,6 +17,8 @@ pub enum LedgerQuery {
     Balance(KeyHash),
     /// Where all money is. Answer: a [`Supply`].
     Supply,
+    /// All masternodes. Answer: a [`crate::MasternodeList`].
+    Masternodes,
 }
 
 /// A transaction of a final block.

@@ -15,6 +15,7 @@ mod rewards;
 mod saved_peers;
 mod troubles;
 mod wallet;
+mod witness;
 
 pub use node_wallet::{NodeWallet, NodeWalletError};
 pub use reads::ChainReads;

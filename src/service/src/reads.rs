@@ -1,9 +1,10 @@
 //! The chain as clients read it. What is in memory is answered at once; whatever may wait for the disk leaves the thread that answers.
 
+use crate::witness::{Duty, duties};
 use std::sync::Arc;
 use timed_chain::{ChainStats, History as _};
 use timed_ledger::{Genesis, LedgerQueries as _, LedgerReader, LedgerTotals, LedgerView, Supply};
-use timed_primitives::Tip;
+use timed_primitives::{PublicKey, Tip};
 use timed_rpc::{DiskReads, RpcError, Trouble};
 
 /// The only way from a client's question to the chain.
@@ -39,6 +40,20 @@ impl ChainReads {
 
     pub(crate) fn genesis(&self) -> Arc<Genesis> {
         self.reader.genesis()
+    }
+
+    /// What the masternode with this operator key is asked.
+    pub(crate) fn duties(&self, key: &PublicKey) -> Vec<Duty> {
+        let view = self.reader.view();
+        duties(view.state().masternodes(), view.state().rewards(), key)
+    }
+
+    /// Of which free masternodes the chain holds that a witness reached them.
+    #[cfg(test)]
+    pub(crate) fn stated(&self) -> Vec<timed_ledger::RegistrationId> {
+        let view = self.reader.view();
+        let drawn = view.state().rewards().drawn().filter(|(_, drawn)| drawn.stated() > 0);
+        drawn.map(|(_, drawn)| drawn.free).collect()
     }
 
     /// The tip, and all money at it.

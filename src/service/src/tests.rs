@@ -2,6 +2,7 @@
 
 mod masternodes;
 mod rewards;
+mod witness;
 
 use super::*;
 use rand::SeedableRng as _;

@@ -35,11 +35,31 @@ pub trait SimulatedApplication: Send + Sync {
     /// What is wrong.
     fn check(&self, history: &dyn History) -> Result<(), String>;
 
+    /// A change of who decides that is allowed at this tip, if there is one for this draw. None unless it is replaced.
+    fn change(&self, _history: &dyn History, _draw: &ChangeDraw) -> Option<PoolTransaction> {
+        None
+    }
+
     /// How many questions there are to be asked. At least one.
     fn questions(&self) -> u64;
 
     /// A question for [`History::query`] about a number that never gets smaller. Its answer is that number as eight bytes, little endian.
     fn question(&self, number: u64) -> Vec<u8>;
+}
+
+/// What a change of who decides is drawn from.
+#[derive(Clone, Debug)]
+pub struct ChangeDraw {
+    /// How many were drawn before.
+    pub number: usize,
+    /// Chance.
+    pub word: u64,
+    /// Of the nodes of genesis.
+    pub voters: u64,
+    /// Numbers of nodes that run, can join, and have a key of their own.
+    pub candidates: Vec<u64>,
+    /// So many must vote on, since so many may lie.
+    pub voters_min: usize,
 }
 
 /// Clients of a network.

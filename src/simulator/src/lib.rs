@@ -19,6 +19,7 @@
 
 mod adversary;
 pub mod application;
+mod changes;
 pub mod check;
 pub mod clients;
 pub mod clock;

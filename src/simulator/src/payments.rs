@@ -1,20 +1,25 @@
 //! Payments as the simulator plays them: accounts that each have at most one payment on its way.
 
-use crate::application::{SimulatedApplication, Workload};
+use crate::application::{ChangeDraw, SimulatedApplication, Workload};
+use crate::changes;
 use crate::setting::EMPTY_BLOCK_INTERVAL;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use timed_audit::Audit;
 use timed_chain::{ChainGenesis, ChainWriter, History, PoolTransaction, Store};
 use timed_ledger::{
     Genesis, KeyHash, LedgerQuery, Lock, OutPoint, PAYLOAD_FORMAT, Supply, Transaction, TransactionBody, TxInput,
     TxOutput,
 };
-use timed_primitives::{Amount, ChainId, Disk, PayloadFormat, SecretKey, TxId, decode, encode};
+use timed_primitives::{Amount, ChainId, Disk, Height, PayloadFormat, SecretKey, TxId, decode, encode};
 
 /// What one payment pays, and its fee.
 const PAID: Amount = Amount(10_000);
 const FEE: Amount = Amount(4_000);
+
+/// So many outputs of genesis, the last, pay for changes of who decides.
+const CHANGE_COINS: u32 = 200;
 
 /// So many keys are paid, in turn. They never pay.
 const PAYEES: u64 = 16;
@@ -23,6 +28,8 @@ const PAYEES: u64 = 16;
 pub struct SimulatedPayments {
     genesis: Genesis,
     supply: Amount,
+    /// Derives each block's state a second time, whichever node has it first; what it found to be wrong.
+    audit: Mutex<Result<Audit, String>>,
 }
 
 impl SimulatedPayments {
@@ -40,13 +47,39 @@ impl SimulatedPayments {
 
     /// With so many outputs of genesis, so that as many payments can run side by side.
     pub fn with_coins(voters: u64, coins: usize) -> Self {
-        Self::of(Genesis::devnet_with_coins(voters, u32::try_from(coins).unwrap_or(u32::MAX)))
+        let coins = u32::try_from(coins).unwrap_or(u32::MAX).saturating_add(CHANGE_COINS);
+        Self::of(Genesis::devnet_with_coins(voters, coins))
     }
 
     fn of(genesis: Genesis) -> Self {
         let supply = genesis.supply().unwrap_or_default();
-        Self { genesis, supply }
+        let audit = Mutex::new(Audit::new(&genesis).map_err(|error| error.to_string()));
+        Self { genesis, supply, audit }
     }
+
+    /// Derives the state of all blocks that it has not seen, up to the tip.
+    fn audit(&self, history: &dyn History) -> Result<(), String> {
+        let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = match &mut *audit {
+            Err(_) => return Ok(()),
+            Ok(audit) => up_to(audit, history),
+        };
+        // What follows a difference differs too: one report is enough.
+        if let Err(text) = &found {
+            *audit = Err(text.clone());
+        }
+        found
+    }
+}
+
+fn up_to(audit: &mut Audit, history: &dyn History) -> Result<(), String> {
+    for height in (audit.summary().height.0 + 1..=history.tip().height.0).map(Height) {
+        let block = history.block(height).map_err(|error| error.to_string())?;
+        let certificate = history.certificate(height).map_err(|error| error.to_string())?;
+        let (Some(block), Some(certificate)) = (block, certificate) else { return Ok(()) };
+        audit.apply(&block, &certificate).map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -72,6 +105,11 @@ fn payee(number: u64) -> SecretKey {
 pub fn supply_of(history: &dyn History) -> Result<Supply, String> {
     let answer = history.query(&encode(&LedgerQuery::Supply)).map_err(|error| error.to_string())?;
     decode(&answer).map_err(|error| error.to_string())
+}
+
+/// How many of the outputs of genesis are those of accounts.
+fn accounts(genesis: &Genesis) -> usize {
+    genesis.coins().count().saturating_sub(usize::try_from(CHANGE_COINS).unwrap_or_default())
 }
 
 impl SimulatedApplication for SimulatedPayments {
@@ -109,7 +147,13 @@ impl SimulatedApplication for SimulatedPayments {
         let found = supply_of(history)?;
         let supply = self.supply.plus(found.issued).unwrap_or_default();
         let found = found.total().unwrap_or_default();
-        if found == supply { Ok(()) } else { Err(format!("there are {found} TIME, not {supply}")) }
+        if found == supply { self.audit(history) } else { Err(format!("there are {found} TIME, not {supply}")) }
+    }
+
+    fn change(&self, history: &dyn History, draw: &ChangeDraw) -> Option<PoolTransaction> {
+        let answer = history.query(&encode(&LedgerQuery::Masternodes)).ok()?;
+        let coins = self.genesis.coins().skip(accounts(&self.genesis));
+        changes::draw(&self.genesis, &decode(&answer).ok()?, coins, draw).map(|made| PoolTransaction::of(&made))
     }
 
     fn questions(&self) -> u64 {
@@ -145,7 +189,7 @@ impl Accounts {
         Self {
             chain_id: genesis.chain_id,
             key: SecretKey::development("wallet", 0),
-            free: genesis.coins().map(account).collect(),
+            free: genesis.coins().map(account).take(accounts(genesis)).collect(),
             change: BTreeMap::new(),
             made: 0,
         }
@@ -183,7 +227,7 @@ mod tests {
     fn an_account_pays_again_with_its_change() {
         let mut accounts = Accounts::new(&Genesis::devnet(4));
         let first = accounts.pay().unwrap();
-        for _ in 1..1_000 {
+        for _ in 1..800 {
             accounts.pay().unwrap();
         }
         assert!(accounts.pay().is_none(), "all accounts wait");

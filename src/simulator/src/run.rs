@@ -1,7 +1,7 @@
 //! A run: a world drawn from a seed, phases of trouble, each followed by a heal after which the network must live.
 
 use crate::adversary::Lies;
-use crate::application::SimulatedApplication;
+use crate::application::{ChangeDraw, SimulatedApplication};
 use crate::check::Violation;
 use crate::clients::Clients;
 use crate::clock::ClockOffsets;
@@ -57,6 +57,8 @@ pub struct RunConfig {
     pub cost: u64,
     /// Arrivals fall on multiples of it.
     pub tick: Duration,
+    /// Masternodes come, pause, move and go.
+    pub changes: bool,
     /// Makes what the network runs, for so many validators.
     pub application: fn(u64) -> Arc<dyn SimulatedApplication>,
     /// Sees every line of the trace.
@@ -78,6 +80,7 @@ impl RunConfig {
             cost: 1,
             latency: Latency::Cities(crate::City::ALL.to_vec()),
             tick: Duration::from_millis(1),
+            changes: true,
             application: |voters| Arc::new(SimulatedPayments::devnet(voters)),
             print: None,
         }
@@ -105,6 +108,7 @@ impl RunConfig {
         add(self.alone, " --alone".to_owned());
         add(self.latency != base.latency, format!(" --latency {}", self.latency));
         add(self.cost != base.cost, format!(" --cost {}", self.cost));
+        add(!self.changes, " --no-changes".to_owned());
         add(self.tick != base.tick, format!(" --tick {}", self.tick.as_millis()));
         command
     }
@@ -125,6 +129,8 @@ struct Run {
     rng: StdRng,
     ends: Instant,
     next_payment: Instant,
+    changes: Changes,
+    has_twin: bool,
     /// Each node dials two others only.
     is_sparse: bool,
     /// How far off clocks are at the beginning, at most, beside what `clocks` says.
@@ -136,6 +142,37 @@ struct Run {
     slowest_heal: Duration,
 }
 
+/// When the next change of who decides is due.
+struct Changes {
+    rng: StdRng,
+    next: Option<Instant>,
+    made: usize,
+}
+
+impl Changes {
+    /// Mean time between two. Changes pay from coins of their own, of which there are enough for an hour.
+    const EVERY: Duration = Duration::from_secs(40);
+
+    fn new(seed: u64, are_made: bool) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed.rotate_left(24) ^ 0x6d61_7374_6572_6e6f);
+        let next = are_made.then(|| Instant::now() + Self::wait(&mut rng));
+        Self { rng, next, made: 0 }
+    }
+
+    fn wait(rng: &mut StdRng) -> Duration {
+        Duration::from_millis(rng.random_range(1..=2 * u64::try_from(Self::EVERY.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// The number of the one that is due, what it is drawn from, and which node gets it.
+    fn due(&mut self) -> Option<(usize, u64, usize)> {
+        let due = self.next.filter(|at| *at <= Instant::now())?;
+        self.next = Some(due + Self::wait(&mut self.rng));
+        let number = self.made;
+        self.made += 1;
+        Some((number, self.rng.random(), self.rng.random_range(0..1_000)))
+    }
+}
+
 impl Run {
     fn new(config: RunConfig, print: Option<Print>) -> Self {
         let mut rng = StdRng::seed_from_u64(config.seed);
@@ -143,7 +180,7 @@ impl Run {
         let is_sparse = config.nodes >= 5 && rng.random_bool(0.25);
         let world = World::new(WorldConfig {
             voters: config.nodes,
-            candidates: 0,
+            candidates: if config.changes { config.observers } else { 0 },
             seed: rng.random(),
             first_blocks_full: false,
             latency: config.latency.clone(),
@@ -174,6 +211,7 @@ impl Run {
         let readers = Readers::new(StdRng::seed_from_u64(!config.seed.rotate_left(32)));
         let now = Instant::now();
         let (ends, next_payment) = (now + config.length, now);
+        let changes = Changes::new(config.seed, config.changes);
         Self {
             config,
             world,
@@ -183,6 +221,8 @@ impl Run {
             rng,
             ends,
             next_payment,
+            changes,
+            has_twin: false,
             is_sparse,
             offset_max_ms,
             clocks,
@@ -228,6 +268,7 @@ impl Run {
         }
         let twin = self.faults.add_twin(&mut self.world, self.config.nodes + self.config.observers + 1);
         if let Some(twin) = twin {
+            self.has_twin = true;
             twin.start()?;
         }
         self.heal().await?;
@@ -269,6 +310,7 @@ impl Run {
             let next = wakes.into_iter().flatten().min().unwrap_or(until);
             tokio::time::sleep_until(next).await;
             self.pay();
+            self.change();
             self.readers.read(&self.world);
             self.faults.undo_due(&self.world)?;
             if next_strike.is_some_and(|at| at <= Instant::now()) {
@@ -305,6 +347,23 @@ impl Run {
         }
         let mean_micros = 1_000_000 / self.config.tps.max(1);
         self.next_payment = Instant::now() + Duration::from_micros(self.rng.random_range(1..=2 * mean_micros));
+    }
+
+    /// Makes a change of who decides that is due. Whether it is taken, and what becomes of it, its node says; here nobody insists.
+    fn change(&mut self) {
+        let Some((number, word, node)) = self.changes.due() else { return };
+        let nodes = self.running();
+        let Some(node) = nodes.get(node % nodes.len().max(1)).cloned() else { return };
+        let running: Vec<_> = nodes.iter().map(Node::id).collect();
+        let (liars, voters) = (self.world.nodes().filter(|node| node.lies()).count(), self.config.nodes);
+        // A twin signs what its other signs: it counts as one who lies.
+        let liars = liars.max(usize::from(self.has_twin));
+        let candidates = (voters + 1..=voters + self.config.observers).filter(|id| running.contains(id)).collect();
+        let draw = ChangeDraw { number, word, voters, candidates, voters_min: 3 * liars + 1 };
+        let Some(handles) = node.try_handles() else { return };
+        if let Some(made) = self.world.application().change(&*handles.history, &draw) {
+            tokio::task::spawn_local(async move { drop(node.submit(made).await) });
+        }
     }
 
     /// Ends all faults; then the network must live in time.

@@ -47,6 +47,9 @@ pub enum Failure {
         /// Its text.
         message: String,
     },
+    /// The node's blocks are not what the rules say.
+    #[error("the audit found a difference: {0}")]
+    Audit(timed_audit::AuditError),
 }
 
 /// Where to ask, and with which credentials.

@@ -1,5 +1,6 @@
 //! Command lines as `bitcoin-cli` takes them: options with one dash ahead of the method, and a method in any spelling.
 
+use crate::audit::AUDIT;
 use crate::command;
 use crate::masternode::MASTERNODE;
 use std::ffi::OsString;
@@ -126,7 +127,7 @@ impl BitcoinOptions {
 
 /// The name of the command that is meant.
 fn method_name(text: &str) -> Result<String, String> {
-    if [command::STATUS, "getinfo", command::CONSENSUS, command::PEER, MASTERNODE].contains(&text) {
+    if [command::STATUS, "getinfo", command::CONSENSUS, command::PEER, MASTERNODE, AUDIT].contains(&text) {
         return Ok(text.to_owned());
     }
     if let Some(method) = Method::find(text) {

@@ -2,6 +2,7 @@
 //!
 //! Its commands are the rows of [`timed_rpc::METHODS`]; a method that is added there is a command here at once.
 
+mod audit;
 mod command;
 mod connect;
 mod habits;
@@ -13,6 +14,7 @@ pub mod table;
 mod view;
 mod wrap;
 
+pub use audit::{WalkProgress, audit_report, difference_report};
 pub use connect::{DATA_DIR_VARIABLE, Failure, NodeConnection, no_answer, web_address};
 pub use health::health;
 use printed::{fit_to_show, json, printable_lines};
@@ -69,7 +71,7 @@ pub fn run_as(program: &'static str, arguments: impl IntoIterator<Item = OsStrin
                 Failure::Usage(_) => EXIT_USAGE.into(),
                 Failure::Unreachable(_) => EXIT_UNREACHABLE.into(),
                 Failure::Silent(_) => EXIT_SILENT.into(),
-                Failure::Rpc { .. } | Failure::Refused(_) => EXIT_ERROR.into(),
+                Failure::Rpc { .. } | Failure::Refused(_) | Failure::Audit(_) => EXIT_ERROR.into(),
             }
         }
     }
@@ -126,6 +128,17 @@ fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
         command::CONSENSUS => {
             let info = NodeConnection::open(matches)?.call("getconsensusinfo", Value::Null)?;
             Ok(if as_json { json(&info) } else { fitted(view.consensus_why(&fit_to_show(info))) })
+        }
+        audit::AUDIT => {
+            let (report, difference) = audit::run(matches, sub)?;
+            let text = shown(&report, as_json);
+            match difference {
+                None => Ok(text),
+                Some(error) => {
+                    print(&text);
+                    Err(Failure::Audit(error))
+                }
+            }
         }
         masternode::MASTERNODE => {
             let text = masternode::run(matches, sub, &masternode::ShownAs { view: &view, as_json })?;

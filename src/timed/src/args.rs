@@ -51,7 +51,9 @@ pub enum Command {
         node: NodeArgs,
     },
     /// Show what the folder of a stopped node holds, and whether it is sound. Nothing in it is changed.
-    #[command(after_help = "Example:\n  timed inspect --data-dir ~/.timed/devnet-GENESIS/node-1 --node-id 1")]
+    #[command(
+        after_help = "Example:\n  timed inspect --data-dir ~/.timed/devnet-GENESIS/node-1 --node-id 1\n  timed inspect --data-dir ~/.timed/devnet-GENESIS/node-1 --audit"
+    )]
     Inspect(timed_inspect::InspectArgs),
     /// Let a stopped node sign again after another was found to sign with its key. First end that other one for good.
     #[command(

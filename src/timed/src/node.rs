@@ -4,6 +4,7 @@ use crate::node_args::{ConfigAction, NodeArgs};
 use crate::watchdog::Watchdog;
 use anyhow::{Context as _, bail};
 use rand::SeedableRng;
+use rand::rand_core::UnwrapErr;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -294,6 +295,9 @@ impl RunningNode {
         actix_rt::spawn(async move { service.keep_peer_files().await });
         let service = self.service.clone();
         actix_rt::spawn(async move { service.keep_addresses_now_and_then().await });
+        let service = self.service.clone();
+        let make_key = || SecretKey::generate(&mut UnwrapErr(rand::rngs::SysRng));
+        actix_rt::spawn(async move { service.witness_now_and_then(Arc::new(TcpTransport), make_key).await });
 
         if exit_with_stdin {
             self.end.stop.clone().ask_when_stdin_ends()?;

@@ -238,7 +238,8 @@ impl Consensus {
         let old_tip = self.chain.tip().height;
         let blocks: Vec<_> = blocks.into_iter().filter(|b| b.header.height > old_tip).collect();
         let parents = blocks.iter().filter_map(|block| block.parent_certificate.as_ref());
-        self.check_certificates(parents.chain([&certificate]));
+        self.check_certificates(parents.clone().chain([&certificate]));
+        parents.chain([&certificate]).for_each(|certificate| self.compare_certificate(certificate));
         let mut expected = old_tip.next();
         for block in &blocks {
             if block.header.height != expected {

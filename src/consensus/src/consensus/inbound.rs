@@ -12,7 +12,8 @@ use crate::messages::{Gossip, GossipOffence, Output};
 use crate::statement::SignedRecord;
 use crate::votes::Seen;
 use timed_primitives::{
-    ChainId, DoubleSign, Height, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate, Vote,
+    ChainId, CommitCertificate, DoubleSign, Height, PolkaCertificate, Proposal, PublicKey, Round, RoundCertificate,
+    Vote,
 };
 
 /// Rounds above ours of which single votes are taken; the engine's own bound.
@@ -75,9 +76,13 @@ impl Consensus {
 
     /// A verified vote of the current height, not held yet.
     pub(super) fn accept_vote(&mut self, vote: Vote) {
-        let is_held = || self.height.votes().seen_vote(&vote) != Seen::No;
-        if self.chain.set().get(&vote.validator).is_none() || is_held() {
+        if self.chain.set().get(&vote.validator).is_none() {
             return;
+        }
+        match self.height.votes().seen_vote(&vote) {
+            Seen::No => {}
+            Seen::Same => return,
+            Seen::Conflict(held) => return self.contradicts(held, vote),
         }
         self.check_memory(None, &vote.validator, SignedRecord::of_vote(&vote), |_| true);
         self.engine.note_verified_vote(&vote);
@@ -89,24 +94,53 @@ impl Consensus {
 
     /// A precommit for the decided block enriches the certificate that the next block includes.
     fn on_late_vote(&mut self, from: PublicKey, vote: Vote) {
-        if !self.chain.is_missing_precommit(&vote) {
+        let held = self.chain.contradicted(&vote).filter(|_| self.height.may_accuse());
+        if held.is_none() && !self.chain.is_missing_precommit(&vote) {
             return;
         }
         if !vote.is_signed(self.config.chain_id) {
             return self.refuse(from, GossipOffence::BadSignature);
         }
-        self.chain.add_precommit(&vote);
+        match held {
+            Some(held) => self.contradicts(held, vote),
+            None => self.chain.add_precommit(&vote),
+        }
     }
 
     /// A precommit for a block whose certificate is on the chain without it: ours to add when we propose.
     fn on_very_late_vote(&mut self, from: PublicKey, vote: Vote) {
-        if self.me.is_none() || !self.late.is_missing(&vote) {
+        let held = self.late.contradicted(&vote).filter(|_| self.height.may_accuse());
+        if held.is_none() && (self.me.is_none() || !self.late.is_missing(&vote)) {
             return;
         }
         if !vote.is_signed(self.config.chain_id) {
             return self.refuse(from, GossipOffence::BadSignature);
         }
-        self.late.insert(&vote);
+        match held {
+            Some(held) => self.contradicts(held, vote),
+            None => self.late.insert(&vote),
+        }
+    }
+
+    /// Two votes for one place, both verified.
+    fn contradicts(&mut self, held: Vote, vote: Vote) {
+        if self.height.may_accuse() {
+            self.accuse(DoubleSign::of_votes(held, vote));
+        }
+    }
+
+    /// Precommits in a certificate that contradict what we hold of who signed them. The certificate is verified.
+    pub(super) fn compare_certificate(&mut self, certificate: &CommitCertificate) {
+        let held = |vote: &Vote| match vote.height {
+            height if height == self.chain.height() => match self.height.votes().seen_vote(vote) {
+                Seen::Conflict(held) => Some(held),
+                Seen::No | Seen::Same => None,
+            },
+            height if height == self.chain.tip().height => self.chain.contradicted(vote),
+            _ => None,
+        };
+        let found: Vec<_> = certificate.votes().filter_map(|vote| Some((held(&vote)?, vote))).collect();
+        found.into_iter().for_each(|(held, vote)| self.contradicts(held, vote));
     }
 
     fn on_future_vote(&mut self, from: PublicKey, vote: Vote) {

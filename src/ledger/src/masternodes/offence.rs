@@ -65,13 +65,10 @@ impl MasternodeList {
         }
         self.alter(&punishment.registration, |one| {
             one.status = match one.status {
-                MasternodeStatus::Active | MasternodeStatus::Leaving { .. } | MasternodeStatus::Ended { .. } => {
-                    MasternodeStatus::Ended { at: rules.height }
-                }
-                MasternodeStatus::Paused | MasternodeStatus::Jailed { .. } => {
-                    MasternodeStatus::Left { at: rules.height, time: rules.time }
-                }
                 left @ MasternodeStatus::Left { .. } => left,
+                _ if one.wants_to_vote() => MasternodeStatus::Ended { at: rules.height },
+                // Without a claim to vote it has no power that must be taken: free ones, and those that are paused or jailed.
+                _ => MasternodeStatus::Left { at: rules.height, time: rules.time },
             };
         });
         self.penalties.offences = punishment.offences;

@@ -1,9 +1,8 @@
 //! The block log as it is read beside a node.
 
-use crate::chain::{FEE, Node, coin, commit, genesis, log_bytes, move_to, pay};
-use timed_chain::{BLOCK_LOG_FILE, Damage, History as _, LogError, LogWalk, payload};
-use timed_ledger::{LedgerQueries as _, MoneyTally, TallyError};
-use timed_primitives::{Amount, Disk, Height, MemoryDisk};
+use crate::chain::{Node, commit, genesis, log_bytes};
+use timed_chain::{BLOCK_LOG_FILE, Damage, History as _, LogError, LogWalk};
+use timed_primitives::{Disk, Height, MemoryDisk};
 
 #[test]
 fn a_walk_gives_every_block_and_goes_on_when_there_are_more() {
@@ -46,27 +45,4 @@ fn a_torn_tail_is_left_and_damage_is_named() {
 
     node.disk.damage(BLOCK_LOG_FILE, |bytes| bytes[3] ^= 1).unwrap();
     assert!(matches!(LogWalk::open(&node.disk), Err(LogError::NoLog)));
-}
-
-#[test]
-fn the_tally_follows_the_money_and_refuses_what_is_not_there() {
-    let mut node = Node::with_blocks(2);
-    let split = pay(&[coin(2)], 0, &[(5_000, 1), (coin(2).1.amount.0 - 5_000 - FEE, 0)]);
-    commit(&mut node.ledger, vec![split]);
-    let mut tally = MoneyTally::new(&genesis()).unwrap();
-    let mut walk = LogWalk::open(&node.disk).unwrap();
-    let mut last = None;
-    while let Some(decided) = walk.step().unwrap() {
-        tally.apply(&decided.block).unwrap();
-        last = Some(decided.block);
-    }
-    assert_eq!(tally.supply(), node.ledger.reader().supply());
-    assert_eq!(tally.supply().fees, Amount(3 * FEE));
-    assert_eq!(tally.outputs() as u64, node.ledger.reader().totals().outputs);
-    let mut last = (*last.unwrap()).clone();
-    assert_eq!(tally.clone().apply(&last), Err(TallyError(Height(3))), "spent already");
-    let mut transaction = move_to(coin(3), 0, 1);
-    transaction.body.outputs[0].amount = coin(3).1.amount.plus(Amount(1)).unwrap();
-    last.payload = payload(&[transaction]);
-    assert_eq!(tally.apply(&last), Err(TallyError(Height(3))), "made out of nothing");
 }

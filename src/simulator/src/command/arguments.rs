@@ -39,6 +39,9 @@ pub struct SimulateArgs {
     /// Each seed draws all kinds of --faults, not some.
     #[arg(long)]
     pub exactly: bool,
+    /// Masternodes stay who they are; else they come, pause, move and go.
+    #[arg(long)]
+    pub no_changes: bool,
     /// A fault comes only when the last one and its effects are over: then each kind has its own bound of how long payments take.
     #[arg(long)]
     pub alone: bool,
@@ -95,6 +98,7 @@ impl SimulateArgs {
         RunConfig {
             nodes: self.nodes,
             observers: self.observers,
+            changes: !self.no_changes,
             seed,
             length: Duration::from_secs(self.minutes * 60),
             tps: self.load,
