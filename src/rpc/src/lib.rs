@@ -58,7 +58,7 @@ pub use node::{
 pub use param::{Param, ParamKind};
 pub use protocol::answer_body;
 pub use reference::reference;
-pub use rewards::{ChainRewards, RewardsApi};
+pub use rewards::{ChainRewards, Participation, RewardsApi};
 pub use refused::{REFUSED, unknown_method};
 pub use server::RpcServer;
 pub use text::{JsonAmount, Text};

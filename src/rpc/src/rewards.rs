@@ -63,7 +63,41 @@ pub trait RewardsApi: Send + Sync {
     }
 }
 
+/// How many of a masternode's heights count, and how many of them it signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Participation {
+    /// Heights at which it had a seat.
+    pub expected: u32,
+    /// Those of them that the chain holds its precommit for.
+    pub signed: u32,
+}
+
+impl Participation {
+    pub(crate) fn of(tally: Option<Tally>) -> Self {
+        tally.map_or_else(Self::default, |tally| Self { expected: tally.expected, signed: tally.signed })
+    }
+
+    fn plus(self, other: Self) -> Self {
+        let (expected, signed) =
+            (self.expected.saturating_add(other.expected), self.signed.saturating_add(other.signed));
+        Self { expected, signed }
+    }
+
+    /// Unit: percent; none of nothing.
+    pub fn percent(self) -> Option<f64> {
+        (self.expected > 0).then(|| f64::from(self.signed) * 100.0 / f64::from(self.expected))
+    }
+}
+
 impl ChainRewards {
+    /// All that a masternode did since it was judged last, what waits to be paid and the open interval included.
+    pub fn since_judged(&self, id: &RegistrationId) -> Participation {
+        let account = self.rewards.account(id);
+        let waiting = self.rewards.waiting().and_then(|waiting| waiting.tallies.get(id).copied());
+        let judged = Participation { expected: account.expected, signed: account.signed };
+        judged.plus(Participation::of(waiting)).plus(Participation::of(self.open_tally(id)))
+    }
+
     /// When the open interval closes at the earliest, and the one that waits is paid. Unit: seconds since 1970.
     pub(crate) fn closes(&self) -> u64 {
         let UnixTime(start) = self.rewards.open().start;

@@ -116,6 +116,11 @@ fn the_calls_about_rewards_say_the_same() {
         assert_eq!(units("total"), units("unspent") + units("fees") + units("treasury"));
         assert_eq!((units("locked"), units("penalties")), (Amount::whole(100_000).0, 0));
         assert!(call(&service, "gettreasurybalance", json!([])).await.unwrap().as_f64() >= Some(5.0));
+        let page = metrics_of(&service);
+        let value = |name: &str| page.lines().find_map(|line| line.strip_prefix(&format!("timed_{name} "))?.parse::<u64>().ok());
+        assert!(value("money_treasury_units") >= Some(units("treasury")) && value("money_issued_units") >= Some(units("issued")), "{page}");
+        assert!(value("masternode_signed_heights") > Some(0) && value("masternode_signed_heights") == value("masternode_expected_heights"));
+        assert_eq!((value("masternode_warned"), value("masternode_jailed"), value("masternode_penalty_units")), (Some(0), Some(0), Some(0)));
     });
 }
 

@@ -7,50 +7,16 @@ use crate::answers::masternode_status::Standing;
 use crate::answers::shape::json;
 use crate::error::RpcError;
 use crate::node::NodeApi;
-use crate::rewards::ChainRewards;
+use crate::rewards::{ChainRewards, Participation};
 use crate::text::JsonAmount;
 use serde_json::{Value, json as value_of};
-use timed_ledger::{JUDGED_HEIGHTS_MIN, RegistrationId, RewardRow, Tally};
+use timed_ledger::{JUDGED_HEIGHTS_MIN, RegistrationId, RewardRow};
 
 /// In so many intervals the last payment is looked for.
 const LOOKED_BACK: u64 = 20;
 
-/// What of a masternode's heights counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Participation {
-    pub(crate) expected: u32,
-    pub(crate) signed: u32,
-}
-
-impl Participation {
-    fn of(tally: Option<Tally>) -> Self {
-        tally.map_or_else(Self::default, |tally| Self { expected: tally.expected, signed: tally.signed })
-    }
-
-    fn plus(self, other: Self) -> Self {
-        let (expected, signed) =
-            (self.expected.saturating_add(other.expected), self.signed.saturating_add(other.signed));
-        Self { expected, signed }
-    }
-
-    /// Unit: percent; none of nothing.
-    pub(crate) fn percent(self) -> Option<f64> {
-        (self.expected > 0).then(|| f64::from(self.signed) * 100.0 / f64::from(self.expected))
-    }
-
-    fn shown(self) -> Value {
-        value_of!({ "expected": self.expected, "signed": self.signed, "percent": self.percent() })
-    }
-}
-
-impl ChainRewards {
-    /// All that a masternode did since it was judged last, what waits to be paid and the open interval included.
-    pub(crate) fn since_judged(&self, id: &RegistrationId) -> Participation {
-        let account = self.rewards.account(id);
-        let waiting = self.rewards.waiting().and_then(|waiting| waiting.tallies.get(id).copied());
-        let judged = Participation { expected: account.expected, signed: account.signed };
-        judged.plus(Participation::of(waiting)).plus(Participation::of(self.open_tally(id)))
-    }
+fn shown(of: Participation) -> Value {
+    value_of!({ "expected": of.expected, "signed": of.signed, "percent": of.percent() })
 }
 
 /// What `masternodestatus` says of it.
@@ -64,9 +30,9 @@ pub(in crate::answers) async fn participation(node: &dyn NodeApi, standing: &Sta
     let row_of = |rows: &[RewardRow]| rows.iter().find(|row| row.registration == id).copied();
     let last_row = reports.first().and_then(|report| row_of(&report.masternodes));
     let last_payment = reports.iter().find_map(|report| paid_to(&id, report, &facts));
-    let mut open = Participation::of(facts.open_tally(&id)).shown();
+    let mut open = shown(Participation::of(facts.open_tally(&id)));
     open["interval"] = facts.rewards.open().number.into();
-    let mut judged = facts.since_judged(&id).shown();
+    let mut judged = shown(facts.since_judged(&id));
     judged["least_percent"] = (f64::from(facts.participation_min_bp) / 100.0).into();
     judged["judged_at"] = JUDGED_HEIGHTS_MIN.into();
     Ok(value_of!({
