@@ -11,7 +11,7 @@ use timed_primitives::encode;
 use timed_rpc::{METHODS, Method, Param, ParamKind, RpcLimits, answer_body};
 
 /// Tries for each method.
-const TRIES: usize = 150;
+const TRIES: usize = 300;
 
 /// A value in JSON: of any type, of a wrong range, or one that may be right.
 fn value(rng: &mut StdRng, param: Option<&Param>) -> String {
