@@ -13,7 +13,7 @@ use timed_rpc::result::{
 };
 use timed_rpc::{
     BlockAt, BlockFacts, ChainApi, ChainTotals, ConsensusApi, GenesisFacts, NodeApi, PaymentOrder, PeersApi, PoolApi,
-    RpcError, RpcLimits, TransactionRecord, TransactionState, Trouble, Unspent, WalletApi, answer_body,
+    RewardsApi, RpcError, RpcLimits, TransactionRecord, TransactionState, Trouble, Unspent, WalletApi, answer_body,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -214,6 +214,8 @@ impl ConsensusApi for Small {
         Ok(Vec::new())
     }
 }
+
+impl RewardsApi for Small {}
 
 thread_local! {
     /// Runs the calls; none of them waits.

@@ -11,7 +11,7 @@ use crate::queries::{LedgerQueries as _, LedgerQuery};
 use crate::recent::Recent;
 use crate::rewards::{BlockEnd, Closing, REWARD_REPORTS_MAX, StatementError, draw, payout_id};
 use crate::state::{OutputEntry, Supply, output_key, owner_key};
-use crate::tables::{OUTPUT_ROOTS, OUTPUTS, OUTPUTS_BY_KEY, REWARD_REPORTS};
+use crate::tables::{OUTPUT_ROOTS, OUTPUTS, OUTPUTS_BY_KEY, REWARD_REPORTS, SPENT_PAYOUTS};
 use crate::totals::Totals;
 use crate::transaction::{
     CHANGE_INDEX, DOUBLE_SIGN_INDEX, OutPoint, REACHABILITY_INDEX, Transaction, TransactionBody, TxOutput, Witness,
@@ -97,7 +97,7 @@ impl Application for PaymentApplication {
     type State = Totals;
     type Changes = OutputChanges;
 
-    const TABLES: &'static [Table] = &[OUTPUTS, OUTPUTS_BY_KEY, OUTPUT_ROOTS, REWARD_REPORTS];
+    const TABLES: &'static [Table] = &[OUTPUTS, OUTPUTS_BY_KEY, OUTPUT_ROOTS, REWARD_REPORTS, SPENT_PAYOUTS];
 
     fn genesis(&self) -> &ChainGenesis {
         &self.chain
@@ -241,6 +241,14 @@ impl Application for PaymentApplication {
         for (outpoint, entry) in &layer.changes().spent {
             batch.take_back(OUTPUTS, output_key(outpoint));
             batch.take_back(OUTPUTS_BY_KEY, owner_key(&entry.output.lock.owner_hash(), outpoint));
+        }
+        let spent = layer.changes().spent_payouts(self.chain.hash);
+        if !spent.is_empty() {
+            batch.put(SPENT_PAYOUTS, layer.height().0.to_be_bytes().to_vec(), encode(&spent));
+        }
+        let kept = self.genesis.parameters.output_root_interval.saturating_mul(2);
+        if let Some(old) = layer.height().0.checked_sub(kept) {
+            batch.delete(SPENT_PAYOUTS, old.to_be_bytes().to_vec());
         }
         for (outpoint, output) in &layer.changes().created {
             put_output(batch, outpoint, &OutputEntry { output: *output, height: layer.height() });

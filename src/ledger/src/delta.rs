@@ -4,12 +4,12 @@ use crate::check::{TransactionError, check_form, check_spend};
 use crate::lock::KeyHash;
 use crate::parameters::Parameters;
 use crate::queries::LedgerQueries;
-use crate::rewards::Payment;
+use crate::rewards::{Payment, payout_id};
 use crate::state::OutputEntry;
 use crate::transaction::{OutPoint, Transaction, TxOutput};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use timed_chain::{ApplyError, Filter, TransactionFacts};
-use timed_primitives::{Amount, ChainId, Height, TxId};
+use timed_primitives::{Amount, ChainId, Hash, Height, TxId};
 
 /// The changes of one block. Outputs that are made and spent inside the block are in neither map.
 #[derive(Debug, Default)]
@@ -108,9 +108,21 @@ impl OutputChanges {
         self.touched = Filter::of(self.len(), ids);
     }
 
+    /// Those of the spent outputs that no transaction made, in order.
+    pub(crate) fn spent_payouts(&self, genesis: Hash) -> Vec<(OutPoint, OutputEntry)> {
+        let mut ids: BTreeMap<Height, TxId> = BTreeMap::new();
+        let mut is_payout = |outpoint: &OutPoint, entry: &OutputEntry| {
+            *ids.entry(entry.height).or_insert_with(|| payout_id(genesis, entry.height)) == outpoint.txid
+        };
+        let spent = self.spent.iter().filter(|(outpoint, entry)| is_payout(outpoint, entry));
+        let mut spent: Vec<_> = spent.map(|(outpoint, entry)| (*outpoint, *entry)).collect();
+        spent.sort_unstable_by_key(|(outpoint, _)| *outpoint);
+        spent
+    }
+
     /// An interval is paid: its payouts are outputs of this id.
     pub(crate) fn pay(&mut self, payment: Option<Payment>, id: TxId) {
-        for (index, output) in (0u32..).zip(payment.iter().flat_map(|payment| &payment.outputs)) {
+        for (index, output) in (0u32..).zip(payment.iter().flat_map(|payment| &payment.report.outputs)) {
             self.created.insert(OutPoint { txid: id, index }, *output);
         }
         self.payment = payment;

@@ -3,7 +3,8 @@
 use crate::application::LedgerView;
 use crate::delta::OutputChanges;
 use crate::output_root::{RootSource, root_key};
-use crate::tables::OUTPUT_ROOTS;
+use crate::state::OutputEntry;
+use crate::tables::{OUTPUT_ROOTS, SPENT_PAYOUTS};
 use crate::transaction::{OutPoint, Transaction, TxOutput};
 use std::sync::Arc;
 use timed_chain::{Application, Location, ReadError, StoreView, Table, transactions};
@@ -38,6 +39,10 @@ impl RootSource for LedgerView {
         let damaged = || ReadError::Undecodable { table: Table::BLOCKS.name() };
         let decided = self.decided(height)?.ok_or_else(damaged)?;
         transactions(&decided.block.payload).map_err(|_| damaged())
+    }
+
+    fn spent_payouts(&self, height: Height) -> Result<Vec<(OutPoint, OutputEntry)>, ReadError> {
+        Ok(self.stored(SPENT_PAYOUTS, &height.0.to_be_bytes())?.unwrap_or_default())
     }
 
     fn location_of(&self, txid: &TxId) -> Result<Option<Location>, ReadError> {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use std::time::Duration;
-use timed_ledger::{OutPoint, RegistrationId};
+use timed_ledger::{OutPoint, RegistrationId, RewardReport};
 use timed_primitives::{Amount, BlockId, Height, TxId, UnixTime, counted};
 
 /// When to try again while as many calls as allowed are in progress.
@@ -219,6 +219,30 @@ pub enum RpcError {
     /// A proof of a masternode that proves nothing, or nothing of this chain.
     #[error("the proof does not hold: {0}")]
     MasternodeProof(String),
+    /// No such interval is kept, or it is to come.
+    #[error("{}", interval_unknown(*interval, *kept, *waiting, *open))]
+    IntervalUnknown {
+        /// What was asked for by its number.
+        interval: Option<u64>,
+        /// The oldest and the newest whose reports are kept.
+        kept: Option<(u64, u64)>,
+        /// The one that is closed and not paid.
+        waiting: Option<u64>,
+        /// The one that is open.
+        open: u64,
+    },
+    /// The id of payouts, which no transaction made.
+    #[error(
+        "{txid} is no transaction: it names the outputs that block {height} paid for interval {interval}; `getrewardreport {interval}` shows them"
+    )]
+    PayoutId {
+        /// What was asked for.
+        txid: TxId,
+        /// Height of the block that paid.
+        height: Height,
+        /// For which interval.
+        interval: u64,
+    },
     /// It spends what does not exist or is spent already.
     #[error("transaction refused: output {0} does not exist or is already spent")]
     MissingInput(OutPoint),
@@ -263,6 +287,11 @@ pub enum RpcError {
 }
 
 impl RpcError {
+    /// That an id is that of the payouts of an interval.
+    pub fn payout_id(txid: TxId, report: &RewardReport) -> Self {
+        Self::PayoutId { txid, height: report.paid_at, interval: report.interval }
+    }
+
     /// The number of the error: of JSON-RPC 2.0 (section 5.1) for faults of the request, Bitcoin's (`rpc/protocol.h`) where the
     /// meaning is the same, else of the range that JSON-RPC leaves to servers.
     pub fn code(&self) -> i32 {
@@ -279,6 +308,7 @@ impl RpcError {
             Self::Address { .. }
             | Self::TransactionUnknown(_)
             | Self::TransactionLost { .. }
+            | Self::PayoutId { .. }
             | Self::NotInMempool(_)
             | Self::Key(_)
             | Self::MasternodeUnknown(_)
@@ -286,7 +316,7 @@ impl RpcError {
             Self::NodeNotAdded(_) => -24,
             Self::LabelUnknown(_) | Self::LabelReserved => -11,
             Self::InsufficientFunds { .. } => -6,
-            Self::HeightUnknown { .. } | Self::InvalidParameter(_) => -8,
+            Self::HeightUnknown { .. } | Self::IntervalUnknown { .. } | Self::InvalidParameter(_) => -8,
             Self::PeerUnknown(_) => -29,
             Self::TransactionEncoding(_) | Self::HistoryProofEncoding(_) | Self::MasternodeProofEncoding(_) => -22,
             Self::MissingInput(_) | Self::FeeAboveMaximum { .. } | Self::HistoryProof(_) | Self::MasternodeProof(_) => {
@@ -340,6 +370,16 @@ enum ErrorData {
     Overloaded { retry_after_ms: u64, delay_ms: u64, waiting: u64 },
     Lost { lost: String, reason: &'static str, by: Option<String>, time: u64 },
     Busy { retry_after_ms: u64 },
+}
+
+/// Which intervals there are.
+fn interval_unknown(interval: Option<u64>, kept: Option<(u64, u64)>, waiting: Option<u64>, open: u64) -> String {
+    let kept = kept.map_or_else(|| "none is paid yet".into(), |(first, last)| format!("{first} to {last} are kept"));
+    let waiting = waiting.map_or_else(|| "none waits".into(), |waiting| format!("{waiting} waits to be paid"));
+    match interval {
+        Some(interval) => format!("there is no report of interval {interval}: {kept}, {waiting}, {open} is open"),
+        None => format!("there is no such interval yet: {kept}, {waiting}, {open} is open"),
+    }
 }
 
 fn nearest_text(nearest: Option<&'static str>) -> String {

@@ -36,6 +36,7 @@ mod params;
 mod protocol;
 mod reference;
 mod refused;
+mod rewards;
 mod unique_keys;
 mod unsent;
 mod watched;
@@ -57,6 +58,7 @@ pub use node::{
 pub use param::{Param, ParamKind};
 pub use protocol::answer_body;
 pub use reference::reference;
+pub use rewards::{ChainRewards, Participation, RewardsApi};
 pub use refused::{REFUSED, unknown_method};
 pub use server::RpcServer;
 pub use text::{JsonAmount, Text};

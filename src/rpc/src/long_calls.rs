@@ -42,6 +42,7 @@ impl AnswerCost {
             | Call::Masternode(MasternodeCall::GetMasternodeProof | MasternodeCall::VerifyMasternodeProof)
             | Call::Wallet(WalletCall::SignRawTransactionWithWallet) => Self::Small,
             Call::Chain(ChainCall::GetBlockStats)
+            | Call::Masternode(MasternodeCall::GetRewardReport | MasternodeCall::MasternodeWinners)
             | Call::Transaction(
                 TransactionCall::GetRawMempool
                 | TransactionCall::GetMempoolEntry
@@ -59,7 +60,12 @@ impl AnswerCost {
                 | WalletCall::ListTransactions
                 | WalletCall::ListSinceBlock,
             )
-            | Call::Masternode(MasternodeCall::ListLockedCollaterals | MasternodeCall::Protx)
+            | Call::Masternode(
+                MasternodeCall::ListLockedCollaterals
+                | MasternodeCall::MasternodeRewards
+                | MasternodeCall::MasternodeHistory
+                | MasternodeCall::Protx,
+            )
             | Call::Address(
                 AddressCall::GetAddressBalance
                 | AddressCall::GetAddressUtxos

@@ -101,6 +101,7 @@ impl ChainMasternodes {
             registered_height: one.registered_at.0,
             exit_height,
             release_time: self.release_time(one.status),
+            penalty: one.penalty.into(),
         }
     }
 }

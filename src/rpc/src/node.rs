@@ -7,6 +7,7 @@ use crate::result::{
     Balance, BanInfo, BlockchainInfo, ConsensusInfo, EndInfo, MasternodeInfo, MempoolAcceptance, MempoolEntry,
     MempoolInfo, NetworkInfo, PeerInfo, PingInfo,
 };
+use crate::rewards::RewardsApi;
 use crate::trouble::Trouble;
 use async_trait::async_trait;
 use std::collections::BTreeSet;
@@ -23,7 +24,7 @@ use timed_primitives::{
 /// is given up after the limit for calls, except [`ChainApi::wait_for_new_block`], which has its own limit.
 ///
 /// A method that an implementation leaves out is answered with [`RpcError::NotOffered`].
-pub trait NodeApi: ChainApi + PeersApi + PoolApi + WalletApi + ConsensusApi {
+pub trait NodeApi: ChainApi + PeersApi + PoolApi + WalletApi + ConsensusApi + RewardsApi {
     /// The network, for the prefix of addresses.
     fn network(&self) -> Network;
 

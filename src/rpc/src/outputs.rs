@@ -4,8 +4,8 @@ use crate::chain::ScriptInfo;
 use crate::node::Unspent;
 use crate::text::{JsonAmount, Text, address};
 use serde::{Deserialize, Serialize};
-use timed_ledger::RegistrationId;
-use timed_primitives::{BlockId, Network, TxId, encode};
+use timed_ledger::{RegistrationId, payout_id};
+use timed_primitives::{BlockId, Hash, Network, TxId, encode};
 
 /// `gettxout`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub struct TxOutInfo {
     /// The same, in the form of Bitcoin's scripts.
     #[serde(rename = "scriptPubKey")]
     pub script: ScriptInfo,
-    /// Always false: no block makes money for its maker.
+    /// Whether no transaction made it, but the payment of an interval.
     pub coinbase: bool,
     /// `unspent`, `locked` while a transaction in the mempool spends it, or `collateral`.
     pub state: String,
@@ -71,6 +71,11 @@ impl Unspent {
         self.confirmations > 0 && is_free && self.output.lock.key_hash().is_some()
     }
 
+    /// Whether no transaction made it, but the payment of an interval of the chain with this genesis.
+    pub fn is_payout(&self, genesis: Hash) -> bool {
+        self.height.is_some_and(|height| payout_id(genesis, height) == self.outpoint.txid)
+    }
+
     fn state(&self) -> String {
         match (self.spent_by, self.collateral) {
             (Some(_), _) => "locked",
@@ -82,15 +87,15 @@ impl Unspent {
 }
 
 impl TxOutInfo {
-    /// The output as clients see it.
-    pub fn of(unspent: &Unspent, best: BlockId, network: Network) -> Self {
+    /// The output as clients of a chain with this genesis see it.
+    pub fn of(unspent: &Unspent, best: BlockId, genesis: Hash, network: Network) -> Self {
         Self {
             bestblock: best.into(),
             confirmations: unspent.confirmations,
             value: unspent.output.amount.into(),
             address: address(network, unspent.output.lock),
             script: ScriptInfo::of(network, unspent.output.lock),
-            coinbase: false,
+            coinbase: unspent.is_payout(genesis),
             state: unspent.state(),
             masternode: unspent.collateral.map(Text),
             spent_by: unspent.spent_by.map(Text),

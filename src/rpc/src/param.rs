@@ -37,6 +37,8 @@ pub enum ParamKind {
     Owners,
     /// A peer, by one of its names.
     Peer,
+    /// An interval of rewards: its number, or which.
+    Interval,
     /// Anything: Bitcoin's clients send it, and here it changes nothing.
     Ignored,
     /// One of these values, in JSON: what another would ask for is not done here.
@@ -66,6 +68,7 @@ impl ParamKind {
             Self::Peer => {
                 "a node key or its first 8 digits or more, an address such as 10.0.0.2:7000, or an id of getpeerinfo"
             }
+            Self::Interval => "the number of an interval, or latest, waiting or open",
             Self::Ignored => "anything: it changes nothing here",
             Self::Only(_) => "only what leaves it out: another value is refused",
         }
@@ -85,6 +88,7 @@ impl ParamKind {
             | Self::Outputs
             | Self::Owners
             | Self::Peer
+            | Self::Interval
             | Self::Ignored
             | Self::Only(_) => None,
         }

@@ -21,6 +21,19 @@ const OUTPOINTS_MAX: usize = 1_000;
 /// Most addresses in one call.
 const ADDRESSES_MAX: usize = 1_000;
 
+/// Names an interval of rewards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IntervalAt {
+    /// The last that was paid.
+    Latest,
+    /// The one that is closed and not paid yet.
+    Waiting,
+    /// The one that is open.
+    Open,
+    /// By its number.
+    Number(u64),
+}
+
 /// The values by position; what is absent or null is `None`.
 pub(crate) struct Args<'a> {
     method: &'static Method,
@@ -149,7 +162,7 @@ impl<'a> Args<'a> {
         let is_type = match kind {
             ParamKind::Integer => value.is_i64() || value.is_u64(),
             ParamKind::Hash => value.is_string(),
-            ParamKind::HashOrHeight => value.is_string() || value.is_i64() || value.is_u64(),
+            ParamKind::HashOrHeight | ParamKind::Interval => value.is_string() || value.is_i64() || value.is_u64(),
             ParamKind::HexList | ParamKind::AddressList | ParamKind::TextList => {
                 value.as_array().is_some_and(|list| list.iter().all(Value::is_string))
             }
@@ -240,6 +253,17 @@ impl<'a> Args<'a> {
             Value::String(text) => text.parse().ok().map(BlockAt::Id),
             value => value.as_u64().map(|height| BlockAt::Height(Height(height))),
         })
+    }
+
+    /// The last one that was paid when it is absent.
+    pub(crate) fn interval(&self, name: &str) -> Result<IntervalAt, RpcError> {
+        let read = |value: &Value| match value.as_str() {
+            Some("latest") => Some(IntervalAt::Latest),
+            Some("waiting") => Some(IntervalAt::Waiting),
+            Some("open") => Some(IntervalAt::Open),
+            _ => value.as_u64().map(IntervalAt::Number),
+        };
+        Ok(self.optional(name, read)?.unwrap_or(IntervalAt::Latest))
     }
 
     pub(crate) fn amount(&self, name: &str) -> Result<Amount, RpcError> {

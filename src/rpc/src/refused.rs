@@ -80,7 +80,7 @@ pub const REFUSED: &[(&[&str], &str)] = &[
     ),
     (
         &["gobject", "getgovernanceinfo", "getsuperblockbudget", "voteraw"],
-        "nobody votes on a budget here: there is no treasury yet",
+        "nobody votes on a budget here yet: `gettreasurybalance` says what the treasury has",
     ),
     (
         &["instantsend", "getislocks", "getspecialtxes", "coinjoin"],

@@ -403,7 +403,8 @@ pub struct MasternodeInfo {
     pub registration: Text<RegistrationId>,
     /// `free`, `bronze`, `silver` or `gold`.
     pub tier: String,
-    /// `voting`, `waiting` (for one of 150 places), `not voting` (free), `paused`, `leaving` (until four others vote) or `left`.
+    /// `voting`, `waiting` (for one of 150 places), `not voting` (free), `paused`, `leaving` (until four others vote), `left`,
+    /// `jailed` (missed too much) or `ended` (signed two things for one place).
     pub status: String,
     /// The output that is locked for it: `txid-position`, as Dash writes it.
     pub collateral: String,
@@ -419,6 +420,8 @@ pub struct MasternodeInfo {
     pub exit_height: Option<u64>,
     /// From when on its collateral can be released, when it has left. Unit: seconds since 1970.
     pub release_time: Option<u64>,
+    /// What a double sign costs of its collateral, when that is released.
+    pub penalty: JsonAmount,
 }
 
 /// `waitfornewblock`: the tip.

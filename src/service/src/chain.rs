@@ -1,6 +1,7 @@
 //! Questions about the chain.
 
 use crate::Service;
+use crate::rewards::SharedPayoutIds;
 use crate::failures::{gone, unreadable};
 use crate::wallet::{collateral_of, collateral_to_be};
 use async_trait::async_trait;
@@ -11,12 +12,12 @@ use timed_actors::mempool::{GetFate, TransactionFate};
 use timed_chain::{HistoryProofFault, ReadError};
 use timed_consensus::verify_certificate;
 use timed_ledger::{
-    ConfirmedTransaction, KeyHash, LedgerQueries as _, LedgerView, OutPoint, Transaction, TxOutput, payment_of,
+    ConfirmedTransaction, KeyHash, LedgerQueries as _, LedgerView, OutPoint, Transaction, TransactionPayload, TxOutput, payment_of,
 };
 use timed_primitives::{Amount, BlockId, CommitCertificate, Header, Height, HistoryProof, TxId};
 use timed_rpc::result::{BlockchainInfo, SyncInfo};
 use timed_rpc::{
-    BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, GenesisFacts, RpcError, TransactionRecord,
+    BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, GenesisFacts, RewardsApi as _, RpcError, TransactionRecord,
     TransactionState, Unspent,
 };
 
@@ -120,9 +121,10 @@ impl ChainApi for Service {
     async fn transaction(&self, txid: TxId) -> Result<TransactionRecord, RpcError> {
         // The mempool first: a transaction moves from there to the chain, never back.
         let fate = self.handles.mempool.send(GetFate(txid)).await.map_err(gone)?;
+        let payouts = self.payouts.clone();
         let read = move |view: &LedgerView| {
             let found = view.transaction(&txid).map_err(unreadable)?;
-            found.map(|found| final_facts(view, found)).transpose()
+            found.map(|found| final_facts(view, found, &payouts)).transpose()
         };
         if let Some(record) = self.chain.read(read).await? {
             return Ok(record);
@@ -143,7 +145,10 @@ impl ChainApi for Service {
                     at: loss.at,
                 });
             }
-            TransactionFate::Unknown => return Err(RpcError::TransactionUnknown(txid)),
+            TransactionFate::Unknown => {
+                let paid = self.payment_of(txid).await?;
+                return Err(paid.map_or(RpcError::TransactionUnknown(txid), |report| RpcError::payout_id(txid, &report)));
+            }
         };
         let transaction =
             Arc::new(payment_of(&entry.transaction).map_err(|error| RpcError::Internal(error.to_string()))?);
@@ -267,7 +272,11 @@ fn is_of_chain(view: &LedgerView, certificate: &CommitCertificate) -> Result<boo
     Ok(next.is_some_and(|decided| decided.block.parent_certificate.as_ref() == Some(certificate)))
 }
 
-fn final_facts(view: &LedgerView, found: ConfirmedTransaction) -> Result<TransactionRecord, RpcError> {
+fn final_facts(
+    view: &LedgerView,
+    found: ConfirmedTransaction,
+    payouts: &SharedPayoutIds,
+) -> Result<TransactionRecord, RpcError> {
     let ConfirmedTransaction { transaction, height, index } = found;
     let decided = view.decided(height).map_err(unreadable)?;
     let decided = decided.ok_or(RpcError::HeightUnknown { height, tip: view.tip().height })?;
@@ -278,12 +287,17 @@ fn final_facts(view: &LedgerView, found: ConfirmedTransaction) -> Result<Transac
         index,
         confirmations: view.tip().height.above(height) + 1,
     };
-    let fee = fee_of(view, &transaction)?;
+    let fee = fee_of(view, &transaction, payouts)?;
     Ok(TransactionRecord { transaction: Arc::new(transaction), fee, state: TransactionState::Final(place) })
 }
 
-/// The fee of a final transaction: what its inputs held, less what its outputs hold. `None` when they are of too many transactions.
-fn fee_of(view: &LedgerView, transaction: &Transaction) -> Result<Option<Amount>, RpcError> {
+/// The fee of a final transaction: what its inputs held, less what its outputs hold. `None` when they are of too many transactions, are payouts whose
+/// report is not kept any more, or when a penalty may be part of it.
+fn fee_of(
+    view: &LedgerView,
+    transaction: &Transaction,
+    payouts: &SharedPayoutIds,
+) -> Result<Option<Amount>, RpcError> {
     let body = &transaction.body;
     let parents: BTreeSet<TxId> = body.inputs.iter().map(|input| input.previous.txid).collect();
     if parents.len() > FEE_PARENTS_MAX {
@@ -298,12 +312,19 @@ fn fee_of(view: &LedgerView, transaction: &Transaction) -> Result<Option<Amount>
             None => {
                 let genesis = view.application().genesis().unspent().filter(|(outpoint, _)| outpoint.txid == txid);
                 amounts.extend(genesis.map(|(outpoint, made)| (outpoint, made.amount)));
+                let paid = payouts.report(view, txid)?.into_iter().flat_map(|report| report.outputs);
+                let paid = (0..).zip(paid).map(|(index, made)| (OutPoint { txid, index }, made.amount));
+                amounts.extend(paid);
             }
         }
     }
     let inputs: Option<Vec<Amount>> = body.inputs.iter().map(|input| amounts.get(&input.previous).copied()).collect();
+    let least = inputs.iter().flatten().min().copied().unwrap_or_default();
     let (inputs, outputs) = (inputs.and_then(Amount::sum), Amount::sum(body.outputs.iter().map(|o| o.amount)));
-    Ok(inputs.zip(outputs).and_then(|(inputs, outputs)| inputs.minus(outputs)))
+    let fee = inputs.zip(outputs).and_then(|(inputs, outputs)| inputs.minus(outputs));
+    // The list has no penalty of a masternode that is gone. None is below a twentieth of what is released, which is one of the inputs.
+    let is_release = matches!(body.payload, TransactionPayload::Release { .. });
+    Ok(fee.filter(|fee| !is_release || fee.0 < least.0 / 20))
 }
 
 /// `part` of `whole`, from 0 to 1.

@@ -11,6 +11,7 @@ mod peer_calls;
 mod peers;
 mod pool;
 mod reads;
+mod rewards;
 mod saved_peers;
 mod troubles;
 mod wallet;
@@ -75,6 +76,8 @@ pub struct Service {
     /// Locked while files about peers are written.
     saved: Arc<tokio::sync::Mutex<SavedPeers>>,
     noticed: Noticed,
+    /// Which intervals paid, by the ids of their payouts.
+    payouts: rewards::SharedPayoutIds,
 }
 
 /// What a [`Service`] is made of.
@@ -114,6 +117,7 @@ impl Service {
             (clock.now(), Arc::new(tokio::sync::Mutex::new(SavedPeers { bans, ..SavedPeers::default() })));
         let genesis = chain.genesis();
         let genesis = GenesisFacts { hash: genesis.hash(), chain_id: genesis.chain_id, time: genesis.time };
+        let payouts = rewards::SharedPayoutIds::new(genesis.hash);
         Self {
             handles,
             chain,
@@ -129,6 +133,7 @@ impl Service {
             earlier_ends,
             saved,
             noticed,
+            payouts,
         }
     }
 }

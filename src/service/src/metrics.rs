@@ -5,6 +5,7 @@ mod chain;
 mod labels;
 mod mempool;
 mod peers;
+mod rewards;
 
 use self::labels::{Label, Reason};
 use crate::Service;
@@ -47,6 +48,7 @@ impl Service {
         self.node_metrics().register(registry);
         LogMetrics { dropped_lines: counter(self.log.dropped().all) }.register(registry);
         self.register_chain_metrics(registry);
+        self.register_reward_metrics(registry);
         self.register_peer_metrics(registry);
         self.register_mempool_metrics(registry);
     }

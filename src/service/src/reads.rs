@@ -28,6 +28,11 @@ impl ChainReads {
         self.reads.run(move || read(&view)).await
     }
 
+    /// The state at the last final block. What is in memory may be read from it at once.
+    pub(crate) fn view(&self) -> Arc<LedgerView> {
+        self.reader.view()
+    }
+
     /// The last final block.
     pub(crate) fn tip(&self) -> Tip {
         self.reader.tip()

@@ -1,6 +1,7 @@
 //! `/health` and `/ready` of a whole node whose parts are real, with a disk and peers that do what a test wants.
 
 mod masternodes;
+mod rewards;
 mod witness;
 
 use super::*;

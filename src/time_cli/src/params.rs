@@ -80,6 +80,8 @@ fn convert(param: &Param, text: &str) -> Result<Value, String> {
         ParamKind::Hash => Err(shown()),
         ParamKind::HashOrHeight if is_hash => Ok(text.into()),
         ParamKind::HashOrHeight => number(),
+        ParamKind::Interval if matches!(text, "latest" | "waiting" | "open") => Ok(text.into()),
+        ParamKind::Interval => number(),
         ParamKind::Hex if is_hex(text) => Ok(text.into()),
         ParamKind::Hex => Err(shown()),
         ParamKind::Amount => match text.parse::<Amount>() {

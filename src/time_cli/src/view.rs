@@ -4,6 +4,7 @@ mod blocks;
 mod masternodes;
 mod objects;
 mod peers;
+mod rewards;
 
 use super::table::{Column, left, right, table};
 use serde_json::{Map, Value};
@@ -67,6 +68,10 @@ impl CliView {
             Call::Masternode(MasternodeCall::MasternodeList) => self.masternodes(result),
             Call::Masternode(MasternodeCall::MasternodeStatus) => self.masternode_status(result),
             Call::Masternode(MasternodeCall::GetMasternodeProof) => self.masternode_proof(result),
+            Call::Masternode(MasternodeCall::GetRewardReport) => self.reward_report(result),
+            Call::Masternode(MasternodeCall::MasternodeWinners) => self.masternode_winners(result),
+            Call::Masternode(MasternodeCall::MasternodeRewards) => self.masternode_rewards(result),
+            Call::Masternode(MasternodeCall::MasternodeHistory) => self.masternode_why(result),
             Call::Wallet(WalletCall::ListUnspent) => self.unspent(result),
             Call::Wallet(WalletCall::ListTransactions) => self.history(result),
             Call::Transaction(TransactionCall::GetRawMempool) => self.mempool(result),

@@ -373,3 +373,27 @@ fn a_masternode_is_changed_with_key_files_and_no_key_file_is_written_over() {
     let proof = run(node.home.path(), &["verifymasternodeproof", "-"], proof["proof"].as_str().unwrap());
     assert!(String::from_utf8_lossy(&proof.stdout).contains("203.0.113.1:7000"), "{proof:?}");
 }
+
+#[test]
+fn what_a_masternode_earned_and_lost_is_told_by_its_name() {
+    let node = node();
+    let why = node.ask(&["masternode", "why", "node 2"]);
+    assert!(why.starts_with("node 2, active, intervals 1 to 1\npaid less, 33.05315188 TIME: interval 1"), "{why}");
+    let ended = node.ask(&["masternode", "why", &"17".repeat(32), "5"]);
+    assert!(ended.contains("double sign, 50.00000000 TIME charged: height 2"), "{ended}");
+    // This node's own, of so many intervals.
+    assert!(node.ask(&["masternode", "why"]).ends_with("nothing was missed and nothing is charged\n"));
+    let rewards = node.ask(&["masternode", "rewards", "7"]);
+    assert!(rewards.starts_with("node 1: 66.10630376 TIME in intervals 1 to 1\nINTERVAL"), "{rewards}");
+    let winners = node.ask(&["masternode", "winners", "3"]);
+    assert!(winners.lines().count() == 4 && winners.lines().all(|line| line.chars().count() <= 80), "{winners}");
+    let all: serde_json::Value = serde_json::from_str(&node.ask(&["--json", "masternode", "winners"])).unwrap();
+    assert_eq!(all[0]["winners"][1]["name"], "node 2");
+    node.refused(&["masternode", "why", "node 3"], 1, "no masternode is called \"node 3\"");
+    node.refused(&["masternode", "rewards", &"00".repeat(32)], 1, "does not exist");
+    node.refused(&["getrewardreport", "9"], 1, "no report of interval 9: 1 to 1 are kept, 2 waits to be paid, 3 is open");
+    node.refused(&["getrewardreport", "soon"], 2, "the number of an interval, or latest, waiting or open");
+    for name in ["why", "winners", "rewards"] {
+        assert!(node.ask(&["masternode", name, "--help"]).contains(&format!("time-cli masternode {name} ")));
+    }
+}

@@ -1,6 +1,7 @@
 //! Seam: what is read to compute a root.
 
 use crate::delta::OutputChanges;
+use crate::state::OutputEntry;
 use crate::transaction::{OutPoint, Transaction, TxOutput};
 use std::sync::Arc;
 use timed_chain::{Location, ReadError, StoreView};
@@ -28,6 +29,9 @@ pub(crate) trait RootSource {
 
     /// The transactions of a final block.
     fn payments(&self, height: Height) -> Result<Vec<Transaction>, ReadError>;
+
+    /// Payouts that a final block spends, when the store holds it. No transaction made them, so no block has what they were.
+    fn spent_payouts(&self, height: Height) -> Result<Vec<(OutPoint, OutputEntry)>, ReadError>;
 
     /// Where a transaction is, when it is in a final block.
     fn location_of(&self, txid: &TxId) -> Result<Option<Location>, ReadError>;

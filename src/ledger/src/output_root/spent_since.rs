@@ -1,4 +1,5 @@
-//! Outputs of a boundary that were spent since, out of the block log: what blocks spend, and which transactions made that.
+//! Outputs of a boundary that were spent since, out of the block log: what blocks spend, and which transactions made that. Payouts, which none
+//! made, out of the store.
 
 use crate::output_root::differences::Differences;
 use crate::output_root::source::RootSource;
@@ -39,8 +40,14 @@ impl SpentSince {
         let end = self.next.plus(blocks).min(self.last.next());
         let mut spent: BTreeMap<TxId, BTreeSet<u32>> = BTreeMap::new();
         while self.next < end {
+            let payouts: BTreeMap<OutPoint, OutputEntry> = view.spent_payouts(self.next)?.into_iter().collect();
+            let of_boundary = payouts.iter().filter(|(_, entry)| entry.height <= self.boundary);
+            found.extend(of_boundary.map(|(outpoint, entry)| (*outpoint, Some(*entry))));
             for transaction in view.payments(self.next)? {
                 for input in transaction.body.inputs {
+                    if payouts.contains_key(&input.previous) {
+                        continue;
+                    }
                     spent.entry(input.previous.txid).or_default().insert(input.previous.index);
                 }
             }

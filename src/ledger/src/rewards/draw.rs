@@ -8,8 +8,8 @@ use timed_primitives::{BlockId, Domain, Hash};
 const DRAWN_MAX: usize = 10;
 /// How many witnesses each of them has.
 const WITNESSES_MAX: usize = 7;
-/// How many of them must have reached it.
-const WITNESSES_MIN: usize = 3;
+/// How many witnesses must have reached a free masternode, so that it is paid.
+pub const REACHED_MIN: usize = 3;
 
 /// A free masternode that was drawn.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -37,7 +37,7 @@ impl Drawn {
 
     /// Whether enough witnesses reached it.
     pub fn is_reached(&self) -> bool {
-        self.stated() >= WITNESSES_MIN
+        self.stated() >= REACHED_MIN
     }
 }
 

@@ -19,7 +19,7 @@ mod payment;
 mod report;
 mod reward_state;
 
-pub use draw::{Drawn, Witness as DrawnWitness, draw};
+pub use draw::{Drawn, REACHED_MIN, Witness as DrawnWitness, draw};
 pub use emission::emission;
 pub use error::StatementError;
 pub use heights::{HEIGHTS_MAX, HeightRecord, HeightWindow, SignedSeats};

@@ -13,12 +13,10 @@ const TREASURY_PERCENT: u64 = 5;
 /// Part of the emission that is reserved for each free masternode that is drawn.
 const FREE_PART: u64 = 200;
 
-/// What an interval pays: new outputs, and what is left for the treasury.
+/// What an interval pays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Payment {
-    /// In order: see [`payout_id`].
-    pub outputs: Vec<TxOutput>,
-    /// What was paid and why. Emission, fees and treasury are there.
+    /// What is paid and why. Outputs, emission, fees and treasury are there.
     pub report: RewardReport,
 }
 
@@ -49,7 +47,7 @@ pub(super) fn pay(
         let earned = shared * u128::from(tally.weight()) * u128::from(tally.signed) / all;
         let earned = Amount(u64::try_from(earned).ok()?);
         let payee = list.get(id).filter(|one| !one.is_ended());
-        let paid = payee.map_or(Amount::ZERO, |one| payment.pay_payees(one, earned, parameters));
+        let (paid, payouts) = payee.map(|one| payment.pay_payees(one, earned, parameters)).unwrap_or_default();
         let (registration, tier) = (*id, tally.tier);
         masternodes.push(RewardRow {
             registration,
@@ -58,18 +56,19 @@ pub(super) fn pay(
             signed: tally.signed,
             earned,
             paid,
+            payouts,
         });
     }
     let mut free = Vec::with_capacity(interval.drawn.len());
     for drawn in &interval.drawn {
         let is_active = |one: &&Masternode| one.status == MasternodeStatus::Active;
         let payee = list.get(&drawn.free).filter(is_active).filter(|_| drawn.is_reached());
-        let paid = payee.map_or(Amount::ZERO, |one| payment.pay_payees(one, for_free, parameters));
+        let (paid, payouts) = payee.map(|one| payment.pay_payees(one, for_free, parameters)).unwrap_or_default();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let (witnesses, reached) = (count(drawn.witnesses.len()), count(drawn.stated()));
-        free.push(FreeRow { registration: drawn.free, witnesses, reached, paid });
+        free.push(FreeRow { registration: drawn.free, witnesses, reached, paid, payouts });
     }
-    let paid = Amount::sum(payment.outputs.iter().map(|output| output.amount))?;
+    let paid = Amount::sum(payment.report.outputs.iter().map(|output| output.amount))?;
     payment.report = RewardReport {
         interval: interval.number,
         first: interval.first,
@@ -79,23 +78,23 @@ pub(super) fn pay(
         treasury: emission.plus(interval.fees)?.minus(paid)?,
         masternodes,
         free,
-        ..RewardReport::default()
+        ..payment.report
     };
     Some(payment)
 }
 
 impl Payment {
-    /// Splits what was earned among the payees. What they get of it.
-    fn pay_payees(&mut self, one: &Masternode, earned: Amount, parameters: &Parameters) -> Amount {
-        let mut paid = 0;
+    /// Splits what was earned among the payees. What they get of it, and in how many outputs.
+    fn pay_payees(&mut self, one: &Masternode, earned: Amount, parameters: &Parameters) -> (Amount, u32) {
+        let (mut paid, mut payouts) = (0, 0);
         for payee in one.payouts.as_slice() {
             let share = u128::from(earned.0) * u128::from(payee.share) / 10_000;
             let amount = Amount(u64::try_from(share).unwrap_or_default());
             if amount >= parameters.dust_min {
-                self.outputs.push(TxOutput { amount, lock: payee.to.lock() });
-                paid += amount.0;
+                self.report.outputs.push(TxOutput { amount, lock: payee.to.lock() });
+                (paid, payouts) = (paid + amount.0, payouts + 1);
             }
         }
-        Amount(paid)
+        (Amount(paid), payouts)
     }
 }

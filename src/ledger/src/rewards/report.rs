@@ -1,6 +1,7 @@
 //! What an interval paid, for people.
 
 use crate::masternodes::{RegistrationId, Tier};
+use crate::transaction::TxOutput;
 use borsh::{BorshDeserialize, BorshSerialize};
 use timed_primitives::{Amount, Height, UnixTime};
 
@@ -30,6 +31,8 @@ pub struct RewardReport {
     pub masternodes: Vec<RewardRow>,
     /// The free ones that were drawn, in order of drawing.
     pub free: Vec<FreeRow>,
+    /// The payouts, in order of their indexes: those of each masternode in turn, then those of the free ones. See [`crate::payout_id`].
+    pub outputs: Vec<TxOutput>,
     /// Who was warned, in order of names.
     pub warned: Vec<RegistrationId>,
     /// Who was to be jailed, in order of names.
@@ -51,6 +54,8 @@ pub struct RewardRow {
     pub earned: Amount,
     /// What its payees got: less when a share is too small to be an output, nothing when it is gone or has ended.
     pub paid: Amount,
+    /// In how many outputs.
+    pub payouts: u32,
 }
 
 /// What a free masternode that was drawn was paid.
@@ -64,4 +69,6 @@ pub struct FreeRow {
     pub reached: u32,
     /// What its payees got.
     pub paid: Amount,
+    /// In how many outputs.
+    pub payouts: u32,
 }

@@ -69,6 +69,12 @@ impl RewardState {
         self.waiting.as_ref()
     }
 
+    /// What the interval that waits would pay if it were paid now, to those on this list and with so much money in all. Late precommits and
+    /// statements that come until then change it.
+    pub fn expected_payment(&self, list: &MasternodeList, money: Amount, parameters: &Parameters) -> Option<Payment> {
+        pay(self.waiting.as_ref()?, list, money, parameters)
+    }
+
     /// Who signed the last heights, the oldest first.
     pub fn heights(&self) -> impl DoubleEndedIterator<Item = &HeightRecord> + ExactSizeIterator {
         self.window.heights()

@@ -204,6 +204,21 @@ fn who_misses_too_much_is_warned_and_then_jailed_and_comes_back_with_one_transac
     assert!(!world.rewards().account(&absent).is_warned);
 }
 
+/// What a failure costs is no money: who was jailed leaves at once, and has all of its collateral after the unbonding time.
+#[test]
+fn who_was_jailed_leaves_with_all_its_money() {
+    let mut world = absent(7, 300);
+    assert!(matches!(world.status(7), S::Jailed { .. }));
+    let leaves = world.revoke(7);
+    world.block(1, vec![leaves]);
+    assert!(matches!(world.status(7), S::Left { .. }), "nobody has to come in its place");
+    world.blocks(1, 61);
+    let (whole, before) = (Amount::whole(1_000).0 - FEE, world.supply().treasury);
+    let released = world.release(7, whole);
+    world.block(1, vec![released]);
+    assert_eq!((world.ledger.reader().view().state().masternodes().len(), world.supply().treasury), (6, before));
+}
+
 #[test]
 fn who_comes_back_after_a_warning_is_not_jailed() {
     let mut world = absent(7, 200);

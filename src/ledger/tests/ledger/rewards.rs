@@ -3,8 +3,8 @@
 use crate::reward_chain::{FEE, World, genesis, key};
 use timed_chain::{BlockError, History as _, Statement, ValidationError};
 use timed_ledger::{
-    KeyHash, LedgerQueries as _, LockOwner, OutPoint, Payout, Payouts, RegisterPayload, RegistrationId, StatementError,
-    Tier, Transaction, TransactionError, TransactionPayload as P, emission, payout_id,
+    KeyHash, LedgerQueries as _, Lock, LockOwner, OutPoint, Payout, Payouts, RegisterPayload, RegistrationId, RewardState,
+    StatementError, Tier, Transaction, TransactionBody, TransactionError, TransactionPayload as P, TxInput, TxOutput, emission, payout_id,
 };
 use timed_primitives::{Amount, CommitCertificate, Height, decode, encode};
 
@@ -39,6 +39,30 @@ fn an_interval_is_paid_when_the_next_one_closes() {
 }
 
 #[test]
+fn what_waits_says_what_it_would_pay_and_the_report_has_the_outputs() {
+    let mut world = World::new(genesis(4));
+    world.block(5, vec![]);
+    world.blocks(19, 1);
+    let waits = || {
+        let view = world.ledger.reader().view();
+        let (list, money) = (view.state().masternodes().clone(), world.supply().total().unwrap());
+        world.rewards().expected_payment(&list, money, &world.genesis.parameters)
+    };
+    let expected = waits().unwrap().report;
+    world.block(1, vec![]);
+    let report = world.report(1);
+    assert_eq!((expected.masternodes, &expected.outputs), (report.masternodes.clone(), &report.outputs));
+    assert_eq!(report.masternodes.iter().map(|row| row.payouts).collect::<Vec<_>>(), [1; 4]);
+    let id = payout_id(world.genesis.hash(), report.paid_at);
+    for (index, output) in (0..).zip(&report.outputs) {
+        assert_eq!(world.output(OutPoint { txid: id, index }), Some(*output));
+    }
+    let view = world.ledger.reader().view();
+    let none = RewardState::genesis().expected_payment(view.state().masternodes(), Amount::ZERO, &world.genesis.parameters);
+    assert_eq!(none, None, "nothing waits at the start");
+}
+
+#[test]
 fn what_is_paid_comes_back_with_the_ledger_and_from_its_log_alone() {
     let world = paid_once();
     let (state, report) = (world.rewards(), world.report(1));
@@ -52,6 +76,39 @@ fn what_is_paid_comes_back_with_the_ledger_and_from_its_log_alone() {
         ((**replayed.reader().view().state().rewards()).clone(), replayed.reader().reward_report(1).unwrap()),
         (state, Some(report))
     );
+}
+
+/// A node that starts in the middle of an interval of output roots looks for what was spent since its boundary: here payouts from before it and
+/// after it.
+#[test]
+fn a_payout_that_is_spent_is_found_again_after_a_start() {
+    let last = |starts_again: bool, loses_store: bool| {
+        let mut genesis = genesis(4);
+        genesis.parameters.output_root_interval = 30;
+        let mut world = World::new(genesis);
+        world.block(5, vec![]);
+        world.blocks(31, 1);
+        let spend = |height: u64, index: u32| {
+            let id = payout_id(world.genesis.hash(), Height(height));
+            let (own, previous) = (key("wallet", 0), OutPoint { txid: id, index });
+            let amount = Amount(world.output(previous).unwrap().amount.0 - FEE);
+            let lock = Lock::KeyHash(KeyHash::of(&own.public()));
+            let outputs = vec![TxOutput { amount, lock }];
+            TransactionBody::transfer(world.genesis.chain_id, vec![TxInput { previous }], outputs).sign(&[&own])
+        };
+        let payments = vec![spend(21, 0), spend(21, 2), spend(31, 1)];
+        world.block(1, payments);
+        if starts_again {
+            world.ledger.flush().unwrap();
+            world.ledger = if loses_store { world.replayed() } else { world.reopened() };
+        }
+        world.blocks(27, 1);
+        let decided = world.ledger.reader().decided(Height(60)).unwrap().unwrap();
+        assert_ne!(decided.block.header.output_root, timed_primitives::Hash::ZERO);
+        decided.block.id()
+    };
+    let expected = last(false, false);
+    assert_eq!((last(true, false), last(true, true)), (expected, expected));
 }
 
 #[test]
@@ -232,7 +289,7 @@ fn payees_get_their_shares_and_dust_is_the_treasurys() {
     let position = report.masternodes.iter().position(|row| row.registration == first).unwrap();
     let row = report.masternodes[position];
     let [third, rest] = [row.earned.0 * 3_333 / 10_000, row.earned.0 * 6_666 / 10_000];
-    assert_eq!(row.paid, Amount(third + rest));
+    assert_eq!((row.paid, row.payouts), (Amount(third + rest), 2));
     let id = payout_id(world.genesis.hash(), Height(21));
     let at = |index: usize| world.output(OutPoint { txid: id, index: index.try_into().unwrap() }).unwrap();
     assert_eq!((at(position).amount, at(position + 1).amount), (Amount(third), Amount(rest)));

@@ -8,7 +8,7 @@ use crate::text::Text;
 use serde_json::{Value, json as value_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use timed_ledger::{Address, KeyHash, OutPoint, Transaction, TxOutput, Witness, transactions_of};
+use timed_ledger::{Address, KeyHash, OutPoint, Transaction, TxOutput, Witness, payout_id, transactions_of};
 use timed_primitives::{Amount, Height, TxId};
 use tokio::time::timeout;
 
@@ -60,16 +60,20 @@ struct Delta {
     address: Address,
     /// Of the output or input. Unit: position.
     index: usize,
-    amount: Amount,
+    /// Not known of a payout that is spent and whose report is not kept any more.
+    amount: Option<Amount>,
     is_spent: bool,
 }
 
 impl Delta {
     fn row(&self, txid: TxId, height: u64, position: usize) -> Value {
-        value_of!({
-            "address": Text(self.address), "txid": Text(txid), "index": self.index, "blockindex": position,
-            "height": height, "satoshis": signed_units(self.amount, self.is_spent),
-        })
+        let mut row = value_of!({
+            "address": Text(self.address), "txid": Text(txid), "index": self.index, "blockindex": position, "height": height,
+        });
+        if let Some(amount) = self.amount {
+            row["satoshis"] = signed_units(amount, self.is_spent).into();
+        }
+        row
     }
 }
 
@@ -86,18 +90,51 @@ fn concerns(transaction: &Transaction, owners: &BTreeSet<KeyHash>) -> bool {
     transaction.body.outputs.iter().any(|output| is_one(output.lock.key_hash())) || spenders(transaction).any(is_one)
 }
 
-/// Gives each final transaction of the range that concerns the addresses, in order, with its height and its position in the block.
+/// What moves money in a block.
+enum Mover {
+    Transaction(Transaction),
+    /// Of an interval that the block pays. No transaction makes them.
+    Payouts(TxId, Vec<TxOutput>),
+}
+
+impl Mover {
+    fn id(&self) -> TxId {
+        match self {
+            Self::Transaction(transaction) => transaction.id(),
+            Self::Payouts(id, _) => *id,
+        }
+    }
+
+    fn outputs(&self) -> &[TxOutput] {
+        match self {
+            Self::Transaction(transaction) => &transaction.body.outputs,
+            Self::Payouts(_, outputs) => outputs,
+        }
+    }
+}
+
+/// Gives each final transaction of the range that concerns the addresses, in order, with its height and its position in the block. Behind those of a
+/// block stand the payouts, as far as the report of its payment is kept.
 async fn found(
     node: &dyn NodeApi,
     owners: &BTreeSet<KeyHash>,
     range: HeightRange,
-) -> Result<Vec<(u64, usize, Transaction)>, RpcError> {
+) -> Result<Vec<(u64, usize, Mover)>, RpcError> {
+    let genesis = node.genesis().await?.hash;
+    let mut payments = node.payments(Height(range.first), Height(range.last)).await?.into_iter().peekable();
+    let is_theirs = |output: &TxOutput| output.lock.key_hash().is_some_and(|owner| owners.contains(&owner));
     let (mut found, mut read) = (Vec::new(), 0);
     for height in range.first.max(Height::FIRST.0)..=range.last {
         let transactions = transactions_of(&node.block(BlockAt::Height(Height(height))).await?.block.payload);
         read += transactions.len();
+        let count = transactions.len();
         let concerned = transactions.into_iter().enumerate().filter(|(_, transaction)| concerns(transaction, owners));
-        found.extend(concerned.map(|(position, transaction)| (height, position, transaction)));
+        found.extend(concerned.map(|(position, transaction)| (height, position, Mover::Transaction(transaction))));
+        if let Some(report) = payments.next_if(|report| report.paid_at.0 == height)
+            && report.outputs.iter().any(is_theirs)
+        {
+            found.push((height, count, Mover::Payouts(payout_id(genesis, report.paid_at), report.outputs)));
+        }
         if read > TRANSACTIONS_MAX {
             return Err(too_much(range, format!("{TRANSACTIONS_MAX} transactions")));
         }
@@ -119,7 +156,7 @@ pub(super) async fn transactions(
     range: HeightRange,
 ) -> Result<Value, RpcError> {
     let found = found(node, &key_hashes(owners), range).await?;
-    Ok(found.iter().map(|(_, _, transaction)| Value::from(transaction.id().to_string())).collect())
+    Ok(found.iter().map(|(_, _, mover)| Value::from(mover.id().to_string())).collect())
 }
 
 /// What addresses ever got, the genesis included; `None` where that takes more than one call reads or [`RECEIVED_TIME`], or is more than an amount
@@ -139,9 +176,15 @@ pub(super) async fn received(node: &dyn NodeApi, owners: &[Address]) -> Result<O
 
 async fn sum_received(node: &dyn NodeApi, owners: &[Address], tip: Height) -> Result<Option<Amount>, RpcError> {
     let key_hashes = key_hashes(owners);
+    if node.chain_rewards().await?.kept.is_some_and(|(oldest, _)| oldest > 1) {
+        // What they were paid before that is not known any more.
+        return Ok(None);
+    }
     let is_theirs = |output: &&TxOutput| output.lock.key_hash().is_some_and(|owner| key_hashes.contains(&owner));
     let from_genesis = node.genesis_outputs(&key_hashes);
-    let mut all = Amount::sum(from_genesis.iter().map(|(_, output)| output.amount));
+    let paid = node.payments(Height::FIRST, tip).await?;
+    let paid = paid.iter().flat_map(|report| &report.outputs).filter(is_theirs).map(|output| output.amount);
+    let mut all = Amount::sum(from_genesis.iter().map(|(_, output)| output.amount).chain(paid));
     for height in Height::FIRST.0..=tip.0 {
         let transactions = transactions_of(&node.block(BlockAt::Height(Height(height))).await?.block.payload);
         let outputs = transactions.iter().flat_map(|transaction| &transaction.body.outputs).filter(is_theirs);
@@ -165,24 +208,29 @@ pub(super) async fn deltas(node: &dyn NodeApi, owners: &[Address], range: Height
         for (position, (outpoint, output)) in from_genesis.iter().enumerate() {
             let Some(owner) = output.lock.key_hash() else { continue };
             let index = usize::try_from(outpoint.index).unwrap_or(usize::MAX);
-            let delta = Delta { address: of(owner), index, amount: output.amount, is_spent: false };
+            let delta = Delta { address: of(owner), index, amount: Some(output.amount), is_spent: false };
             rows.push(delta.row(outpoint.txid, 0, position));
         }
     }
-    for (height, position, transaction) in found(node, &key_hashes, range).await? {
-        let txid = transaction.id();
-        let inputs = transaction.body.inputs.iter().zip(spenders(&transaction)).enumerate();
+    for (height, position, mover) in found(node, &key_hashes, range).await? {
+        let txid = mover.id();
+        let inputs = match &mover {
+            Mover::Transaction(transaction) => {
+                transaction.body.inputs.iter().zip(spenders(transaction)).enumerate().collect()
+            }
+            Mover::Payouts(..) => Vec::new(),
+        };
         for (index, (input, owner)) in inputs {
             let Some(owner) = owner.filter(|owner| key_hashes.contains(owner)) else { continue };
             let amount = match from_genesis.get(&input.previous) {
-                Some(output) => output.amount,
+                Some(output) => Some(output.amount),
                 None => spent_amount(node, &input.previous).await?,
             };
             rows.push(Delta { address: of(owner), index, amount, is_spent: true }.row(txid, height, position));
         }
-        for (index, output) in transaction.body.outputs.iter().enumerate() {
+        for (index, output) in mover.outputs().iter().enumerate() {
             if let Some(owner) = output.lock.key_hash().filter(|owner| key_hashes.contains(owner)) {
-                let delta = Delta { address: of(owner), index, amount: output.amount, is_spent: false };
+                let delta = Delta { address: of(owner), index, amount: Some(output.amount), is_spent: false };
                 rows.push(delta.row(txid, height, position));
             }
         }
@@ -193,9 +241,15 @@ pub(super) async fn deltas(node: &dyn NodeApi, owners: &[Address], range: Height
     Ok(rows.into())
 }
 
-/// How much an output of a final transaction held.
-async fn spent_amount(node: &dyn NodeApi, outpoint: &OutPoint) -> Result<Amount, RpcError> {
-    let parent = node.transaction(outpoint.txid).await?;
+/// How much an output of a final transaction or a payment held; `None` for a payout whose report is not kept any more.
+async fn spent_amount(node: &dyn NodeApi, outpoint: &OutPoint) -> Result<Option<Amount>, RpcError> {
     let index = usize::try_from(outpoint.index).unwrap_or(usize::MAX);
-    Ok(parent.transaction.body.outputs.get(index).map_or(Amount::ZERO, |output| output.amount))
+    let output = match node.transaction(outpoint.txid).await {
+        Ok(parent) => parent.transaction.body.outputs.get(index).copied(),
+        Err(RpcError::PayoutId { .. } | RpcError::TransactionUnknown(_)) => {
+            node.payment_of(outpoint.txid).await?.and_then(|report| report.outputs.get(index).copied())
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(output.map(|output| output.amount))
 }

@@ -5,8 +5,8 @@ use crate::node::{BlockFacts, NodeApi};
 use crate::params::Args;
 use crate::text::Text;
 use serde_json::{Map, Value, json as value_of};
-use timed_ledger::{Transaction, transactions_of};
-use timed_primitives::{Amount, BlockId};
+use timed_ledger::{RewardReport, Transaction, transactions_of};
+use timed_primitives::{Amount, BlockId, Height};
 
 /// Blocks with more transactions are shown without what follows from their fees, which need a look-up for each.
 const FEES_MAX: usize = 500;
@@ -22,6 +22,8 @@ const OF_FEES: [&str; 9] = [
     "minfeerate",
     "totalfee",
 ];
+/// What follows from what a block paid for an interval.
+const OF_PAYMENT: [&str; 4] = ["outs", "subsidy", "utxo_increase", "utxo_increase_actual"];
 /// At these parts of a block's bytes clients want the fee of a byte. Unit: percent.
 const PERCENTILES: [usize; 5] = [10, 25, 50, 75, 90];
 
@@ -39,7 +41,12 @@ pub(super) async fn block_stats(
             let header = &facts.block.header;
             let (id, height) = (facts.block.id(), header.height.0);
             let known = fees.as_deref().unwrap_or_default();
-            let mut map = stats_of(id, height, header.time.seconds(), &transactions, known);
+            let paid = paid_by(node, header.height).await?;
+            let report = paid.as_ref().and_then(Option::as_ref);
+            let mut map = stats_of((id, height, header.time.seconds()), &transactions, known, report);
+            if paid.is_none() {
+                map.retain(|name, _| !OF_PAYMENT.contains(&name.as_str()));
+            }
             if fees.is_none() {
                 map.retain(|name, _| !OF_FEES.contains(&name.as_str()));
             }
@@ -47,10 +54,15 @@ pub(super) async fn block_stats(
         }
         None => {
             let genesis = node.genesis().await?;
-            stats_of(BlockId(genesis.hash), 0, genesis.time.seconds(), &[], &[])
+            stats_of((BlockId(genesis.hash), 0, genesis.time.seconds()), &[], &[], None)
         }
     };
     if let Some(unknown) = wanted.iter().find(|name| !map.contains_key(**name)) {
+        if OF_PAYMENT.contains(unknown) {
+            return Err(RpcError::InvalidParameter(format!(
+                "getblockstats: {unknown} is not known here: what so old a block paid is not kept"
+            )));
+        }
         if OF_FEES.contains(unknown) {
             return Err(RpcError::InvalidParameter(format!(
                 "getblockstats: {unknown} is not known here: the block has more than {FEES_MAX} transactions, or spends outputs of too many others"
@@ -76,13 +88,25 @@ impl Fee {
     }
 }
 
-/// The fees of all transactions; `None` when one is not known: a sum of the others would say something wrong.
+/// What a block paid, if it paid something; `None` when that is not known any more.
+async fn paid_by(node: &dyn NodeApi, height: Height) -> Result<Option<Option<RewardReport>>, RpcError> {
+    if let Some(report) = node.payments(height, height).await?.pop() {
+        return Ok(Some(Some(report)));
+    }
+    let oldest = match node.chain_rewards().await?.kept {
+        Some((first, _)) if first > 1 => node.reward_reports(first, first).await?.pop(),
+        _ => None,
+    };
+    Ok(oldest.is_none_or(|oldest| oldest.paid_at < height).then_some(None))
+}
+
+/// The fees of all transactions but those that pay none by rule, statements about behaviour; `None` when one is not known: a sum of the others would say something wrong.
 async fn fees_of(node: &dyn NodeApi, transactions: &[Transaction]) -> Result<Option<Vec<Fee>>, RpcError> {
     if transactions.len() > FEES_MAX {
         return Ok(None);
     }
     let mut fees = Vec::new();
-    for transaction in transactions {
+    for transaction in transactions.iter().filter(|transaction| !transaction.body.inputs.is_empty()) {
         let Some(fee) = node.transaction(transaction.id()).await?.fee else { return Ok(None) };
         fees.push(Fee { units: fee.0, bytes: transaction.size_bytes() });
     }
@@ -112,10 +136,16 @@ fn percentiles(fees: &[Fee]) -> Vec<u64> {
     PERCENTILES.map(at).to_vec()
 }
 
-fn stats_of(id: BlockId, height: u64, seconds: u64, transactions: &[Transaction], fees: &[Fee]) -> Map<String, Value> {
+fn stats_of(
+    (id, height, seconds): (BlockId, u64, u64),
+    transactions: &[Transaction],
+    fees: &[Fee],
+    paid: Option<&RewardReport>,
+) -> Map<String, Value> {
     let count = transactions.len();
     let ins: usize = transactions.iter().map(|t| t.body.inputs.len()).sum();
-    let outs: usize = transactions.iter().map(|t| t.body.outputs.len()).sum();
+    let payouts = paid.map_or(0, |report| report.outputs.len());
+    let outs = payouts + transactions.iter().map(|t| t.body.outputs.len()).sum::<usize>();
     let total_out = Amount::sum(transactions.iter().flat_map(|t| t.body.outputs.iter().map(|o| o.amount)));
     let total_size: usize = transactions.iter().map(Transaction::size_bytes).sum();
     let total_fee: u64 = fees.iter().map(|fee| fee.units).sum();
@@ -141,7 +171,7 @@ fn stats_of(id: BlockId, height: u64, seconds: u64, transactions: &[Transaction]
         "minfeerate": rate_min,
         "mintxsize": size_min,
         "outs": outs,
-        "subsidy": 0,
+        "subsidy": paid.map_or(0, |report| report.emission.0),
         "swtotal_size": 0,
         "swtotal_weight": 0,
         "swtxs": 0,

@@ -3,6 +3,7 @@
 use super::block_stats::block_stats;
 use super::genesis::{genesis_block, genesis_info};
 use super::history_proof::{history_proof, verify_history_proof};
+use super::rewards;
 use super::shape::{Answer, Rows, core_name, json, text, tip, tip_info, with_fields};
 use crate::chain::{BITS, BlockInfo, TARGET, TransactionInfo, chainwork};
 use crate::error::RpcError;
@@ -50,6 +51,8 @@ pub(super) async fn answer(node: &dyn NodeApi, call: ChainCall, args: &Args<'_>)
         ChainCall::GetChainTxStats => tx_stats(node, args).await,
         ChainCall::GetDeploymentInfo => deployments(node, args.block_id_or("blockhash")?).await,
         ChainCall::GetTxOutSetInfo => output_set(node).await,
+        ChainCall::GetSupply => rewards::supply(node).await,
+        ChainCall::GetTreasuryBalance => rewards::treasury(node).await,
         ChainCall::ScanTxOutSet => return scan(node, args).await,
         ChainCall::GetIndexInfo => indexes(node, args.text_or("index_name")?.unwrap_or_default()).await,
         ChainCall::WaitForNewBlock => {
@@ -282,11 +285,12 @@ async fn scan(node: &dyn NodeApi, args: &Args<'_>) -> Result<Answer, RpcError> {
     let found: Vec<&Unspent> = found.iter().filter(|unspent| unspent.height.is_some()).collect();
     let (height, id) = tip(node).await?;
     let total = Amount::sum(found.iter().map(|unspent| unspent.output.amount)).unwrap_or_default();
+    let genesis = node.genesis().await?.hash;
     let row = |unspent: &&Unspent| {
         let info = UnspentInfo::of(unspent, network);
         value_of!({
             "txid": info.txid, "vout": info.vout, "scriptPubKey": info.script, "desc": format!("addr({})", info.address),
-            "amount": info.amount, "coinbase": false, "height": unspent.height.map(|height| height.0),
+            "amount": info.amount, "coinbase": unspent.is_payout(genesis), "height": unspent.height.map(|height| height.0),
         })
     };
     text(&ScanInfo {

@@ -4,12 +4,12 @@ use super::labels::wanted as wanted_label;
 use super::shape::{decoded, with_fields};
 use crate::chain::TransactionInfo;
 use crate::error::RpcError;
-use crate::node::{BlockAt, NodeApi, TransactionRecord, TransactionState};
+use crate::node::{BlockAt, BlockFacts, NodeApi, TransactionRecord, TransactionState};
 use crate::params::Args;
 use crate::text::{JsonAmount, Text};
 use serde_json::{Number, Value, json as value_of};
 use std::collections::HashSet;
-use timed_ledger::{Address, LockOwner, Transaction, TxOutput, Witness, transactions_of};
+use timed_ledger::{Address, LockOwner, RewardReport, Transaction, TxOutput, Witness, payout_id, transactions_of};
 use timed_primitives::{Amount, BlockId, Height, TxId};
 
 /// Most blocks that are looked through.
@@ -154,6 +154,31 @@ fn rows_of(node: &dyn NodeApi, record: &TransactionRecord, label: Option<&str>) 
     rows.collect()
 }
 
+/// What an interval paid to the wallet, which no transaction did.
+async fn rows_of_payouts(
+    node: &dyn NodeApi,
+    facts: &BlockFacts,
+    report: &RewardReport,
+    label: Option<&str>,
+) -> Result<Vec<Value>, RpcError> {
+    let (network, txid) = (node.network(), payout_id(node.genesis().await?.hash, report.paid_at));
+    let time = report.time.seconds();
+    let row = |(n, output): (u32, &TxOutput)| {
+        let address = Address { network, key_hash: output.lock.key_hash()? };
+        let own = node.label(&address);
+        let is_wanted = node.is_mine(&address) && label.is_none_or(|label| label == own);
+        is_wanted.then(|| {
+            value_of!({
+                "address": Text(address), "category": "generate", "amount": JsonAmount(output.amount), "label": own, "vout": n,
+                "abandoned": false, "generated": true, "txid": Text(txid), "confirmations": facts.confirmations,
+                "blockhash": Text(facts.block.id()), "blockheight": report.paid_at.0, "blocktime": time, "walletconflicts": [],
+                "time": time, "timereceived": time, "bip125-replaceable": "no", "interval": report.interval,
+            })
+        })
+    };
+    Ok((0..).zip(&report.outputs).filter_map(row).collect())
+}
+
 /// Rows of the mempool by their transactions.
 type WaitingRows = Vec<(TxId, Vec<Value>)>;
 
@@ -180,10 +205,18 @@ struct OfBlock {
     count: usize,
 }
 
-async fn of_block(node: &dyn NodeApi, height: Height, label: Option<&str>) -> Result<OfBlock, RpcError> {
-    let block = node.block(BlockAt::Height(height)).await?.block;
-    let transactions = transactions_of(&block.payload);
+async fn of_block(
+    node: &dyn NodeApi,
+    height: Height,
+    label: Option<&str>,
+    payments: &[RewardReport],
+) -> Result<OfBlock, RpcError> {
+    let facts = node.block(BlockAt::Height(height)).await?;
+    let transactions = transactions_of(&facts.block.payload);
     let mut found = OfBlock { rows: Vec::new(), ids: Vec::new(), count: transactions.len() };
+    if let Some(report) = payments.iter().find(|report| report.paid_at == height) {
+        found.rows.extend(rows_of_payouts(node, &facts, report, label).await?.into_iter().rev());
+    }
     for transaction in transactions.iter().rev() {
         if Effect::of(node, transaction).concerns_wallet() {
             let id = transaction.id();
@@ -209,8 +242,9 @@ async fn newest(node: &dyn NodeApi, wanted: usize, label: Option<&str>) -> Resul
     let (last, _) = node.tip().await?;
     let lowest = last.0.saturating_sub(BLOCKS_MAX);
     let (mut of_blocks, mut recent, mut seen) = (Vec::new(), HashSet::new(), 0);
+    let payments = node.payments(Height(lowest + 1), last).await?;
     for height in (lowest.max(before.0) + 1..=last.0).rev() {
-        let block = of_block(node, Height(height), label).await?;
+        let block = of_block(node, Height(height), label, &payments).await?;
         of_blocks.extend(block.rows);
         recent.extend(block.ids);
         seen += block.count;
@@ -220,7 +254,7 @@ async fn newest(node: &dyn NodeApi, wanted: usize, label: Option<&str>) -> Resul
         if rows.len() >= wanted || seen > SEEN_MAX {
             break;
         }
-        let block = of_block(node, Height(height), label).await?;
+        let block = of_block(node, Height(height), label, &payments).await?;
         rows.extend(block.rows);
         seen += block.count;
     }
@@ -256,6 +290,7 @@ pub(super) async fn since_block(node: &dyn NodeApi, args: &Args<'_>) -> Result<V
     let (mut rows, mut seen, mut reached) = (Vec::new(), 0, start);
     let mut last = node.tip().await?.0;
     let mut waits: Option<(WaitingRows, HashSet<TxId>)> = None;
+    let mut payments = node.payments(start.next(), last).await?;
     while reached.0 - start.0 < BLOCKS_MAX && rows.len() < ROWS_MAX && seen <= SEEN_MAX {
         if reached >= last && waits.is_some() {
             break;
@@ -264,10 +299,11 @@ pub(super) async fn since_block(node: &dyn NodeApi, args: &Args<'_>) -> Result<V
             // What waits belongs to the last answer, and what became final meanwhile too.
             waits = Some((waiting(node, label).await?, HashSet::new()));
             last = node.tip().await?.0;
+            payments.extend(node.payments(reached.next(), last).await?);
             continue;
         }
         reached = reached.next();
-        let block = of_block(node, reached, label).await?;
+        let block = of_block(node, reached, label, &payments).await?;
         rows.extend(block.rows.into_iter().rev());
         seen += block.count;
         if let Some((_, recent)) = &mut waits {

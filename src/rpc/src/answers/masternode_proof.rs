@@ -13,7 +13,7 @@ use timed_ledger::{ListEntry, RegistrationId};
 use timed_primitives::{BlockId, Hash, PublicKey, decode, encode};
 
 /// Names of the numbers of [`timed_ledger::MasternodeStatus`].
-const STATUSES: [&str; 4] = ["active", "paused", "leaving", "left"];
+const STATUSES: [&str; 6] = ["active", "paused", "leaving", "left", "jailed", "ended"];
 
 /// `getmasternodeproof`: the whole proof in hex, and its parts.
 #[derive(Serialize)]

@@ -1,21 +1,28 @@
 //! What a masternode does, and what to do about it.
 
+use super::rewards::participation;
 use super::shape::with_fields;
 use crate::error::RpcError;
 use crate::masternodes::ChainMasternodes;
 use crate::node::NodeApi;
 use crate::text::Text;
 use serde_json::{Value, json as value_of};
-use timed_ledger::{Masternode, MasternodeStatus, RegistrationId, Tier, VOTERS_MAX, VOTERS_MIN};
+use timed_ledger::{Masternode, MasternodeList, MasternodeStatus, RegistrationId, Tier, VOTERS_MAX, VOTERS_MIN};
 use timed_primitives::PublicKey;
 
+/// A masternode and its place among those with a claim to vote, from 1.
+pub(super) struct Standing<'a> {
+    pub(super) one: &'a Masternode,
+    pub(super) place: Option<usize>,
+}
+
 /// The masternode with this node's own consensus key.
-fn own(node: &dyn NodeApi, all: &ChainMasternodes) -> Result<RegistrationId, RpcError> {
+pub(super) fn own(node: &dyn NodeApi, list: &MasternodeList) -> Result<RegistrationId, RpcError> {
     let none = |why: String| Err(RpcError::InvalidParameter(why));
     let Some(key) = node.consensus_key() else {
         return none("this node has no consensus key: name a masternode; `masternodelist` lists all".into());
     };
-    match all.list.of_operator(&key) {
+    match list.of_operator(&key) {
         Some(one) => Ok(one.id),
         None => none(format!(
             "no masternode has this node's consensus key {key}: name one, or register it (`protx register_prepare`)"
@@ -28,7 +35,7 @@ pub(super) async fn status(node: &dyn NodeApi, named: Option<RegistrationId>) ->
     let all = node.chain_masternodes().await?;
     let id = match named {
         Some(id) => id,
-        None => own(node, &all)?,
+        None => own(node, &all.list)?,
     };
     let one = all.list.get(&id).ok_or(RpcError::MasternodeUnknown(id))?;
     let rows = node.masternodes().await?;
@@ -46,7 +53,8 @@ pub(super) async fn status(node: &dyn NodeApi, named: Option<RegistrationId>) ->
         "expires": (one.tier == Tier::Free).then(|| one.expires.seconds()),
         "advice": advice(&all, one, row.power, (place, places.len())),
     });
-    with_fields(row, fields)
+    let participation = participation(node, &Standing { one, place }).await?;
+    with_fields(with_fields(row, fields)?, participation)
 }
 
 /// The power that a key has two heights after the last block.

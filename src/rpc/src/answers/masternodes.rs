@@ -2,7 +2,7 @@
 
 use super::masternode_status::{span, status};
 use super::shape::{json, object};
-use super::{masternode_proof, protx};
+use super::{masternode_proof, protx, rewards};
 use crate::error::RpcError;
 use crate::masternodes::dash_outpoint;
 use crate::methods::MasternodeCall;
@@ -31,6 +31,10 @@ pub(super) async fn answer(node: &dyn NodeApi, call: MasternodeCall, args: &Args
         MasternodeCall::CheckCollateral => {
             check(node, OutPoint { txid: args.txid("txid")?, index: args.index("n")? }).await
         }
+        MasternodeCall::GetRewardReport => rewards::report(node, args).await,
+        MasternodeCall::MasternodeWinners => rewards::winners(node, args).await,
+        MasternodeCall::MasternodeRewards => rewards::rewards(node, args).await,
+        MasternodeCall::MasternodeHistory => rewards::history(node, args).await,
         MasternodeCall::Protx => protx::answer(node, args).await,
     }
 }
@@ -92,6 +96,7 @@ async fn locked(node: &dyn NodeApi) -> Result<Value, RpcError> {
             "tier": one.map(|one| one.tier.name()),
             "status": one.map_or("not in a block yet", |one| one.status.name()),
             "release_time": one.and_then(|one| all.release_time(one.status)),
+            "penalty": one.map(|one| JsonAmount(one.penalty)),
         }))
     });
     Ok(rows.collect())
@@ -109,6 +114,11 @@ async fn check(node: &dyn NodeApi, outpoint: OutPoint) -> Result<Value, RpcError
         let amount = one.tier.collateral(all.free_deposit);
         let (id, status) = (one.id, one.status.name());
         let advice = match all.release_time(one.status) {
+            None if one.is_ended() => format!(
+                "it is the collateral of masternode {id}, which has {status}: it leaves by itself when others may lose their power with it, and {} \
+                 TIME go to the treasury with its release",
+                one.penalty
+            ),
             None => format!(
                 "it is the collateral of masternode {id}, which is {status}: `protx revoke {id}` and, after the unbonding time, `protx release {id}`"
             ),
@@ -122,7 +132,9 @@ async fn check(node: &dyn NodeApi, outpoint: OutPoint) -> Result<Value, RpcError
     let Some(found) = node.output(outpoint, true).await? else {
         let record = node.transaction(outpoint.txid).await;
         let index = usize::try_from(outpoint.index).unwrap_or(usize::MAX);
-        let was_there = record.is_ok_and(|record| record.transaction.body.outputs.len() > index);
+        let paid = node.payment_of(outpoint.txid).await?;
+        let was_paid = paid.is_some_and(|report| report.outputs.len() > index);
+        let was_there = was_paid || record.is_ok_and(|record| record.transaction.body.outputs.len() > index);
         let (name, advice) = match was_there {
             true => ("spent", "it is spent: choose another output"),
             false => ("unknown", "this node knows no such output: check the id and the position"),

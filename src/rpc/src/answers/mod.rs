@@ -19,6 +19,7 @@ mod network;
 mod payments;
 mod protx;
 mod protx_options;
+mod rewards;
 mod shape;
 mod signing;
 mod transactions;

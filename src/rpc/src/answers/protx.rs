@@ -113,7 +113,7 @@ async fn prepare(node: &dyn NodeApi, tier: &str, options: ProtxOptions) -> Resul
     let signers = signers(node, &transaction.body).await?;
     let none = signers.iter().map(|_| None).collect();
     let (transaction, is_there) = completed(transaction, &signers, none);
-    Ok(draft(node, &transaction, &signers, &is_there))
+    draft(node, &transaction, &signers, &is_there).await
 }
 
 /// The wallet's address that can pay most with one coin.
@@ -189,7 +189,7 @@ async fn change(node: &dyn NodeApi, command: &str, one: &Masternode, options: Pr
     if is_there.iter().all(|is_there| *is_there) {
         return json(Text(node.submit(transaction, None).await?));
     }
-    Ok(draft(node, &transaction, &signers, &is_there))
+    draft(node, &transaction, &signers, &is_there).await
 }
 
 /// A release pays its fee from the collateral.
@@ -208,7 +208,20 @@ async fn release(node: &dyn NodeApi, one: &Masternode, to: Option<Address>) -> R
         payload: P::Release { registration: one.id },
         only_named: true,
     };
-    node.fund(order, vec![one.collateral], None).await
+    let mut funding = node.fund(order, vec![one.collateral], None).await?;
+    // The penalty is in no output: it goes to the treasury. It changes no size, and so no fee.
+    let paid = funding.body.outputs.first_mut();
+    let left = paid.as_ref().and_then(|paid| paid.amount.minus(one.penalty)).filter(|left| *left > Amount::ZERO);
+    match (paid, left) {
+        (Some(paid), Some(left)) => paid.amount = left,
+        _ => {
+            return Err(RpcError::InvalidParameter(format!(
+                "protx release: the penalty of {} TIME is all of the collateral: nothing is left that could be released",
+                one.penalty
+            )));
+        }
+    }
+    Ok(funding)
 }
 
 /// With the signatures of these keys, of the wallet and of this node's consensus key.
@@ -232,7 +245,12 @@ async fn sign(
 }
 
 /// A transaction that is not complete, for those who are to sign it.
-fn draft(node: &dyn NodeApi, transaction: &Transaction, signers: &[Signer], is_there: &[bool]) -> Value {
+async fn draft(
+    node: &dyn NodeApi,
+    transaction: &Transaction,
+    signers: &[Signer],
+    is_there: &[bool],
+) -> Result<Value, RpcError> {
     let network = node.network();
     let spent: Option<Vec<Amount>> = signers
         .iter()
@@ -242,7 +260,9 @@ fn draft(node: &dyn NodeApi, transaction: &Transaction, signers: &[Signer], is_t
         })
         .collect();
     let paid = Amount::sum(transaction.body.outputs.iter().map(|output| output.amount));
-    let fee = spent.and_then(Amount::sum).zip(paid).and_then(|(spent, paid)| spent.minus(paid));
+    let penalty = node.chain_masternodes().await?.list.penalty_of(transaction);
+    let left = spent.and_then(Amount::sum).zip(paid).and_then(|(spent, paid)| spent.minus(paid));
+    let fee = left.and_then(|left| left.minus(penalty));
     let row = |(signer, signed): (&Signer, &bool)| match signer {
         Signer::Coin { outpoint, owner, amount } => value_of!({
             "role": "coin",
@@ -254,14 +274,14 @@ fn draft(node: &dyn NodeApi, transaction: &Transaction, signers: &[Signer], is_t
         }),
         Signer::Payload { role, key } => value_of!({ "role": role, "signed": signed, "key": key.map(Text) }),
     };
-    value_of!({
+    Ok(value_of!({
         "network": network.name(),
         "txid": Text(transaction.id()),
         "complete": is_there.iter().all(|is_there| *is_there),
         "fee": fee.map(JsonAmount),
         "signers": signers.iter().zip(is_there).map(row).collect::<Vec<_>>(),
         "hex": hex::encode(encode(transaction)),
-    })
+    }))
 }
 
 /// Whose signature it is, for people.

@@ -85,7 +85,8 @@ async fn raw_transaction(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, R
         Some(block) => {
             let facts = node.block(BlockAt::Id(block)).await?;
             if !transactions_of(&facts.block.payload).iter().any(|transaction| transaction.id() == txid) {
-                return Err(RpcError::TransactionUnknown(txid));
+                let paid = node.payment_of(txid).await?;
+                return Err(paid.map_or(RpcError::TransactionUnknown(txid), |report| RpcError::payout_id(txid, &report)));
             }
             node.transaction(txid).await?
         }
@@ -102,7 +103,8 @@ async fn output(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> 
     let outpoint = OutPoint { txid: args.txid("txid")?, index: args.index("n")? };
     let found = node.output(outpoint, args.boolean_or("include_mempool", true)?).await?;
     let (_, best) = tip(node).await?;
-    json(found.map(|unspent| TxOutInfo::of(&unspent, best, node.network())))
+    let genesis = node.genesis().await?.hash;
+    json(found.map(|unspent| TxOutInfo::of(&unspent, best, genesis, node.network())))
 }
 
 async fn spenders(node: &dyn NodeApi, outputs: Vec<OutPoint>) -> Result<Value, RpcError> {

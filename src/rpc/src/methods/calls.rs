@@ -41,6 +41,8 @@ pub enum ChainCall {
     GetChainTxStats,
     GetDeploymentInfo,
     GetTxOutSetInfo,
+    GetSupply,
+    GetTreasuryBalance,
     ScanTxOutSet,
     GetIndexInfo,
     WaitForNewBlock,
@@ -118,6 +120,10 @@ pub enum MasternodeCall {
     VerifyMasternodeProof,
     ListLockedCollaterals,
     CheckCollateral,
+    GetRewardReport,
+    MasternodeWinners,
+    MasternodeRewards,
+    MasternodeHistory,
     Protx,
 }
 

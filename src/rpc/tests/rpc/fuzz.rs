@@ -11,7 +11,7 @@ use timed_primitives::encode;
 use timed_rpc::{METHODS, Method, Param, ParamKind, RpcLimits, answer_body};
 
 /// Tries for each method.
-const TRIES: usize = 150;
+const TRIES: usize = 300;
 
 /// A value in JSON: of any type, of a wrong range, or one that may be right.
 fn value(rng: &mut StdRng, param: Option<&Param>) -> String {
@@ -56,6 +56,7 @@ fn likely(kind: ParamKind) -> Value {
         ParamKind::Outputs => json!({ address(2).to_string(): 1 }),
         ParamKind::Options => json!({ "minimumAmount": "1" }),
         ParamKind::Peer => json!("127.0.0.1:7001"),
+        ParamKind::Interval => json!("waiting"),
         ParamKind::Ignored | ParamKind::Only(_) => Value::Null,
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::http::start;
 use crate::sample::masternodes::{masternode_id, proved_masternode};
+use crate::sample::rewards::payouts;
 use crate::sample::{FEE, FEE_INPUT, Sample, address, block, history_proof, transaction};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng};
@@ -12,7 +13,7 @@ use std::sync::atomic::Ordering;
 use timed_ledger::{
     OutPoint, Payout, Payouts, RegisterPayload, Tier, Transaction, TransactionBody, TransactionPayload,
 };
-use timed_primitives::{Amount, SecretKey, encode};
+use timed_primitives::{Amount, BlockId, ChainId, DoubleSign, Hash, Height, Round, SecretKey, Signature, Vote, VoteKind, encode};
 use timed_rpc::{JsonAmount, METHODS, Param, ParamKind, RpcLimits};
 
 /// Name of the golden file, and the parameters.
@@ -145,6 +146,22 @@ fn calls() -> Vec<(&'static str, Value)> {
         ("checkcollateral", json!(["23".repeat(32), 0])),
         ("checkcollateral.amount", json!([txid, 0])),
         ("checkcollateral.unknown", json!(["ab".repeat(32), 0])),
+        ("getrewardreport", json!([])),
+        ("getrewardreport.waiting", json!(["waiting"])),
+        ("getrewardreport.open", json!([3])),
+        ("masternodewinners", json!([])),
+        ("masternoderewards", json!(["node 2"])),
+        ("masternoderewards.free", json!([masternode_id(5).to_string()])),
+        ("masternodehistory", json!([masternode_id(2).to_string(), 10])),
+        ("masternodestatus.jailed", json!([masternode_id(6).to_string()])),
+        ("masternodehistory.ended", json!([masternode_id(7).to_string()])),
+        ("getsupply", json!([])),
+        ("gettreasurybalance", json!([])),
+        ("gettxout.payout", json!([payouts().to_string(), 1])),
+        ("checkcollateral.payout", json!([payouts().to_string(), 0])),
+        ("decoderawtransaction.doublesign", json!([statement(double_sign())])),
+        ("decoderawtransaction.late", json!([statement(late_precommits())])),
+        ("decoderawtransaction.reachability", json!([statement(reachability())])),
         ("protx.list", json!(["list"])),
         ("protx.list.wallet", json!(["list", "wallet"])),
         ("protx.info", json!(["info", masternode_id(2).to_string()])),
@@ -183,6 +200,34 @@ fn registration() -> Transaction {
     });
     let body = TransactionBody { payload, ..transaction().body };
     body.sign(&[&SecretKey::development("wallet", 2), &owner, &operator])
+}
+
+/// A statement in hex, signed by the second operator where somebody must.
+fn statement(payload: TransactionPayload) -> String {
+    let operator = SecretKey::development("consensus", 2);
+    let signers = if payload.signers() == 0 { vec![] } else { vec![&operator] };
+    hex::encode(encode(&TransactionBody::statement(ChainId(7), payload).sign(&signers)))
+}
+
+fn double_sign() -> TransactionPayload {
+    let vote = |block| Vote {
+        kind: VoteKind::Prevote,
+        height: Height(2),
+        round: Round(1),
+        block: Some(BlockId(Hash([block; 32]))),
+        validator: SecretKey::development("consensus", 2).public(),
+        signature: Signature([block; 64]),
+    };
+    let proof = DoubleSign::of_votes(vote(1), vote(2));
+    TransactionPayload::DoubleSign { registration: masternode_id(2), proof }
+}
+
+fn late_precommits() -> TransactionPayload {
+    TransactionPayload::LatePrecommits(proved_masternode(masternode_id(2)).unwrap().certificate)
+}
+
+fn reachability() -> TransactionPayload {
+    TransactionPayload::Reachability { interval: 2, free: masternode_id(5), witness: masternode_id(2) }
 }
 
 fn secret(purpose: &str, id: u64) -> String {
@@ -323,7 +368,7 @@ fn wrong(kind: ParamKind) -> Option<(Value, i64)> {
         ParamKind::Integer => (json!(-1), -8),
         ParamKind::Boolean | ParamKind::Verbosity => (json!("perhaps"), -3),
         ParamKind::Text | ParamKind::Hex | ParamKind::Address | ParamKind::Owners => (json!(12), -3),
-        ParamKind::Hash | ParamKind::HashOrHeight => (json!("12"), -8),
+        ParamKind::Hash | ParamKind::HashOrHeight | ParamKind::Interval => (json!("12"), -8),
         ParamKind::Amount => (json!("twelve"), -3),
         ParamKind::HexList | ParamKind::AddressList | ParamKind::TextList => (json!([1]), -3),
         ParamKind::OutPoints => (json!([{ "txid": 1 }]), -8),
@@ -350,6 +395,7 @@ fn right(param: &Param) -> Value {
         ParamKind::Outputs => json!({ address(1).to_string(): 1 }),
         ParamKind::Options => json!({}),
         ParamKind::Peer => json!("127.0.0.1:7001"),
+        ParamKind::Interval => json!("open"),
         ParamKind::Only(values) => values.first().map_or(Value::Null, |value| value.parse().unwrap()),
         ParamKind::Ignored => Value::Null,
     }

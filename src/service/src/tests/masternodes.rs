@@ -8,7 +8,13 @@ use timed_rpc::{RpcLimits, answer_body};
 
 /// The only voter, whose collateral is so large that one bronze beside it cannot stop it, and a wallet with so many coins of 1,000 TIME.
 fn alone(coins: u32) -> (Arc<Service>, SetClock) {
+    alone_with(coins, |_| {})
+}
+
+/// The same of a genesis that somebody has changed.
+pub(super) fn alone_with(coins: u32, change: impl FnOnce(&mut Genesis)) -> (Arc<Service>, SetClock) {
     let mut genesis = Genesis::devnet_with_coins(1, coins);
+    change(&mut genesis);
     let collateral = genesis.masternodes[0].collateral;
     genesis.outputs[collateral as usize].amount = Tier::Gold.collateral(Amount::ONE);
     let clock = SetClock::ahead(0);
@@ -16,7 +22,7 @@ fn alone(coins: u32) -> (Arc<Service>, SetClock) {
     (Arc::new(service), clock)
 }
 
-async fn call(service: &Arc<Service>, method: &str, params: Value) -> Result<Value, String> {
+pub(super) async fn call(service: &Arc<Service>, method: &str, params: Value) -> Result<Value, String> {
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
     let (_, answer) = answer_body(service.clone(), RpcLimits::default(), body.as_bytes()).await;
     let mut answer: Value = serde_json::from_str(&answer.unwrap()).unwrap();
@@ -26,16 +32,16 @@ async fn call(service: &Arc<Service>, method: &str, params: Value) -> Result<Val
     }
 }
 
-async fn refused(service: &Arc<Service>, method: &str, params: Value, part: &str) {
+pub(super) async fn refused(service: &Arc<Service>, method: &str, params: Value, part: &str) {
     let error = call(service, method, params).await.unwrap_err();
     assert!(error.contains(part), "{error}");
 }
 
-fn secret(purpose: &str, id: u64) -> String {
+pub(super) fn secret(purpose: &str, id: u64) -> String {
     hex(&SecretKey::development(purpose, id).seed())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -44,7 +50,7 @@ fn public(purpose: &str, id: u64) -> String {
 }
 
 /// Waits until a transaction is final.
-async fn becomes_final(service: &Arc<Service>, txid: &Value) {
+pub(super) async fn becomes_final(service: &Arc<Service>, txid: &Value) {
     for _ in 0..3_000 {
         let found = call(service, "gettransaction", json!([txid])).await.unwrap();
         if found["confirmations"].as_u64() > Some(0) {
@@ -56,7 +62,7 @@ async fn becomes_final(service: &Arc<Service>, txid: &Value) {
 }
 
 /// Registers a masternode with keys of number 9, signed apart from the node; its id.
-async fn register(service: &Arc<Service>, tier: &str) -> Value {
+pub(super) async fn register(service: &Arc<Service>, tier: &str) -> Value {
     let options = json!({
         "service": "203.0.113.9:7000", "owner": public("owner", 9), "operator": public("consensus", 9),
     });
@@ -71,7 +77,7 @@ async fn register(service: &Arc<Service>, tier: &str) -> Value {
     txid
 }
 
-async fn amounts(service: &Arc<Service>) -> (f64, f64) {
+pub(super) async fn amounts(service: &Arc<Service>) -> (f64, f64) {
     let mine = call(service, "getbalances", json!([])).await.unwrap()["mine"].take();
     (mine["trusted"].as_f64().unwrap(), mine["collateral"].as_f64().unwrap())
 }

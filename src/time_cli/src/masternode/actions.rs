@@ -55,6 +55,19 @@ pub(crate) fn run(all: &ArgMatches, matches: &ArgMatches, shown: &ShownAs<'_>) -
             let row = NodeConnection::open(all)?.call("masternodestatus", params)?;
             Ok(shown.of(&row, CliView::masternode_status))
         }
+        WHY => {
+            let events = NodeConnection::open(all)?.call("masternodehistory", of_one(sub))?;
+            Ok(shown.of(&events, CliView::masternode_why))
+        }
+        WINNERS => {
+            let count = sub.get_one::<u64>(COUNT).map_or_else(|| value_of!([]), |count| value_of!([count]));
+            let rows = NodeConnection::open(all)?.call("masternodewinners", count)?;
+            Ok(shown.of(&rows, CliView::masternode_winners))
+        }
+        REWARDS => {
+            let rows = NodeConnection::open(all)?.call("masternoderewards", of_one(sub))?;
+            Ok(shown.of(&rows, CliView::masternode_rewards))
+        }
         PROOF => {
             let mut node = NodeConnection::open(all)?;
             let id = id_or_own(&mut node, sub)?;
@@ -62,6 +75,15 @@ pub(crate) fn run(all: &ArgMatches, matches: &ArgMatches, shown: &ShownAs<'_>) -
             Ok(shown.of(&proof, CliView::masternode_proof))
         }
         name => change(&mut NodeConnection::open(all)?, name, sub, shown),
+    }
+}
+
+/// Which masternode, and of how many intervals. A number alone is how many, unless it may be an id.
+fn of_one(matches: &ArgMatches) -> Value {
+    let (name, count) = (text(matches, NAME), matches.get_one::<u64>(COUNT).copied());
+    match (name.map(str::parse::<u16>), count) {
+        (Some(Ok(count)), None) if name.is_some_and(|name| name.len() < 64) => value_of!([null, count]),
+        _ => value_of!([name, count]),
     }
 }
 

@@ -19,6 +19,9 @@ pub(super) const RELEASE: &str = "release";
 pub(super) const LIST: &str = "list";
 pub(super) const STATUS: &str = "status";
 pub(super) const PROOF: &str = "proof";
+pub(super) const WHY: &str = "why";
+pub(super) const WINNERS: &str = "winners";
+pub(super) const REWARDS: &str = "rewards";
 
 /// Names of arguments, as they stand behind two dashes.
 pub(super) const TIER: &str = "tier";
@@ -37,6 +40,8 @@ pub(super) const TO: &str = "to";
 pub(super) const NETWORK: &str = "network";
 pub(super) const FILE: &str = "file";
 pub(super) const ID: &str = "id";
+pub(super) const NAME: &str = "name";
+pub(super) const COUNT: &str = "count";
 
 /// The file of a draft, unless another is named.
 pub(super) const DRAFT_FILE: &str = "masternode.json";
@@ -100,6 +105,11 @@ pub(crate) fn command(program: &str) -> Command {
             ]),
             sub(LIST, "All masternodes of the chain", "list"),
             sub(STATUS, "One masternode and what to do; without an id that of this node", "status").arg(id()),
+            sub(WHY, "Each penalty and each reward that was missed, and why; without a name of this node", "why 'node 3'")
+                .args([name(), count("100")]),
+            sub(WINNERS, "Who was paid in the last intervals", "winners 3").arg(count("10")),
+            sub(REWARDS, "What one earned and was paid; without a name this node", "rewards 'node 3' 50")
+                .args([name(), count("20")]),
             sub(PROOF, "A proof of what the chain says of one, for who has no node", "proof").arg(id()),
         ])
 }
@@ -184,6 +194,15 @@ fn output() -> Arg {
 
 fn file(help: &'static str) -> Arg {
     Arg::new(FILE).value_name("FILE").required(true).help(help)
+}
+
+fn name() -> Arg {
+    Arg::new(NAME).value_name("NAME|ID").help("Name or id of the masternode; else this node's")
+}
+
+fn count(default: &str) -> Arg {
+    let help = format!("Of how many intervals [default: {default}]");
+    Arg::new(COUNT).value_name("N").value_parser(clap::value_parser!(u64)).help(help)
 }
 
 fn id() -> Arg {

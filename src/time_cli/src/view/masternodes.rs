@@ -1,5 +1,6 @@
 //! Masternodes for people.
 
+use super::rewards::is_some_money;
 use super::{CliView, at, dash, items, left, line, number, raw, right, rows, short, yes};
 use crate::table::Column;
 use serde_json::Value;
@@ -16,9 +17,11 @@ impl CliView {
             Value::Object(_) => return self.plain(result),
             result => result,
         };
+        // Of most networks nobody is charged anything.
+        let has_penalties = items(result).iter().any(|m| is_some_money(at(m, "penalty")));
         let rows = rows(result, |m| {
             let name = raw(at(m, "name"));
-            vec![
+            let mut row = vec![
                 short(at(m, "registration")),
                 if yes(m, "is_self") { format!("{name} (this)") } else { name },
                 raw(at(m, "status")),
@@ -27,9 +30,11 @@ impl CliView {
                 self.flag(m, "connected"),
                 raw(at(m, "service")),
                 at(m, "signed_percent").as_f64().map_or_else(dash, |p| format!("{p:.0} %")),
-            ]
+            ];
+            row.extend(has_penalties.then(|| raw(at(m, "penalty"))));
+            row
         });
-        let columns: [Column<'_>; 8] = [
+        let mut columns: Vec<Column<'_>> = vec![
             left("MASTERNODE"),
             left("NAME").extra(),
             left("STATUS"),
@@ -39,6 +44,7 @@ impl CliView {
             left("ADDRESS"),
             right("SIGNED").extra(),
         ];
+        columns.extend(has_penalties.then(|| right("PENALTY").extra()));
         self.table(&columns, rows, "no masternodes")
     }
 
@@ -70,6 +76,7 @@ impl CliView {
             ("collateral", raw(at(result, "collateral"))),
             ("service", raw(at(result, "service"))),
         ];
+        pairs.extend(self.participation(result));
         for payee in items(at(result, "payees")) {
             let share = number(at(payee, "share"));
             let percent = format!("{}.{:02} %", share / 100, share % 100);

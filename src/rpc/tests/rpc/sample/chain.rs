@@ -1,5 +1,6 @@
 //! What the sample says of the chain.
 
+use super::rewards::payouts;
 use super::{Sample, SecondBlock, TIME_MS, address, block, certificate, history_proof, transaction, unspent};
 use async_trait::async_trait;
 use std::collections::BTreeSet;
@@ -10,7 +11,7 @@ use timed_ledger::{KeyHash, OutPoint, TxOutput};
 use timed_primitives::{Amount, Block, BlockId, ChainId, Hash, Height, HistoryProof, TxId, UnixTime};
 use timed_rpc::result::{BlockchainInfo, SyncInfo};
 use timed_rpc::{
-    BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, GenesisFacts, RpcError, TransactionRecord,
+    BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, GenesisFacts, RewardsApi as _, RpcError, TransactionRecord,
     TransactionState, Unspent,
 };
 
@@ -102,12 +103,20 @@ impl ChainApi for Sample {
     }
 
     async fn output(&self, outpoint: OutPoint, include_mempool: bool) -> Result<Option<Unspent>, RpcError> {
+        if outpoint.txid == payouts() {
+            let output = self.payment_of(outpoint.txid).await?.unwrap().outputs.get(outpoint.index as usize).copied();
+            let unspent = |output| Unspent { outpoint, output, ..unspent(0, 1, None) };
+            return Ok(output.map(unspent));
+        }
         let known = outpoint.txid == transaction().id() && outpoint.index < 2;
         let spent_by = (!include_mempool).then_some(TxId(Hash([0xcd; 32])));
         Ok(known.then(|| unspent(outpoint.index, 1, spent_by)))
     }
 
     async fn transaction(&self, txid: TxId) -> Result<TransactionRecord, RpcError> {
+        if let Some(report) = self.payment_of(txid).await? {
+            return Err(RpcError::payout_id(txid, &report));
+        }
         if txid != transaction().id() {
             return Err(RpcError::TransactionUnknown(txid));
         }

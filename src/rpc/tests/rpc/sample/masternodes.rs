@@ -8,7 +8,7 @@ use timed_ledger::{
 use timed_primitives::{Amount, Hash, Header, Height, SecretKey, TxId, UnixTime};
 use timed_rpc::{ChainMasternodes, ProvedMasternode};
 
-/// The name of the n-th: 1 is this node, 2 votes as well, 3 has left, 4 is paused, 5 is free.
+/// The name of the n-th: 1 is this node, 2 votes as well, 3 has left, 4 is paused, 5 is free, 6 was jailed, 7 has ended.
 pub(crate) fn masternode_id(n: u8) -> RegistrationId {
     RegistrationId(Hash([0x10 + n; 32]))
 }
@@ -27,6 +27,8 @@ fn masternode(n: u8) -> Masternode {
     let status = match n {
         3 => MasternodeStatus::Left { at: Height(1), time: UnixTime(TIME_MS) },
         4 => MasternodeStatus::Paused,
+        6 => MasternodeStatus::Jailed { at: Height(2) },
+        7 => MasternodeStatus::Ended { at: Height(2) },
         _ => MasternodeStatus::Active,
     };
     Masternode {
@@ -43,13 +45,13 @@ fn masternode(n: u8) -> Masternode {
         changed_at: Height::GENESIS,
         expires: UnixTime(if n == 5 { TIME_MS + 90_000_000 } else { u64::MAX }),
         operator_since: Height(0),
-        penalty: Amount::ZERO,
+        penalty: if n == 7 { Amount::whole(50) } else { Amount::ZERO },
     }
 }
 
 pub(crate) fn chain_masternodes() -> ChainMasternodes {
     ChainMasternodes {
-        list: Arc::new(MasternodeList::new((1..=5).map(masternode))),
+        list: Arc::new(MasternodeList::new((1..=7).map(masternode))),
         height: Height(2),
         time: UnixTime(TIME_MS + 2),
         free_deposit: Amount::ONE,

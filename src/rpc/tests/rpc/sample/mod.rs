@@ -5,6 +5,7 @@ mod consensus;
 pub(crate) mod masternodes;
 mod peers;
 mod pool;
+pub(crate) mod rewards;
 mod wallet;
 
 use std::collections::BTreeMap;
