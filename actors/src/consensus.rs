@@ -14,7 +14,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, St
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_chain::{Draft, History, Statement, TransactionFacts, TransactionFault};
+use timed_chain::{Draft, Evidence, History, TransactionFacts, TransactionFault};
 use timed_consensus::key_use::STALE_SESSION_TIME;
 use timed_consensus::{
     Consensus, ConsensusStatus, FatalError, Gossip, GossipOffence, Input, KeyReport, KnownVotes, OtherNode,
@@ -257,8 +257,8 @@ impl ConsensusActor {
         let payload = self.parts.payload.send(request);
         let assemble = self.parts.assemble.clone();
         let (height, round) = (order.height, order.round);
-        let double_signs = self.double_signs.iter().cloned().map(Statement::DoubleSign);
-        let statements = double_signs.chain(order.late_precommits.into_iter().map(Statement::LatePrecommits)).collect();
+        let double_signs = self.double_signs.iter().cloned().map(Evidence::DoubleSign);
+        let statements = double_signs.chain(order.late_precommits.into_iter().map(Evidence::LatePrecommits)).collect();
         let made = async move {
             // Without an answer the height is over, or the process is ending.
             let transactions = payload.await.ok().flatten()?;

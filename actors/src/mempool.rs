@@ -40,7 +40,7 @@ use restoring::Restoring;
 use rules::FatalRules;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use timed_chain::{History, PoolTransaction, Statement, TransactionRules, VerifiedTransactions};
+use timed_chain::{Evidence, History, PoolTransaction, TransactionRules, VerifiedTransactions};
 use timed_consensus::Payload;
 use timed_mempool::{
     Admission, AdmissionLimits, Candidate, CheckQueue, KeptContents, Pool, PoolFile, PoolIndex, PoolLimits, Receipt,
@@ -384,7 +384,7 @@ impl Handler<Accuse> for MempoolActor {
     type Result = ();
 
     fn handle(&mut self, accuse: Accuse, ctx: &mut Self::Context) {
-        let statement = Statement::DoubleSign(accuse.0);
+        let statement = Evidence::DoubleSign(accuse.0);
         if let Some(transaction) = self.rules.statement(&statement)
             && self.pre_check(Arc::new(transaction), Source::Local, None)
         {

@@ -3,7 +3,7 @@
 use crate::fatal::FatalHandle;
 use bytes::Bytes;
 use std::sync::Arc;
-use timed_chain::{CheckError, Checked, Pending, PoolTransaction, ReadError, Resource, Statement, TransactionRules};
+use timed_chain::{CheckError, Checked, Evidence, Pending, PoolTransaction, ReadError, Resource, TransactionRules};
 use timed_primitives::{DecodeError, TxId};
 
 /// The application's rules. What cannot be read ends the process, whatever the pool makes of it until then.
@@ -39,7 +39,7 @@ impl TransactionRules for FatalRules {
         self.read(self.rules.is_confirmed(id))
     }
 
-    fn statement(&self, statement: &Statement) -> Option<PoolTransaction> {
+    fn statement(&self, statement: &Evidence) -> Option<PoolTransaction> {
         self.rules.statement(statement)
     }
 }

@@ -2,7 +2,7 @@
 //! the length of the list. Everything runs on one thread and is measured in that thread's processor time.
 
 use super::report::{self, median, rounded};
-use super::reward_blocks::{self, BlockFigures};
+use super::reward_blocks::{self, RewardBlockFigures};
 use super::usage::thread_cpu_time;
 use clap::Args;
 use serde_json::{Value, json};
@@ -68,7 +68,7 @@ struct ListFigures {
     proof_bytes: usize,
     root_us: f64,
     voters_us: f64,
-    blocks: BlockFigures,
+    blocks: RewardBlockFigures,
     /// Name, size of the whole transaction, processor time.
     payloads: Vec<(&'static str, usize, f64)>,
 }
@@ -80,12 +80,12 @@ impl ListFigures {
         let proofs = ids.iter().filter_map(|id| MasternodeProof::of(&list, id));
         let proof_bytes = proofs.map(|proof| encode(&proof).len()).max().unwrap_or_default();
         let root_us = microseconds(repetitions, || list.seal());
-        let voters_us = microseconds(repetitions, || drop(std::hint::black_box(list.seats())));
+        let voters_us = microseconds(repetitions, || drop(std::hint::black_box(list.voters())));
         let mut payloads = Vec::new();
         for (base, transaction) in samples(count) {
             let parameters = Parameters::of(Network::Devnet);
-            let (seats, time) = (base.seats()?, UnixTime(1 << 50));
-            let rules = RuleContext { parameters: &parameters, height: Height(9), time, seats: &seats };
+            let (voters, time) = (base.voters()?, UnixTime(1 << 50));
+            let rules = RuleContext { parameters: &parameters, height: Height(9), time, voters: &voters };
             let (id, bytes) = (transaction.id(), transaction.size_bytes());
             base.plan(id, &transaction, rules)?;
             let mut lists: Vec<_> = (0..repetitions).map(|_| base.clone()).collect();

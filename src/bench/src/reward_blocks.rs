@@ -15,7 +15,7 @@ use timed_store::DataDir;
 const PAIRS: usize = 9;
 
 /// Processor time of making and applying an empty block, and its size.
-pub(super) struct BlockFigures {
+pub(super) struct RewardBlockFigures {
     /// Within an interval.
     pub(super) ordinary_us: f64,
     /// One that pays every masternode.
@@ -28,7 +28,7 @@ pub(super) struct BlockFigures {
 ///
 /// # Errors
 /// When there is no room for a folder, or the ledger refuses, which it does not.
-pub(super) fn measure(count: u64) -> anyhow::Result<BlockFigures> {
+pub(super) fn measure(count: u64) -> anyhow::Result<RewardBlockFigures> {
     let (folder, genesis) = (tempfile::tempdir()?, Genesis::devnet(count));
     let data = DataDir::open(folder.path(), genesis.hash())?;
     let store = Arc::new(data.open_store(&tables_of::<PaymentApplication>())?);
@@ -48,7 +48,11 @@ pub(super) fn measure(count: u64) -> anyhow::Result<BlockFigures> {
             }
         }
     }
-    Ok(BlockFigures { ordinary_us: rounded(median(ordinary), 1), paying_us: rounded(median(paying), 1), block_bytes })
+    Ok(RewardBlockFigures {
+        ordinary_us: rounded(median(ordinary), 1),
+        paying_us: rounded(median(paying), 1),
+        block_bytes,
+    })
 }
 
 fn made(ledger: &mut Ledger, keys: &[SecretKey], after: Duration) -> anyhow::Result<(Arc<Block>, f64)> {

@@ -2,11 +2,11 @@
 
 use crate::application_error::{ApplyError, CheckError, QueryError};
 use crate::error::ReadError;
+use crate::evidence::Evidence;
 use crate::genesis::ChainGenesis;
 use crate::refusal::Refusal;
 use crate::resource::Resource;
 use crate::state_view::{Layer, StateView};
-use crate::statement::Statement;
 use crate::store::{StoreBatch, Table};
 use crate::transaction::{ApplicationTransaction, Pending, TransactionFacts};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -105,7 +105,7 @@ pub trait Application: Send + Sync + Sized + 'static {
 
     /// The transaction that holds somebody's behaviour against it, or for it, in the next block; `None` when the chain has it already, or
     /// has no use for it. None unless it is replaced.
-    fn statement(&self, _view: &StateView<Self>, _statement: &Statement) -> Option<Self::Transaction> {
+    fn statement(&self, _view: &StateView<Self>, _statement: &Evidence) -> Option<Self::Transaction> {
         None
     }
 

@@ -5,12 +5,11 @@
 
 use crate::genesis::ChainGenesis;
 use crate::refusal::{Refusal, TransactionFault};
-use crate::transaction::TransactionFacts;
 use timed_primitives::block::BLOCK_VERSION;
 use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{
     Block, BlockId, ChainId, CommitCertificate, Hash, Header, Height, HistoryPeaks, PublicKey, Tip, TxId, UnixTime,
-    ValidatorSet, encode, merkle,
+    ValidatorSet, encode,
 };
 
 /// Why a block cannot follow the tip.
@@ -331,12 +330,6 @@ pub(crate) fn check_evidence_root(header: &Header, expected: Hash) -> Result<(),
         return Err(BlockError::EvidenceRoot { found: header.evidence_root, expected });
     }
     Ok(())
-}
-
-/// What a header says of the statements among these transactions.
-pub(crate) fn evidence_root<'a>(transactions: impl Iterator<Item = &'a TransactionFacts>) -> Hash {
-    let statements: Vec<_> = transactions.filter(|facts| facts.is_statement).map(|facts| facts.full_id.0).collect();
-    merkle::root(&statements)
 }
 
 /// The header commits to transactions with this root.

@@ -5,13 +5,13 @@ use crate::application_error::ApplyError;
 use crate::block_transactions::{BlockTransaction, read_block};
 use crate::check_block::{
     BlockError, Context, certificate_hash, check_evidence_root, check_header, check_output_root, check_size,
-    check_transaction_root, evidence_root, size_without_payload,
+    check_transaction_root, size_without_payload,
 };
 use crate::error::{AssembleError, ReadError, ValidationError};
+use crate::evidence::Evidence;
 use crate::filter::Filter;
 use crate::refusal::{Refusal, TransactionFault};
 use crate::state_view::{BlockEffects, ChainState, StateView};
-use crate::statement::Statement;
 use crate::transaction::{ApplicationTransaction, PoolTransaction, TransactionFacts, join};
 use crate::verified::VerifiedTransactions;
 use std::collections::HashMap;
@@ -56,7 +56,7 @@ pub struct Draft {
     pub transactions: Vec<Arc<PoolTransaction>>,
     /// What we know of others' behaviour, the most urgent first. The first four that the chain has use for come before the
     /// transactions.
-    pub statements: Vec<Statement>,
+    pub statements: Vec<Evidence>,
 }
 
 /// Most statements that an own block adds by itself.
@@ -278,6 +278,12 @@ fn take<A: Application>(
         return Err(ExecutionError::Fault(TransactionFault::BadSignature { index }));
     }
     execution.apply(view, &transaction, candidate.facts.clone())
+}
+
+/// What a header says of the statements among these transactions.
+fn evidence_root<'a>(transactions: impl Iterator<Item = &'a TransactionFacts>) -> Hash {
+    let statements: Vec<_> = transactions.filter(|facts| facts.is_statement).map(|facts| facts.full_id.0).collect();
+    merkle::root(&statements)
 }
 
 fn header<A: Application>(view: &StateView<A>, draft: &Draft) -> Result<Header, ReadError> {

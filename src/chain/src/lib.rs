@@ -23,6 +23,7 @@ mod chain;
 mod check_block;
 mod decided;
 mod error;
+mod evidence;
 mod execute;
 mod filter;
 mod flush;
@@ -36,7 +37,6 @@ mod reader;
 mod refusal;
 mod resource;
 mod state_view;
-mod statement;
 mod store;
 mod transaction;
 mod verified;
@@ -51,6 +51,7 @@ pub use decided::DecidedBlock;
 pub use error::{
     AssembleError, ChainOpenError, CommitError, HistoryProofFault, ReadError, StoreError, ValidationError,
 };
+pub use evidence::Evidence;
 pub use execute::{Assembled, Draft};
 pub use filter::Filter;
 pub use flush::FlushJob;
@@ -60,7 +61,6 @@ pub use reader::{ChainReader, ChainStats, History};
 pub use refusal::{Refusal, TransactionFault};
 pub use resource::Resource;
 pub use state_view::{FLUSH_CHANGES_MAX, Layer, Location, OVERLAY_BLOCKS_MAX, OVERLAY_CHANGES_MAX, StateView};
-pub use statement::Statement;
 pub use store::{KeyValue, Store, StoreBatch, StoreView, Table};
 pub use transaction::{
     ApplicationTransaction, Checked, Pending, PoolTransaction, TransactionFacts, TransactionRules, payload,

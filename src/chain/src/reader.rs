@@ -5,10 +5,10 @@ use crate::application_error::{CheckError, QueryError};
 use crate::block_log::{DecidedBytes, LogError};
 use crate::decided::DecidedBlock;
 use crate::error::{HistoryProofFault, ReadError};
+use crate::evidence::Evidence;
 use crate::genesis::ChainGenesis;
 use crate::resource::Resource;
 use crate::state_view::StateView;
-use crate::statement::Statement;
 use crate::transaction::{
     ApplicationTransaction as _, Checked, Pending, PoolTransaction, TransactionFacts, TransactionRules, facts_of,
     payload_format,
@@ -257,7 +257,7 @@ impl<A: Application> TransactionRules for ChainReader<A> {
         History::is_confirmed(self, id)
     }
 
-    fn statement(&self, statement: &Statement) -> Option<PoolTransaction> {
+    fn statement(&self, statement: &Evidence) -> Option<PoolTransaction> {
         let view = self.view();
         view.application().statement(&view, statement).map(|made| PoolTransaction::of(&made))
     }

@@ -2,8 +2,8 @@
 
 use crate::application_error::CheckError;
 use crate::error::ReadError;
+use crate::evidence::Evidence;
 use crate::resource::Resource;
-use crate::statement::Statement;
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
 use std::any::Any;
@@ -188,7 +188,7 @@ pub trait TransactionRules: Send + Sync {
     fn is_confirmed(&self, id: &TxId) -> Result<bool, ReadError>;
 
     /// The transaction that holds somebody's behaviour against it; `None` when the chain has it already, or has no use for it.
-    fn statement(&self, _statement: &Statement) -> Option<PoolTransaction> {
+    fn statement(&self, _statement: &Evidence) -> Option<PoolTransaction> {
         None
     }
 }

@@ -4,7 +4,7 @@ use crate::check::{TransactionError, check_transaction};
 use crate::delta::OutputChanges;
 use crate::error::{LedgerOpenError, SupplyError};
 use crate::genesis::{Genesis, GenesisError};
-use crate::masternodes::{Change, MasternodeError, RegistrationId, RuleContext, Seats};
+use crate::masternodes::{Change, MasternodeError, RegistrationId, RuleContext, VotingMasternodes};
 use crate::output_root::OutputRoots;
 use crate::payload::TransactionPayload;
 use crate::queries::{LedgerQueries as _, LedgerQuery};
@@ -18,8 +18,8 @@ use crate::transaction::{
 };
 use std::sync::Arc;
 use timed_chain::{
-    Application, ApplyError, Chain, ChainGenesis, ChainReader, CheckError, Layer, Pending, QueryError, ReadError,
-    Refusal, Resource, StateView, Statement, Store, StoreBatch, Table, TransactionFacts, WorkingState,
+    Application, ApplyError, Chain, ChainGenesis, ChainReader, CheckError, Evidence, Layer, Pending, QueryError,
+    ReadError, Refusal, Resource, StateView, Store, StoreBatch, Table, TransactionFacts, WorkingState,
 };
 use timed_primitives::{Amount, CommitCertificate, Disk, Hash, Height, ValidatorSet, decode, encode, encode_compact};
 
@@ -30,7 +30,7 @@ pub struct PaymentApplication {
     /// All money there is.
     supply: Amount,
     /// Who decides the first two blocks.
-    seats: Seats,
+    voters: VotingMasternodes,
     pub(crate) recent: Recent,
     output_roots: OutputRoots,
 }
@@ -57,9 +57,9 @@ impl PaymentApplication {
     /// [`GenesisError`] when it is not valid.
     pub fn new(genesis: Genesis) -> Result<Self, GenesisError> {
         genesis.validate()?;
-        let (chain, supply, seats) = (genesis.chain(), genesis.supply()?, genesis.seats()?);
+        let (chain, supply, voters) = (genesis.chain(), genesis.supply()?, genesis.voters()?);
         let output_roots = OutputRoots::new(genesis.parameters.output_root_interval);
-        Ok(Self { genesis: Arc::new(genesis), chain, supply, seats, recent: Recent::default(), output_roots })
+        Ok(Self { genesis: Arc::new(genesis), chain, supply, voters, recent: Recent::default(), output_roots })
     }
 
     /// How it started.
@@ -107,7 +107,7 @@ impl Application for PaymentApplication {
         for (outpoint, output) in self.genesis.unspent() {
             put_output(batch, &outpoint, &OutputEntry { output, height: Height::GENESIS });
         }
-        Totals::genesis(&self.genesis, self.supply, self.seats.clone())
+        Totals::genesis(&self.genesis, self.supply, self.voters.clone())
     }
 
     fn validators(&self, state: &Totals, tip: Height, height: Height) -> ValidatorSet {
@@ -136,12 +136,12 @@ impl Application for PaymentApplication {
         }
     }
 
-    fn statement(&self, view: &LedgerView, statement: &Statement) -> Option<Transaction> {
+    fn statement(&self, view: &LedgerView, statement: &Evidence) -> Option<Transaction> {
         let payload = match statement {
-            Statement::LatePrecommits(late) => {
+            Evidence::LatePrecommits(late) => {
                 TransactionPayload::LatePrecommits(view.state().rewards.missing_of(late)?)
             }
-            Statement::DoubleSign(proof) => {
+            Evidence::DoubleSign(proof) => {
                 let registration = view.state().masternodes.accused(proof, view.tip().time)?;
                 TransactionPayload::DoubleSign { registration, proof: proof.clone() }
             }
@@ -161,14 +161,14 @@ impl Application for PaymentApplication {
         let penalty = work.state.masternodes.penalty_of(transaction);
         let chain = (self.genesis.chain_id, parameters, height);
         let checked = work.changes.check(view, chain, transaction, facts, penalty)?;
-        let rules = RuleContext { parameters, height, time, seats: view.state().schedule.at(2) };
+        let rules = RuleContext { parameters, height, time, voters: view.state().schedule.at(2) };
         let refused = |error: TransactionError| ApplyError::refused(error);
         let change =
             work.state.masternodes.plan(facts.id, transaction, rules).map_err(|error| refused(error.into()))?;
         match &transaction.body.payload {
             TransactionPayload::LatePrecommits(late) => {
-                let seats = work.state.rewards.check_late(late).map_err(|error| refused(error.into()))?;
-                Arc::make_mut(&mut work.state.rewards).add_late(late, &seats);
+                let voters = work.state.rewards.check_late(late).map_err(|error| refused(error.into()))?;
+                Arc::make_mut(&mut work.state.rewards).add_late(late, &voters);
             }
             TransactionPayload::Reachability { interval, free, witness } => {
                 check_reachability(&work.state, transaction, (*interval, *free, *witness))
@@ -192,7 +192,7 @@ impl Application for PaymentApplication {
             height,
             time,
             fees: work.changes.fees,
-            seats: before.at(1),
+            voters: before.at(1),
             list: &work.state.masternodes,
             money: work.state.supply.total().ok_or_else(|| impossible(work.state.supply))?,
             parameters,
@@ -203,7 +203,7 @@ impl Application for PaymentApplication {
             Closing::Closed(Some(payment)) => payment.report.missing.clone(),
             Closing::Closed(None) | Closing::None => Vec::new(),
         };
-        let rules = RuleContext { parameters, height, time, seats: before.at(2) };
+        let rules = RuleContext { parameters, height, time, voters: before.at(2) };
         let exits = work.state.masternodes.exits(rules, &missing);
         if !exits.is_empty() {
             Arc::make_mut(&mut work.state.masternodes).carry_out_exits(&exits, rules);
@@ -214,7 +214,7 @@ impl Application for PaymentApplication {
             true => {
                 let list = Arc::make_mut(&mut work.state.masternodes);
                 list.seal();
-                work.state.schedule.after(list.seats().map_err(Refusal::new)?)
+                work.state.schedule.after(list.voters().map_err(Refusal::new)?)
             }
             false => work.state.schedule.unchanged(),
         };
@@ -229,7 +229,7 @@ impl Application for PaymentApplication {
     }
 
     fn is_sound(&self, state: &Totals) -> bool {
-        self.adds_up(state) && state.masternodes.seats().as_ref() == Ok(state.schedule.at(2))
+        self.adds_up(state) && state.masternodes.voters().as_ref() == Ok(state.schedule.at(2))
     }
 
     fn changes_len(changes: &OutputChanges) -> usize {
@@ -293,7 +293,7 @@ impl Application for PaymentApplication {
         let fee = check_transaction(transaction, facts.size_bytes, chain_id, parameters, height, &spent, penalty);
         let fee = fee.map_err(refused)?;
         // The next block is not older than the tip: what waits for a time and may be in a block of the tip's may be in it.
-        let rules = RuleContext { parameters, height, time, seats: view.state().schedule.at(2) };
+        let rules = RuleContext { parameters, height, time, voters: view.state().schedule.at(2) };
         let planned = view.state().masternodes.plan(facts.id, transaction, rules);
         planned.map_err(|error| refused(error.into()))?;
         if let TransactionPayload::Reachability { interval, free, witness } = transaction.body.payload {

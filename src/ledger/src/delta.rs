@@ -4,7 +4,7 @@ use crate::check::{TransactionError, check_form, check_spend};
 use crate::lock::KeyHash;
 use crate::parameters::Parameters;
 use crate::queries::LedgerQueries;
-use crate::rewards::{Payment, payout_id};
+use crate::rewards::{IntervalPayment, payout_id};
 use crate::state::OutputEntry;
 use crate::transaction::{OutPoint, Transaction, TxOutput};
 use std::collections::{BTreeMap, HashMap};
@@ -29,7 +29,7 @@ pub struct OutputChanges {
     /// Ids in the names of `created` and `spent`.
     pub(crate) touched: Filter,
     /// What an interval paid, when the block closed one.
-    pub(crate) payment: Option<Payment>,
+    pub(crate) payment: Option<IntervalPayment>,
 }
 
 /// Where a spent output comes from.
@@ -121,7 +121,7 @@ impl OutputChanges {
     }
 
     /// An interval is paid: its payouts are outputs of this id.
-    pub(crate) fn pay(&mut self, payment: Option<Payment>, id: TxId) {
+    pub(crate) fn pay(&mut self, payment: Option<IntervalPayment>, id: TxId) {
         for (index, output) in (0u32..).zip(payment.iter().flat_map(|payment| &payment.report.outputs)) {
             self.created.insert(OutPoint { txid: id, index }, *output);
         }

@@ -3,8 +3,8 @@
 use crate::address::{Address, AddressError};
 use crate::lock::KeyHash;
 use crate::masternodes::{
-    Masternode, MasternodeList, MasternodeStatus, Payouts, PayoutsError, RegistrationId, Seats, ServiceAddress,
-    ServiceAddressError, Tier, VOTERS_MAX,
+    Masternode, MasternodeList, MasternodeStatus, Payouts, PayoutsError, RegistrationId, ServiceAddress,
+    ServiceAddressError, Tier, VOTERS_MAX, VotingMasternodes,
 };
 use crate::parameters::{Parameters, ParametersError};
 use crate::transaction::{OutPoint, TxOutput};
@@ -310,12 +310,12 @@ impl Genesis {
     /// # Errors
     /// What [`ValidatorSet::new`] refuses.
     pub fn validator_set(&self) -> Result<ValidatorSet, ValidatorSetError> {
-        self.seats().map(|seats| seats.validators().clone())
+        self.voters().map(|voters| voters.validators().clone())
     }
 
     /// The same, with their masternodes.
-    pub(crate) fn seats(&self) -> Result<Seats, ValidatorSetError> {
-        MasternodeList::new(self.masternodes()).seats()
+    pub(crate) fn voters(&self) -> Result<VotingMasternodes, ValidatorSetError> {
+        MasternodeList::new(self.masternodes()).voters()
     }
 
     /// The outputs with their names. No transaction made them: their transaction id is the genesis hash.

@@ -45,10 +45,11 @@ pub use genesis::{
 pub use lock::{KEY_SET_MAX, KeyHash, KeySet, KeySetError, Lock, LockOwner};
 pub use lthash::LtHash;
 pub use masternodes::{
-    Change, Exit, LIST_ENTRY_BYTES, ListEntry, Masternode, MasternodeError, MasternodeList, MasternodeProof,
-    MasternodeProofError, MasternodeStatus, Offence, PAYOUTS_MAX, Payout, Payouts, PayoutsError, PenaltyState,
-    Punishment, RETIRED_KEYS_MAX, RegistrationId, Removal, RetiredKey, RuleContext, SERVICE_BYTES, Seat, Seats,
-    ServiceAddress, ServiceAddressError, Tier, TierError, VOTERS_MAX, VOTERS_MIN, ValidatorSchedule, effective_powers,
+    Change, DoubleSignRecord, Exit, LIST_ENTRY_BYTES, ListEntry, Masternode, MasternodeError, MasternodeList,
+    MasternodeProof, MasternodeProofError, MasternodeStatus, PAYOUTS_MAX, Payout, Payouts, PayoutsError, PenaltyState,
+    Punishment, RETIRED_KEYS_MAX, RegistrationId, Removal, RetiredKey, RuleContext, SERVICE_BYTES, ServiceAddress,
+    ServiceAddressError, Tier, TierError, VOTERS_MAX, VOTERS_MIN, ValidatorSchedule, VotingMasternode,
+    VotingMasternodes, effective_powers,
 };
 pub use output_root::output_leaf;
 pub use parameters::{Parameters, ParametersError, TRANSACTION_BYTES_LIMIT};
@@ -57,9 +58,9 @@ pub use payload::{
 };
 pub use queries::{ConfirmedTransaction, LedgerQueries, LedgerQuery, LedgerTotals};
 pub use rewards::{
-    Account, BlockEnd, Closing, Drawn, DrawnWitness, FreeRow, HEIGHTS_MAX, HeightRecord, HeightWindow, Interval,
-    JUDGED_HEIGHTS_MIN, Payment, REACHED_MIN, REWARD_REPORTS_MAX, RewardReport, RewardRow, RewardState, SignedSeats, StatementError,
-    Tally, draw, emission, payout_id,
+    ASSESSED_HEIGHTS_MIN, BlockEnd, Closing, Drawn, DrawnWitness, FreeRow, HEIGHTS_MAX, HeightRecord, HeightWindow,
+    Interval, IntervalPayment, ParticipationAccount, REACHED_MIN, REWARD_REPORTS_MAX, RewardReport, RewardRow,
+    RewardState, SignedVoters, StatementError, Tally, draw, emission, payout_id,
 };
 pub use state::{OutputEntry, Supply};
 pub use tables::{OUTPUT_ROOTS, OUTPUTS, OUTPUTS_BY_KEY, REWARD_REPORTS, SPENT_PAYOUTS};

@@ -3,7 +3,7 @@
 use crate::delta::OutputChanges;
 use crate::genesis::Genesis;
 use crate::lthash::LtHash;
-use crate::masternodes::{MasternodeList, Seats, ValidatorSchedule};
+use crate::masternodes::{MasternodeList, ValidatorSchedule, VotingMasternodes};
 use crate::rewards::RewardState;
 use crate::state::Supply;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -24,7 +24,7 @@ pub struct Totals {
 
 impl Totals {
     /// Before the first block.
-    pub(crate) fn genesis(genesis: &Genesis, unspent: Amount, seats: Seats) -> Self {
+    pub(crate) fn genesis(genesis: &Genesis, unspent: Amount, voters: VotingMasternodes) -> Self {
         let mut utxo = LtHash::default();
         let mut outputs = 0;
         for (outpoint, output) in genesis.unspent() {
@@ -32,7 +32,7 @@ impl Totals {
             outputs += 1;
         }
         let masternodes = Arc::new(MasternodeList::new(genesis.masternodes()));
-        let schedule = ValidatorSchedule::genesis(seats);
+        let schedule = ValidatorSchedule::genesis(voters);
         let (supply, rewards) = (Supply { unspent, ..Supply::default() }, Arc::new(RewardState::genesis()));
         Self { utxo, outputs, transactions: 0, supply, rewards, masternodes, schedule }
     }
@@ -83,7 +83,7 @@ impl Totals {
         Hash(hasher.finalize().into())
     }
 
-    /// Over money that is in no output, who has seats, and all that rewards and penalties depend on.
+    /// Over money that is in no output, who has voters, and all that rewards and penalties depend on.
     pub fn accounts_root(&self) -> Hash {
         let Supply { fees, treasury, issued, .. } = self.supply;
         let accounts = (treasury, issued, fees, &self.schedule, &*self.rewards, self.masternodes.penalties());

@@ -3,7 +3,7 @@
 use crate::error::RpcError;
 use async_trait::async_trait;
 use std::sync::Arc;
-use timed_ledger::{MasternodeList, Payment, RegistrationId, RewardReport, RewardState, Supply, Tally};
+use timed_ledger::{IntervalPayment, MasternodeList, RegistrationId, RewardReport, RewardState, Supply, Tally};
 use timed_primitives::{Amount, Hash, Height, TxId, UnixTime};
 
 /// What the last block says of rewards and money.
@@ -22,7 +22,7 @@ pub struct ChainRewards {
     /// What rewards depend on.
     pub rewards: Arc<RewardState>,
     /// What the interval that waits would pay now, if one waits.
-    pub expected: Option<Payment>,
+    pub expected: Option<IntervalPayment>,
     /// Where all money is.
     pub supply: Supply,
     /// How long an interval is. Unit: milliseconds.
@@ -66,7 +66,7 @@ pub trait RewardsApi: Send + Sync {
 /// How many of a masternode's heights count, and how many of them it signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Participation {
-    /// Heights at which it had a seat.
+    /// Heights at which it voted.
     pub expected: u32,
     /// Those of them that the chain holds its precommit for.
     pub signed: u32,
@@ -90,12 +90,12 @@ impl Participation {
 }
 
 impl ChainRewards {
-    /// All that a masternode did since it was judged last, what waits to be paid and the open interval included.
-    pub fn since_judged(&self, id: &RegistrationId) -> Participation {
+    /// All that a masternode did since it was assessed last, what waits to be paid and the open interval included.
+    pub fn since_assessed(&self, id: &RegistrationId) -> Participation {
         let account = self.rewards.account(id);
         let waiting = self.rewards.waiting().and_then(|waiting| waiting.tallies.get(id).copied());
-        let judged = Participation { expected: account.expected, signed: account.signed };
-        judged.plus(Participation::of(waiting)).plus(Participation::of(self.open_tally(id)))
+        let assessed = Participation { expected: account.expected, signed: account.signed };
+        assessed.plus(Participation::of(waiting)).plus(Participation::of(self.open_tally(id)))
     }
 
     /// When the open interval closes at the earliest, and the one that waits is paid. Unit: seconds since 1970.

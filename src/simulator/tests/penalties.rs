@@ -83,7 +83,7 @@ fn a_machine_that_stays_away_is_jailed_and_comes_back_by_one_transaction() {
         nodes.iter().for_each(|node| node.start().unwrap());
         pay(7, &nodes, 0..10, SECOND / 4, &world).await;
         nodes[6].kill(Crash::Process);
-        // Two judgements of a hundred heights, in intervals of 30 s.
+        // Two assessments of a hundred heights, in intervals of 30 s.
         let mut coins = 10;
         while masternode(&nodes[0], 7, 7).status == S::Active {
             assert!(coins < 700, "not jailed after {coins} heights");

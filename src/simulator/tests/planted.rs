@@ -234,7 +234,7 @@ fn masternode_root_unchecked() {
     assert_caught(Bug::MasternodeRootUnchecked, &["impossible-state"], 2, byzantine(Lie::InvalidBlock));
 }
 
-/// One of four is away for two judgements of a hundred heights.
+/// One of four is away for two assessments of a hundred heights.
 #[test]
 fn jailed_below_quorum() {
     assert_caught(Bug::JailedBelowQuorum, &["impossible-state"], 1, |seed| {

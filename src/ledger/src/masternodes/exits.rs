@@ -48,7 +48,7 @@ impl MasternodeList {
         let (before, mut removed) = (self.penalties.removed(rules.time), self.penalties.removed(rules.time));
         for one in ended.into_iter().map(|(_, one)| one).chain(jailed) {
             let power = self.power_of(one, rules);
-            let total = u128::from(rules.seats.validators().total_power()) + u128::from(before);
+            let total = u128::from(rules.voters.validators().total_power()) + u128::from(before);
             let is_bounded = candidates > VOTERS_MIN && 3 * (u128::from(removed) + u128::from(power)) <= total;
             if !is_bounded && !is_planted(Bug::JailedBelowQuorum) {
                 continue;
@@ -87,6 +87,6 @@ impl MasternodeList {
 
     /// The power of a masternode as penalties count it, whether it has a place or not: that of its tier, capped as that of the voters is.
     pub fn power_of(&self, one: &Masternode, rules: RuleContext<'_>) -> u64 {
-        one.tier.power().min(rules.seats.power_max())
+        one.tier.power().min(rules.voters.power_max())
     }
 }

@@ -6,8 +6,8 @@ use crate::masternodes::error::MasternodeError;
 use crate::masternodes::penalties::{PenaltyState, Punishment, RETIRED_KEYS_MAX, RetiredKey};
 use crate::masternodes::power::{VOTERS_MAX, VOTERS_MIN, effective_powers};
 use crate::masternodes::registration::RegistrationId;
-use crate::masternodes::seats::{Seat, Seats};
 use crate::masternodes::tier::Tier;
+use crate::masternodes::voting::{VotingMasternode, VotingMasternodes};
 use crate::parameters::Parameters;
 use crate::payload::{RegisterPayload, TransactionPayload};
 use crate::transaction::{OutPoint, Transaction, Witness};
@@ -45,7 +45,7 @@ pub struct RuleContext<'a> {
     /// Its time.
     pub time: UnixTime,
     /// The voters two heights after the block before it, of which penalties are parts.
-    pub seats: &'a Seats,
+    pub voters: &'a VotingMasternodes,
 }
 
 impl RuleContext<'_> {
@@ -125,15 +125,15 @@ impl MasternodeList {
     ///
     /// # Errors
     /// When nobody votes, which the rules exclude.
-    pub fn seats(&self) -> Result<Seats, ValidatorSetError> {
+    pub fn voters(&self) -> Result<VotingMasternodes, ValidatorSetError> {
         let voters: Vec<_> = self.candidates().into_iter().take(VOTERS_MAX).collect();
         let powers: Vec<_> = voters.iter().map(|one| one.tier.power()).collect();
-        let seats = voters.iter().zip(effective_powers(&powers)).map(|(one, power)| Seat {
+        let voters = voters.iter().zip(effective_powers(&powers)).map(|(one, power)| VotingMasternode {
             validator: (one.operator, power),
             registration: one.id,
             tier: one.tier,
         });
-        Seats::new(seats.collect())
+        VotingMasternodes::new(voters.collect())
     }
 
     /// What penalties depend on beside the list.

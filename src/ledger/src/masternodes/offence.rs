@@ -3,7 +3,7 @@
 use crate::masternodes::entry::{Masternode, MasternodeStatus};
 use crate::masternodes::error::MasternodeError;
 use crate::masternodes::list::{MasternodeList, RuleContext};
-use crate::masternodes::penalties::{Offence, Punishment};
+use crate::masternodes::penalties::{DoubleSignRecord, Punishment};
 use crate::masternodes::registration::RegistrationId;
 use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{Amount, DoubleSign, Height, PublicKey, UnixTime};
@@ -34,12 +34,16 @@ impl MasternodeList {
         self.check_key_height(one, &proof.key(), proof.height(), rules)?;
         let mut offences = self.penalties.offences.clone();
         offences.retain(|offence| offence.until > rules.time);
-        offences.push(Offence { registration, power: self.power_of(one, rules), until: rules.unbonding_ends() });
+        offences.push(DoubleSignRecord {
+            registration,
+            power: self.power_of(one, rules),
+            until: rules.unbonding_ends(),
+        });
         let penalties = offences.iter().filter_map(|offence| {
             let offender = self.get(&offence.registration)?;
             let others = offences.iter().filter(|other| other.registration != offence.registration);
             let others: u128 = others.map(|other| u128::from(other.power)).sum();
-            let total = u128::from(rules.seats.validators().total_power());
+            let total = u128::from(rules.voters.validators().total_power());
             let more = u128::from(WHOLE - ALONE) * 3 * others / total.max(1);
             let share = u128::from(ALONE) + more.min(u128::from(WHOLE - ALONE));
             let collateral = offender.tier.collateral(rules.parameters.free_deposit);

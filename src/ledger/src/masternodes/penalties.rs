@@ -15,7 +15,7 @@ pub struct PenaltyState {
     /// Voting keys that were replaced.
     pub retired: BTreeMap<PublicKey, RetiredKey>,
     /// Double signs, in order of the blocks.
-    pub offences: Vec<Offence>,
+    pub offences: Vec<DoubleSignRecord>,
     /// Power that was taken from who was jailed or ended, in order of the blocks.
     pub removals: Vec<Removal>,
 }
@@ -35,7 +35,7 @@ pub struct RetiredKey {
 
 /// A double sign that was punished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Offence {
+pub struct DoubleSignRecord {
     /// Whose.
     pub registration: RegistrationId,
     /// Its power when it was found.
@@ -59,7 +59,7 @@ pub struct Punishment {
     /// Who did it.
     pub registration: RegistrationId,
     /// All double signs of the unbonding time, this one last.
-    pub offences: Vec<Offence>,
+    pub offences: Vec<DoubleSignRecord>,
     /// What each of those who did one is charged, in order of the offences.
     pub penalties: Vec<(RegistrationId, Amount)>,
 }

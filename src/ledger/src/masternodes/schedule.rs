@@ -1,21 +1,21 @@
 //! Who decides which height.
 
-use crate::masternodes::seats::Seats;
+use crate::masternodes::voting::VotingMasternodes;
 use borsh::{BorshDeserialize, BorshSerialize};
 use timed_primitives::planted::{Bug, is_planted};
 
 /// The validators of a tip's height and of the two after it: what a block changes acts two heights after it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct ValidatorSchedule([Seats; 3]);
+pub struct ValidatorSchedule([VotingMasternodes; 3]);
 
 impl ValidatorSchedule {
     /// At the start of a chain: those of genesis decide the first two blocks.
-    pub fn genesis(set: Seats) -> Self {
+    pub fn genesis(set: VotingMasternodes) -> Self {
         Self([set.clone(), set.clone(), set])
     }
 
     /// Who decides so many heights above the tip. Those of the third and higher are not known yet: the last known are given.
-    pub const fn at(&self, above: u64) -> &Seats {
+    pub const fn at(&self, above: u64) -> &VotingMasternodes {
         let [tip, next, second] = &self.0;
         match above {
             0 => tip,
@@ -25,7 +25,7 @@ impl ValidatorSchedule {
     }
 
     /// After the next block, at whose end these are the ones who vote.
-    pub fn after(&self, voters: Seats) -> Self {
+    pub fn after(&self, voters: VotingMasternodes) -> Self {
         let [_, next, second] = &self.0;
         let second = if is_planted(Bug::SetChangeTooEarly) { &voters } else { second };
         Self([next.clone(), second.clone(), voters.clone()])
@@ -42,17 +42,17 @@ impl ValidatorSchedule {
 mod tests {
     use super::*;
     use crate::masternodes::registration::RegistrationId;
-    use crate::masternodes::seats::Seat;
     use crate::masternodes::tier::Tier;
+    use crate::masternodes::voting::VotingMasternode;
     use timed_primitives::{Hash, PublicKey, decode, encode};
 
-    fn set(powers: &[u64]) -> Seats {
-        let seat = |(n, power): (u8, &u64)| Seat {
+    fn set(powers: &[u64]) -> VotingMasternodes {
+        let voter = |(n, power): (u8, &u64)| VotingMasternode {
             validator: (PublicKey([n; 32]), *power),
             registration: RegistrationId(Hash([n; 32])),
             tier: Tier::Bronze,
         };
-        Seats::new((1..).zip(powers).map(seat).collect()).unwrap()
+        VotingMasternodes::new((1..).zip(powers).map(voter).collect()).unwrap()
     }
 
     #[test]

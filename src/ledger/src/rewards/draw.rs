@@ -1,6 +1,6 @@
 //! Which free masternodes can be paid, and who says whether they can be reached.
 
-use crate::masternodes::{MasternodeList, MasternodeStatus, RegistrationId, Seats, Tier};
+use crate::masternodes::{MasternodeList, MasternodeStatus, RegistrationId, Tier, VotingMasternodes};
 use borsh::{BorshDeserialize, BorshSerialize};
 use timed_primitives::{BlockId, Domain, Hash};
 
@@ -17,12 +17,12 @@ pub struct Drawn {
     /// Which.
     pub free: RegistrationId,
     /// Who is asked whether it can be reached, in order of drawing.
-    pub witnesses: Vec<Witness>,
+    pub witnesses: Vec<DrawnWitness>,
 }
 
 /// A voting masternode that was drawn as a witness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Witness {
+pub struct DrawnWitness {
     /// Which.
     pub registration: RegistrationId,
     /// Whether it stated that it reached the free one.
@@ -42,14 +42,14 @@ impl Drawn {
 }
 
 /// Draws for the interval that opens after a block, by the id of that block's parent, its list and the voters two heights later.
-pub fn draw(seed: BlockId, list: &MasternodeList, voters: &Seats) -> Vec<Drawn> {
+pub fn draw(seed: BlockId, list: &MasternodeList, voters: &VotingMasternodes) -> Vec<Drawn> {
     let is_free =
         |one: &&crate::masternodes::Masternode| one.tier == Tier::Free && one.status == MasternodeStatus::Active;
     let free = least(list.iter().filter(is_free).map(|one| one.id), DRAWN_MAX, |id| place(&[&seed.0.0, &id.0.0]));
     let witnesses = |free: RegistrationId| {
-        let voters = voters.as_slice().iter().map(|seat| seat.registration);
+        let voters = voters.as_slice().iter().map(|voter| voter.registration);
         let drawn = least(voters, WITNESSES_MAX, |id| place(&[&seed.0.0, &free.0.0, &id.0.0]));
-        drawn.into_iter().map(|registration| Witness { registration, has_stated: false }).collect()
+        drawn.into_iter().map(|registration| DrawnWitness { registration, has_stated: false }).collect()
     };
     free.into_iter().map(|free| Drawn { free, witnesses: witnesses(free) }).collect()
 }

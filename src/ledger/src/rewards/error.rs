@@ -44,9 +44,9 @@ pub enum StatementError {
     /// Not in ascending order of keys.
     #[error("late precommits are in ascending order of keys, {0} is out of place")]
     Order(PublicKey),
-    /// By somebody without a seat at that height.
+    /// By somebody without a vote at that height.
     #[error("{key} did not vote at height {height}")]
-    NoSeat {
+    NoVoter {
         /// Who.
         key: PublicKey,
         /// When.

@@ -1,6 +1,6 @@
 //! Who signed the last heights, as the chain knows it.
 
-use crate::masternodes::{Seat, Seats};
+use crate::masternodes::{VotingMasternode, VotingMasternodes};
 use crate::rewards::error::StatementError;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::VecDeque;
@@ -9,12 +9,12 @@ use timed_primitives::{BlockId, CommitCertificate, Height, Round};
 /// How many heights can still get late precommits.
 pub const HEIGHTS_MAX: usize = 100;
 
-/// One bit for each seat, in order: whose precommit the chain holds.
+/// One bit for each voter, in order: whose precommit the chain holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct SignedSeats([u64; 3]);
+pub struct SignedVoters([u64; 3]);
 
-impl SignedSeats {
-    /// Whether the seat at this position signed.
+impl SignedVoters {
+    /// Whether the voter at this position signed.
     pub fn has(&self, position: usize) -> bool {
         self.0.get(position / 64).is_some_and(|word| word >> (position % 64) & 1 == 1)
     }
@@ -35,16 +35,16 @@ pub struct HeightRecord {
     pub block: BlockId,
     /// Round of its certificate.
     pub round: Round,
-    /// By seats of that height.
-    pub signed: SignedSeats,
+    /// By voters of that height.
+    pub signed: SignedVoters,
 }
 
-/// The last heights, at most [`HEIGHTS_MAX`], the oldest first, and who had seats at them.
+/// The last heights, at most [`HEIGHTS_MAX`], the oldest first, and who voted at them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct HeightWindow {
     heights: VecDeque<HeightRecord>,
-    /// Seats, each with the first of the heights they are for; none that no height needs any more.
-    seats: VecDeque<(Height, Seats)>,
+    /// VotingMasternodes, each with the first of the heights they are for; none that no height needs any more.
+    voters: VecDeque<(Height, VotingMasternodes)>,
 }
 
 impl HeightWindow {
@@ -53,41 +53,41 @@ impl HeightWindow {
         self.heights.iter()
     }
 
-    /// Records the next height, and who of its seats signed the certificate. Gives the record.
-    pub(super) fn record(&mut self, certificate: &CommitCertificate, seats: &Seats) -> HeightRecord {
+    /// Records the next height, and who of its voters signed the certificate. Gives the record.
+    pub(super) fn record(&mut self, certificate: &CommitCertificate, voters: &VotingMasternodes) -> HeightRecord {
         if self.heights.len() >= HEIGHTS_MAX {
             self.heights.pop_front();
         }
         let (height, block, round) = (certificate.height, certificate.block, certificate.round);
-        let mut signed = SignedSeats::default();
+        let mut signed = SignedVoters::default();
         for one in &certificate.signatures {
-            seats.validators().index_of(&one.validator).into_iter().for_each(|position| signed.set(position));
+            voters.validators().index_of(&one.validator).into_iter().for_each(|position| signed.set(position));
         }
         let record = HeightRecord { height, block, round, signed };
         self.heights.push_back(record);
-        if self.seats.back().is_none_or(|(_, last)| last != seats) {
-            self.seats.push_back((height, seats.clone()));
+        if self.voters.back().is_none_or(|(_, last)| last != voters) {
+            self.voters.push_back((height, voters.clone()));
         }
         let oldest = self.heights.front().map_or(height, |one| one.height);
-        while self.seats.get(1).is_some_and(|(first, _)| *first <= oldest) {
-            self.seats.pop_front();
+        while self.voters.get(1).is_some_and(|(first, _)| *first <= oldest) {
+            self.voters.pop_front();
         }
         record
     }
 
-    /// The record of a height, and who had seats.
-    fn get(&self, height: Height) -> Option<(usize, &HeightRecord, &Seats)> {
+    /// The record of a height, and who voted.
+    fn get(&self, height: Height) -> Option<(usize, &HeightRecord, &VotingMasternodes)> {
         let first = self.heights.front()?.height;
         let position = usize::try_from(height.0.checked_sub(first.0)?).ok()?;
         let record = self.heights.get(position)?;
-        let (_, seats) = self.seats.iter().rev().find(|(first, _)| *first <= height)?;
-        Some((position, record, seats))
+        let (_, voters) = self.voters.iter().rev().find(|(first, _)| *first <= height)?;
+        Some((position, record, voters))
     }
 
-    /// The seats whose precommits these are, when each of them counts.
-    pub(super) fn check_late(&self, late: &CommitCertificate) -> Result<Vec<Seat>, StatementError> {
+    /// The voters whose precommits these are, when each of them counts.
+    pub(super) fn check_late(&self, late: &CommitCertificate) -> Result<Vec<VotingMasternode>, StatementError> {
         let height = late.height;
-        let Some((_, record, seats)) = self.get(height) else {
+        let Some((_, record, voters)) = self.get(height) else {
             let at = |one: Option<&HeightRecord>| one.map_or(Height::GENESIS, |one| one.height);
             let (first, last) = (at(self.heights.front()), at(self.heights.back()));
             return Err(StatementError::Height { height, first, last });
@@ -102,32 +102,32 @@ impl HeightWindow {
                 return Err(StatementError::Order(key));
             }
             last = Some(key);
-            let position = seats.validators().index_of(&key).ok_or(StatementError::NoSeat { key, height })?;
+            let position = voters.validators().index_of(&key).ok_or(StatementError::NoVoter { key, height })?;
             if record.signed.has(position) {
                 return Err(StatementError::Counted { key, height });
             }
-            found.extend(seats.as_slice().get(position).copied());
+            found.extend(voters.as_slice().get(position).copied());
         }
         if found.is_empty() { Err(StatementError::Nobody) } else { Ok(found) }
     }
 
     /// They count from now on.
     pub(super) fn add_late(&mut self, late: &CommitCertificate) {
-        let Some((position, _, seats)) = self.get(late.height) else { return };
+        let Some((position, _, voters)) = self.get(late.height) else { return };
         let keys = late.signatures.iter().map(|one| one.validator);
-        let seats: Vec<_> = keys.filter_map(|key| seats.validators().index_of(&key)).collect();
+        let voters: Vec<_> = keys.filter_map(|key| voters.validators().index_of(&key)).collect();
         if let Some(record) = self.heights.get_mut(position) {
-            seats.into_iter().for_each(|seat| record.signed.set(seat));
+            voters.into_iter().for_each(|voter| record.signed.set(voter));
         }
     }
 
     /// Those of these precommits that would count; `None` when there are none.
     pub(super) fn missing_of(&self, late: &CommitCertificate) -> Option<CommitCertificate> {
-        let (_, record, seats) = self.get(late.height)?;
+        let (_, record, voters) = self.get(late.height)?;
         if (late.block, late.round) != (record.block, record.round) {
             return None;
         }
-        let counts = |key| seats.validators().index_of(key).is_some_and(|position| !record.signed.has(position));
+        let counts = |key| voters.validators().index_of(key).is_some_and(|position| !record.signed.has(position));
         let signatures: Vec<_> = late.signatures.iter().filter(|one| counts(&one.validator)).cloned().collect();
         (!signatures.is_empty()).then(|| CommitCertificate { signatures, ..late.clone() })
     }

@@ -1,8 +1,8 @@
 //! Intervals of block time, and who took part in them.
 
-use crate::masternodes::{RegistrationId, Seat, Tier};
+use crate::masternodes::{RegistrationId, Tier, VotingMasternode};
 use crate::rewards::draw::Drawn;
-use crate::rewards::heights::SignedSeats;
+use crate::rewards::heights::SignedVoters;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::BTreeMap;
 use timed_primitives::{Amount, Height, UnixTime};
@@ -16,11 +16,11 @@ pub struct Interval {
     pub start: UnixTime,
     /// Its first height.
     pub first: Height,
-    /// How many had seats at its last height; 0 while it is open.
+    /// How many voted at its last height; 0 while it is open.
     pub voters: u32,
     /// Fees of its blocks.
     pub fees: Amount,
-    /// Who had a seat at its heights.
+    /// Who voted at its heights.
     pub tallies: BTreeMap<RegistrationId, Tally>,
     /// Free ones that can be paid for it, in order of drawing.
     pub drawn: Vec<Drawn>,
@@ -31,7 +31,7 @@ pub struct Interval {
 pub struct Tally {
     /// Its tier at the first of the heights.
     pub tier: Tier,
-    /// At how many heights it had a seat.
+    /// At how many heights it voted.
     pub expected: u32,
     /// How many of them the chain holds its precommit for.
     pub signed: u32,
@@ -51,19 +51,19 @@ impl Tally {
 
 impl Interval {
     /// One more height.
-    pub(super) fn count(&mut self, seats: &[Seat], signed: SignedSeats) {
-        for (position, seat) in seats.iter().enumerate() {
-            let new = Tally { tier: seat.tier, expected: 0, signed: 0 };
-            let tally = self.tallies.entry(seat.registration).or_insert(new);
+    pub(super) fn count(&mut self, voters: &[VotingMasternode], signed: SignedVoters) {
+        for (position, voter) in voters.iter().enumerate() {
+            let new = Tally { tier: voter.tier, expected: 0, signed: 0 };
+            let tally = self.tallies.entry(voter.registration).or_insert(new);
             tally.expected = tally.expected.saturating_add(1);
             tally.signed = tally.signed.saturating_add(u32::from(signed.has(position)));
         }
     }
 
     /// Precommits that came late for one of its heights.
-    pub(super) fn count_late(&mut self, seats: &[Seat]) {
-        for seat in seats {
-            if let Some(tally) = self.tallies.get_mut(&seat.registration) {
+    pub(super) fn count_late(&mut self, voters: &[VotingMasternode]) {
+        for voter in voters {
+            if let Some(tally) = self.tallies.get_mut(&voter.registration) {
                 tally.signed = tally.signed.saturating_add(1);
             }
         }

@@ -15,7 +15,7 @@ const FREE_PART: u64 = 200;
 
 /// What an interval pays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Payment {
+pub struct IntervalPayment {
     /// What is paid and why. Outputs, emission, fees and treasury are there.
     pub report: RewardReport,
 }
@@ -31,7 +31,7 @@ pub(super) fn pay(
     list: &MasternodeList,
     money: Amount,
     parameters: &Parameters,
-) -> Option<Payment> {
+) -> Option<IntervalPayment> {
     let most = Amount(u64::MAX).minus(money)?;
     let emission = emission(interval.voters).min(most);
     let for_free = Amount(emission.0 / FREE_PART);
@@ -40,7 +40,7 @@ pub(super) fn pay(
     let shared = u128::from(emission.0) - treasury - u128::from(reserved) + u128::from(interval.fees.0);
     let all = interval.tallies.values().map(|tally| u128::from(tally.weight()) * u128::from(tally.expected));
     let all = all.sum::<u128>().max(1);
-    let mut payment = Payment::default();
+    let mut payment = IntervalPayment::default();
     let mut masternodes = Vec::with_capacity(interval.tallies.len());
     for (id, tally) in &interval.tallies {
         // Weight 10^5, heights below 2^32 and money below 2^65: below 2^114.
@@ -83,7 +83,7 @@ pub(super) fn pay(
     Some(payment)
 }
 
-impl Payment {
+impl IntervalPayment {
     /// Splits what was earned among the payees. What they get of it, and in how many outputs.
     fn pay_payees(&mut self, one: &Masternode, earned: Amount, parameters: &Parameters) -> (Amount, u32) {
         let (mut paid, mut payouts) = (0, 0);

@@ -19,7 +19,7 @@ pub struct RewardReport {
     pub paid_at: Height,
     /// Time of that block.
     pub time: UnixTime,
-    /// How many had seats at its last height.
+    /// How many voted at its last height.
     pub voters: u32,
     /// Money that is made.
     pub emission: Amount,
@@ -27,7 +27,7 @@ pub struct RewardReport {
     pub fees: Amount,
     /// Of both, what goes to the treasury.
     pub treasury: Amount,
-    /// Those that had seats, in order of names.
+    /// Those that voted, in order of names.
     pub masternodes: Vec<RewardRow>,
     /// The free ones that were drawn, in order of drawing.
     pub free: Vec<FreeRow>,
@@ -39,14 +39,14 @@ pub struct RewardReport {
     pub missing: Vec<RegistrationId>,
 }
 
-/// What a masternode with a seat was paid.
+/// What a masternode that votes was paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct RewardRow {
     /// Which.
     pub registration: RegistrationId,
     /// Its tier.
     pub tier: Tier,
-    /// At how many heights it had a seat.
+    /// At how many heights it voted.
     pub expected: u32,
     /// How many of them the chain holds its precommit for.
     pub signed: u32,

@@ -1,13 +1,13 @@
 //! Everything that rewards depend on, block by block.
 
-use crate::masternodes::{MasternodeList, RegistrationId, Seat, Seats};
+use crate::masternodes::{MasternodeList, RegistrationId, VotingMasternode, VotingMasternodes};
 use crate::parameters::Parameters;
-use crate::rewards::draw::{Drawn, Witness};
+use crate::rewards::assessment::{ParticipationAccount, assess};
+use crate::rewards::draw::{Drawn, DrawnWitness};
 use crate::rewards::error::StatementError;
 use crate::rewards::heights::{HeightRecord, HeightWindow};
 use crate::rewards::interval::Interval;
-use crate::rewards::judgement::{Account, judge};
-use crate::rewards::payment::{Payment, pay};
+use crate::rewards::payment::{IntervalPayment, pay};
 use crate::transaction::reachability_resource;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub struct RewardState {
     open: Interval,
     /// Closed, and paid when the open one closes.
     waiting: Option<Interval>,
-    accounts: BTreeMap<RegistrationId, Account>,
+    accounts: BTreeMap<RegistrationId, ParticipationAccount>,
 }
 
 /// The end of a block.
@@ -34,8 +34,8 @@ pub struct BlockEnd<'a> {
     pub time: UnixTime,
     /// Fees of its transactions.
     pub fees: Amount,
-    /// Who had seats at its height.
-    pub seats: &'a Seats,
+    /// Who voted at its height.
+    pub voters: &'a VotingMasternodes,
     /// The list after its transactions.
     pub list: &'a MasternodeList,
     /// All money there is before it.
@@ -50,7 +50,7 @@ pub enum Closing {
     /// The open interval goes on.
     None,
     /// A new interval opened, and has its draw to come. The payment of an earlier one, if one waited for it.
-    Closed(Option<Payment>),
+    Closed(Option<IntervalPayment>),
 }
 
 impl RewardState {
@@ -71,7 +71,12 @@ impl RewardState {
 
     /// What the interval that waits would pay if it were paid now, to those on this list and with so much money in all. Late precommits and
     /// statements that come until then change it.
-    pub fn expected_payment(&self, list: &MasternodeList, money: Amount, parameters: &Parameters) -> Option<Payment> {
+    pub fn expected_payment(
+        &self,
+        list: &MasternodeList,
+        money: Amount,
+        parameters: &Parameters,
+    ) -> Option<IntervalPayment> {
         pay(self.waiting.as_ref()?, list, money, parameters)
     }
 
@@ -80,16 +85,16 @@ impl RewardState {
         self.window.heights()
     }
 
-    /// What a masternode did since it was judged last.
-    pub fn account(&self, registration: &RegistrationId) -> Account {
+    /// What a masternode did since it was assessed last.
+    pub fn account(&self, registration: &RegistrationId) -> ParticipationAccount {
         self.accounts.get(registration).copied().unwrap_or_default()
     }
 
-    /// The block before, of these seats, is final by this certificate.
-    pub fn record(&mut self, certificate: &CommitCertificate, seats: &Seats) {
-        let record = self.window.record(certificate, seats);
+    /// The block before, of these voters, is final by this certificate.
+    pub fn record(&mut self, certificate: &CommitCertificate, voters: &VotingMasternodes) {
+        let record = self.window.record(certificate, voters);
         if let Some(interval) = self.interval_of(record.height) {
-            interval.count(seats.as_slice(), record.signed);
+            interval.count(voters.as_slice(), record.signed);
         }
     }
 
@@ -97,15 +102,15 @@ impl RewardState {
     ///
     /// # Errors
     /// [`StatementError`] names the rule.
-    pub fn check_late(&self, late: &CommitCertificate) -> Result<Vec<Seat>, StatementError> {
+    pub fn check_late(&self, late: &CommitCertificate) -> Result<Vec<VotingMasternode>, StatementError> {
         self.window.check_late(late)
     }
 
-    /// Precommits of these seats count from now on.
-    pub fn add_late(&mut self, late: &CommitCertificate, seats: &[Seat]) {
+    /// Precommits of these voters count from now on.
+    pub fn add_late(&mut self, late: &CommitCertificate, voters: &[VotingMasternode]) {
         self.window.add_late(late);
         if let Some(interval) = self.interval_of(late.height) {
-            interval.count_late(seats);
+            interval.count_late(voters);
         }
     }
 
@@ -134,7 +139,9 @@ impl RewardState {
         let drawn = drawn.and_then(|(_, drawn)| drawn.witnesses.iter().find(|one| one.registration == witness));
         match drawn {
             None => Err(StatementError::NotDrawn { interval, free, witness }),
-            Some(Witness { has_stated: true, .. }) => Err(StatementError::StatedAlready { interval, free, witness }),
+            Some(DrawnWitness { has_stated: true, .. }) => {
+                Err(StatementError::StatedAlready { interval, free, witness })
+            }
             Some(_) => Ok(()),
         }
     }
@@ -170,11 +177,11 @@ impl RewardState {
         let payment = match &self.waiting {
             Some(waiting) => {
                 let mut payment = pay(waiting, end.list, end.money, end.parameters)?;
-                let judgement = judge(&mut self.accounts, waiting, end.list, end.parameters.participation_min_bp);
+                let assessment = assess(&mut self.accounts, waiting, end.list, end.parameters.participation_min_bp);
                 payment.report.paid_at = end.height;
                 payment.report.time = end.time;
-                payment.report.warned = judgement.warned;
-                payment.report.missing = judgement.missing;
+                payment.report.warned = assessment.warned;
+                payment.report.missing = assessment.missing;
                 Some(payment)
             }
             None => None,
@@ -186,14 +193,14 @@ impl RewardState {
             ..Interval::default()
         };
         let mut closed = std::mem::replace(&mut self.open, next);
-        closed.voters = u32::try_from(end.seats.as_slice().len()).unwrap_or(u32::MAX);
+        closed.voters = u32::try_from(end.voters.as_slice().len()).unwrap_or(u32::MAX);
         if self.waiting.is_none() || !is_planted(Bug::RewardPaidTwice) {
             self.waiting = Some(closed);
         }
         Some(Closing::Closed(payment))
     }
 
-    /// Their participation is not judged any more.
+    /// Their participation is not assessed any more.
     pub fn forget(&mut self, gone: impl Iterator<Item = RegistrationId>) {
         for registration in gone {
             self.accounts.remove(&registration);

@@ -171,8 +171,8 @@ fn play(tries: &[Try]) {
     let mut model = Model { all: list.iter().map(plain).collect(), replaced: vec![], height: 1, seconds: 1_000 };
     for (n, attempt) in tries.iter().enumerate() {
         let time = UnixTime(model.seconds * 1_000);
-        let seats = list.seats().unwrap();
-        let rules = RuleContext { parameters: &parameters, height: Height(model.height), time, seats: &seats };
+        let voters = list.voters().unwrap();
+        let rules = RuleContext { parameters: &parameters, height: Height(model.height), time, voters: &voters };
         let somewhere = OutPoint { txid: TxId(Hash([7; 32])), index: u32::try_from(n).unwrap() };
         let pick = |who: u8| (!model.all.is_empty()).then(|| usize::from(who) % model.all.len());
         if let Try::Block(seconds) = attempt {
@@ -305,8 +305,8 @@ fn compare(list: &MasternodeList, model: &Model) {
         assert_eq!(list.of_operator(&one.operator).map(|found| found.id), Some(one.id));
         assert_eq!(list.of_collateral(&found.collateral).map(|found| found.id), Some(one.id));
     }
-    let seats = list.seats().unwrap();
-    let voters = seats.validators();
+    let voters = list.voters().unwrap();
+    let voters = voters.validators();
     let found: BTreeMap<_, _> = voters.iter().map(|voter| (voter.key, voter.power)).collect();
     assert_eq!(found, model.voters());
     assert!(found.len() >= 4 && found.values().all(|power| power * 3 < voters.total_power()), "{found:?}");

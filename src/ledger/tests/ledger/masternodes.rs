@@ -451,8 +451,8 @@ fn the_150_registered_first_vote_and_the_others_wait() {
     (late.collateral.index, late.registered_at) = (9_999, Height(1));
     all.push(late.clone());
     let list = MasternodeList::new(all);
-    assert_eq!((list.len(), list.candidates().len(), list.seats().unwrap().as_slice().len()), (151, 151, 150));
-    assert!(list.seats().unwrap().validators().get(&late.operator).is_none());
+    assert_eq!((list.len(), list.candidates().len(), list.voters().unwrap().as_slice().len()), (151, 151, 150));
+    assert!(list.voters().unwrap().validators().get(&late.operator).is_none());
     assert_eq!(list.candidates()[150].id, late.id);
 }
 
@@ -469,8 +469,8 @@ fn there_are_1000_free_ones_at_most() {
     let made = signed(body, &[key("owner", 5), key("consensus", 5)]);
     let plan = |count: u16| {
         let list = MasternodeList::new((0..count).map(free));
-        let seats = MasternodeList::new(genesis.masternodes()).seats().unwrap();
-        let rules = timed_ledger::RuleContext { parameters, height: Height(1), time: genesis.time, seats: &seats };
+        let voters = MasternodeList::new(genesis.masternodes()).voters().unwrap();
+        let rules = timed_ledger::RuleContext { parameters, height: Height(1), time: genesis.time, voters: &voters };
         list.plan(made.id(), &made, rules).map(|_| ())
     };
     assert_eq!(plan(999), Ok(()));

@@ -1,7 +1,7 @@
 //! What masternodes lose, and only for what the chain proves.
 
 use crate::reward_chain::{FEE, World, genesis, key};
-use timed_chain::{History as _, Statement};
+use timed_chain::{Evidence, History as _};
 use timed_ledger::{
     MasternodeError as E, MasternodeStatus as S, RETIRED_KEYS_MAX, TransactionError, TransactionPayload as P,
 };
@@ -269,10 +269,9 @@ fn a_proposer_adds_the_evidence_that_it_has() {
     world.blocks(3, 1);
     let proof = double_sign(&world, 3, 2);
     let other = double_sign(&world, 99, 2);
-    let committed =
-        world.block_with(1, vec![], vec![Statement::DoubleSign(other), Statement::DoubleSign(proof.clone())]);
+    let committed = world.block_with(1, vec![], vec![Evidence::DoubleSign(other), Evidence::DoubleSign(proof.clone())]);
     assert_eq!((committed.transactions.len(), world.of_genesis(3).penalty), (1, percent(5)));
-    let committed = world.block_with(1, vec![], vec![Statement::DoubleSign(proof)]);
+    let committed = world.block_with(1, vec![], vec![Evidence::DoubleSign(proof)]);
     assert_eq!(committed.transactions.len(), 0);
 }
 

@@ -1,7 +1,7 @@
 //! A chain for tests of rewards and penalties: any number of masternodes, a choice of who signs, and of when.
 
 use std::sync::Arc;
-use timed_chain::{CommittedBlock, Draft, History as _, PoolTransaction, Statement, TransactionFault};
+use timed_chain::{CommittedBlock, Draft, Evidence, History as _, PoolTransaction, TransactionFault};
 use timed_ledger::{
     Genesis, KeyHash, Ledger, LedgerQueries as _, Lock, Masternode, MasternodeStatus, OutPoint, RegistrationId,
     RewardReport, RewardState, Supply, Transaction, TransactionBody, TransactionError, TransactionPayload as P,
@@ -56,7 +56,7 @@ impl World {
         timed_ledger::open(self.genesis.clone(), &self.disk, Arc::new(MemoryStore::default())).unwrap()
     }
 
-    fn draft(&self, seconds: u64, transactions: &[Transaction], statements: Vec<Statement>) -> Draft {
+    fn draft(&self, seconds: u64, transactions: &[Transaction], statements: Vec<Evidence>) -> Draft {
         let tip = self.ledger.tip();
         let voters = self.ledger.reader().validators(tip.height.next());
         Draft {
@@ -78,7 +78,7 @@ impl World {
         &mut self,
         seconds: u64,
         transactions: Vec<Transaction>,
-        statements: Vec<Statement>,
+        statements: Vec<Evidence>,
     ) -> CommittedBlock {
         let assembled = self.ledger.assemble(self.draft(seconds, &transactions, statements)).unwrap();
         assert_eq!(assembled.left_out, vec![]);

@@ -1,10 +1,11 @@
 //! What masternodes earn: who took part, what that is worth, and that not a unit is made or lost.
 
 use crate::reward_chain::{FEE, World, genesis, key};
-use timed_chain::{BlockError, History as _, Statement, ValidationError};
+use timed_chain::{BlockError, Evidence, History as _, ValidationError};
 use timed_ledger::{
-    KeyHash, LedgerQueries as _, Lock, LockOwner, OutPoint, Payout, Payouts, RegisterPayload, RegistrationId, RewardState,
-    StatementError, Tier, Transaction, TransactionBody, TransactionError, TransactionPayload as P, TxInput, TxOutput, emission, payout_id,
+    KeyHash, LedgerQueries as _, Lock, LockOwner, OutPoint, Payout, Payouts, RegisterPayload, RegistrationId,
+    RewardState, StatementError, Tier, Transaction, TransactionBody, TransactionError, TransactionPayload as P,
+    TxInput, TxOutput, emission, payout_id,
 };
 use timed_primitives::{Amount, CommitCertificate, Height, decode, encode};
 
@@ -58,7 +59,8 @@ fn what_waits_says_what_it_would_pay_and_the_report_has_the_outputs() {
         assert_eq!(world.output(OutPoint { txid: id, index }), Some(*output));
     }
     let view = world.ledger.reader().view();
-    let none = RewardState::genesis().expected_payment(view.state().masternodes(), Amount::ZERO, &world.genesis.parameters);
+    let none =
+        RewardState::genesis().expected_payment(view.state().masternodes(), Amount::ZERO, &world.genesis.parameters);
     assert_eq!(none, None, "nothing waits at the start");
 }
 
@@ -141,7 +143,7 @@ fn precommits_that_come_late_count_alike() {
     world.blocks(10, 1);
     let late = late(&world, 2..=10);
     // More than a block takes by itself: the rest comes with the next ones.
-    let statements: Vec<_> = late.into_iter().map(Statement::LatePrecommits).collect();
+    let statements: Vec<_> = late.into_iter().map(Evidence::LatePrecommits).collect();
     let first = world.block_with(1, vec![], statements.clone());
     assert_eq!((first.transactions.len(), first.transactions.iter().all(|facts| facts.is_statement)), (4, true));
     assert_ne!(first.block.header.evidence_root, timed_primitives::merkle::root(&[]));
@@ -193,7 +195,7 @@ fn a_late_precommit_counts_once_and_for_what_was_decided() {
     let twice = CommitCertificate { signatures: [&good.signatures[..], &good.signatures[..]].concat(), ..good.clone() };
     assert_eq!(refused(&mut world, twice), E::Order(four));
     let outsider = of(100, &[7], &world);
-    assert!(matches!(refused(&mut world, outsider), E::NoSeat { .. }));
+    assert!(matches!(refused(&mut world, outsider), E::NoVoter { .. }));
     let spoken = made(good.clone(), &world);
     world.block(1, vec![spoken]);
     assert_eq!(refused(&mut world, good), E::Counted { key: four, height: Height(100) });

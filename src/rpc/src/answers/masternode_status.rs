@@ -59,8 +59,8 @@ pub(super) async fn status(node: &dyn NodeApi, named: Option<RegistrationId>) ->
 
 /// The power that a key has two heights after the last block.
 fn effective_power(all: &ChainMasternodes, key: &PublicKey) -> u64 {
-    let seats = all.list.seats();
-    seats.ok().and_then(|seats| seats.validators().get(key).map(|voter| voter.power)).unwrap_or_default()
+    let voters = all.list.voters();
+    voters.ok().and_then(|voters| voters.validators().get(key).map(|voter| voter.power)).unwrap_or_default()
 }
 
 /// What to do about a masternode, in words.

@@ -22,11 +22,11 @@ metric_set! {
 metric_set! {
     /// What the chain says of the masternode with this node's consensus key; nothing when there is none.
     struct OwnMasternodeMetrics, "timed_masternode" {
-        /// Heights since it was judged last at which it could sign.
+        /// Heights since it was assessed last at which it could sign.
         expected_heights: ConstGauge<u64>,
         /// Those of them that the chain holds its precommit for.
         signed_heights: ConstGauge<u64>,
-        /// 1 while the next judgement of too little jails it.
+        /// 1 while the next assessment of too little jails it.
         warned: ConstGauge<u64>,
         /// 1 while it is jailed.
         jailed: ConstGauge<u64>,
@@ -46,7 +46,7 @@ impl Service {
         };
         money.register(registry);
         let Some(own) = self.identity.validator.as_ref().and_then(|key| facts.list.of_operator(key)) else { return };
-        let heights = facts.since_judged(&own.id);
+        let heights = facts.since_assessed(&own.id);
         let metrics = OwnMasternodeMetrics {
             expected_heights: level(heights.expected),
             signed_heights: level(heights.signed),

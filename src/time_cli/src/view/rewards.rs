@@ -29,7 +29,9 @@ impl CliView {
     pub(super) fn reward_report(&self, result: &Value) -> String {
         let Value::Object(map) = result else { return self.plain(result) };
         let mut text = String::new();
-        for (name, value) in map.iter().filter(|(name, _)| !["masternodes", "free", "warned", "missing"].contains(&name.as_str())) {
+        for (name, value) in
+            map.iter().filter(|(name, _)| !["masternodes", "free", "warned", "missing"].contains(&name.as_str()))
+        {
             let value = match name.as_str() {
                 "closes" | "pays" => format!("{} at the earliest", self.moment_to_come(number(value))),
                 "time" => self.moment(number(value)),
@@ -112,7 +114,10 @@ impl CliView {
             left("WHY NOT MORE").extra(),
         ];
         let table = self.table(&columns, rows.collect(), "it was in none of them");
-        format!("{}{table}", line(&format!("{}: {} TIME in {}", who(result), raw(at(result, "paid")), intervals(result))))
+        format!(
+            "{}{table}",
+            line(&format!("{}: {} TIME in {}", who(result), raw(at(result, "paid")), intervals(result)))
+        )
     }
 
     /// `masternodehistory`: an event in two lines, the reason below what happened.
@@ -158,17 +163,17 @@ impl CliView {
         if all.is_null() {
             return Vec::new();
         }
-        let (open, judged) = (at(all, "open"), at(all, "since_judged"));
-        let percent = at(judged, "percent").as_f64().map_or_else(dash, |percent| format!("{percent:.1} %"));
+        let (open, assessed) = (at(all, "open"), at(all, "since_assessed"));
+        let percent = at(assessed, "percent").as_f64().map_or_else(dash, |percent| format!("{percent:.1} %"));
         let mut pairs = vec![
             ("signed", format!("{} in interval {}, which is open", signed(open), raw(at(open, "interval")))),
             (
-                "judged",
+                "assessed",
                 format!(
                     "{} since the last time ({percent}); {} % of {} or more are asked for",
-                    signed(judged),
-                    raw(at(judged, "least_percent")),
-                    raw(at(judged, "judged_at"))
+                    signed(assessed),
+                    raw(at(assessed, "least_percent")),
+                    raw(at(assessed, "judged_at"))
                 ),
             ),
         ];

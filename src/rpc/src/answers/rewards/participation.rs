@@ -10,7 +10,7 @@ use crate::node::NodeApi;
 use crate::rewards::{ChainRewards, Participation};
 use crate::text::JsonAmount;
 use serde_json::{Value, json as value_of};
-use timed_ledger::{JUDGED_HEIGHTS_MIN, RegistrationId, RewardRow};
+use timed_ledger::{ASSESSED_HEIGHTS_MIN, RegistrationId, RewardRow};
 
 /// In so many intervals the last payment is looked for.
 const LOOKED_BACK: u64 = 20;
@@ -32,11 +32,11 @@ pub(in crate::answers) async fn participation(node: &dyn NodeApi, standing: &Sta
     let last_payment = reports.iter().find_map(|report| paid_to(&id, report, &facts));
     let mut open = shown(Participation::of(facts.open_tally(&id)));
     open["interval"] = facts.rewards.open().number.into();
-    let mut judged = shown(facts.since_judged(&id));
-    judged["least_percent"] = (f64::from(facts.participation_min_bp) / 100.0).into();
-    judged["judged_at"] = JUDGED_HEIGHTS_MIN.into();
+    let mut assessed = shown(facts.since_assessed(&id));
+    assessed["least_percent"] = (f64::from(facts.participation_min_bp) / 100.0).into();
+    assessed["judged_at"] = ASSESSED_HEIGHTS_MIN.into();
     Ok(value_of!({
-        "participation": { "open": open, "since_judged": judged },
+        "participation": { "open": open, "since_assessed": assessed },
         "warned": facts.rewards.account(&id).is_warned,
         "last_payment": json(last_payment)?,
         "next_payout": next_payout(&id, &facts),

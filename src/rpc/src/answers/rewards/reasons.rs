@@ -6,7 +6,7 @@ use timed_ledger::{
     FreeRow, Masternode, MasternodeStatus, PAYOUTS_MAX, REACHED_MIN, RegistrationId, RewardRow, VOTERS_MAX,
 };
 
-/// Why one that had a seat was paid less than it could have been; `None` when it was not.
+/// Why one that voted was paid less than it could have been; `None` when it was not.
 pub(super) fn why_less(row: &RewardRow, facts: &ChainRewards) -> Option<String> {
     let mut reasons = Vec::new();
     let missed = row.expected.saturating_sub(row.signed);

@@ -5,7 +5,8 @@ use super::{Sample, TIME_MS, consensus_key};
 use async_trait::async_trait;
 use std::sync::Arc;
 use timed_ledger::{
-    BlockEnd, Closing, Drawn, DrawnWitness, Parameters, Payment, RewardReport, RewardState, Seats, Supply, payout_id,
+    BlockEnd, Closing, Drawn, DrawnWitness, IntervalPayment, Parameters, RewardReport, RewardState, Supply,
+    VotingMasternodes, payout_id,
 };
 use timed_primitives::{
     Amount, BlockId, CommitCertificate, CommitSignature, Hash, Height, Network, Round, Signature, TxId, UnixTime,
@@ -19,7 +20,7 @@ const MONEY: Amount = Amount::whole(1_000_000);
 
 struct Made {
     state: RewardState,
-    paid: Payment,
+    paid: IntervalPayment,
 }
 
 fn drawn(stated: usize) -> Vec<Drawn> {
@@ -37,23 +38,23 @@ fn certificate(height: u64, signers: &[u64]) -> CommitCertificate {
 fn made() -> Made {
     let (list, mut parameters) = (chain_masternodes().list, Parameters::of(Network::Devnet));
     parameters.reward_interval_ms = INTERVAL_MS;
-    let seats: Seats = list.seats().unwrap();
+    let voters: VotingMasternodes = list.voters().unwrap();
     let mut state = RewardState::genesis();
     let end = |state: &mut RewardState, height, interval: u64, fees| {
         let time = UnixTime(TIME_MS + interval * INTERVAL_MS);
-        let (height, parameters, list, seats) = (Height(height), &parameters, &*list, &seats);
-        state.end_block(BlockEnd { height, time, fees: Amount(fees), seats, list, money: MONEY, parameters }).unwrap()
+        let (height, parameters, list, voters) = (Height(height), &parameters, &*list, &voters);
+        state.end_block(BlockEnd { height, time, fees: Amount(fees), voters, list, money: MONEY, parameters }).unwrap()
     };
     assert_eq!(end(&mut state, 1, 0, 0), Closing::Closed(None));
     state.set_drawn(drawn(3));
-    state.record(&certificate(1, &[1, 2]), &seats);
-    state.record(&certificate(2, &[1]), &seats);
+    state.record(&certificate(1, &[1, 2]), &voters);
+    state.record(&certificate(2, &[1]), &voters);
     assert_eq!(end(&mut state, 2, 1, 5_000), Closing::Closed(None));
     state.set_drawn(drawn(2));
-    state.record(&certificate(3, &[1, 2]), &seats);
+    state.record(&certificate(3, &[1, 2]), &voters);
     let Closing::Closed(Some(paid)) = end(&mut state, 2, 2, 700) else { panic!("interval 1 is paid") };
     state.set_drawn(drawn(1));
-    state.record(&certificate(4, &[2]), &seats);
+    state.record(&certificate(4, &[2]), &voters);
     Made { state, paid }
 }
 

@@ -4,7 +4,7 @@ use timed_primitives::{CommitCertificate, DoubleSign};
 
 /// Something that a block can hold against a validator, or for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Statement {
+pub enum Evidence {
     /// Precommits for a decided block that the next block does not have; checked.
     LatePrecommits(CommitCertificate),
     /// Two statements of one validator for one place; checked.

@@ -5,13 +5,13 @@ use crate::rewards::interval::Interval;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::BTreeMap;
 
-/// Over how many heights, at least, participation is judged.
-pub const JUDGED_HEIGHTS_MIN: u32 = 100;
+/// Over how many heights, at least, participation is assessed.
+pub const ASSESSED_HEIGHTS_MIN: u32 = 100;
 
-/// What a masternode did since it was judged last.
+/// What a masternode did since it was assessed last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Account {
-    /// At how many heights it had a seat.
+pub struct ParticipationAccount {
+    /// At how many heights it voted.
     pub expected: u32,
     /// How many of them the chain holds its precommit for.
     pub signed: u32,
@@ -19,24 +19,24 @@ pub struct Account {
     pub is_warned: bool,
 }
 
-/// Judgement at the payment of an interval.
+/// Assessment at the payment of an interval.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Judgement {
+pub(super) struct Assessment {
     /// Whose participation was too little for the first time, in order of names.
     pub(super) warned: Vec<RegistrationId>,
     /// Who was warned before: to be jailed, as far as enough power stays. In order of names.
     pub(super) missing: Vec<RegistrationId>,
 }
 
-/// Adds an interval to the accounts, and judges those with enough heights. Accounts of who is neither active nor about to leave, and empty ones,
+/// Adds an interval to the accounts, and assesses those with enough heights. Accounts of who is neither active nor about to leave, and empty ones,
 /// are dropped.
-pub(super) fn judge(
-    accounts: &mut BTreeMap<RegistrationId, Account>,
+pub(super) fn assess(
+    accounts: &mut BTreeMap<RegistrationId, ParticipationAccount>,
     interval: &Interval,
     list: &MasternodeList,
     participation_min_bp: u32,
-) -> Judgement {
-    let mut judgement = Judgement::default();
+) -> Assessment {
+    let mut assessment = Assessment::default();
     for (id, tally) in &interval.tallies {
         let account = accounts.entry(*id).or_default();
         account.expected = account.expected.saturating_add(tally.expected);
@@ -46,14 +46,14 @@ pub(super) fn judge(
         let status = list.get(id).map(|one| one.status);
         matches!(status, Some(MasternodeStatus::Active | MasternodeStatus::Leaving { .. }))
     });
-    for (id, account) in accounts.iter_mut().filter(|(_, account)| account.expected >= JUDGED_HEIGHTS_MIN) {
+    for (id, account) in accounts.iter_mut().filter(|(_, account)| account.expected >= ASSESSED_HEIGHTS_MIN) {
         let is_too_little =
             u64::from(account.signed) * 10_000 < u64::from(participation_min_bp) * u64::from(account.expected);
         if is_too_little {
-            if account.is_warned { &mut judgement.missing } else { &mut judgement.warned }.push(*id);
+            if account.is_warned { &mut assessment.missing } else { &mut assessment.warned }.push(*id);
         }
-        *account = Account { is_warned: is_too_little, ..Account::default() };
+        *account = ParticipationAccount { is_warned: is_too_little, ..ParticipationAccount::default() };
     }
-    accounts.retain(|_, account| *account != Account::default());
-    judgement
+    accounts.retain(|_, account| *account != ParticipationAccount::default());
+    assessment
 }
