@@ -58,8 +58,8 @@ pub use payload::{
 pub use queries::{ConfirmedTransaction, LedgerQueries, LedgerQuery, LedgerTotals};
 pub use rewards::{
     Account, BlockEnd, Closing, Drawn, DrawnWitness, FreeRow, HEIGHTS_MAX, HeightRecord, HeightWindow, Interval,
-    JUDGED_HEIGHTS_MIN, Payment, REACHED_MIN, REWARD_REPORTS_MAX, RewardReport, RewardRow, RewardState, SignedSeats, StatementError,
-    Tally, draw, emission, payout_id,
+    JUDGED_HEIGHTS_MIN, Payment, REACHED_MIN, REWARD_REPORTS_MAX, RewardReport, RewardRow, RewardState, SignedSeats,
+    StatementError, Tally, draw, emission, payout_id,
 };
 pub use state::{OutputEntry, Supply};
 pub use tables::{OUTPUT_ROOTS, OUTPUTS, OUTPUTS_BY_KEY, REWARD_REPORTS, SPENT_PAYOUTS};

@@ -1,8 +1,8 @@
 //! Questions about the chain.
 
 use crate::Service;
-use crate::rewards::SharedPayoutIds;
 use crate::failures::{gone, unreadable};
+use crate::rewards::SharedPayoutIds;
 use crate::wallet::{collateral_of, collateral_to_be};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,13 +12,14 @@ use timed_actors::mempool::{GetFate, TransactionFate};
 use timed_chain::{HistoryProofFault, ReadError};
 use timed_consensus::verify_certificate;
 use timed_ledger::{
-    ConfirmedTransaction, KeyHash, LedgerQueries as _, LedgerView, OutPoint, Transaction, TransactionPayload, TxOutput, payment_of,
+    ConfirmedTransaction, KeyHash, LedgerQueries as _, LedgerView, OutPoint, Transaction, TransactionPayload, TxOutput,
+    payment_of,
 };
 use timed_primitives::{Amount, BlockId, CommitCertificate, Header, Height, HistoryProof, TxId};
 use timed_rpc::result::{BlockchainInfo, SyncInfo};
 use timed_rpc::{
-    BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, GenesisFacts, RewardsApi as _, RpcError, TransactionRecord,
-    TransactionState, Unspent,
+    BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, GenesisFacts, RewardsApi as _, RpcError,
+    TransactionRecord, TransactionState, Unspent,
 };
 
 /// Transactions that spend outputs of more others are shown without their fee, which would need as many look-ups.
@@ -147,7 +148,9 @@ impl ChainApi for Service {
             }
             TransactionFate::Unknown => {
                 let paid = self.payment_of(txid).await?;
-                return Err(paid.map_or(RpcError::TransactionUnknown(txid), |report| RpcError::payout_id(txid, &report)));
+                return Err(
+                    paid.map_or(RpcError::TransactionUnknown(txid), |report| RpcError::payout_id(txid, &report))
+                );
             }
         };
         let transaction =
@@ -293,11 +296,7 @@ fn final_facts(
 
 /// The fee of a final transaction: what its inputs held, less what its outputs hold. `None` when they are of too many transactions, are payouts whose
 /// report is not kept any more, or when a penalty may be part of it.
-fn fee_of(
-    view: &LedgerView,
-    transaction: &Transaction,
-    payouts: &SharedPayoutIds,
-) -> Result<Option<Amount>, RpcError> {
+fn fee_of(view: &LedgerView, transaction: &Transaction, payouts: &SharedPayoutIds) -> Result<Option<Amount>, RpcError> {
     let body = &transaction.body;
     let parents: BTreeSet<TxId> = body.inputs.iter().map(|input| input.previous.txid).collect();
     if parents.len() > FEE_PARENTS_MAX {

@@ -100,12 +100,7 @@ struct PayoutIds {
 }
 
 impl PayoutIds {
-    fn interval_of(
-        &mut self,
-        view: &LedgerView,
-        genesis: Hash,
-        txid: TxId,
-    ) -> Result<Option<u64>, RpcError> {
+    fn interval_of(&mut self, view: &LedgerView, genesis: Hash, txid: TxId) -> Result<Option<u64>, RpcError> {
         let Some((oldest, newest)) = kept(view) else { return Ok(None) };
         for report in reports(view, self.last + 1..=newest)? {
             self.intervals.insert(payout_id(genesis, report.paid_at), report.interval);

@@ -391,7 +391,11 @@ fn what_a_masternode_earned_and_lost_is_told_by_its_name() {
     assert_eq!(all[0]["winners"][1]["name"], "node 2");
     node.refused(&["masternode", "why", "node 3"], 1, "no masternode is called \"node 3\"");
     node.refused(&["masternode", "rewards", &"00".repeat(32)], 1, "does not exist");
-    node.refused(&["getrewardreport", "9"], 1, "no report of interval 9: 1 to 1 are kept, 2 waits to be paid, 3 is open");
+    node.refused(
+        &["getrewardreport", "9"],
+        1,
+        "no report of interval 9: 1 to 1 are kept, 2 waits to be paid, 3 is open",
+    );
     node.refused(&["getrewardreport", "soon"], 2, "the number of an interval, or latest, waiting or open");
     for name in ["why", "winners", "rewards"] {
         assert!(node.ask(&["masternode", name, "--help"]).contains(&format!("time-cli masternode {name} ")));

@@ -3,8 +3,9 @@
 use crate::reward_chain::{FEE, World, genesis, key};
 use timed_chain::{BlockError, History as _, Statement, ValidationError};
 use timed_ledger::{
-    KeyHash, LedgerQueries as _, Lock, LockOwner, OutPoint, Payout, Payouts, RegisterPayload, RegistrationId, RewardState,
-    StatementError, Tier, Transaction, TransactionBody, TransactionError, TransactionPayload as P, TxInput, TxOutput, emission, payout_id,
+    KeyHash, LedgerQueries as _, Lock, LockOwner, OutPoint, Payout, Payouts, RegisterPayload, RegistrationId,
+    RewardState, StatementError, Tier, Transaction, TransactionBody, TransactionError, TransactionPayload as P,
+    TxInput, TxOutput, emission, payout_id,
 };
 use timed_primitives::{Amount, CommitCertificate, Height, decode, encode};
 
@@ -58,7 +59,8 @@ fn what_waits_says_what_it_would_pay_and_the_report_has_the_outputs() {
         assert_eq!(world.output(OutPoint { txid: id, index }), Some(*output));
     }
     let view = world.ledger.reader().view();
-    let none = RewardState::genesis().expected_payment(view.state().masternodes(), Amount::ZERO, &world.genesis.parameters);
+    let none =
+        RewardState::genesis().expected_payment(view.state().masternodes(), Amount::ZERO, &world.genesis.parameters);
     assert_eq!(none, None, "nothing waits at the start");
 }
 

@@ -86,7 +86,9 @@ async fn raw_transaction(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, R
             let facts = node.block(BlockAt::Id(block)).await?;
             if !transactions_of(&facts.block.payload).iter().any(|transaction| transaction.id() == txid) {
                 let paid = node.payment_of(txid).await?;
-                return Err(paid.map_or(RpcError::TransactionUnknown(txid), |report| RpcError::payout_id(txid, &report)));
+                return Err(
+                    paid.map_or(RpcError::TransactionUnknown(txid), |report| RpcError::payout_id(txid, &report))
+                );
             }
             node.transaction(txid).await?
         }

@@ -114,7 +114,12 @@ pub(super) const ROWS: &[Method] = &[
         kebab: "masternode-rewards",
         group: GROUP,
         params: &[
-            optional("masternode", ParamKind::Text, "", "id or name; without: the one that has this node's consensus key"),
+            optional(
+                "masternode",
+                ParamKind::Text,
+                "",
+                "id or name; without: the one that has this node's consensus key",
+            ),
             optional("count", ParamKind::Integer, "20", "of how many intervals, 1,024 at most"),
         ],
         summary: "What a masternode earned and was paid in the last intervals",
@@ -127,7 +132,12 @@ pub(super) const ROWS: &[Method] = &[
         kebab: "masternode-history",
         group: GROUP,
         params: &[
-            optional("masternode", ParamKind::Text, "", "id or name; without: the one that has this node's consensus key"),
+            optional(
+                "masternode",
+                ParamKind::Text,
+                "",
+                "id or name; without: the one that has this node's consensus key",
+            ),
             optional("count", ParamKind::Integer, "100", "of how many intervals, 1,024 at most"),
         ],
         summary: "Each penalty of a masternode and each reward that it missed, with the reason",

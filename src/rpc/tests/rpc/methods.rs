@@ -13,7 +13,9 @@ use std::sync::atomic::Ordering;
 use timed_ledger::{
     OutPoint, Payout, Payouts, RegisterPayload, Tier, Transaction, TransactionBody, TransactionPayload,
 };
-use timed_primitives::{Amount, BlockId, ChainId, DoubleSign, Hash, Height, Round, SecretKey, Signature, Vote, VoteKind, encode};
+use timed_primitives::{
+    Amount, BlockId, ChainId, DoubleSign, Hash, Height, Round, SecretKey, Signature, Vote, VoteKind, encode,
+};
 use timed_rpc::{JsonAmount, METHODS, Param, ParamKind, RpcLimits};
 
 /// Name of the golden file, and the parameters.

@@ -58,7 +58,10 @@ fn what_an_interval_pays_is_in_every_call() {
         let hash = call(&service, "getblockhash", json!([height])).await.unwrap();
         refused(&service, "getrawtransaction", json!([txid, 1, hash]), &words).await;
         let stats = call(&service, "getblockstats", json!([hash])).await.unwrap();
-        assert_eq!((&stats["subsidy"], &stats["outs"], &stats["totalfee"]), (&json!(10_000_000_000_u64), &json!(1), &json!(0)));
+        assert_eq!(
+            (&stats["subsidy"], &stats["outs"], &stats["totalfee"]),
+            (&json!(10_000_000_000_u64), &json!(1), &json!(0))
+        );
         // The wallet has it, and says where it came from.
         let is_it = |row: &&Value| row["txid"] == *txid;
         let coins = call(&service, "listunspent", json!([])).await.unwrap();
@@ -66,7 +69,10 @@ fn what_an_interval_pays_is_in_every_call() {
         assert_eq!((&coin["amount"], &coin["spendable"]), (&row["paid"], &json!(true)));
         let rows = call(&service, "listsinceblock", json!([])).await.unwrap()["transactions"].take();
         let payout = rows.as_array().unwrap().iter().find(is_it).unwrap();
-        assert_eq!((&payout["category"], &payout["amount"], &payout["interval"]), (&json!("generate"), &row["paid"], &json!(1)));
+        assert_eq!(
+            (&payout["category"], &payout["amount"], &payout["interval"]),
+            (&json!("generate"), &row["paid"], &json!(1))
+        );
         // It is spent like any other, and its payment has a fee.
         let to = coin["address"].clone();
         let raw = json!([[{ "txid": txid, "vout": 0 }], { to.as_str().unwrap(): 94.9 }]);
@@ -81,7 +87,8 @@ fn what_an_interval_pays_is_in_every_call() {
         let deltas = call(&service, "getaddressdeltas", json!([to])).await.unwrap();
         let of_height = |row: &&Value| row["txid"] == *txid && row["height"] == *height;
         let came = deltas.as_array().unwrap().iter().find(of_height).unwrap();
-        let went = deltas.as_array().unwrap().iter().find(|row| row["txid"] == spent && row["satoshis"].as_i64() < Some(0));
+        let went =
+            deltas.as_array().unwrap().iter().find(|row| row["txid"] == spent && row["satoshis"].as_i64() < Some(0));
         assert_eq!(came["satoshis"].as_i64().unwrap(), -went.unwrap()["satoshis"].as_i64().unwrap());
         let ids = call(&service, "getaddresstxids", json!([to])).await.unwrap();
         assert!(ids.as_array().unwrap().contains(txid), "{ids}");
@@ -105,7 +112,10 @@ fn the_calls_about_rewards_say_the_same() {
         let status = call(&service, "masternodestatus", json!([])).await.unwrap();
         assert_eq!((&status["not_paid_because"], &status["warned"]), (&Value::Null, &json!(false)));
         assert_eq!(status["participation"]["since_judged"]["percent"], 100.0, "{status}");
-        assert!(status["last_payment"]["interval"].is_u64() && status["next_payout"]["estimate"].is_number(), "{status}");
+        assert!(
+            status["last_payment"]["interval"].is_u64() && status["next_payout"]["estimate"].is_number(),
+            "{status}"
+        );
         for (interval, state) in [("waiting", "waiting"), ("open", "open"), ("latest", "paid")] {
             assert_eq!(call(&service, "getrewardreport", json!([interval])).await.unwrap()["state"], state);
         }
@@ -117,10 +127,22 @@ fn the_calls_about_rewards_say_the_same() {
         assert_eq!((units("locked"), units("penalties")), (Amount::whole(100_000).0, 0));
         assert!(call(&service, "gettreasurybalance", json!([])).await.unwrap().as_f64() >= Some(5.0));
         let page = metrics_of(&service);
-        let value = |name: &str| page.lines().find_map(|line| line.strip_prefix(&format!("timed_{name} "))?.parse::<u64>().ok());
-        assert!(value("money_treasury_units") >= Some(units("treasury")) && value("money_issued_units") >= Some(units("issued")), "{page}");
-        assert!(value("masternode_signed_heights") > Some(0) && value("masternode_signed_heights") == value("masternode_expected_heights"));
-        assert_eq!((value("masternode_warned"), value("masternode_jailed"), value("masternode_penalty_units")), (Some(0), Some(0), Some(0)));
+        let value = |name: &str| {
+            page.lines().find_map(|line| line.strip_prefix(&format!("timed_{name} "))?.parse::<u64>().ok())
+        };
+        assert!(
+            value("money_treasury_units") >= Some(units("treasury"))
+                && value("money_issued_units") >= Some(units("issued")),
+            "{page}"
+        );
+        assert!(
+            value("masternode_signed_heights") > Some(0)
+                && value("masternode_signed_heights") == value("masternode_expected_heights")
+        );
+        assert_eq!(
+            (value("masternode_warned"), value("masternode_jailed"), value("masternode_penalty_units")),
+            (Some(0), Some(0), Some(0))
+        );
     });
 }
 
@@ -134,15 +156,26 @@ fn a_statement_that_does_not_count_is_refused_by_its_rule() {
         let refusals = async |transaction: Transaction, part: &str| {
             let hex = hex_of(&transaction);
             let tested = call(&service, "testmempoolaccept", json!([[hex]])).await.unwrap();
-            assert!(tested[0]["allowed"] == false && tested[0]["reject-reason"].as_str().unwrap().contains(part), "{tested}");
+            assert!(
+                tested[0]["allowed"] == false && tested[0]["reject-reason"].as_str().unwrap().contains(part),
+                "{tested}"
+            );
             refused(&service, "sendrawtransaction", json!([hex]), part).await;
         };
         let reached = TransactionPayload::Reachability { interval: 9_999, free: registration, witness: registration };
         refusals(statement(&service, reached, &[&operator]), "was not drawn as a witness").await;
         let (height, block) = (Height(1), service.block_id(Height(1)).await.unwrap());
-        let bytes = vote_signing_bytes(service.chain.genesis().chain_id, VoteKind::Precommit, height, Round::ZERO, Some(block), &operator.public());
+        let bytes = vote_signing_bytes(
+            service.chain.genesis().chain_id,
+            VoteKind::Precommit,
+            height,
+            Round::ZERO,
+            Some(block),
+            &operator.public(),
+        );
         let signatures = vec![CommitSignature { validator: operator.public(), signature: operator.sign(&bytes) }];
-        let late = TransactionPayload::LatePrecommits(CommitCertificate { height, round: Round::ZERO, block, signatures });
+        let late =
+            TransactionPayload::LatePrecommits(CommitCertificate { height, round: Round::ZERO, block, signatures });
         refusals(statement(&service, late, &[]), "late precommits are added by proposers only").await;
         let early = TransactionPayload::DoubleSign { registration, proof: double_sign(&service, 1) };
         refusals(statement(&service, early, &[]), "at height 1").await;
@@ -151,7 +184,11 @@ fn a_statement_that_does_not_count_is_refused_by_its_rule() {
         let proof = TransactionPayload::DoubleSign { registration, proof: double_sign(&service, since) };
         let good = hex_of(&statement(&service, proof, &[]));
         let tested = call(&service, "testmempoolaccept", json!([[good]])).await.unwrap();
-        assert_eq!((&tested[0]["allowed"], tested[0]["fee"].to_string()), (&json!(true), "0.00000000".into()), "{tested}");
+        assert_eq!(
+            (&tested[0]["allowed"], tested[0]["fee"].to_string()),
+            (&json!(true), "0.00000000".into()),
+            "{tested}"
+        );
         let sent = call(&service, "sendrawtransaction", json!([good])).await.unwrap();
         becomes_final(&service, &sent).await;
         let shown = call(&service, "gettransaction", json!([sent])).await.unwrap();
@@ -163,7 +200,10 @@ fn a_statement_that_does_not_count_is_refused_by_its_rule() {
         assert_eq!(block["tx"][0]["vin"], json!([]));
         let history = call(&service, "masternodehistory", json!([id])).await.unwrap();
         let event = &history["events"][0];
-        assert_eq!((&event["event"], &event["txid"], &event["height"]), (&json!("double sign"), &sent, &shown["blockheight"]));
+        assert_eq!(
+            (&event["event"], &event["txid"], &event["height"]),
+            (&json!("double sign"), &sent, &shown["blockheight"])
+        );
         assert_eq!(event["charged"].to_string(), "0.05000000", "{history}");
     });
 }
@@ -182,7 +222,8 @@ fn a_release_pays_the_penalty_and_gives_the_rest_back() {
         // Who contradicts itself while it is paused has left at once.
         let since = service.chain_masternodes().await.unwrap().list.get(&registration).unwrap().votes_from().0;
         let proof = TransactionPayload::DoubleSign { registration, proof: double_sign(&service, since) };
-        let evidence = call(&service, "sendrawtransaction", json!([hex_of(&statement(&service, proof, &[]))])).await.unwrap();
+        let evidence =
+            call(&service, "sendrawtransaction", json!([hex_of(&statement(&service, proof, &[]))])).await.unwrap();
         becomes_final(&service, &evidence).await;
         let status = call(&service, "masternodestatus", json!([id])).await.unwrap();
         assert_eq!((&status["status"], status["penalty"].to_string()), (&json!("left"), "0.05000000".into()));

@@ -105,8 +105,12 @@ pub(crate) fn command(program: &str) -> Command {
             ]),
             sub(LIST, "All masternodes of the chain", "list"),
             sub(STATUS, "One masternode and what to do; without an id that of this node", "status").arg(id()),
-            sub(WHY, "Each penalty and each reward that was missed, and why; without a name of this node", "why 'node 3'")
-                .args([name(), count("100")]),
+            sub(
+                WHY,
+                "Each penalty and each reward that was missed, and why; without a name of this node",
+                "why 'node 3'",
+            )
+            .args([name(), count("100")]),
             sub(WINNERS, "Who was paid in the last intervals", "winners 3").arg(count("10")),
             sub(REWARDS, "What one earned and was paid; without a name this node", "rewards 'node 3' 50")
                 .args([name(), count("20")]),

@@ -29,7 +29,9 @@ impl CliView {
     pub(super) fn reward_report(&self, result: &Value) -> String {
         let Value::Object(map) = result else { return self.plain(result) };
         let mut text = String::new();
-        for (name, value) in map.iter().filter(|(name, _)| !["masternodes", "free", "warned", "missing"].contains(&name.as_str())) {
+        for (name, value) in
+            map.iter().filter(|(name, _)| !["masternodes", "free", "warned", "missing"].contains(&name.as_str()))
+        {
             let value = match name.as_str() {
                 "closes" | "pays" => format!("{} at the earliest", self.moment_to_come(number(value))),
                 "time" => self.moment(number(value)),
@@ -112,7 +114,10 @@ impl CliView {
             left("WHY NOT MORE").extra(),
         ];
         let table = self.table(&columns, rows.collect(), "it was in none of them");
-        format!("{}{table}", line(&format!("{}: {} TIME in {}", who(result), raw(at(result, "paid")), intervals(result))))
+        format!(
+            "{}{table}",
+            line(&format!("{}: {} TIME in {}", who(result), raw(at(result, "paid")), intervals(result)))
+        )
     }
 
     /// `masternodehistory`: an event in two lines, the reason below what happened.

@@ -11,8 +11,7 @@ use crate::text::{JsonAmount, Text};
 use serde::Serialize;
 use serde_json::{Value, json as value_of};
 use timed_ledger::{
-    Masternode, MasternodeStatus, REWARD_REPORTS_MAX, RegistrationId, RewardReport, TransactionPayload,
-    transactions_of,
+    Masternode, MasternodeStatus, REWARD_REPORTS_MAX, RegistrationId, RewardReport, TransactionPayload, transactions_of,
 };
 use timed_primitives::{Amount, Height, TxId, UnixTime};
 
@@ -97,7 +96,8 @@ fn of_report(id: &RegistrationId, report: &RewardReport, facts: &ChainRewards) -
     let least = f64::from(facts.participation_min_bp) / 100.0;
     let mut events = Vec::new();
     if report.missing.contains(id) {
-        let is_jailed = facts.list.get(id).is_some_and(|one| one.status == MasternodeStatus::Jailed { at: report.paid_at });
+        let is_jailed =
+            facts.list.get(id).is_some_and(|one| one.status == MasternodeStatus::Jailed { at: report.paid_at });
         let then = match is_jailed {
             true => "it has no power until it resumes, and lost no money",
             false => "it lost its power and no money, unless too few would have been left",
@@ -118,7 +118,9 @@ fn of_report(id: &RegistrationId, report: &RewardReport, facts: &ChainRewards) -
 async fn double_sign(node: &dyn NodeApi, one: &Masternode, facts: &ChainRewards) -> Result<EventInfo, RpcError> {
     let place = evidence(node, one, facts).await?;
     let then = match one.status {
-        MasternodeStatus::Ended { .. } => "it votes on without pay until others may lose their power with it, and leaves then",
+        MasternodeStatus::Ended { .. } => {
+            "it votes on without pay until others may lose their power with it, and leaves then"
+        }
         _ => "it has left for good",
     };
     Ok(EventInfo {

@@ -1,8 +1,8 @@
 //! Answers about what masternodes earn and lose, and where all money is.
 
 mod history;
-mod participation;
 mod paid;
+mod participation;
 mod reasons;
 mod report;
 

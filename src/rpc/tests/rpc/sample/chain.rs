@@ -11,8 +11,8 @@ use timed_ledger::{KeyHash, OutPoint, TxOutput};
 use timed_primitives::{Amount, Block, BlockId, ChainId, Hash, Height, HistoryProof, TxId, UnixTime};
 use timed_rpc::result::{BlockchainInfo, SyncInfo};
 use timed_rpc::{
-    BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, GenesisFacts, RewardsApi as _, RpcError, TransactionRecord,
-    TransactionState, Unspent,
+    BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, GenesisFacts, RewardsApi as _, RpcError,
+    TransactionRecord, TransactionState, Unspent,
 };
 
 /// As the second block, at another height.
