@@ -113,7 +113,7 @@ fn who_is_far_away_is_counted_by_its_late_precommits() {
         nodes.iter().for_each(|node| node.start().unwrap());
         pay(4, &nodes, 0..5, SECOND / 10, &world).await;
         let slow = LinkQuality { latency: SECOND / 5, jitter: Duration::ZERO, bytes_per_second: None };
-        (1..=3).for_each(|other| world.slow_down(4, other, slow.clone()));
+        (1..=3).for_each(|other| world.slow_down(4, other, slow));
         pay(4, &nodes, 5..120, SECOND / 20, &world).await;
         world.run_for(30 * SECOND).await;
         let (tip, history) = (nodes[0].height(), nodes[0].handles().history);

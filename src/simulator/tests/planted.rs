@@ -226,12 +226,12 @@ fn set_change_too_early() {
 
 #[test]
 fn release_without_unbonding() {
-    assert_caught(Bug::ReleaseWithoutUnbonding, &["impossible-state"], 1, joining);
+    assert_caught(Bug::ReleaseWithoutUnbonding, &["impossible-state"], 5, joining);
 }
 
 #[test]
 fn masternode_root_unchecked() {
-    assert_caught(Bug::MasternodeRootUnchecked, &["impossible-state"], 1, byzantine(Lie::InvalidBlock));
+    assert_caught(Bug::MasternodeRootUnchecked, &["impossible-state"], 2, byzantine(Lie::InvalidBlock));
 }
 
 /// One of four is away for two judgements of a hundred heights.

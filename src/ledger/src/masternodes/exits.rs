@@ -25,7 +25,8 @@ impl MasternodeList {
     /// leave, in order of asking, while enough others vote; free ones that expire. `missing`, in order of names, took too little part.
     pub fn exits(&self, rules: RuleContext<'_>, missing: &[RegistrationId]) -> Vec<Exit> {
         let left = MasternodeStatus::Left { at: rules.height, time: rules.time };
-        let (mut ended, mut leaving): (Vec<(Height, &Masternode)>, Vec<(Height, &Masternode)>) = Default::default();
+        let mut ended: Vec<(Height, &Masternode)> = Vec::new();
+        let mut leaving = ended.clone();
         let mut exits = Vec::new();
         for one in self.iter() {
             match one.status {

@@ -47,7 +47,7 @@ pub(super) fn pay(
         let earned = shared * u128::from(tally.weight()) * u128::from(tally.signed) / all;
         let earned = Amount(u64::try_from(earned).ok()?);
         let payee = list.get(id).filter(|one| !one.is_ended());
-        let (paid, payouts) = payee.map(|one| payment.to_payees(one, earned, parameters)).unwrap_or_default();
+        let (paid, payouts) = payee.map(|one| payment.pay_payees(one, earned, parameters)).unwrap_or_default();
         let (registration, tier) = (*id, tally.tier);
         masternodes.push(RewardRow {
             registration,
@@ -63,7 +63,7 @@ pub(super) fn pay(
     for drawn in &interval.drawn {
         let is_active = |one: &&Masternode| one.status == MasternodeStatus::Active;
         let payee = list.get(&drawn.free).filter(is_active).filter(|_| drawn.is_reached());
-        let (paid, payouts) = payee.map(|one| payment.to_payees(one, for_free, parameters)).unwrap_or_default();
+        let (paid, payouts) = payee.map(|one| payment.pay_payees(one, for_free, parameters)).unwrap_or_default();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let (witnesses, reached) = (count(drawn.witnesses.len()), count(drawn.stated()));
         free.push(FreeRow { registration: drawn.free, witnesses, reached, paid, payouts });
@@ -85,7 +85,7 @@ pub(super) fn pay(
 
 impl Payment {
     /// Splits what was earned among the payees. What they get of it, and in how many outputs.
-    fn to_payees(&mut self, one: &Masternode, earned: Amount, parameters: &Parameters) -> (Amount, u32) {
+    fn pay_payees(&mut self, one: &Masternode, earned: Amount, parameters: &Parameters) -> (Amount, u32) {
         let (mut paid, mut payouts) = (0, 0);
         for payee in one.payouts.as_slice() {
             let share = u128::from(earned.0) * u128::from(payee.share) / 10_000;

@@ -201,7 +201,7 @@ fn who_misses_too_much_is_warned_and_then_jailed_and_comes_back_with_one_transac
     let back = world.resume(7);
     world.block(1, vec![back]);
     assert_eq!(world.status(7), S::Active);
-    assert_eq!(world.rewards().account(&absent).is_warned, false);
+    assert!(!world.rewards().account(&absent).is_warned);
 }
 
 /// What a failure costs is no money: who was jailed leaves at once, and has all of its collateral after the unbonding time.

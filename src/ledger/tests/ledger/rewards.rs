@@ -216,7 +216,7 @@ fn a_late_precommit_that_is_not_signed_makes_a_block_invalid() {
     let mut block = (*assembled.block).clone();
     assert_eq!(decode::<Vec<Transaction>>(&block.payload.0).unwrap(), [good]);
     block.payload.0 = encode(&vec![forged.clone()]);
-    block.header.tx_root = timed_ledger::transaction_root(&[forged.clone()]);
+    block.header.tx_root = timed_ledger::transaction_root(std::slice::from_ref(&forged));
     block.header.evidence_root = block.header.tx_root;
     let mut other = World::new(genesis(4));
     other.block(5, vec![]);
