@@ -18,15 +18,16 @@ use timed_consensus::statement::Statement;
 use timed_consensus::{ChainStart, Consensus, CoreConfig, Gossip, Input, KeyReport, Output};
 use timed_fuzz::TARGETS;
 use timed_ledger::{
-    Address, Genesis, KeyHash, OutPoint, Transaction, TransactionBody, TxInput, TxOutput, transactions_of,
+    Address, Genesis, KeyHash, Lock, OutPoint, Payouts, RegisterPayload, RegistrationId, Tier, Transaction,
+    TransactionBody, TransactionPayload, TxInput, TxOutput, transactions_of,
 };
 use timed_mempool::{KeptRecord, KeptTransaction, Loss, LossReason, POOL_FILE, PoolFile, PoolLimits};
 use timed_peer::AddressRecord;
 use timed_primitives::vote::vote_signing_bytes;
 use timed_primitives::{
-    Amount, Block, BlockId, ChainId, CommitCertificate, CommitSignature, Disk as _, Hash, Height, HistoryProof,
-    Instant, MemoryDisk, Network, Proposal, Round, SecretKey, Signature, Tip, TxId, UnixTime, Vote, VoteKind, decode,
-    encode,
+    Amount, Block, BlockId, ChainId, CommitCertificate, CommitSignature, Disk as _, DoubleSign, Hash, Height,
+    HistoryProof, Instant, MemoryDisk, Network, Proposal, Round, SecretKey, Signature, Tip, TxId, UnixTime, Vote,
+    VoteKind, decode, encode,
 };
 use timed_test_support::MemoryStore;
 use timed_wire::{Encoded, Kind, sample};
@@ -183,7 +184,56 @@ fn objects() -> Vec<Vec<u8>> {
         Statement::Proposal(proposal) => numbered(3, encode(&proposal)),
     }));
     objects.truncate(12);
+    objects.extend(payloads().iter().map(|transaction| numbered(0, encode(transaction))));
     objects
+}
+
+/// A transaction for each thing that one can do beside moving money.
+fn payloads() -> Vec<Transaction> {
+    let key = |purpose: &str| SecretKey::development(purpose, 1);
+    let (registration, previous) = (RegistrationId(Hash([3; 32])), TxId(Hash([4; 32])));
+    let service = "192.0.2.1:7000".parse().unwrap();
+    let (owner, operator) = (key("owner").public(), key("consensus").public());
+    let payouts = Payouts::one(Lock::KeyHash(KeyHash::of(&key("wallet").public())).owner());
+    let vote = |block| {
+        let (kind, height, round, block) =
+            (VoteKind::Prevote, Height(2), Round::ZERO, Some(BlockId(Hash([block; 32]))));
+        let bytes = vote_signing_bytes(ChainId(1), kind, height, round, block, &operator);
+        Vote { kind, height, round, block, validator: operator, signature: key("consensus").sign(&bytes) }
+    };
+    let signatures = vec![CommitSignature { validator: operator, signature: vote(5).signature }];
+    let (height, round, block) = (Height(2), Round::ZERO, BlockId(Hash([5; 32])));
+    let late = CommitCertificate { height, round, block, signatures };
+    let register = RegisterPayload { tier: Tier::Silver, owner, operator, service, payouts: payouts.clone() };
+    let all = [
+        TransactionPayload::Register(register),
+        TransactionPayload::UpdateService { registration, previous, service },
+        TransactionPayload::UpdateRegistrar { registration, previous, operator, payouts },
+        TransactionPayload::Pause { registration, previous },
+        TransactionPayload::Resume { registration, previous },
+        TransactionPayload::Revoke { registration, previous },
+        TransactionPayload::Release { registration },
+        TransactionPayload::DoubleSign { registration, proof: DoubleSign::of_votes(vote(1), vote(2)) },
+        TransactionPayload::LatePrecommits(late),
+        TransactionPayload::Reachability { interval: 1, free: registration, witness: registration },
+    ];
+    let transaction = |payload: TransactionPayload| {
+        let is_statement = matches!(
+            payload,
+            TransactionPayload::DoubleSign { .. }
+                | TransactionPayload::LatePrecommits(_)
+                | TransactionPayload::Reachability { .. }
+        );
+        let signers = payload.signers() + usize::from(!is_statement);
+        let inputs = vec![TxInput { previous: OutPoint { txid: previous, index: 0 } }];
+        let outputs = vec![TxOutput { amount: Amount::whole(10_000), lock: address().lock() }];
+        let body = match is_statement {
+            true => TransactionBody::statement(ChainId(1), payload),
+            false => TransactionBody { payload, ..TransactionBody::transfer(ChainId(1), inputs, outputs) },
+        };
+        body.sign(&vec![&key("consensus"); signers])
+    };
+    all.into_iter().map(transaction).collect()
 }
 
 /// Of the first block of a chain by its last.
@@ -339,6 +389,7 @@ fn calls() -> Vec<Vec<u8>> {
         timed_rpc::ParamKind::Owners => format!("{{\"addresses\":[\"{}\"]}}", address()),
         timed_rpc::ParamKind::OutPoints => format!("[{{\"txid\":\"{}\",\"vout\":1}}]", "5a".repeat(32)),
         timed_rpc::ParamKind::Outputs => format!("{{\"{}\":0.5}}", address()),
+        timed_rpc::ParamKind::Interval => "\"open\"".to_owned(),
         timed_rpc::ParamKind::Options => "{}".to_owned(),
         timed_rpc::ParamKind::Ignored | timed_rpc::ParamKind::Only(_) => "null".to_owned(),
     };
