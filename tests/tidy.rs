@@ -139,6 +139,7 @@ fn allowed_dependencies() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "timed-consensus",
                 "timed-mempool",
                 "timed-chain",
+                "timed-audit",
                 "timed-ledger",
                 "timed-actors",
             ],

@@ -1,7 +1,7 @@
 //! Dials an address once, as somebody whom nobody knows, to see who answers there.
 //!
 //! A connection of its own, under a key that is thrown away: sessions with the same peer are not touched, and it cannot know who asks. It
-//! takes the connection for one of those by which nodes test addresses that they were told.
+//! takes the connection for one of those by which nodes test addresses that were announced to them.
 
 use crate::tls::{Tls, TlsError};
 use crate::transport::{BoxStream, Transport};

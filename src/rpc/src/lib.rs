@@ -59,7 +59,7 @@ pub use param::{Param, ParamKind};
 pub use protocol::answer_body;
 pub use reference::reference;
 pub use refused::{REFUSED, unknown_method};
-pub use rewards::{ChainRewards, Participation, RewardsApi};
+pub use rewards::{ChainRewards, ParticipationFigures, RewardsApi};
 pub use server::RpcServer;
 pub use text::{JsonAmount, Text};
 pub use trouble::{Severity, Trouble};

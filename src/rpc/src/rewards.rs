@@ -65,14 +65,14 @@ pub trait RewardsApi: Send + Sync {
 
 /// How many of a masternode's heights count, and how many of them it signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Participation {
+pub struct ParticipationFigures {
     /// Heights at which it voted.
     pub expected: u32,
     /// Those of them that the chain holds its precommit for.
     pub signed: u32,
 }
 
-impl Participation {
+impl ParticipationFigures {
     pub(crate) fn of(tally: Option<Tally>) -> Self {
         tally.map_or_else(Self::default, |tally| Self { expected: tally.expected, signed: tally.signed })
     }
@@ -91,11 +91,11 @@ impl Participation {
 
 impl ChainRewards {
     /// All that a masternode did since it was assessed last, what waits to be paid and the open interval included.
-    pub fn since_assessed(&self, id: &RegistrationId) -> Participation {
+    pub fn since_assessed(&self, id: &RegistrationId) -> ParticipationFigures {
         let account = self.rewards.account(id);
         let waiting = self.rewards.waiting().and_then(|waiting| waiting.tallies.get(id).copied());
-        let assessed = Participation { expected: account.expected, signed: account.signed };
-        assessed.plus(Participation::of(waiting)).plus(Participation::of(self.open_tally(id)))
+        let assessed = ParticipationFigures { expected: account.expected, signed: account.signed };
+        assessed.plus(ParticipationFigures::of(waiting)).plus(ParticipationFigures::of(self.open_tally(id)))
     }
 
     /// When the open interval closes at the earliest, and the one that waits is paid. Unit: seconds since 1970.

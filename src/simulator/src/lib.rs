@@ -19,6 +19,7 @@
 
 mod adversary;
 pub mod application;
+mod change_times;
 mod changes;
 pub mod check;
 pub mod clients;

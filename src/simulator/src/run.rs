@@ -2,6 +2,7 @@
 
 use crate::adversary::Lies;
 use crate::application::{ChangeDraw, SimulatedApplication};
+use crate::change_times::ChangeTimes;
 use crate::check::Violation;
 use crate::clients::Clients;
 use crate::clock::ClockOffsets;
@@ -129,7 +130,7 @@ struct Run {
     rng: StdRng,
     ends: Instant,
     next_payment: Instant,
-    changes: Changes,
+    changes: ChangeTimes,
     has_twin: bool,
     /// Each node dials two others only.
     is_sparse: bool,
@@ -140,37 +141,6 @@ struct Run {
     quiet: Duration,
     heals: u64,
     slowest_heal: Duration,
-}
-
-/// When the next change of who decides is due.
-struct Changes {
-    rng: StdRng,
-    next: Option<Instant>,
-    made: usize,
-}
-
-impl Changes {
-    /// Mean time between two. Changes pay from coins of their own, of which there are enough for an hour.
-    const EVERY: Duration = Duration::from_secs(40);
-
-    fn new(seed: u64, are_made: bool) -> Self {
-        let mut rng = StdRng::seed_from_u64(seed.rotate_left(24) ^ 0x6d61_7374_6572_6e6f);
-        let next = are_made.then(|| Instant::now() + Self::wait(&mut rng));
-        Self { rng, next, made: 0 }
-    }
-
-    fn wait(rng: &mut StdRng) -> Duration {
-        Duration::from_millis(rng.random_range(1..=2 * u64::try_from(Self::EVERY.as_millis()).unwrap_or(u64::MAX)))
-    }
-
-    /// The number of the one that is due, what it is drawn from, and which node gets it.
-    fn due(&mut self) -> Option<(usize, u64, usize)> {
-        let due = self.next.filter(|at| *at <= Instant::now())?;
-        self.next = Some(due + Self::wait(&mut self.rng));
-        let number = self.made;
-        self.made += 1;
-        Some((number, self.rng.random(), self.rng.random_range(0..1_000)))
-    }
 }
 
 impl Run {
@@ -211,7 +181,7 @@ impl Run {
         let readers = Readers::new(StdRng::seed_from_u64(!config.seed.rotate_left(32)));
         let now = Instant::now();
         let (ends, next_payment) = (now + config.length, now);
-        let changes = Changes::new(config.seed, config.changes);
+        let changes = ChangeTimes::new(config.seed, config.changes);
         Self {
             config,
             world,
@@ -355,11 +325,11 @@ impl Run {
         let nodes = self.running();
         let Some(node) = nodes.get(node % nodes.len().max(1)).cloned() else { return };
         let running: Vec<_> = nodes.iter().map(Node::id).collect();
-        let (liars, voters) = (self.world.nodes().filter(|node| node.lies()).count(), self.config.nodes);
+        let (byzantine, voters) = (self.world.nodes().filter(|node| node.lies()).count(), self.config.nodes);
         // A twin signs what its other signs: it counts as one who lies.
-        let liars = liars.max(usize::from(self.has_twin));
+        let byzantine = byzantine.max(usize::from(self.has_twin));
         let candidates = (voters + 1..=voters + self.config.observers).filter(|id| running.contains(id)).collect();
-        let draw = ChangeDraw { number, word, voters, candidates, voters_min: 3 * liars + 1 };
+        let draw = ChangeDraw { number, word, voters, candidates, voters_min: 3 * byzantine + 1 };
         let Some(handles) = node.try_handles() else { return };
         if let Some(made) = self.world.application().change(&*handles.history, &draw) {
             tokio::task::spawn_local(async move { drop(node.submit(made).await) });

@@ -305,7 +305,7 @@ fn power_changes_while_a_height_is_in_a_late_round() {
             .map(|height| history.certificate(Height(height)).unwrap().unwrap().round.0)
             .collect();
         assert!(rounds.iter().any(|round| *round >= 3), "{rounds:?}");
-        // The new one votes. Who told others that it votes for nothing signed its own blocks all the same: that was found, and cost it its place.
+        // The new one votes. Who announced to others that it votes for nothing signed its own blocks all the same: that was found, and cost it its place.
         let set = history.validators(nodes[2].height());
         assert_eq!([5, 2].map(|id| set.get(&consensus_key(id)).is_some()), [true, false]);
         assert_eq!(nodes[4].signing(), Some(SigningStatus::On));

@@ -375,7 +375,7 @@ fn a_masternode_is_changed_with_key_files_and_no_key_file_is_written_over() {
 }
 
 #[test]
-fn what_a_masternode_earned_and_lost_is_told_by_its_name() {
+fn what_a_masternode_earned_and_lost_is_shown_by_its_name() {
     let node = node();
     let why = node.ask(&["masternode", "why", "node 2"]);
     assert!(why.starts_with("node 2, active, intervals 1 to 1\npaid less, 33.05315188 TIME: interval 1"), "{why}");

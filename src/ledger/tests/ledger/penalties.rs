@@ -235,7 +235,7 @@ fn who_comes_back_after_a_warning_is_not_jailed() {
 }
 
 #[test]
-fn a_slow_chain_is_judged_over_a_hundred_heights() {
+fn a_slow_chain_is_assessed_over_a_hundred_heights() {
     let mut world = World::new(genesis(7));
     world.block(5, vec![]);
     world.signers.pop();

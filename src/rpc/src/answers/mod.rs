@@ -22,6 +22,7 @@ mod protx_options;
 mod rewards;
 mod shape;
 mod signing;
+mod standing;
 mod transactions;
 mod wallet;
 

@@ -173,7 +173,7 @@ impl CliView {
                     "{} since the last time ({percent}); {} % of {} or more are asked for",
                     signed(assessed),
                     raw(at(assessed, "least_percent")),
-                    raw(at(assessed, "judged_at"))
+                    raw(at(assessed, "assessed_at"))
                 ),
             ),
         ];

@@ -1,7 +1,7 @@
 //! `masternodehistory`: each penalty of a masternode, and each reward that it missed, with the reason.
 
+use super::names::{Names, last_intervals, named};
 use super::paid::{PaidInfo, paid_to};
-use super::{Names, last_intervals, named};
 use crate::answers::shape::json;
 use crate::error::RpcError;
 use crate::node::{BlockAt, NodeApi};

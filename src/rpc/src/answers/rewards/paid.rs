@@ -1,7 +1,7 @@
 //! Who was paid of late, and what one was paid.
 
+use super::names::{Names, last_intervals, named};
 use super::reasons::{why_free, why_less};
-use super::{Names, last_intervals, named};
 use crate::answers::shape::{json, total};
 use crate::error::RpcError;
 use crate::node::NodeApi;

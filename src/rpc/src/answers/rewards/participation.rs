@@ -1,13 +1,13 @@
 //! What a masternode did in the last intervals, and what it gets for that.
 
-use super::last_intervals;
+use super::names::last_intervals;
 use super::paid::paid_to;
 use super::reasons::why_not_now;
-use crate::answers::masternode_status::Standing;
 use crate::answers::shape::json;
+use crate::answers::standing::Standing;
 use crate::error::RpcError;
 use crate::node::NodeApi;
-use crate::rewards::{ChainRewards, Participation};
+use crate::rewards::{ChainRewards, ParticipationFigures};
 use crate::text::JsonAmount;
 use serde_json::{Value, json as value_of};
 use timed_ledger::{ASSESSED_HEIGHTS_MIN, RegistrationId, RewardRow};
@@ -15,7 +15,7 @@ use timed_ledger::{ASSESSED_HEIGHTS_MIN, RegistrationId, RewardRow};
 /// In so many intervals the last payment is looked for.
 const LOOKED_BACK: u64 = 20;
 
-fn shown(of: Participation) -> Value {
+fn shown(of: ParticipationFigures) -> Value {
     value_of!({ "expected": of.expected, "signed": of.signed, "percent": of.percent() })
 }
 
@@ -30,11 +30,11 @@ pub(in crate::answers) async fn participation(node: &dyn NodeApi, standing: &Sta
     let row_of = |rows: &[RewardRow]| rows.iter().find(|row| row.registration == id).copied();
     let last_row = reports.first().and_then(|report| row_of(&report.masternodes));
     let last_payment = reports.iter().find_map(|report| paid_to(&id, report, &facts));
-    let mut open = shown(Participation::of(facts.open_tally(&id)));
+    let mut open = shown(ParticipationFigures::of(facts.open_tally(&id)));
     open["interval"] = facts.rewards.open().number.into();
     let mut assessed = shown(facts.since_assessed(&id));
     assessed["least_percent"] = (f64::from(facts.participation_min_bp) / 100.0).into();
-    assessed["judged_at"] = ASSESSED_HEIGHTS_MIN.into();
+    assessed["assessed_at"] = ASSESSED_HEIGHTS_MIN.into();
     Ok(value_of!({
         "participation": { "open": open, "since_assessed": assessed },
         "warned": facts.rewards.account(&id).is_warned,

@@ -1,6 +1,6 @@
 //! Why a masternode is not paid, or less than it could be, in words.
 
-use crate::answers::masternode_status::Standing;
+use crate::answers::standing::Standing;
 use crate::rewards::ChainRewards;
 use timed_ledger::{
     FreeRow, Masternode, MasternodeStatus, PAYOUTS_MAX, REACHED_MIN, RegistrationId, RewardRow, VOTERS_MAX,

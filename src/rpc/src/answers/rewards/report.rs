@@ -1,6 +1,6 @@
 //! `getrewardreport`: what an interval pays, and why.
 
-use super::Names;
+use super::names::Names;
 use super::reasons::{why_free, why_less};
 use crate::answers::shape::json;
 use crate::error::RpcError;
