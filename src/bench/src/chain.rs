@@ -50,6 +50,23 @@ pub(super) fn make_chain(folder: &Path, blocks: u32) -> anyhow::Result<Made> {
     Ok(Made { blocks, transactions, bytes })
 }
 
+/// Precommits of all of these for a block.
+pub(super) fn certificate<'a>(
+    chain_id: ChainId,
+    keys: impl Iterator<Item = &'a SecretKey>,
+    block: &Block,
+) -> CommitCertificate {
+    let (height, round, id) = (block.height(), Round::ZERO, block.id());
+    let precommit = |key: &SecretKey| {
+        let validator = key.public();
+        let bytes = vote_signing_bytes(chain_id, VoteKind::Precommit, height, round, Some(id), &validator);
+        CommitSignature { validator, signature: key.sign(&bytes) }
+    };
+    let mut signatures: Vec<_> = keys.map(precommit).collect();
+    signatures.sort();
+    CommitCertificate { height, round, block: id, signatures }
+}
+
 /// A coin and its owner: each owner signs one payment of a block, as in a network with many users. Signatures of one key would be
 /// cheaper to verify together.
 struct OwnedCoin {
@@ -177,15 +194,7 @@ impl ChainMaker {
 
     /// The precommits of all but one validator: those that decide.
     pub(super) fn certify(&self, block: &Block) -> CommitCertificate {
-        let (height, round, id) = (block.height(), Round::ZERO, block.id());
-        let precommit = |key: &SecretKey| {
-            let validator = key.public();
-            let bytes = vote_signing_bytes(self.chain_id, VoteKind::Precommit, height, round, Some(id), &validator);
-            CommitSignature { validator, signature: key.sign(&bytes) }
-        };
-        let mut signatures: Vec<_> = self.validators.iter().skip(1).map(precommit).collect();
-        signatures.sort();
-        CommitCertificate { height, round, block: id, signatures }
+        certificate(self.chain_id, self.validators.iter().skip(1), block)
     }
 
     /// Takes a block over as final. The coins it spent give place to their change.

@@ -18,6 +18,7 @@ mod peers;
 mod pretend_peer;
 mod reconnect;
 mod report;
+mod reward_blocks;
 mod rpc_load;
 mod start;
 mod sync;

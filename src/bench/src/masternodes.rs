@@ -2,6 +2,7 @@
 //! the length of the list. Everything runs on one thread and is measured in that thread's processor time.
 
 use super::report::{self, median, rounded};
+use super::reward_blocks::{self, BlockFigures};
 use super::usage::thread_cpu_time;
 use clap::Args;
 use serde_json::{Value, json};
@@ -49,6 +50,9 @@ pub(super) fn run(arguments: &MasternodesArgs) -> anyhow::Result<()> {
             ("proof of an entry", one.proof_bytes.to_string(), "bytes"),
             ("root over the list", one.root_us.to_string(), "µs"),
             ("powers of the voters", one.voters_us.to_string(), "µs"),
+            ("an empty block, all signed", one.blocks.block_bytes.to_string(), "bytes"),
+            ("an empty block", one.blocks.ordinary_us.to_string(), "µs"),
+            ("an empty block that pays all", one.blocks.paying_us.to_string(), "µs"),
         ];
         let payload =
             |(name, _, us): &(&'static str, usize, f64)| (*name, us.to_string(), "µs, checked and carried out");
@@ -64,6 +68,7 @@ struct ListFigures {
     proof_bytes: usize,
     root_us: f64,
     voters_us: f64,
+    blocks: BlockFigures,
     /// Name, size of the whole transaction, processor time.
     payloads: Vec<(&'static str, usize, f64)>,
 }
@@ -92,7 +97,8 @@ impl ListFigures {
             });
             payloads.push((transaction.body.payload.name(), bytes, us));
         }
-        Ok(Self { count, proof_bytes, root_us, voters_us, payloads })
+        let blocks = reward_blocks::measure(count)?;
+        Ok(Self { count, proof_bytes, root_us, voters_us, blocks, payloads })
     }
 
     fn as_json(&self) -> Value {
@@ -102,6 +108,9 @@ impl ListFigures {
             "proof_bytes": self.proof_bytes,
             "root_us": self.root_us,
             "voters_us": self.voters_us,
+            "empty_block_bytes": self.blocks.block_bytes,
+            "empty_block_us": self.blocks.ordinary_us,
+            "paying_block_us": self.blocks.paying_us,
             "payloads": self.payloads.iter().map(payload).collect::<Vec<_>>(),
         })
     }

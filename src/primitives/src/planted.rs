@@ -3,7 +3,7 @@
 //! Each is one branch in the crate it belongs to. Without the cargo feature `planted` [`is_planted`] is `false` at compile time, so no
 //! program that people run holds them. With it one bug at a time can be planted, for the thread that asks: simulated networks live on
 //! one thread. Beside a test that finds it, in a module `planted`, each bug has one that shows so, and another in simulated networks (but for
-//! [`Bug::OutputRootUnchecked`], whose first header comes later than they play):
+//! [`Bug::OutputRootUnchecked`], whose first header comes later than they play, and [`Bug::PenaltyFollowsKey`]):
 //!
 //! ```text
 //! cargo test -p timed-primitives -p timed-consensus -p timed-ledger -p timed-peer -p timed-mempool -p timed-actors --features planted planted

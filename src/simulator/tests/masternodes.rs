@@ -11,7 +11,7 @@ use timed_ledger::{
     TransactionBody, TransactionPayload as P, TxInput, TxOutput,
 };
 use timed_primitives::{Amount, Height, PublicKey, SecretKey, TxId};
-use timed_simulator::{Crash, Latency, Node, World, WorldConfig, play};
+use timed_simulator::{Crash, Latency, Lie, Lies, Node, World, WorldConfig, play};
 
 const SECOND: Duration = Duration::from_secs(1);
 const FEE: u64 = 10_000;
@@ -275,4 +275,40 @@ fn a_machine_that_is_started_when_its_first_height_waits_for_it_votes() {
             nothing_is_wrong(&world);
         });
     }
+}
+
+/// A change of who decides is final and has not acted yet when nothing is decided for some rounds: one machine is away, and another one's votes are all
+/// for nothing. The heights after it are decided by those whom it says, in whatever round.
+#[test]
+fn power_changes_while_a_height_is_in_a_late_round() {
+    play(async {
+        let (world, nodes) = world(1, 1, &[]);
+        nodes[1].lie(Lies::from([(Lie::NilVotes, 1_000)]));
+        nodes.iter().for_each(|node| node.start().unwrap());
+        pay(&world, &nodes[0], 0).await;
+        let registered = decide(&world, &nodes[0], &registration(5, [1, 2])).await;
+        // The next height is decided by the four of genesis: two honest ones are too few.
+        nodes[0].kill(Crash::Power);
+        let waiting = transaction(P::Transfer, &[3], 70_000, &[]);
+        let txid = nodes[2].submit(PoolTransaction::of(&waiting)).await.unwrap();
+        world.run_for(60 * SECOND).await;
+        assert_eq!(nodes[2].height(), registered, "two of four decide nothing");
+        nodes[0].start().unwrap();
+        for node in &nodes {
+            node.finalises(txid, 90 * SECOND).await;
+        }
+        for coin in 4..10 {
+            pay(&world, &nodes[coin % 5], coin).await;
+        }
+        let history = nodes[2].handles().history;
+        let rounds: Vec<_> = (1..=nodes[2].height().0)
+            .map(|height| history.certificate(Height(height)).unwrap().unwrap().round.0)
+            .collect();
+        assert!(rounds.iter().any(|round| *round >= 3), "{rounds:?}");
+        // The new one votes. Who told others that it votes for nothing signed its own blocks all the same: that was found, and cost it its place.
+        let set = history.validators(nodes[2].height());
+        assert_eq!([5, 2].map(|id| set.get(&consensus_key(id)).is_some()), [true, false]);
+        assert_eq!(nodes[4].signing(), Some(SigningStatus::On));
+        nothing_is_wrong(&world);
+    });
 }

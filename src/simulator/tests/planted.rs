@@ -206,6 +206,51 @@ fn history_root_unchecked() {
     assert_caught(Bug::HistoryRootUnchecked, &["false-history"], 2, byzantine(Lie::InvalidBlock));
 }
 
+/// What all nodes do wrong alike only the audit sees, which derives each block's state by rules of its own.
+#[test]
+fn reward_paid_twice() {
+    assert_caught(Bug::RewardPaidTwice, &["impossible-state"], 1, faults("none"));
+}
+
+/// The same, with two nodes that join and leave.
+fn joining(seed: u64) -> Vec<&'static str> {
+    let config = RunConfig { nodes: 4, observers: 2, latency: Latency::Lan, ..RunConfig::new(seed) };
+    let faults = "none".parse().unwrap();
+    run(RunConfig { length: 900 * SECOND, faults, exactly: true, ..config }).kinds
+}
+
+#[test]
+fn set_change_too_early() {
+    assert_caught(Bug::SetChangeTooEarly, &["impossible-state"], 1, joining);
+}
+
+#[test]
+fn release_without_unbonding() {
+    assert_caught(Bug::ReleaseWithoutUnbonding, &["impossible-state"], 5, joining);
+}
+
+#[test]
+fn masternode_root_unchecked() {
+    assert_caught(Bug::MasternodeRootUnchecked, &["impossible-state"], 2, byzantine(Lie::InvalidBlock));
+}
+
+/// One of four is away for two judgements of a hundred heights.
+#[test]
+fn jailed_below_quorum() {
+    assert_caught(Bug::JailedBelowQuorum, &["impossible-state"], 1, |seed| {
+        play(async {
+            let (world, nodes) = four(seed);
+            nodes[..3].iter().for_each(|node| node.start().unwrap());
+            for number in 0..320 {
+                let txid = nodes[number % 3].submit(world.transaction(number, 1).unwrap()).await.unwrap();
+                nodes[number % 3].finalises(txid, 60 * SECOND).await;
+                world.run_for(SECOND / 2).await;
+            }
+            kinds(&world)
+        })
+    });
+}
+
 /// All clocks are four seconds ahead for one payment, and are turned back: the last block's time is no reason to wait.
 #[test]
 fn hold_by_wall_clock() {

@@ -4,6 +4,7 @@
 mod chain;
 mod golden;
 mod history;
+mod incidents;
 mod inspect;
 mod locks;
 mod masternode_histories;

@@ -97,7 +97,13 @@ impl World {
 
     /// Why a transaction cannot be in the next block.
     pub(crate) fn refused(&mut self, transaction: &Transaction) -> TransactionError {
-        let draft = self.draft(1, std::slice::from_ref(transaction), vec![]);
+        self.refused_after(vec![], transaction)
+    }
+
+    /// Why a transaction cannot be in the next block behind these.
+    pub(crate) fn refused_after(&mut self, before: Vec<Transaction>, transaction: &Transaction) -> TransactionError {
+        let all: Vec<_> = before.into_iter().chain([transaction.clone()]).collect();
+        let draft = self.draft(1, &all, vec![]);
         let left_out = self.ledger.assemble(draft).unwrap().left_out;
         match &left_out[..] {
             [(_, TransactionFault::Refused(reason))] => reason.downcast_ref::<TransactionError>().unwrap().clone(),

@@ -20,8 +20,13 @@ pub(super) fn changed_block(mut block: Block, is_invalid: bool, format: PayloadF
         4 => header.parent.0 = Hash(rng.random()),
         5 => {
             let hash = Hash(rng.random());
-            let names_another_history = hash.0[0].is_multiple_of(2);
-            *(if names_another_history { &mut header.history_root } else { &mut header.next_validators_hash }) = hash;
+            let named = match (hash.0[0].is_multiple_of(2), hash.0[1] % 3) {
+                (true, _) => &mut header.history_root,
+                (false, 0) => &mut header.masternode_root,
+                (false, 1) => &mut header.evidence_root,
+                (false, _) => &mut header.next_validators_hash,
+            };
+            *named = hash;
         }
         6 => header.version += 1,
         7 => header.proposer = SecretKey::development("consensus", rng.random_range(1..=100)).public(),
