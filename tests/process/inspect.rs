@@ -92,6 +92,40 @@ fn a_running_node_is_audited_by_its_blocks() {
     assert_eq!(found["outputs"], totals["txouts"]);
 }
 
+/// Makes the first record of a block log one of another state, whole in all else. The layout is in `src/chain/src/block_log.rs`.
+fn forge_first(log: &Path, folder: &Path) {
+    let mut walk = LogWalk::open(&FileDisk::read_only(folder)).unwrap();
+    let start = usize::try_from(walk.position()).unwrap();
+    let decided = walk.step().unwrap().unwrap();
+    let (mut block, mut certificate) = ((*decided.block).clone(), (*decided.certificate).clone());
+    block.header.state_commitment.0[0] ^= 1;
+    certificate.block = block.id();
+    let certificate = encode(&certificate);
+    let length = u32::try_from(certificate.len()).unwrap();
+    let payload = [&length.to_be_bytes()[..], &certificate, &encode(&block)].concat();
+    let mut bytes = fs::read(log).unwrap();
+    bytes[start + 28..start + 28 + payload.len()].copy_from_slice(&payload);
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(&bytes[start + 4..start + 8]);
+    checksum.update(&bytes[start + 12..start + 28 + payload.len()]);
+    bytes[start + 8..start + 12].copy_from_slice(&checksum.finalize().to_be_bytes());
+    fs::write(log, bytes).unwrap();
+}
+
+#[test]
+fn the_audit_names_the_first_block_that_differs() {
+    let (network, _, _) = stopped(2);
+    let folder = &network.node(1).folder;
+    forge_first(&folder.join("blocks.log"), folder);
+    let output = inspect(folder, &["--audit", "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let difference = &found["audit"]["difference"];
+    assert_eq!((&difference["height"], &found["audit"]["blocks"]), (&json!(1), &json!(0)), "{found}");
+    let what = difference["what"].as_str().unwrap();
+    assert!(what.contains("state commitment") && what.contains("the audit found"), "{what}");
+}
+
 #[test]
 fn inspect_names_damage_and_shows_the_rest() {
     let (network, reported, _) = stopped(5);

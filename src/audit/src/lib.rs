@@ -44,7 +44,7 @@ pub use emission::emission;
 pub use error::{AuditError, AuditFault, BrokenRule, Commitment, StateParts};
 pub use flow::Audit;
 pub use output_hash::OutputHash;
-pub use power::effective_power;
+pub use power::effective_powers;
 pub use summary::Summary;
 
 #[cfg(test)]

@@ -59,23 +59,28 @@ struct Record {
     block: BlockId,
     round: Round,
     signed: BTreeSet<PublicKey>,
+    /// The same, a bit for each voter.
+    bits: [u64; 3],
     voters: Voters,
     /// From which height on the voters were these.
     since: Height,
 }
 
+/// A bit for each of the voters that signed, in order.
+fn bits(voters: &Voters, signed: &BTreeSet<PublicKey>) -> [u64; 3] {
+    let mut bits = [0_u64; 3];
+    for (position, voter) in voters.iter().enumerate() {
+        if let (Some(word), true) = (bits.get_mut(position / 64), signed.contains(&voter.key)) {
+            *word |= 1 << (position % 64);
+        }
+    }
+    bits
+}
+
 /// As the state has it: the heights with a bit for each voter, then the voters, each with the first of their heights.
 impl BorshSerialize for Heights {
     fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
-        let row = |(height, one): (&Height, &Record)| {
-            let mut bits = [0_u64; 3];
-            for (position, voter) in one.voters.iter().enumerate() {
-                if let (Some(word), true) = (bits.get_mut(position / 64), one.signed.contains(&voter.key)) {
-                    *word |= 1 << (position % 64);
-                }
-            }
-            (*height, one.block, one.round, bits)
-        };
+        let row = |(height, one): (&Height, &Record)| (*height, one.block, one.round, one.bits);
         self.0.iter().map(row).collect::<Vec<_>>().serialize(writer)?;
         let voters: BTreeMap<Height, &Voters> = self.0.values().map(|one| (one.since, &one.voters)).collect();
         voters.into_iter().collect::<Vec<_>>().serialize(writer)
@@ -84,9 +89,9 @@ impl BorshSerialize for Heights {
 
 #[cfg(test)]
 impl Heights {
-    /// Forgets a precommit.
+    /// Forgets a precommit, or makes one up.
     pub(crate) fn tamper(&mut self) -> bool {
-        self.0.values_mut().last().and_then(|one| one.signed.pop_first()).is_some()
+        self.0.values_mut().last().map(|one| one.bits[0] ^= 1).is_some()
     }
 }
 
@@ -110,8 +115,8 @@ impl Participation {
                 tally.signed += u32::from(signed.contains(&voter.key));
             }
         }
-        let (block, round, voters) = (certificate.block, certificate.round, voters.clone());
-        self.heights.0.insert(height, Record { block, round, signed, voters, since });
+        let (block, round, bits) = (certificate.block, certificate.round, bits(voters, &signed));
+        self.heights.0.insert(height, Record { block, round, signed, bits, voters: voters.clone(), since });
         self.heights.0.retain(|kept, _| height.above(*kept) < HEIGHTS_KEPT);
     }
 
@@ -149,6 +154,7 @@ impl Participation {
         let keys: Vec<PublicKey> = late.signatures.iter().map(|one| one.validator).collect();
         let Some(record) = self.heights.0.get_mut(&late.height) else { return };
         record.signed.extend(&keys);
+        record.bits = bits(&record.voters, &record.signed);
         let voters = record.voters.clone();
         let Some(interval) = self.interval_of(late.height) else { return };
         for voter in keys.iter().filter_map(|key| voters.of_key(key)) {

@@ -69,11 +69,11 @@ impl Voters {
         voters.sort_by_key(|one| (one.registered_at, one.id));
         voters.truncate(VOTERS_MAX);
         let powers: Vec<u64> = voters.iter().map(|one| tier_power(one.tier)).collect();
-        let voter = |one: &&Masternode| {
-            let power = effective_power(tier_power(one.tier), &powers);
+        let powers = effective_powers(&powers);
+        let voter = |(one, power): (&&Masternode, u64)| {
             (one.operator, Voter { key: one.operator, power, registration: one.id, tier: one.tier })
         };
-        let by_key: BTreeMap<PublicKey, Voter> = voters.iter().map(voter).collect();
+        let by_key: BTreeMap<PublicKey, Voter> = voters.iter().zip(powers).map(voter).collect();
         Self(Arc::new(by_key.into_values().collect()))
     }
 
@@ -86,7 +86,8 @@ impl Voters {
     }
 
     pub(crate) fn of_key(&self, key: &PublicKey) -> Option<&Voter> {
-        self.iter().find(|voter| voter.key == *key)
+        let position = self.0.binary_search_by_key(key, |voter| voter.key).ok()?;
+        self.0.get(position)
     }
 
     /// Sum of all power.
@@ -106,15 +107,20 @@ impl Voters {
     }
 }
 
-/// The least of its own power and the largest cap under which nobody holds a third of the sum; with fewer than four its own.
-pub fn effective_power(own: u64, all: &[u64]) -> u64 {
+/// The largest cap under which nobody holds a third of the sum; none that matters with fewer than four.
+fn cap_of(all: &[u64]) -> u64 {
     let largest = all.iter().copied().max().unwrap_or_default();
     if all.len() < VOTERS_MIN {
-        return own;
+        return largest;
     }
     let is_safe = |cap: &u64| 3 * largest.min(*cap) < all.iter().map(|power| (*power).min(*cap)).sum();
-    let cap = (1..=largest).rev().find(is_safe);
-    cap.map_or(own, |cap| own.min(cap))
+    (1..=largest).rev().find(is_safe).unwrap_or(largest)
+}
+
+/// The powers of these voters: of each the least of its own and that cap.
+pub fn effective_powers(all: &[u64]) -> Vec<u64> {
+    let cap = cap_of(all);
+    all.iter().map(|own| cap.min(*own)).collect()
 }
 
 #[cfg(test)]
@@ -129,7 +135,7 @@ mod tests {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let count = 1 + (random >> 33) % 12;
             let powers: Vec<u64> = (0..count).map(|n| [1, 10, 100][((random >> (2 * n)) % 3) as usize]).collect();
-            let ours: Vec<u64> = powers.iter().map(|own| effective_power(*own, &powers)).collect();
+            let ours = effective_powers(&powers);
             assert_eq!(ours, timed_ledger::effective_powers(&powers), "{powers:?}");
         }
         assert!(SecretKey::development("test", 1).public().is_valid());
