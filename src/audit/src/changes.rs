@@ -196,8 +196,8 @@ fn revoke(one: Masternode, place: AuditedBlock<'_>, signers: &[Witness]) -> Resu
     check_signer(signers, 0, one.owner)?;
     let left = Status::Left { at: place.height, time: place.time };
     let status = match one.status {
-        Status::Active if tier_power(one.tier) > 0 => Status::Leaving { asked_at: place.height },
-        Status::Active | Status::Paused | Status::Jailed { .. } => left,
+        Status::Active => Status::Leaving { asked_at: place.height },
+        Status::Paused | Status::Jailed { .. } => left,
         _ => return Err(wrong(&one)),
     };
     Ok(Masternode { status, ..one })

@@ -77,7 +77,9 @@ impl Masternodes {
             Status::Leaving { asked_at } => Some(asked_at),
             _ => None,
         }) {
-            if self.claims() > VOTERS_MIN {
+            // A free one waits for nobody, but for the end of the block.
+            let waits = self.list.get(&registration).is_some_and(has_claim);
+            if !waits || self.claims() > VOTERS_MIN {
                 self.status(&registration, left);
                 gone.push(registration);
             }
