@@ -427,7 +427,9 @@ impl Run {
     /// Checks how long payments took, and says so.
     fn services(&mut self) -> BTreeMap<&'static str, ServiceFigures> {
         // Where nodes that are no neighbours hear of each other by others only, relay takes what nothing bounds yet.
-        let is_bound = !self.is_sparse && crate::cost::is_light(self.config.tps, self.config.cost);
+        // The bounds are those of the nodes that decide at first: others may be slower, or further away.
+        let is_bound =
+            !self.is_sparse && !self.changes.are_made() && crate::cost::is_light(self.config.tps, self.config.cost);
         let samples = Samples::new(self.faults.schedule(), self.clients.served(), is_bound);
         let nodes = self.config.nodes + self.config.observers;
         let round_trip = longest_round_trip(&self.config.latency, nodes, self.config.tick);
