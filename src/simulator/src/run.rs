@@ -327,7 +327,7 @@ impl Run {
         let running: Vec<_> = nodes.iter().map(Node::id).collect();
         let (byzantine, voters) = (self.world.nodes().filter(|node| node.lies()).count(), self.config.nodes);
         // A twin signs what its other signs: it counts as one who lies.
-        let byzantine = byzantine.max(usize::from(self.has_twin));
+        let byzantine = byzantine + usize::from(self.has_twin);
         let candidates = (voters + 1..=voters + self.config.observers).filter(|id| running.contains(id)).collect();
         let draw = ChangeDraw { number, word, voters, candidates, voters_min: 3 * byzantine + 1 };
         let Some(handles) = node.try_handles() else { return };
