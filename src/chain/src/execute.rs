@@ -229,7 +229,10 @@ pub(crate) fn assemble<A: Application>(
     let mut execution = Execution::new(view, context, draft.parent_certificate.as_ref());
     let (mut taken, mut left_out) = (Vec::new(), Vec::new());
     let statements = draft.statements.iter().filter_map(|one| view.application().statement(view, one));
-    for statement in statements.take(STATEMENTS_MAX).map(|one| Arc::new(PoolTransaction::of(&one))) {
+    for statement in statements.map(|one| Arc::new(PoolTransaction::of(&one))) {
+        if taken.len() >= STATEMENTS_MAX {
+            break;
+        }
         // One that does not apply is a statement too late, or one of two that say the same.
         if take(view, &mut execution, &statement, room, verified).is_ok() {
             room -= statement.facts.size_bytes;

@@ -275,6 +275,20 @@ fn a_proposer_adds_the_evidence_that_it_has() {
     assert_eq!(committed.transactions.len(), 0);
 }
 
+/// Key 17 is that of masternode 7 from height 5 on: what it signed for lower heights is of no use, and takes no place from what is.
+#[test]
+fn proofs_of_no_use_keep_nothing_else_out_of_a_block() {
+    let mut world = World::new(genesis(7));
+    world.blocks(2, 1);
+    let rotated = world.rotate(7, 17);
+    world.block(1, vec![rotated]);
+    let mut evidence: Vec<_> = (1..=4).map(|height| Evidence::DoubleSign(double_sign(&world, 17, height))).collect();
+    evidence.push(Evidence::DoubleSign(double_sign(&world, 3, 2)));
+    let committed = world.block_with(1, vec![], evidence);
+    assert_eq!((committed.transactions.len(), world.of_genesis(3).penalty), (1, percent(5)));
+    assert_eq!(world.of_genesis(7).penalty, Amount::ZERO);
+}
+
 /// Each bug makes a test fail that passes without it.
 #[cfg(feature = "planted")]
 mod planted {

@@ -1,6 +1,6 @@
 //! `masternodehistory`: each penalty of a masternode, and each reward that it missed, with the reason.
 
-use super::names::{Names, last_intervals, named};
+use super::names::AskedReports;
 use super::paid::{PaidInfo, paid_to};
 use crate::answers::shape::json;
 use crate::error::RpcError;
@@ -45,14 +45,7 @@ struct EventInfo {
 /// `masternodehistory`: the newest first.
 pub(in crate::answers) async fn history(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> {
     let count = args.integer_or("count", 100)?.min(REWARD_REPORTS_MAX);
-    let facts = node.chain_rewards().await?;
-    let id = named(node, args, &facts).await?;
-    let names = Names::of(node).await?;
-    let range = last_intervals(&facts, count);
-    let reports = match range {
-        Some((first, last)) => node.reward_reports(first, last).await?,
-        None => Vec::new(),
-    };
+    let AskedReports { facts, id, names, range, reports } = AskedReports::of(node, args, count).await?;
     let one = facts.list.get(&id);
     let is_known = one.is_some() || reports.iter().any(|report| paid_to(&id, report, &facts).is_some());
     if !is_known {

@@ -6,7 +6,7 @@ use crate::node::NodeApi;
 use crate::params::Args;
 use crate::rewards::ChainRewards;
 use std::collections::BTreeMap;
-use timed_ledger::RegistrationId;
+use timed_ledger::{RegistrationId, RewardReport};
 
 /// What masternodes are called, by their ids.
 pub(super) struct Names(BTreeMap<RegistrationId, String>);
@@ -24,11 +24,7 @@ impl Names {
 }
 
 /// The masternode that the client names by its id or its name; without either, the one with this node's consensus key.
-pub(super) async fn named(
-    node: &dyn NodeApi,
-    args: &Args<'_>,
-    facts: &ChainRewards,
-) -> Result<RegistrationId, RpcError> {
+async fn named(node: &dyn NodeApi, args: &Args<'_>, facts: &ChainRewards) -> Result<RegistrationId, RpcError> {
     let text = args.text_or("masternode")?.unwrap_or_default();
     if text.is_empty() {
         return own(node, &facts.list);
@@ -52,4 +48,29 @@ pub(super) async fn named(
 pub(super) fn last_intervals(facts: &ChainRewards, count: u64) -> Option<(u64, u64)> {
     let (oldest, newest) = facts.kept?;
     (count > 0).then(|| (oldest.max((newest + 1).saturating_sub(count)), newest))
+}
+
+/// The masternode that a client asks about, and what the last intervals paid.
+pub(super) struct AskedReports {
+    pub(super) facts: ChainRewards,
+    pub(super) id: RegistrationId,
+    pub(super) names: Names,
+    /// The first and the last interval of the reports.
+    pub(super) range: Option<(u64, u64)>,
+    /// The oldest first.
+    pub(super) reports: Vec<RewardReport>,
+}
+
+impl AskedReports {
+    pub(super) async fn of(node: &dyn NodeApi, args: &Args<'_>, count: u64) -> Result<Self, RpcError> {
+        let facts = node.chain_rewards().await?;
+        let id = named(node, args, &facts).await?;
+        let names = Names::of(node).await?;
+        let range = last_intervals(&facts, count);
+        let reports = match range {
+            Some((first, last)) => node.reward_reports(first, last).await?,
+            None => Vec::new(),
+        };
+        Ok(Self { facts, id, names, range, reports })
+    }
 }

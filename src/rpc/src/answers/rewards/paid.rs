@@ -1,6 +1,6 @@
 //! Who was paid of late, and what one was paid.
 
-use super::names::{Names, last_intervals, named};
+use super::names::{AskedReports, Names, last_intervals};
 use super::reasons::{why_free, why_less};
 use crate::answers::shape::{json, total};
 use crate::error::RpcError;
@@ -108,14 +108,7 @@ pub(in crate::answers) async fn winners(node: &dyn NodeApi, args: &Args<'_>) -> 
 /// `masternoderewards`: the newest interval first.
 pub(in crate::answers) async fn rewards(node: &dyn NodeApi, args: &Args<'_>) -> Result<Value, RpcError> {
     let count = args.integer_or("count", 20)?.min(REWARD_REPORTS_MAX);
-    let facts = node.chain_rewards().await?;
-    let id = named(node, args, &facts).await?;
-    let names = Names::of(node).await?;
-    let range = last_intervals(&facts, count);
-    let reports = match range {
-        Some((first, last)) => node.reward_reports(first, last).await?,
-        None => Vec::new(),
-    };
+    let AskedReports { facts, id, names, range, reports } = AskedReports::of(node, args, count).await?;
     let rows: Vec<PaidInfo> = reports.iter().rev().filter_map(|report| paid_to(&id, report, &facts)).collect();
     if rows.is_empty() && facts.list.get(&id).is_none() {
         return Err(RpcError::MasternodeUnknown(id));
