@@ -74,9 +74,8 @@ impl Masternodes {
     ) -> Result<Amount, Fault> {
         let one = self.list.get(registration).ok_or(Fault::NoMasternode(*registration))?;
         let Status::Left { time, .. } = one.status else { return Err(wrong(one)) };
-        let from = unbonds_at(time, place.parameters);
-        if place.time < from {
-            return Err(Fault::Unbonding { from });
+        if !place.unbonded(time) {
+            return Err(Fault::Unbonding { from: unbonds_at(time, place.parameters) });
         }
         if spent != Some(one.collateral) {
             return Err(Fault::ReleaseSpends);

@@ -5,7 +5,7 @@ use crate::list::Masternodes;
 use crate::penalties::{Penalties, counts_from};
 use crate::place::AuditedBlock;
 use crate::power::{has_claim, has_ended, tier_collateral};
-use timed_ledger::{MasternodeStatus as Status, RegistrationId};
+use timed_ledger::{MasternodeStatus as Status, RegistrationId, Tier};
 use timed_primitives::{Amount, DoubleSign, Height, PublicKey};
 
 /// Basis points of a double sign that nobody else comes with.
@@ -23,6 +23,9 @@ impl Masternodes {
     ) -> Result<(), Fault> {
         let (key, height) = contradiction(proof).ok_or(Fault::NoConflict)?;
         let one = self.list.get(&registration).ok_or(Fault::NoMasternode(registration))?;
+        if one.tier == Tier::Free {
+            return Err(Fault::NeverVotes(registration));
+        }
         if has_ended(one) {
             return Err(Fault::PunishedAlready(registration));
         }

@@ -352,6 +352,9 @@ pub enum BrokenRule {
     /// Two statements that do not contradict each other, in the one order.
     #[error("the two statements are no double sign")]
     NoConflict,
+    /// A free one is accused.
+    #[error("free masternode {0} has no vote that it could contradict")]
+    NeverVotes(RegistrationId),
     /// Punished before.
     #[error("masternode {0} was punished already")]
     PunishedAlready(RegistrationId),

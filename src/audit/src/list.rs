@@ -91,7 +91,19 @@ impl Masternodes {
             one.status = left;
             gone.push(one.id);
         }
+        self.drop_free(place);
         (gone, jailed)
+    }
+
+    /// Free ones that left long enough ago are on the list no longer, and their deposits are money like any other.
+    fn drop_free(&mut self, place: AuditedBlock<'_>) {
+        let over = self.list.values().filter(|one| one.tier == Tier::Free).filter_map(|one| match one.status {
+            Status::Left { time, .. } if place.unbonded(time) => Some(one.id),
+            _ => None,
+        });
+        for registration in over.collect::<Vec<_>>() {
+            self.release(&registration);
+        }
     }
 
     /// Those with such a height, in order of it and of their names.

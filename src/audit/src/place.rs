@@ -20,6 +20,11 @@ impl AuditedBlock<'_> {
     pub(crate) fn unbonds_at(&self) -> UnixTime {
         unbonds_at(self.time, self.parameters)
     }
+
+    /// Whether what happened at a moment is the unbonding time ago.
+    pub(crate) fn unbonded(&self, moment: UnixTime) -> bool {
+        self.time >= unbonds_at(moment, self.parameters)
+    }
 }
 
 /// Until when what happened at a moment is in the unbonding time.

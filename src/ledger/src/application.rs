@@ -209,6 +209,10 @@ impl Application for PaymentApplication {
             Arc::make_mut(&mut work.state.masternodes).carry_out_exits(&exits, rules);
             Arc::make_mut(&mut work.state.rewards).forget(exits.iter().map(|exit| exit.registration));
         }
+        let forgotten = work.state.masternodes.forgettable(rules);
+        if !forgotten.is_empty() {
+            Arc::make_mut(&mut work.state.masternodes).forget(&forgotten);
+        }
         let is_changed = !Arc::ptr_eq(&work.state.masternodes, &view.state().masternodes);
         work.state.schedule = match is_changed {
             true => {

@@ -59,8 +59,8 @@ pub use payload::{
 pub use queries::{ConfirmedTransaction, LedgerQueries, LedgerQuery, LedgerTotals};
 pub use rewards::{
     ASSESSED_HEIGHTS_MIN, BlockEnd, Closing, Drawn, DrawnWitness, FreeRow, HEIGHTS_MAX, HeightRecord, HeightWindow,
-    Interval, IntervalPayment, ParticipationAccount, REACHED_MIN, REWARD_REPORTS_MAX, RewardReport, RewardRow,
-    RewardState, SignedVoters, StatementError, Tally, draw, emission, payout_id,
+    Interval, IntervalPayment, ParticipationAccount, Presence, REACHED_MIN, REWARD_REPORTS_MAX, RewardReport,
+    RewardRow, RewardState, SignedVoters, StatementError, Tally, draw, emission, payout_id,
 };
 pub use state::{OutputEntry, Supply};
 pub use tables::{OUTPUT_ROOTS, OUTPUTS, OUTPUTS_BY_KEY, REWARD_REPORTS, SPENT_PAYOUTS};

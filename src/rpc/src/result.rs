@@ -395,9 +395,9 @@ pub struct MasternodeInfo {
     pub addr: Option<String>,
     /// Its node key, when connected.
     pub node_key: Option<Text<PublicKey>>,
-    /// Last height whose certificate has its precommit, among the last 100.
+    /// Last height for which the chain holds its precommit, of the 100 before the tip; late ones that a block carries count too.
     pub last_signed: Option<u64>,
-    /// How many of the last 100 certificates have its precommit. Unit: percent.
+    /// For how many of those at which it voted the chain holds its precommit; none when it voted at none. Unit: percent.
     pub signed_percent: Option<f64>,
     /// Its name: the id of the transaction that registered it.
     pub registration: Text<RegistrationId>,

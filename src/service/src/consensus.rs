@@ -3,9 +3,8 @@
 use crate::Service;
 use crate::chain::{check_final, ratio};
 use crate::failures::unreadable;
-use crate::pool::number;
 use async_trait::async_trait;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use timed_consensus::{ConsensusStatus, SigningStatus, quorum};
 use timed_ledger::{
     LedgerQueries as _, LedgerView, MasternodeProof, RegistrationId, TransactionBody, TransactionPayload, Witness,
@@ -13,9 +12,6 @@ use timed_ledger::{
 use timed_primitives::{BlockId, PublicKey, SecretKey};
 use timed_rpc::result::{ConsensusInfo, MasternodeInfo, ValidatorVotes};
 use timed_rpc::{ChainMasternodes, ConsensusApi, ProvedMasternode, RpcError};
-
-/// Certificates inspected for who signs.
-const SIGNED_WINDOW: u64 = 100;
 
 #[async_trait]
 impl ConsensusApi for Service {
@@ -66,27 +62,18 @@ impl ConsensusApi for Service {
 
     async fn masternodes(&self) -> Result<Vec<MasternodeInfo>, RpcError> {
         let read = |view: &LedgerView| {
-            let recent = view.recent(SIGNED_WINDOW).map_err(unreadable)?;
-            Ok((view.validators(view.height().next()), recent, chain_masternodes(view)))
+            let presence = view.state().rewards().presence();
+            Ok((view.validators(view.height().next()), presence, chain_masternodes(view)))
         };
-        let (set, recent, all) = self.chain.read(read).await?;
-        let mut signed: BTreeMap<PublicKey, (u64, u64)> = BTreeMap::new();
-        for (header, certificate) in &recent {
-            for signature in &certificate.signatures {
-                let (count, last) = signed.entry(signature.validator).or_default();
-                *count += 1;
-                *last = header.height.0;
-            }
-        }
+        let (set, presence, all) = self.chain.read(read).await?;
         let view = self.peers();
         let peers = &view.peers;
         let rows = all.rows(self.chain.genesis().network).into_iter().map(|row| {
             let key = row.key.0;
             let is_self = self.identity.validator == Some(key);
             let peer = peers.iter().find(|peer| peer.validator == Some(key));
-            let signed = signed.get(&key);
+            let presence = presence.get(&row.registration.0);
             let power = set.get(&key).map_or(0, |validator| validator.power);
-            let signs = power > 0 && !recent.is_empty();
             MasternodeInfo {
                 name: Some(self.identity.labels.get(&key).cloned().unwrap_or_else(|| key.short())),
                 power,
@@ -95,9 +82,8 @@ impl ConsensusApi for Service {
                 connected: is_self || peer.is_some(),
                 addr: peer.map(|peer| peer.address.clone()),
                 node_key: peer.map(|peer| peer.key.into()),
-                last_signed: signed.map(|(_, last)| *last),
-                signed_percent: signs
-                    .then(|| 100.0 * ratio(signed.map_or(0, |(count, _)| *count), number(recent.len()))),
+                last_signed: presence.and_then(|one| one.last_signed).map(|height| height.0),
+                signed_percent: presence.map(|one| 100.0 * ratio(one.signed.into(), one.expected.into())),
                 ..row
             }
         });

@@ -58,8 +58,8 @@ pub struct ChangeDraw {
     pub voters: u64,
     /// Numbers of nodes that run, can join, and have a key of their own.
     pub candidates: Vec<u64>,
-    /// So many must vote on, since so many may lie.
-    pub voters_min: usize,
+    /// So many vote on, since fewer than a third of them may forget or lie.
+    pub voters_least: u64,
 }
 
 /// Clients of a network.

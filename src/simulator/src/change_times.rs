@@ -10,6 +10,8 @@ pub(crate) struct ChangeTimes {
     rng: StdRng,
     next: Option<Instant>,
     made: usize,
+    /// Chance.
+    word: u64,
 }
 
 impl ChangeTimes {
@@ -21,7 +23,13 @@ impl ChangeTimes {
         let mut rng = StdRng::seed_from_u64(seed.rotate_left(24) ^ 0x6d61_7374_6572_6e6f);
         // Eight seeds with changes, eight without: how long payments may take is bound where who decides stays the same.
         let next = (are_made && (seed / 8).is_multiple_of(2)).then(|| Instant::now() + Self::wait(&mut rng));
-        Self { rng, next, made: 0 }
+        Self { rng, next, made: 0, word: seed / 16 }
+    }
+
+    /// How many of these vote at any time, whatever operators do: all, or as few as vote anywhere.
+    pub(crate) fn voters_least(&self, voters: u64) -> u64 {
+        let least = u64::try_from(timed_ledger::VOTERS_MIN).unwrap_or(u64::MAX).min(voters);
+        if self.next.is_some() && self.word.is_multiple_of(2) { least } else { voters }
     }
 
     /// Whether one was due so far.

@@ -35,20 +35,37 @@ pub(crate) fn draw(
     let Some(one) = of_pick else {
         return draw.candidates.contains(&pick).then(|| registration(genesis, pick, [first, second]));
     };
-    let owner = key("owner", pick);
+    // A masternode that moved to another machine has the owner that it had.
+    let first_number = numbers.into_iter().find(|number| key("owner", *number).public() == one.owner)?;
+    let owner = key("owner", first_number);
     let (registration, previous) = (one.id, one.last_change);
-    let may_go = || list.candidates().len() > VOTERS_MIN.max(draw.voters_min);
+    let least = usize::try_from(draw.voters_least).map_or(usize::MAX, |least| least.max(VOTERS_MIN));
+    let may_go = || list.candidates().len() > least;
     let (payload, signer) = match one.status {
         MasternodeStatus::Active => match choice % 4 {
             0 if may_go() => (P::Pause { registration, previous }, operator),
             1 if may_go() && draw.candidates.contains(&pick) => (P::Revoke { registration, previous }, owner),
+            3 if choice & 4 == 0 => match rotation(one, list, draw) {
+                Some((payload, operator)) => {
+                    return Some(paid(genesis, payload, &[first], Amount(50_000), &[&owner, &operator]));
+                }
+                None => (P::UpdateService { registration, previous, service: service(choice) }, operator),
+            },
             _ => (P::UpdateService { registration, previous, service: service(choice) }, operator),
         },
         MasternodeStatus::Paused | MasternodeStatus::Jailed { .. } => (P::Resume { registration, previous }, operator),
-        MasternodeStatus::Left { .. } => return release(genesis, one, pick),
+        MasternodeStatus::Left { .. } => return release(genesis, one, first_number),
         MasternodeStatus::Leaving { .. } | MasternodeStatus::Ended { .. } => return None,
     };
     Some(paid(genesis, payload, &[first], Amount(50_000), &[&signer]))
+}
+
+/// To the key of another machine, which is no masternode yet and runs; that key.
+fn rotation(one: &Masternode, list: &MasternodeList, draw: &ChangeDraw) -> Option<(P, SecretKey)> {
+    let keys = draw.candidates.iter().map(|number| key("consensus", *number));
+    let operator = keys.into_iter().find(|operator| list.of_operator(&operator.public()).is_none())?;
+    let (registration, previous, payouts) = (one.id, one.last_change, one.payouts.clone());
+    Some((P::UpdateRegistrar { registration, previous, operator: operator.public(), payouts }, operator))
 }
 
 fn service(choice: u64) -> ServiceAddress {

@@ -32,6 +32,8 @@ enum Undo {
 /// Faults under way.
 pub struct Faults {
     rng: StdRng,
+    /// How many validators may forget or lie at a time.
+    faulty_max: u64,
     kinds: Vec<FaultKind>,
     undo: BTreeMap<(Instant, u64), (Undo, u64)>,
     next_undo: u64,
@@ -50,8 +52,9 @@ pub struct Faults {
 
 impl Faults {
     /// A subset of these kinds, drawn: each run is troubled in its own way. With `exactly` the draw is all of them, and what was drawn
-    /// without it gives the same run with it. Kinds that came later are drawn from `beside`.
-    pub fn new(mut rng: StdRng, mut beside: StdRng, allowed: &FaultSet, exactly: bool) -> Self {
+    /// without it gives the same run with it. Kinds that came later are drawn from `beside`. `voters_least` is how many vote at any time: fewer
+    /// than a third of them forget or lie at a time.
+    pub fn new(mut rng: StdRng, mut beside: StdRng, allowed: &FaultSet, exactly: bool, voters_least: u64) -> Self {
         let kinds = FaultKind::ALL.iter().copied().filter(|kind| {
             let is_drawn = if *kind < DRAWN_BESIDE { rng.random_bool(0.5) } else { beside.random_bool(0.5) };
             (is_drawn || exactly) && allowed.0.contains(kind)
@@ -59,6 +62,7 @@ impl Faults {
         let kinds = kinds.collect();
         Self {
             rng,
+            faulty_max: voters_least.saturating_sub(1) / 3,
             kinds,
             undo: BTreeMap::new(),
             next_undo: 0,
@@ -77,9 +81,9 @@ impl Faults {
     }
 
     /// How many validators may be faulty from the start on beside a twin and those that are Byzantine.
-    pub fn spare(&self, world: &World) -> u64 {
+    pub fn spare(&self) -> u64 {
         let twins = u64::from(self.kinds.contains(&FaultKind::Twin));
-        if self.kinds.contains(&FaultKind::Byzantine) { 0 } else { faulty_max(world).saturating_sub(twins) }
+        if self.kinds.contains(&FaultKind::Byzantine) { 0 } else { self.faulty_max.saturating_sub(twins) }
     }
 
     /// The clocks of these nodes are far off from the start on.
@@ -160,7 +164,7 @@ impl Faults {
 
     /// Gives a validator a twin with this number, when that kind was drawn and the network can bear it.
     pub fn add_twin(&mut self, world: &mut World, id: u64) -> Option<Node> {
-        if !self.kinds.contains(&FaultKind::Twin) || faulty_max(world) == 0 {
+        if !self.kinds.contains(&FaultKind::Twin) || self.faulty_max == 0 {
             return None;
         }
         let of = self.rng.random_range(1..=world.voters());
@@ -173,7 +177,7 @@ impl Faults {
 
     /// Which validators lie, and how, when that kind was drawn: as many as the network can bear beside a twin. Called before they start.
     pub fn draw_byzantine(&mut self, world: &World) -> BTreeMap<u64, Lies> {
-        let spare = faulty_max(world).saturating_sub(u64::from(self.kinds.contains(&FaultKind::Twin)));
+        let spare = self.faulty_max.saturating_sub(u64::from(self.kinds.contains(&FaultKind::Twin)));
         if !self.kinds.contains(&FaultKind::Byzantine) || spare == 0 {
             return BTreeMap::new();
         }
@@ -205,7 +209,7 @@ impl Faults {
         let parts = self.undo.values().filter(|(_, of)| *of == fault).count();
         // A clock that is far behind refuses fresh blocks: its node is none that a quorum can do with.
         let hurt_voters = hurt.union(&self.far_off).filter(|id| **id <= world.voters()).count() as u64;
-        self.schedule.on_strike(kind, hurt, hurt_voters <= faulty_max(world), Parts::Undone(parts));
+        self.schedule.on_strike(kind, hurt, hurt_voters <= self.faulty_max, Parts::Undone(parts));
     }
 
     /// Gives the nodes that are hurt: nothing is promised of them. `None` when it cannot be done now.
@@ -253,7 +257,7 @@ impl Faults {
                 self.undo_later(Undo::Disk(node.id()));
             }
             FaultKind::DiskLoss => {
-                self.doubt(node, world)?;
+                self.doubt(node)?;
                 self.kill(node, Crash::Power);
                 node.replace_disk(KeptState::default());
             }
@@ -262,7 +266,7 @@ impl Faults {
                     self.copies.insert(node.id(), node.kept().copy());
                     return None;
                 };
-                if self.doubt(node, world).is_none() {
+                if self.doubt(node).is_none() {
                     self.copies.insert(node.id(), copy);
                     return None;
                 }
@@ -270,7 +274,7 @@ impl Faults {
                 node.replace_disk(copy);
             }
             FaultKind::ClockJump => {
-                if self.far_off.len() as u64 >= faulty_max(world) || !self.far_off.insert(node.id()) {
+                if self.far_off.len() as u64 >= self.faulty_max || !self.far_off.insert(node.id()) {
                     return None;
                 }
                 let by_ms = self.rng.random_range(-120_000..=120_000);
@@ -309,12 +313,12 @@ impl Faults {
     }
 
     /// Counts a validator among those that may have forgotten; `None` when there are as many as the network can bear.
-    fn doubt(&mut self, node: &Node, world: &World) -> Option<()> {
+    fn doubt(&mut self, node: &Node) -> Option<()> {
         if !node.votes() || self.dishonest.contains(&node.id()) {
             return Some(());
         }
         let others = self.in_doubt.iter().filter(|id| **id != node.id()).count() as u64;
-        (others < faulty_max(world)).then(|| {
+        (others < self.faulty_max).then(|| {
             self.in_doubt.insert(node.id());
         })
     }
@@ -345,12 +349,6 @@ impl Faults {
         ids.iter().copied().filter(|id| group.get(id).copied() != largest).collect()
     }
 }
-
-/// How many validators may forget or lie: fewer than a third.
-fn faulty_max(world: &World) -> u64 {
-    world.voters().saturating_sub(1) / 3
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -131,7 +131,6 @@ struct Run {
     ends: Instant,
     next_payment: Instant,
     changes: ChangeTimes,
-    has_twin: bool,
     /// Each node dials two others only.
     is_sparse: bool,
     /// How far off clocks are at the beginning, at most, beside what `clocks` says.
@@ -164,10 +163,12 @@ impl Run {
         });
         let offset_max_ms = rng.random_range(0..=1_000);
         let beside = StdRng::seed_from_u64(!config.seed);
-        let mut faults = Faults::new(StdRng::from_rng(&mut rng), beside, &config.faults, config.exactly);
+        let changes = ChangeTimes::new(config.seed, config.changes);
+        let voters_least = changes.voters_least(config.nodes);
+        let mut faults = Faults::new(StdRng::from_rng(&mut rng), beside, &config.faults, config.exactly, voters_least);
         let clocks = StdRng::seed_from_u64(config.seed.rotate_left(48));
         let nodes = config.nodes + config.observers;
-        let clocks = ClockOffsets::drawn(clocks, config.nodes, nodes, faults.spare(&world));
+        let clocks = ClockOffsets::drawn(clocks, config.nodes, nodes, faults.spare());
         faults.set_far_off(clocks.far_off());
         let quiet = Duration::from_millis(rng.random_range(500..=20_000));
         world.trace().world(format_args!(
@@ -181,7 +182,6 @@ impl Run {
         let readers = Readers::new(StdRng::seed_from_u64(!config.seed.rotate_left(32)));
         let now = Instant::now();
         let (ends, next_payment) = (now + config.length, now);
-        let changes = ChangeTimes::new(config.seed, config.changes);
         Self {
             config,
             world,
@@ -192,7 +192,6 @@ impl Run {
             ends,
             next_payment,
             changes,
-            has_twin: false,
             is_sparse,
             offset_max_ms,
             clocks,
@@ -238,7 +237,6 @@ impl Run {
         }
         let twin = self.faults.add_twin(&mut self.world, self.config.nodes + self.config.observers + 1);
         if let Some(twin) = twin {
-            self.has_twin = true;
             twin.start()?;
         }
         self.heal().await?;
@@ -325,11 +323,9 @@ impl Run {
         let nodes = self.running();
         let Some(node) = nodes.get(node % nodes.len().max(1)).cloned() else { return };
         let running: Vec<_> = nodes.iter().map(Node::id).collect();
-        let (byzantine, voters) = (self.world.nodes().filter(|node| node.lies()).count(), self.config.nodes);
-        // A twin signs what its other signs: it counts as one who lies.
-        let byzantine = byzantine + usize::from(self.has_twin);
+        let voters = self.config.nodes;
         let candidates = (voters + 1..=voters + self.config.observers).filter(|id| running.contains(id)).collect();
-        let draw = ChangeDraw { number, word, voters, candidates, voters_min: 3 * byzantine + 1 };
+        let draw = ChangeDraw { number, word, voters, candidates, voters_least: self.changes.voters_least(voters) };
         let Some(handles) = node.try_handles() else { return };
         if let Some(made) = self.world.application().change(&*handles.history, &draw) {
             tokio::task::spawn_local(async move { drop(node.submit(made).await) });

@@ -90,7 +90,7 @@ fn options() -> [Arg; 10] {
         option(RPC_USER, "NAME", "Name for --rpc-url").env("TIMED__RPC__USER"),
         option(RPC_PASSWORD, "PASSWORD", "Password for --rpc-url").env("TIMED__RPC__PASSWORD").hide_env_values(true),
         option(COOKIE, "FILE", "Cookie file for --rpc-url"),
-        option(TIMEOUT, "SECONDS", "Longest time to wait for an answer")
+        option(TIMEOUT, "SECONDS", "Longest time to wait for an answer, also of a node that is busy")
             .value_parser(clap::value_parser!(u64).range(1..=3600))
             .default_value("30"),
         option(COLOR, "WHEN", "Colours: auto, always or never")

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use timed_rpc::auth::{COOKIE_FILE, basic};
 use timed_rpc::{Cookie, read_cookie};
 use ureq::Agent;
@@ -46,6 +46,8 @@ pub enum Failure {
         code: i64,
         /// Its text.
         message: String,
+        /// When it makes sense to ask again, of a node that is busy.
+        retry_after: Option<Duration>,
     },
     /// The node's blocks are not what the rules say.
     #[error("the audit found a difference: {0}")]
@@ -58,7 +60,12 @@ pub struct NodeConnection {
     url: String,
     authorization: Option<String>,
     timeout: Duration,
+    /// How long a node that is busy is asked again.
+    patience: Duration,
 }
+
+/// Shortest time before a busy node is asked again.
+const RETRY_MIN: Duration = Duration::from_millis(10);
 
 impl NodeConnection {
     /// The node that the options name, or the first that runs on this machine.
@@ -66,7 +73,8 @@ impl NodeConnection {
         let timeout = Duration::from_secs(matches.get_one::<u64>(command::TIMEOUT).copied().unwrap_or(30));
         let text = |name| matches.get_one::<String>(name).map(String::as_str);
         if let Some(url) = text(command::RPC_URL) {
-            return Ok(Self::new(web_address(url)?, credentials(&text)?, timeout));
+            let connection = Self::new(web_address(url)?, credentials(&text)?, timeout);
+            return Ok(Self { patience: timeout, ..connection });
         }
         if text(command::COOKIE).is_some() {
             return Err(Failure::Usage(
@@ -104,7 +112,7 @@ impl NodeConnection {
             let mut connection = Self::new(format!("http://{address}/"), Some(cookie.header()), probe_time);
             let failure = match connection.call("uptime", Value::Null) {
                 // It knows the cookie, so it is the one, even if it says no.
-                Ok(_) | Err(Failure::Rpc { .. }) => return Ok(Self { timeout, ..connection }),
+                Ok(_) | Err(Failure::Rpc { .. }) => return Ok(Self { timeout, patience: timeout, ..connection }),
                 Err(failure) => failure,
             };
             match (&failure, &nearest) {
@@ -153,10 +161,10 @@ impl NodeConnection {
             // The node is on this machine or at an address the user gave; a proxy would only see the credentials.
             .proxy(None)
             .build();
-        Self { agent: config.into(), url, authorization, timeout }
+        Self { agent: config.into(), url, authorization, timeout, patience: Duration::ZERO }
     }
 
-    /// Asks and returns the result.
+    /// Asks and returns the result. A node that the command line names, and that is busy, is asked again for as long as an answer may take.
     ///
     /// # Errors
     /// [`Failure`] says why there is no result.
@@ -169,8 +177,14 @@ impl NodeConnection {
         };
         let params = if params.is_null() { json!([]) } else { params };
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let (status, body) = self.post(&body, wait)?;
-        self.result(status, &body)
+        let patience = Patience::new(self.patience);
+        loop {
+            let (status, answer) = self.post(&body, wait)?;
+            match self.result(status, &answer) {
+                Err(failure) if patience.waited(failure.retry_after()) => {}
+                result => return result,
+            }
+        }
     }
 
     /// Asks several things in one request; the answers are in the order of the questions. None of them may wait.
@@ -178,8 +192,27 @@ impl NodeConnection {
     /// # Errors
     /// [`Failure`] when the request as a whole has no answer; each question has a result of its own.
     pub fn batch(&mut self, calls: Vec<(&str, Value)>) -> Result<Vec<Result<Value, Failure>>, Failure> {
+        let patience = Patience::new(self.patience);
+        let mut results = self.ask_all(&calls)?;
+        loop {
+            let refused = results.iter().enumerate();
+            let refused = refused.filter_map(|(n, result)| Some((n, result.as_ref().err()?.retry_after()?)));
+            let (again, waits): (Vec<usize>, Vec<Duration>) = refused.unzip();
+            if !patience.waited(waits.into_iter().max()) {
+                return Ok(results);
+            }
+            let asked: Vec<_> = again.iter().filter_map(|n| calls.get(*n).cloned()).collect();
+            for (n, result) in again.into_iter().zip(self.ask_all(&asked)?) {
+                if let Some(place) = results.get_mut(n) {
+                    *place = result;
+                }
+            }
+        }
+    }
+
+    fn ask_all(&self, calls: &[(&str, Value)]) -> Result<Vec<Result<Value, Failure>>, Failure> {
         let body: Vec<Value> = (0u64..)
-            .zip(&calls)
+            .zip(calls)
             .map(|(id, (method, params))| json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }))
             .collect();
         let (status, body) = self.post(&Value::Array(body), Duration::ZERO)?;
@@ -235,8 +268,41 @@ impl NodeConnection {
             Some(error) => Err(Failure::Rpc {
                 code: error.get("code").and_then(Value::as_i64).unwrap_or_default(),
                 message: error.get("message").and_then(Value::as_str).unwrap_or("no message").to_owned(),
+                retry_after: error.pointer("/data/retry_after_ms").and_then(Value::as_u64).map(Duration::from_millis),
             }),
         }
+    }
+}
+
+impl Failure {
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Rpc { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// How long a node that is busy is asked again.
+struct Patience {
+    until: Instant,
+}
+
+impl Patience {
+    #[allow(clippy::disallowed_methods, reason = "a program at the edge: a person waits for it")]
+    fn new(patience: Duration) -> Self {
+        Self { until: Instant::now() + patience }
+    }
+
+    /// Waits so long, when there is a time to wait for and enough is left. Whether it did.
+    #[allow(clippy::disallowed_methods, reason = "a program at the edge: a person waits for it")]
+    fn waited(&self, after: Option<Duration>) -> bool {
+        let Some(after) = after.map(|after| after.max(RETRY_MIN)) else { return false };
+        let is_in_time = Instant::now() + after < self.until;
+        if is_in_time {
+            std::thread::sleep(after);
+        }
+        is_in_time
     }
 }
 

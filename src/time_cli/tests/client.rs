@@ -187,6 +187,45 @@ fn a_node_that_is_gone_is_passed_over() {
     node.refused(&["--data-dir", &gone, "getblockcount"], 3, "where another server answers");
 }
 
+/// A server that gives these answers to one connection each; what it was asked.
+fn with_answers(answers: &[&str], ask: impl FnOnce(&str)) -> Vec<String> {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = server.local_addr().unwrap().to_string();
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| {
+            let answer = |body: &&str| {
+                let (mut stream, _) = server.accept().unwrap();
+                let mut asked = String::new();
+                while !asked.contains("jsonrpc") {
+                    let mut buffer = [0; 4096];
+                    let read = std::io::Read::read(&mut stream, &mut buffer).unwrap();
+                    asked.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+                }
+                let length = body.len();
+                write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
+                    .unwrap();
+                asked
+            };
+            answers.iter().map(answer).collect()
+        });
+        ask(&url);
+        asked.join().unwrap()
+    })
+}
+
+#[test]
+fn a_node_that_is_busy_is_asked_again_while_there_is_time() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let busy = r#"{"error":{"code":-9,"message":"busy: 64 calls are in progress","data":{"retry_after_ms":0}},"id":1}"#;
+    let late = r#"{"error":{"code":-9,"message":"busy: for long","data":{"retry_after_ms":60000}},"id":1}"#;
+    let asked = with_answers(&[busy, busy, r#"{"result":7,"id":1}"#], |url| {
+        let output = run(nowhere.path(), &["--rpc-url", url, "getblockcount"], "");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "7", "{output:?}");
+    });
+    assert!(asked.iter().all(|asked| asked.contains("getblockcount")), "{asked:?}");
+    with_answers(&[late], |url| refused(nowhere.path(), &["--rpc-url", url, "getblockcount"], 1, "busy: for long"));
+}
+
 #[test]
 fn who_listens_and_does_not_answer_is_distinguished_from_nobody_and_from_what_is_no_node() {
     let nowhere = tempfile::tempdir().unwrap();

@@ -34,10 +34,20 @@ fn registrations(player: &mut Player, numbers: std::ops::Range<u64>) -> Vec<Tran
     made
 }
 
+/// A plain payment of what was a deposit and of another coin.
+fn spend(player: &mut Player, deposit: OutPoint) -> Transaction {
+    player.look();
+    let (coin, output) = *player.coins.iter().max_by_key(|(_, output)| output.amount).unwrap();
+    let outputs = vec![TxOutput { amount: Amount(output.amount.0 - 1_000), lock: Lock::KeyHash(hash_of("wallet", 0)) }];
+    let inputs = [deposit, coin].map(|previous| TxInput { previous }).to_vec();
+    TransactionBody::transfer(player.genesis.chain_id, inputs, outputs).sign(&[&key("wallet", 0), &key("wallet", 0)])
+}
+
 #[test]
-fn a_thousand_free_ones_are_all_and_those_that_left_count_until_their_release() {
+fn a_thousand_free_ones_are_all_and_those_that_left_count_until_they_may_be_forgotten() {
     let mut player = Player::new(7, Shape { theme: Theme::All, blocks: 0, tries: 0, missing: 2 });
     let mut first = registrations(&mut player, 0..998);
+    let deposit = OutPoint { txid: first[0].id(), index: 0 };
     let rest = first.split_off(500);
     player.block(first, 1_000);
     player.block(rest, 1_000);
@@ -50,4 +60,17 @@ fn a_thousand_free_ones_are_all_and_those_that_left_count_until_their_release() 
     let summary = player.audit.summary();
     assert_eq!(summary.masternodes.get("left"), Some(&1_000), "{summary:?}");
     assert_eq!(player.accepted.get("register"), Some(&1_000));
+    // The block in which they are forgotten is the last that refuses one more; their deposits are coins like any other.
+    let unbonding = player.genesis.parameters.unbonding_ms;
+    let more = registrations(&mut player, 1_004..1_005);
+    player.block(more, unbonding);
+    assert_eq!(player.audit.summary().masternodes.get("left"), None);
+    assert_eq!(player.accepted.get("register"), Some(&1_000));
+    let more = registrations(&mut player, 1_005..1_007);
+    player.block(more, 1_000);
+    let before = player.accepted.get("transfer").copied().unwrap_or_default();
+    let spent = spend(&mut player, deposit);
+    player.block(vec![spent], 1_000);
+    assert_eq!(player.accepted.get("transfer"), Some(&(before + 1)), "{:?}", player.refused);
+    assert_eq!(player.accepted.get("register"), Some(&1_002));
 }

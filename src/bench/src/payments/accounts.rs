@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn no_answer_is_no_refusal() {
-        let rpc = |code| Failure::Rpc { code, message: String::new() };
+        let rpc = |code| Failure::Rpc { code, message: String::new(), retry_after: None };
         let silent = Failure::Silent(String::new());
         let outcome = |failure: &Failure| Outcome::of(Err(failure));
         assert_eq!(Outcome::of(Ok(())), Outcome::Accepted);

@@ -65,7 +65,9 @@ pub enum MasternodeError {
         bronze: Amount,
     },
     /// No masternode has this name.
-    #[error("masternode {0} does not exist: it was never registered, or its collateral was released")]
+    #[error(
+        "masternode {0} does not exist: it was never registered, or its collateral was released, or it was a free one, whose deposit is a coin like any other when the unbonding time is over"
+    )]
     Unknown(RegistrationId),
     /// A change that names another predecessor than the last change.
     #[error("the change follows {named}, the last change of masternode {registration} is {last}: build it anew")]
@@ -151,6 +153,9 @@ pub enum MasternodeError {
     /// What is handed in as evidence proves nothing.
     #[error("the two statements are not for one place and for different blocks, the lesser first: they prove nothing")]
     NoConflict,
+    /// A free one is accused: it has no part in deciding anything.
+    #[error("masternode {0} is free and never votes: what its key signs counts nowhere")]
+    NeverVotes(RegistrationId),
     /// It was punished before, once for all.
     #[error("masternode {0} has ended by a double sign already")]
     EndedAlready(RegistrationId),

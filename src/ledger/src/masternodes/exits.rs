@@ -5,6 +5,7 @@ use crate::masternodes::list::{MasternodeList, RuleContext};
 use crate::masternodes::penalties::Removal;
 use crate::masternodes::power::VOTERS_MIN;
 use crate::masternodes::registration::RegistrationId;
+use crate::masternodes::tier::Tier;
 use std::sync::Arc;
 use timed_primitives::Height;
 use timed_primitives::planted::{Bug, is_planted};
@@ -83,6 +84,21 @@ impl MasternodeList {
                 self.penalties.remove_power(Removal { power, until }, rules.time);
             }
         }
+    }
+
+    /// Free ones that left, and whose unbonding time is over: their deposits are coins again without a release, since they owe nothing and would
+    /// keep others out.
+    pub fn forgettable(&self, rules: RuleContext<'_>) -> Vec<RegistrationId> {
+        let is_over = |one: &&Masternode| match one.status {
+            MasternodeStatus::Left { time, .. } => rules.time >= rules.unbonded_from(time),
+            _ => false,
+        };
+        self.iter().filter(|one| one.tier == Tier::Free).filter(is_over).map(|one| one.id).collect()
+    }
+
+    /// Nothing is left of these.
+    pub fn forget(&mut self, forgotten: &[RegistrationId]) {
+        forgotten.iter().for_each(|id| self.remove(id));
     }
 
     /// The power of a masternode as penalties count it, whether it has a place or not: that of its tier, capped as that of the voters is.

@@ -51,7 +51,12 @@ pub struct RuleContext<'a> {
 impl RuleContext<'_> {
     /// When what happens in this block is the unbonding time ago.
     pub const fn unbonding_ends(&self) -> UnixTime {
-        UnixTime(self.time.0.saturating_add(self.parameters.unbonding_ms))
+        self.unbonded_from(self.time)
+    }
+
+    /// When what happened at a time is the unbonding time ago.
+    pub const fn unbonded_from(&self, time: UnixTime) -> UnixTime {
+        UnixTime(time.0.saturating_add(self.parameters.unbonding_ms))
     }
 }
 
@@ -84,7 +89,7 @@ impl MasternodeList {
         self.all.values().map(Arc::as_ref)
     }
 
-    /// How many, with those that have left and whose collateral was not released.
+    /// How many, with those that have left and whose collateral is still locked.
     pub fn len(&self) -> usize {
         self.all.len()
     }
@@ -294,7 +299,7 @@ impl MasternodeList {
         if released.is_none() {
             return Err(MasternodeError::ReleaseSpends(one.collateral));
         }
-        let from = UnixTime(time.0.saturating_add(rules.parameters.unbonding_ms));
+        let from = rules.unbonded_from(time);
         if rules.time < from && !is_planted(Bug::ReleaseWithoutUnbonding) {
             return Err(MasternodeError::Unbonding { registration, from, now: rules.time });
         }
@@ -416,7 +421,7 @@ impl MasternodeList {
         self.all.insert(one.id, Arc::new(one));
     }
 
-    fn remove(&mut self, id: &RegistrationId) {
+    pub(super) fn remove(&mut self, id: &RegistrationId) {
         if let Some(one) = self.all.remove(id) {
             self.collaterals.remove(&one.collateral);
             self.operators.remove(&one.operator);

@@ -5,6 +5,7 @@ use crate::masternodes::error::MasternodeError;
 use crate::masternodes::list::{MasternodeList, RuleContext};
 use crate::masternodes::penalties::{DoubleSignRecord, Punishment};
 use crate::masternodes::registration::RegistrationId;
+use crate::masternodes::tier::Tier;
 use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{Amount, DoubleSign, Height, PublicKey, UnixTime};
 
@@ -28,6 +29,9 @@ impl MasternodeList {
             return Err(MasternodeError::NoConflict);
         }
         let one = self.get(&registration).ok_or(MasternodeError::Unknown(registration))?;
+        if one.tier == Tier::Free {
+            return Err(MasternodeError::NeverVotes(registration));
+        }
         if one.is_ended() {
             return Err(MasternodeError::EndedAlready(registration));
         }
@@ -59,7 +63,7 @@ impl MasternodeList {
     pub fn accused(&self, proof: &DoubleSign, time: UnixTime) -> Option<RegistrationId> {
         let retired = self.penalties.retired_key(&proof.key(), time).map(|retired| retired.registration);
         let accused = retired.or_else(|| self.of_operator(&proof.key()).map(|one| one.id))?;
-        self.get(&accused).filter(|one| !one.is_ended()).map(|one| one.id)
+        self.get(&accused).filter(|one| one.tier != Tier::Free && !one.is_ended()).map(|one| one.id)
     }
 
     /// Charges all of them, and ends the one.
@@ -71,7 +75,7 @@ impl MasternodeList {
             one.status = match one.status {
                 left @ MasternodeStatus::Left { .. } => left,
                 _ if one.wants_to_vote() => MasternodeStatus::Ended { at: rules.height },
-                // Without a claim to vote it has no power that must be taken: free ones, and those that are paused or jailed.
+                // Without a claim to vote it has no power that must be taken: one that is paused or jailed.
                 _ => MasternodeStatus::Left { at: rules.height, time: rules.time },
             };
         });

@@ -1,9 +1,9 @@
 //! Who signed the last heights, as the chain knows it.
 
-use crate::masternodes::{VotingMasternode, VotingMasternodes};
+use crate::masternodes::{RegistrationId, VotingMasternode, VotingMasternodes};
 use crate::rewards::error::StatementError;
 use borsh::{BorshDeserialize, BorshSerialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use timed_primitives::{BlockId, CommitCertificate, Height, Round};
 
 /// How many heights can still get late precommits.
@@ -37,6 +37,17 @@ pub struct HeightRecord {
     pub round: Round,
     /// By voters of that height.
     pub signed: SignedVoters,
+}
+
+/// What one voter did at the last heights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Presence {
+    /// At how many of them it voted.
+    pub expected: u32,
+    /// How many of those the chain holds its precommit for.
+    pub signed: u32,
+    /// The last of those.
+    pub last_signed: Option<Height>,
 }
 
 /// The last heights, at most [`HEIGHTS_MAX`], the oldest first, and who voted at them.
@@ -73,6 +84,22 @@ impl HeightWindow {
             self.voters.pop_front();
         }
         record
+    }
+
+    /// Of each that voted at some of these heights: at how many, and which of them the chain holds its precommit for.
+    pub(super) fn presence(&self) -> BTreeMap<RegistrationId, Presence> {
+        let mut all = BTreeMap::<_, Presence>::new();
+        for record in &self.heights {
+            let Some((_, _, voters)) = self.get(record.height) else { continue };
+            for (position, voter) in voters.as_slice().iter().enumerate() {
+                let one = all.entry(voter.registration).or_default();
+                one.expected += 1;
+                if record.signed.has(position) {
+                    (one.signed, one.last_signed) = (one.signed + 1, Some(record.height));
+                }
+            }
+        }
+        all
     }
 
     /// The record of a height, and who voted.

@@ -15,7 +15,6 @@ mod emission;
 mod error;
 mod heights;
 mod interval;
-
 mod payment;
 mod report;
 mod reward_state;
@@ -24,7 +23,7 @@ pub use assessment::{ASSESSED_HEIGHTS_MIN, ParticipationAccount};
 pub use draw::{Drawn, DrawnWitness, REACHED_MIN, draw};
 pub use emission::emission;
 pub use error::StatementError;
-pub use heights::{HEIGHTS_MAX, HeightRecord, HeightWindow, SignedVoters};
+pub use heights::{HEIGHTS_MAX, HeightRecord, HeightWindow, Presence, SignedVoters};
 pub use interval::{Interval, Tally};
 pub use payment::{IntervalPayment, payout_id};
 pub use report::{FreeRow, REWARD_REPORTS_MAX, RewardReport, RewardRow};

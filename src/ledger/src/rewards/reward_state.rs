@@ -5,7 +5,7 @@ use crate::parameters::Parameters;
 use crate::rewards::assessment::{ParticipationAccount, assess};
 use crate::rewards::draw::{Drawn, DrawnWitness};
 use crate::rewards::error::StatementError;
-use crate::rewards::heights::{HeightRecord, HeightWindow};
+use crate::rewards::heights::{HeightRecord, HeightWindow, Presence};
 use crate::rewards::interval::Interval;
 use crate::rewards::payment::{IntervalPayment, pay};
 use crate::transaction::reachability_resource;
@@ -83,6 +83,11 @@ impl RewardState {
     /// Who signed the last heights, the oldest first.
     pub fn heights(&self) -> impl DoubleEndedIterator<Item = &HeightRecord> + ExactSizeIterator {
         self.window.heights()
+    }
+
+    /// Of each that voted at some of the last heights: at how many, and which of them the chain holds its precommit for.
+    pub fn presence(&self) -> BTreeMap<RegistrationId, Presence> {
+        self.window.presence()
     }
 
     /// What a masternode did since it was assessed last.

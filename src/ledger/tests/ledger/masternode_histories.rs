@@ -113,7 +113,7 @@ impl Model {
         claims.iter().map(|one| one.operator).zip(effective).collect()
     }
 
-    fn end_block(&mut self) {
+    fn end_block(&mut self, unbonding: u64) {
         let mut leaving: Vec<_> =
             (0..self.all.len()).filter(|n| matches!(self.all[*n].life, Life::Leaving(_))).collect();
         leaving.sort_by_key(|n| match self.all[*n].life {
@@ -131,6 +131,9 @@ impl Model {
                 one.life = Life::Left(self.seconds);
             }
         }
+        let now = self.seconds;
+        let is_over = |one: &Plain| matches!(one.life, Life::Left(at) if at + unbonding <= now);
+        self.all.retain(|one| one.tier != Tier::Free || !is_over(one));
     }
 }
 
@@ -177,8 +180,9 @@ fn play(tries: &[Try]) {
         let pick = |who: u8| (!model.all.is_empty()).then(|| usize::from(who) % model.all.len());
         if let Try::Block(seconds) = attempt {
             list.carry_out_exits(&list.exits(rules, &[]), rules);
+            list.forget(&list.forgettable(rules));
             list.seal();
-            model.end_block();
+            model.end_block(unbonding);
             model.height += 1;
             model.seconds += u64::from(*seconds);
         } else if let Try::Register(tier, operator) = *attempt {
