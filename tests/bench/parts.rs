@@ -95,6 +95,13 @@ fn bench_start_reports_first_block_idle_cost_and_return() {
 }
 
 #[test]
+fn bench_join_sees_a_newcomer_vote_two_heights_after_its_registration() {
+    let report = measured(&["join", "--newcomers", "1"]);
+    assert_measured(&report, &["/final_ms", "/votes_ms", "/heights"]);
+    assert!(report["heights_max"].as_u64() >= Some(2), "{report:#}");
+}
+
+#[test]
 fn bench_faults_compares_phases() {
     let report = measured(&["faults", "--time", "1s", "--warm-up-heights", "10"]);
     for phase in ["healthy", "killed", "frozen"] {

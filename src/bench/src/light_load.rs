@@ -141,13 +141,15 @@ pub(super) fn longest_gap(seen: &[SeenHeight], from: Instant, to: Instant) -> Du
 /// Whether a validator's precommit is in the certificate of a block of this height or above, as a node knows it.
 pub(super) fn has_signed_since(folder: &Path, height: u64, validator: &str) -> bool {
     let Some(tip) = ask(folder, "getblockcount", json!([])).ok().and_then(|tip| tip.as_u64()) else { return false };
-    let signed = |at: u64| {
-        let block = ask(folder, "getblockhash", json!([at])).and_then(|hash| ask(folder, "getblock", json!([hash])));
-        let block = block.unwrap_or_default();
-        let signers = block["certificate"]["signatures"].as_array().map(Vec::as_slice).unwrap_or_default();
-        signers.iter().any(|signature| signature["validator"] == validator)
-    };
-    tip >= height && signed(tip)
+    tip >= height && has_signed(folder, tip, validator)
+}
+
+/// Whether it is in the certificate of this height.
+pub(super) fn has_signed(folder: &Path, height: u64, validator: &str) -> bool {
+    let block = ask(folder, "getblockhash", json!([height])).and_then(|hash| ask(folder, "getblock", json!([hash])));
+    let block = block.unwrap_or_default();
+    let signers = block["certificate"]["signatures"].as_array().map(Vec::as_slice).unwrap_or_default();
+    signers.iter().any(|signature| signature["validator"] == validator)
 }
 
 #[cfg(test)]

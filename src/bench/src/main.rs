@@ -8,6 +8,7 @@ mod chain;
 mod faults;
 mod hostile;
 mod idle_peers;
+mod join;
 mod lanes;
 mod light_load;
 mod lone_node;
@@ -38,6 +39,8 @@ use timed_process::last_words::{causes, say};
 
 /// How long nodes may take to reach a height that they should reach at once.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for the next event of a measurement.
+const EVENT_PATIENCE: Duration = Duration::from_secs(120);
 /// Time between two questions to a node that is not ready.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -86,6 +89,9 @@ enum BenchKind {
     /// From the start of nodes to their first block, what they cost while idle, and how soon a node that was away votes again.
     #[command(after_help = "Example:\n  timed-bench start --repetitions 5 --idle 30s --missed-blocks 1000 --json")]
     Start(start::StartArgs),
+    /// From the registration of a masternode to its first vote.
+    #[command(after_help = "Example:\n  timed-bench join --newcomers 5 --json")]
+    Join(join::JoinArgs),
     /// Heights per second under a light load: healthy, with one node killed, with one frozen.
     #[command(after_help = "Example:\n  timed-bench faults --time 20s --json")]
     Faults(faults::FaultsArgs),
@@ -131,6 +137,7 @@ fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
         Some(BenchKind::Peers(arguments)) => peers::run(arguments),
         Some(BenchKind::Sync(arguments)) => sync::run(arguments, &program()?),
         Some(BenchKind::Start(arguments)) => start::run(arguments, &program()?),
+        Some(BenchKind::Join(arguments)) => join::run(arguments, &program()?),
         Some(BenchKind::Faults(arguments)) => faults::run(arguments, &program()?),
         Some(BenchKind::Reconnect(arguments)) => reconnect::run(arguments, &program()?),
         Some(BenchKind::IdlePeers(arguments)) => idle_peers::run(arguments, &program()?),
@@ -176,6 +183,16 @@ fn in_temporary_folder<T>(measure: impl FnOnce(&Path) -> anyhow::Result<T>) -> a
 /// Asks a node of this machine.
 fn ask(folder: &Path, method: &str, params: Value) -> Result<Value, Failure> {
     NodeConnection::of_data_dir(folder)?.call(method, params)
+}
+
+/// Waits until something is so.
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) -> anyhow::Result<()> {
+    let start = Instant::now();
+    while !is_so() {
+        anyhow::ensure!(start.elapsed() < EVENT_PATIENCE, "waited {EVENT_PATIENCE:?} in vain for {what}");
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(())
 }
 
 /// Waits until every node that runs has decided a height.

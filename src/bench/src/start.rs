@@ -3,7 +3,7 @@
 
 use super::light_load::{LightLoad, has_signed_since};
 use super::report::{self, median, ms, rounded};
-use super::{LOOK_EVERY, ask, usage};
+use super::{ask, usage, wait_for};
 use anyhow::Context as _;
 use clap::Args;
 use rustix::process::Signal;
@@ -19,9 +19,6 @@ const NODES: u64 = 4;
 const SETTLE: Duration = Duration::from_secs(2);
 /// Payments per second while a node is away: enough for a block at any time.
 const LOAD: f64 = 150.0;
-/// Longest wait for the next event.
-const PATIENCE: Duration = Duration::from_secs(120);
-
 /// Flags of `timed-bench start`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct StartArgs {
@@ -132,15 +129,6 @@ fn come_back(nodes: &mut Nodes, blocks: u32) -> anyhow::Result<Back> {
     let (caught_up, at) = (start.elapsed(), height());
     wait_for("its vote", || has_signed_since(&stays, at, &key))?;
     Ok(Back { missed, answers, caught_up, votes: start.elapsed() })
-}
-
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) -> anyhow::Result<()> {
-    let start = Instant::now();
-    while !is_so() {
-        anyhow::ensure!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}");
-        std::thread::sleep(LOOK_EVERY);
-    }
-    Ok(())
 }
 
 /// What came out.

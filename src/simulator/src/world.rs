@@ -264,7 +264,7 @@ impl World {
     /// Makes a link worse until it is healed.
     pub fn slow_down(&self, a: u64, b: u64, quality: LinkQuality) {
         self.setting.links.set_quality(self.ip(a), self.ip(b), quality);
-        self.setting.checker.lock().quiet().on_slow(a, b);
+        self.setting.checker.lock().quiet().on_slow(a, b, quality.latency + quality.jitter);
         self.setting.trace.world(format_args!("the link between nodes {a} and {b} becomes slow: {quality:?}"));
     }
 

@@ -54,6 +54,16 @@ fn a_lone_double_sign_costs_five_percent_and_the_place_for_good() {
 }
 
 #[test]
+fn a_free_one_cannot_be_accused_since_it_never_votes() {
+    let mut world = World::new(genesis(7));
+    let free = crate::rewards::free(&mut world, 20);
+    world.blocks(3, 1);
+    let proof = double_sign(&world, 20, 3);
+    let shown = world.statement(P::DoubleSign { registration: free, proof }, &[]);
+    assert_eq!(refused(&mut world, &shown), E::NeverVotes(free));
+}
+
+#[test]
 fn it_costs_more_the_more_power_does_it() {
     let mut world = World::new(genesis(10));
     world.blocks(3, 1);

@@ -299,7 +299,7 @@ fn payees_get_their_shares_and_dust_is_the_treasurys() {
 }
 
 /// Registers a free masternode with keys of this number.
-fn free(world: &mut World, n: u64) -> RegistrationId {
+pub(crate) fn free(world: &mut World, n: u64) -> RegistrationId {
     let payload = RegisterPayload {
         tier: Tier::Free,
         owner: key("owner", n).public(),

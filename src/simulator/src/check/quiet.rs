@@ -1,6 +1,6 @@
 //! Who was left in peace since when: a node may lose a peer only when something happened to one of them or to the link between.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -11,8 +11,8 @@ pub struct QuietTimes {
     off: BTreeMap<u64, Instant>,
     /// From whom to whom nothing goes at present, and since when.
     cut: BTreeMap<(u64, u64), Instant>,
-    /// Nodes and links that are slow or odd at present.
-    odd: BTreeSet<(u64, u64)>,
+    /// Links that are slow at present, and how long what is sent over them travels at most.
+    slow: BTreeMap<(u64, u64), Duration>,
     /// When something last happened to a node, or to a link.
     nodes: BTreeMap<u64, Instant>,
     links: BTreeMap<(u64, u64), Instant>,
@@ -53,19 +53,22 @@ impl QuietTimes {
     pub fn on_heal(&mut self, a: u64, b: u64) {
         self.cut.remove(&(a, b));
         self.cut.remove(&(b, a));
-        self.odd.remove(&link(a, b));
-        self.links.insert(link(a, b), Instant::now());
+        // What a slow link took before comes as late as it would have.
+        let last_arrival = Instant::now() + self.slow.remove(&link(a, b)).unwrap_or_default();
+        self.links.insert(link(a, b), last_arrival);
     }
 
-    /// A link is slow until [`Self::on_heal`].
-    pub fn on_slow(&mut self, a: u64, b: u64) {
-        self.odd.insert(link(a, b));
+    /// A link is slow until [`Self::on_heal`]: what is sent arrives within this time.
+    pub fn on_slow(&mut self, a: u64, b: u64, within: Duration) {
+        let slowest = self.slow.entry(link(a, b)).or_default();
+        *slowest = within.max(*slowest);
     }
 
     /// Whether nothing happened to two nodes and their link for so long.
     pub(crate) fn is_quiet_for(&self, a: u64, b: u64, length: Duration) -> bool {
         let is_off = self.off.contains_key(&a) || self.off.contains_key(&b);
-        let is_cut = self.cut.contains_key(&(a, b)) || self.cut.contains_key(&(b, a)) || self.odd.contains(&link(a, b));
+        let is_cut =
+            self.cut.contains_key(&(a, b)) || self.cut.contains_key(&(b, a)) || self.slow.contains_key(&link(a, b));
         let last = [self.nodes.get(&a), self.nodes.get(&b), self.links.get(&link(a, b))].into_iter().flatten().max();
         !is_off && !is_cut && last.is_none_or(|last| last.elapsed() > length)
     }
@@ -73,7 +76,7 @@ impl QuietTimes {
     /// For how long `node`, which acts, cannot have heard of `peer`.
     pub(crate) fn unheard_for(&self, node: u64, peer: u64) -> Duration {
         let since = [self.off.get(&peer), self.cut.get(&(peer, node))].into_iter().flatten().min();
-        let Some(since) = since.filter(|_| !self.odd.contains(&link(node, peer))) else { return Duration::ZERO };
+        let Some(since) = since.filter(|_| !self.slow.contains_key(&link(node, peer))) else { return Duration::ZERO };
         // What a node did not do while it was not there itself is not its fault, and a healed link brings what the dead had sent before.
         let later = [self.nodes.get(&node), self.links.get(&link(node, peer))].into_iter().flatten().max();
         later.map_or(*since, |later| (*since).max(*later)).elapsed()
@@ -112,8 +115,11 @@ mod tests {
         quiet.on_heal(3, 2);
         tokio::time::sleep(SECOND).await;
         assert_eq!(quiet.unheard_for(3, 2), SECOND, "what was under way came when the link healed");
-        quiet.on_slow(1, 2);
+        quiet.on_slow(1, 2, 4 * SECOND);
         assert_eq!(quiet.unheard_for(1, 2), Duration::ZERO, "it may still come");
+        quiet.on_heal(1, 2);
+        tokio::time::sleep(6 * SECOND).await;
+        assert_eq!(quiet.unheard_for(1, 2), 2 * SECOND, "what a slow link took came late");
         quiet.on_on(2);
         assert_eq!(quiet.unheard_for(3, 2), Duration::ZERO);
         assert!(!quiet.is_quiet_for(1, 2, SECOND));
