@@ -87,7 +87,7 @@ fn texts_that_are_no_address_or_peer_are_refused_and_forge_no_line() {
     let node = network.node(1);
     let forged = "127.0.0.1:1\nERROR fake log line:1";
     let code = |method: &str, params: serde_json::Value| match node.call(method, params.clone()) {
-        Err(Failure::Rpc { code, message }) => (code, message),
+        Err(Failure::Rpc { code, message, .. }) => (code, message),
         other => panic!("{method} {params}: {other:?}"),
     };
     for text in ["::1", forged, "host", "host:0", "a b:7", "0.0.0.0:7000", "[::]:7000", "224.0.0.1:7000", "[ff02::1]:7"]

@@ -120,7 +120,7 @@ fn a_payment_lost_to_another_while_its_node_was_down_is_reported_with_the_reason
     network.wait_final(&winner);
     network.node_mut(1).start();
     let why = |node: &Node| match node.call("gettransaction", json!([lost])) {
-        Err(Failure::Rpc { code: -5, message }) => message.contains("is lost").then_some(message),
+        Err(Failure::Rpc { code: -5, message, .. }) => message.contains("is lost").then_some(message),
         _ => None,
     };
     let message = wait_for("the loss", || why(network.node(1)));
@@ -142,7 +142,7 @@ fn a_payment_lost_to_another_while_its_node_was_down_is_reported_with_the_reason
     assert_eq!(counted(&network), (0.0, 0.0), "it was counted in the life in which it was lost");
     // Nodes that never took it know nothing of it.
     assert!(
-        matches!(network.node(2).call("gettransaction", json!([lost])), Err(Failure::Rpc { code: -5, message }) if !message.contains("lost"))
+        matches!(network.node(2).call("gettransaction", json!([lost])), Err(Failure::Rpc { code: -5, message, .. }) if !message.contains("lost"))
     );
 }
 

@@ -67,5 +67,5 @@ pub use tables::{OUTPUT_ROOTS, OUTPUTS, OUTPUTS_BY_KEY, REWARD_REPORTS, SPENT_PA
 pub use totals::Totals;
 pub use transaction::{
     OutPoint, PAYLOAD_FORMAT, SetSignature, SetSignatures, TRANSACTION_VERSION, Transaction, TransactionBody, TxInput,
-    TxOutput, Witness, payment_of, transaction_root, transactions_of,
+    TxOutput, Witness, payment_of, resource_in_words, transaction_root, transactions_of,
 };

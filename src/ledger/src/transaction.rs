@@ -72,6 +72,17 @@ pub(crate) const DOUBLE_SIGN_INDEX: u32 = u32::MAX - 1;
 /// Index of the resource that stands for what a witness can state once.
 pub(crate) const REACHABILITY_INDEX: u32 = u32::MAX - 2;
 
+/// What only one transaction can have, in words: an output, or what stands for it with statements and changes of masternodes.
+pub fn resource_in_words(resource: &Resource) -> String {
+    let name = RegistrationId(resource.origin);
+    match resource.index {
+        CHANGE_INDEX => format!("the state after change {name} of a masternode is changed"),
+        DOUBLE_SIGN_INDEX => format!("a double sign of masternode {name} is shown"),
+        REACHABILITY_INDEX => "what this witness has to say of that free masternode is said".to_owned(),
+        _ => format!("output {} is spent", OutPoint::from(*resource)),
+    }
+}
+
 /// The resource that stands for what a witness can state of a free masternode in an interval.
 pub(crate) fn reachability_resource(interval: u64, free: RegistrationId, witness: RegistrationId) -> Resource {
     let origin = Hash::of(Domain::Reachability, &encode(&(interval, free, witness)));

@@ -246,11 +246,11 @@ pub enum RpcError {
     /// It spends what does not exist or is spent already.
     #[error("transaction refused: output {0} does not exist or is already spent")]
     MissingInput(OutPoint),
-    /// It spends what another transaction in the mempool spends.
-    #[error("transaction refused: output {output} is already spent by {by}, which waits in the mempool")]
+    /// It spends, changes or states what another transaction in the mempool does.
+    #[error("transaction refused: {what} already by {by}, which waits in the mempool")]
     Conflict {
-        /// The output.
-        output: OutPoint,
+        /// What happens to what, such as "output TXID:0 is spent".
+        what: String,
         /// Who came first.
         by: TxId,
     },

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use timed_actors::mempool::{ListEntries, MempoolStatus, SubmitError, TestAccept};
 use timed_chain::PoolTransaction;
-use timed_ledger::Transaction;
+use timed_ledger::{Transaction, resource_in_words};
 use timed_mempool::Reject;
 use timed_primitives::{Amount, TxId, UnixTime};
 use timed_rpc::result::{MempoolAcceptance, MempoolEntry, MempoolInfo};
@@ -117,7 +117,7 @@ pub(crate) fn refusal(error: &SubmitError) -> RpcError {
     match error {
         SubmitError::Refused(Reject::UnknownInput { resource }) => RpcError::MissingInput((*resource).into()),
         SubmitError::Refused(Reject::Conflict { with, resource }) => {
-            RpcError::Conflict { output: (*resource).into(), by: *with }
+            RpcError::Conflict { what: resource_in_words(resource), by: *with }
         }
         SubmitError::FeeAboveMaximum { fee, max, rate_max } => {
             RpcError::FeeAboveMaximum { fee: *fee, max: *max, rate_max: *rate_max }

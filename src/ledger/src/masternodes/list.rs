@@ -6,6 +6,7 @@ use crate::masternodes::error::MasternodeError;
 use crate::masternodes::penalties::{PenaltyState, Punishment, RETIRED_KEYS_MAX, RetiredKey};
 use crate::masternodes::power::{VOTERS_MAX, VOTERS_MIN, effective_powers};
 use crate::masternodes::registration::RegistrationId;
+use crate::masternodes::signers::{check_payload_witnesses, check_signers};
 use crate::masternodes::tier::Tier;
 use crate::masternodes::voting::{VotingMasternode, VotingMasternodes};
 use crate::parameters::Parameters;
@@ -431,45 +432,6 @@ impl MasternodeList {
 
 fn check_key(key: &PublicKey) -> Result<(), MasternodeError> {
     if key.is_valid() { Ok(()) } else { Err(MasternodeError::Key(*key)) }
-}
-
-/// Whether those signed whose masternode it is.
-fn check_signers(
-    transaction: &Transaction,
-    before: &Masternode,
-    payload: &TransactionPayload,
-) -> Result<(), MasternodeError> {
-    let (owner, operator) = (("owner", before.owner), ("operator", before.operator));
-    match payload {
-        TransactionPayload::UpdateService { .. }
-        | TransactionPayload::Pause { .. }
-        | TransactionPayload::Resume { .. } => check_payload_witnesses(transaction, &[operator]),
-        TransactionPayload::Revoke { .. } => check_payload_witnesses(transaction, &[owner]),
-        TransactionPayload::UpdateRegistrar { operator, .. } => {
-            check_payload_witnesses(transaction, &[owner, ("operator", *operator)])
-        }
-        TransactionPayload::Transfer
-        | TransactionPayload::Register(_)
-        | TransactionPayload::Release { .. }
-        | TransactionPayload::DoubleSign { .. }
-        | TransactionPayload::LatePrecommits(_)
-        | TransactionPayload::Reachability { .. } => Ok(()),
-    }
-}
-
-/// The witnesses behind those of the inputs are by these keys, in order. Their number was checked with the form.
-fn check_payload_witnesses(
-    transaction: &Transaction,
-    signers: &[(&'static str, PublicKey)],
-) -> Result<(), MasternodeError> {
-    let witnesses = transaction.witnesses.get(transaction.body.inputs.len()..).unwrap_or_default();
-    for (position, (role, expected)) in signers.iter().enumerate() {
-        match witnesses.get(position) {
-            Some(Witness::Key { key, .. }) if key == expected => {}
-            _ => return Err(MasternodeError::Signer { position, role, expected: *expected }),
-        }
-    }
-    Ok(())
 }
 
 impl PartialEq for MasternodeList {

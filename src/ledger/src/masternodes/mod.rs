@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  payload of a transaction ─► MasternodeList::plan ─► Change ─► MasternodeList::carry_out
-//!  end of a block           ─► MasternodeList::exits ─► MasternodeList::carry_out_exits
+//!  end of a block           ─► MasternodeList::exits ─► carry_out_exits; forgettable ─► forget
 //!  list ─► voters ─► effective powers ─► validators two heights later
 //!      └─► entries ─► masternode root in the header
 //! ```
@@ -21,6 +21,7 @@ mod proof;
 mod registration;
 mod schedule;
 mod service;
+mod signers;
 mod tier;
 mod voting;
 

@@ -64,6 +64,19 @@ fn a_free_one_cannot_be_accused_since_it_never_votes() {
 }
 
 #[test]
+fn what_two_transactions_want_is_named_in_words() {
+    use timed_chain::ApplicationTransaction as _;
+    let mut world = World::new(genesis(7));
+    let (of, named) = (world.of_genesis(7), |one: &timed_ledger::Transaction| {
+        one.consumes().iter().map(timed_ledger::resource_in_words).collect::<Vec<_>>()
+    });
+    assert_eq!(named(&evidence(&world, 7, 7, 3)), [format!("a double sign of masternode {} is shown", of.id)]);
+    let changed = named(&world.resume(7));
+    assert!(changed[0].starts_with("output ") && changed[0].ends_with(" is spent"), "{changed:?}");
+    assert!(changed[1].starts_with(&format!("the state after change {}", of.last_change)), "{changed:?}");
+}
+
+#[test]
 fn it_costs_more_the_more_power_does_it() {
     let mut world = World::new(genesis(10));
     world.blocks(3, 1);

@@ -43,9 +43,10 @@ impl PoolApi for Sample {
         match transaction.body.inputs.first() {
             None => Err(RpcError::Rejected("it spends nothing".into())),
             Some(input) if input.previous.index == 9 => Err(RpcError::MissingInput(input.previous)),
-            Some(input) if input.previous.index == 8 => {
-                Err(RpcError::Conflict { output: input.previous, by: TxId(Hash([0xcd; 32])) })
-            }
+            Some(input) if input.previous.index == 8 => Err(RpcError::Conflict {
+                what: format!("output {} is spent", input.previous),
+                by: TxId(Hash([0xcd; 32])),
+            }),
             Some(_) => Ok(transaction.id()),
         }
     }
