@@ -22,6 +22,7 @@ mod metrics;
 mod network;
 mod peers;
 mod programs;
+mod service_manager;
 mod stock_clients;
 mod stop;
 mod survival;

@@ -28,6 +28,7 @@ mod queries;
 mod recent;
 mod rewards;
 mod root_source;
+mod signed_text;
 mod state;
 mod tables;
 mod totals;
@@ -62,6 +63,7 @@ pub use rewards::{
     Interval, IntervalPayment, ParticipationAccount, Presence, REACHED_MIN, REWARD_REPORTS_MAX, RewardReport,
     RewardRow, RewardState, SignedVoters, StatementError, Tally, draw, emission, payout_id,
 };
+pub use signed_text::{TEXT_SIGNATURE_BYTES, TextSignature};
 pub use state::{OutputEntry, Supply};
 pub use tables::{OUTPUT_ROOTS, OUTPUTS, OUTPUTS_BY_KEY, REWARD_REPORTS, SPENT_PAYOUTS};
 pub use totals::Totals;

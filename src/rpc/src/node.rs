@@ -14,7 +14,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_ledger::{
-    Address, KeyHash, OutPoint, RegistrationId, Transaction, TransactionBody, TransactionPayload, TxOutput, Witness,
+    Address, KeyHash, OutPoint, RegistrationId, TextSignature, Transaction, TransactionBody, TransactionPayload,
+    TxOutput, Witness,
 };
 use timed_primitives::{
     Amount, Block, BlockId, ChainId, CommitCertificate, Hash, Height, HistoryProof, Network, PublicKey, TxId, UnixTime,
@@ -275,6 +276,11 @@ pub trait WalletApi: Send + Sync {
         _body: TransactionBody,
         _owners: Vec<Option<KeyHash>>,
     ) -> Result<Vec<Option<Witness>>, RpcError> {
+        not_offered()
+    }
+
+    /// `signmessage`. Error: [`RpcError::Wallet`] when the node's wallet does not have the key of the address.
+    async fn sign_text(&self, _address: Address, _text: String) -> Result<TextSignature, RpcError> {
         not_offered()
     }
 

@@ -6,6 +6,7 @@ mod consensus;
 mod failures;
 mod metrics;
 mod node_wallet;
+mod own_standing;
 mod payments;
 mod peer_calls;
 mod peers;

@@ -85,6 +85,24 @@ impl Service {
         Some(Trouble::ClockOff { line: OwnClockOff { offset_ms }.to_string() })
     }
 
+    /// What the node does, in one line. Reads published state only, as [`Self::all_troubles`] does.
+    pub fn in_words(&self) -> String {
+        let trouble = self.all_troubles().into_iter().next();
+        let progress = self.handles.sync.borrow().as_ref().map(|sync| sync.progress.clone());
+        match (trouble, progress) {
+            (Some(Trouble::Behind { .. }) | None, Some(progress)) if progress.is_behind(BEHIND_FROM) => {
+                let left = progress.remaining.map(|left| format!(", {} s left", left.as_secs())).unwrap_or_default();
+                format!("syncing {:.0} %{left}: height {} of {}", progress.percent, progress.tip, progress.target)
+            }
+            (Some(trouble), _) => trouble.to_string(),
+            (None, _) => {
+                let consensus = self.handles.consensus.borrow().as_ref().map(|status| status.signing);
+                let role = if consensus == Some(SigningStatus::On) { "signing" } else { "observing" };
+                format!("{role}: height {}, {} peers", self.chain.tip().height, self.peers().peers.len())
+            }
+        }
+    }
+
     /// What an operator should know, most pressing first.
     pub(crate) fn warnings(&self) -> Vec<String> {
         self.all_troubles().iter().filter(|trouble| trouble.is_warning()).map(ToString::to_string).collect()

@@ -7,8 +7,8 @@ use std::collections::{BTreeSet, HashMap};
 use timed_actors::mempool::{ListEntries, ResourceStates};
 use timed_chain::Resource;
 use timed_ledger::{
-    Address, KeyHash, LedgerQueries as _, LedgerView, OutPoint, OutputEntry, RegistrationId, Transaction,
-    TransactionBody, TransactionPayload, Witness, payment_of,
+    Address, KeyHash, LedgerQueries as _, LedgerView, OutPoint, OutputEntry, RegistrationId, TextSignature,
+    Transaction, TransactionBody, TransactionPayload, Witness, payment_of,
 };
 use timed_mempool::{EntryInfo, ResourceState};
 use timed_primitives::{Amount, TxId};
@@ -80,6 +80,15 @@ impl WalletApi for Service {
     ) -> Result<Vec<Option<Witness>>, RpcError> {
         let wallet = self.wallet.lock();
         Ok(owners.iter().map(|owner| wallet.witness(&body, owner.as_ref()?)).collect())
+    }
+
+    async fn sign_text(&self, address: Address, text: String) -> Result<TextSignature, RpcError> {
+        let signed = self.wallet.lock().sign_text(&address.key_hash, &text);
+        signed.ok_or_else(|| {
+            RpcError::Wallet(format!(
+                "this node's wallet does not have the key of {address}: `listunspent` shows what it has"
+            ))
+        })
     }
 
     async fn hold_back(&self, outputs: Vec<OutPoint>, is_held: bool) -> Result<(), RpcError> {

@@ -1,5 +1,6 @@
 //! What a simulated network runs: an application, the transactions of its clients, and what must hold of its state.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_chain::{ChainGenesis, ChainWriter, History, PoolTransaction, Store};
@@ -38,6 +39,11 @@ pub trait SimulatedApplication: Send + Sync {
     /// A change of who decides that is allowed at this tip, if there is one for this draw. None unless it is replaced.
     fn change(&self, _history: &dyn History, _draw: &ChangeDraw) -> Option<PoolTransaction> {
         None
+    }
+
+    /// What its blocks did beside payments, by kind, as far as they were checked. Nothing unless it is replaced.
+    fn changes(&self) -> BTreeMap<&'static str, u64> {
+        BTreeMap::new()
     }
 
     /// How many questions there are to be asked. At least one.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use timed_audit::Audit;
 use timed_chain::{ChainGenesis, ChainWriter, History, PoolTransaction, Store};
 use timed_ledger::{
-    Genesis, KeyHash, LedgerQuery, Lock, OutPoint, PAYLOAD_FORMAT, Supply, Transaction, TransactionBody, TxInput,
-    TxOutput,
+    Genesis, KeyHash, LedgerQuery, Lock, OutPoint, PAYLOAD_FORMAT, Supply, Transaction, TransactionBody,
+    TransactionPayload, TxInput, TxOutput, transactions_of,
 };
 use timed_primitives::{Amount, ChainId, Disk, Height, PayloadFormat, SecretKey, TxId, decode, encode};
 
@@ -29,7 +29,14 @@ pub struct SimulatedPayments {
     genesis: Genesis,
     supply: Amount,
     /// Derives each block's state a second time, whichever node has it first; what it found to be wrong.
-    audit: Mutex<Result<Audit, String>>,
+    audit: Mutex<Result<AuditedBlocks, String>>,
+}
+
+/// The blocks so far.
+struct AuditedBlocks {
+    audit: Audit,
+    /// Their transactions that are no payments, by kind.
+    changes: BTreeMap<&'static str, u64>,
 }
 
 impl SimulatedPayments {
@@ -53,7 +60,8 @@ impl SimulatedPayments {
 
     fn of(genesis: Genesis) -> Self {
         let supply = genesis.supply().unwrap_or_default();
-        let audit = Mutex::new(Audit::new(&genesis).map_err(|error| error.to_string()));
+        let audit = Audit::new(&genesis).map(|audit| AuditedBlocks { audit, changes: BTreeMap::new() });
+        let audit = Mutex::new(audit.map_err(|error| error.to_string()));
         Self { genesis, supply, audit }
     }
 
@@ -62,7 +70,7 @@ impl SimulatedPayments {
         let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
         let found = match &mut *audit {
             Err(_) => return Ok(()),
-            Ok(audit) => up_to(audit, history),
+            Ok(blocks) => blocks.up_to(history),
         };
         // What follows a difference differs too: one report is enough.
         if let Err(text) = &found {
@@ -72,14 +80,21 @@ impl SimulatedPayments {
     }
 }
 
-fn up_to(audit: &mut Audit, history: &dyn History) -> Result<(), String> {
-    for height in (audit.summary().height.0 + 1..=history.tip().height.0).map(Height) {
-        let block = history.block(height).map_err(|error| error.to_string())?;
-        let certificate = history.certificate(height).map_err(|error| error.to_string())?;
-        let (Some(block), Some(certificate)) = (block, certificate) else { return Ok(()) };
-        audit.apply(&block, &certificate).map_err(|error| error.to_string())?;
+impl AuditedBlocks {
+    fn up_to(&mut self, history: &dyn History) -> Result<(), String> {
+        for height in (self.audit.summary().height.0 + 1..=history.tip().height.0).map(Height) {
+            let block = history.block(height).map_err(|error| error.to_string())?;
+            let certificate = history.certificate(height).map_err(|error| error.to_string())?;
+            let (Some(block), Some(certificate)) = (block, certificate) else { return Ok(()) };
+            self.audit.apply(&block, &certificate).map_err(|error| error.to_string())?;
+            for transaction in transactions_of(&block.payload) {
+                if transaction.body.payload != TransactionPayload::Transfer {
+                    *self.changes.entry(transaction.body.payload.name()).or_default() += 1;
+                }
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -154,6 +169,15 @@ impl SimulatedApplication for SimulatedPayments {
         let answer = history.query(&encode(&LedgerQuery::Masternodes)).ok()?;
         let coins = self.genesis.coins().skip(accounts(&self.genesis));
         changes::draw(&self.genesis, &decode(&answer).ok()?, coins, draw).map(|made| PoolTransaction::of(&made))
+    }
+
+    fn changes(&self) -> BTreeMap<&'static str, u64> {
+        let blocks = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(AuditedBlocks { audit, changes }) = &*blocks else { return BTreeMap::new() };
+        let summary = audit.summary();
+        let ends =
+            [("jailing", summary.jailings), ("paid interval", summary.intervals_paid), ("warning", summary.warnings)];
+        changes.clone().into_iter().chain(ends).filter(|(_, count)| *count > 0).collect()
     }
 
     fn questions(&self) -> u64 {

@@ -33,6 +33,8 @@ pub struct Report {
     pub faults: BTreeMap<&'static str, u64>,
     /// Lies sent, by kind.
     pub lies: BTreeMap<&'static str, u64>,
+    /// What blocks did beside payments, by kind.
+    pub changes: BTreeMap<&'static str, u64>,
     /// How often the network was healed and lived again in time.
     pub heals: u64,
     /// The longest time from a heal until every node had a new height and a new payment was final on all. Unit: milliseconds.
@@ -95,6 +97,7 @@ impl fmt::Display for Report {
         }
         writeln!(f, "faults        {faults}")?;
         writeln!(f, "lies          {lies}")?;
+        writeln!(f, "changes       {}", listed(&self.changes))?;
         let slowest = self.slowest_heal_ms;
         writeln!(f, "heals         {}, the slowest took {}.{:03} s", self.heals, slowest / 1000, slowest % 1000)?;
         writeln!(f, "traffic       {messages} messages, {bytes} bytes, {syncs} syncs, {events} events")?;

@@ -467,6 +467,7 @@ impl Run {
             drawn: self.faults.kinds().to_string(),
             faults: self.faults.counts.clone(),
             lies: self.lies_counted(),
+            changes: self.world.application().changes(),
             heals: self.heals,
             slowest_heal_ms: milliseconds(self.slowest_heal),
             counts: self.world.trace().counts(),

@@ -55,6 +55,9 @@ pub enum Command {
         after_help = "Example:\n  timed inspect --data-dir ~/.timed/devnet-GENESIS/node-1 --node-id 1\n  timed inspect --data-dir ~/.timed/devnet-GENESIS/node-1 --audit"
     )]
     Inspect(timed_inspect::InspectArgs),
+    /// Print a unit for systemd that runs a node: restarted when a part of it hangs, shut off from what it does not need.
+    #[command(after_help = "Example:\n  timed systemd | sudo tee /etc/systemd/system/timed.service")]
+    Systemd,
     /// Let a stopped node sign again after another was found to sign with its key. First end that other one for good.
     #[command(
         after_help = "Example:\n  timed resume-signing --data-dir /var/lib/timed\n\nThe node must not run. `timed cli \

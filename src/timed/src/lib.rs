@@ -8,4 +8,5 @@ pub mod healthcheck;
 pub mod node;
 mod node_args;
 pub mod resume_signing;
+pub mod service_manager;
 mod watchdog;

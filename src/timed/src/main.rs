@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Some(Command::Healthcheck(healthcheck)) => timed::healthcheck::run(&healthcheck),
         Some(Command::Config { action, node }) => timed::node::show_config(action, &node),
         Some(Command::Inspect(inspect)) => timed_inspect::run(&inspect),
+        Some(Command::Systemd) => timed::service_manager::print_unit(),
         Some(Command::ResumeSigning(resume)) => timed::resume_signing::run(&resume),
         #[cfg(feature = "simulate")]
         Some(Command::Simulate(simulate)) => timed_simulator::command::run(&simulate),

@@ -1,6 +1,7 @@
 //! `timed`: one node, from its command line to its end.
 
 use crate::node_args::{ConfigAction, NodeArgs};
+use crate::service_manager::ServiceManager;
 use crate::watchdog::Watchdog;
 use anyhow::{Context as _, bail};
 use rand::SeedableRng;
@@ -296,8 +297,13 @@ impl RunningNode {
         let service = self.service.clone();
         actix_rt::spawn(async move { service.keep_addresses_now_and_then().await });
         let service = self.service.clone();
+        actix_rt::spawn(async move { service.watch_own_masternode().await });
+        let service = self.service.clone();
         let make_key = || SecretKey::generate(&mut UnwrapErr(rand::rngs::SysRng));
         actix_rt::spawn(async move { service.witness_now_and_then(Arc::new(TcpTransport), make_key).await });
+
+        let (service, pulses, stop) = (self.service.clone(), self.handles.pulses.clone(), self.end.stop.clone());
+        ServiceManager { service, pulses, stop }.start()?;
 
         if exit_with_stdin {
             self.end.stop.clone().ask_when_stdin_ends()?;

@@ -4,7 +4,8 @@ use crate::select::{Coin, CoinTarget, Fees, InsufficientFunds, Selection, WITNES
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use timed_ledger::{
-    Address, KeyHash, OutPoint, Transaction, TransactionBody, TransactionPayload, TxInput, TxOutput, Witness,
+    Address, KeyHash, OutPoint, TextSignature, Transaction, TransactionBody, TransactionPayload, TxInput, TxOutput,
+    Witness,
 };
 use timed_primitives::{Amount, ChainId, Network, SecretKey, encode};
 
@@ -250,6 +251,12 @@ impl Wallet {
     pub fn witness(&self, body: &TransactionBody, owner: &KeyHash) -> Option<Witness> {
         let key = self.index_of.get(owner).and_then(|index| self.keys.get(*index))?;
         Some(Witness::Key { key: key.public(), signature: key.sign(&body.signing_message()) })
+    }
+
+    /// The signature of a text by the key with this hash; `None` when it is not one of ours.
+    pub fn sign_text(&self, owner: &KeyHash, text: &str) -> Option<TextSignature> {
+        let key = self.index_of.get(owner).and_then(|index| self.keys.get(*index))?;
+        Some(TextSignature::new(key, text))
     }
 
     /// The transaction was refused: its inputs can be spent again.

@@ -9,7 +9,7 @@ use crate::node::NodeApi;
 use crate::text::Text;
 use serde_json::{Value, json as value_of};
 use timed_ledger::{Masternode, MasternodeStatus, RegistrationId, Tier, VOTERS_MAX, VOTERS_MIN};
-use timed_primitives::PublicKey;
+use timed_primitives::{Amount, PublicKey};
 
 /// `masternodestatus`.
 pub(super) async fn status(node: &dyn NodeApi, named: Option<RegistrationId>) -> Result<Value, RpcError> {
@@ -80,6 +80,11 @@ fn advice(all: &ChainMasternodes, one: &Masternode, power: u64, (place, candidat
             "it signed two things for one place, which the chain has the proof of since height {at}: it has ended for good, and {} TIME of its \
              collateral are charged; it votes on, without pay, until others may lose their power with it",
             one.penalty
+        ),
+        MasternodeStatus::Left { at, .. } if one.penalty > Amount::ZERO => format!(
+            "it signed two things for one place and has ended for good; {} TIME of its collateral go to the treasury when it is released; {}",
+            one.penalty,
+            left_advice(all, one, at.0.saturating_add(2))
         ),
         MasternodeStatus::Left { at, .. } => left_advice(all, one, at.0.saturating_add(2)),
     }

@@ -112,6 +112,8 @@ pub(crate) fn has_effect(method: &Method) -> bool {
             | WalletCall::GetAddressesByLabel
             | WalletCall::ListLabels
             | WalletCall::SignRawTransactionWithWallet
+            | WalletCall::SignMessage
+            | WalletCall::VerifyMessage
             | WalletCall::ListLockUnspent
             | WalletCall::ListTransactions
             | WalletCall::ListSinceBlock

@@ -10,9 +10,11 @@ use crate::outputs::UnspentInfo;
 use crate::params::{Args, address};
 use crate::result::AddressInfo;
 use crate::text::{JsonAmount, Text};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json as value_of};
 use std::collections::BTreeSet;
-use timed_ledger::{Address, OutPoint};
+use timed_ledger::{Address, OutPoint, TEXT_SIGNATURE_BYTES, TextSignature};
 use timed_primitives::{Amount, Network, encode};
 
 pub(super) async fn answer(node: &dyn NodeApi, call: WalletCall, args: &Args<'_>) -> Result<Answer, RpcError> {
@@ -37,6 +39,20 @@ pub(super) async fn answer(node: &dyn NodeApi, call: WalletCall, args: &Args<'_>
         WalletCall::GetAddressesByLabel => labels::addresses(node, args.text("label")?),
         WalletCall::ListLabels => labels::list(node, args.text_or("purpose")?.unwrap_or_default()),
         WalletCall::SignRawTransactionWithWallet => sign_with_wallet(node, args.transaction("hexstring")?).await,
+        WalletCall::SignMessage => {
+            let signed = node.sign_text(args.address("address", network)?, args.text("message")?.to_owned()).await?;
+            Ok(STANDARD.encode(signed.to_bytes()).into())
+        }
+        WalletCall::VerifyMessage => {
+            let signed =
+                STANDARD.decode(args.text("signature")?).ok().and_then(|bytes| TextSignature::from_bytes(&bytes));
+            let signed = signed.ok_or_else(|| {
+                RpcError::InvalidParameter(format!(
+                    "verifymessage: signature: expected the {TEXT_SIGNATURE_BYTES} bytes in base64 that signmessage gives"
+                ))
+            })?;
+            Ok(signed.is_of(&args.address("address", network)?.key_hash, args.text("message")?).into())
+        }
         WalletCall::LockUnspent => {
             let (unlock, outputs) = (args.boolean("unlock")?, args.outpoints("transactions")?);
             if outputs.is_empty() && !unlock {

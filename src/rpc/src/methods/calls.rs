@@ -147,6 +147,8 @@ pub enum WalletCall {
     GetAddressesByLabel,
     ListLabels,
     SignRawTransactionWithWallet,
+    SignMessage,
+    VerifyMessage,
     LockUnspent,
     ListLockUnspent,
     ListTransactions,

@@ -226,6 +226,33 @@ pub(super) const ROWS: &[Method] = &[
         example: "0100…hex…",
     },
     Method {
+        call: Call::Wallet(WalletCall::SignMessage),
+        name: "signmessage",
+        kebab: "sign-message",
+        group: GROUP,
+        params: &[
+            required("address", ParamKind::Address, "an address of this node's wallet, whose key signs"),
+            required("message", ParamKind::Text, "what it says"),
+        ],
+        summary: "Signs a text with the key of an address, as a proof of who has it",
+        returns: "the key and its signature, in base64",
+        example: "dtime1…address… 'my order is 17'",
+    },
+    Method {
+        call: Call::Wallet(WalletCall::VerifyMessage),
+        name: "verifymessage",
+        kebab: "verify-message",
+        group: GROUP,
+        params: &[
+            required("address", ParamKind::Address, "whose key is said to have signed"),
+            required("signature", ParamKind::Text, "what signmessage gave"),
+            required("message", ParamKind::Text, "the text"),
+        ],
+        summary: "Whether the key of an address signed a text",
+        returns: "true or false",
+        example: "dtime1…address… q83v…base64… 'my order is 17'",
+    },
+    Method {
         call: Call::Wallet(WalletCall::LockUnspent),
         name: "lockunspent",
         kebab: "lock-unspent",

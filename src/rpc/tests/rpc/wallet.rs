@@ -2,7 +2,7 @@
 
 use crate::dialect::running;
 use crate::sample::{SecondBlock, address, transaction};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_transaction_is_made_signed_by_two_and_put_together() {
@@ -118,6 +118,20 @@ async fn labels_are_kept_listed_and_filtered_by() {
     assert!(labels("supplier").await.iter().all(|label| label == "supplier"));
     assert_eq!(labels("nothing").await.len(), 0);
     assert!(running.result("listunspent", "[0]").await.as_array().unwrap().iter().any(|coin| coin["label"] == "tea"));
+}
+
+#[tokio::test]
+async fn a_text_is_signed_by_the_key_of_an_address_of_the_wallet_alone() {
+    let running = running().await;
+    let (own, other) = (address(1).to_string(), address(2).to_string());
+    let of = |address: &str, signature: &Value, text: &str| json!([address, signature, text]).to_string();
+    let signed = running.result("signmessage", &json!([own, "my order is 17"]).to_string()).await;
+    assert_eq!(running.result("verifymessage", &of(&own, &signed, "my order is 17")).await, true);
+    assert_eq!(running.result("verifymessage", &of(&own, &signed, "my order is 18")).await, false);
+    assert_eq!(running.result("verifymessage", &of(&other, &signed, "my order is 17")).await, false);
+    let torn = of(&own, &json!("q83v"), "my order is 17");
+    running.refused("verifymessage", &torn, -8, "expected the 96 bytes in base64").await;
+    running.refused("signmessage", &json!([other, "my order is 17"]).to_string(), -4, "does not have the key").await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::masternodes::{collateral, masternode_id};
 use super::{Sample, address, transaction, unspent};
 use async_trait::async_trait;
-use timed_ledger::{Address, KeyHash, OutPoint, TransactionBody, TxInput, TxOutput, Witness};
+use timed_ledger::{Address, KeyHash, OutPoint, TextSignature, TransactionBody, TxInput, TxOutput, Witness};
 use timed_primitives::{Amount, ChainId, Hash, SecretKey, TxId};
 use timed_rpc::result::Balance;
 use timed_rpc::{Funding, PaymentOrder, RpcError, Unspent, WalletApi};
@@ -65,6 +65,13 @@ impl WalletApi for Sample {
         let key = SecretKey::development("wallet", 1);
         let witness = Witness::Key { key: key.public(), signature: key.sign(&body.signing_message()) };
         Ok(owners.iter().map(|owner| (*owner == Some(KeyHash::of(&key.public()))).then(|| witness.clone())).collect())
+    }
+
+    async fn sign_text(&self, of: Address, text: String) -> Result<TextSignature, RpcError> {
+        match of == address(1) {
+            true => Ok(TextSignature::new(&SecretKey::development("wallet", 1), &text)),
+            false => Err(RpcError::Wallet(format!("the wallet does not have the key of {of}"))),
+        }
     }
 
     async fn hold_back(&self, outputs: Vec<OutPoint>, is_held: bool) -> Result<(), RpcError> {
