@@ -1,13 +1,13 @@
-//! What a service manager is told by a real node, over the socket that systemd would give it.
+//! What a service manager is sent by a real node, over the socket that systemd would give it.
 
 use crate::harness::{Network, Process};
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-/// What was told, one thing in each line.
-fn told(socket: &UnixDatagram) -> Vec<String> {
+/// What was sent, one thing in each line.
+fn sent(socket: &UnixDatagram) -> Vec<String> {
     let mut buffer = [0; 4096];
-    let length = socket.recv(&mut buffer).expect("the node tells something in time");
+    let length = socket.recv(&mut buffer).expect("the node reports something in time");
     std::str::from_utf8(&buffer[..length]).unwrap().lines().map(str::to_owned).collect()
 }
 
@@ -22,7 +22,7 @@ fn a_service_manager_hears_that_the_node_is_ready_lives_and_stops() {
     let mut command = node.command();
     command.env("NOTIFY_SOCKET", &path);
     let mut process = Process::start(command, &folder, "node-1");
-    let first = told(&socket);
+    let first = sent(&socket);
     assert!(first.contains(&"READY=1".to_owned()), "{first:?}");
     // Who is ready answers.
     assert!(node.client().height().is_some());
@@ -30,13 +30,13 @@ fn a_service_manager_hears_that_the_node_is_ready_lives_and_stops() {
     while !later.iter().any(|line| line.starts_with("STATUS=signing: height"))
         || !later.contains(&"WATCHDOG=1".to_owned())
     {
-        later.extend(told(&socket));
+        later.extend(sent(&socket));
         assert!(later.len() < 200 && !later.contains(&"READY=1".to_owned()), "{later:?}");
     }
     process.signal("TERM");
-    let mut last = told(&socket);
+    let mut last = sent(&socket);
     while !last.contains(&"STOPPING=1".to_owned()) {
-        last = told(&socket);
+        last = sent(&socket);
     }
     assert!(process.wait_end().success());
 }

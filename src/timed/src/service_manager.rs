@@ -1,4 +1,4 @@
-//! What a service manager is told that started this process with a socket for it (systemd's `Type=notify`, sd_notify(3)): that the node is ready, what
+//! What is reported to a service manager that started this process with a socket for it (systemd's `Type=notify`, sd_notify(3)): that the node is ready, what
 //! it does, in words, that it lives, and that it stops.
 //!
 //! | state | sent |
@@ -31,9 +31,9 @@ pub fn print_unit() -> anyhow::Result<()> {
 /// Where the socket is, if there is one.
 const SOCKET_VARIABLE: &str = "NOTIFY_SOCKET";
 /// Time between two signs of life. A `WatchdogSec` should be ten times as long.
-const TELL_EVERY: Duration = Duration::from_secs(1);
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// What it tells.
+/// What it reports.
 pub(crate) struct ServiceManager {
     /// Who knows what the node does.
     pub(crate) service: Arc<Service>,
@@ -44,7 +44,7 @@ pub(crate) struct ServiceManager {
 }
 
 impl ServiceManager {
-    /// The node is ready; from now on a thread of its own tells what it does. It does nothing without a socket.
+    /// The node is ready; from now on a thread of its own reports what it does. It does nothing without a socket.
     ///
     /// # Errors
     /// When the system refuses a thread.
@@ -52,37 +52,37 @@ impl ServiceManager {
         if std::env::var_os(SOCKET_VARIABLE).is_none() {
             return Ok(());
         }
-        own_thread::start("service manager", move || self.tell_all())
+        own_thread::start("service manager", move || self.report_all())
     }
 
-    fn tell_all(&self) {
-        let mut reports = Reports::default();
+    fn report_all(&self) {
+        let mut states = SentStates::default();
         loop {
             let words = self.service.in_words();
-            tell(&reports.next(self.pulses.hung().is_empty(), &words));
-            if self.stop.wait(TELL_EVERY).is_some() {
-                return tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+            notify(&states.next(self.pulses.hung().is_empty(), &words));
+            if self.stop.wait(REPORT_EVERY).is_some() {
+                return notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
             }
         }
     }
 }
 
 /// The node serves whether or not anybody listens.
-fn tell(states: &[NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "the service manager is not reached");
     }
 }
 
-/// What was told so far.
+/// What was sent so far.
 #[derive(Default)]
-struct Reports {
+struct SentStates {
     is_ready: bool,
     words: String,
 }
 
-impl Reports {
-    /// What is to be told now.
+impl SentStates {
+    /// What is to be sent now.
     fn next<'a>(&mut self, lives: bool, words: &'a str) -> Vec<NotifyState<'a>> {
         let ready = (!self.is_ready).then_some(NotifyState::Ready);
         let status = (self.words != words).then_some(NotifyState::Status(words));
@@ -98,15 +98,15 @@ mod tests {
 
     #[test]
     fn who_hangs_gives_no_sign_of_life_and_says_why() {
-        let mut reports = Reports::default();
-        let mut told = |lives, words: &str| {
-            reports.next(lives, words).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        let mut states = SentStates::default();
+        let mut sent = |lives, words: &str| {
+            states.next(lives, words).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(told(true, "height 1"), "READY=1 STATUS=height 1 WATCHDOG=1");
-        assert_eq!(told(true, "height 1"), "WATCHDOG=1");
-        assert_eq!(told(true, "height 2"), "STATUS=height 2 WATCHDOG=1");
-        assert_eq!(told(false, "ledger hangs"), "STATUS=ledger hangs");
-        assert_eq!(told(false, "ledger hangs"), "");
-        assert_eq!(told(true, "height 2"), "STATUS=height 2 WATCHDOG=1");
+        assert_eq!(sent(true, "height 1"), "READY=1 STATUS=height 1 WATCHDOG=1");
+        assert_eq!(sent(true, "height 1"), "WATCHDOG=1");
+        assert_eq!(sent(true, "height 2"), "STATUS=height 2 WATCHDOG=1");
+        assert_eq!(sent(false, "ledger hangs"), "STATUS=ledger hangs");
+        assert_eq!(sent(false, "ledger hangs"), "");
+        assert_eq!(sent(true, "height 2"), "STATUS=height 2 WATCHDOG=1");
     }
 }

@@ -44,6 +44,7 @@ pub(super) async fn answer(node: &dyn NodeApi, call: WalletCall, args: &Args<'_>
             Ok(STANDARD.encode(signed.to_bytes()).into())
         }
         WalletCall::VerifyMessage => {
+            let (owner, message) = (args.address("address", network)?.key_hash, args.text("message")?);
             let signed =
                 STANDARD.decode(args.text("signature")?).ok().and_then(|bytes| TextSignature::from_bytes(&bytes));
             let signed = signed.ok_or_else(|| {
@@ -51,7 +52,7 @@ pub(super) async fn answer(node: &dyn NodeApi, call: WalletCall, args: &Args<'_>
                     "verifymessage: signature: expected the {TEXT_SIGNATURE_BYTES} bytes in base64 that signmessage gives"
                 ))
             })?;
-            Ok(signed.is_of(&args.address("address", network)?.key_hash, args.text("message")?).into())
+            Ok(signed.is_of(&owner, message).into())
         }
         WalletCall::LockUnspent => {
             let (unlock, outputs) = (args.boolean("unlock")?, args.outpoints("transactions")?);
