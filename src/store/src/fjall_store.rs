@@ -14,11 +14,14 @@ use timed_chain::{KeyValue, Store, StoreBatch, StoreView, Table};
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Most journal kept beside the tables; opening replays it, so it is as small as fjall allows. Unit: bytes.
 const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
-/// Memory that each table gathers changes in. Small, since changes come in batches from the overlay anyway and there are eight tables; fjall
-/// allows four times as much. Unit: bytes.
-const GATHERED_BYTES: u64 = 16 * 1024 * 1024;
-/// Threads for flush and compaction.
-const WORKERS: usize = 2;
+/// Changes that each table gathers before they go to a file, by fjall's count; in memory they are nearly twice as much, and while files are
+/// written up to four times. Small, since changes come in batches from the overlay anyway. Unit: bytes.
+///
+/// A store keeps what it was made with.
+const GATHERED_BYTES: u64 = 4 * 1024 * 1024;
+/// Threads for flush and compaction. With more, fjall keeps the first free to flush, which then takes and gives back waiting compactions without a
+/// pause for as long as another one compacts: a quarter of what they all used while a node fetched blocks.
+const WORKERS: usize = 1;
 
 /// The derived state in a folder of its own.
 ///
