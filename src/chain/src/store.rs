@@ -33,11 +33,11 @@ impl Table {
 #[derive(Clone, Debug, Default)]
 pub struct StoreBatch {
     /// In the order of the calls: they are many, and sorted once.
-    calls: BTreeMap<Table, Vec<(Vec<u8>, Change)>>,
+    calls: BTreeMap<Table, Vec<(Vec<u8>, BatchChange)>>,
 }
 
 #[derive(Clone, Debug)]
-enum Change {
+enum BatchChange {
     Put(Vec<u8>),
     Delete,
     TakeBack,
@@ -46,17 +46,17 @@ enum Change {
 impl StoreBatch {
     /// Writes a value over whatever the key holds.
     pub fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
-        self.add(table, key, Change::Put(value));
+        self.add(table, key, BatchChange::Put(value));
     }
 
     /// Removes a key, present or not.
     pub fn delete(&mut self, table: Table, key: Vec<u8>) {
-        self.add(table, key, Change::Delete);
+        self.add(table, key, BatchChange::Delete);
     }
 
     /// Removes a key that is put once in all time: when this batch puts it, the store has never held it, and neither is written.
     pub fn take_back(&mut self, table: Table, key: Vec<u8>) {
-        self.add(table, key, Change::TakeBack);
+        self.add(table, key, BatchChange::TakeBack);
     }
 
     /// Each changed key once, with its new value, or `None` when it is removed. In order of table and key.
@@ -68,15 +68,15 @@ impl StoreBatch {
             std::iter::from_fn(move || {
                 loop {
                     let (key, mut change) = calls.next()?;
-                    let mut net = Net::Nothing.then(&change);
+                    let mut net = NetChange::Nothing.then(&change);
                     while let Some((_, next)) = calls.next_if(|(other, _)| *other == key) {
                         net = net.then(&next);
                         change = next;
                     }
                     match (net, change) {
-                        (Net::Nothing, _) => {}
-                        (Net::Put, Change::Put(value)) => return Some((table, key, Some(value))),
-                        (Net::Put | Net::Removed, _) => return Some((table, key, None)),
+                        (NetChange::Nothing, _) => {}
+                        (NetChange::Put, BatchChange::Put(value)) => return Some((table, key, Some(value))),
+                        (NetChange::Put | NetChange::Removed, _) => return Some((table, key, None)),
                     }
                 }
             })
@@ -85,14 +85,14 @@ impl StoreBatch {
 
     /// Each changed key once, in order of table and key.
     pub fn keys(&self) -> impl Iterator<Item = (Table, &[u8])> {
-        let mut nets: BTreeMap<(Table, &[u8]), Net> = BTreeMap::new();
+        let mut nets: BTreeMap<(Table, &[u8]), NetChange> = BTreeMap::new();
         for (table, (key, change)) in
             self.calls.iter().flat_map(|(table, calls)| calls.iter().map(|call| (*table, call)))
         {
             let net = nets.entry((table, key)).or_default();
             *net = net.then(change);
         }
-        nets.into_iter().filter(|(_, net)| *net != Net::Nothing).map(|(key, _)| key)
+        nets.into_iter().filter(|(_, net)| *net != NetChange::Nothing).map(|(key, _)| key)
     }
 
     /// How many keys change.
@@ -105,14 +105,14 @@ impl StoreBatch {
         self.keys().next().is_none()
     }
 
-    fn add(&mut self, table: Table, key: Vec<u8>, change: Change) {
+    fn add(&mut self, table: Table, key: Vec<u8>, change: BatchChange) {
         self.calls.entry(table).or_default().push((key, change));
     }
 }
 
 /// What becomes of a key by the calls so far.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Net {
+enum NetChange {
     #[default]
     Nothing,
     /// The last call put a value.
@@ -120,12 +120,12 @@ enum Net {
     Removed,
 }
 
-impl Net {
-    const fn then(self, change: &Change) -> Self {
+impl NetChange {
+    const fn then(self, change: &BatchChange) -> Self {
         match (self, change) {
-            (_, Change::Put(_)) => Self::Put,
-            (Self::Put, Change::TakeBack) => Self::Nothing,
-            (_, Change::Delete | Change::TakeBack) => Self::Removed,
+            (_, BatchChange::Put(_)) => Self::Put,
+            (Self::Put, BatchChange::TakeBack) => Self::Nothing,
+            (_, BatchChange::Delete | BatchChange::TakeBack) => Self::Removed,
         }
     }
 }
