@@ -2,7 +2,9 @@
 
 use crate::fatal::FatalHandle;
 use crate::threads::{Threads, Work};
-use actix::{Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, Message, Recipient, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, Message, Recipient, SpawnHandle, WrapFuture,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_chain::{
@@ -14,7 +16,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 /// How long new blocks wait in memory before the store is brought up to date. Their finality is the block log's, so this is a matter of
-/// how much is replayed after a crash (at most 64 blocks), and of leaving the disk to votes under load.
+/// how much is replayed after a crash (at most 64 blocks), and of leaving the disk to votes under load. They wait for less when they are many.
 const FLUSH_AFTER: Duration = Duration::from_millis(500);
 
 /// Validates a proposed block on top of the tip. Answer: valid, or the rule it breaks.
@@ -103,8 +105,18 @@ pub struct LedgerActor {
     threads: Threads,
     listeners: Vec<Recipient<Committed>>,
     tip: watch::Sender<TipSeen>,
-    is_flush_planned: bool,
+    flush: Flush,
     fatal: FatalHandle,
+}
+
+/// What is being done about bringing the store up to date.
+enum Flush {
+    /// Nothing waits for the store.
+    None,
+    /// It begins later.
+    Planned(SpawnHandle),
+    /// It is under way on another thread.
+    Running,
 }
 
 impl LedgerActor {
@@ -116,7 +128,7 @@ impl LedgerActor {
         listeners: Vec<Recipient<Committed>>,
         fatal: FatalHandle,
     ) -> Self {
-        Self { ledger, threads, listeners, tip, is_flush_planned: false, fatal }
+        Self { ledger, threads, listeners, tip, flush: Flush::None, fatal }
     }
 
     /// Answers when this work is done; until then the ledger does nothing else.
@@ -174,28 +186,30 @@ impl LedgerActor {
         None
     }
 
+    /// At once when much waits, so that writing to the store goes on beside the commits that follow.
     fn plan_flush(&mut self, ctx: &mut Context<Self>) {
-        if !self.is_flush_planned {
-            self.is_flush_planned = true;
-            ctx.run_later(FLUSH_AFTER, Self::flush);
+        match (&self.flush, self.ledger.is_flush_due()) {
+            (Flush::Running, _) | (Flush::Planned(_), false) => {}
+            (Flush::None, false) => self.flush = Flush::Planned(ctx.run_later(FLUSH_AFTER, Self::begin_flush)),
+            (Flush::None, true) => self.begin_flush(ctx),
+            (Flush::Planned(timer), true) => {
+                ctx.cancel_future(*timer);
+                self.begin_flush(ctx);
+            }
         }
     }
 
-    fn flush(&mut self, ctx: &mut Context<Self>) {
-        let Some(job) = self.ledger.begin_flush() else {
-            self.is_flush_planned = false;
-            return;
-        };
+    fn begin_flush(&mut self, ctx: &mut Context<Self>) {
+        self.flush = Flush::None;
+        let Some(job) = self.ledger.begin_flush() else { return };
+        self.flush = Flush::Running;
         let is_part = job.blocks() < self.ledger.history().stats().overlay_blocks;
         let threads = self.threads.clone();
         let work = async move { threads.write(move || job.run()).await };
         ctx.spawn(work.into_actor(self).map(move |_outcome, actor, ctx| {
-            actor.is_flush_planned = false;
+            actor.flush = Flush::None;
             match actor.ledger.finish_flush() {
-                Ok(()) if is_part => {
-                    actor.is_flush_planned = true;
-                    actor.flush(ctx);
-                }
+                Ok(()) if is_part => actor.begin_flush(ctx),
                 Ok(()) if actor.ledger.history().stats().overlay_blocks > 0 => actor.plan_flush(ctx),
                 Ok(()) => {}
                 Err(error) => actor.fatal.fail(error.to_string()),

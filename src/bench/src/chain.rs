@@ -1,14 +1,16 @@
 //! A chain of full blocks, made by the real ledger without a network: payments signed by many keys, blocks certified by the development
 //! validators.
 
+use super::usage::thread_cpu_time;
 use anyhow::Context as _;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
-use timed_chain::{Assembled, Draft, PoolTransaction, Store, TransactionFault, tables_of};
+use std::time::{Duration, Instant};
+use timed_chain::{Assembled, Draft, History as _, PoolTransaction, Store, TransactionFault, tables_of};
 use timed_ledger::{
-    Genesis, KeyHash, Ledger, Lock, OutPoint, PaymentApplication, Transaction, TransactionBody, TxInput, TxOutput,
-    transactions_of,
+    Genesis, KeyHash, Ledger, LedgerQueries as _, Lock, OutPoint, PaymentApplication, Transaction, TransactionBody,
+    TxInput, TxOutput, transactions_of,
 };
 use timed_primitives::vote::vote_signing_bytes;
 use timed_primitives::{
@@ -65,6 +67,16 @@ pub(super) fn certificate<'a>(
     let mut signatures: Vec<_> = keys.map(precommit).collect();
     signatures.sort();
     CommitCertificate { height, round, block: id, signatures }
+}
+
+/// What a block costs a node that knows its payments.
+pub(super) struct BlockCost {
+    /// Processor time of validating it. Unit: seconds.
+    pub(super) validate: f64,
+    /// Until it is final on this node, its sync included. Unit: seconds.
+    pub(super) commit: f64,
+    /// Until the store holds it, its sync included. Unit: seconds.
+    pub(super) store: f64,
 }
 
 /// A coin and its owner: each owner signs one payment of a block, as in a network with many users. Signatures of one key would be
@@ -192,9 +204,11 @@ impl ChainMaker {
         Ok(block)
     }
 
-    /// The precommits of all but one validator: those that decide.
+    /// The precommits of all but one validator: those that decide. Each is absent in turn, so that none has to leave for it.
     pub(super) fn certify(&self, block: &Block) -> CommitCertificate {
-        certificate(self.chain_id, self.validators.iter().skip(1), block)
+        let absent = block.height().0 % VALIDATORS;
+        let present = (0..).zip(&self.validators).filter(|(index, _)| *index != absent).map(|(_, key)| key);
+        certificate(self.chain_id, present, block)
     }
 
     /// Takes a block over as final. The coins it spent give place to their change.
@@ -202,19 +216,28 @@ impl ChainMaker {
     /// # Errors
     /// When the ledger refuses.
     pub(super) fn commit(&mut self, block: Arc<Block>) -> anyhow::Result<()> {
-        let transactions = transactions_of(&block.payload);
-        let spent: std::collections::BTreeMap<_, _> =
-            transactions.iter().filter_map(|t| Some((t.body.inputs.first()?.previous, t))).collect();
-        for coin in &mut self.coins {
-            if let Some(transaction) = spent.get(&coin.outpoint)
-                && let Some((outpoint, change)) = transaction.outputs().last()
-            {
-                (coin.outpoint, coin.amount) = (outpoint, change.amount);
-            }
-        }
+        let spent = Self::changes_of(&block);
+        self.replace_coins(&spent);
         let certificate = self.certify(&block);
         self.ledger.commit(block, certificate)?;
         Ok(())
+    }
+
+    /// The change of each payment of a block, by the coin that it spends.
+    fn changes_of(block: &Block) -> BTreeMap<OutPoint, (OutPoint, Amount)> {
+        let change = |payment: &Transaction| {
+            let (outpoint, change) = payment.outputs().last()?;
+            Some((payment.body.inputs.first()?.previous, (outpoint, change.amount)))
+        };
+        transactions_of(&block.payload).iter().filter_map(change).collect()
+    }
+
+    fn replace_coins(&mut self, changes: &BTreeMap<OutPoint, (OutPoint, Amount)>) {
+        for coin in &mut self.coins {
+            if let Some(change) = changes.get(&coin.outpoint) {
+                (coin.outpoint, coin.amount) = *change;
+            }
+        }
     }
 
     /// Makes and commits one full block; gives how many payments it has and its size in bytes.
@@ -228,6 +251,53 @@ impl ChainMaker {
         let made = (transactions_of(&block.payload).len(), encode(&*block).len());
         self.commit(block)?;
         Ok(made)
+    }
+
+    /// Makes and commits one block without payments.
+    ///
+    /// # Errors
+    /// When the ledger refuses.
+    pub(super) fn empty_block(&mut self) -> anyhow::Result<()> {
+        let block = self.assemble(Vec::new())?;
+        self.commit(block)
+    }
+
+    /// Payments of a full block.
+    pub(super) const fn payments_max(&self) -> usize {
+        self.coins.len()
+    }
+
+    /// Makes one more block, of so many payments, and measures what a node does about it that knows them. Nothing waits for the store before.
+    ///
+    /// # Errors
+    /// When the ledger refuses.
+    pub(super) fn next_block_cost(&mut self, payments: usize) -> anyhow::Result<BlockCost> {
+        self.ledger.flush()?;
+        let mut known = self.payments();
+        known.truncate(payments);
+        self.verify_known(&known);
+        let mut block = (*self.assemble(known)?).clone();
+        // Another block than the one just made, of which all is known.
+        block.header.time = block.header.time.plus(Duration::from_millis(1));
+        let block = Arc::new(block);
+        let start = thread_cpu_time();
+        self.ledger.validate(&block)?;
+        let validate = thread_cpu_time().saturating_sub(start).as_secs_f64();
+        let spent = Self::changes_of(&block);
+        let certificate = self.certify(&block);
+        let start = Instant::now();
+        self.ledger.commit(block, certificate)?;
+        let commit = start.elapsed().as_secs_f64();
+        self.replace_coins(&spent);
+        let start = Instant::now();
+        self.ledger.flush()?;
+        Ok(BlockCost { validate, commit, store: start.elapsed().as_secs_f64() })
+    }
+
+    /// How many blocks, unspent outputs and bytes of the block log there are.
+    pub(super) fn size(&self) -> (u64, u64, u64) {
+        let reader = self.ledger.reader();
+        (self.height(), reader.totals().outputs, reader.stats().log_bytes)
     }
 
     /// The last block and its certificate.

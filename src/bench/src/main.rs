@@ -6,6 +6,7 @@
 
 mod chain;
 mod faults;
+mod growth;
 mod hostile;
 mod idle_peers;
 mod join;
@@ -95,6 +96,9 @@ enum BenchKind {
     /// Heights per second under a light load: healthy, with one node killed, with one frozen.
     #[command(after_help = "Example:\n  timed-bench faults --time 20s --json")]
     Faults(faults::FaultsArgs),
+    /// How costs grow: with the number of nodes, the size of blocks, and the length of the chain and the outputs on it.
+    #[command(after_help = "Example:\n  timed-bench growth --nodes 4,16 --full-blocks 32 --json")]
+    Growth(growth::GrowthArgs),
     /// How soon a node that was killed is connected to all again, and how soon a frozen one is given up.
     #[command(after_help = "Example:\n  timed-bench reconnect --rounds 100 --freezes 20 --json")]
     Reconnect(reconnect::ReconnectArgs),
@@ -139,6 +143,7 @@ fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
         Some(BenchKind::Start(arguments)) => start::run(arguments, &program()?),
         Some(BenchKind::Join(arguments)) => join::run(arguments, &program()?),
         Some(BenchKind::Faults(arguments)) => faults::run(arguments, &program()?),
+        Some(BenchKind::Growth(arguments)) => growth::run(arguments, &program()?),
         Some(BenchKind::Reconnect(arguments)) => reconnect::run(arguments, &program()?),
         Some(BenchKind::IdlePeers(arguments)) => idle_peers::run(arguments, &program()?),
         Some(BenchKind::Hostile(arguments)) => hostile::run(arguments, &program()?),

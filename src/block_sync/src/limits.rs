@@ -42,12 +42,12 @@ impl Default for SyncLimits {
     fn default() -> Self {
         Self {
             window: 256,
-            bytes_max: 64 << 20,
+            bytes_max: 8 << 20,
             request_blocks_max: 16,
             requests_per_peer_max: 2,
             late_per_peer_max: 2,
             batch_blocks_max: 64,
-            batch_bytes_max: 16 << 20,
+            batch_bytes_max: 2 << 20,
             timeout_start: Duration::from_secs(2),
             timeout_min: Duration::from_secs(1),
             timeout_max: Duration::from_secs(20),

@@ -138,6 +138,9 @@ pub trait Application: Send + Sync + Sized + 'static {
         true
     }
 
+    /// Transactions that consume and produce at most so much are applied next: room for it is made at once, where the changes are a table of it.
+    fn make_room(_changes: &mut Self::Changes, _consumed: usize, _produced: usize) {}
+
     /// How much memory the changes take, in entries. All that wait for the store together are bounded by [`crate::OVERLAY_CHANGES_MAX`].
     fn changes_len(_changes: &Self::Changes) -> usize {
         0

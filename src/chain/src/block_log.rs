@@ -16,6 +16,7 @@
 //! the record to write. Nothing but zeros up to the end of the file is the end of the log.
 
 use crate::log_header::{FILE_HEADER_BYTES, file_header, genesis_of, other_format};
+use borsh::BorshSerialize as _;
 use std::io;
 use std::sync::Arc;
 use timed_primitives::planted::{Bug, is_planted};
@@ -436,22 +437,26 @@ fn write_record(
     certificate: &CommitCertificate,
 ) -> Result<(), LogError> {
     let certificate = encode(certificate);
-    let block_bytes = encode(block);
-    let size = 4 + certificate.len() + block_bytes.len();
+    let certificate_length = u32::try_from(certificate.len());
+    let certificate_length = certificate_length.map_err(|_| LogError::TooLarge { bytes: certificate.len() })?;
+    // The payload stands where it goes to, and the header that counts it is filled in afterwards: blocks are large, and not copied twice.
+    let start = bytes.len();
+    bytes.extend([0; RECORD_HEADER_BYTES]);
+    bytes.extend(certificate_length.to_be_bytes());
+    bytes.extend(certificate);
+    bytes.reserve(block.payload.0.len());
+    block.serialize(bytes).map_err(io_error("cannot encode the block", 0))?;
+    let (header, payload) = bytes[start..].split_at_mut(RECORD_HEADER_BYTES);
+    let size = payload.len();
     let length = u32::try_from(size).ok().filter(|_| size <= PAYLOAD_BYTES_MAX);
     let length = length.ok_or(LogError::TooLarge { bytes: size })?;
-    let certificate_length = u32::try_from(certificate.len()).map_err(|_| LogError::TooLarge { bytes: size })?;
-    let mut payload = Vec::with_capacity(size);
-    payload.extend(certificate_length.to_be_bytes());
-    payload.extend(certificate);
-    payload.extend(block_bytes);
     let height = block.height();
-    bytes.extend(RECORD_MAGIC);
-    bytes.extend(length.to_be_bytes());
-    bytes.extend(checksum(length, height, batch, &payload).to_be_bytes());
-    bytes.extend(height.0.to_be_bytes());
-    bytes.extend(batch.0.to_be_bytes());
-    bytes.extend(payload);
+    let crc = checksum(length, height, batch, payload);
+    let fields: [&[u8]; 5] =
+        [RECORD_MAGIC, &length.to_be_bytes(), &crc.to_be_bytes(), &height.0.to_be_bytes(), &batch.0.to_be_bytes()];
+    for (place, byte) in header.iter_mut().zip(fields.concat()) {
+        *place = byte;
+    }
     Ok(())
 }
 

@@ -175,6 +175,11 @@ impl<A: Application> Chain<A> {
         Some(job)
     }
 
+    /// Whether so much waits for the store that a commit may soon find no room: a flush is due at once.
+    pub fn is_flush_due(&self) -> bool {
+        self.view.is_half_full()
+    }
+
     /// Takes blocks out of the overlay if the work handed out is done. Never waits.
     ///
     /// # Errors

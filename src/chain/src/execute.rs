@@ -14,13 +14,12 @@ use crate::refusal::{Refusal, TransactionFault};
 use crate::state_view::{BlockEffects, ChainState, StateView};
 use crate::transaction::{ApplicationTransaction, PoolTransaction, TransactionFacts, join};
 use crate::verified::VerifiedTransactions;
-use std::collections::HashMap;
 use std::sync::Arc;
 use timed_primitives::block::BLOCK_VERSION;
 use timed_primitives::planted::{Bug, is_planted};
 use timed_primitives::{
-    Block, BlockId, CommitCertificate, Hash, Header, Height, PublicKey, Round, SignedItem, TxId, UnixTime, merkle,
-    verify_batch,
+    Block, BlockId, CommitCertificate, Hash, Header, Height, IdMap, PublicKey, Round, SignedItem, TxId, UnixTime,
+    merkle, verify_batch,
 };
 
 /// A block that is valid on top of the tip, and what it does.
@@ -77,14 +76,28 @@ pub struct Assembled {
 struct Execution<A: Application> {
     work: WorkingState<A>,
     transactions: Vec<TransactionFacts>,
-    positions: HashMap<TxId, u32>,
+    positions: IdMap<TxId, u32>,
 }
 
 impl<A: Application> Execution<A> {
-    fn new(view: &StateView<A>, block: BlockContext, parent_certificate: Option<&CommitCertificate>) -> Self {
+    /// Before the first of at most these transactions.
+    fn new<'a>(
+        view: &StateView<A>,
+        block: BlockContext,
+        parent_certificate: Option<&CommitCertificate>,
+        expected: impl Iterator<Item = &'a TransactionFacts>,
+    ) -> Self {
         let mut work = WorkingState { block, state: view.state().clone(), changes: A::Changes::default() };
+        let (mut count, mut consumed, mut produced) = (0, 0, 0);
+        for facts in expected {
+            count += 1;
+            consumed += facts.consumes.len();
+            produced += facts.produces.len();
+        }
+        A::make_room(&mut work.changes, consumed, produced);
         view.application().begin(view, &mut work, parent_certificate);
-        Self { work, transactions: Vec::new(), positions: HashMap::new() }
+        let positions = IdMap::with_capacity_and_hasher(count, Default::default());
+        Self { work, transactions: Vec::with_capacity(count), positions }
     }
 
     /// Applies one more transaction, or changes nothing.
@@ -164,7 +177,8 @@ pub(crate) fn validate<A: Application>(
     check_transaction_root(header, merkle::root(&full_ids))?;
     check_evidence_root(header, evidence_root(transactions.iter().map(|one| &one.facts)))?;
     let context = BlockContext { height, time: header.time, proposer: header.proposer };
-    let mut execution = Execution::new(view, context, block.parent_certificate.as_ref());
+    let facts = transactions.iter().map(|one| &one.facts);
+    let mut execution = Execution::new(view, context, block.parent_certificate.as_ref(), facts);
     for (index, BlockTransaction { transaction, facts, .. }) in transactions.iter().enumerate() {
         let txid = facts.id;
         execution.apply(view, transaction, facts.clone()).map_err(|error| match error {
@@ -226,7 +240,8 @@ pub(crate) fn assemble<A: Application>(
     let empty = size_without_payload(&header, draft.parent_certificate.as_ref()) + 4;
     let mut room = usize::try_from(genesis.block_bytes_max).unwrap_or(usize::MAX).saturating_sub(empty);
     let context = BlockContext { height, time: header.time, proposer: header.proposer };
-    let mut execution = Execution::new(view, context, draft.parent_certificate.as_ref());
+    let candidates = draft.transactions.iter().map(|one| &one.facts);
+    let mut execution = Execution::new(view, context, draft.parent_certificate.as_ref(), candidates);
     let (mut taken, mut left_out) = (Vec::new(), Vec::new());
     let statements = draft.statements.iter().filter_map(|one| view.application().statement(view, one));
     for statement in statements.map(|one| Arc::new(PoolTransaction::of(&one))) {

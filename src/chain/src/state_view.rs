@@ -9,23 +9,23 @@ use crate::history_row::{row, row_key};
 use crate::store::{KeyValue, StoreBatch, StoreView, Table};
 use crate::transaction::TransactionFacts;
 use borsh::{BorshDeserialize, BorshSerialize};
-use std::collections::HashMap;
 use std::sync::Arc;
 use timed_primitives::{
-    Block, BlockId, CommitCertificate, Hash, Header, Height, HistoryPeaks, Tip, TxId, UnixTime, ValidatorSet, decode,
-    encode, encode_compact,
+    Block, BlockId, CommitCertificate, Hash, Header, Height, HistoryPeaks, IdMap, Tip, TxId, UnixTime, ValidatorSet,
+    decode, encode, encode_compact,
 };
 
 /// Most blocks that are not in the store yet. At the bound, a commit first writes them to the store.
 pub const OVERLAY_BLOCKS_MAX: usize = 64;
 
 /// Most entries that those blocks change, by [`Application::changes_len`], the last of them excepted; at the bound as above. For payments these
-/// are outputs, some ten full blocks of them; each costs about half a kilobyte, the batch for the store included.
-pub const OVERLAY_CHANGES_MAX: usize = 1 << 17;
+/// are outputs, some three full blocks of them, or as many seconds of the highest rate; each costs about half a kilobyte, the batch for the
+/// store included.
+pub const OVERLAY_CHANGES_MAX: usize = 1 << 15;
 
 /// Most entries that one batch for the store changes, or those of one block where these are more. A commit that finds no room waits for one
-/// batch and not for all that waits: with an eighth of the bound in each, the store slows the chain down instead of stopping it for seconds.
-pub const FLUSH_CHANGES_MAX: usize = OVERLAY_CHANGES_MAX / 8;
+/// batch and not for all that waits, so that the store slows the chain down instead of stopping it for seconds.
+pub const FLUSH_CHANGES_MAX: usize = OVERLAY_CHANGES_MAX / 2;
 
 /// What the chain amounts to after a block.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -54,7 +54,7 @@ pub(crate) struct BlockEffects<A: Application> {
     /// Of each transaction, in order.
     pub(crate) transactions: Arc<[TransactionFacts]>,
     /// Position of each transaction.
-    pub(crate) positions: HashMap<TxId, u32>,
+    pub(crate) positions: IdMap<TxId, u32>,
     pub(crate) ids: Filter,
     pub(crate) changes: A::Changes,
     pub(crate) state: ChainState<A::State>,
@@ -237,8 +237,17 @@ impl<A: Application> StateView<A> {
 
     /// Whether the overlay has room for another block.
     pub(crate) fn has_room(&self) -> bool {
-        let changes: usize = self.layers.iter().map(|layer| A::changes_len(layer.changes())).sum();
-        self.layers.len() < OVERLAY_BLOCKS_MAX && changes < OVERLAY_CHANGES_MAX
+        self.layers.len() < OVERLAY_BLOCKS_MAX && self.changes_len() < OVERLAY_CHANGES_MAX
+    }
+
+    /// Whether at most half of that room is left.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.layers.len() >= OVERLAY_BLOCKS_MAX / 2 || self.changes_len() >= OVERLAY_CHANGES_MAX / 2
+    }
+
+    /// What the overlay changes.
+    fn changes_len(&self) -> usize {
+        self.layers.iter().map(|layer| A::changes_len(layer.changes())).sum()
     }
 
     /// The blocks that go to the store next: the oldest, one at least.

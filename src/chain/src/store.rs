@@ -1,7 +1,6 @@
 //! Seam: where the state derived from the block log is kept. The daemon keeps it in a database, tests in memory.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -31,55 +30,103 @@ impl Table {
 }
 
 /// Changes that are written together or not at all. The last change of a key counts, so the order of writing is that of the calls.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct StoreBatch {
-    changes: HashMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    /// In the order of the calls: they are many, and sorted once.
+    calls: BTreeMap<Table, Vec<(Vec<u8>, BatchChange)>>,
+}
+
+#[derive(Clone, Debug)]
+enum BatchChange {
+    Put(Vec<u8>),
+    Delete,
+    TakeBack,
 }
 
 impl StoreBatch {
     /// Writes a value over whatever the key holds.
     pub fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
-        self.changes.insert((table, key), Some(value));
+        self.add(table, key, BatchChange::Put(value));
     }
 
     /// Removes a key, present or not.
     pub fn delete(&mut self, table: Table, key: Vec<u8>) {
-        self.changes.insert((table, key), None);
+        self.add(table, key, BatchChange::Delete);
     }
 
     /// Removes a key that is put once in all time: when this batch puts it, the store has never held it, and neither is written.
     pub fn take_back(&mut self, table: Table, key: Vec<u8>) {
-        match self.changes.entry((table, key)) {
-            Entry::Occupied(put) if put.get().is_some() => drop(put.remove()),
-            Entry::Occupied(_) => {}
-            Entry::Vacant(other) => {
-                other.insert(None);
-            }
-        }
+        self.add(table, key, BatchChange::TakeBack);
     }
 
     /// Each changed key once, with its new value, or `None` when it is removed. In order of table and key.
     pub fn into_changes(self) -> impl Iterator<Item = (Table, Vec<u8>, Option<Vec<u8>>)> {
-        let mut changes: Vec<_> = self.changes.into_iter().map(|((table, key), value)| (table, key, value)).collect();
-        changes.sort_unstable_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-        changes.into_iter()
+        self.calls.into_iter().flat_map(|(table, mut calls)| {
+            // Calls for one key stay in their order.
+            calls.sort_by(|(a, _), (b, _)| a.cmp(b));
+            let mut calls = calls.into_iter().peekable();
+            std::iter::from_fn(move || {
+                loop {
+                    let (key, mut change) = calls.next()?;
+                    let mut net = NetChange::Nothing.then(&change);
+                    while let Some((_, next)) = calls.next_if(|(other, _)| *other == key) {
+                        net = net.then(&next);
+                        change = next;
+                    }
+                    match (net, change) {
+                        (NetChange::Nothing, _) => {}
+                        (NetChange::Put, BatchChange::Put(value)) => return Some((table, key, Some(value))),
+                        (NetChange::Put | NetChange::Removed, _) => return Some((table, key, None)),
+                    }
+                }
+            })
+        })
     }
 
     /// Each changed key once, in order of table and key.
     pub fn keys(&self) -> impl Iterator<Item = (Table, &[u8])> {
-        let mut keys: Vec<_> = self.changes.keys().map(|(table, key)| (*table, &key[..])).collect();
-        keys.sort_unstable();
-        keys.into_iter()
+        let mut nets: BTreeMap<(Table, &[u8]), NetChange> = BTreeMap::new();
+        for (table, (key, change)) in
+            self.calls.iter().flat_map(|(table, calls)| calls.iter().map(|call| (*table, call)))
+        {
+            let net = nets.entry((table, key)).or_default();
+            *net = net.then(change);
+        }
+        nets.into_iter().filter(|(_, net)| *net != NetChange::Nothing).map(|(key, _)| key)
     }
 
     /// How many keys change.
     pub fn len(&self) -> usize {
-        self.changes.len()
+        self.keys().count()
     }
 
     /// True when nothing changes.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+        self.keys().next().is_none()
+    }
+
+    fn add(&mut self, table: Table, key: Vec<u8>, change: BatchChange) {
+        self.calls.entry(table).or_default().push((key, change));
+    }
+}
+
+/// What becomes of a key by the calls so far.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum NetChange {
+    #[default]
+    Nothing,
+    /// The last call put a value.
+    Put,
+    Removed,
+}
+
+impl NetChange {
+    const fn then(self, change: &BatchChange) -> Self {
+        match (self, change) {
+            (_, BatchChange::Put(_)) => Self::Put,
+            (Self::Put, BatchChange::TakeBack) => Self::Nothing,
+            (_, BatchChange::Delete | BatchChange::TakeBack) => Self::Removed,
+        }
     }
 }
 
@@ -135,11 +182,17 @@ mod tests {
         batch.take_back(Table::BLOCKS, key(2));
         batch.put(Table::BLOCK_IDS, key(3), vec![7]);
         batch.delete(Table::BLOCKS, key(1));
-        assert_eq!(batch.len(), 3);
+        batch.put(Table::BLOCKS, key(4), vec![1]);
+        batch.put(Table::BLOCKS, key(4), vec![2]);
+        assert_eq!(batch.len(), 4);
         let keys: Vec<_> = batch.keys().map(|(table, key)| (table, key.to_vec())).collect();
         let changes: Vec<_> = batch.into_changes().collect();
-        let expected =
-            [(Table::BLOCK_IDS, key(3), Some(vec![7])), (Table::BLOCKS, key(1), None), (Table::BLOCKS, key(2), None)];
+        let expected = [
+            (Table::BLOCK_IDS, key(3), Some(vec![7])),
+            (Table::BLOCKS, key(1), None),
+            (Table::BLOCKS, key(2), None),
+            (Table::BLOCKS, key(4), Some(vec![2])),
+        ];
         assert_eq!(changes, expected, "in order of table and key");
         assert_eq!(keys, changes.into_iter().map(|(table, key, _)| (table, key)).collect::<Vec<_>>());
     }

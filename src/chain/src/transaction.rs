@@ -196,11 +196,11 @@ pub trait TransactionRules: Send + Sync {
 /// A transaction and where its canonical bytes are.
 type Placed<T> = (T, Range<usize>);
 
-/// The transactions that these bytes begin with, and where their list ends. `None` when they begin with no list of them.
-fn read_list<T: BorshDeserialize>(bytes: &[u8]) -> Option<(Vec<Placed<T>>, usize)> {
+/// Reads the transactions that these bytes begin with one after the other, and says where their list ends. `None` when they begin with no list of
+/// them.
+fn read_each<T: BorshDeserialize>(bytes: &[u8], mut take: impl FnMut(T, Range<usize>)) -> Option<usize> {
     let mut rest = bytes;
     let count = u32::deserialize_reader(&mut rest).ok()?;
-    let mut transactions = Vec::new();
     for _ in 0..count {
         let start = bytes.len() - rest.len();
         let transaction = T::deserialize_reader(&mut rest).ok()?;
@@ -209,14 +209,15 @@ fn read_list<T: BorshDeserialize>(bytes: &[u8]) -> Option<(Vec<Placed<T>>, usize
         if end == start {
             return None;
         }
-        transactions.push((transaction, start..end));
+        take(transaction, start..end);
     }
-    Some((transactions, bytes.len() - rest.len()))
+    Some(bytes.len() - rest.len())
 }
 
 /// The transactions of a payload, each with where its canonical bytes are. `None` when the payload is no list of them.
 pub(crate) fn split<T: BorshDeserialize>(payload: &BlockPayload) -> Option<Vec<Placed<T>>> {
-    let (transactions, end) = read_list(&payload.0)?;
+    let mut transactions = Vec::new();
+    let end = read_each(&payload.0, |transaction, range| transactions.push((transaction, range)))?;
     (end == payload.0.len()).then_some(transactions)
 }
 
@@ -258,12 +259,14 @@ pub(crate) fn join<'a>(count: usize, transactions: impl Iterator<Item = &'a Byte
 
 /// How the payloads of an application are read without it.
 pub const fn payload_format<T: ApplicationTransaction>() -> PayloadFormat {
-    PayloadFormat { root: payload_root::<T>, length: |bytes| read_list::<T>(bytes).map(|(_, end)| end) }
+    PayloadFormat { root: payload_root::<T>, length: |bytes| read_each::<T>(bytes, |_, _| ()) }
 }
 
 /// Root (RFC 6962 shape) of the full ids of a payload's transactions.
 fn payload_root<T: ApplicationTransaction>(payload: &BlockPayload) -> Option<Hash> {
-    let full_id = |(_, range): &Placed<T>| Some(Hash::of(Domain::TransactionFullId, payload.0.get(range.clone())?));
-    let full_ids: Option<Vec<Hash>> = split::<T>(payload)?.iter().map(full_id).collect();
-    Some(merkle::root(&full_ids?))
+    // No transaction is kept: they take several times the memory of their bytes.
+    let mut full_ids = Vec::new();
+    let mut add = |range| full_ids.extend(payload.0.get(range).map(|bytes| Hash::of(Domain::TransactionFullId, bytes)));
+    let end = read_each::<T>(&payload.0, |_, range| add(range))?;
+    (end == payload.0.len()).then(|| merkle::root(&full_ids))
 }

@@ -2,8 +2,8 @@
 //! bytes, and nothing of them is decoded, hashed or checked again.
 
 use crate::transaction::PoolTransaction;
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use timed_primitives::IdMap;
 
 /// Most transactions remembered, as many as a full pool has, twice. Above it, or above [`VERIFIED_BYTES_MAX`], the older half is forgotten
 /// and would be checked again.
@@ -32,7 +32,7 @@ struct VerifiedState {
 
 #[derive(Default)]
 struct Generation {
-    by_prefix: HashMap<Prefix, Arc<PoolTransaction>>,
+    by_prefix: IdMap<Prefix, Arc<PoolTransaction>>,
     bytes: usize,
 }
 

@@ -46,6 +46,9 @@ pub trait ChainWriter: Send {
         blocks: Vec<(Arc<Block>, CommitCertificate)>,
     ) -> Result<Vec<CommittedBlock>, CommitError>;
 
+    /// As [`Chain::is_flush_due`].
+    fn is_flush_due(&self) -> bool;
+
     /// As [`Chain::begin_flush`].
     fn begin_flush(&mut self) -> Option<FlushJob>;
 
@@ -92,6 +95,10 @@ impl<A: Application> ChainWriter for Chain<A> {
         blocks: Vec<(Arc<Block>, CommitCertificate)>,
     ) -> Result<Vec<CommittedBlock>, CommitError> {
         Self::commit_batch(self, blocks)
+    }
+
+    fn is_flush_due(&self) -> bool {
+        Self::is_flush_due(self)
     }
 
     fn begin_flush(&mut self) -> Option<FlushJob> {

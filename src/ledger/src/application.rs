@@ -236,6 +236,10 @@ impl Application for PaymentApplication {
         self.adds_up(state) && state.masternodes.voters().as_ref() == Ok(state.schedule.at(2))
     }
 
+    fn make_room(changes: &mut OutputChanges, consumed: usize, produced: usize) {
+        changes.make_room(consumed, produced);
+    }
+
     fn changes_len(changes: &OutputChanges) -> usize {
         changes.len()
     }

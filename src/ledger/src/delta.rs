@@ -7,19 +7,20 @@ use crate::queries::LedgerQueries;
 use crate::rewards::{IntervalPayment, payout_id};
 use crate::state::OutputEntry;
 use crate::transaction::{OutPoint, Transaction, TxOutput};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use timed_chain::{ApplyError, Filter, TransactionFacts};
-use timed_primitives::{Amount, ChainId, Hash, Height, TxId};
+use timed_primitives::{Amount, ChainId, Hash, Height, IdMap, TxId};
 
 /// The changes of one block. Outputs that are made and spent inside the block are in neither map.
 #[derive(Debug, Default)]
 pub struct OutputChanges {
     /// New unspent outputs; their height is the block's.
-    pub(crate) created: HashMap<OutPoint, TxOutput>,
+    pub(crate) created: IdMap<OutPoint, TxOutput>,
     /// Outputs of earlier blocks that are gone.
-    pub(crate) spent: HashMap<OutPoint, OutputEntry>,
-    /// Owners of `created`, sorted.
-    pub(crate) owners: Vec<(KeyHash, OutPoint)>,
+    pub(crate) spent: IdMap<OutPoint, OutputEntry>,
+    /// Owners of `created`, sorted when somebody asks for them first.
+    owners: OnceLock<Vec<(KeyHash, OutPoint)>>,
     /// Sum of the fees.
     pub(crate) fees: Amount,
     /// What released collaterals pay to the treasury.
@@ -102,10 +103,26 @@ impl OutputChanges {
 
     /// No more transactions follow.
     pub(crate) fn finish(&mut self) {
-        self.owners = self.created.iter().map(|(at, output)| (output.lock.owner_hash(), *at)).collect();
-        self.owners.sort_unstable();
         let ids = self.created.keys().chain(self.spent.keys()).map(|outpoint| &outpoint.txid);
         self.touched = Filter::of(self.len(), ids);
+    }
+
+    /// New unspent outputs of an owner.
+    pub(crate) fn created_of(&self, owner: &KeyHash) -> impl Iterator<Item = (OutPoint, TxOutput)> {
+        let owners = self.owners.get_or_init(|| {
+            let mut owners: Vec<_> = self.created.iter().map(|(at, output)| (output.lock.owner_hash(), *at)).collect();
+            owners.sort_unstable();
+            owners
+        });
+        let first = owners.partition_point(|(other, _)| other < owner);
+        let of_owner = owners.iter().skip(first).take_while(move |(other, _)| other == owner);
+        of_owner.filter_map(|(_, outpoint)| Some((*outpoint, *self.created.get(outpoint)?)))
+    }
+
+    /// Room for so many outputs that are spent and made.
+    pub(crate) fn make_room(&mut self, spent: usize, created: usize) {
+        self.spent.reserve(spent);
+        self.created.reserve(created);
     }
 
     /// Those of the spent outputs that no transaction made, in order.

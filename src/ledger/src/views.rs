@@ -51,12 +51,8 @@ impl LedgerQueries for LedgerView {
         for layer in self.layers() {
             let spent = layer.changes().spent.iter().filter(|(_, entry)| entry.output.lock.owner_hash() == *key);
             changes.extend(spent.map(|(outpoint, _)| (*outpoint, None)));
-            let owners = &layer.changes().owners;
-            let first = owners.partition_point(|(owner, _)| owner < key);
-            for (_, outpoint) in owners.iter().skip(first).take_while(|(owner, _)| owner == key) {
-                let output = layer.changes().created.get(outpoint);
-                changes.insert(*outpoint, output.map(|o| OutputEntry { output: *o, height: layer.height() }));
-            }
+            let made = layer.changes().created_of(key);
+            changes.extend(made.map(|(at, output)| (at, Some(OutputEntry { output, height: layer.height() }))));
         }
         let start = after.map(|outpoint| owner_key(key, outpoint));
         let enough = limit.saturating_add(changes.len());

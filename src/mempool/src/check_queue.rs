@@ -4,12 +4,12 @@
 
 use crate::event::Source;
 use crate::pool::Candidate;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_chain::{PoolTransaction, Resource, TransactionFacts};
-use timed_primitives::{Instant, PublicKey, SignedItem, TxId, verify_batch};
+use timed_primitives::{IdMap, Instant, PublicKey, SignedItem, TxId, verify_batch};
 
 /// Most transactions that wait. Above a bound a peer's are dropped and counted, and RPC answers "busy". A bound for memory: admission by delay
 /// and the relay's bound keep the queue far below it.
@@ -166,9 +166,9 @@ pub struct CheckQueue<W> {
     /// Of what waits, and of what is being checked.
     weights: Weights,
     /// What is produced by those in the queue, in the batch that is being checked, and those that wait for a parent.
-    producers: HashMap<Resource, TxId>,
+    producers: IdMap<Resource, TxId>,
     /// Clients' transactions by the parent they wait for.
-    children: HashMap<TxId, Vec<PendingChild<W>>>,
+    children: IdMap<TxId, Vec<PendingChild<W>>>,
     children_count: usize,
 }
 
@@ -181,8 +181,8 @@ impl<W> Default for CheckQueue<W> {
             count: 0,
             bytes: 0,
             weights: Weights::default(),
-            producers: HashMap::new(),
-            children: HashMap::new(),
+            producers: IdMap::default(),
+            children: IdMap::default(),
             children_count: 0,
         }
     }

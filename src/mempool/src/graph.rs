@@ -8,10 +8,10 @@ use crate::fee::FeeRate;
 use crate::index::PoolIndex;
 use bytes::Bytes;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use timed_chain::{Pending, PoolTransaction, Resource, TransactionFacts};
-use timed_primitives::{Amount, BlockId, Height, Instant, PublicKey, TxFullId, TxId};
+use timed_primitives::{Amount, BlockId, Height, IdMap, Instant, PublicKey, TxFullId, TxId};
 
 /// Sums over a set of transactions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,8 +105,8 @@ pub(crate) struct IncomingTransaction {
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     // Their order is that of nothing: what is shown or chosen in order comes from the sets below.
-    entries: HashMap<TxId, PoolEntry>,
-    full_ids: HashMap<TxFullId, TxId>,
+    entries: IdMap<TxId, PoolEntry>,
+    full_ids: IdMap<TxFullId, TxId>,
     index: Arc<PoolIndex>,
     by_payload: BTreeSet<RatePosition>,
     by_eviction: BTreeSet<RatePosition>,
@@ -357,7 +357,7 @@ impl Graph {
     /// Everything that is kept beside the entries, computed anew.
     pub(crate) fn check(&self) {
         let mut peer_bytes: BTreeMap<PublicKey, usize> = BTreeMap::new();
-        let (mut consumers, mut producers) = (HashMap::new(), HashMap::new());
+        let (mut consumers, mut producers) = (IdMap::default(), IdMap::default());
         for (id, entry) in &self.entries {
             let facts = &entry.transaction.facts;
             assert_eq!((*id, entry.full_id), (facts.id, facts.full_id));

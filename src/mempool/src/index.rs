@@ -1,9 +1,8 @@
 //! What others look up in the pool without asking its owner: who consumes and who produces a resource.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use timed_chain::{PoolTransaction, Resource};
-use timed_primitives::TxId;
+use timed_primitives::{IdMap, TxId};
 
 /// The pool's transactions by what they consume and produce. The pool writes it, any thread reads it; the lock is held for one look-up, or for
 /// the change by one transaction.
@@ -14,8 +13,8 @@ pub struct PoolIndex {
 
 #[derive(Debug, Default)]
 struct IndexTables {
-    consumers: HashMap<Resource, TxId>,
-    producers: HashMap<Resource, Arc<PoolTransaction>>,
+    consumers: IdMap<Resource, TxId>,
+    producers: IdMap<Resource, Arc<PoolTransaction>>,
 }
 
 impl PoolIndex {
@@ -82,7 +81,7 @@ impl PoolIndex {
 #[cfg(test)]
 impl PoolIndex {
     /// All pairs.
-    pub(crate) fn contents(&self) -> (HashMap<Resource, TxId>, HashMap<Resource, TxId>) {
+    pub(crate) fn contents(&self) -> (IdMap<Resource, TxId>, IdMap<Resource, TxId>) {
         let tables = self.read();
         let producers = tables.producers.iter().map(|(resource, producer)| (*resource, producer.facts.id));
         (tables.consumers.clone(), producers.collect())

@@ -1,7 +1,7 @@
 //! What one peer is known to have.
 
-use std::collections::{HashSet, VecDeque};
-use timed_primitives::TxFullId;
+use std::collections::VecDeque;
+use timed_primitives::{IdSet, TxFullId};
 
 /// The newest ids that a peer has announced, sent or had announced to it, each by its first eight bytes. Bound: that of [`Self::learn`].
 ///
@@ -9,7 +9,7 @@ use timed_primitives::TxFullId;
 /// hinders their relay.
 #[derive(Debug, Default)]
 pub(crate) struct KnownIds {
-    ids: HashSet<u64>,
+    ids: IdSet<u64>,
     /// In the order in which they came.
     ring: VecDeque<u64>,
 }

@@ -25,6 +25,7 @@ mod known;
 mod lifecycle;
 mod limits;
 mod losses;
+mod newest;
 mod payload;
 mod pool;
 mod reject;

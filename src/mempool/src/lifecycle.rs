@@ -227,16 +227,9 @@ impl Pool {
     }
 
     fn remember_confirmed(&mut self, resource: Resource, by: TxId, height: Height) {
-        if self.limits.confirmed_max == 0 || self.confirmed.insert(resource, (by, height)).is_some() {
-            return;
+        if self.confirmed.insert(resource, (by, height)) {
+            self.emit(PoolEvent::Resource { resource, state: ResourceState::Confirmed { by, height } });
         }
-        self.confirmed_order.push_back(resource);
-        if self.confirmed_order.len() > self.limits.confirmed_max
-            && let Some(oldest) = self.confirmed_order.pop_front()
-        {
-            self.confirmed.remove(&oldest);
-        }
-        self.emit(PoolEvent::Resource { resource, state: ResourceState::Confirmed { by, height } });
     }
 
     /// Its height is decided: forget the proposal; whatever of it is still here waits again.

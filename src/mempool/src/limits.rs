@@ -24,7 +24,7 @@ pub struct PoolLimits {
     pub fee_floor_step: u64,
     /// Time after which a raised floor has halved.
     pub fee_floor_half_life: Duration,
-    /// Most remembered refusals; above it the oldest is forgotten.
+    /// Most remembered refusals; at it the older half is forgotten.
     pub rejects_max: usize,
     /// How long a broken rule or signature is remembered.
     pub reject_invalid_for: Duration,
@@ -32,7 +32,8 @@ pub struct PoolLimits {
     pub reject_passing_for: Duration,
     /// Most remembered conflicts; above it the oldest is forgotten.
     pub conflicts_max: usize,
-    /// Most remembered resources that decided transactions consumed, for [`crate::ResourceState::Confirmed`]; above it the oldest is forgotten.
+    /// Most remembered resources that decided transactions consumed, for [`crate::ResourceState::Confirmed`], and ids of those transactions;
+    /// at it the older half is forgotten. Seven eighths of a power of two fill their tables.
     pub confirmed_max: usize,
     /// Most remembered proposed blocks; above it the oldest is forgotten and its transactions count as waiting again.
     pub proposed_max: usize,
@@ -56,7 +57,7 @@ impl Default for PoolLimits {
             reject_invalid_for: Duration::from_secs(600),
             reject_passing_for: Duration::from_secs(5),
             conflicts_max: 256,
-            confirmed_max: 65_536,
+            confirmed_max: 57_344,
             proposed_max: 64,
             events_max: 65_536,
         }

@@ -2,10 +2,10 @@
 
 use crate::graph::{PoolEntry, RatePosition, SetTotals};
 use crate::pool::Pool;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use timed_chain::PoolTransaction;
-use timed_primitives::TxId;
+use timed_primitives::{IdMap, IdSet, TxId};
 
 /// After so many packages in a row that do not fit, the block counts as full. Bounds the search when large ones are left.
 const MISFITS_MAX: usize = 200;
@@ -15,11 +15,11 @@ const MISFITS_MAX: usize = 200;
 struct PayloadChoice {
     chosen: Vec<Arc<PoolTransaction>>,
     bytes: u64,
-    taken: HashSet<TxId>,
+    taken: IdSet<TxId>,
     /// Did not fit with what they still need.
-    refused: HashSet<TxId>,
+    refused: IdSet<TxId>,
     /// Descendants of taken ones: what they still need, and their place by that.
-    changed: HashMap<TxId, SetTotals>,
+    changed: IdMap<TxId, SetTotals>,
     changed_order: BTreeSet<RatePosition>,
 }
 

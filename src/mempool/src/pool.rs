@@ -4,9 +4,10 @@ use crate::event::{Conflict, PoolEvent, RemovalReason, Removed, ResourceState, S
 use crate::fee::{FeeFloor, FeeRate};
 use crate::graph::{Graph, IncomingTransaction};
 use crate::limits::PoolLimits;
+use crate::newest::NewestKeys;
 use crate::reject::Reject;
 use crate::seen::SeenIds;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use timed_chain::{
     CheckError, Checked, PoolTransaction, ReadError, Refusal, Resource, TransactionFacts, TransactionRules,
@@ -110,8 +111,7 @@ pub struct Pool {
     /// With what each holds of ours, in order of id.
     pub(crate) proposed: BTreeMap<BlockId, (Height, Vec<TxId>)>,
     pub(crate) proposed_order: VecDeque<BlockId>,
-    pub(crate) confirmed: HashMap<Resource, (TxId, Height)>,
-    pub(crate) confirmed_order: VecDeque<Resource>,
+    pub(crate) confirmed: NewestKeys<Resource, (TxId, Height)>,
     pub(crate) events: VecDeque<PoolEvent>,
     pub(crate) height: Height,
     /// Weight that left by blocks since the start.
@@ -128,14 +128,13 @@ impl Pool {
         Self {
             rejects: SeenIds::new(limits.rejects_max),
             included: SeenIds::new(limits.confirmed_max),
+            confirmed: NewestKeys::new(limits.confirmed_max),
             limits,
             graph: Graph::default(),
             floor: FeeFloor::default(),
             conflicts: VecDeque::new(),
             proposed: BTreeMap::new(),
             proposed_order: VecDeque::new(),
-            confirmed: HashMap::new(),
-            confirmed_order: VecDeque::new(),
             events: VecDeque::new(),
             height,
             included_weight: 0,

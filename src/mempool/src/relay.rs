@@ -6,11 +6,11 @@
 use crate::known::KnownIds;
 use crate::limits::RelayLimits;
 use crate::waiting::Waiting;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use timed_chain::{PoolTransaction, Resource};
 use timed_primitives::planted::{Bug, is_planted};
-use timed_primitives::{Instant, PublicKey, TxFullId};
+use timed_primitives::{IdMap, IdSet, Instant, PublicKey, TxFullId};
 
 /// What the caller must do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ struct PeerState {
     /// Not yet announced to it.
     queue: Vec<TxFullId>,
     /// It is asked, or remembered as one to ask, for these.
-    wanted: HashSet<TxFullId>,
+    wanted: IdSet<TxFullId>,
 }
 
 /// Who has what, who is asked for what, what is announced to whom. Knows ids and peers only; what is in the pool is reported to it.
@@ -118,7 +118,7 @@ struct PeerState {
 pub struct Relay {
     limits: RelayLimits,
     peers: BTreeMap<PublicKey, PeerState>,
-    wants: HashMap<TxFullId, WantedTransaction>,
+    wants: IdMap<TxFullId, WantedTransaction>,
     deadlines: BTreeSet<(Instant, TxFullId)>,
     /// Wanted and not asked for, oldest first.
     put_off: BTreeMap<u64, TxFullId>,
@@ -139,7 +139,7 @@ impl Relay {
         Self {
             limits,
             peers: BTreeMap::new(),
-            wants: HashMap::new(),
+            wants: IdMap::default(),
             deadlines: BTreeSet::new(),
             put_off: BTreeMap::new(),
             next_place: 0,

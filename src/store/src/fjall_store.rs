@@ -1,6 +1,7 @@
 //! The chain's store on fjall, a log-structured database: one keyspace per table.
 
 use crate::remedy::remedy;
+use fjall::compaction::Leveled;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 use std::collections::BTreeMap;
 use std::io;
@@ -14,10 +15,14 @@ use timed_chain::{KeyValue, Store, StoreBatch, StoreView, Table};
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Most journal kept beside the tables; opening replays it, so it is as small as fjall allows. Unit: bytes.
 const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
-/// Memory that each table gathers changes in. Small, since changes come in batches from the overlay anyway and there are eight tables; fjall
-/// allows four times as much. Unit: bytes.
-const GATHERED_BYTES: u64 = 16 * 1024 * 1024;
-/// Threads for flush and compaction.
+/// Changes that each table gathers before they go to a file, by fjall's count; in memory they are nearly twice as much, and while files are
+/// written up to four times. Small, since changes come in batches from the overlay anyway. Unit: bytes.
+///
+/// A store keeps what it was made with.
+const GATHERED_BYTES: u64 = 4 * 1024 * 1024;
+/// So many files of a table wait to be merged at once. Half as many as bring fjall to slow writing down.
+const FILES_AT_ONCE: u8 = 8;
+/// Threads for flush and compaction. One alone could block itself: it adds to the bounded queue that it takes from.
 const WORKERS: usize = 2;
 
 /// The derived state in a folder of its own.
@@ -95,7 +100,10 @@ fn open(path: &Path, tables: &[Table]) -> fjall::Result<FjallStore> {
         .max_journaling_size(JOURNAL_BYTES)
         .worker_threads(WORKERS)
         .open()?;
-    let options = || KeyspaceCreateOptions::default().max_memtable_size(GATHERED_BYTES);
+    let options = || {
+        let merging = Leveled::default().with_l0_threshold(FILES_AT_ONCE);
+        KeyspaceCreateOptions::default().max_memtable_size(GATHERED_BYTES).compaction_strategy(Arc::new(merging))
+    };
     let keyspace = |table: &Table| Ok((*table, database.keyspace(table.name(), options)?));
     let tables = tables.iter().map(keyspace).collect::<fjall::Result<_>>()?;
     Ok(FjallStore { database, tables: Arc::new(Tables(tables)) })

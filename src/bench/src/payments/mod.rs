@@ -12,6 +12,7 @@ mod senders;
 mod watch;
 
 use super::report::{self, Percentiles, float, ms, rounded};
+use anyhow::Context as _;
 use clap::Args;
 use network::PaymentNetwork;
 use run::PaymentFigures;
@@ -89,6 +90,44 @@ fn measure(
     };
     runtime.block_on(network.nodes.stop());
     outcome
+}
+
+/// What a run at a rate shows of costs.
+pub(super) struct RateCosts {
+    /// Processor time per height and node. Unit: ms.
+    pub(super) height_ms: f64,
+    /// Finality. Unit: ms.
+    pub(super) p50_ms: f64,
+    pub(super) p99_ms: f64,
+    /// Processor time per payment and node, in signature checks.
+    pub(super) payment_checks: f64,
+    /// Payments made final per second.
+    pub(super) achieved: f64,
+}
+
+/// Runs a network of so many nodes at one rate after the other. Unit: payments per second.
+///
+/// # Errors
+/// When the nodes cannot be started, or nothing becomes final.
+pub(super) fn costs_at<const N: usize>(
+    program: &Path,
+    folder: &Path,
+    nodes: u64,
+    rates: [f64; N],
+    time: Duration,
+) -> anyhow::Result<[RateCosts; N]> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut network = PaymentNetwork::start(program, nodes, folder)?;
+    let all = rates.iter().map(|rate| {
+        let measured = run::measure(&mut network, *rate, time)?;
+        let cost = measured.cost().context("nothing became final, or the system shows no processor time")?;
+        let Percentiles { p50, p99, .. } = percentiles(&measured.finality);
+        let (height_ms, payment_checks) = (1e3 * cost.height, cost.payment_in_checks());
+        Ok(RateCosts { height_ms, p50_ms: p50, p99_ms: p99, payment_checks, achieved: measured.achieved() })
+    });
+    let all: anyhow::Result<Vec<_>> = all.collect();
+    runtime.block_on(network.nodes.stop());
+    all?.try_into().map_err(|_| anyhow::anyhow!("one figure for each rate"))
 }
 
 fn percentiles(values: &[Duration]) -> Percentiles {

@@ -13,12 +13,8 @@ pub(crate) type Differences = BTreeMap<OutPoint, Option<OutputEntry>>;
 pub(crate) fn differences(view: &impl RootSource, boundary: Height) -> Differences {
     let mut differences = Differences::new();
     for (height, changes) in view.newest_changes().take_while(|(height, _)| *height <= boundary) {
-        for outpoint in changes.spent.keys() {
-            // One that an earlier block of these made has no row.
-            if differences.remove(outpoint).is_none() {
-                differences.insert(*outpoint, None);
-            }
-        }
+        // One that an earlier block of these made has no row yet, but has one while the store holds that block and not this one.
+        differences.extend(changes.spent.keys().map(|outpoint| (*outpoint, None)));
         let made = changes.created.iter();
         differences.extend(made.map(|(outpoint, output)| (*outpoint, Some(OutputEntry { output: *output, height }))));
     }

@@ -1,11 +1,12 @@
-//! The walk through all outputs of a boundary, from a snapshot of the store of that height or a later one.
+//! The walk through all outputs of a boundary, in the store of that height or a later one.
 
 use crate::output_root::differences::{Differences, differences};
 use crate::output_root::leaf::output_leaf;
 use crate::output_root::source::RootSource;
 use crate::output_root::spent_since::SpentSince;
-use crate::state::outpoint_of_key;
+use crate::state::{outpoint_of_key, output_key};
 use crate::tables::OUTPUTS;
+use crate::transaction::OutPoint;
 use std::sync::Arc;
 use timed_chain::{ReadError, StoreError, StoreView};
 use timed_primitives::merkle::RootBuilder;
@@ -15,23 +16,37 @@ use timed_primitives::{Hash, Height, decode};
 const AT_ONCE: usize = 4_096;
 /// Blocks of the log that are looked through at once when a root is finished. Unit: blocks.
 const BLOCKS_AT_ONCE: u64 = 16;
+/// Where as many differences wait as are read at once, a slice goes through so many outputs at least for each one that blocks have spent ahead of it
+/// since the slice before. So those make up a sixteenth of all outputs at most, however full the blocks are.
+const PASSED_FOR_SPENT: usize = 4;
 
 /// The root of a boundary while it is computed. Memory: the outputs that blocks in memory made and spent up to the boundary, those spent
-/// between the boundary and the height of the snapshot, and 64 hashes.
+/// since the boundary that the scan has not come to, and 64 hashes.
 pub(crate) struct OutputScan {
     boundary: Height,
-    /// Of the boundary's height, or up to 64 blocks less, or later.
-    snapshot: Arc<dyn StoreView>,
-    /// What was spent since, where the snapshot is later.
+    /// The store's newest rows: those of the boundary would hold in memory all that was written since.
+    rows: Arc<dyn StoreView>,
+    /// What was spent since, where the rows were later from the start.
     spent_since: SpentSince,
     differences: Differences,
-    /// Key of the last row that was taken.
-    after: Option<Vec<u8>>,
+    /// What blocks up to this height spent is in `differences`, or found by `spent_since`.
+    followed_to: Height,
+    /// The last output that was passed.
+    after: Option<OutPoint>,
     root: RootBuilder,
     /// The height at which what was spent since should be known.
     known_by: Height,
     /// So many outputs after each block.
     pace: usize,
+}
+
+/// What the newest blocks did ahead of a scan.
+#[derive(Default)]
+struct NewAhead {
+    /// Outputs of the boundary that they spent.
+    spent: usize,
+    /// Outputs that they made.
+    made: usize,
 }
 
 impl OutputScan {
@@ -44,7 +59,8 @@ impl OutputScan {
         let outputs = view.unspent_count() / (left / 2).max(1) + 1;
         Self {
             boundary,
-            snapshot: view.rows(),
+            rows: view.rows(),
+            followed_to: boundary.max(view.rows_height()),
             spent_since: SpentSince::new(boundary, view.rows_height()),
             differences: differences(view, boundary),
             after: None,
@@ -60,18 +76,44 @@ impl OutputScan {
 
     /// The work of one block at this height of the view, whose blocks and indexes are read. The root, when that was the last of it.
     pub(crate) fn step(&mut self, view: &impl RootSource, at: Height) -> Result<Option<Hash>, ReadError> {
+        let new = self.follow(view);
         let unread = self.spent_since.blocks_left();
         if unread > 0 {
             let steps_left = self.known_by.above(at).max(1);
             self.spent_since.step(view, unread.div_ceil(steps_left), &mut self.differences)?;
             return Ok(None);
         }
-        self.slice()
+        let is_much = self.differences.len() >= AT_ONCE;
+        let least = if is_much { new.spent.saturating_mul(PASSED_FOR_SPENT) } else { 0 };
+        self.slice(self.pace.max(least).saturating_add(new.made))
     }
 
-    /// The outputs of one block. The root, when there are no more.
-    fn slice(&mut self) -> Result<Option<Hash>, ReadError> {
-        let mut left = self.pace;
+    /// Goes on with the rows of this view. What its newest blocks spent of what is ahead is missing there, and what they made is there beside the
+    /// boundary's.
+    fn follow(&mut self, view: &impl RootSource) -> NewAhead {
+        let mut new = NewAhead::default();
+        // Blocks that went to the store unseen: the rows before them are kept to the end.
+        if view.rows_height() > self.followed_to {
+            return new;
+        }
+        let (boundary, after) = (self.boundary, self.after);
+        let is_ahead = |outpoint: &OutPoint| after.is_none_or(|after| *outpoint > after);
+        for (_, changes) in view.newest_changes().filter(|(height, _)| *height > self.followed_to) {
+            new.made += changes.created.keys().filter(|outpoint| is_ahead(outpoint)).count();
+            for (outpoint, entry) in &changes.spent {
+                if entry.height <= boundary && is_ahead(outpoint) {
+                    self.differences.insert(*outpoint, Some(*entry));
+                    new.spent += 1;
+                }
+            }
+        }
+        self.followed_to = self.followed_to.max(view.tip_height());
+        self.rows = view.rows();
+        new
+    }
+
+    /// So many outputs. The root, when there are no more.
+    fn slice(&mut self, mut left: usize) -> Result<Option<Hash>, ReadError> {
         while left > 0 {
             let count = left.min(AT_ONCE);
             if let Some(root) = self.take(count)? {
@@ -96,7 +138,8 @@ impl OutputScan {
 
     /// Goes through so many more outputs. The root, when there are no more.
     fn take(&mut self, count: usize) -> Result<Option<Hash>, ReadError> {
-        let rows = self.snapshot.scan(OUTPUTS, &[], self.after.as_deref(), count).map_err(StoreError::from)?;
+        let after = self.after.as_ref().map(output_key);
+        let rows = self.rows.scan(OUTPUTS, &[], after.as_deref(), count).map_err(StoreError::from)?;
         let mut rows = rows.into_iter().peekable();
         for _ in 0..count {
             let row = rows.peek().map(|(key, _)| outpoint_of_key(key).ok_or_else(damaged)).transpose()?;
@@ -109,9 +152,7 @@ impl OutputScan {
                 Some(entry) => entry,
                 None => stored.as_ref().map(|(_, value)| decode(value).map_err(|_| damaged())).transpose()?,
             };
-            if let Some((key, _)) = stored {
-                self.after = Some(key);
-            }
+            self.after = Some(outpoint);
             if let Some(entry) = entry.filter(|entry| entry.height <= self.boundary) {
                 self.root.push(&output_leaf(&outpoint, &entry));
             }

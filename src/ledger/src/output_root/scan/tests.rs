@@ -1,11 +1,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
 use super::*;
+use crate::delta::OutputChanges;
 use crate::lock::{KeyHash, Lock};
 use crate::state::{OutputEntry, output_key};
-use crate::transaction::{OutPoint, TxOutput};
+use crate::transaction::{OutPoint, Transaction, TxOutput};
 use std::io;
-use timed_chain::{KeyValue, Store as _, StoreBatch, Table};
+use timed_chain::{KeyValue, Location, Store as _, StoreBatch, Table};
 use timed_primitives::{Amount, TxId, encode_compact, merkle};
 use timed_test_support::MemoryStore;
 
@@ -36,9 +37,9 @@ impl StoreView for Bounded {
 }
 
 fn scan_of(store: &MemoryStore, differences: Differences, boundary: Height, pace: usize) -> OutputScan {
-    let (snapshot, spent_since) = (Arc::new(Bounded(store.snapshot().unwrap())), SpentSince::new(boundary, boundary));
-    let (after, root, known_by) = (None, RootBuilder::default(), boundary);
-    OutputScan { boundary, snapshot, spent_since, differences, after, root, known_by, pace }
+    let (rows, spent_since) = (Arc::new(Bounded(store.snapshot().unwrap())), SpentSince::new(boundary, boundary));
+    let (after, root, known_by, followed_to) = (None, RootBuilder::default(), boundary, boundary);
+    OutputScan { boundary, rows, spent_since, differences, followed_to, after, root, known_by, pace }
 }
 
 /// Slices until the root; how many it took.
@@ -46,7 +47,7 @@ fn finished(mut scan: OutputScan) -> (Hash, usize) {
     let mut slices = 0;
     loop {
         slices += 1;
-        if let Some(root) = scan.slice().unwrap() {
+        if let Some(root) = scan.slice(scan.pace).unwrap() {
             return (root, slices);
         }
     }
@@ -98,5 +99,114 @@ fn rows_and_differences_are_one_list_wherever_a_slice_ends() {
         let (root, slices) = finished(scan_of(&store, differences.clone(), Height(9), pace));
         assert_eq!(root, merkle::root(&leaves), "at a pace of {pace}");
         assert!(slices <= 300 / pace + 1);
+    }
+}
+
+/// A chain whose blocks go to the store some time after they came.
+struct Growing {
+    store: MemoryStore,
+    rows_height: Height,
+    blocks: Vec<(Height, OutputChanges)>,
+}
+
+impl Growing {
+    /// All but the newest blocks go to the store.
+    fn flush(&mut self, newest: usize) {
+        let mut batch = StoreBatch::default();
+        let count = self.blocks.len().saturating_sub(newest);
+        for (height, changes) in self.blocks.drain(..count) {
+            for (outpoint, output) in &changes.created {
+                batch.put(OUTPUTS, output_key(outpoint), encode_compact(&OutputEntry { output: *output, height }));
+            }
+            for outpoint in changes.spent.keys() {
+                batch.delete(OUTPUTS, output_key(outpoint));
+            }
+            self.rows_height = height;
+        }
+        self.store.write(batch).unwrap();
+    }
+}
+
+impl RootSource for Growing {
+    fn tip_height(&self) -> Height {
+        self.blocks.last().map_or(self.rows_height, |(height, _)| *height)
+    }
+
+    fn rows_height(&self) -> Height {
+        self.rows_height
+    }
+
+    fn unspent_count(&self) -> u64 {
+        400
+    }
+
+    fn rows(&self) -> Arc<dyn StoreView> {
+        self.store.snapshot().unwrap()
+    }
+
+    fn stored_root(&self, _boundary: Height) -> Result<Option<Hash>, ReadError> {
+        Ok(None)
+    }
+
+    fn newest_changes(&self) -> impl Iterator<Item = (Height, &OutputChanges)> {
+        self.blocks.iter().map(|(height, changes)| (*height, changes))
+    }
+
+    fn payments(&self, _height: Height) -> Result<Vec<Transaction>, ReadError> {
+        unreachable!("nothing is looked for in the log")
+    }
+
+    fn spent_payouts(&self, _height: Height) -> Result<Vec<(OutPoint, OutputEntry)>, ReadError> {
+        unreachable!("nothing is looked for in the log")
+    }
+
+    fn location_of(&self, _txid: &TxId) -> Result<Option<Location>, ReadError> {
+        unreachable!("nothing is looked for in the log")
+    }
+
+    fn genesis_output(&self, _outpoint: &OutPoint) -> Option<TxOutput> {
+        unreachable!("nothing is looked for in the log")
+    }
+}
+
+/// Each block makes outputs with names all over the place, and spends some that were made before: of the boundary, younger ones, ones that have
+/// been passed and ones that are ahead.
+#[test]
+fn a_scan_that_goes_on_with_newer_rows_finds_the_outputs_of_the_boundary() {
+    // Another name for each number.
+    let name = |number: u32| outpoint(number * 7_919 % 100_003);
+    let boundary = Height(9);
+    for (kept_in_memory, interval) in [(0, 10), (3, 40), (7, 100), (20, 400)] {
+        let (mut chain, mut unspent) =
+            (Growing { store: MemoryStore::default(), rows_height: Height(0), blocks: Vec::new() }, Differences::new());
+        let (mut expected, mut scan) = (None, None);
+        for height in 1..=boundary.0 + interval {
+            let mut changes = OutputChanges::default();
+            let first = u32::try_from(height).unwrap() * 50;
+            let made = (first..first + 50).map(|number| (name(number), entry(number, height)));
+            changes.created.extend(made.clone().map(|(at, entry)| (at, entry.output)));
+            let step = 3 + usize::try_from(height % 5).unwrap();
+            let spent: Vec<_> =
+                unspent.iter().step_by(step).take(45).map(|(at, entry)| (*at, entry.unwrap())).collect();
+            for (at, _) in &spent {
+                unspent.remove(at);
+            }
+            changes.spent.extend(spent);
+            unspent.extend(made.map(|(at, entry)| (at, Some(entry))));
+            chain.blocks.push((Height(height), changes));
+            chain.flush(kept_in_memory);
+            if height == boundary.0 {
+                let leaves: Vec<_> = unspent.iter().map(|(at, entry)| output_leaf(at, &entry.unwrap())).collect();
+                expected = Some(merkle::root(&leaves));
+                scan = Some(OutputScan::new(&chain, boundary, interval));
+            }
+            if let Some(scanning) = &mut scan {
+                match scanning.step(&chain, Height(height)).unwrap() {
+                    Some(root) if expected == Some(root) => break,
+                    Some(_) => panic!("another root, {kept_in_memory} blocks in memory"),
+                    None => assert!(height < boundary.0 + interval, "no root in time"),
+                }
+            }
+        }
     }
 }
