@@ -150,7 +150,7 @@ fn the_calls_about_rewards_say_the_same() {
 fn a_statement_that_does_not_count_is_refused_by_its_rule() {
     actix_rt::System::new().block_on(async {
         let (service, _) = paying(20);
-        let id = register(&service, "free").await;
+        let id = register(&service, "bronze").await;
         let registration = id.as_str().unwrap().parse().unwrap();
         let operator = SecretKey::development("consensus", 9);
         let refusals = async |transaction: Transaction, part: &str| {
@@ -204,47 +204,31 @@ fn a_statement_that_does_not_count_is_refused_by_its_rule() {
             (&event["event"], &event["txid"], &event["height"]),
             (&json!("double sign"), &sent, &shown["blockheight"])
         );
-        assert_eq!(event["charged"].to_string(), "0.05000000", "{history}");
+        assert_eq!(event["charged"].to_string(), "50.00000000", "{history}");
     });
 }
 
 #[test]
-fn a_release_pays_the_penalty_and_gives_the_rest_back() {
+fn what_a_double_sign_costs_is_shown_and_the_rest_is_locked_while_others_may_not_lose_it() {
     actix_rt::System::new().block_on(async {
-        let (service, clock) = paying(20);
-        let id = register(&service, "free").await;
+        let (service, _) = paying(20);
+        let id = register(&service, "bronze").await;
         let registration = id.as_str().unwrap().parse().unwrap();
-        let options = json!({ "operator_key": secret("consensus", 9) });
-        let paused = call(&service, "protx", json!(["pause", id, options])).await.unwrap();
-        becomes_final(&service, &paused).await;
-        let status = call(&service, "masternodestatus", json!([id])).await.unwrap();
-        assert!(status["not_paid_because"].as_str().unwrap().starts_with("it is paused"), "{status}");
-        // Who contradicts itself while it is paused has left at once.
         let since = service.chain_masternodes().await.unwrap().list.get(&registration).unwrap().votes_from().0;
         let proof = TransactionPayload::DoubleSign { registration, proof: double_sign(&service, since) };
         let evidence =
             call(&service, "sendrawtransaction", json!([hex_of(&statement(&service, proof, &[]))])).await.unwrap();
         becomes_final(&service, &evidence).await;
         let status = call(&service, "masternodestatus", json!([id])).await.unwrap();
-        assert_eq!((&status["status"], status["penalty"].to_string()), (&json!("left"), "0.05000000".into()));
-        // The evidence is found by its time, though the status has no height of it.
+        assert_eq!((&status["status"], status["penalty"].to_string()), (&json!("ended"), "50.00000000".into()));
+        assert!(
+            status["advice"].as_str().unwrap().contains("50.00000000 TIME of its collateral are charged"),
+            "{status}"
+        );
         let history = call(&service, "masternodehistory", json!([id])).await.unwrap();
         assert_eq!(history["events"][0]["txid"], evidence, "{history}");
         let supply = call(&service, "getsupply", json!([])).await.unwrap();
-        assert_eq!(supply["penalties"].to_string(), "0.05000000");
-        clock.1.store(61_000, Ordering::Relaxed);
-        let passed = status["release_time"].as_u64().unwrap();
-        until(&service, "the unbonding time", |service| service.chain.tip().time.seconds() > passed).await;
-        let locked = amounts(&service).await.1;
-        let released = call(&service, "protx", json!(["release", id])).await.unwrap();
-        assert!(released.is_string(), "{released}");
-        becomes_final(&service, &released).await;
-        assert_eq!(amounts(&service).await.1, locked - 1.0);
-        let shown = call(&service, "getrawtransaction", json!([released, 1])).await.unwrap();
-        let back = shown["vout"][0]["value"].as_f64().unwrap();
-        assert!(back > 0.9499 && back < 0.95, "{shown}");
-        assert!(shown["fee"].is_null(), "how much of it was the penalty is not known any more: {shown}");
-        let supply = call(&service, "getsupply", json!([])).await.unwrap();
-        assert_eq!(supply["penalties"].to_string(), "0.00000000");
+        assert_eq!(supply["penalties"].to_string(), "50.00000000");
+        refused(&service, "protx", json!(["release", id]), "before it has left").await;
     });
 }
