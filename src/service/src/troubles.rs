@@ -85,7 +85,7 @@ impl Service {
         Some(Trouble::ClockOff { line: OwnClockOff { offset_ms }.to_string() })
     }
 
-    /// What the node does, in one line. Reads published state only, as [`Self::all_troubles`] does.
+    /// What the node does, in one line. Reads published state only, and so answers while any actor hangs.
     pub fn in_words(&self) -> String {
         let trouble = self.all_troubles().into_iter().next();
         let progress = self.handles.sync.borrow().as_ref().map(|sync| sync.progress.clone());

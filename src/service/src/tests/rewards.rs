@@ -1,6 +1,6 @@
 //! Rewards, penalties and statements by the calls of clients, over a real ledger and a validator that decides alone.
 
-use super::masternodes::{alone_with, amounts, becomes_final, call, refused, register, secret};
+use super::masternodes::{alone_with, becomes_final, call, refused, register};
 use super::*;
 use serde_json::{Value, json};
 use timed_ledger::{Payouts, TransactionPayload};
