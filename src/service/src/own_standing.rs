@@ -32,7 +32,7 @@ fn news(before: Option<OwnStanding>, now: Option<OwnStanding>) -> Option<(Level,
         return Some((
             Level::WARN,
             format!(
-                "masternode {gone} is no longer this node's: it has another operator key, or its collateral was released"
+                "masternode {gone} is no longer this node's: it has another operator key, or nothing of it is left on the chain"
             ),
         ));
     };
