@@ -63,7 +63,7 @@ impl<A: Application> Chain<A> {
 
     /// The last final block.
     pub fn tip(&self) -> Tip {
-        self.view.tip()
+        self.view.tip().clone()
     }
 
     /// A way to read, for any number of threads.

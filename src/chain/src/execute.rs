@@ -218,7 +218,7 @@ fn check_against<A: Application>(view: &StateView<A>, block: &Block) -> Result<(
         parent_validators: &of(tip.height),
         validators: &of(next),
         next_validators: &of(next.next()),
-        tip: &tip,
+        tip,
         history: &view.history,
     };
     check_header(block, &context)

@@ -11,7 +11,7 @@ use crate::reader::Published;
 use crate::state_view::{APPLIED_KEY, Applied, ChainState, Fixed, GENESIS_KEY, StateView, batch_of};
 use crate::store::{Store, StoreBatch, StoreView, Table};
 use std::sync::Arc;
-use timed_primitives::{BlockId, Disk, Hash, Height, decode, encode};
+use timed_primitives::{BlockId, Disk, Hash, Height, Tip, decode, encode};
 
 /// How much of the log behind the store's height is verified at each start, newest part: about a second's work. Older records are
 /// verified whenever they are read. Unit: bytes.
@@ -85,8 +85,10 @@ fn caught_up_to<A: Application>(
 ) -> Result<StateView<A>, ChainOpenError> {
     let (height, id, log_end) = (applied.state.height, applied.state.id, applied.log_end);
     let (state, log, fixed) = (Arc::new(applied.state), &fixed.log, fixed.clone());
-    let (layers, history, certificate) = (Vec::new(), Arc::default(), None);
-    let mut view = StateView { fixed, snapshot, applied: height, layers, state, history, certificate, log_end };
+    let state_commitment = fixed.application.commitment(&state.application, height);
+    let mut tip = Tip { height, id, time: state.time, state_commitment, certificate: None };
+    let (layers, history, kept) = (Vec::new(), Arc::default(), Arc::new(tip.clone()));
+    let mut view = StateView { fixed, snapshot, applied: height, layers, state, history, tip: kept, log_end };
     if height == Height::GENESIS {
         // No block commits to it. A height that turned to 0 would otherwise start the chain anew behind the blocks of the log.
         let start = genesis_state(view.application(), &mut StoreBatch::default());
@@ -102,7 +104,7 @@ fn caught_up_to<A: Application>(
     match verified {
         Ok(record) if record.end == log_end && record.certificate.block == id => {
             let header = &record.block.header;
-            let is_committed = header.state_commitment == view.commitment()
+            let is_committed = header.state_commitment == state_commitment
                 && header.time == view.state.time
                 && header.masternode_root == view.application().masternode_root(view.state())
                 && header.validators_hash == view.validators(height).hash()
@@ -114,7 +116,8 @@ fn caught_up_to<A: Application>(
                 return Err(ChainOpenError::StoreDamaged { height });
             }
             view.history = Arc::new(history);
-            view.certificate = Some(Arc::new(record.certificate));
+            tip.certificate = Some(record.certificate);
+            view.tip = Arc::new(tip);
             Ok(view)
         }
         Ok(_) => Err(mismatch()),

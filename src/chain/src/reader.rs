@@ -16,7 +16,7 @@ use crate::transaction::{
 use bytes::Bytes;
 use std::sync::{Arc, PoisonError, RwLock};
 use timed_primitives::{
-    Block, BlockId, BlockPayload, CommitCertificate, DecodeError, Header, Height, HistoryProof, PayloadFormat, Tip,
+    Block, BlockId, BlockPayload, CommitCertificate, DecodeError, Height, HistoryProof, PayloadFormat, Tip,
     TxId, ValidatorSet,
 };
 
@@ -90,12 +90,6 @@ pub trait History: Send + Sync {
     /// # Errors
     /// [`ReadError`] when the store cannot be read.
     fn is_confirmed(&self, txid: &TxId) -> Result<bool, ReadError>;
-
-    /// Headers and certificates of the last `count` blocks, oldest first.
-    ///
-    /// # Errors
-    /// [`ReadError`] when store or log cannot be read.
-    fn recent(&self, count: u64) -> Result<Vec<(Header, CommitCertificate)>, ReadError>;
 
     /// That an old block is part of the chain, by the header of a later one, or by the tip's.
     ///
@@ -171,7 +165,7 @@ impl<A: Application> History for ChainReader<A> {
     }
 
     fn tip(&self) -> Tip {
-        self.view().tip()
+        self.view().tip().clone()
     }
 
     fn validators(&self, height: Height) -> ValidatorSet {
@@ -196,10 +190,6 @@ impl<A: Application> History for ChainReader<A> {
 
     fn is_confirmed(&self, txid: &TxId) -> Result<bool, ReadError> {
         Ok(self.view().location(txid)?.is_some())
-    }
-
-    fn recent(&self, count: u64) -> Result<Vec<(Header, CommitCertificate)>, ReadError> {
-        self.view().recent(count)
     }
 
     fn history_proof(&self, height: Height, at: Option<Height>) -> Result<HistoryProof, HistoryProofFault> {

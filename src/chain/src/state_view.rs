@@ -11,7 +11,7 @@ use crate::transaction::TransactionFacts;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::sync::Arc;
 use timed_primitives::{
-    Block, BlockId, CommitCertificate, Hash, Header, Height, HistoryPeaks, IdMap, Tip, TxId, UnixTime, ValidatorSet,
+    Block, BlockId, CommitCertificate, Hash, Height, HistoryPeaks, IdMap, Tip, TxId, UnixTime, ValidatorSet,
     decode, encode, encode_compact,
 };
 
@@ -109,7 +109,8 @@ pub struct StateView<A: Application> {
     pub(crate) state: Arc<ChainState<A::State>>,
     /// All blocks up to the tip.
     pub(crate) history: Arc<HistoryPeaks>,
-    pub(crate) certificate: Option<Arc<CommitCertificate>>,
+    /// The last block of it. Kept, since a commitment is a hash over all that rewards depend on.
+    pub(crate) tip: Arc<Tip>,
     pub(crate) log_end: u64,
 }
 
@@ -122,7 +123,7 @@ impl<A: Application> Clone for StateView<A> {
             layers: self.layers.clone(),
             state: self.state.clone(),
             history: self.history.clone(),
-            certificate: self.certificate.clone(),
+            tip: self.tip.clone(),
             log_end: self.log_end,
         }
     }
@@ -139,14 +140,8 @@ pub struct Location {
 
 impl<A: Application> StateView<A> {
     /// The last final block.
-    pub fn tip(&self) -> Tip {
-        Tip {
-            height: self.state.height,
-            id: self.state.id,
-            time: self.state.time,
-            state_commitment: self.commitment(),
-            certificate: self.certificate.as_deref().cloned(),
-        }
+    pub fn tip(&self) -> &Tip {
+        &self.tip
     }
 
     /// The state at the tip.
@@ -208,16 +203,18 @@ impl<A: Application> StateView<A> {
         self.application().validators(self.state(), self.state.height, height)
     }
 
-    pub(crate) fn commitment(&self) -> Hash {
-        self.application().commitment(self.state(), self.state.height)
-    }
-
     /// The same with one more block.
     pub(crate) fn with(&self, layer: Arc<Layer<A>>) -> Self {
         let mut next = self.clone();
         next.state = Arc::new(layer.effects.state.clone());
         next.history = layer.effects.history.clone();
-        next.certificate = Some(layer.certificate.clone());
+        next.tip = Arc::new(Tip {
+            height: next.state.height,
+            id: next.state.id,
+            time: next.state.time,
+            state_commitment: layer.block.header.state_commitment,
+            certificate: Some((*layer.certificate).clone()),
+        });
         next.log_end = layer.log_end;
         next.layers.push(layer);
         next
@@ -331,21 +328,6 @@ impl<A: Application> StateView<A> {
             Some(layer) => Ok(Some(layer.position)),
             None => self.stored(Table::BLOCKS, &height.0.to_be_bytes()),
         }
-    }
-
-    /// Headers and certificates of the last `count` blocks, oldest first: what the order of leaders follows from.
-    ///
-    /// # Errors
-    /// [`ReadError`] when store or log cannot be read.
-    pub fn recent(&self, count: u64) -> Result<Vec<(Header, CommitCertificate)>, ReadError> {
-        let tip = self.state.height.0;
-        let mut found = Vec::new();
-        for height in tip.saturating_sub(count) + 1..=tip {
-            if let Some(decided) = self.decided(Height(height))? {
-                found.push((decided.block.header.clone(), (*decided.certificate).clone()));
-            }
-        }
-        Ok(found)
     }
 }
 

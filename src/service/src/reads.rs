@@ -59,7 +59,7 @@ impl ChainReads {
     /// The tip, and all money at it.
     pub(crate) fn summary(&self) -> (Tip, Supply, LedgerTotals) {
         let view = self.reader.view();
-        (view.tip(), view.supply(), view.totals())
+        (view.tip().clone(), view.supply(), view.totals())
     }
 
     pub(crate) fn stats(&self) -> ChainStats {
