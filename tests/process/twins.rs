@@ -106,6 +106,8 @@ fn a_twin_with_the_same_node_key_signs_nothing() {
     let mut network = network_with_twin(true);
     let mut checker = Checker::new(NODES);
     network.node_mut(NODES + 1).start();
+    // Payments may be final before it has opened its files.
+    wait_for("a session of the twin", || network.node(NODES + 1).log().contains("peer is up").then_some(()));
     for number in 0..PAYMENTS {
         let txid = network.node(2 + number % 3).pay().unwrap();
         wait_for("a final payment", || network.node(2).block_of(&txid));
