@@ -1,40 +1,38 @@
 //! The consensus actor: one input at a time into the core, its outputs carried out in order. The core has made durable what must be
 //! durable before it returns, on this actor's own thread. It never waits: answers come back as messages that name what they answer.
 
+mod block_relay;
+mod convert;
+
 use crate::block_sync::{Behind, Wanted};
 use crate::fatal::FatalHandle;
 use crate::ledger::{Assemble, Commit, Committed, Validate, Validity};
-use crate::mempool::{Accuse, BuildPayload, PayloadWaiting, Proposed, Revalidate};
+use crate::mempool::{Accuse, BuildPayload, PayloadWaiting, Proposed, Rebuild, Revalidate};
 use crate::messages::{
     Audience, Broadcast, Delivery, Inbound, NetworkTime, PeerDown, PeerUp, Penalize, SendTo, ValidatorsChanged,
 };
 use crate::network::NetworkHandle;
 use crate::wake_timer::WakeTimer;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, StreamHandler, WrapFuture};
-use std::collections::VecDeque;
+use convert::{from_wire, to_wire};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_chain::{Draft, Evidence, History, TransactionFacts, TransactionFault};
-use timed_consensus::key_use::STALE_SESSION_TIME;
-use timed_consensus::{
-    Consensus, ConsensusStatus, FatalError, Gossip, GossipOffence, Input, KeyReport, KnownVotes, OtherNode,
-    OtherSession, Output, Payload, quorum,
-};
+use timed_consensus::{Consensus, ConsensusStatus, FatalError, Gossip, GossipOffence, Input, Output, Payload, quorum};
+use timed_mempool::{BlockRelay, BlockRelayStats};
 use timed_peer::EndReason;
+use timed_peer::handshake::COMPACT_BLOCKS;
 use timed_primitives::{
-    Block, BlockId, Clock, CommitCertificate, DecodeError, DoubleSign, Hash, Height, Instant, Proposal, PublicKey,
-    Round, UnixTime, ValidatorSet, Vote, decode, encode,
+    Block, BlockId, Clock, CommitCertificate, DecodeError, DoubleSign, Hash, Height, Instant, PublicKey, Round,
+    UnixTime, ValidatorSet,
 };
 use timed_wire::ConsensusMessage;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
-use uuid::Uuid;
 
 /// How long changes gather before the status is published: it is for onlookers, and a vote should not pay for it.
 const PUBLISH_AFTER: Duration = Duration::from_millis(20);
-
-/// Longest age of a session that a peer is believed: longer than any lives.
-const AGE_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// How many double signs are kept for own blocks.
 const DOUBLE_SIGNS_MAX: usize = 64;
@@ -55,6 +53,8 @@ pub struct ConsensusParts {
     pub commit: Recipient<Commit>,
     /// Chooses transactions.
     pub payload: Recipient<BuildPayload>,
+    /// Finds the transactions that compact blocks name.
+    pub rebuild: Recipient<Rebuild>,
     /// Proofs of double signs are handed to it.
     pub accuse: Recipient<Accuse>,
     /// Gets [`crate::mempool::Revalidate`] when the pool holds what does not apply.
@@ -73,6 +73,8 @@ pub struct ConsensusParts {
     pub inbox: mpsc::Receiver<Inbound<ConsensusMessage>>,
     /// Where the status is published.
     pub status: watch::Sender<Option<ConsensusStatus>>,
+    /// Where it is published how blocks travelled.
+    pub block_relay: watch::Sender<BlockRelayStats>,
     /// Ends the process if this actor must not go on.
     pub fatal: FatalHandle,
 }
@@ -92,6 +94,9 @@ pub struct ConsensusActor {
     announced: Option<ValidatorSet>,
     /// The last double signs that we saw. Bound: [`DOUBLE_SIGNS_MAX`], the oldest goes.
     double_signs: VecDeque<DoubleSign>,
+    relay: BlockRelay,
+    /// Peers that take no compact blocks. Bound: the peers there are.
+    plain: BTreeSet<PublicKey>,
 }
 
 /// What a block is to be built from.
@@ -119,6 +124,8 @@ impl ConsensusActor {
             has_failed: false,
             announced: None,
             double_signs: VecDeque::new(),
+            relay: BlockRelay::default(),
+            plain: BTreeSet::new(),
         }
     }
 
@@ -177,6 +184,7 @@ impl ConsensusActor {
         let now = self.parts.clock.now();
         if self.publish_at.take_if(|at| *at <= now).is_some() {
             self.parts.status.send_replace(Some(self.parts.core.status()));
+            self.parts.block_relay.send_replace(self.relay.stats());
         }
         if self.parts.core.next_wake().is_some_and(|at| at <= now) {
             self.feed(Input::Wake, ctx);
@@ -186,6 +194,7 @@ impl ConsensusActor {
 
     fn carry_out(&mut self, output: Output, ctx: &mut Context<Self>) {
         match output {
+            Output::Broadcast(Gossip::Block(block)) if self.send_compact(&block) => {}
             Output::Broadcast(gossip) => {
                 let (message, height) = (to_wire(&gossip).into(), gossip.height());
                 let broadcast = Broadcast { message, audience: Audience::All, except: None, height };
@@ -233,6 +242,27 @@ impl ConsensusActor {
         }
     }
 
+    fn take_in(
+        &mut self,
+        from: PublicKey,
+        message: ConsensusMessage,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), DecodeError> {
+        match message {
+            ConsensusMessage::CompactBlock(bytes) => return self.on_compact_block(from, &bytes, ctx),
+            ConsensusMessage::GetBlockTransactions(part) => self.on_get_block_transactions(from, &part),
+            ConsensusMessage::BlockTransactions { id, transactions } => {
+                self.on_block_transactions(from, BlockId(Hash(id)), transactions, ctx);
+            }
+            other => {
+                if let Some(message) = from_wire(other)? {
+                    self.feed(Input::Gossip { from, message }, ctx);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Hands a proof to the pool, which passes it on, and keeps it for blocks of ours: it pays no fee, so a full pool may have no room for it.
     fn accuse(&mut self, proof: DoubleSign) {
         if self.double_signs.len() >= DOUBLE_SIGNS_MAX {
@@ -253,6 +283,7 @@ impl ConsensusActor {
             parent: order.parent,
             parent_height: order.height.previous().unwrap_or_default(),
             bytes_max: usize::try_from(order.bytes_max).unwrap_or(usize::MAX),
+            young_for: self.relay.named_after(),
         };
         let payload = self.parts.payload.send(request);
         let assemble = self.parts.assemble.clone();
@@ -261,7 +292,8 @@ impl ConsensusActor {
         let statements = double_signs.chain(order.late_precommits.into_iter().map(Evidence::LatePrecommits)).collect();
         let made = async move {
             // Without an answer the height is over, or the process is ending.
-            let transactions = payload.await.ok().flatten()?;
+            let chosen = payload.await.ok().flatten()?;
+            let transactions = chosen.transactions;
             let draft = Draft {
                 time: order.time,
                 proposer,
@@ -270,10 +302,11 @@ impl ConsensusActor {
                 transactions,
                 statements,
             };
-            assemble.send(Assemble { parent: order.parent, draft }).await.ok().flatten()
+            let assembled = assemble.send(Assemble { parent: order.parent, draft }).await.ok().flatten()?;
+            Some((assembled, chosen.young))
         };
         ctx.spawn(made.into_actor(self).map(move |assembled, actor, ctx| {
-            let Some(assembled) = assembled else { return };
+            let Some((assembled, young)) = assembled else { return };
             for (txid, reason) in &assembled.left_out {
                 debug!(%txid, %reason, "transaction left out of the block");
             }
@@ -281,6 +314,7 @@ impl ConsensusActor {
                 actor.parts.revalidate.do_send(Revalidate);
             }
             actor.report_proposed(&assembled.block, &assembled.transactions);
+            actor.relay.on_built(assembled.block.clone(), assembled.transactions, &young);
             actor.feed_one(Input::Built { height, round, block: assembled.block }, ctx);
         }));
     }
@@ -310,71 +344,6 @@ impl ConsensusActor {
     }
 }
 
-/// A message of the core as it travels.
-fn to_wire(gossip: &Gossip) -> ConsensusMessage {
-    match gossip {
-        Gossip::Vote(vote) => ConsensusMessage::Vote(encode(vote).into()),
-        Gossip::Proposal(proposal) => ConsensusMessage::Proposal(encode(proposal).into()),
-        Gossip::Polka(polka) => ConsensusMessage::Polka(encode(polka).into()),
-        Gossip::RoundCertificate(certificate) => ConsensusMessage::RoundCertificate(encode(certificate).into()),
-        Gossip::KnownVotes(known) => ConsensusMessage::VoteSetBits(timed_wire::VoteSetBits {
-            height: known.height.0,
-            round: known.round.0,
-            has_proposal: known.has_proposal,
-            has_block: known.has_block,
-            prevotes: known.prevotes.clone(),
-            precommits: known.precommits.clone(),
-        }),
-        Gossip::Block(block) => ConsensusMessage::Block(encode(&**block).into()),
-        Gossip::GetBlock { height, id } => ConsensusMessage::GetBlock { height: height.0, id: id.0.0 },
-        Gossip::KeyReport(report) => ConsensusMessage::KeyReport(timed_wire::WireKeyReport {
-            height: report.height.0,
-            other: report.other.map(|session| timed_wire::WireOtherSession {
-                node: session.other.node.0,
-                instance: Uuid::from_u128(session.other.instance),
-                address: session.other.address,
-                age_ms: u64::try_from(session.age.as_millis()).unwrap_or(u64::MAX),
-                left_ms: session.left.map(|left| u32::try_from(left.as_millis()).unwrap_or(u32::MAX)),
-                has_signed: session.has_signed,
-            }),
-        }),
-    }
-}
-
-/// A message as it travelled, for the core. Nil rounds have no encoding, so none gets in.
-fn from_wire(message: ConsensusMessage) -> Result<Gossip, DecodeError> {
-    Ok(match message {
-        ConsensusMessage::Vote(bytes) => Gossip::Vote(decode::<Vote>(&bytes)?),
-        ConsensusMessage::Proposal(bytes) => Gossip::Proposal(decode::<Proposal>(&bytes)?),
-        ConsensusMessage::Polka(bytes) => Gossip::Polka(decode(&bytes)?),
-        ConsensusMessage::RoundCertificate(bytes) => Gossip::RoundCertificate(decode(&bytes)?),
-        ConsensusMessage::VoteSetBits(known) => Gossip::KnownVotes(KnownVotes {
-            height: Height(known.height),
-            round: Round(known.round),
-            has_proposal: known.has_proposal,
-            has_block: known.has_block,
-            prevotes: known.prevotes,
-            precommits: known.precommits,
-        }),
-        ConsensusMessage::Block(bytes) => Gossip::Block(Arc::new(decode(&bytes)?)),
-        ConsensusMessage::GetBlock { height, id } => Gossip::GetBlock { height: Height(height), id: BlockId(Hash(id)) },
-        ConsensusMessage::KeyReport(report) => Gossip::KeyReport(KeyReport {
-            height: Height(report.height),
-            other: report.other.map(|session| OtherSession {
-                other: OtherNode {
-                    node: PublicKey(session.node),
-                    instance: session.instance.as_u128(),
-                    address: session.address,
-                },
-                // What a peer names is bounded, so that no sum of times overflows.
-                age: Duration::from_millis(session.age_ms).min(AGE_MAX),
-                left: session.left_ms.map(|left| Duration::from_millis(left.into()).min(STALE_SESSION_TIME)),
-                has_signed: session.has_signed,
-            }),
-        }),
-    })
-}
-
 impl Actor for ConsensusActor {
     type Context = Context<Self>;
 
@@ -391,12 +360,9 @@ impl Actor for ConsensusActor {
 impl StreamHandler<Vec<Inbound<ConsensusMessage>>> for ConsensusActor {
     fn handle(&mut self, messages: Vec<Inbound<ConsensusMessage>>, ctx: &mut Self::Context) {
         for inbound in messages {
-            match from_wire(inbound.message) {
-                Ok(message) => self.feed(Input::Gossip { from: inbound.peer, message }, ctx),
-                Err(error) => {
-                    debug!(peer = inbound.peer.short(), %error, "undecodable body");
-                    self.penalize(inbound.peer, timed_peer::Offence::UndecodableBody);
-                }
+            if let Err(error) = self.take_in(inbound.peer, inbound.message, ctx) {
+                debug!(peer = inbound.peer.short(), %error, "undecodable body");
+                self.penalize(inbound.peer, timed_peer::Offence::UndecodableBody);
             }
         }
         self.after(ctx);
@@ -411,7 +377,12 @@ impl Handler<PeerUp> for ConsensusActor {
     type Result = ();
 
     fn handle(&mut self, up: PeerUp, ctx: &mut Self::Context) {
-        let PeerUp { peer, validator, height, instance, address } = up;
+        let PeerUp { peer, validator, height, instance, address, capabilities } = up;
+        if capabilities & COMPACT_BLOCKS == 0 {
+            self.plain.insert(peer);
+        } else {
+            self.plain.remove(&peer);
+        }
         let (instance, address) = (instance.as_u128(), Some(address));
         self.feed(Input::PeerUp { peer, validator, instance, address }, ctx);
         self.feed_one(Input::PeerHeight { peer, height: Height(height) }, ctx);
@@ -422,6 +393,7 @@ impl Handler<PeerDown> for ConsensusActor {
     type Result = ();
 
     fn handle(&mut self, down: PeerDown, ctx: &mut Self::Context) {
+        self.plain.remove(&down.peer);
         // Any other end may leave a node that lives.
         let is_gone = matches!(down.reason, EndReason::Shutdown | EndReason::Silent | EndReason::PongsMissing);
         self.feed_one(Input::PeerDown { peer: down.peer, is_gone }, ctx);
@@ -449,6 +421,7 @@ impl Handler<Committed> for ConsensusActor {
 
     fn handle(&mut self, Committed(committed): Committed, ctx: &mut Self::Context) {
         let [decided_by, validators, next_validators] = committed.validators;
+        self.relay.on_decided(committed.block.height());
         // What waited may be in this block; the mempool says again what still waits.
         self.feed(Input::PayloadWaiting(Payload::Nothing), ctx);
         let committed = timed_consensus::CommittedBlocks {

@@ -7,14 +7,16 @@ mod gate;
 mod jobs;
 mod keeping;
 mod messages;
+mod payloads;
 mod restoring;
 mod rules;
 mod submissions;
 mod submit_error;
 
 pub use messages::{
-    Accuse, BuildPayload, CloseAndKeep, GetEntry, GetFate, KeepStatus, ListConflicts, ListConsumed, ListEntries,
-    MempoolStatus, PayloadWaiting, Proposed, ResourceStates, Revalidate, SubscribePayload, TestAccept, TransactionFate,
+    Accuse, BuildPayload, ChosenPayload, CloseAndKeep, GetEntry, GetFate, KeepStatus, ListConflicts, ListConsumed,
+    ListEntries, MempoolStatus, PayloadWaiting, Proposed, Rebuild, ResourceStates, Revalidate, SubscribePayload,
+    TestAccept, TransactionFate,
 };
 
 pub use gate::{AdmissionView, SubmissionGate};
@@ -89,7 +91,7 @@ pub struct MempoolParts {
 
 struct PendingPayload {
     request: BuildPayload,
-    answer: oneshot::Sender<Vec<Arc<PoolTransaction>>>,
+    answer: oneshot::Sender<ChosenPayload>,
 }
 
 /// Keeps transactions until they are decided, and passes them on.
@@ -106,7 +108,8 @@ pub struct MempoolActor {
     status: watch::Sender<Option<MempoolStatus>>,
     queue: CheckQueue<Asker>,
     suspects: Suspects,
-    is_checking: bool,
+    /// Whose signatures are being checked. Bound: one batch.
+    checking: Vec<Arc<PoolTransaction>>,
     /// When the next batch of signatures may start.
     next_batch: Instant,
     is_batch_planned: bool,
@@ -154,7 +157,7 @@ impl MempoolActor {
             status: parts.status,
             queue: CheckQueue::default(),
             suspects: Suspects::default(),
-            is_checking: false,
+            checking: Vec::new(),
             next_batch: Instant::default(),
             is_batch_planned: false,
             next_useful: Instant::default(),
@@ -253,14 +256,7 @@ impl MempoolActor {
                 listener.do_send(PayloadWaiting(payload));
             }
         }
-        // While a block is being taken out, the pool may still hold what is in it.
-        let height = self.jobs.is_empty().then(|| self.pool.height());
-        let (ready, waiting) = self.payloads.drain(..).partition(|p| Some(p.request.parent_height) <= height);
-        self.payloads = waiting;
-        for PendingPayload { request, answer } in ready {
-            let payload = self.pool.build_payload(request.bytes_max, usize::MAX);
-            let _ = answer.send(payload);
-        }
+        self.answer_payloads();
         // Nobody subscribes to events yet; they are taken so that none is counted as lost.
         for event in self.pool.take_events() {
             trace!(?event, "pool event");
@@ -418,21 +414,6 @@ impl Handler<TestAccept> for MempoolActor {
             };
             threads.compute(work).await.unwrap_or_default()
         })
-    }
-}
-
-impl Handler<BuildPayload> for MempoolActor {
-    type Result = ResponseFuture<Option<Vec<Arc<PoolTransaction>>>>;
-
-    fn handle(&mut self, request: BuildPayload, ctx: &mut Self::Context) -> Self::Result {
-        let (answer, payload) = oneshot::channel();
-        if self.payloads.len() >= PAYLOADS_MAX {
-            // The oldest asker is answered with nothing: its height is long over.
-            self.payloads.remove(0);
-        }
-        self.payloads.push(PendingPayload { request, answer });
-        self.after(ctx);
-        Box::pin(async move { payload.await.ok() })
     }
 }
 

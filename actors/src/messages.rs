@@ -94,8 +94,8 @@ pub struct SendTo {
 pub enum Audience {
     /// Every peer that is up.
     All,
-    /// Peers that proved a validator key.
-    Validators,
+    /// Peers with this capability bit, such as [`timed_peer::handshake::COMPACT_BLOCKS`].
+    Able(u64),
 }
 
 /// Sends one message to many peers; it is encoded once.
@@ -167,6 +167,8 @@ pub struct PeerUp {
     pub instance: uuid::Uuid,
     /// The IP that it comes from, with the port that it announced.
     pub address: std::net::SocketAddr,
+    /// Bits of what it can do.
+    pub capabilities: u64,
 }
 
 /// A peer that was up is gone. One for each [`PeerUp`].

@@ -20,7 +20,7 @@ use std::time::Duration;
 use timed_chain::{ChainWriter, History, ReadError};
 use timed_consensus::leaders::MEMORY_HEIGHTS;
 use timed_consensus::{ChainStart, Consensus, ConsensusStatus, CoreConfig, CoreOpenError, LeaderRecord};
-use timed_mempool::{KeptContents, PoolFile, PoolIndex, PoolLimits};
+use timed_mempool::{BlockRelayStats, KeptContents, PoolFile, PoolIndex, PoolLimits};
 use timed_primitives::{Clock, Disk, Height, PublicKey, SecretKey};
 use timed_wire::ApplicationMessage;
 use tokio::sync::{mpsc, watch};
@@ -110,6 +110,8 @@ pub struct Handles {
     pub mempool_status: watch::Receiver<Option<MempoolStatus>>,
     /// What is being decided.
     pub consensus: watch::Receiver<Option<ConsensusStatus>>,
+    /// How blocks under decision travelled.
+    pub block_relay: watch::Receiver<BlockRelayStats>,
     /// How far sync is.
     pub sync: watch::Receiver<Option<SyncStatus>>,
     /// Who is connected.
@@ -185,6 +187,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
     let (peers_sender, peers) = watch::channel(Arc::<PeersView>::default());
     let (mempool_sender, mempool_status) = watch::channel(None);
     let (consensus_sender, consensus_status) = watch::channel(None);
+    let (block_relay_sender, block_relay) = watch::channel(BlockRelayStats::default());
     let (sync_sender, sync) = watch::channel(None);
     let OpenNode { chain, consensus: core, proposer, mempool: limits, kept } = parts.files;
     let (history, rules) = (chain.history(), chain.rules());
@@ -263,6 +266,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         assemble: ledger.clone().recipient(),
         commit: ledger.clone().recipient(),
         payload: mempool.clone().recipient(),
+        rebuild: mempool.clone().recipient(),
         proposed: mempool.clone().recipient(),
         accuse: mempool.clone().recipient(),
         revalidate: mempool.clone().recipient(),
@@ -272,6 +276,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         network,
         inbox: outlets.consensus,
         status: consensus_sender,
+        block_relay: block_relay_sender,
         fatal: FatalHandle::new("consensus", fatal),
     });
     threads.start_at(Component::Consensus, consensus_mailbox, move |_| actor);
@@ -288,6 +293,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         mempool_index,
         mempool_status,
         consensus: consensus_status,
+        block_relay,
         sync,
         peers,
         tip,

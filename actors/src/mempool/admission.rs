@@ -129,7 +129,7 @@ impl MempoolActor {
 
     /// Checks the signatures of what waits, batch by batch, while more gathers.
     pub(super) fn check_signatures(&mut self, ctx: &mut Context<Self>) {
-        if self.is_checking || self.is_batch_planned || self.queue.is_empty() {
+        if !self.checking.is_empty() || self.is_batch_planned || self.queue.is_empty() {
             return;
         }
         let now = self.clock.now();
@@ -152,7 +152,7 @@ impl MempoolActor {
             // Only a child of one that was given back can be in the queue now.
             return self.check_signatures(ctx);
         }
-        self.is_checking = true;
+        self.checking = batch.checking.iter().map(|checking| Arc::clone(checking.candidate.transaction())).collect();
         let gather = GATHER_EACH.saturating_mul(u32::try_from(batch.checking.len()).unwrap_or(u32::MAX));
         self.next_batch = now + gather.min(GATHER_MAX);
         self.admission.on_check(now);
@@ -160,7 +160,7 @@ impl MempoolActor {
         let work = Work::Signatures(items.iter().map(Vec::len).sum());
         let checked = async move { threads.compute_work(work, move || valid_ones(&items, together)).await };
         ctx.spawn(checked.into_actor(self).map(move |valid, actor, ctx| {
-            actor.is_checking = false;
+            actor.checking.clear();
             actor.threads.occupy(Work::Admit(batch.checking.len()), ctx);
             actor.on_batch(batch, valid, ctx);
             actor.check_signatures(ctx);

@@ -6,10 +6,11 @@ use super::submit_error::SubmitError;
 use crate::finality::FinalitySummary;
 use actix::{Message, MessageResponse, Recipient};
 use std::sync::Arc;
-use timed_chain::{PoolTransaction, Resource};
+use std::time::Duration;
+use timed_chain::{CompactBlock, CompactBlockFault, PartialBlock, PoolTransaction, Resource};
 use timed_consensus::Payload;
 use timed_mempool::{Conflict, EntryInfo, Loss, LossCounts, PoolInfo, RelayStats, ResourceState};
-use timed_primitives::{Amount, BlockId, DoubleSign, Height, TxId};
+use timed_primitives::{Amount, BlockId, DoubleSign, Height, IdSet, TxFullId, TxId};
 
 /// A transaction from this node's operator that the gate let through: see [`super::Submissions`].
 #[derive(Message)]
@@ -38,7 +39,7 @@ pub struct TestAccept {
 
 /// Asks for the best transactions on top of a block; answered when that block is applied here.
 #[derive(Message)]
-#[rtype(result = "Option<Vec<Arc<PoolTransaction>>>")]
+#[rtype(result = "Option<ChosenPayload>")]
 pub struct BuildPayload {
     /// The block they come after.
     pub parent: BlockId,
@@ -46,7 +47,22 @@ pub struct BuildPayload {
     pub parent_height: Height,
     /// Room in the block. Unit: bytes.
     pub bytes_max: usize,
+    /// Those that wait for less long are said to be young.
+    pub young_for: Duration,
 }
+
+/// The best transactions for a block.
+pub struct ChosenPayload {
+    /// In the order in which they apply.
+    pub transactions: Vec<Arc<PoolTransaction>>,
+    /// Those that have not waited for long.
+    pub young: IdSet<TxFullId>,
+}
+
+/// Asks for the transactions that a compact block names, as far as they are here: in the pool, or waiting to be checked.
+#[derive(Message)]
+#[rtype(result = "Result<PartialBlock, CompactBlockFault>")]
+pub struct Rebuild(pub CompactBlock);
 
 /// The chain did not apply what the pool offered: every transaction is checked against the chain again.
 #[derive(Message)]

@@ -77,7 +77,7 @@ impl PeerManager {
             let Some(session) = self.sessions.get(number).filter(|_| Some(*key) != except) else { continue };
             let hears = match audience {
                 Audience::All => true,
-                Audience::Validators => session.up().is_some_and(|up| up.info.validator.is_some()),
+                Audience::Able(bit) => session.up().is_some_and(|up| up.info.capabilities & bit != 0),
             };
             if hears {
                 push(session, now, &message, encoded.clone(), height);

@@ -314,7 +314,14 @@ pub(super) fn peer_up(info: &HandshakeInfo, observed: SocketAddr) -> PeerUp {
     if info.listen_port != 0 {
         address.set_port(info.listen_port);
     }
-    PeerUp { peer: info.key, validator: info.validator, height: info.height, instance: info.instance, address }
+    PeerUp {
+        peer: info.key,
+        validator: info.validator,
+        height: info.height,
+        instance: info.instance,
+        address,
+        capabilities: info.capabilities,
+    }
 }
 
 fn log_end(post_mortem: &PostMortem, departure: Departure) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::messages::{Audience, Broadcast, Connect, Disconnect, Ping, Pinged, SendTo, StopPeers};
 use timed_actors::transport::{TcpTransport, Transport};
-use timed_peer::handshake::FEELER;
+use timed_peer::handshake::{COMPACT_BLOCKS, FEELER};
 use timed_peer::{AddressRecord, Direction, EndReason, HandshakeAction, LocalNode};
 use timed_primitives::{ChainId, Clock as _};
 use timed_test_support::MemoryNetwork;
@@ -138,11 +138,15 @@ fn a_broadcast_reaches_its_audience_once() {
         let mut observer = Setup::new(3).dials(&[1]);
         observer.config.local.consensus_key = None;
         let one = Setup::new(1).start(&network).await;
-        let mut two = Setup::new(2).dials(&[1]).start(&network).await;
+        let mut able = Setup::new(2).dials(&[1]);
+        able.config.local.capabilities = COMPACT_BLOCKS;
+        let mut two = able.start(&network).await;
         let mut three = observer.start(&network).await;
         pass(SECOND).await;
         let vote = Message::from(ConsensusMessage::Vote(sample::opaque(143)));
-        for (audience, except) in [(Audience::All, None), (Audience::Validators, None), (Audience::All, Some(key(2)))] {
+        for (audience, except) in
+            [(Audience::All, None), (Audience::Able(COMPACT_BLOCKS), None), (Audience::All, Some(key(2)))]
+        {
             one.manager.do_send(Broadcast { message: vote.clone(), audience, except, height: None });
         }
         pass(SECOND).await;

@@ -21,6 +21,7 @@ mod block_log;
 mod block_transactions;
 mod chain;
 mod check_block;
+mod compact_block;
 mod decided;
 mod error;
 mod evidence;
@@ -47,6 +48,7 @@ pub use application_error::{ApplyError, CheckError, QueryError};
 pub use block_log::{Damage, DecidedBytes, FILE as BLOCK_LOG_FILE, LogError};
 pub use chain::{Chain, CommittedBlock};
 pub use check_block::BlockError;
+pub use compact_block::{CompactBlock, CompactBlockFault, PartialBlock, transactions_at};
 pub use decided::DecidedBlock;
 pub use error::{
     AssembleError, ChainOpenError, CommitError, HistoryProofFault, ReadError, StoreError, ValidationError,

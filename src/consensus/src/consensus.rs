@@ -168,6 +168,7 @@ impl Consensus {
             Input::Start => self.on_start()?,
             Input::Wake => self.on_wake()?,
             Input::Gossip { from, message } => self.on_gossip(from, message),
+            Input::RebuiltBlock(block) => self.on_rebuilt_block(block),
             Input::PeerUp { peer, validator, instance, address } => {
                 self.on_peer_up(peer, validator, instance, address);
             }

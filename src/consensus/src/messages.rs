@@ -97,6 +97,8 @@ pub enum Input {
         /// The message.
         message: Gossip,
     },
+    /// A block of a peer that was put together here, and compared with its header: payload and parent certificate are those.
+    RebuiltBlock(Arc<Block>),
     /// A connection is up; before anything else of that peer.
     PeerUp {
         /// Its node key.
@@ -178,6 +180,7 @@ impl Input {
         match self {
             Self::Start | Self::Wake | Self::PeerUp { .. } | Self::PeerDown { .. } | Self::Committed(_) => true,
             Self::Gossip { .. }
+            | Self::RebuiltBlock(_)
             | Self::PeerHeight { .. }
             | Self::PayloadWaiting(_)
             | Self::Built { .. }

@@ -234,6 +234,13 @@ impl<W: Waiter> CheckQueue<W> {
         children
     }
 
+    /// All that wait here, in no order that matters; not those of the batch that is being checked.
+    pub fn transactions(&self) -> impl Iterator<Item = &Arc<PoolTransaction>> {
+        let queued = self.clients.iter().chain(self.peers.values().flat_map(|own| &own.queue));
+        let children = self.children.values().flatten().map(|child| &child.transaction);
+        queued.map(|checking| checking.candidate.transaction()).chain(children)
+    }
+
     /// Whether no candidate waits.
     pub fn is_empty(&self) -> bool {
         self.count == 0

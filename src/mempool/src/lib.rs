@@ -13,6 +13,7 @@
 //! Start reading in [`Pool`]; [`Relay`] stands beside it and never looks inside, and [`PoolFile`] keeps what waits over a restart.
 
 mod admission;
+mod block_relay;
 mod check_queue;
 mod drain;
 mod event;
@@ -37,6 +38,7 @@ mod tests;
 mod waiting;
 
 pub use admission::{Admission, AdmissionLimits, Budget, Load, RefusalEpisode, weight};
+pub use block_relay::{BlockRelay, BlockRelayAction, BlockRelayStats};
 pub use check_queue::{CheckQueue, PendingCheck, PendingChild, SignatureBatch, Waiter, Weights, valid_ones};
 pub use drain::{Backlog, Drain};
 pub use event::{Conflict, PoolEvent, RemovalReason, Removed, ResourceState, Source};

@@ -25,6 +25,8 @@ pub const PROTOCOL: u16 = 2;
 /// Capability bit of a dialler that only wants to see whether the node answers there: it gets a handshake, a goodbye with
 /// [`EndReason::Tested`] and never counted as a peer.
 pub const FEELER: u64 = 1;
+/// Capability bit of a node that takes compact blocks under decision: transactions that it holds may be named in them.
+pub const COMPACT_BLOCKS: u64 = 2;
 
 /// Time for the whole handshake, counted from the secure channel's completion.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@ mod stream;
 
 pub(crate) use stream::LyingStream;
 
-use blocks::changed_block;
+use blocks::{changed_block, false_names};
 use bytes::{Bytes, BytesMut};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -55,6 +55,8 @@ crate::kinds::kinds! {
     FalseVoteSetBits = "false holdings",
     /// Transactions, ids and addresses that nobody made.
     Spam = "spam",
+    /// Compact blocks of its own that name what nobody has, or are none.
+    FalseNames = "false names",
 }
 
 /// Most blocks of its own for which another was made; the oldest is forgotten.
@@ -231,6 +233,12 @@ impl ByzantineValidator {
 
     /// Whoever gets another block gets the proposal of that one first.
     fn say_block(&mut self, to: &PublicKey, block: Block) -> Vec<Message> {
+        if self.does(Lie::FalseNames) {
+            let (count, misplaced) = (self.rng.random_range(0..300), self.rng.random_range(0..4) == 0);
+            let names: Vec<[u8; 6]> = (0..count).map(|_| self.rng.random()).collect();
+            let bytes = false_names(&block, &names, misplaced).into();
+            return vec![Message::Consensus(ConsensusMessage::CompactBlock(bytes))];
+        }
         if !(self.trifles_with_blocks() && self.is_fooled(to)) {
             return vec![Message::Consensus(ConsensusMessage::Block(opaque(&block)))];
         }

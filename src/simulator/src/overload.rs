@@ -14,7 +14,7 @@
 mod report;
 mod setting;
 
-pub use report::{OverloadReport, P99_MAX};
+pub use report::{CompactBlocks, OverloadReport, P99_MAX};
 pub use setting::OverloadConfig;
 
 use crate::application::{SimulatedApplication as _, Workload};
@@ -71,6 +71,8 @@ pub fn run(mut config: OverloadConfig) -> Result<OverloadReport, StartError> {
         figures.busy_after(&mut clients.busy_after);
         figures.final_between(&config, begun, &clients.became_final);
         figures.lost = lost;
+        let handles = clients.nodes.iter().filter_map(|node| node.try_handles());
+        handles.for_each(|handles| figures.compact.add(*handles.block_relay.borrow()));
         let checker = clients.world.checker().lock();
         figures.kinds = checker.violations().iter().map(crate::Violation::kind).collect();
         figures.trace_hash = clients.world.trace().hash();

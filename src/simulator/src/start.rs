@@ -106,6 +106,7 @@ impl Node {
             consensus_key,
             listen_port: if inner.accepts.get() { PORT } else { 0 },
             height: height.0,
+            capabilities: timed_peer::handshake::COMPACT_BLOCKS,
             ..LocalNode::new(key, setting.genesis.chain_id, setting.genesis.hash, "timed/test", instance)
         };
         PeersConfig {

@@ -1,5 +1,6 @@
 //! More than the nodes can do: what they carry goes on becoming final, what is accepted becomes final soon, and no round fails.
 
+use timed_simulator::overload::CompactBlocks;
 use timed_simulator::{Machines, OverloadConfig, overload};
 
 /// What four such machines carry where work takes four times as long. Unit: payments per second.
@@ -14,6 +15,14 @@ fn keeps_its_promises(config: OverloadConfig) {
 
 fn alike(times: u64) -> OverloadConfig {
     OverloadConfig { carries: ALIKE, ..OverloadConfig::new(1, times) }
+}
+
+/// Most of what a full block holds is named in it, and next to nothing of that is lacking anywhere.
+#[test]
+fn blocks_name_what_others_hold() {
+    let CompactBlocks { sent, named, rebuilt, lacked, in_full } = overload::run(alike(2)).unwrap().compact;
+    assert!(sent > 20 && rebuilt >= sent * 2 && named > 2_000, "{sent} sent, {rebuilt} rebuilt, {named} named");
+    assert!(lacked < named / 20 && in_full < sent / 20, "{lacked} lacked of {named}, {in_full} in full of {sent}");
 }
 
 #[test]

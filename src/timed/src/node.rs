@@ -26,6 +26,7 @@ use timed_consensus::journal::JOURNAL_FILES;
 use timed_ledger::{Genesis, PaymentApplication};
 use timed_node_files::{Keys, PeerFiles, read_genesis};
 use timed_peer::addresses::KeptAddress;
+use timed_peer::handshake::COMPACT_BLOCKS;
 use timed_peer::heartbeat::wished_interval;
 use timed_peer::{Ban, BookConfig, LocalNode};
 use timed_primitives::{Clock, Network, PublicKey, SecretKey};
@@ -213,7 +214,7 @@ impl RunningNode {
             listen_port: listen.port(),
             external: config.p2p.external.clone(),
             height,
-            capabilities: 0,
+            capabilities: COMPACT_BLOCKS,
             ping_interval: wished_interval(validator.is_some()),
         };
         let files = PeerFiles::new(data.path());

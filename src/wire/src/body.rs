@@ -4,7 +4,7 @@
 
 use crate::message::{
     ApplicationMessage, BlockSyncMessage, ConsensusMessage, ControlMessage, Kind, MempoolMessage, Message, Opaque,
-    VoteSetBits,
+    VoteSetBits, WireBlockPart,
 };
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -21,6 +21,8 @@ pub const RECORDS_MAX: usize = 100;
 pub const RECORD_BYTES_MAX: usize = 256;
 /// Most transactions in one answer: none is smaller than 64 bytes.
 pub const TRANSACTIONS_MAX: usize = 16 * 1024;
+/// Most transactions of a block that are asked for by their positions: who lacks more asks for the block.
+pub const POSITIONS_MAX: usize = 4 * 1024;
 /// Deepest nesting of any body: array, list or structure, element.
 const DEPTH_MAX: usize = 8;
 
@@ -57,10 +59,15 @@ pub(crate) fn write(message: &Message, out: &mut Vec<u8>) -> Result<(), rmp_serd
             | ConsensusMessage::Proposal(bytes)
             | ConsensusMessage::Polka(bytes)
             | ConsensusMessage::RoundCertificate(bytes)
-            | ConsensusMessage::Block(bytes) => put(out, &(bytes,)),
+            | ConsensusMessage::Block(bytes)
+            | ConsensusMessage::CompactBlock(bytes) => put(out, &(bytes,)),
             ConsensusMessage::VoteSetBits(bits) => put(out, bits),
             ConsensusMessage::GetBlock { height, id } => put(out, &(height, ByteArray::new(*id))),
             ConsensusMessage::KeyReport(report) => put(out, report),
+            ConsensusMessage::GetBlockTransactions(WireBlockPart { height, id, positions }) => {
+                put(out, &(height, ByteArray::new(*id), positions))
+            }
+            ConsensusMessage::BlockTransactions { id, transactions } => put(out, &(ByteArray::new(*id), transactions)),
         },
         Message::Mempool(m) => match m {
             MempoolMessage::Announce { ids } | MempoolMessage::Request { ids } => {
@@ -114,6 +121,16 @@ pub(crate) fn read(kind: Kind, body: &[u8]) -> Result<Option<Message>, BodyError
             ConsensusMessage::GetBlock { height, id: id.into_array() }.into()
         }
         Kind::KeyReport => ConsensusMessage::KeyReport(get(body)?).into(),
+        Kind::CompactBlock => ConsensusMessage::CompactBlock(one(body)?).into(),
+        Kind::GetBlockTransactions => {
+            let (height, id, positions): (u64, ByteArray<32>, AtMost<u32, POSITIONS_MAX>) = get(body)?;
+            let part = WireBlockPart { height, id: id.into_array(), positions: positions.0 };
+            ConsensusMessage::GetBlockTransactions(part).into()
+        }
+        Kind::BlockTransactions => {
+            let (id, transactions): (ByteArray<32>, AtMost<Opaque, POSITIONS_MAX>) = get(body)?;
+            ConsensusMessage::BlockTransactions { id: id.into_array(), transactions: transactions.0 }.into()
+        }
         Kind::Announce => MempoolMessage::Announce { ids: ids(body)? }.into(),
         Kind::Request => MempoolMessage::Request { ids: ids(body)? }.into(),
         Kind::Transactions => {

@@ -17,6 +17,6 @@ pub mod sample;
 pub use frame::{EncodeError, Encoded, FrameCodec, FrameError, Incoming};
 pub use message::{
     ApplicationMessage, BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Kind, Lane, MempoolMessage, Message,
-    TRANSACTIONS_BYTES_MAX, VoteSetBits, WireKeyReport, WireOtherSession,
+    TRANSACTIONS_BYTES_MAX, VoteSetBits, WireBlockPart, WireKeyReport, WireOtherSession,
 };
 pub use names::{WireHash, WireKey};

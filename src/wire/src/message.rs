@@ -127,6 +127,29 @@ pub enum ConsensusMessage {
     },
     /// Answers who proved a consensus key in its handshake: the sender's tip, and who else has that key. Again when it changes.
     KeyReport(WireKeyReport),
+    /// A `CompactBlock`: a block under decision with short ids in place of transactions that the receiver is taken to hold. From its
+    /// proposer, to peers that say in their handshake that they take it. Bound: 2 MiB.
+    CompactBlock(Opaque),
+    /// Asks the sender of a compact block for transactions of it. Reply: `BlockTransactions`, once for each block.
+    GetBlockTransactions(WireBlockPart),
+    /// Transactions of a compact block that were asked for, canonical bytes each, in the order in which they were. Bound: those of one block.
+    BlockTransactions {
+        /// Id of the block.
+        id: WireHash,
+        /// The transactions.
+        transactions: Vec<Opaque>,
+    },
+}
+
+/// Some transactions of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WireBlockPart {
+    /// Height of the block.
+    pub height: u64,
+    /// Its id.
+    pub id: WireHash,
+    /// Positions of the transactions, from 0. Bound: 4,096.
+    pub positions: Vec<u32>,
 }
 
 /// Bitmap of votes, proposal and block held for one height and round. Bit i of byte i/8 (lowest first) is validator i of the sorted set.
@@ -268,6 +291,9 @@ pub enum Kind {
     Block = 0x15,
     GetBlock = 0x16,
     KeyReport = 0x17,
+    CompactBlock = 0x18,
+    GetBlockTransactions = 0x19,
+    BlockTransactions = 0x1a,
     Announce = 0x20,
     Request = 0x21,
     Transactions = 0x22,
@@ -286,7 +312,7 @@ pub const TRANSACTIONS_BYTES_MAX: usize = MIB;
 
 impl Kind {
     /// Every kind, by number.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::Hello,
         Self::Ping,
         Self::Pong,
@@ -302,6 +328,9 @@ impl Kind {
         Self::Block,
         Self::GetBlock,
         Self::KeyReport,
+        Self::CompactBlock,
+        Self::GetBlockTransactions,
+        Self::BlockTransactions,
         Self::Announce,
         Self::Request,
         Self::Transactions,
@@ -341,6 +370,9 @@ impl Kind {
             Self::Block => "block",
             Self::GetBlock => "getblock",
             Self::KeyReport => "key_report",
+            Self::CompactBlock => "compact_block",
+            Self::GetBlockTransactions => "getblocktransactions",
+            Self::BlockTransactions => "block_transactions",
             Self::Announce => "announce",
             Self::Request => "request",
             Self::Transactions => "transactions",
@@ -362,12 +394,13 @@ impl Kind {
             Self::Hello => KIB,
             Self::VoteSetBits => 3 * KIB,
             Self::Addr => 32 * KIB,
+            Self::GetBlockTransactions => 24 * KIB,
             Self::Announce | Self::Request => 40 * KIB,
             Self::Chunk => 64 * KIB + 16,
             Self::Polka | Self::RoundCertificate => 64 * KIB,
             Self::Application => 64 * KIB + 16,
             Self::Transactions => TRANSACTIONS_BYTES_MAX + 64 * KIB,
-            Self::Block => 2 * MIB,
+            Self::Block | Self::CompactBlock | Self::BlockTransactions => 2 * MIB,
             Self::Decided => 2 * MIB + 128 * KIB,
         }
     }
@@ -383,7 +416,10 @@ impl Kind {
             | Self::VoteSetBits
             | Self::Block
             | Self::GetBlock
-            | Self::KeyReport => Lane::Consensus,
+            | Self::KeyReport
+            | Self::CompactBlock
+            | Self::GetBlockTransactions
+            | Self::BlockTransactions => Lane::Consensus,
             Self::Chunk
             | Self::Announce
             | Self::Request
@@ -418,6 +454,9 @@ impl Message {
                 ConsensusMessage::Block(_) => Kind::Block,
                 ConsensusMessage::GetBlock { .. } => Kind::GetBlock,
                 ConsensusMessage::KeyReport(_) => Kind::KeyReport,
+                ConsensusMessage::CompactBlock(_) => Kind::CompactBlock,
+                ConsensusMessage::GetBlockTransactions(_) => Kind::GetBlockTransactions,
+                ConsensusMessage::BlockTransactions { .. } => Kind::BlockTransactions,
             },
             Self::Mempool(m) => match m {
                 MempoolMessage::Announce { .. } => Kind::Announce,

@@ -2,7 +2,7 @@
 
 use crate::message::{
     ApplicationMessage, BlockSyncMessage, ConsensusMessage, ControlMessage, Hello, Kind, MempoolMessage, Message,
-    Opaque, ValidatorClaim, VoteSetBits, WireKeyReport, WireOtherSession,
+    Opaque, ValidatorClaim, VoteSetBits, WireBlockPart, WireKeyReport, WireOtherSession,
 };
 use uuid::Uuid;
 
@@ -43,6 +43,14 @@ pub fn message(kind: Kind) -> Option<Message> {
             }),
         })
         .into(),
+        Kind::CompactBlock => ConsensusMessage::CompactBlock(opaque(600)).into(),
+        Kind::GetBlockTransactions => {
+            let positions = vec![0, 127, 128, 70_000];
+            ConsensusMessage::GetBlockTransactions(WireBlockPart { height: 70_001, id: [0xb1; 32], positions }).into()
+        }
+        Kind::BlockTransactions => {
+            ConsensusMessage::BlockTransactions { id: [0xb1; 32], transactions: vec![opaque(250), opaque(80)] }.into()
+        }
         Kind::Announce => MempoolMessage::Announce { ids: vec![[0x11; 32], [0xfe; 32]] }.into(),
         Kind::Request => MempoolMessage::Request { ids: vec![[0xfe; 32]] }.into(),
         Kind::Transactions => MempoolMessage::Transactions { transactions: vec![opaque(250), opaque(300)] }.into(),

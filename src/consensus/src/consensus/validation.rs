@@ -8,21 +8,40 @@ use crate::timeouts::OWN_WORK_MAX;
 use crate::timers::{TimeoutStep, Timer};
 use std::sync::Arc;
 use timed_primitives::planted::{Bug, is_planted};
-use timed_primitives::{Block, BlockId, Instant, PublicKey, Round};
+use timed_primitives::{Block, BlockId, Header, Instant, PublicKey, Round};
 
 impl Consensus {
     pub(super) fn on_block(&mut self, from: PublicKey, block: Arc<Block>) {
-        let header = &block.header;
         let id = block.id();
-        let is_near = (1..=2).contains(&header.height.above(self.chain.tip().height));
-        let is_by_validator = self.chain.is_or_will_be_validator(&header.proposer);
-        let is_possible = is_near && header.chain_id == self.config.chain_id && is_by_validator;
-        if !is_possible || self.blocks.contains(&id) {
+        if !self.is_lacking(&id, &block.header) {
             return;
         }
         if !block.is_whole(self.config.payload_format) {
             return self.refuse(from, GossipOffence::BadBlock);
         }
+        self.take_block(id, block);
+    }
+
+    /// A block that is known to be whole.
+    pub(super) fn on_rebuilt_block(&mut self, block: Arc<Block>) {
+        let id = block.id();
+        if self.phase != Phase::Opened && self.is_lacking(&id, &block.header) {
+            self.take_block(id, block);
+        }
+    }
+
+    /// Whether a block with this header would be taken from a peer: it can be decided soon, and is not here.
+    pub fn lacks_block(&self, header: &Header) -> bool {
+        self.phase != Phase::Opened && self.is_lacking(&header.id(), header)
+    }
+
+    fn is_lacking(&self, id: &BlockId, header: &Header) -> bool {
+        let is_near = (1..=2).contains(&header.height.above(self.chain.tip().height));
+        let is_by_validator = self.chain.is_or_will_be_validator(&header.proposer);
+        is_near && header.chain_id == self.config.chain_id && is_by_validator && !self.blocks.contains(id)
+    }
+
+    fn take_block(&mut self, id: BlockId, block: Arc<Block>) {
         let named = self.height.votes().named_blocks();
         let needed = self.needed_blocks();
         let rank = |id: &BlockId| match (needed.contains(id), named.contains(id)) {

@@ -45,6 +45,24 @@ metric_set! {
     }
 }
 
+metric_set! {
+    /// How the transactions of blocks under decision travelled.
+    struct CompactBlockMetrics, "timed_compact_blocks" {
+        /// Blocks of ours that left with names in place of transactions.
+        sent: ConstCounter<u64>,
+        /// Transactions named in them.
+        named_transactions: ConstCounter<u64>,
+        /// Requests of peers that lacked some of those.
+        asked: ConstCounter<u64>,
+        /// Blocks of others that were put together here.
+        rebuilt: ConstCounter<u64>,
+        /// Transactions of theirs that had to be asked for.
+        lacked_transactions: ConstCounter<u64>,
+        /// Blocks of theirs that had to be asked for in full.
+        in_full: ConstCounter<u64>,
+    }
+}
+
 /// Why a transaction was not inspected.
 #[derive(Debug, EncodeLabelSet)]
 struct UninspectedLabels {
@@ -53,6 +71,16 @@ struct UninspectedLabels {
 
 impl Service {
     pub(crate) fn register_mempool_metrics(&self, registry: &mut Registry) {
+        let travelled = *self.handles.block_relay.borrow();
+        let compact_blocks = CompactBlockMetrics {
+            sent: counter(travelled.compact_sent),
+            named_transactions: counter(travelled.named),
+            asked: counter(travelled.asked),
+            rebuilt: counter(travelled.rebuilt),
+            lacked_transactions: counter(travelled.lacked),
+            in_full: counter(travelled.in_full),
+        };
+        compact_blocks.register(registry);
         let Ok(status) = self.mempool_status() else { return };
         let view = self.handles.submissions.view();
         let refused = [

@@ -50,3 +50,10 @@ pub(super) fn changed_block(mut block: Block, is_invalid: bool, format: PayloadF
     }
     block
 }
+
+/// A compact block with these names in the place of the block's transactions, and with one more that is given, `misplaced` where no block has it.
+pub(super) fn false_names(block: &Block, names: &[[u8; 6]], misplaced: bool) -> Vec<u8> {
+    let position = u32::try_from(names.len() + usize::from(misplaced)).unwrap_or(u32::MAX);
+    let given = [(position, vec![0_u8; 100])];
+    timed_primitives::encode(&(&block.header, &block.parent_certificate, names, &given[..]))
+}

@@ -5,6 +5,7 @@ use crate::service::percentile_ms;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
+use timed_mempool::BlockRelayStats;
 use timed_primitives::Round;
 use tokio::time::Instant;
 
@@ -79,10 +80,37 @@ pub struct OverloadReport {
     pub lost: usize,
     /// Accepted and not final at the end where they were.
     pub waiting: usize,
+    /// How blocks under decision travelled between all nodes.
+    pub compact: CompactBlocks,
     /// What the checker found.
     pub kinds: Vec<&'static str>,
     /// BLAKE3 of the trace.
     pub trace_hash: String,
+}
+
+/// How blocks under decision travelled, over all nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct CompactBlocks {
+    /// Blocks that left with names in place of transactions.
+    pub sent: u64,
+    /// Transactions named in them.
+    pub named: u64,
+    /// Those that were put together.
+    pub rebuilt: u64,
+    /// Transactions that had to be asked for.
+    pub lacked: u64,
+    /// Those that had to be asked for in full.
+    pub in_full: u64,
+}
+
+impl CompactBlocks {
+    pub(super) fn add(&mut self, node: BlockRelayStats) {
+        self.sent += node.compact_sent;
+        self.named += node.named;
+        self.rebuilt += node.rebuilt;
+        self.lacked += node.lacked;
+        self.in_full += node.in_full;
+    }
 }
 
 impl OverloadReport {
@@ -178,6 +206,11 @@ impl fmt::Display for OverloadReport {
         writeln!(f, "light load    half within {} ms before, {} after", self.before_ms, self.after_ms)?;
         let Self { heights, failed_rounds, failed_in_row, .. } = self;
         writeln!(f, "heights       {heights}, {failed_rounds} rounds failed, {failed_in_row} in a row")?;
+        let CompactBlocks { sent, named, rebuilt, lacked, in_full } = self.compact;
+        writeln!(
+            f,
+            "blocks        {sent} left with {named} names, {rebuilt} put together, {lacked} transactions asked for, {in_full} blocks in full"
+        )?;
         writeln!(f, "at the end    {} lost, {} not final where they were accepted", self.lost, self.waiting)?;
         match self.broken().as_slice() {
             [] => writeln!(f, "outcome       kept")?,
