@@ -91,6 +91,7 @@ impl CliView {
             | Call::Fee(_)
             | Call::Masternode(_)
             | Call::Wallet(_)
+            | Call::Wallets(_)
             | Call::Address(_)
             | Call::Control(_) => self.plain(result),
         }
