@@ -40,8 +40,8 @@ impl WalletsApi for Sample {
         savings(name)
     }
 
-    async fn unload_wallet(&self, name: String, _at_startup: Option<bool>) -> Result<(), RpcError> {
-        savings(name).map(drop)
+    async fn unload_wallet(&self, _name: String, _at_startup: Option<bool>) -> Result<(), RpcError> {
+        Ok(())
     }
 
     async fn open_wallet(&self, passphrase: SecretText, _time: Duration) -> Result<(), RpcError> {
