@@ -113,7 +113,7 @@ enum BenchKind {
     #[command(after_help = "Example:\n  timed-bench lanes --rates 1,10,100 --time 25s --json")]
     Lanes(lanes::LanesArgs),
     /// What a wallet costs: the balance of many outputs, choosing among them, trying a passphrase.
-    #[command(after_help = "Example:\n  timed-bench wallet --outputs 100000 --json")]
+    #[command(after_help = "Example:\n  timed-bench wallet --outputs 50000 --json")]
     Wallet(wallet::WalletArgs),
     /// One end of `lanes`, in a network namespace of its own.
     #[command(hide = true)]

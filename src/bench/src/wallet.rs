@@ -26,8 +26,8 @@ const SMALLEST: u64 = 1_000_000;
 /// Flags of `timed-bench wallet`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct WalletArgs {
-    /// Outputs of the address.
-    #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    /// Outputs of the address; a genesis has 100,000 at most, some of which are others'.
+    #[arg(long, default_value_t = 98_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=98_000))]
     outputs: u32,
     /// How often each thing is measured; the median is shown.
     #[arg(long, default_value_t = 7, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_000))]
