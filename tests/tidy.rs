@@ -146,7 +146,15 @@ fn allowed_dependencies() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("src/process", vec!["timed-primitives", "timed-config"]),
         (
             "src/node_files",
-            vec!["timed-primitives", "timed-peer", "timed-ledger", "timed-store", "timed-rpc", "timed-config"],
+            vec![
+                "timed-primitives",
+                "timed-peer",
+                "timed-ledger",
+                "timed-wallet",
+                "timed-store",
+                "timed-rpc",
+                "timed-config",
+            ],
         ),
         (
             "src/inspect",
@@ -176,6 +184,7 @@ fn allowed_dependencies() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "timed-mempool",
                 "timed-chain",
                 "timed-ledger",
+                "timed-wallet",
                 "timed-test-support",
                 "timed-store",
                 "timed-rpc",

@@ -42,6 +42,13 @@ fn bench_verify_counts_signatures_transactions_and_blocks() {
 }
 
 #[test]
+fn bench_wallet_measures_balance_choice_and_passphrase() {
+    let report = measured(&["wallet", "--outputs", "1000", "--repetitions", "1"]);
+    let fields = ["/balance_ms", "/choice_exact_ms", "/choice_none_ms", "/choice_many_ms", "/unlock_ms", "/derive_ms"];
+    assert_measured(&report, &fields);
+}
+
+#[test]
 fn bench_peers_compares_actors_with_plain_tasks() {
     let report = measured(&["peers", "--repetitions", "1", "--time", "20ms"]);
     for path in ["peer_actors", "plain_tasks", "actors_to_plain"] {

@@ -31,3 +31,4 @@ mod troubles;
 mod twins;
 mod typed_clients;
 mod waiting;
+mod wallets;

@@ -26,6 +26,7 @@ mod start;
 mod sync;
 mod usage;
 mod verify;
+mod wallet;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -111,6 +112,9 @@ enum BenchKind {
     /// How long votes and pings wait on a slow link that block sync fills, and what is left of the link for blocks.
     #[command(after_help = "Example:\n  timed-bench lanes --rates 1,10,100 --time 25s --json")]
     Lanes(lanes::LanesArgs),
+    /// What a wallet costs: the balance of many outputs, choosing among them, trying a passphrase.
+    #[command(after_help = "Example:\n  timed-bench wallet --outputs 50000 --json")]
+    Wallet(wallet::WalletArgs),
     /// One end of `lanes`, in a network namespace of its own.
     #[command(hide = true)]
     LanesEnd(lanes::EndArgs),
@@ -148,6 +152,7 @@ fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
         Some(BenchKind::IdlePeers(arguments)) => idle_peers::run(arguments, &program()?),
         Some(BenchKind::Hostile(arguments)) => hostile::run(arguments, &program()?),
         Some(BenchKind::Lanes(arguments)) => lanes::run(arguments),
+        Some(BenchKind::Wallet(arguments)) => wallet::run(arguments),
         Some(BenchKind::LanesEnd(arguments)) => lanes::run_end(arguments),
     }
 }

@@ -13,7 +13,8 @@ use timed_rpc::result::{
 };
 use timed_rpc::{
     BlockAt, BlockFacts, ChainApi, ChainTotals, ConsensusApi, GenesisFacts, NodeApi, PaymentOrder, PeersApi, PoolApi,
-    RewardsApi, RpcError, RpcLimits, TransactionRecord, TransactionState, Trouble, Unspent, WalletApi, answer_body,
+    RewardsApi, RpcError, RpcLimits, TransactionRecord, TransactionState, Trouble, Unspent, WalletApi, WalletsApi,
+    answer_body,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -216,6 +217,8 @@ impl ConsensusApi for Small {
 }
 
 impl RewardsApi for Small {}
+
+impl WalletsApi for Small {}
 
 thread_local! {
     /// Runs the calls; none of them waits.

@@ -9,12 +9,13 @@ use std::fs;
 use std::path::Path;
 use timed_config::NodeSection;
 use timed_ledger::KeyHash;
-use timed_node_files::{Keys, LabelFile, PeerFiles, WalletFile};
+use timed_node_files::{KeptAddresses, Keys, LabelFile, PeerFiles, WalletFile, WalletFolders, WalletName};
 use timed_peer::addresses::{KeptAddress, RecordSource};
 use timed_peer::{AddressRecord, Ban};
 use timed_primitives::{ChainId, Clock, Hash, Instant, Network, SecretKey, UnixTime};
 use timed_rpc::result::EndInfo;
 use timed_store::DataDir;
+use timed_wallet::{DerivedAddresses, KdfCost, KeystoreParts, Phrase, SealedKeys, WalletKeys};
 
 /// Changed copies of each file.
 const COPIES: usize = 400;
@@ -102,6 +103,34 @@ fn changed_key_files_are_read_or_refused_and_never_shown() {
         })
     });
     assert!(count > COPIES / 4, "{count}");
+}
+
+#[test]
+fn changed_files_of_a_wallet_are_read_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (phrase, network) = (Phrase::from_entropy([5; 32]), Network::Devnet);
+    let (made_at, cost) = (UnixTime(1), KdfCost::LEAST);
+    let parts = KeystoreParts { network, made_at, cost, salt: [1; 16], nonce: [2; 24] };
+    let sealed = SealedKeys::seal(&phrase, "pass", &parts).unwrap();
+    let addresses = DerivedAddresses::of(&WalletKeys::of(&phrase, network));
+    let (name, kept) = (WalletName::parse("savings").unwrap(), KeptAddresses { addresses, load_on_startup: true });
+    let wallet = WalletFolders::new(folder.path(), network).create(&name, &sealed, Some(&kept)).unwrap();
+    let count = refused(&wallet.path().join("keys"), || match wallet.keys() {
+        Ok(found) => {
+            assert_eq!(found, sealed, "keys are read as they were written, or not at all");
+            Ok(())
+        }
+        Err(error) => Err(error.to_string()),
+    });
+    assert!(count > COPIES * 3 / 4, "{count}");
+    let count = refused(&wallet.path().join("addresses.json"), || {
+        wallet.addresses().map(drop).map_err(|error| {
+            let text = error.to_string();
+            assert!(text.contains("derived again") || text.contains("cannot use"), "no advice: {text}");
+            text
+        })
+    });
+    assert!(count > COPIES / 2, "{count}");
 }
 
 #[test]

@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(Method::nearest("getblokcount"), Some("getblockcount"));
         assert_eq!(Method::nearest("get-peer-inf"), Some("getpeerinfo"));
         assert_eq!(Method::nearest("peerinfo"), Some("getpeerinfo"));
-        assert_eq!(Method::nearest("walletpassphrasechange"), None);
+        assert_eq!(Method::nearest("xyzzyplughfoobarquux"), None);
         assert_eq!(edits("kitten", "sitting"), 3);
     }
 }

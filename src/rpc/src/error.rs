@@ -1,5 +1,6 @@
 //! Why a call has no result, and the number that says so.
 
+use crate::wallet_fault::WalletFault;
 use serde::Serialize;
 use std::time::Duration;
 use timed_ledger::{OutPoint, RegistrationId, RewardReport};
@@ -80,8 +81,14 @@ pub enum RpcError {
         reason: &'static str,
     },
     /// No such wallet.
-    #[error("no wallet is called {0:?}: this node has one, called \"\" or {name:?}", name = WALLET_NAME)]
+    #[error(
+        "no wallet {0:?} is loaded: `listwallets` shows those that are, `loadwallet` loads one; the node's own is called \"\" or {name:?}",
+        name = WALLET_NAME
+    )]
     WalletUnknown(String),
+    /// See there.
+    #[error(transparent)]
+    Wallets(#[from] WalletFault),
     /// The body or the batch is larger than a request may be.
     #[error("{what} is too large: {size}, at most {max}")]
     TooLarge {
@@ -301,6 +308,7 @@ impl RpcError {
             Self::UnknownMethod { .. } | Self::NotOffered | Self::Meaningless { .. } => -32601,
             Self::InvalidParams { fault, .. } => fault.code(),
             Self::WalletUnknown(_) => -18,
+            Self::Wallets(fault) => fault.code(),
             Self::Internal(_) => -32603,
             Self::Busy(_) | Self::AnswersUnread | Self::Overloaded { .. } | Self::Behind { .. } => -32005,
             Self::Timeout(_) | Self::DiskSilent { .. } => -32004,

@@ -39,6 +39,8 @@ mod refused;
 mod rewards;
 mod unique_keys;
 mod unsent;
+mod wallet_fault;
+mod wallets;
 mod watched;
 
 pub use auth::{Auth, Cookie, read_cookie, remove_cookie, write_cookie};
@@ -49,7 +51,7 @@ pub use limits::RpcLimits;
 pub use masternodes::{ChainMasternodes, ProvedMasternode};
 pub use methods::{
     AddressCall, Call, ChainCall, ConsensusCall, ControlCall, FeeCall, METHODS, MasternodeCall, Method, NetworkCall,
-    TransactionCall, WalletCall,
+    TransactionCall, WalletCall, WalletsCall,
 };
 pub use node::{
     AddedNode, BlockAt, BlockFacts, ChainApi, ChainPosition, ChainTotals, ConsensusApi, Funding, GenesisFacts,
@@ -63,3 +65,5 @@ pub use rewards::{ChainRewards, ParticipationFigures, RewardsApi};
 pub use server::RpcServer;
 pub use text::{JsonAmount, Text};
 pub use trouble::{Severity, Trouble};
+pub use wallet_fault::WalletFault;
+pub use wallets::{LoadedWallet, NewWallet, ScanProgress, SecretText, WalletSource, WalletStatus, WalletsApi};

@@ -76,6 +76,7 @@ impl AnswerCost {
             Call::Chain(_)
             | Call::Transaction(_)
             | Call::Wallet(_)
+            | Call::Wallets(_)
             | Call::Fee(_)
             | Call::Network(_)
             | Call::Consensus(_)

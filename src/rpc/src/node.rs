@@ -9,6 +9,7 @@ use crate::result::{
 };
 use crate::rewards::RewardsApi;
 use crate::trouble::Trouble;
+use crate::wallets::{WalletsApi, is_own_wallet};
 use async_trait::async_trait;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use timed_primitives::{
 /// is given up after the limit for calls, except [`ChainApi::wait_for_new_block`], which has its own limit.
 ///
 /// A method that an implementation leaves out is answered with [`RpcError::NotOffered`].
-pub trait NodeApi: ChainApi + PeersApi + PoolApi + WalletApi + ConsensusApi + RewardsApi {
+pub trait NodeApi: ChainApi + PeersApi + PoolApi + WalletApi + ConsensusApi + RewardsApi + WalletsApi {
     /// The network, for the prefix of addresses.
     fn network(&self) -> Network;
 
@@ -40,6 +41,12 @@ pub trait NodeApi: ChainApi + PeersApi + PoolApi + WalletApi + ConsensusApi + Re
 
     /// `/metrics`: registers all that the page shows of the node, as it is now. Must not wait for anybody.
     fn metrics(&self, registry: &mut Registry);
+
+    /// The node with the wallet of this name chosen, or without a name the only one that is loaded; `None` when that is the node as it is. Errors:
+    /// [`RpcError::WalletUnknown`], [`RpcError::Wallets`].
+    fn with_wallet(&self, name: Option<&str>) -> Result<Option<Arc<dyn NodeApi>>, RpcError> {
+        is_own_wallet(name).map(|()| None)
+    }
 
     /// Begins an orderly shutdown and returns at once, so that the caller still gets his answer.
     fn stop(&self);

@@ -207,6 +207,16 @@ impl<'a> Args<'a> {
         self.text_or(name)?.ok_or_else(|| self.wrong(name, self.value(name).1.expected(), None))
     }
 
+    /// A text that no error repeats.
+    pub(crate) fn secret(&self, name: &str) -> Result<&'a str, RpcError> {
+        let (value, kind) = self.value(name);
+        let text = value.and_then(Value::as_str);
+        text.ok_or_else(|| match value {
+            None => self.wrong(name, kind.expected(), None),
+            Some(_) => self.wrong(name, kind.expected(), Some(&Value::from("something else"))),
+        })
+    }
+
     pub(crate) fn text_or(&self, name: &str) -> Result<Option<&'a str>, RpcError> {
         let (value, kind) = self.value(name);
         value.map(|v| v.as_str().ok_or_else(|| self.wrong(name, kind.expected(), Some(v)))).transpose()

@@ -86,6 +86,10 @@ pub const REFUSED: &[(&[&str], &str)] = &[
         &["instantsend", "getislocks", "getspecialtxes", "coinjoin"],
         "every payment is final in a fraction of a second, and none is mixed",
     ),
+    (
+        &["encryptwallet"],
+        "a wallet is encrypted since `createwallet` made it, and `walletpassphrasechange` changes its passphrase; the node's own is a file with one key and cannot be encrypted: make another and pay yourself",
+    ),
     (&["submitpackage"], "the mempool takes parents before children: send them one after the other"),
 ];
 

@@ -12,15 +12,19 @@ mod peer_calls;
 mod peers;
 mod pool;
 mod reads;
+mod rescan;
 mod rewards;
 mod saved_peers;
+mod scan;
 mod troubles;
 mod wallet;
+mod wallets;
 mod witness;
 
 pub use node_wallet::{NodeWallet, NodeWalletError};
 pub use reads::ChainReads;
 pub use troubles::Noticed;
+pub use wallets::{WalletSecrets, Wallets};
 
 use saved_peers::SavedPeers;
 use std::collections::BTreeMap;
@@ -34,7 +38,7 @@ use timed_process::LogWriter;
 use timed_process::{Stop, StopCause};
 use timed_rpc::metrics::Registry;
 use timed_rpc::result::EndInfo;
-use timed_rpc::{GenesisFacts, NodeApi, Trouble};
+use timed_rpc::{GenesisFacts, NodeApi, RpcError, Trouble};
 
 /// What this node says of itself.
 #[derive(Clone, Debug)]
@@ -57,23 +61,26 @@ pub struct Identity {
     pub labels: BTreeMap<PublicKey, String>,
 }
 
-/// Answers clients.
+/// Answers clients. Cheap to clone: a clone is for a client that chose another wallet.
+#[derive(Clone)]
 pub struct Service {
     handles: Handles,
-    chain: ChainReads,
+    chain: Arc<ChainReads>,
     /// Of the genesis, whose hash takes as long as it is large.
     genesis: GenesisFacts,
-    identity: Identity,
+    identity: Arc<Identity>,
     /// Signs changes of this node's masternode; votes are signed elsewhere.
     consensus_key: Option<SecretKey>,
+    /// The one that was chosen; the node's own where none was.
     wallet: Arc<NodeWallet>,
+    wallets: Arc<Wallets>,
     clock: Arc<dyn Clock>,
     started: Instant,
     stop: Stop,
     log: LogWriter,
     files: PeerFiles,
     /// Of earlier runs, oldest first.
-    earlier_ends: Vec<EndInfo>,
+    earlier_ends: Arc<Vec<EndInfo>>,
     /// Locked while files about peers are written.
     saved: Arc<tokio::sync::Mutex<SavedPeers>>,
     noticed: Noticed,
@@ -91,8 +98,8 @@ pub struct ServiceParts {
     pub identity: Identity,
     /// Consensus key, when it has one, whether or not it votes now: it signs changes of its masternode that clients ask for.
     pub consensus_key: Option<SecretKey>,
-    /// Its wallet.
-    pub wallet: Arc<NodeWallet>,
+    /// Its wallets.
+    pub wallets: Arc<Wallets>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Asked when a client asks the node to end.
@@ -112,7 +119,7 @@ pub struct ServiceParts {
 impl Service {
     /// Over a running node.
     pub fn new(parts: ServiceParts) -> Self {
-        let ServiceParts { handles, chain, identity, consensus_key, wallet, clock, stop, log, .. } = parts;
+        let ServiceParts { handles, chain, identity, consensus_key, wallets, clock, stop, log, .. } = parts;
         let (files, earlier_ends, bans, noticed) = (parts.files, parts.earlier_ends, parts.bans, parts.noticed);
         let (started, saved) =
             (clock.now(), Arc::new(tokio::sync::Mutex::new(SavedPeers { bans, ..SavedPeers::default() })));
@@ -121,17 +128,18 @@ impl Service {
         let payouts = rewards::SharedPayoutIds::new(genesis.hash);
         Self {
             handles,
-            chain,
+            chain: Arc::new(chain),
             genesis,
-            identity,
+            identity: Arc::new(identity),
             consensus_key,
-            wallet,
+            wallet: wallets.own().clone(),
+            wallets,
             clock,
             started,
             stop,
             log,
             files,
-            earlier_ends,
+            earlier_ends: Arc::new(earlier_ends),
             saved,
             noticed,
             payouts,
@@ -158,6 +166,10 @@ impl NodeApi for Service {
 
     fn metrics(&self, registry: &mut Registry) {
         self.register_metrics(registry);
+    }
+
+    fn with_wallet(&self, name: Option<&str>) -> Result<Option<Arc<dyn NodeApi>>, RpcError> {
+        self.choose(name)
     }
 
     fn stop(&self) {

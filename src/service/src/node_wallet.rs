@@ -1,19 +1,58 @@
-//! The wallet of the node, its coins that are on their way, and its files.
+//! A wallet of the node, its coins that are on their way, and its files.
 
+use crate::scan::Scan;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use timed_ledger::{Address, Genesis, KeyHash, OutPoint};
-use timed_node_files::{LABEL_CHARS_MAX, LABELS_MAX, LabelFile, LabelFileError, WalletFile, WalletFileError};
-use timed_primitives::{Height, Instant, SecretKey};
-use timed_rpc::RpcError;
-use timed_wallet::{Fees, KEYS_MAX, Wallet, WalletError};
+use timed_node_files::{
+    KeptAddresses, LABEL_CHARS_MAX, LABELS_MAX, LabelFile, LabelFileError, WalletFile, WalletFileError, WalletFolder,
+    WalletFolderError,
+};
+use timed_primitives::{Clock, Height, Instant, Network, SecretKey, UnixTime};
+use timed_rpc::{RpcError, WALLET_NAME, WalletStatus};
+use timed_wallet::{Fees, KEYS_MAX, KeyUse, KeystoreError, Wallet, WalletError, WalletKeys};
 
 /// Most outputs that are held back.
 const HELD_MAX: usize = 10_000;
 
+/// Where a wallet keeps what it must not forget.
+enum WalletFiles {
+    /// The node's own: how many addresses it made.
+    Own(WalletFile),
+    /// One with a phrase.
+    Folder(Arc<WalletFolder>),
+}
+
+/// What is to be written of a wallet.
+enum WalletRecord {
+    Count(WalletFile, usize),
+    Addresses(Arc<WalletFolder>, KeptAddresses),
+}
+
+impl WalletRecord {
+    fn write(self) -> Result<(), NodeWalletError> {
+        match self {
+            Self::Count(file, made) => Ok(file.keep(made)?),
+            Self::Addresses(folder, kept) => Ok(folder.keep_addresses(&kept)?),
+        }
+    }
+}
+
+/// Until when a wallet signs.
+struct Opening {
+    clock: Arc<dyn Clock>,
+    until: Instant,
+    /// The same as people read it. Unit: seconds since 1970.
+    until_unix: u64,
+}
+
 /// The wallet and where it keeps how many addresses it made.
 pub struct NodeWallet {
+    /// Empty for the node's own.
+    name: String,
     wallet: Mutex<Wallet>,
     /// Coins of payments whose outcome is not known yet, and until when they are reserved at most, if nobody waits for it any more. Locked
     /// after `wallet`, never before it.
@@ -24,7 +63,15 @@ pub struct NodeWallet {
     held: Mutex<BTreeSet<OutPoint>>,
     /// What the operator calls addresses. Bound: [`LABELS_MAX`].
     labels: Arc<Mutex<BTreeMap<KeyHash, String>>>,
-    file: WalletFile,
+    files: WalletFiles,
+    /// Whether the node loads it when it starts.
+    at_startup: AtomicBool,
+    /// While it is open. Locked after `wallet`, never before it.
+    opening: Mutex<Option<Opening>>,
+    is_timed: AtomicBool,
+    scan: Mutex<Option<Arc<Scan>>>,
+    made_at: Option<UnixTime>,
+    network: Network,
     label_file: LabelFile,
     /// Held by the one that writes the files, on a thread that no client waits for.
     writing: Arc<tokio::sync::Mutex<()>>,
@@ -40,6 +87,12 @@ pub enum NodeWalletError {
     /// See there.
     #[error(transparent)]
     Labels(#[from] LabelFileError),
+    /// See there.
+    #[error(transparent)]
+    Folder(#[from] WalletFolderError),
+    /// See there.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
     /// A label is too long.
     #[error("the label has {0} characters, at most {LABEL_CHARS_MAX} are kept")]
     LongLabel(usize),
@@ -60,6 +113,41 @@ impl NodeWallet {
     /// # Errors
     /// [`NodeWalletError`].
     pub fn open(folder: &Path, key: SecretKey, genesis: &Genesis) -> Result<Self, NodeWalletError> {
+        let file = WalletFile::new(folder);
+        let mut wallet = Wallet::from_key(key, genesis.network, genesis.chain_id);
+        for _ in 1..file.made(KEYS_MAX)? {
+            wallet.next_address()?;
+        }
+        Self::with_files(
+            String::new(),
+            wallet,
+            WalletFiles::Own(file),
+            LabelFile::new(folder, genesis.network),
+            genesis,
+        )
+    }
+
+    /// A wallet with a phrase, locked.
+    ///
+    /// # Errors
+    /// [`NodeWalletError`].
+    pub(crate) fn of_folder(folder: WalletFolder, genesis: &Genesis) -> Result<Self, NodeWalletError> {
+        let (made_at, kept) = (folder.keys()?.made_at(), folder.addresses()?);
+        let wallet = Wallet::derived(kept.addresses, genesis.network, genesis.chain_id);
+        let label_file = LabelFile::new(folder.path(), genesis.network);
+        let (name, files) = (folder.name().to_string(), WalletFiles::Folder(Arc::new(folder)));
+        let wallet = Self::with_files(name, wallet, files, label_file, genesis)?;
+        wallet.at_startup.store(kept.load_on_startup, Ordering::Relaxed);
+        Ok(Self { made_at: Some(made_at), ..wallet })
+    }
+
+    fn with_files(
+        name: String,
+        wallet: Wallet,
+        files: WalletFiles,
+        label_file: LabelFile,
+        genesis: &Genesis,
+    ) -> Result<Self, NodeWalletError> {
         let parameters = &genesis.parameters;
         let fees = Fees {
             per_byte: parameters.fee_per_byte_min,
@@ -67,16 +155,38 @@ impl NodeWallet {
             transaction_bytes_max: parameters.transaction_bytes_max.into(),
             payload_bytes: 0,
         };
-        let file = WalletFile::new(folder);
-        let mut wallet = Wallet::from_key(key, genesis.network, genesis.chain_id);
-        for _ in 1..file.made(KEYS_MAX)? {
-            wallet.next_address()?;
-        }
-        let label_file = LabelFile::new(folder, genesis.network);
         let labels = Arc::new(Mutex::new(label_file.labels()?));
-        let (in_flight, read_at, held) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let (wallet, writing) = (Mutex::new(wallet), Arc::default());
-        Ok(Self { wallet, in_flight, read_at, held, labels, file, label_file, writing, fees })
+        Ok(Self {
+            name,
+            wallet: Mutex::new(wallet),
+            in_flight: Mutex::default(),
+            read_at: Mutex::default(),
+            held: Mutex::default(),
+            labels,
+            files,
+            at_startup: AtomicBool::default(),
+            opening: Mutex::default(),
+            is_timed: AtomicBool::default(),
+            scan: Mutex::default(),
+            made_at: None,
+            network: genesis.network,
+            label_file,
+            writing: Arc::default(),
+            fees,
+        })
+    }
+
+    /// Its name; empty for the node's own.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its folder; `None` for the node's own.
+    pub(crate) const fn folder(&self) -> Option<&Arc<WalletFolder>> {
+        match &self.files {
+            WalletFiles::Own(_) => None,
+            WalletFiles::Folder(folder) => Some(folder),
+        }
     }
 
     /// What the chain demands of payments.
@@ -119,8 +229,140 @@ impl NodeWallet {
         Ok(tokio::task::spawn_blocking(write).await??)
     }
 
+    /// The wallet; one whose time is over is locked first.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Wallet> {
-        self.wallet.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut wallet = self.wallet.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opening = self.opening();
+        if opening.as_ref().is_some_and(|opening| opening.clock.now() >= opening.until) {
+            wallet.close_keys(KeyUse::Sign);
+            *opening = None;
+        }
+        drop(opening);
+        wallet
+    }
+
+    fn opening(&self) -> MutexGuard<'_, Option<Opening>> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The keys by their passphrase. Takes memory and time; `None` for the node's own.
+    pub(crate) fn unsealed(&self, passphrase: &str) -> Result<Option<WalletKeys>, NodeWalletError> {
+        let Some(folder) = self.folder() else { return Ok(None) };
+        let phrase = folder.keys()?.open(passphrase)?;
+        Ok(Some(WalletKeys::of(&phrase, self.network)))
+    }
+
+    /// Signs with these keys for so long. Whether more addresses are known now.
+    pub(crate) fn open_for(
+        &self,
+        keys: WalletKeys,
+        time: Duration,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<bool, NodeWalletError> {
+        let mut wallet = self.lock();
+        let has_more = wallet.open_keys(keys, KeyUse::Sign)?;
+        let until_unix = clock.unix().seconds().saturating_add(time.as_secs());
+        *self.opening() = Some(Opening { clock: clock.clone(), until: clock.now() + time, until_unix });
+        Ok(has_more)
+    }
+
+    /// Forgets the keys, unless a scan derives addresses with them.
+    pub(crate) fn close(&self) {
+        self.lock().close_keys(KeyUse::Sign);
+        *self.opening() = None;
+    }
+
+    /// Whether somebody watches that it is locked in time.
+    pub(crate) const fn is_timed(&self) -> &AtomicBool {
+        &self.is_timed
+    }
+
+    /// How long it is open still; `None` when it is locked, which this does when the time is over. Nobody watches it then.
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        drop(self.lock());
+        let opening = self.opening();
+        if opening.is_none() {
+            self.is_timed.store(false, Ordering::Relaxed);
+        }
+        opening.as_ref().map(|opening| opening.until.since(opening.clock.now()))
+    }
+
+    pub(crate) fn status(&self, now: Instant) -> WalletStatus {
+        let ahead = self.lock().derived_addresses().map(|addresses| {
+            [&addresses.receive, &addresses.change]
+                .map(|branch| u32::try_from(branch.known.len()).unwrap_or(u32::MAX).saturating_sub(branch.handed_out))
+        });
+        let open_until = || self.opening().as_ref().map_or(0, |opening| opening.until_unix);
+        WalletStatus {
+            name: if self.name.is_empty() { WALLET_NAME.into() } else { self.name.clone() },
+            ahead: ahead.unwrap_or_default(),
+            open_until: self.folder().map(|_| open_until()),
+            made_at: self.made_at,
+            scan: self.scan().as_ref().map(|scan| scan.progress(now)),
+        }
+    }
+
+    /// The scan that runs.
+    pub(crate) fn scan(&self) -> MutexGuard<'_, Option<Arc<Scan>>> {
+        self.scan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is to be written of it as it is.
+    fn record(&self, wallet: &Wallet) -> WalletRecord {
+        match &self.files {
+            WalletFiles::Own(file) => WalletRecord::Count(file.clone(), wallet.addresses().len()),
+            WalletFiles::Folder(folder) => {
+                let addresses = wallet.derived_addresses().cloned().unwrap_or_default();
+                let load_on_startup = self.at_startup.load(Ordering::Relaxed);
+                WalletRecord::Addresses(folder.clone(), KeptAddresses { addresses, load_on_startup })
+            }
+        }
+    }
+
+    /// That change has a new address is on disk when this returns. The node's own wallet has one address for all change.
+    pub(crate) async fn keep_change(&self) -> Result<(), NodeWalletError> {
+        if self.folder().is_some() { self.keep().await } else { Ok(()) }
+    }
+
+    /// What of it changed is on disk when this returns.
+    pub(crate) async fn keep(&self) -> Result<(), NodeWalletError> {
+        self.change_and_keep(|_| Ok(())).await
+    }
+
+    /// Changes the wallet; that is on disk when this returns. A disk that hangs holds up those who want that, and nobody else.
+    pub(crate) async fn change_and_keep<T>(
+        &self,
+        change: impl FnOnce(&mut Wallet) -> Result<T, WalletError>,
+    ) -> Result<T, NodeWalletError> {
+        // Given to the thread that writes: who asks may have gone away before the disk answers.
+        let turn = self.writing.clone().lock_owned().await;
+        let (changed, record) = {
+            let mut wallet = self.lock();
+            (change(&mut wallet)?, self.record(&wallet))
+        };
+        let write = move || {
+            let _turn = turn;
+            record.write()
+        };
+        tokio::task::spawn_blocking(write).await??;
+        Ok(changed)
+    }
+
+    /// Whether the node loads it when it starts, from now on.
+    pub(crate) async fn set_at_startup(&self, at_startup: bool) -> Result<(), NodeWalletError> {
+        self.at_startup.store(at_startup, Ordering::Relaxed);
+        self.keep().await
+    }
+
+    /// These addresses were used: the next ones come after them.
+    pub(crate) async fn saw(&self, used: &BTreeSet<KeyHash>) -> Result<(), NodeWalletError> {
+        if self.mark_used(used) { self.keep().await } else { Ok(()) }
+    }
+
+    /// As [`Self::saw`], and writes nothing. Whether one of them was news.
+    pub(crate) fn mark_used(&self, used: &BTreeSet<KeyHash>) -> bool {
+        let mut wallet = self.lock();
+        used.iter().filter(|owner| wallet.mark_used(owner)).count() > 0
     }
 
     pub(crate) fn in_flight(&self) -> MutexGuard<'_, BTreeMap<OutPoint, Option<Instant>>> {
@@ -129,19 +371,12 @@ impl NodeWallet {
 
     /// The next address; that it was made is on disk before it is handed out. A disk that hangs holds up those who want one, and nobody else.
     pub(crate) async fn new_address(&self) -> Result<Address, NodeWalletError> {
-        // Given to the thread that writes: who asks may have gone away before the disk answers.
-        let turn = self.writing.clone().lock_owned().await;
-        let (address, made) = {
-            let mut wallet = self.lock();
-            (wallet.next_address()?, wallet.addresses().len())
-        };
-        let file = self.file.clone();
-        let write = move || {
-            let _turn = turn;
-            file.keep(made)
-        };
-        tokio::task::spawn_blocking(write).await??;
-        Ok(address)
+        self.change_and_keep(Wallet::next_address).await
+    }
+
+    /// As [`Self::new_address`], for change.
+    pub(crate) async fn new_change_address(&self) -> Result<Address, NodeWalletError> {
+        self.change_and_keep(Wallet::next_change_address).await
     }
 
     pub(crate) fn held(&self) -> MutexGuard<'_, BTreeSet<OutPoint>> {
@@ -174,7 +409,7 @@ impl NodeWallet {
     }
 
     pub(crate) fn key_hashes(&self) -> Vec<KeyHash> {
-        self.lock().key_hashes().copied().collect()
+        self.lock().key_hashes()
     }
 }
 

@@ -5,16 +5,19 @@ use crate::failures::gone;
 use crate::node_wallet::NodeWallet;
 use crate::pool::refusal;
 use crate::wallet::collateral_of;
+use crate::wallets::wallet_error;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use timed_actors::mempool::{ListConsumed, SubmitError};
 use timed_chain::PoolTransaction;
-use timed_ledger::{Address, LedgerView, MasternodeError, OutPoint, OutputEntry, Transaction, TransactionPayload};
+use timed_ledger::{
+    Address, KeyHash, LedgerView, MasternodeError, OutPoint, OutputEntry, Transaction, TransactionPayload,
+};
 use timed_mempool::{Reject, ResourceState};
 use timed_primitives::{Clock, Height, TxId};
-use timed_rpc::{ChainApi as _, Funding, PaymentOrder, RpcError};
-use timed_wallet::{BuildError, Coin, Payment, Reservation};
+use timed_rpc::{ChainApi as _, Funding, PaymentOrder, RpcError, WalletFault};
+use timed_wallet::{BuildError, Coin, KeyState, Payment, Reservation};
 
 /// Other nodes spend with the same development key; a payment whose coin is taken tries this often with others.
 const TRIES: usize = 5;
@@ -62,6 +65,9 @@ impl Drop for InFlight {
 impl Service {
     /// Pays, with other coins when others spend those that were chosen.
     pub(crate) async fn make_payment(&self, order: PaymentOrder) -> Result<TxId, RpcError> {
+        if self.wallet.lock().key_state() == KeyState::Locked {
+            return Err(WalletFault::Locked.into());
+        }
         let payment = Arc::new(self.payment(order, Vec::new(), None));
         let mut last = None;
         for _ in 0..TRIES {
@@ -74,6 +80,12 @@ impl Service {
                     None => coins = Arc::new(self.coins().await?),
                 }
             };
+            // So that no later payment has the same address for its change.
+            if let Err(error) = self.wallet.keep_change().await {
+                self.wallet.lock().unlock(&transaction);
+                in_flight.end();
+                return Err(wallet_error(error));
+            }
             let outcome = self.handles.submissions.submit(Arc::new(PoolTransaction::of(&*transaction)), None).await;
             match outcome {
                 Ok(txid) => {
@@ -116,7 +128,17 @@ impl Service {
             }
             Ok((view.tip().height, coins))
         };
-        self.chain.read(read).await
+        let (height, coins): KnownCoins = self.chain.read(read).await?;
+        self.note_used(coins.iter().map(|coin| coin.key_hash)).await?;
+        Ok((height, coins))
+    }
+
+    /// The wallet's next addresses come after those that have coins.
+    pub(crate) async fn note_used(&self, owners: impl Iterator<Item = KeyHash>) -> Result<(), RpcError> {
+        // Outputs come by owner, and there may be many of one.
+        let mut owners: Vec<KeyHash> = owners.collect();
+        owners.dedup();
+        self.wallet.saw(&owners.into_iter().collect()).await.map_err(wallet_error)
     }
 
     /// Gives back coins whose payment is no more: it was refused, has expired, or lost to another that took only some of them.
@@ -244,6 +266,7 @@ fn payment_error(error: &BuildError) -> RpcError {
         BuildError::AmountZero | BuildError::Dust { .. } | BuildError::Nobody | BuildError::FeeTooLarge { .. } => {
             RpcError::InvalidParameter(error.to_string())
         }
+        BuildError::Wallet(error) => wallet_error((*error).into()),
         BuildError::TooLarge { .. } => RpcError::Wallet(error.to_string()),
     }
 }

@@ -2,6 +2,7 @@
 
 mod masternodes;
 mod rewards;
+mod wallets;
 mod witness;
 
 use super::*;
@@ -124,7 +125,7 @@ fn node_of(
             labels: BTreeMap::new(),
         },
         consensus_key: Some(key("consensus")),
-        wallet: Arc::new(NodeWallet::open(&folder, SecretKey::development("wallet", 0), &genesis).unwrap()),
+        wallets: Arc::new(wallets(&folder, &genesis)),
         clock,
         stop: Stop::default(),
         log: LogWriter::start(io::sink()).unwrap(),
@@ -133,6 +134,16 @@ fn node_of(
         bans: Vec::new(),
         noticed: Noticed::default(),
     })
+}
+
+/// The wallet that owns a devnet's money, and those of the folder. "Random" bytes count up, so that every run makes the same.
+fn wallets(folder: &std::path::Path, genesis: &Genesis) -> Wallets {
+    fn count_up(bytes: &mut [u8]) {
+        bytes.iter_mut().zip(1..).for_each(|(byte, n)| *byte = n);
+    }
+    let own = NodeWallet::open(folder, SecretKey::development("wallet", 0), genesis).unwrap();
+    let secrets = WalletSecrets { fill_random: count_up, cost: timed_wallet::KdfCost::LEAST };
+    Wallets::open(folder, Arc::new(own), genesis, secrets)
 }
 
 /// Waits really, as the actors' threads are real, until it is so.

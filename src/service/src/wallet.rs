@@ -2,6 +2,7 @@
 
 use crate::Service;
 use crate::failures::{gone, unreadable};
+use crate::wallets::wallet_error;
 use async_trait::async_trait;
 use std::collections::{BTreeSet, HashMap};
 use timed_actors::mempool::{ListEntries, ResourceStates};
@@ -39,7 +40,7 @@ impl WalletApi for Service {
     }
 
     async fn new_address(&self, label: String) -> Result<Address, RpcError> {
-        let address = self.wallet.new_address().await.map_err(|error| RpcError::Wallet(error.to_string()))?;
+        let address = self.wallet.new_address().await.map_err(wallet_error)?;
         if !label.is_empty() {
             self.set_label(address, label).await?;
         }
@@ -47,7 +48,7 @@ impl WalletApi for Service {
     }
 
     fn addresses(&self) -> Vec<Address> {
-        self.wallet.lock().addresses().collect()
+        self.wallet.lock().addresses()
     }
 
     fn labels(&self) -> Vec<(Address, String)> {
@@ -79,11 +80,16 @@ impl WalletApi for Service {
         owners: Vec<Option<KeyHash>>,
     ) -> Result<Vec<Option<Witness>>, RpcError> {
         let wallet = self.wallet.lock();
-        Ok(owners.iter().map(|owner| wallet.witness(&body, owner.as_ref()?)).collect())
+        let witness = |owner: &Option<KeyHash>| match owner {
+            Some(owner) => wallet.witness(&body, owner).map_err(|error| wallet_error(error.into())),
+            None => Ok(None),
+        };
+        owners.iter().map(witness).collect()
     }
 
     async fn sign_text(&self, address: Address, text: String) -> Result<TextSignature, RpcError> {
         let signed = self.wallet.lock().sign_text(&address.key_hash, &text);
+        let signed = signed.map_err(|error| wallet_error(error.into()))?;
         signed.ok_or_else(|| {
             RpcError::Wallet(format!(
                 "this node's wallet does not have the key of {address}: `listunspent` shows what it has"
@@ -206,6 +212,8 @@ impl Service {
             }
             Ok(rows)
         };
-        self.chain.read(read).await
+        let rows: Vec<Unspent> = self.chain.read(read).await?;
+        self.note_used(rows.iter().filter_map(|row| row.output.lock.key_hash())).await?;
+        Ok(rows)
     }
 }

@@ -1,6 +1,6 @@
 //! The command line of the client, made from the table of methods.
 
-use crate::{audit, masternode, params};
+use crate::{audit, masternode, params, wallet_command};
 use clap::{Arg, ArgAction, Command};
 use timed_rpc::{METHODS, Method, ParamKind};
 
@@ -18,6 +18,7 @@ pub(crate) const TIMEOUT: &str = "--timeout";
 pub(crate) const JSON: &str = "--json";
 pub(crate) const COLOR: &str = "--color";
 pub(crate) const WAIT: &str = "--rpc-wait";
+pub(crate) const WALLET_OF: &str = "--wallet";
 pub(crate) const STATUS: &str = "status";
 pub(crate) const CONSENSUS: &str = "consensus";
 pub(crate) const PEER: &str = "peer";
@@ -37,7 +38,7 @@ pub(crate) fn command(program: &'static str) -> Command {
             "Asks a running timed node and shows the answer.\n\nWithout --data-dir or --rpc-url it asks the first node that runs on \
              this machine. Parameters come in order or by name (verbosity=2). Methods may be written in any \
              case and with hyphens. Options of bitcoin-cli are taken too: -getinfo, -rpcconnect=HOST, -rpcport=PORT, -datadir=DIR, -rpcuser=NAME, \
-             -rpcpassword=PASSWORD, -rpccookiefile=FILE, -named, -stdin, -rpcwait.",
+             -rpcpassword=PASSWORD, -rpccookiefile=FILE, -rpcwallet=NAME, -named, -stdin, -rpcwait.",
         )
         .after_help(format!(
             "Examples:\n  {program} status\n  {program} getblock 12 verbosity=2\n  {program} --node 2 get-peer-info\n  \
@@ -53,6 +54,7 @@ pub(crate) fn command(program: &'static str) -> Command {
     let consensus = Command::new(CONSENSUS).about("Explains consensus").subcommand_required(true).subcommand(why);
     command
         .subcommands([status, consensus, peer(program), masternode::command(program), audit::command(program)])
+        .subcommand(wallet_command::command(program))
         .subcommands(METHODS.iter().map(|method| subcommand(program, method)))
 }
 
@@ -71,7 +73,7 @@ fn peer(program: &str) -> Command {
         .subcommands([list, why, history])
 }
 
-fn options() -> [Arg; 10] {
+fn options() -> [Arg; 11] {
     let option = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name)
             .long(name.trim_start_matches('-'))
@@ -90,6 +92,7 @@ fn options() -> [Arg; 10] {
         option(RPC_USER, "NAME", "Name for --rpc-url").env("TIMED__RPC__USER"),
         option(RPC_PASSWORD, "PASSWORD", "Password for --rpc-url").env("TIMED__RPC__PASSWORD").hide_env_values(true),
         option(COOKIE, "FILE", "Cookie file for --rpc-url"),
+        option(WALLET_OF, "NAME", "The wallet that is meant, when several are loaded; \"\" is the node's own"),
         option(TIMEOUT, "SECONDS", "Longest time to wait for an answer, also of a node that is busy")
             .value_parser(clap::value_parser!(u64).range(1..=3600))
             .default_value("30"),

@@ -58,6 +58,8 @@ pub enum Failure {
 pub struct NodeConnection {
     agent: Agent,
     url: String,
+    /// What follows it for calls about a wallet.
+    wallet: String,
     authorization: Option<String>,
     timeout: Duration,
     /// How long a node that is busy is asked again.
@@ -70,6 +72,12 @@ const RETRY_MIN: Duration = Duration::from_millis(10);
 impl NodeConnection {
     /// The node that the options name, or the first that runs on this machine.
     pub(crate) fn open(matches: &ArgMatches) -> Result<Self, Failure> {
+        let wallet = matches.get_one::<String>(command::WALLET_OF).map(|name| wallet_path(name)).transpose()?;
+        let connection = Self::open_node(matches)?;
+        Ok(Self { wallet: wallet.unwrap_or_default(), ..connection })
+    }
+
+    fn open_node(matches: &ArgMatches) -> Result<Self, Failure> {
         let timeout = Duration::from_secs(matches.get_one::<u64>(command::TIMEOUT).copied().unwrap_or(30));
         let text = |name| matches.get_one::<String>(name).map(String::as_str);
         if let Some(url) = text(command::RPC_URL) {
@@ -161,7 +169,7 @@ impl NodeConnection {
             // The node is on this machine or at an address the user gave; a proxy would only see the credentials.
             .proxy(None)
             .build();
-        Self { agent: config.into(), url, authorization, timeout, patience: Duration::ZERO }
+        Self { agent: config.into(), url, wallet: String::new(), authorization, timeout, patience: Duration::ZERO }
     }
 
     /// Asks and returns the result. A node that the command line names, and that is busy, is asked again for as long as an answer may take.
@@ -229,7 +237,8 @@ impl NodeConnection {
 
     /// Status and text of the answer.
     fn post(&self, body: &Value, wait: Duration) -> Result<(u16, String), Failure> {
-        let mut request = self.agent.post(&self.url).header("Content-Type", "application/json");
+        let mut request =
+            self.agent.post(format!("{}{}", self.url, self.wallet)).header("Content-Type", "application/json");
         if let Some(authorization) = &self.authorization {
             request = request.header("Authorization", authorization);
         }
@@ -374,6 +383,15 @@ pub fn web_address(url: &str) -> Result<String, Failure> {
         )));
     }
     Ok(format!("http://{rest}/"))
+}
+
+/// What follows the address of a node for calls about a wallet.
+fn wallet_path(name: &str) -> Result<String, Failure> {
+    let is_one = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if !is_one {
+        return Err(Failure::Usage(format!("--wallet {name:?}: a wallet's name has letters, digits, - and _ only")));
+    }
+    Ok(format!("wallet/{name}"))
 }
 
 /// A node that may run.

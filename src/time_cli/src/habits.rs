@@ -3,14 +3,16 @@
 use crate::audit::AUDIT;
 use crate::command;
 use crate::masternode::MASTERNODE;
+use crate::wallet_command::WALLET;
 use std::ffi::OsString;
-use timed_rpc::{Method, RpcError, WALLET_NAME, unknown_method};
+use timed_rpc::{Method, RpcError, unknown_method};
 
 /// Where a node listens for clients unless its configuration says otherwise.
 const PORT: &str = "7100";
 
 /// Options of ours that take the next word.
-const WITH_VALUE: [&str; 8] = [
+const WITH_VALUE: [&str; 9] = [
+    command::WALLET_OF,
     command::DATA_DIR,
     command::NODE,
     command::RPC_URL,
@@ -81,10 +83,7 @@ impl BitcoinOptions {
             "stdin" => self.reads_stdin = true,
             // Words of the form name=value are named parameters here anyway, and the network is the node's.
             "named" | "regtest" | "testnet" | "chain" | "conf" => {}
-            "rpcwallet" if ["", WALLET_NAME].contains(&value) => {}
-            "rpcwallet" => {
-                return Err(format!("no wallet is called {value:?}: a node has one, called {WALLET_NAME:?}"));
-            }
+            "rpcwallet" => self.words.extend([command::WALLET_OF.into(), text.into()]),
             "getinfo" => self.words.push(command::STATUS.into()),
             "netinfo" => self.words.extend([command::PEER.into(), command::PEER_LIST.into()]),
             "version" | "help" | "?" => {
@@ -127,7 +126,7 @@ impl BitcoinOptions {
 
 /// The name of the command that is meant.
 fn method_name(text: &str) -> Result<String, String> {
-    if [command::STATUS, "getinfo", command::CONSENSUS, command::PEER, MASTERNODE, AUDIT].contains(&text) {
+    if [command::STATUS, "getinfo", command::CONSENSUS, command::PEER, MASTERNODE, AUDIT, WALLET].contains(&text) {
         return Ok(text.to_owned());
     }
     if let Some(method) = Method::find(text) {
@@ -169,7 +168,8 @@ mod tests {
         check("-named -rpcwait getblock blockhash=1", Ok("--rpc-wait getblock blockhash=1"));
         check("-stdin help", Ok("help one two words"));
         check("-colour uptime", Err("unknown option -colour"));
-        check("-rpcwallet=other getbalance", Err("no wallet is called \"other\""));
+        check("-rpcwallet=other getbalance", Ok("--wallet other getbalance"));
+        check("--wallet savings wallet unlock", Ok("--wallet savings wallet unlock"));
     }
 
     #[test]

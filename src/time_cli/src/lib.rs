@@ -12,6 +12,8 @@ mod params;
 mod printed;
 pub mod table;
 mod view;
+mod wallet;
+mod wallet_command;
 mod wrap;
 
 pub use audit::{WalkProgress, audit_report, difference_report};
@@ -144,6 +146,7 @@ fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
             let text = masternode::run(matches, sub, &masternode::ShownAs { view: &view, as_json })?;
             Ok(if as_json { text } else { fitted(text) })
         }
+        wallet_command::WALLET => Ok(fitted(wallet::run(matches, sub, as_json)?)),
         command::PEER => {
             let (what, sub) =
                 sub.subcommand().ok_or_else(|| Failure::Usage("peer list, peer why or peer history".into()))?;

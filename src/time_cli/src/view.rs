@@ -91,6 +91,7 @@ impl CliView {
             | Call::Fee(_)
             | Call::Masternode(_)
             | Call::Wallet(_)
+            | Call::Wallets(_)
             | Call::Address(_)
             | Call::Control(_) => self.plain(result),
         }
@@ -151,9 +152,13 @@ impl CliView {
             (_, Value::Array(list)) if list.is_empty() => "none".into(),
             ("isvalid" | "allowed" | "signing" | "has_quorum", Value::Bool(false)) => self.bad("no"),
             (_, Value::Bool(yes)) => if *yes { "yes" } else { "no" }.into(),
-            ("time" | "blocktime" | "mediantime" | "timereceived" | "conntime" | "lastsend" | "lastrecv", value) => {
-                self.moment(number(value))
-            }
+            ("unlocked_until", value) if number(value) == 0 => "locked".into(),
+            ("unlocked_until", value) => self.moment_to_come(number(value)),
+            (
+                "time" | "birthtime" | "blocktime" | "mediantime" | "timereceived" | "conntime" | "lastsend"
+                | "lastrecv",
+                value,
+            ) => self.moment(number(value)),
             ("size" | "bytes" | "maxmempool" | "usage" | "size_on_disk" | "vsize" | "strippedsize", value) => {
                 bytes(number(value))
             }

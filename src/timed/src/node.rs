@@ -4,8 +4,9 @@ use crate::node_args::{ConfigAction, NodeArgs};
 use crate::service_manager::ServiceManager;
 use crate::watchdog::Watchdog;
 use anyhow::{Context as _, bail};
-use rand::SeedableRng;
 use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+use rand::{Rng as _, SeedableRng};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -32,8 +33,9 @@ use timed_peer::{Ban, BookConfig, LocalNode};
 use timed_primitives::{Clock, Network, PublicKey, SecretKey};
 use timed_process::{LogWriter, Stop, StopCause, ThreadError};
 use timed_rpc::{Auth, DiskReads, ReadLimits, RpcLimits, RpcServer, Trouble};
-use timed_service::{ChainReads, Identity, NodeWallet, Noticed, Service, ServiceParts};
+use timed_service::{ChainReads, Identity, NodeWallet, Noticed, Service, ServiceParts, WalletSecrets, Wallets};
 use timed_store::{DataDir, FjallStore, SyncTimes, WatchedDisk};
+use timed_wallet::KdfCost;
 use tokio::sync::oneshot;
 use tracing::{error, info};
 use uuid::Uuid;
@@ -191,7 +193,10 @@ impl RunningNode {
         let height = ledger.tip().height.0;
         let limits = mempool_limits(&config, &genesis);
         let open = OpenNode::open(Box::new(ledger), Arc::new(disk), core, limits)?;
-        let wallet = Arc::new(NodeWallet::open(data.path(), keys.wallet, &genesis)?);
+        let own_wallet = Arc::new(NodeWallet::open(data.path(), keys.wallet, &genesis)?);
+        let secrets =
+            WalletSecrets { fill_random: |bytes| UnwrapErr(SysRng).fill_bytes(bytes), cost: KdfCost::STANDARD };
+        let wallets = Arc::new(Wallets::open(data.path(), own_wallet, &genesis, secrets));
         let agent = format!("timed/{}", env!("CARGO_PKG_VERSION"));
         let identity = Identity {
             node_key: keys.node.public(),
@@ -253,7 +258,7 @@ impl RunningNode {
             chain: ChainReads::new(reader, DiskReads::new(ReadLimits::default())),
             identity,
             consensus_key: changes_key,
-            wallet,
+            wallets,
             clock,
             stop: end.stop.clone(),
             log: end.log.clone(),

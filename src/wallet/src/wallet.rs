@@ -1,5 +1,8 @@
 //! A few keys, the coins they own, and payments with them.
 
+use crate::addresses::DerivedAddresses;
+use crate::derive::WalletKeys;
+use crate::key_ring::{KeyRing, KeyState, KeyUse, WalletError};
 use crate::select::{Coin, CoinTarget, Fees, InsufficientFunds, Selection, WITNESS_BYTES, select};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,12 +11,6 @@ use timed_ledger::{
     Witness,
 };
 use timed_primitives::{Amount, ChainId, Network, SecretKey, encode};
-
-/// Most keys of one wallet. Each lookup of coins costs the node one search per key.
-pub const KEYS_MAX: u32 = 10_000;
-
-/// Context of key derivation (BLAKE3 paper, section 2.3).
-const DERIVATION: &str = "timed v1 development wallet key";
 
 /// A payment to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +24,7 @@ pub struct Payment {
     pub given: Vec<Coin>,
     /// What the chain demands, at the rate the sender is willing to pay.
     pub fees: Fees,
-    /// Where change goes; the wallet's first address if `None`.
+    /// Where change goes. `None`: to a fresh address, and in a development wallet to its first.
     pub change: Option<Address>,
     /// What it does beside paying. With one, nobody need be paid: all but the fee comes back then.
     pub payload: TransactionPayload,
@@ -98,6 +95,9 @@ pub enum BuildError {
         /// Sum of the coins that wait for earlier payments.
         locked: Amount,
     },
+    /// See there.
+    #[error(transparent)]
+    Wallet(#[from] WalletError),
     /// Too many small coins for one transaction.
     #[error(
         "the payment needs {inputs} coins and {bytes} bytes, at most {bytes_max} are allowed: pay smaller sums, or first pay yourself"
@@ -112,25 +112,16 @@ pub enum BuildError {
     },
 }
 
-/// The wallet cannot do this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WalletError {
-    /// It has as many keys as it can have.
-    #[error("the wallet has {KEYS_MAX} addresses, the most it can have: use one again")]
-    TooManyKeys,
-}
-
 /// Distinguishes one time that a coin was reserved from the next, so that what was learned of the first does not end the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reservation(u64);
 
-/// The development wallet: key 0 is the one it was made from, key n is derived from that one's seed by BLAKE3. Whoever has key 0 has
-/// all of them, so it is for devnets and tests.
+/// Keys, the inputs of payments under way, and how payments are made. The keys are either those of a development wallet, where whoever has the
+/// first has all of them, or come from a phrase and are at hand only while the wallet is open.
 pub struct Wallet {
     network: Network,
     chain_id: ChainId,
-    keys: Vec<SecretKey>,
-    index_of: BTreeMap<KeyHash, usize>,
+    keys: KeyRing,
     /// Inputs of payments under way, each with the number of its reservation. Bound: the wallet's own coins.
     locked: BTreeMap<OutPoint, Reservation>,
     reservations: u64,
@@ -140,56 +131,105 @@ impl fmt::Debug for Wallet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wallet")
             .field("network", &self.network)
-            .field("keys", &self.keys.len())
+            .field("keys", &self.keys.all().len())
+            .field("state", &self.keys.state())
             .field("locked", &self.locked.len())
             .finish_non_exhaustive()
     }
 }
 
 impl Wallet {
-    /// A wallet of this key and those derived from it.
+    /// The development wallet of this key and those derived from it, for devnets and tests.
     pub fn from_key(key: SecretKey, network: Network, chain_id: ChainId) -> Self {
-        let index_of = BTreeMap::from([(KeyHash::of(&key.public()), 0)]);
-        Self { network, chain_id, keys: vec![key], index_of, locked: BTreeMap::new(), reservations: 0 }
+        Self { network, chain_id, keys: KeyRing::development(key), locked: BTreeMap::new(), reservations: 0 }
     }
 
-    /// The first address.
-    pub fn address(&self) -> Address {
-        Address { network: self.network, key_hash: KeyHash::of(&self.first_key().public()) }
+    /// A wallet with a phrase, locked, with the addresses that are known of it.
+    pub fn derived(addresses: DerivedAddresses, network: Network, chain_id: ChainId) -> Self {
+        Self { network, chain_id, keys: KeyRing::derived(addresses), locked: BTreeMap::new(), reservations: 0 }
     }
 
-    /// Every address made so far, in order.
-    pub fn addresses(&self) -> impl ExactSizeIterator<Item = Address> + '_ {
-        self.keys.iter().map(|k| Address { network: self.network, key_hash: KeyHash::of(&k.public()) })
+    const fn of(&self, key_hash: KeyHash) -> Address {
+        Address { network: self.network, key_hash }
     }
 
-    /// Makes the next address. The same wallet always makes the same ones, so a restarted node finds its coins again after as many
-    /// calls.
+    /// Every address handed out so far to receive money, in order.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.keys.handed_out().into_iter().map(|key_hash| self.of(key_hash)).collect()
+    }
+
+    /// Hands out the next address to receive money. The same wallet always makes the same ones, so a restarted node finds its coins again after as
+    /// many calls.
     ///
     /// # Errors
-    /// [`WalletError::TooManyKeys`] after [`KEYS_MAX`] keys.
+    /// [`WalletError::TooManyKeys`] after [`crate::KEYS_MAX`] keys; [`WalletError::NoAddress`] when all that a locked wallet knows are handed out.
     pub fn next_address(&mut self) -> Result<Address, WalletError> {
-        let number = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
-        if number >= KEYS_MAX {
-            return Err(WalletError::TooManyKeys);
-        }
-        let mut hasher = blake3::Hasher::new_derive_key(DERIVATION);
-        hasher.update(&self.first_key().seed()).update(&number.to_be_bytes());
-        let key = SecretKey::from_seed(hasher.finalize().into());
-        let key_hash = KeyHash::of(&key.public());
-        self.index_of.insert(key_hash, self.keys.len());
-        self.keys.push(key);
-        Ok(Address { network: self.network, key_hash })
+        self.keys.next().map(|key_hash| self.of(key_hash))
+    }
+
+    /// Hands out the next address for change, which payments do by themselves.
+    ///
+    /// # Errors
+    /// As [`Self::next_address`].
+    pub fn next_change_address(&mut self) -> Result<Address, WalletError> {
+        self.keys.next_change().map(|key_hash| self.of(key_hash))
     }
 
     /// Whether one of its keys spends outputs with this hash.
     pub fn owns(&self, key_hash: &KeyHash) -> bool {
-        self.index_of.contains_key(key_hash)
+        self.keys.owns(key_hash)
     }
 
-    /// The hashes to look for coins by.
-    pub fn key_hashes(&self) -> impl ExactSizeIterator<Item = &KeyHash> {
-        self.index_of.keys()
+    /// Whether it is an address for change.
+    pub fn is_change(&self, key_hash: &KeyHash) -> bool {
+        self.keys.is_change(key_hash)
+    }
+
+    /// The hashes to look for coins by, those of addresses that are not handed out yet among them.
+    pub fn key_hashes(&self) -> Vec<KeyHash> {
+        self.keys.all()
+    }
+
+    /// Whether it can sign.
+    pub const fn key_state(&self) -> KeyState {
+        self.keys.state()
+    }
+
+    /// Brings the keys of its phrase, which stay until [`Self::close_keys`]. Whether more addresses are known now.
+    ///
+    /// # Errors
+    /// [`WalletError::OtherKeys`] when its known addresses are of another phrase; [`WalletError::AlwaysOpen`].
+    pub fn open_keys(&mut self, keys: WalletKeys, to: KeyUse) -> Result<bool, WalletError> {
+        self.keys.derived_ring_mut().ok_or(WalletError::AlwaysOpen)?.open(keys, to)
+    }
+
+    /// Ends a use of the keys of its phrase. With the last one they are forgotten.
+    pub fn close_keys(&mut self, of: KeyUse) {
+        if let Some(ring) = self.keys.derived_ring_mut() {
+            ring.close(of);
+        }
+    }
+
+    /// What is known of the addresses of a wallet with a phrase.
+    pub fn derived_addresses(&self) -> Option<&DerivedAddresses> {
+        self.keys.derived_ring().map(|ring| ring.addresses())
+    }
+
+    /// Derives as many addresses ahead of those handed out, now and while the process runs. Whether more are known now.
+    ///
+    /// # Errors
+    /// [`WalletError::Locked`] without the keys.
+    pub fn derive_ahead(&mut self, ahead: u32) -> Result<bool, WalletError> {
+        match self.keys.derived_ring_mut() {
+            None => Ok(false),
+            Some(ring) if ring.has_keys() => Ok(ring.derive_ahead(ahead)),
+            Some(_) => Err(WalletError::Locked),
+        }
+    }
+
+    /// Something was paid to this address, or spent from it: the next one comes after it. Whether that is news.
+    pub fn mark_used(&mut self, key_hash: &KeyHash) -> bool {
+        self.keys.mark_used(key_hash)
     }
 
     /// Builds and signs a payment and locks its inputs, so that the next payment spends other coins. If the node refuses the
@@ -199,10 +239,19 @@ impl Wallet {
     /// # Errors
     /// [`BuildError`] says what is missing.
     pub fn build(&mut self, coins: &[Coin], payment: &Payment) -> Result<Transaction, BuildError> {
+        if self.key_state() == KeyState::Locked {
+            return Err(WalletError::Locked.into());
+        }
         let funded = self.fund(coins, payment)?;
-        let key_of = |coin: &Coin| self.index_of.get(&coin.key_hash).and_then(|index| self.keys.get(*index));
-        let keys: Vec<&SecretKey> = funded.coins.iter().filter_map(key_of).collect();
-        let transaction = funded.body.sign(&keys);
+        let mut keys = Vec::with_capacity(funded.coins.len());
+        for coin in &funded.coins {
+            keys.extend(self.keys.key(&coin.key_hash)?);
+        }
+        let change = funded.body.outputs.last().and_then(|output| output.lock.key_hash());
+        if let Some(change) = change.filter(|_| funded.has_change && payment.change.is_none()) {
+            self.keys.mark_used(&change);
+        }
+        let transaction = funded.body.sign(&keys.iter().collect::<Vec<_>>());
         self.lock_outputs(funded.coins.iter().map(|c| c.outpoint));
         Ok(transaction)
     }
@@ -212,7 +261,10 @@ impl Wallet {
     /// # Errors
     /// [`BuildError`] says what is missing.
     pub fn fund(&self, coins: &[Coin], payment: &Payment) -> Result<Funded, BuildError> {
-        let change_to = payment.change.unwrap_or(self.address());
+        let change_to = match payment.change {
+            Some(change) => change,
+            None => self.of(self.keys.change()?),
+        };
         let amount = self.check(payment, &change_to)?;
         let (locked, free): (Vec<Coin>, Vec<Coin>) =
             coins.iter().filter(|c| self.owns(&c.key_hash)).partition(|c| self.locked.contains_key(&c.outpoint));
@@ -248,19 +300,27 @@ impl Wallet {
     }
 
     /// The signature of a body by the key with this hash; `None` when it is not one of ours.
-    pub fn witness(&self, body: &TransactionBody, owner: &KeyHash) -> Option<Witness> {
-        let key = self.index_of.get(owner).and_then(|index| self.keys.get(*index))?;
-        Some(Witness::Key { key: key.public(), signature: key.sign(&body.signing_message()) })
+    ///
+    /// # Errors
+    /// [`WalletError::Locked`] when it is one of ours.
+    pub fn witness(&self, body: &TransactionBody, owner: &KeyHash) -> Result<Option<Witness>, WalletError> {
+        let witness = |key: SecretKey| Witness::Key { key: key.public(), signature: key.sign(&body.signing_message()) };
+        Ok(self.keys.key(owner)?.map(witness))
     }
 
     /// The signature of a text by the key with this hash; `None` when it is not one of ours.
-    pub fn sign_text(&self, owner: &KeyHash, text: &str) -> Option<TextSignature> {
-        let key = self.index_of.get(owner).and_then(|index| self.keys.get(*index))?;
-        Some(TextSignature::new(key, text))
+    ///
+    /// # Errors
+    /// [`WalletError::Locked`] when it is one of ours.
+    pub fn sign_text(&self, owner: &KeyHash, text: &str) -> Result<Option<TextSignature>, WalletError> {
+        Ok(self.keys.key(owner)?.map(|key| TextSignature::new(&key, text)))
     }
 
-    /// The transaction was refused: its inputs can be spent again.
+    /// The transaction was refused: its inputs can be spent again, and its change address is a fresh one.
     pub fn unlock(&mut self, transaction: &Transaction) {
+        if let Some(change) = transaction.body.outputs.last().and_then(|output| output.lock.key_hash()) {
+            self.keys.give_back_change(&change);
+        }
         for input in &transaction.body.inputs {
             self.locked.remove(&input.previous);
         }
@@ -290,10 +350,6 @@ impl Wallet {
     /// Inputs of payments under way.
     pub fn locked(&self) -> impl ExactSizeIterator<Item = (&OutPoint, Reservation)> {
         self.locked.iter().map(|(outpoint, reservation)| (outpoint, *reservation))
-    }
-
-    fn first_key(&self) -> &SecretKey {
-        self.keys.first().expect("made with one key, and keys are only added")
     }
 
     /// The sum of what is paid, if all of it can be.
@@ -366,6 +422,12 @@ mod tests {
         Wallet::from_key(SecretKey::development("wallet", id), Network::Devnet, ChainId(9))
     }
 
+    impl Wallet {
+        fn address(&self) -> Address {
+            self.addresses()[0]
+        }
+    }
+
     fn coin(n: u32, amount: u64, owner: &Address) -> Coin {
         let outpoint = OutPoint { txid: TxId(Hash([1; 32])), index: n };
         Coin { outpoint, amount: Amount(amount), key_hash: owner.key_hash }
@@ -397,10 +459,10 @@ mod tests {
         let (mut one, mut same, mut other) = (wallet(1), wallet(1), wallet(2));
         let made: Vec<Address> = (0..20).map(|_| one.next_address().unwrap()).collect();
         assert_eq!(made, (0..20).map(|_| same.next_address().unwrap()).collect::<Vec<_>>());
-        let mut all: BTreeSet<Address> = one.addresses().chain([other.address()]).collect();
+        let mut all: BTreeSet<Address> = one.addresses().into_iter().chain([other.address()]).collect();
         all.extend((0..20).map(|_| other.next_address().unwrap()));
         assert_eq!(all.len(), 42);
-        assert_eq!(one.addresses().next(), Some(one.address()));
+        assert_eq!(one.addresses().first().copied(), Some(one.address()));
         assert_eq!(one.key_hashes().len(), 21);
         assert!(made.iter().all(|a| one.owns(&a.key_hash) && !other.owns(&a.key_hash)));
         while one.next_address().is_ok() {}

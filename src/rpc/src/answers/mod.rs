@@ -25,16 +25,20 @@ mod signing;
 mod standing;
 mod transactions;
 mod wallet;
+mod wallets;
 
 pub(crate) use shape::Answer;
 
-use crate::error::{RpcError, WALLET_NAME};
+use crate::error::RpcError;
 use crate::methods::{
     Call, ChainCall, ControlCall, FeeCall, MasternodeCall, Method, NetworkCall, TransactionCall, WalletCall,
+    WalletsCall,
 };
 use crate::node::NodeApi;
 use crate::params::Args;
+use crate::wallet_fault::WalletFault;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Answers one call. `wallet` is the name that the client asked the wallet under, if any.
 pub(crate) async fn answer(
@@ -44,9 +48,8 @@ pub(crate) async fn answer(
     wallet: Option<&str>,
 ) -> Result<Answer, RpcError> {
     let args = Args::bind(method, params)?;
-    if let (Call::Wallet(_), Some(name)) = (method.call, wallet.filter(|name| !["", WALLET_NAME].contains(name))) {
-        return Err(RpcError::WalletUnknown(name.chars().take(60).collect()));
-    }
+    let chosen = chosen_wallet(node, method.call, &args, wallet)?;
+    let node = chosen.as_deref().unwrap_or(node);
     let value = match method.call {
         Call::Chain(call) => return chain::answer(node, call, &args).await,
         Call::Transaction(call) => transactions::answer(node, call, &args).await,
@@ -55,10 +58,47 @@ pub(crate) async fn answer(
         Call::Consensus(call) => consensus::answer(node, call).await,
         Call::Masternode(call) => masternodes::answer(node, call, &args).await,
         Call::Wallet(call) => return wallet::answer(node, call, &args).await,
+        Call::Wallets(call) => wallets::answer(node, call, &args).await,
         Call::Address(call) => return address::answer(node, call, &args).await,
         Call::Control(call) => control::answer(node, call, &args),
     };
     value.map(Answer::Value)
+}
+
+/// The node with the wallet that a call is about; `None` when that is the node as it is.
+///
+/// A call of the wallet is about the one that is named, or the only one that is loaded. What is no call of the wallet and uses one all the same
+/// (`gettransaction`, `protx`) uses the node's own where nothing is named and several are loaded.
+fn chosen_wallet(
+    node: &dyn NodeApi,
+    call: Call,
+    args: &Args<'_>,
+    name: Option<&str>,
+) -> Result<Option<Arc<dyn NodeApi>>, RpcError> {
+    match call {
+        Call::Wallet(WalletCall::ValidateAddress | WalletCall::VerifyMessage | WalletCall::SetTxFee)
+            if name.is_none() =>
+        {
+            Ok(None)
+        }
+        Call::Wallets(
+            WalletsCall::ListWallets
+            | WalletsCall::ListWalletDir
+            | WalletsCall::CreateWallet
+            | WalletsCall::RestoreWallet
+            | WalletsCall::LoadWallet
+            | WalletsCall::AbortRescan,
+        ) if name.is_none() => Ok(None),
+        Call::Wallets(WalletsCall::UnloadWallet) if args.is_given("wallet_name") => Ok(None),
+        Call::Wallet(_) | Call::Wallets(_) => node.with_wallet(name),
+        Call::Transaction(_) | Call::Masternode(_) => match node.with_wallet(name) {
+            Err(RpcError::Wallets(WalletFault::Unspecified(_) | WalletFault::NoneLoaded)) => Ok(None),
+            chosen => chosen,
+        },
+        Call::Chain(_) | Call::Fee(_) | Call::Network(_) | Call::Consensus(_) | Call::Address(_) | Call::Control(_) => {
+            Ok(None)
+        }
+    }
 }
 
 /// What a waiting call may cost differs from the others.
@@ -106,7 +146,6 @@ pub(crate) fn has_effect(method: &Method) -> bool {
             | WalletCall::GetBalances
             | WalletCall::GetUnconfirmedBalance
             | WalletCall::GetWalletInfo
-            | WalletCall::ListWallets
             | WalletCall::GetAddressInfo
             | WalletCall::ListUnspent
             | WalletCall::GetAddressesByLabel
@@ -119,6 +158,7 @@ pub(crate) fn has_effect(method: &Method) -> bool {
             | WalletCall::ListSinceBlock
             | WalletCall::ValidateAddress => false,
         },
+        Call::Wallets(call) => !matches!(call, WalletsCall::ListWallets | WalletsCall::ListWalletDir),
         Call::Control(call) => matches!(call, ControlCall::Stop | ControlCall::Logging),
     }
 }

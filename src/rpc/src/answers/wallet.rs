@@ -3,7 +3,7 @@
 use super::shape::{Answer, Rows, json, text, tip, total};
 use super::signing::sign_with_wallet;
 use super::{history, labels, payments};
-use crate::error::{RpcError, WALLET_NAME};
+use crate::error::RpcError;
 use crate::methods::WalletCall;
 use crate::node::{NodeApi, Unspent};
 use crate::outputs::UnspentInfo;
@@ -24,9 +24,8 @@ pub(super) async fn answer(node: &dyn NodeApi, call: WalletCall, args: &Args<'_>
         WalletCall::GetBalances => balances(node).await,
         WalletCall::GetUnconfirmedBalance => json(node.balance(None).await?.pending),
         WalletCall::GetWalletInfo => wallet_info(node).await,
-        WalletCall::ListWallets => Ok(value_of!([""])),
         WalletCall::GetNewAddress => json(Text(node.new_address(labels::read(args)?).await?)),
-        WalletCall::GetRawChangeAddress => json(Text(node.new_address(String::new()).await?)),
+        WalletCall::GetRawChangeAddress => json(Text(node.new_change_address().await?)),
         WalletCall::GetAddressInfo => Ok(address_info(node, &args.address("address", network)?)),
         WalletCall::ListUnspent => return list_unspent(node, args).await,
         WalletCall::SendToAddress => payments::to_one(node, args).await,
@@ -112,9 +111,20 @@ async fn balances(node: &dyn NodeApi) -> Result<Value, RpcError> {
 }
 
 async fn wallet_info(node: &dyn NodeApi) -> Result<Value, RpcError> {
-    let balance = node.balance(None).await?;
-    Ok(value_of!({
-        "walletname": WALLET_NAME,
+    let (balance, status) = (node.balance(None).await?, node.wallet_status());
+    let [receive, change] = status.ahead;
+    let scanning = match status.scan {
+        None => Value::Bool(false),
+        Some(scan) => {
+            // Counts of blocks are far below 2⁵³.
+            #[allow(clippy::cast_precision_loss)]
+            let share = (scan.reached.0 - scan.first.0.min(scan.reached.0)) as f64
+                / (scan.last.0.saturating_sub(scan.first.0)).max(1) as f64;
+            value_of!({ "duration": scan.duration.as_secs(), "progress": share.min(1.0) })
+        }
+    };
+    let mut info = value_of!({
+        "walletname": status.name,
         "walletversion": 1,
         "format": "timed",
         "balance": balance.spendable,
@@ -122,17 +132,24 @@ async fn wallet_info(node: &dyn NodeApi) -> Result<Value, RpcError> {
         "immature_balance": JsonAmount::default(),
         "collateral": balance.collateral,
         "txcount": 0,
-        "keypoolsize": 0,
-        "keypoolsize_hd_internal": 0,
+        "keypoolsize": receive,
+        "keypoolsize_hd_internal": change,
         "paytxfee": JsonAmount::default(),
         "private_keys_enabled": true,
         "avoid_reuse": false,
-        "scanning": false,
+        "scanning": scanning,
         "descriptors": false,
         "external_signer": false,
         "blank": false,
         "lastprocessedblock": last_block(node).await?,
-    }))
+    });
+    if let Some(until) = status.open_until {
+        info["unlocked_until"] = until.into();
+    }
+    if let Some(made_at) = status.made_at {
+        info["birthtime"] = made_at.seconds().into();
+    }
+    Ok(info)
 }
 
 fn address_info(node: &dyn NodeApi, address: &Address) -> Value {
@@ -147,7 +164,7 @@ fn address_info(node: &dyn NodeApi, address: &Address) -> Value {
         "iswitness": true,
         "witness_version": 0,
         "witness_program": address.key_hash.to_string(),
-        "ischange": false,
+        "ischange": node.is_change(address),
         "labels": labels::of(node, address),
     })
 }

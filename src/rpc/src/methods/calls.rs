@@ -17,6 +17,8 @@ pub enum Call {
     Masternode(MasternodeCall),
     /// About the node's wallet.
     Wallet(WalletCall),
+    /// About wallets with a phrase.
+    Wallets(WalletsCall),
     /// About any address.
     Address(AddressCall),
     /// About the node itself.
@@ -135,7 +137,6 @@ pub enum WalletCall {
     GetBalances,
     GetUnconfirmedBalance,
     GetWalletInfo,
-    ListWallets,
     GetNewAddress,
     GetRawChangeAddress,
     GetAddressInfo,
@@ -155,6 +156,25 @@ pub enum WalletCall {
     ListSinceBlock,
     SetTxFee,
     ValidateAddress,
+}
+
+/// Methods about wallets with a phrase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each is the method of the same name in the table")]
+pub enum WalletsCall {
+    ListWallets,
+    ListWalletDir,
+    CreateWallet,
+    RestoreWallet,
+    LoadWallet,
+    UnloadWallet,
+    WalletPassphrase,
+    WalletLock,
+    WalletPassphraseChange,
+    BackupWallet,
+    KeypoolRefill,
+    RescanBlockchain,
+    AbortRescan,
 }
 
 /// Methods about any address.

@@ -13,14 +13,15 @@ mod method;
 mod network;
 mod transactions;
 mod wallet;
+mod wallets;
 
 pub use calls::{
     AddressCall, Call, ChainCall, ConsensusCall, ControlCall, FeeCall, MasternodeCall, NetworkCall, TransactionCall,
-    WalletCall,
+    WalletCall, WalletsCall,
 };
 pub use method::Method;
 
-const GROUPS: [&[Method]; 9] = [
+const GROUPS: [&[Method]; 10] = [
     chain::ROWS,
     transactions::ROWS,
     fees::ROWS,
@@ -28,6 +29,7 @@ const GROUPS: [&[Method]; 9] = [
     consensus::ROWS,
     masternodes::ROWS,
     wallet::ROWS,
+    wallets::ROWS,
     address::ROWS,
     control::ROWS,
 ];

@@ -53,16 +53,6 @@ pub(super) const ROWS: &[Method] = &[
         example: "",
     },
     Method {
-        call: Call::Wallet(WalletCall::ListWallets),
-        name: "listwallets",
-        kebab: "list-wallets",
-        group: GROUP,
-        params: &[],
-        summary: "The wallets: one, with an empty name",
-        returns: "a list of names",
-        example: "",
-    },
-    Method {
         call: Call::Wallet(WalletCall::GetNewAddress),
         name: "getnewaddress",
         kebab: "get-new-address",

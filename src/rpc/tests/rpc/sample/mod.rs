@@ -7,6 +7,7 @@ mod peers;
 mod pool;
 pub(crate) mod rewards;
 mod wallet;
+mod wallets;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
