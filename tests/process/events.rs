@@ -49,7 +49,7 @@ fn payments_are_followed_over_restarts_of_the_node() {
     let last = seen("a final payment", "final", &first);
     assert_eq!(last["amount"].to_string(), "0.5");
     // What becomes final while nobody follows is sent when somebody does again.
-    let mut follower = process;
+    let follower = process;
     follower.signal("STOP");
     network.node_mut(1).kill();
     network.node_mut(1).start();
