@@ -3,6 +3,7 @@
 use crate::audit::AUDIT;
 use crate::command;
 use crate::masternode::MASTERNODE;
+use crate::subscribe::SUBSCRIBE;
 use std::ffi::OsString;
 use timed_rpc::{Method, RpcError, WALLET_NAME, unknown_method};
 
@@ -127,7 +128,9 @@ impl BitcoinOptions {
 
 /// The name of the command that is meant.
 fn method_name(text: &str) -> Result<String, String> {
-    if [command::STATUS, "getinfo", command::CONSENSUS, command::PEER, MASTERNODE, AUDIT].contains(&text) {
+    const OWN: [&str; 8] =
+        [command::STATUS, "getinfo", command::CONSENSUS, command::PEER, MASTERNODE, AUDIT, SUBSCRIBE, "events"];
+    if OWN.contains(&text) {
         return Ok(text.to_owned());
     }
     if let Some(method) = Method::find(text) {

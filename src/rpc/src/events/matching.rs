@@ -1,9 +1,12 @@
-//! What a final block means to a subscription.
+//! What a final block, or the stage of a payment, means to a subscription.
 
 use super::bodies::{self, OutputState, PaymentStage};
 use super::cursor::EventCursor;
-use super::parts::{EventBody, PreparedBlock};
+use super::parts::{EventBody, PaymentParts, PreparedBlock};
 use super::topic::{BlockDetail, EventFilter, Topic};
+use super::waiting::PooledPayment;
+use timed_ledger::OutPoint;
+use timed_primitives::{Height, Network};
 
 /// The text of a block, made once for all.
 pub(crate) fn block_body(block: &PreparedBlock, detail: BlockDetail) -> EventBody {
@@ -51,4 +54,39 @@ pub(crate) fn events_of_payment(
         }
         Topic::Blocks | Topic::Peers | Topic::Consensus | Topic::Masternodes => Vec::new(),
     }
+}
+
+/// What the stage of a payment in the mempool means to a subscription.
+pub(crate) fn events_of_waiting(
+    network: Network,
+    height: Height,
+    payment: &PooledPayment,
+    filter: &EventFilter,
+) -> Vec<EventBody> {
+    let txid = payment.parts.txid;
+    let (stage, state) = match payment.block {
+        None => (PaymentStage::Mempool, OutputState::Locked(txid)),
+        Some(block) => (PaymentStage::Proposed(block), OutputState::SpentPending(txid, block)),
+    };
+    events_of_stage(network, height, &payment.parts, filter, &stage, |_| Some(state))
+}
+
+/// What the stage of a payment that is not final means to a subscription; `state_of` says the state of an output that it spends.
+pub(crate) fn events_of_stage(
+    network: Network,
+    height: Height,
+    parts: &PaymentParts,
+    filter: &EventFilter,
+    stage: &PaymentStage<'_>,
+    state_of: impl Fn(&OutPoint) -> Option<OutputState>,
+) -> Vec<EventBody> {
+    if filter.topic == Topic::Payments {
+        return vec![bodies::payment(network, height, parts, filter, stage)];
+    }
+    let spent = parts.inputs.iter().filter(|input| input.concerns(filter));
+    let bodies = spent.filter_map(|input| {
+        let state = state_of(&input.outpoint)?;
+        Some(bodies::output(network, height, input.outpoint, input.owner, None, state))
+    });
+    bodies.collect()
 }

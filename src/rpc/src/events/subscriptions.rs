@@ -13,6 +13,7 @@ mod changes;
 use super::bodies;
 use super::cursor::EventCursor;
 use super::limits::EventLimits;
+use super::matching::events_of_waiting;
 use super::node_event::{ConsensusStep, MasternodeState, PeerUpState};
 use super::parts::EventBody;
 use super::subscriber::{CallBudget, CallVerdict, EventQueue, LifeCheck, LifeSigns, SubscriberEnd};
@@ -420,10 +421,7 @@ impl Subscriptions {
             Topic::Blocks => Some(Vec::new()),
             Topic::Payments | Topic::Outputs => self.pool.is_known().then(|| {
                 let waiting = self.pool.of(filter);
-                waiting
-                    .iter()
-                    .flat_map(|payment| changes::stage_bodies(self.network, height, payment, filter))
-                    .collect()
+                waiting.iter().flat_map(|payment| events_of_waiting(self.network, height, payment, filter)).collect()
             }),
             Topic::Peers => Some(self.peers.as_ref()?.values().map(|peer| bodies::peer_up(height, peer)).collect()),
             Topic::Consensus => Some(vec![bodies::consensus(self.consensus.as_ref()?)]),

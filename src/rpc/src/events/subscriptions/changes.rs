@@ -3,7 +3,7 @@
 use super::{SubscriptionKey, SubscriptionPhase, Subscriptions};
 use crate::events::bodies::{self, OutputState, PaymentStage};
 use crate::events::cursor::EventCursor;
-use crate::events::matching::{block_body, events_of_payment};
+use crate::events::matching::{block_body, events_of_payment, events_of_stage, events_of_waiting};
 use crate::events::node_event::{ConsensusStep, DeclinedPayment, MasternodeState, PeerEnd, PeerUpState};
 use crate::events::parts::{EventBody, PaymentParts, PreparedBlock};
 use crate::events::topic::{EventFilter, Topic};
@@ -11,42 +11,7 @@ use crate::events::waiting::PooledPayment;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use timed_ledger::OutPoint;
-use timed_primitives::{BlockId, Height, Network, TxId};
-
-/// What the stage of a payment in the mempool means to a subscription.
-pub(super) fn stage_bodies(
-    network: Network,
-    height: Height,
-    payment: &PooledPayment,
-    filter: &EventFilter,
-) -> Vec<EventBody> {
-    let txid = payment.parts.txid;
-    let (stage, state) = match payment.block {
-        None => (PaymentStage::Mempool, OutputState::Locked(txid)),
-        Some(block) => (PaymentStage::Proposed(block), OutputState::SpentPending(txid, block)),
-    };
-    bodies_of(network, height, &payment.parts, filter, &stage, |_| Some(state))
-}
-
-/// What the stage of a payment that is not final means to a subscription; `state_of` says the state of an output that it spends.
-fn bodies_of(
-    network: Network,
-    height: Height,
-    parts: &PaymentParts,
-    filter: &EventFilter,
-    stage: &PaymentStage<'_>,
-    state_of: impl Fn(&OutPoint) -> Option<OutputState>,
-) -> Vec<EventBody> {
-    if filter.topic == Topic::Payments {
-        return vec![bodies::payment(network, height, parts, filter, stage)];
-    }
-    let spent = parts.inputs.iter().filter(|input| input.concerns(filter));
-    let bodies = spent.filter_map(|input| {
-        let state = state_of(&input.outpoint)?;
-        Some(bodies::output(network, height, input.outpoint, input.owner, None, state))
-    });
-    bodies.collect()
-}
+use timed_primitives::{BlockId, Height, TxId};
 
 impl Subscriptions {
     /// The last final block has this height, and nobody wants to know what is in the blocks up to it.
@@ -140,7 +105,7 @@ impl Subscriptions {
         for (key, filter) in self.live(&payment.parts) {
             let state_of = |outpoint: &OutPoint| (declined.gone != Some(*outpoint)).then_some(OutputState::Unspent);
             let stage = PaymentStage::Declined(declined);
-            for body in bodies_of(network, height, &payment.parts, &filter, &stage, state_of) {
+            for body in events_of_stage(network, height, &payment.parts, &filter, &stage, state_of) {
                 self.push(key, None, body);
             }
         }
@@ -161,7 +126,7 @@ impl Subscriptions {
     fn report_stage(&mut self, payment: &PooledPayment) {
         let (network, height) = (self.network, self.height);
         for (key, filter) in self.live(&payment.parts) {
-            for body in stage_bodies(network, height, payment, &filter) {
+            for body in events_of_waiting(network, height, payment, &filter) {
                 self.push(key, None, body);
             }
         }
