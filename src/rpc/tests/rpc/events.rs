@@ -446,7 +446,9 @@ async fn a_dead_client_leaves_and_a_flood_of_calls_ends_its_sender() {
     let ms = Duration::from_millis;
     let limits =
         EventLimits { ping_after: ms(100), silent_max: ms(400), close_time: PATIENCE, ..EventLimits::default() };
-    let server = serve(&node, limits, RpcLimits::default()).await;
+    // What ends a connection without calls ends no subscriber.
+    let calls = RpcLimits { idle_time: ms(300), head_time: ms(300), ..RpcLimits::default() };
+    let server = serve(&node, limits, calls).await;
     let (mut alive, mut dead) = (connect(&server).await, connect(&server).await);
     // The library answers pings while somebody reads.
     let living = tokio::spawn(async move {
