@@ -3,6 +3,7 @@
 mod admission;
 mod answers;
 mod asker;
+mod feed;
 mod gate;
 mod jobs;
 mod keeping;
@@ -19,6 +20,7 @@ pub use messages::{
     TestAccept, TransactionFate,
 };
 
+pub use feed::{PoolFeed, PoolNews, PoolNewsBatch};
 pub use gate::{AdmissionView, SubmissionGate};
 pub(crate) use messages::Submit;
 pub use submissions::Submissions;
@@ -52,7 +54,6 @@ use timed_peer::Offence;
 use timed_primitives::{Amount, Clock, Instant, PublicKey, TxFullId, verify_batch};
 use timed_wire::MempoolMessage;
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::trace;
 
 /// Most bytes sent in answer to one request. Unit: bytes.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
@@ -134,6 +135,7 @@ pub struct MempoolActor {
     deliveries: Vec<Delivery>,
     keeping: Keeping,
     restoring: Restoring,
+    feed: PoolFeed,
 }
 
 impl MempoolActor {
@@ -176,6 +178,7 @@ impl MempoolActor {
             deliveries: Vec::new(),
             keeping,
             restoring,
+            feed: PoolFeed::new(),
         };
         actor.publish_budget();
         actor
@@ -184,6 +187,11 @@ impl MempoolActor {
     /// Who consumes and produces what in the pool, to be read on any thread.
     pub fn index(&self) -> Arc<PoolIndex> {
         self.pool.index()
+    }
+
+    /// Where what happens in the pool can be followed.
+    pub fn feed(&self) -> PoolFeed {
+        self.feed.clone()
     }
 
     /// What decides on submissions before they reach it.
@@ -257,10 +265,7 @@ impl MempoolActor {
             }
         }
         self.answer_payloads();
-        // Nobody subscribes to events yet; they are taken so that none is counted as lost.
-        for event in self.pool.take_events() {
-            trace!(?event, "pool event");
-        }
+        self.feed.publish(&mut self.pool);
         self.publish_budget();
         self.ask_for_more(ctx);
         let now = self.clock.now();

@@ -4,7 +4,7 @@ use crate::block_sync::{BlockSyncActor, BlockSyncParts, SyncStatus};
 use crate::consensus::{ConsensusActor, ConsensusParts};
 use crate::fatal::{FatalHandle, FatalReporter};
 use crate::ledger::{Committed, FlushNow, LedgerActor, TipSeen};
-use crate::mempool::{self, CloseAndKeep, MempoolActor, MempoolParts, MempoolStatus, Submissions};
+use crate::mempool::{self, CloseAndKeep, MempoolActor, MempoolParts, MempoolStatus, PoolFeed, Submissions};
 use crate::messages::{Inbound, Inboxes, PeerListener, StopPeers, SubscribeClock, SubscribePeers};
 use crate::network::NetworkHandle;
 use crate::peer_manager::{PeerManager, PeerManagerParts, PeersConfig, PeersView};
@@ -106,6 +106,8 @@ pub struct Handles {
     pub mempool: Addr<MempoolActor>,
     /// Who consumes and produces what in the mempool.
     pub mempool_index: Arc<PoolIndex>,
+    /// What happens in the mempool, as it happens.
+    pub pool_feed: PoolFeed,
     /// Its levels, counters, and how fast payments become final.
     pub mempool_status: watch::Receiver<Option<MempoolStatus>>,
     /// What is being decided.
@@ -242,7 +244,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         status: mempool_sender,
         fatal: FatalHandle::new("mempool", fatal.clone()),
     });
-    let (gate, mempool_index) = (actor.gate(), actor.index());
+    let (gate, mempool_index, pool_feed) = (actor.gate(), actor.index(), actor.feed());
     threads.start_at(Component::Mempool, mempool_mailbox, move |_| actor);
     let submissions = Submissions::new(mempool.clone(), gate, sync.clone());
 
@@ -291,6 +293,7 @@ pub fn start(parts: NodeParts) -> Result<Handles, TlsError> {
         submissions,
         mempool,
         mempool_index,
+        pool_feed,
         mempool_status,
         consensus: consensus_status,
         block_relay,

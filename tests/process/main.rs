@@ -11,6 +11,7 @@ mod checker;
 mod client;
 mod crash;
 mod damage;
+mod events;
 mod hanging;
 mod harness;
 mod health;

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "real time is what is measured")]
 
 mod chain;
+mod events;
 mod faults;
 mod growth;
 mod hostile;
@@ -82,6 +83,9 @@ enum BenchKind {
     /// What reading clients get, and whether floods of them make payments final later.
     #[command(after_help = "Example:\n  timed-bench rpc-load --floods blocks,unread --repetitions 5 --json")]
     RpcLoad(rpc_load::RpcLoadArgs),
+    /// How soon clients that follow by events hear of a final block.
+    #[command(after_help = "Example:\n  timed-bench events --subscribers 1,100 --time 20s --json")]
+    Events(events::EventsArgs),
     /// Messages between two nodes, by peer actors and by plain tasks over the same TLS and frames.
     #[command(after_help = "Example:\n  timed-bench peers --repetitions 9 --json")]
     Peers(peers::PeersArgs),
@@ -142,6 +146,7 @@ fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
         Some(BenchKind::Masternodes(arguments)) => masternodes::run(arguments),
         Some(BenchKind::Overload(arguments)) => overload::run(arguments, &program()?),
         Some(BenchKind::RpcLoad(arguments)) => rpc_load::run(arguments, &program()?),
+        Some(BenchKind::Events(arguments)) => events::run(arguments, &program()?),
         Some(BenchKind::Peers(arguments)) => peers::run(arguments),
         Some(BenchKind::Sync(arguments)) => sync::run(arguments, &program()?),
         Some(BenchKind::Start(arguments)) => start::run(arguments, &program()?),

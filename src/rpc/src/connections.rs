@@ -5,6 +5,7 @@
 //! | head | accept, or the first byte of a further request | the whole head of a request | [`RpcLimits::head_time`] |
 //! | body | a head | the end of its body | [`RpcLimits::body_time`], by the reader of the body |
 //! | answering | the whole of a request | the end of its answer | [`RpcLimits::call_time`], by the call |
+//! | upgraded | a request for a WebSocket | the end of the connection | pings, and what waits for the client: see the events |
 //! | idle | the end of an answer | the first byte of a further request | [`RpcLimits::idle_time`] |
 //!
 //! Beside these, bytes that the client does not take have [`RpcLimits::write_time`], and longer only while they go at
@@ -57,10 +58,16 @@ impl CloseReason {
 /// What a connection is doing. Times count from the server's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ConnectionState {
-    Head { since: Duration },
+    Head {
+        since: Duration,
+    },
     Body,
     Answering,
-    Idle { since: Duration },
+    /// A WebSocket.
+    Upgraded,
+    Idle {
+        since: Duration,
+    },
 }
 
 /// Bytes that the system does not take, because the client does not read.
@@ -222,13 +229,21 @@ impl Connections {
         let reserved = self.limits.connections_reserved;
         let reserved = self.without_files.map_or(reserved, |_| reserved.min(places / 4));
         if self.count(true) >= places.saturating_sub(reserved) {
-            let idle = self.oldest(|c| c.is_authenticated && c.state != ConnectionState::Answering).map(|(id, _)| id);
+            let is_busy = |c: &RpcConnection| matches!(c.state, ConnectionState::Answering | ConnectionState::Upgraded);
+            let idle = self.oldest(|c| c.is_authenticated && !is_busy(c)).map(|(id, _)| id);
             victim = Some(self.close(idle.ok_or(Busy)?, CloseReason::GaveWay));
         }
         if let Some(connection) = self.open.get_mut(&id) {
             connection.is_authenticated = true;
         }
         Ok(victim)
+    }
+
+    /// It becomes a WebSocket, which may be silent for as long as it likes.
+    pub(crate) fn on_upgrade(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.open.get_mut(&id) {
+            connection.state = ConnectionState::Upgraded;
+        }
     }
 
     /// A part of an answer is handed over, and more may follow: at once, or when there is more to say.
@@ -242,7 +257,9 @@ impl Connections {
     pub(crate) fn on_answered(&mut self, now: Duration, id: ConnectionId) {
         if let Some(connection) = self.open.get_mut(&id) {
             connection.is_sending = false;
-            connection.state = ConnectionState::Idle { since: now };
+            if connection.state != ConnectionState::Upgraded {
+                connection.state = ConnectionState::Idle { since: now };
+            }
         }
     }
 

@@ -9,6 +9,9 @@ use timed_primitives::{Amount, BlockId, Height, TxId, UnixTime, counted};
 /// When to try again while as many calls as allowed are in progress.
 const CALLS_RETRY: Duration = Duration::from_millis(100);
 
+/// When to try again when the block is not there yet that events are asked for from.
+const EVENTS_RETRY: Duration = Duration::from_secs(1);
+
 /// The name of the node's wallet beside `""`, in paths such as `/wallet/wallet`.
 pub const WALLET_NAME: &str = "wallet";
 
@@ -102,6 +105,25 @@ pub enum RpcError {
     /// As many calls as allowed are in progress.
     #[error("busy: {0} calls are in progress; try again in a moment")]
     Busy(usize),
+    /// A client of `/ws` calls too often.
+    #[error("busy: this client calls too often; try again in {} ms", retry_after.as_millis())]
+    TooManyCalls {
+        /// When it may call again.
+        retry_after: Duration,
+    },
+    /// Events are asked for from a height on that is not there.
+    #[error("no events after height {height}: blocks {lowest} to {tip} can be read again; give a height from {} to {tip}", lowest.0.saturating_sub(1))]
+    EventsUnknown {
+        /// What was asked for.
+        height: Height,
+        /// The lowest block that can be read.
+        lowest: Height,
+        /// The last block.
+        tip: Height,
+    },
+    /// A method that is called in another place.
+    #[error("{0}")]
+    Elsewhere(String),
     /// Clients leave as many answers unread as may be.
     #[error("busy: answers that clients have not read take all the room; read those, or try again in a moment")]
     AnswersUnread,
@@ -305,12 +327,16 @@ impl RpcError {
         match self {
             Self::Parse(_) => -32700,
             Self::InvalidRequest(_) | Self::TooLarge { .. } => -32600,
-            Self::UnknownMethod { .. } | Self::NotOffered | Self::Meaningless { .. } => -32601,
+            Self::UnknownMethod { .. } | Self::NotOffered | Self::Meaningless { .. } | Self::Elsewhere(_) => -32601,
             Self::InvalidParams { fault, .. } => fault.code(),
             Self::WalletUnknown(_) => -18,
             Self::Wallets(fault) => fault.code(),
             Self::Internal(_) => -32603,
-            Self::Busy(_) | Self::AnswersUnread | Self::Overloaded { .. } | Self::Behind { .. } => -32005,
+            Self::Busy(_)
+            | Self::TooManyCalls { .. }
+            | Self::AnswersUnread
+            | Self::Overloaded { .. }
+            | Self::Behind { .. } => -32005,
             Self::Timeout(_) | Self::DiskSilent { .. } => -32004,
             Self::Wallet(_) => -4,
             Self::Address { .. }
@@ -324,7 +350,10 @@ impl RpcError {
             Self::NodeNotAdded(_) => -24,
             Self::LabelUnknown(_) | Self::LabelReserved => -11,
             Self::InsufficientFunds { .. } => -6,
-            Self::HeightUnknown { .. } | Self::IntervalUnknown { .. } | Self::InvalidParameter(_) => -8,
+            Self::HeightUnknown { .. }
+            | Self::EventsUnknown { .. }
+            | Self::IntervalUnknown { .. }
+            | Self::InvalidParameter(_) => -8,
             Self::PeerUnknown(_) => -29,
             Self::TransactionEncoding(_) | Self::HistoryProofEncoding(_) | Self::MasternodeProofEncoding(_) => -22,
             Self::MissingInput(_) | Self::FeeAboveMaximum { .. } | Self::HistoryProof(_) | Self::MasternodeProof(_) => {
@@ -350,7 +379,13 @@ impl RpcError {
                 time: at.seconds(),
             }),
             Self::Busy(_) | Self::AnswersUnread => Some(ErrorData::Busy { retry_after_ms: ms(&CALLS_RETRY) }),
-            Self::Behind { retry_after, .. } => Some(ErrorData::Busy { retry_after_ms: ms(retry_after) }),
+            // This node may have that block in a moment.
+            Self::EventsUnknown { height, tip, .. } if height > tip => {
+                Some(ErrorData::Busy { retry_after_ms: ms(&EVENTS_RETRY) })
+            }
+            Self::Behind { retry_after, .. } | Self::TooManyCalls { retry_after } => {
+                Some(ErrorData::Busy { retry_after_ms: ms(retry_after) })
+            }
             _ => None,
         }
     }

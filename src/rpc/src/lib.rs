@@ -13,6 +13,7 @@
 pub mod auth;
 pub mod chain;
 pub mod error;
+pub mod events;
 pub mod masternodes;
 pub mod methods;
 pub mod metrics;
@@ -24,6 +25,7 @@ pub mod server;
 pub mod text;
 pub mod trouble;
 
+mod accepting;
 mod answers;
 mod catalogue;
 mod connections;
@@ -47,6 +49,10 @@ pub use auth::{Auth, Cookie, read_cookie, remove_cookie, write_cookie};
 pub use catalogue::help_all;
 pub use disk_reads::{DiskReads, ReadLimits};
 pub use error::{ParamFault, RpcError, WALLET_NAME};
+pub use events::{
+    ConsensusStep, DeclinedPayment, EventLimits, EventsApi, FinalBlock, MasternodeState, NodeEvent, PeerEnd,
+    PeerUpState, PoolChange, Topic, TopicSet, WaitingPayment,
+};
 pub use limits::RpcLimits;
 pub use masternodes::{ChainMasternodes, ProvedMasternode};
 pub use methods::{

@@ -60,11 +60,11 @@ pub async fn answer_body(node: Arc<dyn NodeApi>, limits: RpcLimits, body: &[u8])
 }
 
 /// One call, taken apart.
-struct Request {
+pub(crate) struct Request {
     head: CallHead,
-    method: String,
-    params: Option<Value>,
-    is_notification: bool,
+    pub(crate) method: String,
+    pub(crate) params: Option<Value>,
+    pub(crate) is_notification: bool,
 }
 
 /// What the answer to a call must know of it.
@@ -88,6 +88,10 @@ impl Calls {
 
     pub(crate) fn limits(&self) -> &RpcLimits {
         &self.limits
+    }
+
+    pub(crate) fn long(&self) -> &LongCalls {
+        &self.long
     }
 
     /// Answers a whole body. `wallet` is the name that the path asks for a wallet by.
@@ -322,6 +326,19 @@ impl Request {
             return invalid(id, format!("params: expected a list or an object, got {}", shown(other)));
         }
         Ok(Self { head: CallHead { id, is_legacy }, method, params, is_notification: !has_id && !is_legacy })
+    }
+
+    /// The one call that a text is, or what its sender is answered.
+    pub(crate) fn of_text(text: &str) -> Result<Self, String> {
+        match serde_json::from_str(text) {
+            Err(error) => Err(failed(&Value::Null, &RpcError::Parse(error.to_string()), false)),
+            Ok(UniqueKeys(value)) => Self::read(value).map_err(BadRequest::response),
+        }
+    }
+
+    /// The text of the answer.
+    pub(crate) fn answer(&self, result: Result<Value, RpcError>) -> String {
+        self.answered(result.map(Answer::Value)).text
     }
 
     fn answered(&self, result: Result<Answer, RpcError>) -> Answered {

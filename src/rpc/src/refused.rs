@@ -105,5 +105,8 @@ pub fn unknown_method(name: &str) -> RpcError {
     if let Some((name, reason)) = reason_against(name) {
         return RpcError::Meaningless { name, reason };
     }
+    if ["subscribe", "unsubscribe"].contains(&name) {
+        return RpcError::Elsewhere(format!("{name} is called over a WebSocket at /ws; `time-cli subscribe` does it"));
+    }
     RpcError::UnknownMethod { name: name.chars().take(60).collect(), nearest: Method::nearest(name) }
 }

@@ -1,8 +1,10 @@
 //! HTTP: one accept loop with bounds on connections, time and size, and the checks before a call is read.
 
+use crate::accepting::{AcceptLog, accept};
 use crate::auth::Auth;
 use crate::connections::{Busy, ConnectionId};
 use crate::error::RpcError;
+use crate::events::{EventHub, EventLimits, EventsApi, client_at};
 use crate::limits::RpcLimits;
 use crate::long_calls::PrepareThread;
 use crate::metrics::CONTENT_TYPE;
@@ -12,22 +14,23 @@ use crate::trouble::{Severity, Trouble};
 use crate::watched::SharedConnections;
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use hyper::ext::ReasonPhrase;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use timed_primitives::{AcceptErrors, Instant, is_out_of_files};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
@@ -35,9 +38,6 @@ use tokio::time::MissedTickBehavior;
 const TICK: Duration = Duration::from_millis(250);
 /// Buffer of a connection, and so the longest head of a request. Unit: bytes.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// What the system holds of an answer for a client. A writer is woken when a third of it is free, and whoever reads as fast as
-/// [`RpcLimits::write_time`] demands must free that in time: of several MiB it would not. Unit: bytes.
-const SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// Time that a wrong password costs the client (Bitcoin's server takes as long). A cookie cannot be guessed anyway.
 const WRONG_PASSWORD_PAUSE: Duration = Duration::from_millis(250);
 
@@ -49,12 +49,21 @@ pub struct RpcServer {
     limits: RpcLimits,
     pages: Option<Router>,
     prepare_long_call: PrepareThread,
+    events: Option<(Arc<dyn EventsApi>, EventLimits)>,
 }
 
 impl RpcServer {
     /// A server with the default limits.
     pub fn new(node: Arc<dyn NodeApi>, auth: Auth) -> Self {
-        Self { node, auth, hosts: Vec::new(), limits: RpcLimits::default(), pages: None, prepare_long_call: || {} }
+        Self {
+            node,
+            auth,
+            hosts: Vec::new(),
+            limits: RpcLimits::default(),
+            pages: None,
+            prepare_long_call: || {},
+            events: None,
+        }
     }
 
     /// Answers under these host names too, beside `localhost` and IP addresses; `*` is any name.
@@ -81,18 +90,27 @@ impl RpcServer {
         Self { prepare_long_call, ..self }
     }
 
+    /// Events over a WebSocket at `/ws`, for callers with credentials.
+    #[must_use]
+    pub fn with_events(self, events: Arc<dyn EventsApi>, limits: EventLimits) -> Self {
+        Self { events: Some((events, limits)), ..self }
+    }
+
     /// Serves until `end` is ready; then answers in progress have [`RpcLimits::shutdown_time`] to finish. Dropping the future ends all
     /// at once. An error of one connection or of accepting never ends the server.
     pub async fn serve(self, listener: TcpListener, end: impl Future<Output = ()> + Send) {
         let limits = self.limits.clone();
         let connections = SharedConnections::new(limits.clone());
-        let router = self.router();
-        let graceful = GracefulShutdown::new();
+        let hub = self.hub().await;
+        let following = hub.as_ref().map(EventHub::follow_on_thread).transpose();
+        let following = following.inspect_err(|error| tracing::warn!(%error, "events cannot be followed"));
+        let router = self.router(hub.clone());
+        let (ending, is_ending) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut end = std::pin::pin!(end);
-        let mut errors = AcceptLog { errors: AcceptErrors::default(), started: tokio::time::Instant::now() };
+        let mut errors = AcceptLog::start();
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -113,77 +131,72 @@ impl RpcServer {
                 // The table of connections has the deadlines.
                 .header_read_timeout(None)
                 .max_buf_size(BUFFER_BYTES)
-                .serve_connection(TokioIo::new(stream), service);
-            let connection = graceful.watch(connection);
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
+            let mut is_ending = is_ending.clone();
             tasks.spawn(async move {
-                tokio::select! {
-                    biased;
-                    Ok(reason) = closed => tracing::debug!(addr = %from, reason = reason.name(), "rpc connection closed"),
-                    ended = connection => if let Err(error) = ended {
-                        tracing::debug!(%error, addr = %from, "rpc connection ended");
+                let (mut connection, mut closed) = (std::pin::pin!(connection), closed.fuse());
+                loop {
+                    tokio::select! {
+                        biased;
+                        Ok(reason) = &mut closed => {
+                            return tracing::debug!(addr = %from, reason = reason.name(), "rpc connection closed");
+                        }
+                        Ok(()) = is_ending.changed() => connection.as_mut().graceful_shutdown(),
+                        ended = &mut connection => {
+                            return if let Err(error) = ended {
+                                tracing::debug!(%error, addr = %from, "rpc connection ended");
+                            };
+                        }
                     }
                 }
             });
         }
-        drop(listener);
-        if tokio::time::timeout(limits.shutdown_time, graceful.shutdown()).await.is_err() {
+        drop((listener, following));
+        let subscribers = async {
+            if let Some(hub) = hub {
+                hub.stop().await;
+            }
+        };
+        ending.send_replace(true);
+        let calls = async { while tasks.join_next().await.is_some() {} };
+        let ended = async { tokio::join!(calls, subscribers) };
+        if tokio::time::timeout(limits.shutdown_time, ended).await.is_err() {
             tracing::debug!(connections = tasks.len(), "rpc connections cut at the end");
         }
     }
 
-    fn router(self) -> Router {
+    /// What clients of `/ws` share, if there are events.
+    async fn hub(&self) -> Option<Arc<EventHub>> {
+        let (api, limits) = self.events.clone()?;
+        let limits = limits.within(self.limits.connections_max);
+        // Who has none pays nobody.
+        let genesis = self.node.genesis().await.map(|genesis| genesis.hash).unwrap_or_default();
+        Some(Arc::new(EventHub::new(api, limits, self.node.network(), genesis)))
+    }
+
+    fn router(self, hub: Option<Arc<EventHub>>) -> Router {
         let calls = Arc::new(Calls::new(self.node, self.limits, self.prepare_long_call));
         let gate = Arc::new(RequestGate { auth: self.auth, hosts: self.hosts });
         let behind_gate = middleware::from_fn_with_state(gate.clone(), authorized);
         let root = post(rpc).route_layer(behind_gate.clone());
         // Pages have their own start.
         let root = if self.pages.is_some() { root } else { root.get(introduction) };
-        let wallet = post(rpc_of_wallet).route_layer(behind_gate);
-        Router::new()
+        let wallet = post(rpc_of_wallet).route_layer(behind_gate.clone());
+        let router = match hub.clone() {
+            Some(hub) => Router::new().route("/ws", get(subscriber).route_layer(behind_gate).layer(Extension(hub))),
+            None => Router::new(),
+        };
+        router
             .route("/", root)
             .route("/wallet/", wallet.clone())
             .route("/wallet/{name}", wallet)
             .route("/health", get(health))
             .route("/ready", get(ready))
-            .route("/metrics", get(metrics))
+            .route("/metrics", get(metrics).layer(Extension(hub)))
             .with_state(calls)
             .merge(self.pages.unwrap_or_default())
             .layer(middleware::from_fn_with_state(gate, known_host))
-    }
-}
-
-/// What was logged of accepts that failed.
-struct AcceptLog {
-    errors: AcceptErrors,
-    started: tokio::time::Instant,
-}
-
-async fn accept(
-    listener: &TcpListener,
-    log: &mut AcceptLog,
-    connections: &SharedConnections,
-) -> Option<(TcpStream, SocketAddr)> {
-    match listener.accept().await {
-        Ok((stream, from)) => {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "could not set TCP_NODELAY");
-            }
-            if let Err(error) = socket2::SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES) {
-                tracing::debug!(%error, "could not set SO_SNDBUF");
-            }
-            Some((stream, from))
-        }
-        Err(error) => {
-            // Out of file descriptors, most likely: others must close first, so trying at once would only spin.
-            if is_out_of_files(&error) {
-                connections.give_way();
-            }
-            if let Some(line) = log.errors.on_error(Instant::START + log.started.elapsed(), &error) {
-                tracing::warn!("rpc: {line}");
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            None
-        }
     }
 }
 
@@ -271,10 +284,14 @@ impl RequestGate {
 }
 
 /// A call by a program, which must show credentials like any other, and may do so when it is asked to (status 401): what a page that reached us by
-/// rebinding sends by POST names its origin.
+/// rebinding sends by POST, or for a WebSocket, names its origin.
 fn is_program(request: &Request) -> bool {
     let path = request.uri().path();
-    let is_call = request.method() == Method::POST && (path == "/" || path.starts_with("/wallet/"));
+    let is_call = match *request.method() {
+        Method::POST => path == "/" || path.starts_with("/wallet/"),
+        Method::GET => path == "/ws",
+        _ => false,
+    };
     is_call && !request.headers().contains_key(header::ORIGIN)
 }
 
@@ -333,6 +350,16 @@ async fn authorized(
 /// What this is, for a person who looks with a browser.
 async fn introduction() -> &'static str {
     "timed: a node that answers JSON-RPC by POST here (try `help`), and GET /health, /ready and /metrics\n"
+}
+
+/// A client that wants a WebSocket.
+async fn subscriber(
+    State(calls): State<Arc<Calls>>,
+    Extension(remote): Extension<Remote>,
+    Extension(hub): Extension<Arc<EventHub>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    client_at(&hub, calls, upgrade, || remote.connections.upgraded(remote.id))
 }
 
 async fn rpc_of_wallet(
@@ -426,7 +453,16 @@ fn probe(troubles: Vec<Trouble>, from: Severity, good: &'static str) -> Response
     (StatusCode::SERVICE_UNAVAILABLE, bad).into_response()
 }
 
-async fn metrics(State(calls): State<Arc<Calls>>, Extension(remote): Extension<Remote>) -> Response {
-    let page = remote.connections.metrics_page(|registry| calls.node().metrics(registry));
+async fn metrics(
+    State(calls): State<Arc<Calls>>,
+    Extension(remote): Extension<Remote>,
+    Extension(hub): Extension<Option<Arc<EventHub>>>,
+) -> Response {
+    let page = remote.connections.metrics_page(|registry| {
+        calls.node().metrics(registry);
+        if let Some(hub) = hub {
+            hub.register_metrics(registry);
+        }
+    });
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response()
 }

@@ -149,6 +149,18 @@ impl SharedConnections {
         Ok(())
     }
 
+    /// It becomes a WebSocket. The receiver hears when and why it must be closed; nobody else does from now on.
+    pub(crate) fn upgraded(&self, id: ConnectionId) -> oneshot::Receiver<CloseReason> {
+        let (end, ended) = oneshot::channel();
+        let mut inner = self.lock();
+        inner.table.on_upgrade(id);
+        // One that has just given way has no place any more, and its socket ends.
+        if inner.ends.contains_key(&id) {
+            inner.ends.insert(id, end);
+        }
+        ended
+    }
+
     /// The body of an answer, whose end is reported.
     pub(crate) fn answer(&self, id: ConnectionId, body: Body) -> Body {
         Body::new(WatchedBody { body, id, shared: self.clone() })

@@ -3,6 +3,7 @@
 
 mod chain;
 mod consensus;
+mod events;
 mod failures;
 mod metrics;
 mod node_wallet;

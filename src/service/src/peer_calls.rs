@@ -127,7 +127,7 @@ impl Service {
         write_aside(write).await;
     }
 
-    fn end_row(&self, end: &PostMortem) -> EndInfo {
+    pub(crate) fn end_row(&self, end: &PostMortem) -> EndInfo {
         let queues = Lane::ALL.into_iter().zip(end.queued_bytes.iter().zip(&end.queue_age));
         let last = end.last.iter().map(|message| LastMessageInfo {
             before_end: end.ended_at.since(message.at).as_secs_f64(),

@@ -73,8 +73,12 @@ fn reports(view: &LedgerView, wanted: RangeInclusive<u64>) -> Result<Vec<RewardR
 }
 
 /// Reports are in order of the heights that paid: the first one is found by halving.
-fn payments(view: &LedgerView, first: Height, last: Height) -> Result<Vec<RewardReport>, RpcError> {
+pub(crate) fn payments(view: &LedgerView, first: Height, last: Height) -> Result<Vec<RewardReport>, RpcError> {
     let Some((oldest, newest)) = kept(view) else { return Ok(Vec::new()) };
+    // Most who ask want to know of the last blocks, and few blocks pay.
+    if view.reward_report(newest).map_err(unreadable)?.is_some_and(|last| last.paid_at < first) {
+        return Ok(Vec::new());
+    }
     let (mut low, mut high) = (oldest, newest + 1);
     while low < high {
         let middle = low + (high - low) / 2;

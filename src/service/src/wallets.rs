@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use timed_ledger::{Address, Genesis};
+use timed_ledger::{Address, Genesis, KeyHash};
 use timed_node_files::{KeptAddresses, WalletFolder, WalletFolderError, WalletFolders, WalletName};
 use timed_primitives::{Height, UnixTime};
 use timed_rpc::{
@@ -74,6 +74,11 @@ impl Wallets {
 
     pub(crate) const fn own(&self) -> &Arc<NodeWallet> {
         &self.own
+    }
+
+    /// Whether a wallet that is loaded has the key of this owner.
+    pub(crate) fn has_owner(&self, owner: &KeyHash) -> bool {
+        self.loaded().values().any(|wallet| wallet.lock().owns(owner))
     }
 
     fn loaded(&self) -> MutexGuard<'_, BTreeMap<String, Arc<NodeWallet>>> {

@@ -1,6 +1,6 @@
 //! The command line of the client, made from the table of methods.
 
-use crate::{audit, masternode, params, wallet_command};
+use crate::{audit, masternode, params, subscribe, wallet_command};
 use clap::{Arg, ArgAction, Command};
 use timed_rpc::{METHODS, Method, ParamKind};
 
@@ -53,7 +53,8 @@ pub(crate) fn command(program: &'static str) -> Command {
     let why = Command::new("why").about("Why the current height is not decided yet");
     let consensus = Command::new(CONSENSUS).about("Explains consensus").subcommand_required(true).subcommand(why);
     command
-        .subcommands([status, consensus, peer(program), masternode::command(program), audit::command(program)])
+        .subcommands([status, consensus, peer(program), subscribe::command(program)])
+        .subcommands([masternode::command(program), audit::command(program)])
         .subcommand(wallet_command::command(program))
         .subcommands(METHODS.iter().map(|method| subcommand(program, method)))
 }

@@ -172,6 +172,16 @@ impl NodeConnection {
         Self { agent: config.into(), url, wallet: String::new(), authorization, timeout, patience: Duration::ZERO }
     }
 
+    /// Where it listens: `host:port`, or the name alone.
+    pub(crate) fn host(&self) -> &str {
+        self.url.trim_start_matches("http://").trim_end_matches('/')
+    }
+
+    /// The value of the header that shows who asks.
+    pub(crate) fn authorization(&self) -> Option<&str> {
+        self.authorization.as_deref()
+    }
+
     /// Asks and returns the result. A node that the command line names, and that is busy, is asked again for as long as an answer may take.
     ///
     /// # Errors
@@ -284,7 +294,7 @@ impl NodeConnection {
 }
 
 impl Failure {
-    fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Rpc { retry_after, .. } => *retry_after,
             _ => None,

@@ -3,6 +3,7 @@
 use crate::audit::AUDIT;
 use crate::command;
 use crate::masternode::MASTERNODE;
+use crate::subscribe::SUBSCRIBE;
 use crate::wallet_command::WALLET;
 use std::ffi::OsString;
 use timed_rpc::{Method, RpcError, unknown_method};
@@ -126,7 +127,9 @@ impl BitcoinOptions {
 
 /// The name of the command that is meant.
 fn method_name(text: &str) -> Result<String, String> {
-    if [command::STATUS, "getinfo", command::CONSENSUS, command::PEER, MASTERNODE, AUDIT, WALLET].contains(&text) {
+    const OWN: [&str; 9] =
+        [command::STATUS, "getinfo", command::CONSENSUS, command::PEER, MASTERNODE, AUDIT, WALLET, SUBSCRIBE, "events"];
+    if OWN.contains(&text) {
         return Ok(text.to_owned());
     }
     if let Some(method) = Method::find(text) {

@@ -10,6 +10,7 @@ mod health;
 mod masternode;
 mod params;
 mod printed;
+mod subscribe;
 pub mod table;
 mod view;
 mod wallet;
@@ -131,6 +132,7 @@ fn execute(matches: &clap::ArgMatches) -> Result<String, Failure> {
             let info = NodeConnection::open(matches)?.call("getconsensusinfo", Value::Null)?;
             Ok(if as_json { json(&info) } else { fitted(view.consensus_why(&fit_to_show(info))) })
         }
+        subscribe::SUBSCRIBE => subscribe::run(matches, sub, as_json).map(|()| String::new()),
         audit::AUDIT => {
             let (report, difference) = audit::run(matches, sub)?;
             let text = shown(&report, as_json);

@@ -8,6 +8,16 @@ pub(crate) fn json(value: &Value) -> String {
     printable_lines(&format!("{value:#}\n"))
 }
 
+/// The same in one line.
+pub(crate) fn line(value: &Value) -> String {
+    printable(&value.to_string()).into_owned()
+}
+
+/// A text of others in one line.
+pub(crate) fn one_line(text: &str) -> String {
+    printable(text.lines().next().unwrap_or_default()).into_owned()
+}
+
 /// Keeps the line feeds that are ours.
 pub(crate) fn printable_lines(text: &str) -> String {
     text.split_inclusive('\n')

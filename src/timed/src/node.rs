@@ -32,7 +32,7 @@ use timed_peer::heartbeat::wished_interval;
 use timed_peer::{Ban, BookConfig, LocalNode};
 use timed_primitives::{Clock, Network, PublicKey, SecretKey};
 use timed_process::{LogWriter, Stop, StopCause, ThreadError};
-use timed_rpc::{Auth, DiskReads, ReadLimits, RpcLimits, RpcServer, Trouble};
+use timed_rpc::{Auth, DiskReads, EventLimits, ReadLimits, RpcLimits, RpcServer, Trouble};
 use timed_service::{ChainReads, Identity, NodeWallet, Noticed, Service, ServiceParts, WalletSecrets, Wallets};
 use timed_store::{DataDir, FjallStore, SyncTimes, WatchedDisk};
 use timed_wallet::KdfCost;
@@ -282,6 +282,7 @@ impl RunningNode {
         let limits = few_files.map_or(limits.clone(), |allowed| limits.with_few_files(allowed));
         let server = RpcServer::new(self.service.clone(), auth).with_hosts(self.rpc.hosts.clone()).with_limits(limits);
         let server = server.with_long_call_threads(|| Priority::Scanning.apply());
+        let server = server.with_events(self.service.clone(), EventLimits::default());
         let (end_rpc, rpc_ended) = oneshot::channel::<()>();
         let (rpc_done, rpc_is_done) = oneshot::channel::<()>();
         let listener = self.rpc_listener;

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 pub(super) use arguments::RpcLoadArgs;
 use figures::{BlockFigures, FloodComparison, RpcLoadFigures, StateFigures};
 use flood::{FloodKind, body};
-use network::RpcNetwork;
+pub(super) use network::RpcNetwork;
 use read_block::ReadBlock;
 use readers::{ReadPlan, RpcReaders};
 use serde_json::json;

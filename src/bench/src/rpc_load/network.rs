@@ -14,7 +14,7 @@ use crate::{report, usage};
 use anyhow::Context as _;
 use serde_json::json;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use timed_cli::NodeConnection;
 use timed_devnet::local_nodes::{NodeProcess, Nodes, Ports};
@@ -35,7 +35,7 @@ const SETTLE_MAX: Duration = Duration::from_secs(20);
 const AHEAD: f64 = 1.4;
 
 /// Running nodes, what pays, and what is seen of them.
-pub(super) struct RpcNetwork {
+pub(crate) struct RpcNetwork {
     runtime: Runtime,
     nodes: Nodes,
     load: PaymentLoad,
@@ -53,15 +53,23 @@ impl RpcNetwork {
     /// # Errors
     /// When a node does not start or work.
     pub(super) fn start(arguments: &RpcLoadArgs, program: &Path, folder: &Path) -> anyhow::Result<Self> {
+        Self::with_outputs(arguments.nodes, arguments.outputs, program, folder)
+    }
+
+    /// The same with so many nodes, and an address with so many outputs.
+    ///
+    /// # Errors
+    /// When a node does not start or work.
+    pub(crate) fn with_outputs(nodes: u64, outputs: u32, program: &Path, folder: &Path) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let nodes = Nodes::start(program, arguments.nodes, folder, Ports::Free)?;
+        let mut coins = BenchCoins::of_devnet(nodes);
+        let nodes = Nodes::start(program, nodes, folder, Ports::Free)?;
         crate::wait_for_height(&nodes, 1)?;
-        let mut coins = BenchCoins::of_devnet(arguments.nodes);
         let kind = LoadKind::Normal;
         split_coins(&nodes, &mut coins, kind.coins(), kind.split_into())?;
-        report::progress(format!("paying {} outputs to one address", arguments.outputs));
-        let payees = u64::from(arguments.outputs).min(PILE_PAYEES);
-        let count = u64::from(arguments.outputs).div_ceil(payees);
+        report::progress(format!("paying {outputs} outputs to one address"));
+        let payees = u64::from(outputs).min(PILE_PAYEES);
+        let count = u64::from(outputs).div_ceil(payees);
         let places: Vec<usize> = (1..=usize::try_from(count)?).collect();
         let piles = coins.spends(&places, Shape { payees, is_pile: true, ..Shape::SMALL });
         let piles: Vec<_> = piles.into_iter().map(|spend| spend.payment).collect();
@@ -104,6 +112,24 @@ impl RpcNetwork {
         Ok(PaymentsSeen::of(&recorded.slots, &recorded.blocks, self.addresses.len(), time, cpu, memory))
     }
 
+    /// As [`Self::play`], when only the load matters.
+    ///
+    /// # Errors
+    /// When no coin can pay.
+    pub(crate) fn load(&mut self, rate: f64, time: Duration) -> anyhow::Result<()> {
+        self.play(rate, time)?;
+        Ok(())
+    }
+
+    /// The data folder of the first node, and the file with its log.
+    ///
+    /// # Errors
+    /// When none runs.
+    pub(crate) fn first(&self) -> anyhow::Result<(PathBuf, PathBuf)> {
+        let node = self.nodes.iter().next().context("no node runs")?;
+        Ok((node.folder.clone(), node.log.clone()))
+    }
+
     /// What so many clients ask of the first node.
     pub(super) fn plan(&self, bodies: Vec<Vec<u8>>, connections: usize) -> ReadPlan {
         let (address, authorization) =
@@ -134,7 +160,7 @@ impl RpcNetwork {
     }
 
     /// Ends the nodes in good order.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.runtime.block_on(self.nodes.stop());
     }
 }

@@ -41,12 +41,22 @@ impl Answer {
 }
 
 pub(crate) async fn start(sample: Sample, limits: RpcLimits) -> Running {
+    start_with(sample, limits, |server| server).await
+}
+
+/// With what else a test gives the server.
+pub(crate) async fn start_with(
+    sample: Sample,
+    limits: RpcLimits,
+    more: impl FnOnce(RpcServer) -> RpcServer,
+) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let node = Arc::new(sample);
     let cookie = Cookie::generate();
     let auth = Auth::default().with_cookie(&cookie).with_password("operator", "correct horse battery");
     let server = RpcServer::new(node.clone(), auth).with_hosts(["Node.Example".to_owned()]).with_limits(limits);
+    let server = more(server);
     let (end, ended) = oneshot::channel();
     let task = tokio::spawn(server.serve(listener, async {
         let _ = ended.await;

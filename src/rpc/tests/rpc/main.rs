@@ -4,6 +4,7 @@
 
 mod calls;
 mod dialect;
+mod events;
 mod fuzz;
 mod hanging;
 mod http;
