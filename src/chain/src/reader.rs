@@ -16,8 +16,8 @@ use crate::transaction::{
 use bytes::Bytes;
 use std::sync::{Arc, PoisonError, RwLock};
 use timed_primitives::{
-    Block, BlockId, BlockPayload, CommitCertificate, DecodeError, Height, HistoryProof, PayloadFormat, Tip,
-    TxId, ValidatorSet,
+    Block, BlockId, BlockPayload, CommitCertificate, DecodeError, Height, HistoryProof, PayloadFormat, Tip, TxId,
+    ValidatorSet,
 };
 
 /// What the writer publishes. The lock is held for the time of copying or swapping one pointer.

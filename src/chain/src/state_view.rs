@@ -11,8 +11,8 @@ use crate::transaction::TransactionFacts;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::sync::Arc;
 use timed_primitives::{
-    Block, BlockId, CommitCertificate, Hash, Height, HistoryPeaks, IdMap, Tip, TxId, UnixTime, ValidatorSet,
-    decode, encode, encode_compact,
+    Block, BlockId, CommitCertificate, Hash, Height, HistoryPeaks, IdMap, Tip, TxId, UnixTime, ValidatorSet, decode,
+    encode, encode_compact,
 };
 
 /// Most blocks that are not in the store yet. At the bound, a commit first writes them to the store.

@@ -12,12 +12,12 @@ use timed_primitives::{Block, BlockId, Height, IdSet, PublicKey, TxFullId};
 /// A block in which less could be named leaves in full: a lone payment is often faster with it than before it. Unit: bytes.
 const NAMED_BYTES_MIN: usize = 8 << 10;
 /// How long a transaction waits before it is named, at first.
-const NAMED_AFTER_FIRST: Duration = Duration::from_millis(30);
+const NAMED_AFTER_FIRST: Duration = Duration::from_millis(100);
 /// And at least.
 const NAMED_AFTER_MIN: Duration = Duration::from_millis(10);
 /// And at most; then next to nothing is named.
 const NAMED_AFTER_MAX: Duration = Duration::from_secs(5);
-/// A block that nobody asked about shortens that time by one part in so many.
+/// A block that nobody asked about shortens that time by one part in so many, whether it named something or everything was too young.
 const SHORTER_BY: u32 = 64;
 /// Blocks of ours that others may ask about; the oldest goes.
 const OWN_MAX: usize = 2;
@@ -35,6 +35,13 @@ struct OwnBlock {
     compact: Option<CompactBlock>,
     /// Who asked. Bound: the peers there are.
     asked: BTreeSet<PublicKey>,
+}
+
+impl OwnBlock {
+    /// Whether enough for a compact block could be named, were it not too young.
+    fn is_large(&self) -> bool {
+        self.block.payload.0.len() >= NAMED_BYTES_MIN
+    }
 }
 
 /// A block of another, of which something is lacking.
@@ -120,7 +127,7 @@ impl BlockRelay {
     /// A block of ours is about to leave. `young` are those of its transactions that have not waited long enough to be named; statements never
     /// are, since the proposer makes them.
     pub fn on_built(&mut self, block: Arc<Block>, transactions: Arc<[TransactionFacts]>, young: &IdSet<TxFullId>) {
-        if self.own.back().is_some_and(|last| last.compact.is_some() && last.asked.is_empty()) {
+        if self.own.back().is_some_and(|last| last.is_large() && last.asked.is_empty()) {
             self.named_after = (self.named_after - self.named_after / SHORTER_BY).max(NAMED_AFTER_MIN);
         }
         let is_held = |facts: &TransactionFacts| !facts.is_statement && !young.contains(&facts.full_id);
@@ -370,14 +377,14 @@ mod tests {
         while alice.named_after() > NAMED_AFTER_MIN {
             height += 1;
             build(&mut alice, height);
-            assert!(height < 100);
+            assert!(height < 200);
         }
-        let id = build(&mut alice, 100);
+        let id = build(&mut alice, 200);
         for peer in [ALICE, BOB] {
             alice.on_asked(peer, &id, &[7]).unwrap();
         }
         assert_eq!(alice.named_after(), NAMED_AFTER_MIN * 2, "once for each block");
-        for height in 101..120 {
+        for height in 201..220 {
             let id = build(&mut alice, height);
             alice.on_asked(BOB, &id, &[7]).unwrap();
         }

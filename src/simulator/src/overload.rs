@@ -72,7 +72,7 @@ pub fn run(mut config: OverloadConfig) -> Result<OverloadReport, StartError> {
         figures.final_between(&config, begun, &clients.became_final);
         figures.lost = lost;
         let handles = clients.nodes.iter().filter_map(|node| node.try_handles());
-        handles.for_each(|handles| figures.compact.add(*handles.block_relay.borrow()));
+        figures.compact = handles.map(|handles| CompactBlocks::from(*handles.block_relay.borrow())).collect();
         let checker = clients.world.checker().lock();
         figures.kinds = checker.violations().iter().map(crate::Violation::kind).collect();
         figures.trace_hash = clients.world.trace().hash();
@@ -119,6 +119,7 @@ impl OverloadClients {
         let mut world = World::new(WorldConfig {
             application: Arc::new(payments),
             first_blocks_full: config.first_blocks_full,
+            plain: config.plain,
             latency: Latency::Lan,
             disk: DiskPace::GOOD,
             machines: config.machines,

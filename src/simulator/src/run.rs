@@ -152,6 +152,7 @@ impl Run {
             candidates: if config.changes { config.observers } else { 0 },
             seed: rng.random(),
             first_blocks_full: false,
+            plain: None,
             latency: config.latency.clone(),
             tick: config.tick,
             disk: disks[rng.random_range(0..disks.len())].clone(),

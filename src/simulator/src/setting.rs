@@ -30,6 +30,8 @@ pub(crate) struct WorldSetting {
     pub(crate) candidates: u64,
     pub(crate) seed: u64,
     pub(crate) first_blocks_full: bool,
+    /// The node that takes no compact blocks, as one of an earlier version.
+    pub(crate) plain: Option<u64>,
     pub(crate) links: MemoryNetwork,
     pub(crate) disk: DiskPace,
     pub(crate) discovers: bool,

@@ -16,6 +16,7 @@ use timed_actors::peer_manager::{ConfiguredPeer, PeersConfig};
 use timed_actors::transport::Transport as _;
 use timed_actors::{FatalReporter, NodeParts, OpenNode, Threads};
 use timed_peer::LocalNode;
+use timed_peer::handshake::COMPACT_BLOCKS;
 use timed_primitives::{Height, SecretKey};
 use tokio::task::LocalSet;
 use uuid::Uuid;
@@ -106,7 +107,7 @@ impl Node {
             consensus_key,
             listen_port: if inner.accepts.get() { PORT } else { 0 },
             height: height.0,
-            capabilities: timed_peer::handshake::COMPACT_BLOCKS,
+            capabilities: if setting.plain == Some(inner.id) { 0 } else { COMPACT_BLOCKS },
             ..LocalNode::new(key, setting.genesis.chain_id, setting.genesis.hash, "timed/test", instance)
         };
         PeersConfig {

@@ -37,6 +37,8 @@ pub struct WorldConfig {
     pub seed: u64,
     /// Whether leaders begin with the largest blocks that genesis allows, instead of growing to them.
     pub first_blocks_full: bool,
+    /// The node that takes no compact blocks, as one of an earlier version.
+    pub plain: Option<u64>,
     /// How far apart the nodes are.
     pub latency: Latency,
     /// Arrivals fall on multiples of it; at least a millisecond.
@@ -63,6 +65,7 @@ impl WorldConfig {
             candidates: 0,
             seed,
             first_blocks_full: false,
+            plain: None,
             latency: Latency::None,
             tick: Duration::from_millis(1),
             disk: DiskPace::INSTANT,
@@ -111,6 +114,7 @@ impl World {
             candidates: config.candidates,
             seed: config.seed,
             first_blocks_full: config.first_blocks_full,
+            plain: config.plain,
             disk: config.disk,
             discovers: config.discovers,
             machines: config.machines,

@@ -165,6 +165,21 @@ mod tests {
         }
     }
 
+    /// Two of one name would be one with two meanings, which only the command that reads it notices, by a panic.
+    #[test]
+    fn no_command_has_an_option_of_every_command_as_its_own() {
+        fn own(command: &Command, of_every: &[String], found: &mut Vec<String>) {
+            let twice = command.get_arguments().filter(|arg| of_every.iter().any(|name| name == arg.get_id().as_str()));
+            found.extend(twice.map(|arg| format!("{} {}", command.get_name(), arg.get_id())));
+            command.get_subcommands().for_each(|below| own(below, of_every, found));
+        }
+        let whole = command("time-cli");
+        let of_every: Vec<String> = options().iter().map(|option| option.get_id().to_string()).collect();
+        let mut found = Vec::new();
+        whole.get_subcommands().for_each(|below| own(below, &of_every, &mut found));
+        assert_eq!(found, [""; 0]);
+    }
+
     #[test]
     fn every_method_is_a_command_with_help_and_an_example() {
         command("time-cli").debug_assert();

@@ -80,15 +80,15 @@ pub struct OverloadReport {
     pub lost: usize,
     /// Accepted and not final at the end where they were.
     pub waiting: usize,
-    /// How blocks under decision travelled between all nodes.
-    pub compact: CompactBlocks,
+    /// How blocks under decision travelled, by each node in its order.
+    pub compact: Vec<CompactBlocks>,
     /// What the checker found.
     pub kinds: Vec<&'static str>,
     /// BLAKE3 of the trace.
     pub trace_hash: String,
 }
 
-/// How blocks under decision travelled, over all nodes.
+/// How blocks under decision travelled to and from a node, or several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct CompactBlocks {
     /// Blocks that left with names in place of transactions.
@@ -103,13 +103,23 @@ pub struct CompactBlocks {
     pub in_full: u64,
 }
 
+impl From<BlockRelayStats> for CompactBlocks {
+    fn from(node: BlockRelayStats) -> Self {
+        let BlockRelayStats { compact_sent: sent, named, rebuilt, lacked, in_full, asked: _ } = node;
+        Self { sent, named, rebuilt, lacked, in_full }
+    }
+}
+
 impl CompactBlocks {
-    pub(super) fn add(&mut self, node: BlockRelayStats) {
-        self.sent += node.compact_sent;
-        self.named += node.named;
-        self.rebuilt += node.rebuilt;
-        self.lacked += node.lacked;
-        self.in_full += node.in_full;
+    /// Of several nodes.
+    pub fn sum(nodes: &[Self]) -> Self {
+        nodes.iter().fold(Self::default(), |all, node| Self {
+            sent: all.sent + node.sent,
+            named: all.named + node.named,
+            rebuilt: all.rebuilt + node.rebuilt,
+            lacked: all.lacked + node.lacked,
+            in_full: all.in_full + node.in_full,
+        })
     }
 }
 
@@ -206,7 +216,7 @@ impl fmt::Display for OverloadReport {
         writeln!(f, "light load    half within {} ms before, {} after", self.before_ms, self.after_ms)?;
         let Self { heights, failed_rounds, failed_in_row, .. } = self;
         writeln!(f, "heights       {heights}, {failed_rounds} rounds failed, {failed_in_row} in a row")?;
-        let CompactBlocks { sent, named, rebuilt, lacked, in_full } = self.compact;
+        let CompactBlocks { sent, named, rebuilt, lacked, in_full } = CompactBlocks::sum(&self.compact);
         writeln!(
             f,
             "blocks        {sent} left with {named} names, {rebuilt} put together, {lacked} transactions asked for, {in_full} blocks in full"

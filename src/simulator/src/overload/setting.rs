@@ -22,6 +22,8 @@ pub struct OverloadConfig {
     pub length: Duration,
     /// Whether leaders begin with the largest blocks that genesis allows.
     pub first_blocks_full: bool,
+    /// The node that takes no compact blocks, as one of an earlier version.
+    pub plain: Option<u64>,
     /// Sees every line of the trace.
     pub print: Option<Print>,
 }
@@ -38,6 +40,7 @@ impl OverloadConfig {
             times,
             length: Duration::from_secs(6),
             first_blocks_full: false,
+            plain: None,
             print: None,
         }
     }

@@ -7,7 +7,7 @@ use timed_rpc::Topic;
 pub(crate) const SUBSCRIBE: &str = "subscribe";
 const TOPIC: &str = "topic";
 const ADDRESS: &str = "--address";
-const WALLET: &str = "--wallet";
+const WALLETS: &str = "--wallets";
 const OUTPUT: &str = "--output";
 const DETAIL: &str = "--verbosity";
 const AFTER: &str = "--after";
@@ -23,7 +23,7 @@ pub(crate) fn command(program: &str) -> Command {
         .about("Shows events as they happen, until it is ended")
         .long_about(
             "Shows events as they happen, one line each; with --json, one object each. A connection that ends is made again, and goes on after the \
-             last final event. Payments are those of the node's wallet unless addresses are given. docs/events.md explains each field.",
+             last final event. Payments are those of the wallets that are loaded unless addresses are given. docs/events.md explains each field.",
         )
         .arg(
             Arg::new(TOPIC)
@@ -35,7 +35,7 @@ pub(crate) fn command(program: &str) -> Command {
         )
         .arg(option(ADDRESS, "ADDRESS", "Payments and outputs of this address; may be repeated").action(ArgAction::Append))
         .arg(
-            option(WALLET, "", "Payments and outputs of the node's wallet, beside those")
+            option(WALLETS, "", "Payments and outputs of the wallets that are loaded, beside those")
                 .action(ArgAction::SetTrue)
                 .num_args(0),
         )
@@ -68,7 +68,7 @@ impl WantedTopic {
         let (addresses, outputs) = (list(ADDRESS), list(OUTPUT));
         let of_wallet = |topic: Topic| {
             let has_others = !addresses.is_empty() || (topic == Topic::Outputs && !outputs.is_empty());
-            sub.get_flag(WALLET) || !has_others
+            sub.get_flag(WALLETS) || !has_others
         };
         let wanted = topics.into_iter().map(|topic| {
             let mut options = Map::new();
