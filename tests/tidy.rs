@@ -64,12 +64,14 @@ const CORES: [&str; 10] = [
 ];
 
 /// Files of cores with hash maps of ids, on the way of every payment: they are looked up, and sorted where one goes through all.
-const LOOK_UPS: [&str; 13] = [
+const LOOK_UPS: [&str; 15] = [
+    "src/chain/src/compact_block.rs",
     "src/chain/src/execute.rs",
     "src/chain/src/state_view.rs",
     "src/chain/src/verified.rs",
     "src/ledger/src/delta.rs",
     "src/ledger/src/recent.rs",
+    "src/mempool/src/block_relay.rs",
     "src/mempool/src/check_queue.rs",
     "src/mempool/src/graph.rs",
     "src/mempool/src/index.rs",

@@ -17,7 +17,7 @@ def call(method, *params):
     address, login = node()
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
     headers = {"Authorization": login, "Content-Type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(f"http://{address}/", body, headers), timeout=30) as answer:
+    with urllib.request.urlopen(urllib.request.Request(f"http://{address}/wallet/", body, headers), timeout=30) as answer:
         return json.load(answer)["result"]
 
 

@@ -77,6 +77,10 @@ impl MempoolActor {
             reply(answer, Err(SubmitError::Closing));
             return false;
         }
+        if let (Source::Local, Some(reject)) = (source, self.restoring.conflict(&transaction.facts)) {
+            reply(answer, Err(reject.into()));
+            return false;
+        }
         let (bytes, signatures) = (transaction.facts.size_bytes, transaction.facts.signatures);
         if !self.queue.has_room(bytes, source) {
             self.dropped += 1;

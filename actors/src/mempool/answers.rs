@@ -25,7 +25,9 @@ impl Handler<ListConsumed> for MempoolActor {
     type Result = Vec<Resource>;
 
     fn handle(&mut self, _list: ListConsumed, _ctx: &mut Self::Context) -> Self::Result {
-        self.pool.consumed()
+        let mut consumed = self.pool.consumed();
+        consumed.extend(self.restoring.consumed());
+        consumed
     }
 }
 

@@ -142,7 +142,7 @@ impl KeepStatus {
     }
 }
 
-/// Asks for every resource that a transaction in the pool consumes.
+/// Asks for every resource that a transaction in the pool consumes, or one of the last run that is to be checked again.
 #[derive(Message)]
 #[rtype(result = "Vec<Resource>")]
 pub struct ListConsumed;

@@ -5,11 +5,12 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+use timed_chain::{Resource, TransactionFacts};
 use timed_mempool::{
     Candidate, KeepTrouble, KeptContents, KeptTransaction, Loss, LossReason, POOL_FILE, POOL_FILE_DAMAGED, Reject,
     Source, valid_ones,
 };
-use timed_primitives::{Instant, TxId};
+use timed_primitives::{IdMap, Instant, TxId};
 use tracing::{info, warn};
 
 /// Transactions that are checked at a time: a few milliseconds of the actor's thread.
@@ -22,6 +23,8 @@ pub(super) struct Restoring {
     /// Those whose signatures are being checked.
     checking: Vec<KeptTransaction>,
     ids: BTreeSet<TxId>,
+    /// What they consume, also those that are checked already.
+    consumers: IdMap<Resource, TxId>,
     expiry: Duration,
     back: usize,
     gone: usize,
@@ -31,7 +34,12 @@ impl Restoring {
     /// With what an earlier run left; says in the log what was wrong with the file.
     pub(super) fn new(found: Vec<(usize, KeptTransaction)>, expiry: Duration) -> Self {
         let ids = found.iter().map(|(_, kept)| kept.transaction.facts.id).collect();
-        Self { waiting: found.into(), checking: Vec::new(), ids, expiry, back: 0, gone: 0 }
+        let consumes = |kept: &KeptTransaction| {
+            let facts = &kept.transaction.facts;
+            facts.consumes.iter().map(|resource| (*resource, facts.id)).collect::<Vec<_>>()
+        };
+        let consumers = found.iter().flat_map(|(_, kept)| consumes(kept)).collect();
+        Self { waiting: found.into(), checking: Vec::new(), ids, consumers, expiry, back: 0, gone: 0 }
     }
 
     /// How many are not checked yet.
@@ -42,6 +50,20 @@ impl Restoring {
     /// Whether this one is not checked yet.
     pub(super) fn has(&self, txid: &TxId) -> bool {
         self.ids.contains(txid)
+    }
+
+    /// Which of those that are not checked yet a transaction contradicts: they were here first.
+    pub(super) fn conflict(&self, facts: &TransactionFacts) -> Option<Reject> {
+        let consumer = |resource: &Resource| {
+            let with = self.consumers.get(resource).filter(|id| **id != facts.id && self.ids.contains(id))?;
+            Some(Reject::Conflict { resource: *resource, with: *with })
+        };
+        facts.consumes.iter().find_map(consumer)
+    }
+
+    /// What those consume that are not checked yet.
+    pub(super) fn consumed(&self) -> impl Iterator<Item = Resource> {
+        self.consumers.iter().filter(|(_, id)| self.ids.contains(id)).map(|(resource, _)| *resource)
     }
 
     /// Those that are not checked yet.
@@ -187,8 +209,49 @@ impl MempoolActor {
         if self.restoring.ids.is_empty() && self.restoring.waiting.is_empty() {
             let Restoring { back, gone, .. } = self.restoring;
             info!(back, gone, "the mempool of the last run was checked again");
+            self.restoring.consumers = IdMap::default();
             // What became final in the meantime leaves the file.
             self.keeping.rewrite_soon();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timed_chain::PoolTransaction;
+    use timed_primitives::{Hash, TxFullId, UnixTime};
+
+    fn kept(number: u8, consumes: &[u8]) -> KeptTransaction {
+        let (id, full_id) = (TxId(Hash([number; 32])), TxFullId(Hash([number; 32])));
+        let consumes = consumes.iter().map(|n| Resource { origin: Hash([*n; 32]), index: 0 }).collect();
+        let facts = TransactionFacts {
+            id,
+            full_id,
+            size_bytes: 1,
+            signatures: 1,
+            is_statement: false,
+            consumes,
+            produces: Arc::default(),
+        };
+        let transaction = Arc::new(PoolTransaction::new(vec![number].into(), facts));
+        KeptTransaction { transaction, arrived: UnixTime(0), is_ours: true }
+    }
+
+    #[test]
+    fn what_waits_for_its_check_was_here_before_what_comes_now() {
+        let mut restoring = Restoring::new(vec![(0, kept(1, &[1, 2])), (0, kept(2, &[3]))], Duration::from_secs(9));
+        let with = |restoring: &Restoring, other: &KeptTransaction| match restoring.conflict(&other.transaction.facts) {
+            Some(Reject::Conflict { with, .. }) => Some(with.0.0[0]),
+            Some(_) | None => None,
+        };
+        assert_eq!(with(&restoring, &kept(7, &[9, 2])), Some(1));
+        assert_eq!(with(&restoring, &kept(7, &[3])), Some(2));
+        assert_eq!(with(&restoring, &kept(7, &[4])), None);
+        assert_eq!(with(&restoring, &kept(1, &[1, 2])), None, "itself");
+        assert_eq!(restoring.consumed().count(), 3);
+        restoring.ids.remove(&TxId(Hash([1; 32])));
+        assert_eq!(with(&restoring, &kept(7, &[9, 2])), None, "the pool knows by now");
+        assert_eq!(restoring.consumed().count(), 1);
     }
 }

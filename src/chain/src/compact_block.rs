@@ -115,7 +115,7 @@ pub fn transactions_at(block: &Block, transactions: &[TransactionFacts], positio
 
 /// A transaction of a block that is put together.
 #[derive(Clone, Debug)]
-enum Place {
+enum TransactionPlace {
     Filled { full_id: TxFullId, bytes: Bytes },
     Lacking,
 }
@@ -126,7 +126,7 @@ pub struct PartialBlock {
     id: BlockId,
     header: Header,
     parent_certificate: Option<CommitCertificate>,
-    places: Vec<Place>,
+    places: Vec<TransactionPlace>,
 }
 
 impl PartialBlock {
@@ -146,8 +146,8 @@ impl PartialBlock {
         let id = header.id();
         let mut found = find(&Shortener::of(&id), &short_ids, here);
         let mut named = short_ids.iter().map(|short| match found.remove(short).flatten() {
-            Some((full_id, bytes)) => Place::Filled { full_id, bytes },
-            None => Place::Lacking,
+            Some((full_id, bytes)) => TransactionPlace::Filled { full_id, bytes },
+            None => TransactionPlace::Lacking,
         });
         let mut places = Vec::with_capacity(count);
         for GivenTransaction { position, bytes } in given {
@@ -173,7 +173,7 @@ impl PartialBlock {
     /// Positions of what is lacking, ascending.
     pub fn lacking(&self) -> Vec<u32> {
         let places = (0u32..).zip(&self.places);
-        places.filter(|(_, place)| matches!(place, Place::Lacking)).map(|(position, _)| position).collect()
+        places.filter(|(_, place)| matches!(place, TransactionPlace::Lacking)).map(|(position, _)| position).collect()
     }
 
     /// Takes in what was lacking, in the order of [`Self::lacking`].
@@ -181,7 +181,8 @@ impl PartialBlock {
     /// # Errors
     /// [`CompactBlockFault::Count`] when it is not as much.
     pub fn fill(&mut self, transactions: Vec<Bytes>) -> Result<(), CompactBlockFault> {
-        let lacking = self.places.iter_mut().filter(|place| matches!(place, Place::Lacking)).collect::<Vec<_>>();
+        let lacking =
+            self.places.iter_mut().filter(|place| matches!(place, TransactionPlace::Lacking)).collect::<Vec<_>>();
         if lacking.len() != transactions.len() {
             return Err(CompactBlockFault::Count { found: transactions.len(), asked: lacking.len() });
         }
@@ -199,7 +200,7 @@ impl PartialBlock {
         let Self { header, parent_certificate, places, .. } = self;
         let (mut full_ids, mut parts) = (Vec::with_capacity(places.len()), Vec::with_capacity(places.len()));
         for place in &places {
-            let Place::Filled { full_id, bytes } = place else { continue };
+            let TransactionPlace::Filled { full_id, bytes } = place else { continue };
             full_ids.push(full_id.0);
             parts.push(bytes);
         }
@@ -216,8 +217,8 @@ impl PartialBlock {
 }
 
 /// What was sent as a transaction's bytes. Whether they are one is seen when the block is validated.
-fn filled(bytes: Bytes) -> Place {
-    Place::Filled { full_id: TxFullId(Hash::of(Domain::TransactionFullId, &bytes)), bytes }
+fn filled(bytes: Bytes) -> TransactionPlace {
+    TransactionPlace::Filled { full_id: TxFullId(Hash::of(Domain::TransactionFullId, &bytes)), bytes }
 }
 
 /// Whoever of these has one of the short ids; `None` for an id that two have, or that stands twice in the block.

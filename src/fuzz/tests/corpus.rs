@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use timed_chain::{BLOCK_LOG_FILE, Draft, History as _, LogWalk, PoolTransaction};
+use timed_chain::{BLOCK_LOG_FILE, CompactBlock, Draft, History as _, LogWalk, PoolTransaction};
 use timed_consensus::guard::GUARD_FILE;
 use timed_consensus::inspect::read_journal;
 use timed_consensus::journal::JOURNAL_FILES;
@@ -185,6 +185,15 @@ fn objects() -> Vec<Vec<u8>> {
     }));
     objects.truncate(12);
     objects.extend(payloads().iter().map(|transaction| numbered(0, encode(transaction))));
+    // With a name for every second transaction.
+    let mut walk = LogWalk::open(&disk).unwrap();
+    while let Ok(Some(decided)) = walk.step() {
+        let transactions = transactions_of(&decided.block.payload);
+        let facts: Vec<_> = transactions.iter().map(|one| PoolTransaction::of(one).facts).collect();
+        let named: Vec<_> = facts.iter().step_by(2).map(|one| one.full_id).collect();
+        let compact = CompactBlock::of(&decided.block, &facts, |one| named.contains(&one.full_id));
+        objects.push(numbered(9, encode(&compact)));
+    }
     objects
 }
 

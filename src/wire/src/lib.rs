@@ -7,6 +7,7 @@
 
 #![deny(clippy::indexing_slicing, clippy::as_conversions)]
 
+mod block_part;
 pub mod body;
 pub mod frame;
 mod key_report;

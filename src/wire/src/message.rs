@@ -3,6 +3,7 @@
 //! To add one: a variant here with its doc (direction, bound, reply), its row in [`Kind`], a golden file, and the arm in the crate
 //! that the compiler then asks for. Positions of fields and numbers of kinds never change; new ones are added at the end.
 
+pub use crate::block_part::WireBlockPart;
 pub use crate::key_report::{WireKeyReport, WireOtherSession};
 use crate::names::{WireHash, WireKey};
 use bytes::Bytes;
@@ -139,17 +140,6 @@ pub enum ConsensusMessage {
         /// The transactions.
         transactions: Vec<Opaque>,
     },
-}
-
-/// Some transactions of a block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WireBlockPart {
-    /// Height of the block.
-    pub height: u64,
-    /// Its id.
-    pub id: WireHash,
-    /// Positions of the transactions, from 0. Bound: 4,096.
-    pub positions: Vec<u32>,
 }
 
 /// Bitmap of votes, proposal and block held for one height and round. Bit i of byte i/8 (lowest first) is validator i of the sorted set.
