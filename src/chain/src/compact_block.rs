@@ -290,7 +290,7 @@ mod tests {
     }
 
     fn here(numbers: impl Iterator<Item = u32>) -> impl Iterator<Item = (TxFullId, Bytes)> {
-        numbers.map(|number| transaction(number)).map(|(facts, bytes)| (facts.full_id, bytes))
+        numbers.map(transaction).map(|(facts, bytes)| (facts.full_id, bytes))
     }
 
     #[test]

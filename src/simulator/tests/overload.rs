@@ -17,13 +17,14 @@ fn alike(times: u64) -> OverloadConfig {
     OverloadConfig { carries: ALIKE, ..OverloadConfig::new(1, times) }
 }
 
-/// Large blocks name what they hold, and of 20 names that come to one of the three others 19 are known there.
+/// Large blocks name what they hold, and of ten names that come to one of the three others nine are known there, also while each proposer
+/// still learns how long transactions take.
 #[test]
 fn blocks_name_what_others_hold() {
     let CompactBlocks { sent, named, rebuilt, lacked, in_full } =
         CompactBlocks::sum(&overload::run(alike(2)).unwrap().compact);
     assert!(sent > 20 && rebuilt >= sent * 2 && named > 1_000, "{sent} sent, {rebuilt} rebuilt, {named} named");
-    assert!(lacked < named * 3 / 20 && in_full < sent / 20, "{lacked} lacked of {named}, {in_full} in full of {sent}");
+    assert!(lacked < named * 3 / 10 && in_full < sent / 20, "{lacked} lacked of {named}, {in_full} in full of {sent}");
 }
 
 /// It gets whole blocks from all, and its own reach all.

@@ -1,7 +1,7 @@
 //! Which coins to spend for a payment, and what it costs.
 //!
 //! 1. Coins that need no change, by branch and bound: their sum is what is needed, and above it less than change would cost and the dust limit.
-//!    Looked for in [`TRIES`] steps; of those found, the nearest.
+//!    Looked for in so many steps at most (`TRIES`); of those found, the nearest.
 //! 2. Else, if one coin alone suffices, the smallest that does: few inputs, small change.
 //! 3. Else the largest first, until they suffice: fewest inputs.
 //!
