@@ -126,10 +126,12 @@ impl<A: Application> Execution<A> {
         let BlockContext { height, time, .. } = self.work.block;
         let (application, changes) = view.application().finish(view, self.work)?;
         let ids = Filter::of(self.positions.len(), self.positions.keys());
+        let commitment = view.application().commitment(&application, height);
         let state = ChainState { height, id: BlockId::default(), time, application };
         let (history, history_nodes) = (view.history.clone(), Vec::new());
         let transactions = self.transactions.into();
-        Ok(BlockEffects { transactions, positions: self.positions, ids, changes, state, history, history_nodes })
+        let positions = self.positions;
+        Ok(BlockEffects { transactions, positions, ids, changes, state, commitment, history, history_nodes })
     }
 }
 
@@ -195,8 +197,7 @@ pub(crate) fn validate<A: Application>(
         Signatures::Trusted => {}
     }
     let effects = execution.finish(view).map_err(BlockError::State)?;
-    let ours = view.application().commitment(&effects.state.application, height);
-    let theirs = header.state_commitment;
+    let (ours, theirs) = (effects.commitment, header.state_commitment);
     if ours != theirs && !is_planted(Bug::StateCommitmentUnchecked) {
         return Err(BlockError::StateCommitment { height, ours, theirs }.into());
     }
@@ -268,7 +269,7 @@ pub(crate) fn assemble<A: Application>(
     header.tx_root = merkle::root(&execution.full_ids());
     header.evidence_root = evidence_root(execution.transactions.iter());
     let effects = execution.finish(view).map_err(broken)?;
-    header.state_commitment = view.application().commitment(&effects.state.application, height);
+    header.state_commitment = effects.commitment;
     header.masternode_root = view.application().masternode_root(&effects.state.application);
     let payload = join(taken.len(), taken.iter()).map_err(|error| broken(Refusal::new(error)))?;
     let block = Arc::new(Block { header, parent_certificate: draft.parent_certificate, payload });

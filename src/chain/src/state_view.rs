@@ -58,6 +58,8 @@ pub(crate) struct BlockEffects<A: Application> {
     pub(crate) ids: Filter,
     pub(crate) changes: A::Changes,
     pub(crate) state: ChainState<A::State>,
+    /// What the header of the block must say of that state.
+    pub(crate) commitment: Hash,
     /// All blocks up to this one.
     pub(crate) history: Arc<HistoryPeaks>,
     /// The nodes of the history that this block makes, by level from 0 on.
@@ -212,7 +214,7 @@ impl<A: Application> StateView<A> {
             height: next.state.height,
             id: next.state.id,
             time: next.state.time,
-            state_commitment: layer.block.header.state_commitment,
+            state_commitment: layer.effects.commitment,
             certificate: Some((*layer.certificate).clone()),
         });
         next.log_end = layer.log_end;
