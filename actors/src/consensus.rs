@@ -15,7 +15,7 @@ use crate::network::NetworkHandle;
 use crate::wake_timer::WakeTimer;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, StreamHandler, WrapFuture};
 use convert::{from_wire, to_wire};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_chain::{Draft, Evidence, History, TransactionFacts, TransactionFault};
@@ -97,6 +97,8 @@ pub struct ConsensusActor {
     relay: BlockRelay,
     /// Peers that take no compact blocks. Bound: the peers there are.
     plain: BTreeSet<PublicKey>,
+    /// Consensus keys that peers have proved. Bound: the peers there are.
+    keys: BTreeMap<PublicKey, PublicKey>,
 }
 
 /// What a block is to be built from.
@@ -126,6 +128,7 @@ impl ConsensusActor {
             double_signs: VecDeque::new(),
             relay: BlockRelay::default(),
             plain: BTreeSet::new(),
+            keys: BTreeMap::new(),
         }
     }
 
@@ -378,6 +381,10 @@ impl Handler<PeerUp> for ConsensusActor {
 
     fn handle(&mut self, up: PeerUp, ctx: &mut Self::Context) {
         let PeerUp { peer, validator, height, instance, address, capabilities } = up;
+        match validator {
+            Some(key) => self.keys.insert(peer, key),
+            None => self.keys.remove(&peer),
+        };
         if capabilities & COMPACT_BLOCKS == 0 {
             self.plain.insert(peer);
         } else {
@@ -394,6 +401,7 @@ impl Handler<PeerDown> for ConsensusActor {
 
     fn handle(&mut self, down: PeerDown, ctx: &mut Self::Context) {
         self.plain.remove(&down.peer);
+        self.keys.remove(&down.peer);
         // Any other end may leave a node that lives.
         let is_gone = matches!(down.reason, EndReason::Shutdown | EndReason::Silent | EndReason::PongsMissing);
         self.feed_one(Input::PeerDown { peer: down.peer, is_gone }, ctx);

@@ -41,7 +41,9 @@ impl ConsensusActor {
         ctx: &mut Context<Self>,
     ) -> Result<(), DecodeError> {
         let compact: CompactBlock = decode(bytes)?;
-        if !self.parts.core.lacks_block(compact.header()) {
+        // Only its proposer sends a block so, and not often: to find what it names is a walk through the pool.
+        let is_proposer = self.keys.get(&from) == Some(&compact.header().proposer);
+        if !is_proposer || !self.parts.core.lacks_block(compact.header()) || !self.relay.may_look_up(from) {
             return Ok(());
         }
         let rebuilt = self.parts.rebuild.send(Rebuild(compact));

@@ -3,7 +3,7 @@
 //! What has waited for some time in the proposer's pool has reached the others; how long that takes is learned: who asks makes it longer,
 //! and each block that nobody asks about makes it a little shorter. Whatever goes wrong ends with the block in full, and nobody's penalty.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use timed_chain::{CompactBlock, CompactBlockFault, PartialBlock, TransactionFacts};
@@ -23,6 +23,8 @@ const SHORTER_BY: u32 = 64;
 const OWN_MAX: usize = 2;
 /// Blocks of others that are put together at a time; the oldest goes, and is asked for in full when it is still wanted.
 const COMING_MAX: usize = 4;
+/// Compact blocks of one peer that are looked up in the pool for each height that is decided: as many rounds as it may lead soon.
+const LOOK_UPS_MAX: u32 = 4;
 /// Most transactions that are asked for by their positions. The wire allows as many.
 const ASKED_MAX: usize = 4 * 1024;
 
@@ -104,6 +106,8 @@ pub struct BlockRelay {
     named_after: Duration,
     own: VecDeque<OwnBlock>,
     coming: VecDeque<ComingBlock>,
+    /// How many were looked up, by sender, since the last decision. Bound: the validators that are connected.
+    looked_up: BTreeMap<PublicKey, u32>,
     stats: BlockRelayStats,
 }
 
@@ -113,6 +117,7 @@ impl Default for BlockRelay {
             named_after: NAMED_AFTER_FIRST,
             own: VecDeque::new(),
             coming: VecDeque::new(),
+            looked_up: BTreeMap::new(),
             stats: BlockRelayStats::default(),
         }
     }
@@ -164,6 +169,13 @@ impl BlockRelay {
         Some(transactions)
     }
 
+    /// Whether a compact block of this peer may be looked up: each costs a walk through the pool.
+    pub fn may_look_up(&mut self, from: PublicKey) -> bool {
+        let count = self.looked_up.entry(from).or_default();
+        *count += 1;
+        *count <= LOOK_UPS_MAX
+    }
+
     /// A compact block came, and was compared with what is here.
     pub fn on_compact(&mut self, from: PublicKey, block: PartialBlock) -> Option<BlockRelayAction> {
         let (id, height) = (block.id(), block.header().height);
@@ -202,6 +214,7 @@ impl BlockRelay {
 
     /// Blocks up to this height are decided.
     pub fn on_decided(&mut self, height: Height) {
+        self.looked_up.clear();
         self.coming.retain(|coming| coming.block.header().height > height);
     }
 
@@ -354,7 +367,10 @@ mod tests {
             assert!(matches!(bob.on_compact(ALICE, partial(&compact, 0..0)), Some(BlockRelayAction::AskSome { .. })));
         }
         assert_eq!(bob.coming.len(), COMING_MAX);
+        let looked_up = |bob: &mut BlockRelay| (0..9).filter(|_| bob.may_look_up(ALICE)).count();
+        assert_eq!((looked_up(&mut bob), bob.may_look_up(BOB)), (4, true));
         bob.on_decided(Height(4));
+        assert_eq!(looked_up(&mut bob), 4);
         assert_eq!(bob.coming.len(), COMING_MAX);
         bob.on_decided(Height(5));
         assert_eq!(bob.coming.len(), 0);
